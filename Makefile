@@ -1,0 +1,67 @@
+# Every target does its own set-up; only Python >= 3.11 and make are needed. `make help` lists the targets.
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help venv check format test test-full report wheel clean
+
+help:
+	@echo 'make venv       create $(VENV) and install the package with its tools (PYTHON=python3.12 picks the Python)'
+	@echo 'make check      ruff (lint, format), mypy --strict, import rules'
+	@echo 'make format     rewrite the files as `make check` wants them'
+	@echo 'make test       the tests without the slow ones (PYTEST_ARGS="-k em", JOBS=2)'
+	@echo 'make test-full  all tests'
+	@echo 'make report     run the validation study, write build/report/index.html'
+	@echo 'make wheel      build dist/*.whl and check what is in it'
+	@echo 'make clean      remove everything that make made'
+
+venv: $(STAMP)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 'Python >= 3.11 is needed; $(PYTHON) is:' "$$($(PYTHON) --version 2>&1)." \
+	    'Name another one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy estimators validation
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# One thread per worker. The import comes first because arviz writes a file in the user's cache at its first import
+# of the day, and workers that do so at the same moment can fail.
+PYTEST = $(BIN)/python -W ignore -c 'import arviz' && \
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+test: $(STAMP)
+	$(PYTEST) --timeout 300 -m 'not slow' $(PYTEST_ARGS)
+
+test-full: $(STAMP)
+	$(PYTEST) --timeout 3600 $(PYTEST_ARGS)
+
+report: $(STAMP)
+	$(BIN)/python -m validation run --output build/report
+
+# build/lib is removed because setuptools packs whatever an earlier build left there.
+wheel: $(STAMP)
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m build --wheel
+	rm -rf build/lib build/bdist.*
+	@$(BIN)/python -c 'import sys, zipfile; \
+	  tops = {name.split("/")[0] for name in zipfile.ZipFile(sys.argv[1]).namelist()}; \
+	  extra = {top for top in tops if not top.endswith(".dist-info")} - {"estimators", "validation"}; \
+	  sys.exit(f"{sys.argv[1]} also holds {sorted(extra)}" if extra else 0)' dist/*.whl
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

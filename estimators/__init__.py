@@ -1,0 +1,24 @@
+"""Exact estimators for causal models with a hidden discrete cause: EM, MAP and NUTS behind one interface."""
+
+from estimators.algorithms import EM, MAP, NUTS, Exact
+from estimators.data import Data
+from estimators.fit import Fit
+from estimators.interventions import Estimate, Query
+from estimators.model import CausalMixture, GaussianMixture
+from estimators.status import EstimationError, EstimationWarning, Status
+
+__all__ = [
+    "EM",
+    "MAP",
+    "NUTS",
+    "CausalMixture",
+    "Data",
+    "Estimate",
+    "EstimationError",
+    "EstimationWarning",
+    "Exact",
+    "Fit",
+    "GaussianMixture",
+    "Query",
+    "Status",
+]

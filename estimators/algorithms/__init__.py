@@ -1,0 +1,8 @@
+"""The estimators: frozen settings with one method, ``fit(model, data, *, seed=None, strict=False) -> Fit``."""
+
+from estimators.algorithms.em import EM
+from estimators.algorithms.exact import Exact
+from estimators.algorithms.map import MAP
+from estimators.algorithms.nuts import NUTS
+
+__all__ = ["EM", "MAP", "NUTS", "Exact"]

@@ -1,0 +1,69 @@
+"""Deterministic ascent to a stationary point of an exact density: L-BFGS-B, then Newton steps on its gradient."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from estimators.density import Density
+from estimators.information import observed_information
+from estimators.parameters import Array
+
+# Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
+LIMIT = 30.0
+NEWTON_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Summit:
+    """Where an ascent ended; ``gradient_norm`` is the largest coordinate of the gradient per unit of weight."""
+
+    coordinates: Array
+    value: float
+    gradient_norm: float
+    at_limit: bool
+
+
+def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int = 1_000) -> Summit:
+    """Climb from `start` [D] to a local maximum of the density."""
+    if not density.size:
+        return Summit(start, density.value_and_gradient(start)[0], 0.0, False)
+    total = density.marginal.total_weight
+
+    def loss(coordinates: Array) -> tuple[float, Array]:
+        value, gradient = density.value_and_gradient(coordinates)
+        if not np.isfinite(value):
+            return 1e300, np.zeros_like(coordinates)
+        return -value / total, -gradient / total
+
+    bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in density.bounded]
+    point = np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start)
+    for _ in range(2):
+        options = {"maxiter": max_steps, "ftol": 0.0, "gtol": 0.1 * tolerance}
+        point = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
+        if at_limit:
+            break
+        point, saddle = _newton(density, point)
+        if saddle is None:
+            break
+        point = saddle
+    value, gradient = density.value_and_gradient(point)
+    return Summit(point, value, float(np.abs(gradient).max()) / total, at_limit)
+
+
+def _newton(density: Density, point: Array) -> tuple[Array, Array | None]:
+    """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
+    _, gradient = density.value_and_gradient(point)
+    values, vectors = np.linalg.eigh(observed_information(density, point))
+    if values[0] < -1e-6 * max(float(np.abs(values).max()), 1e-300):
+        return point, point + 0.1 * vectors[:, 0]
+    if values[0] <= 0.0:
+        return point, None
+    for _ in range(NEWTON_STEPS):
+        moved = point + vectors @ ((vectors.T @ gradient) / values)
+        _, slope = density.value_and_gradient(moved)
+        if not np.isfinite(slope).all() or np.abs(slope).max() >= np.abs(gradient).max():
+            break
+        point, gradient = moved, slope
+    return point, None

@@ -1,0 +1,204 @@
+"""Maximum likelihood by expectation-maximisation, accelerated by SQUAREM.
+
+Source: Varadhan & Roland (2008), "Simple and globally convergent methods for accelerating the convergence of any EM
+algorithm", Scand. J. Statist. 35, scheme S3. It departs from the paper in two places: extrapolation happens in
+unconstrained coordinates, so that a step cannot leave the Greeks' support, and a step that lowers the likelihood below
+the last EM step's is replaced by that EM step, so the likelihood never falls.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from estimators.algorithms.base import begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.starts import best_first, candidates, refine, working_rows
+from estimators.data import Data
+from estimators.density import Density
+from estimators.fit import Fit, finish
+from estimators.model import WEIGHTS, CausalMixture
+from estimators.parameters import Array
+from estimators.status import Status
+
+# Starts run to the end; the others serve only if all of these collapse or end at the boundary.
+RUNS = 4
+REFINEMENTS = 10
+# A weight that stands for less than a hundredth of a row is at the boundary.
+LEAST_ROWS = 1e-2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run from one start: where it ended, and the values and gradient norms on the way."""
+
+    coordinates: Array
+    value: float
+    status: Status
+    values: tuple[float, ...]
+    gradient_norm: float
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class EM:
+    """Maximum likelihood: ``argmax_φ log p(data | φ)``, Z summed out.
+
+    CONVERGED means a stationary point: the gradient of the *mean* log-likelihood, in unconstrained coordinates of the
+    standardised data, is under ``tolerance`` in every coordinate (or an EM step moves no coordinate beyond rounding).
+    MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run. ``num_starts`` starts are refined
+    and scored in one batch and the best few run to the end; the best interior end is the answer.
+
+    Priors play no part. A scale that runs to 0 is held at 1e-8 of the column's, and the start dropped where any other
+    ends inside. Raises ValueError for settings out of range, and for fewer distinct rows than components.
+
+    >>> fit = EM().fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
+    >>> [round(float(mean), 4) for mean in fit["mu_X"]]
+    [0.5, 11.0]
+    """
+
+    num_starts: int = 20
+    max_iterations: int = 10_000
+    tolerance: float = 1e-8
+    accelerate: bool = True
+    progress_bar: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("num_starts", self.num_starts)
+        check_whole("max_iterations", self.max_iterations)
+        check_positive("tolerance", self.tolerance)
+        check_flag("accelerate", self.accelerate)
+        check_flag("progress_bar", self.progress_bar, optional=True)
+
+    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+        """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
+        task = begin(model, data, seed)
+        _need_distinct_rows(task.model, task.data)
+        density = Density(task.model, task.model.marginal(task.data), prior=False)
+        starts = self._starts(task.model, task.data, density, np.random.default_rng(task.seed))
+        runs: list[Run] = []
+        with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
+            for start in starts:
+                if len(runs) >= RUNS and any(_is_interior(run) for run in runs):
+                    break
+                runs.append(self._run(density, start))
+                bar.update()
+        best = max(runs, key=lambda run: (_is_interior(run), run.status is not Status.COMPONENT_COLLAPSED, run.value))
+        stats = {
+            "estimator": "EM",
+            "seed": task.seed,
+            "log_likelihood": best.value,
+            "gradient_norm": best.gradient_norm,
+            "evaluations": best.evaluations,
+            "num_runs": len(runs),
+        }
+        info = {
+            "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
+            "run_values": torch.tensor([run.value for run in runs], dtype=torch.float64),
+        }
+        return finish(
+            task.model,
+            task.data,
+            "ml",
+            density.draws(best.coordinates[None]),
+            status=best.status,
+            stats=stats,
+            info=info,
+            strict=strict,
+            started=task.started,
+        )
+
+    def _starts(self, model: CausalMixture, data: Data, density: Density, rng: np.random.Generator) -> Array:
+        rows = working_rows(data, rng)
+        part = density if rows is data else Density(model, model.marginal(rows), prior=False)
+        found = candidates(model, rows, part.marginal, part, self.num_starts, rng)
+        ordered, _ = best_first(part, refine(part, found, REFINEMENTS))
+        if part is density:
+            return ordered
+        # The coordinates are relative to the rows they were found on.
+        return density.unconstrain(part.constrain(ordered))
+
+    def _run(self, density: Density, start: Array) -> Run:
+        """EM from one start; every accepted point has a likelihood at least that of the one before."""
+        state = _Climb(density, start, self.tolerance)
+        reach = 1.0
+        while not state.ended and state.evaluations < self.max_iterations:
+            first = state.coordinates
+            second = state.em_step()
+            state.move(second)
+            if not self.accelerate or state.ended or state.evaluations >= self.max_iterations:
+                continue
+            third = state.em_step()
+            step, bend = second - first, (third - second) - (second - first)
+            ratio = float(np.linalg.norm(step)) / max(float(np.linalg.norm(bend)), 1e-300)
+            length = min(max(ratio, 1.0), reach)
+            target = first + 2.0 * length * step + length**2 * bend
+            if length > 1.0 and state.move(target, only_up=True):
+                reach = 4.0 * reach if length == reach else reach
+                continue
+            if length == reach:
+                reach = max(4.0, reach / 4.0) if length > 1.0 else 4.0
+            state.move(third)
+        return state.result()
+
+
+class _Climb:
+    """The state of one run: the current point, its E-step, and the path of the likelihood."""
+
+    def __init__(self, density: Density, start: Array, tolerance: float) -> None:
+        self._density, self._tolerance = density, tolerance
+        self.evaluations, self.values = 0, list[float]()
+        self.ended, self._status = False, Status.MAX_ITERATIONS
+        self.move(start)
+
+    def em_step(self) -> Array:
+        """The M-step from the current E-step."""
+        marginal = self._density.marginal
+        found = self._density.unconstrain(marginal.argmax(self._greeks, self._statistics))
+        still = np.abs(found - self.coordinates) <= 8 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(found))
+        if still.all() and not self.ended:
+            self.ended, self._status = True, Status.CONVERGED
+        return found
+
+    def move(self, target: Array, *, only_up: bool = False) -> bool:
+        """Evaluate the E-step at a point and go there; with `only_up`, only if the likelihood does not fall."""
+        if self.ended:
+            return False
+        value, gradient, statistics = self._density.expand(target)
+        self.evaluations += 1
+        if only_up and not (np.isfinite(value) and value >= self.values[-1]):
+            return False
+        self.coordinates, self._statistics = target, statistics
+        self._greeks = self._density.constrain(target)
+        self.values.append(value)
+        self.gradient_norm = float(np.abs(gradient).max(initial=0.0)) / self._density.marginal.total_weight
+        if self._density.marginal.has_collapsed(self._greeks):
+            self.ended, self._status = True, Status.COMPONENT_COLLAPSED
+        elif self.gradient_norm < self._tolerance:
+            self.ended, self._status = True, Status.CONVERGED
+        return True
+
+    def result(self) -> Run:
+        """The end of the run, with BOUNDARY where a weight has run to 0."""
+        status = self._status
+        rows = self._density.marginal.num_rows
+        if status is not Status.COMPONENT_COLLAPSED and float(self._greeks[WEIGHTS].min()) * rows < LEAST_ROWS:
+            status = Status.BOUNDARY
+        return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
+
+
+def _is_interior(run: Run) -> bool:
+    return run.status in (Status.CONVERGED, Status.MAX_ITERATIONS)
+
+
+def _need_distinct_rows(model: CausalMixture, data: Data) -> None:
+    columns = torch.stack([data.columns[name].double() for name in model.mechanisms], dim=1)
+    counted = columns if data.weights is None else columns[data.weights > 0]
+    distinct = len(torch.unique(counted[: 100 * model.K], dim=0))
+    if distinct < model.K:
+        distinct = len(torch.unique(counted, dim=0))
+    if distinct < model.K:
+        raise ValueError(
+            f"data: expected at least K={model.K} distinct rows for maximum likelihood, got {distinct}; "
+            "lower K, or use MAP or NUTS, whose priors settle what the data do not"
+        )

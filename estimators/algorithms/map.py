@@ -1,0 +1,150 @@
+"""Maximum a posteriori by Pyro's SVI with AutoDelta, on a program with Z summed out, finished deterministically."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import SVI, Trace_ELBO
+from pyro.infer.autoguide import AutoDelta, init_to_value
+from pyro.optim import ClippedAdam
+
+from estimators.algorithms.ascent import Summit, ascend
+from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.starts import best_first, candidates, refine, working_rows
+from estimators.density import Density
+from estimators.fit import Fit, finish
+from estimators.isolation import isolated
+from estimators.model import WEIGHTS, CausalMixture
+from estimators.parameters import Array
+from estimators.status import Status
+
+# Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
+RUNS = 3
+LEAST_ROWS = 1e-2
+
+
+@dataclass(frozen=True)
+class MAP:
+    """Maximum a posteriori in the constrained space, as AutoDelta defines it: ``argmax_φ log p(data | φ) + log p(φ)``.
+
+    ``num_starts`` starts are scored in one batch; the best few are trained with SVI (``num_steps`` of Adam, the
+    learning rate decaying to a hundredth) and then climbed from to a stationary point. CONVERGED means that the
+    gradient of the log joint per row, in unconstrained coordinates of the standardised data, is under ``tolerance``.
+
+    With a concentration below 1 the density is infinite at theta_k = 0; the answer is the best *interior* stationary
+    point, and BOUNDARY only if no start reaches one. ``fit.info`` holds losses and gradient norms [runs, num_steps].
+
+    >>> fit = MAP(num_steps=50).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
+    >>> [round(float(weight), 4) for weight in fit["theta"]]
+    [0.375, 0.625]
+    """
+
+    num_starts: int = 100
+    num_steps: int = 150
+    learning_rate: float = 0.05
+    tolerance: float = 1e-8
+    progress_bar: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("num_starts", self.num_starts)
+        check_whole("num_steps", self.num_steps)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("tolerance", self.tolerance)
+        check_flag("progress_bar", self.progress_bar, optional=True)
+
+    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+        """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
+        task = begin(model, data, seed)
+        density = Density(task.model, task.model.marginal(task.data))
+        starts = map_starts(task, density, self.num_starts)
+        losses: list[list[float]] = []
+        norms: list[list[float]] = []
+        summits: list[tuple[Status, Summit]] = []
+        with progress(min(RUNS, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
+            for number, start in enumerate(starts):
+                if number >= RUNS and any(_is_interior(status) for status, _ in summits):
+                    break
+                if number < RUNS:
+                    start, loss, norm = self._train(task, density, start, bar)
+                    losses.append(loss)
+                    norms.append(norm)
+                summit = ascend(density, start, self.tolerance)
+                summits.append((self._status(task.model, density, summit), summit))
+        status, best = max(
+            summits, key=lambda end: (_is_interior(end[0]), end[0] is not Status.COMPONENT_COLLAPSED, end[1].value)
+        )
+        stats = {
+            "estimator": "MAP",
+            "seed": task.seed,
+            "log_joint": best.value,
+            "gradient_norm": best.gradient_norm,
+            "num_runs": len(summits),
+        }
+        info = {"losses": torch.tensor(losses).double(), "gradient_norms": torch.tensor(norms).double()}
+        return finish(
+            task.model,
+            task.data,
+            "map",
+            density.draws(best.coordinates[None]),
+            status=status,
+            stats=stats,
+            info=info,
+            strict=strict,
+            started=task.started,
+        )
+
+    def _train(self, task: Task, density: Density, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:
+        """SVI from one start: the better of its first and last point, the losses and the gradient norms."""
+        values = {name: value[0] for name, value in density.draws(start[None]).items()}
+        units = {f"AutoDelta.{parameter.name}": density.unit_of(parameter.name) for parameter in density.parameters}
+        decay = 0.01 ** (1.0 / self.num_steps)
+
+        def marginalised() -> None:
+            pyro.factor("rows", density.marginal.log_likelihood(task.model.sample_greeks()))
+
+        def settings(name: str) -> dict[str, float]:
+            return {"lr": self.learning_rate * units[name], "lrd": decay, "clip_norm": float("inf")}
+
+        losses: list[float] = []
+        norms: list[list[float]] = []
+        with isolated(task.seed):
+            guide = AutoDelta(marginalised, init_loc_fn=init_to_value(values=values))
+            optimiser = ClippedAdam(settings)  # type: ignore[arg-type]
+            svi = SVI(marginalised, guide, optimiser, Trace_ELBO())
+            guide()
+            for parameter in guide.parameters():
+                parameter.register_hook(lambda slope: norms[-1].append(float(slope.square().sum())))
+            for _ in range(self.num_steps):
+                norms.append([])
+                losses.append(float(svi.step()))
+                bar.update()
+            trained = {name: value.detach().numpy() for name, value in guide.median().items()}
+        end = density.unconstrain(trained)
+        if not (np.isfinite(end).all() and density.value(end) >= density.value(start)):
+            end = start
+        return end, losses, [float(np.sqrt(sum(step))) for step in norms]
+
+    def _status(self, model: CausalMixture, density: Density, summit: Summit) -> Status:
+        greeks = density.constrain(summit.coordinates)
+        few = greeks[WEIGHTS] * density.marginal.num_rows < LEAST_ROWS
+        if density.marginal.has_collapsed(greeks):
+            return Status.COMPONENT_COLLAPSED
+        if summit.at_limit or bool((few & (model.concentration.numpy() <= 1.0)).any()):
+            return Status.BOUNDARY
+        return Status.CONVERGED if summit.gradient_norm < self.tolerance else Status.MAX_ITERATIONS
+
+
+def map_starts(task: Task, density: Density, count: int) -> Array:
+    """Distinct starts in order of the log density: k-means++ candidates as they are and after a few EM steps."""
+    rng = np.random.default_rng(task.seed)
+    rows = working_rows(task.data, rng)
+    part = density if rows is task.data else density.on(task.model, task.model.marginal(rows))
+    found = candidates(task.model, rows, part.marginal, part, count, rng)
+    ordered, _ = best_first(part, np.concatenate([found, refine(part, found, 3)]))
+    return ordered if part is density else density.unconstrain(part.constrain(ordered))
+
+
+def _is_interior(status: Status) -> bool:
+    return status in (Status.CONVERGED, Status.MAX_ITERATIONS)

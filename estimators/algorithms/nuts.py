@@ -1,0 +1,274 @@
+"""The posterior by the No-U-Turn Sampler (Hoffman & Gelman 2014) on the exact marginal density, Z summed out.
+
+Two engines sample one posterior. ``nutpie`` runs Rust NUTS on this package's value and gradient; ``pyro`` runs Pyro's
+NUTS on the Pyro program with Z enumerated by Pyro itself: slow, independent of `marginal.py`, and so the reference.
+"""
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import nutpie
+import torch
+from nutpie.compiled_pyfunc import from_pyfunc
+from pyro.distributions.transforms import biject_to
+from pyro.infer import MCMC
+from pyro.infer import NUTS as PyroNUTS
+from torch import Tensor
+
+from estimators.algorithms.ascent import ascend
+from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, shows_progress
+from estimators.algorithms.map import map_starts
+from estimators.data import LATENT, Data
+from estimators.density import Density
+from estimators.fit import Fit, finish
+from estimators.information import observed_information
+from estimators.isolation import isolated, spawn_seeds
+from estimators.parameters import Array
+from estimators.status import EstimationError
+
+NUM_STARTS = 50
+# Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
+NUM_MODES = 4
+MODE_GAP = 10.0
+# Chains start this many times the local sd away from a mode, so that R-hat can see a chain that does not come back.
+DISPERSION = 2.0
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """Draws from ``p(φ | data) ∝ p(data | φ) p(φ)``, Z summed out exactly.
+
+    ``num_chains`` chains of ``warmup_steps`` + ``num_samples`` start around the best modes found, over-dispersed; the
+    same seed gives the same draws on any number of cores. Draws are relabelled before R-hat and ESS are computed; the
+    status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (< 100 per chain), in this order.
+
+    >>> fit = NUTS(num_samples=200, warmup_steps=200).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0)
+    >>> fit.num_draws
+    800
+    """
+
+    num_samples: int = 1000
+    warmup_steps: int = 1000
+    num_chains: int = 4
+    target_accept_prob: float = 0.8
+    engine: str = "nutpie"
+    progress_bar: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("num_samples", self.num_samples)
+        check_whole("warmup_steps", self.warmup_steps)
+        check_whole("num_chains", self.num_chains)
+        check_positive("target_accept_prob", self.target_accept_prob, below=1.0)
+        check_flag("progress_bar", self.progress_bar, optional=True)
+        if self.engine not in _ENGINES:
+            raise ValueError(f"engine: expected one of {sorted(_ENGINES)}, got {self.engine!r}")
+
+    def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+        """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
+        task = begin(model, data, seed)
+        density = Density(task.model, task.model.marginal(task.data), jacobian=True)
+        starts = _chain_starts(task, density, self.num_chains)
+        seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
+        coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
+        divergences = int(info["diverging"].sum())
+        stats = {
+            "estimator": "NUTS",
+            "engine": self.engine,
+            "seed": task.seed,
+            "num_divergences": divergences,
+            "warmup_steps": self.warmup_steps,
+        }
+        draws = density.draws(coordinates)
+        _need_finite(draws)
+        return finish(
+            task.model,
+            task.data,
+            "posterior",
+            draws,
+            stats=stats,
+            info=info,
+            num_chains=self.num_chains,
+            best=int(torch.argmax(info["lp"])),
+            strict=strict,
+            started=task.started,
+        )
+
+
+Chains = tuple[Array, dict[str, Tensor]]
+
+
+def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
+    """Every chain is a run of its own with its own seed and start, so results do not depend on threads."""
+    workers = min(nuts.num_chains, torch.get_num_threads())
+    chains = []
+    with progress(nuts.num_chains, "NUTS chains", nuts.progress_bar) as bar, ThreadPoolExecutor(workers) as pool:
+        futures = [
+            pool.submit(_nutpie_chain, nuts, density, start, seed) for start, seed in zip(starts, seeds, strict=True)
+        ]
+        for future in futures:
+            chains.append(future.result())
+            bar.update()
+    coordinates = np.concatenate([chain[0] for chain in chains])
+    info = {name: torch.cat([chain[1][name] for chain in chains]) for name in chains[0][1]}
+    return coordinates, info
+
+
+def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chains:
+    errors: list[Exception] = []
+
+    def make_log_density() -> Callable[[Array], tuple[float, Array]]:
+        def log_density(coordinates: Array) -> tuple[float, Array]:
+            # An exception here would become a Rust panic: it is kept, and raised after the run.
+            try:
+                value, gradient = density.value_and_gradient(coordinates)
+            except Exception as error:
+                errors.append(error)
+                return float("nan"), np.full(density.size, np.nan)
+            return (value, gradient) if np.isfinite(value) else (float("-inf"), np.zeros(density.size))
+
+        return log_density
+
+    def make_expand(*_: Any) -> Callable[[Array], dict[str, Array]]:
+        return lambda coordinates: {"coordinates": np.array(coordinates)}
+
+    compiled = from_pyfunc(
+        density.size,
+        make_log_density,
+        make_expand,
+        [np.dtype("float64")],
+        [(density.size,)],
+        ["coordinates"],
+        make_initial_point_fn=lambda _: start,
+    )
+    trace = nutpie.sample(
+        compiled,
+        draws=nuts.num_samples,
+        tune=nuts.warmup_steps,
+        chains=1,
+        cores=1,
+        seed=seed,
+        progress_bar=False,
+        save_warmup=False,
+        target_accept=nuts.target_accept_prob,
+    )
+    if errors:
+        raise errors[0]
+    taken = {"diverging": "diverging", "energy": "energy", "lp": "logp", "n_steps": "n_steps", "tree_depth": "depth"}
+    info = {
+        name: torch.from_numpy(trace.sample_stats[field].values[0].astype(np.float64)) for name, field in taken.items()
+    }
+    return trace.posterior["coordinates"].values[0], {**info, "diverging": info["diverging"].bool()}
+
+
+def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
+    """Pyro's chains one by one, each with its own seed: Pyro's parallel chains share streams of random numbers."""
+    parts = [_pyro_chain(nuts, task, density, start, seed) for start, seed in zip(starts, seeds, strict=True)]
+    greeks = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+    coordinates = density.unconstrain(greeks)
+    divergences = torch.cat([part[1] for part in parts])
+    lp = torch.cat(
+        [
+            torch.from_numpy(density.value(block))
+            for block in np.array_split(coordinates, max(len(coordinates) // 256, 1))
+        ]
+    )
+    return coordinates, {"diverging": divergences, "lp": lp}
+
+
+def _pyro_chain(nuts: NUTS, task: Task, density: Density, start: Array, seed: int) -> tuple[dict[str, Array], Tensor]:
+    program = _observed_program(task)
+    values = {name: value[0] for name, value in density.draws(start[None]).items()}
+    initial = {p.name: biject_to(p.prior.support).inv(values[p.name]) for p in density.parameters}
+    with isolated(seed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        kernel = PyroNUTS(program, target_accept_prob=nuts.target_accept_prob, max_plate_nesting=1)
+        mcmc = MCMC(
+            kernel,
+            num_samples=nuts.num_samples,
+            warmup_steps=nuts.warmup_steps,
+            initial_params=initial,
+            disable_progbar=not shows_progress(nuts.progress_bar),
+        )
+        mcmc.run()
+        drawn = {name: value.detach().numpy() for name, value in mcmc.get_samples().items()}
+        diverging = torch.zeros(nuts.num_samples, dtype=torch.bool)
+        for places in mcmc.diagnostics()["divergences"].values():
+            diverging[torch.as_tensor(places, dtype=torch.long)] = True
+    return drawn, diverging
+
+
+def _observed_program(task: Task) -> Callable[[], None]:
+    """The model on the data as a Pyro program; rows with Z hidden, seen and set are three runs of its row program."""
+    data = _repeated(task.data)
+    is_set, seen = data.is_set(LATENT), data.latent() >= 0
+    masks = {"hidden": ~seen, "seen": seen & ~is_set, "set": is_set}
+    blocks = {name: data.rows(mask.nonzero()[:, 0]) for name, mask in masks.items() if bool(mask.any())}
+
+    def program() -> None:
+        greeks = task.model.sample_greeks()
+        for name, rows in blocks.items():
+            task.model.observe(greeks, rows, name)
+
+    return program
+
+
+def _repeated(data: Data) -> Data:
+    """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood."""
+    if data.weights is None:
+        return data
+    if not bool((data.weights == data.weights.round()).all()):
+        raise ValueError('weights: engine="pyro" expects whole numbers, since it repeats rows; use engine="nutpie"')
+    index = torch.arange(data.num_rows).repeat_interleave(data.weights.long())
+    return Data(
+        **{n: c[index] for n, c in data.columns.items()}, intervened={n: m[index] for n, m in data.intervened.items()}
+    )
+
+
+def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
+    """[num_chains, D]: chains are dealt over the modes within reach of the best, and moved off them by 2 local sds."""
+    if not density.size:
+        return np.zeros((num_chains, 0))
+    rng = np.random.default_rng(spawn_seeds(task.seed, 1)[0])
+    summits = [
+        ascend(density, start, 1e-6, max_steps=200) for start in map_starts(task, density, NUM_STARTS)[:NUM_MODES]
+    ]
+    best = max(summit.value for summit in summits)
+    modes = [s.coordinates for s in sorted(summits, key=lambda s: -s.value) if s.value > best - MODE_GAP]
+    starts = []
+    for chain in range(num_chains):
+        mode = modes[chain % len(modes)]
+        spread = _local_sd(density, mode)
+        move = rng.standard_normal(density.size) * spread * DISPERSION
+        starts.append(
+            next((mode + move / 2**n for n in range(60) if np.isfinite(density.value(mode + move / 2**n))), mode)
+        )
+    found = np.array(starts)
+    if not np.isfinite(density.value(found)).all():
+        raise EstimationError(
+            "NUTS: the log density is not finite at any start; rescale the columns or widen the priors"
+        )
+    return found
+
+
+def _local_sd(density: Density, mode: Array) -> Array:
+    values, vectors = np.linalg.eigh(observed_information(density, mode))
+    held = np.maximum(values, 1.0)
+    return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
+
+
+def _need_finite(draws: dict[str, Tensor]) -> None:
+    for name, value in draws.items():
+        if not bool(torch.isfinite(value).all()):
+            raise EstimationError(
+                f"NUTS: {name} ran to infinity; the posterior is improper, use proper, tighter priors"
+            )
+
+
+_ENGINES: dict[str, Callable[[NUTS, Task, Density, Array, list[int]], Chains]] = {
+    "nutpie": _with_nutpie,
+    "pyro": _with_pyro,
+}

@@ -1,0 +1,103 @@
+"""Where to start: many candidates from k-means++ seeds, refined and scored in one batch of parameter sets.
+
+Seeds follow Arthur & Vassilvitskii (2007), "k-means++: the advantages of careful seeding", on standardised columns;
+rows are assigned to the nearest seed, softly, and the M-step turns an assignment into Greeks, whatever the mechanisms.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from estimators.data import Data
+from estimators.density import Density
+from estimators.marginal import MixtureMarginal
+from estimators.model import CausalMixture
+from estimators.parameters import Array
+
+# Starts are found on at most this many rows, weighted up to all of them.
+WORKING_ROWS = 4_000
+# Share of each row that is spread over all components, so that no component starts as a spike.
+SOFTNESS = 0.1
+
+
+def working_rows(data: Data, rng: np.random.Generator) -> Data:
+    """At most WORKING_ROWS random rows, every row with Z known first, weighted so that they stand for all rows."""
+    if data.num_rows <= WORKING_ROWS:
+        return data
+    order = rng.permutation(data.num_rows)
+    known = (data.latent()[torch.from_numpy(order)] >= 0).numpy()
+    half = order[known][: WORKING_ROWS // 2]
+    chosen = torch.from_numpy(np.sort(np.concatenate([half, order[~known][: WORKING_ROWS - len(half)]])))
+    part = data.rows(chosen)
+    latent = part.latent() >= 0
+    weights = torch.ones(len(chosen), dtype=torch.float64) if part.weights is None else part.weights.clone()
+    for group, everywhere in ((latent, int(known.sum())), (~latent, int((~known).sum()))):
+        if bool(group.any()):
+            weights[group] *= everywhere / int(group.sum())
+    return Data(**dict(part.columns), intervened=dict(part.intervened), weights=weights)
+
+
+def candidates(
+    model: CausalMixture, data: Data, marginal: MixtureMarginal, density: Density, count: int, rng: np.random.Generator
+) -> Array:
+    """Unconstrained coordinates [count, D] of starts: the M-step of soft k-means++ assignments."""
+    points = _points(model, data, marginal)
+    latent = data.latent().numpy()
+    shares = np.empty((count, model.K, data.num_rows))
+    for index in range(count):
+        nearest = _assign(points, latent, model.K, rng)
+        hard = nearest[None, :] == np.arange(model.K)[:, None]
+        softness = SOFTNESS * rng.uniform(0.1, 2.0)
+        shares[index] = (1.0 - softness) * hard + softness / model.K
+    centre = density.constrain(np.zeros((count, density.size)))
+    return density.unconstrain(marginal.argmax(centre, marginal.statistics_given(shares)))
+
+
+def refine(density: Density, coordinates: Array, steps: int) -> Array:
+    """A few EM steps on all starts at once, [B, D] → [B, D]."""
+    greeks: Mapping[str, Array] = density.constrain(coordinates)
+    for _ in range(steps):
+        greeks = density.marginal.argmax(greeks, density.marginal.statistics(greeks))
+    return density.unconstrain(greeks)
+
+
+def best_first(density: Density, coordinates: Array) -> tuple[Array, Array]:
+    """Distinct starts in order of their log density, collapsed ones last: ([B', D], values [B'])."""
+    values = density.value(coordinates)
+    greeks = density.constrain(coordinates)
+    collapsed = np.array(
+        [density.marginal.has_collapsed({name: value[b] for name, value in greeks.items()}) for b in range(len(values))]
+    )
+    values = np.where(np.isfinite(values), values, -np.inf)
+    order = np.lexsort((-values, collapsed))
+    # Starts that differ by a permutation of the labels have the same density: one of them is enough.
+    distinct = [order[0]]
+    for index in order[1:]:
+        if abs(values[index] - values[distinct[-1]]) > 1e-9 * (1.0 + abs(values[index])):
+            distinct.append(index)
+    return coordinates[distinct], values[distinct]
+
+
+def _points(model: CausalMixture, data: Data, marginal: MixtureMarginal) -> Array:
+    columns = []
+    for name in model.mechanisms:
+        reference = marginal.references[name]
+        column = (data.columns[name].double() - float(reference.centre)) / reference.scale
+        columns.append(torch.where(data.is_set(name), torch.zeros_like(column), column))
+    return torch.stack(columns, dim=1).numpy()
+
+
+def _assign(points: Array, latent: np.ndarray, num_components: int, rng: np.random.Generator) -> np.ndarray:
+    """Nearest of K seeds for each row: means of the rows known to be in a component, k-means++ seeds for the others."""
+    seeds = np.empty((num_components, points.shape[1]))
+    known = [k for k in range(num_components) if (latent == k).any()]
+    distance = np.full(len(points), np.inf)
+    for k in known + [k for k in range(num_components) if k not in known]:
+        if k in known:
+            seeds[k] = points[latent == k].mean(0)
+        else:
+            weights = distance if np.isfinite(distance).all() and distance.sum() > 0 else np.ones(len(points))
+            seeds[k] = points[rng.choice(len(points), p=weights / weights.sum())]
+        distance = np.minimum(distance, ((points - seeds[k]) ** 2).sum(1))
+    return np.asarray(((points[:, None, :] - seeds) ** 2).sum(2).argmin(1))

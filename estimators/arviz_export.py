@@ -1,0 +1,74 @@
+"""The bridge to ArviZ: data sets, convergence diagnostics and the export of a whole fit.
+
+Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`. A container of groups is an
+`InferenceData` under 0.23 and an `xarray.DataTree` under 1.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import arviz
+import numpy as np
+import xarray
+from torch import Tensor
+
+Draws = Mapping[str, Tensor]
+
+
+def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> xarray.Dataset:
+    """Draws [S, *shape] as a data set over (chain, draw, ...)."""
+    variables = {}
+    for name, value in draws.items():
+        array = value.numpy()
+        array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
+        names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
+        variables[name] = (("chain", "draw", *names), array)
+    return xarray.Dataset(variables, coords=_coordinates(variables))
+
+
+def diagnostics(draws: Draws, num_chains: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Rank-normalised R-hat and bulk ESS of every entry of every Greek; a constant counts as converged."""
+    num_draws = len(next(iter(draws.values())))
+    if num_draws // num_chains < 4:
+        raise ValueError(f"diagnostics: expected at least 4 draws per chain, got {num_draws // num_chains}")
+    data = dataset(draws, num_chains)
+    ess = arviz.ess(data, method="bulk")
+    r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
+    constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
+    return (
+        {} if r_hat is None else {name: _settled(r_hat[name].values, constant[name], 1.0, np.inf) for name in draws},
+        {name: _settled(ess[name].values, constant[name], float(num_draws), 1.0) for name in draws},
+    )
+
+
+def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:
+    """Diagnostics without NaN: ArviZ returns NaN for a constant, and where chains are each stuck at their own value."""
+    return np.where(constant, if_constant, np.where(np.isfinite(values), values, if_stuck))
+
+
+def effective_sample_size(draws: Tensor, num_chains: int) -> float:
+    """Bulk ESS of one quantity's draws [S]."""
+    _, ess = diagnostics({"quantity": draws}, num_chains)
+    return float(ess["quantity"])
+
+
+def container(groups: Mapping[str, xarray.Dataset]) -> Any:
+    """The groups as ArviZ's own container."""
+    if hasattr(arviz, "InferenceData"):
+        return arviz.InferenceData(**dict[str, Any](groups))
+    return xarray.DataTree.from_dict(dict(groups))
+
+
+def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) -> dict[str, np.ndarray]:
+    return {
+        dim: np.arange(size)
+        for names, array in variables.values()
+        for dim, size in zip(names, array.shape, strict=True)
+    }
+
+
+def rows_dataset(columns: Mapping[str, Tensor]) -> xarray.Dataset:
+    """Observed columns [N] as a data set over rows."""
+    size = len(next(iter(columns.values())))
+    variables = {name: (("row",), column.numpy()) for name, column in columns.items()}
+    return xarray.Dataset(variables, coords={"row": np.arange(size)})

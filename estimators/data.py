@@ -1,0 +1,246 @@
+"""Rows of observations: columns, which entries were set by an experimenter, and row weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LATENT = "Z"
+NOT_SEEN = -1
+LARGEST = 1e100
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Data:
+    """Columns of equal length, with marks for entries that were *set* rather than seen.
+
+    ``Data(X=[0.3, 1.2], Z=[-1, 1], intervened={"Z": [False, True]}, weights=[1.0, 2.0])``
+
+    Columns come from lists, NumPy, torch, pandas, polars or xarray and are kept as float64 or int64 tensors [N].
+    ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
+    a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
+    ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times.
+
+    Raises ValueError or TypeError, naming the column, for columns of different length or type, NaN or infinite
+    entries, values beyond 1e100, weights that are negative or all zero, and set entries without a value.
+
+    >>> Data(X=[0.0, 1.0, 10.0]).num_rows
+    3
+    """
+
+    columns: Mapping[str, Tensor]
+    intervened: Mapping[str, Tensor]
+    weights: Tensor | None
+
+    def __init__(self, *, intervened: Mapping[str, Any] | None = None, weights: Any = None, **columns: Any) -> None:
+        if not columns:
+            raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
+        tensors = {name: _column(name, values) for name, values in columns.items()}
+        lengths = {name: len(column) for name, column in tensors.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"Data: expected columns of one length, got {lengths}")
+        num_rows = next(iter(lengths.values()))
+        if num_rows == 0:
+            raise ValueError("Data: expected at least one row, got empty columns")
+        object.__setattr__(self, "columns", MappingProxyType(tensors))
+        object.__setattr__(self, "intervened", MappingProxyType(_masks(intervened or {}, tensors, num_rows)))
+        object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows N."""
+        return len(next(iter(self.columns.values())))
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __repr__(self) -> str:
+        parts = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
+        parts += [] if self.weights is None else ["weights"]
+        return f"Data({self.num_rows} rows: {', '.join(parts)})"
+
+    def latent(self, name: str = LATENT) -> Tensor:
+        """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
+        if name in self.columns:
+            return self.columns[name].long()
+        return torch.full((self.num_rows,), NOT_SEEN)
+
+    def is_set(self, name: str) -> Tensor:
+        """Return the mask [N] of entries of a column that an experimenter set."""
+        if name in self.intervened:
+            return self.intervened[name]
+        return torch.zeros(self.num_rows, dtype=torch.bool)
+
+    def rows(self, index: Tensor) -> "Data":
+        """Return the rows at an index [M] (a slice of every column, mask and weight)."""
+        return Data(
+            **{name: column[index] for name, column in self.columns.items()},
+            intervened={name: mask[index] for name, mask in self.intervened.items()},
+            weights=None if self.weights is None else self.weights[index],
+        )
+
+    @staticmethod
+    def concat(parts: Sequence["Data"]) -> "Data":
+        """Stack data sets by rows; an absent Z is "not seen", an absent mask False, absent weights 1.
+
+        Raises ValueError where another column is missing from a part.
+
+        >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
+        [-1, 1]
+        """
+        if not parts:
+            raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
+        names = list(dict.fromkeys(name for part in parts for name in part.columns))
+        for number, part in enumerate(parts):
+            missing = [name for name in names if name != LATENT and name not in part.columns]
+            if missing:
+                raise ValueError(
+                    f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}"
+                )
+        columns = {
+            name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts])
+            for name in names
+        }
+        masked = list(dict.fromkeys(name for part in parts for name in part.intervened))
+        weights = None
+        if any(part.weights is not None for part in parts):
+            weights = torch.cat(
+                [
+                    torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights
+                    for part in parts
+                ]
+            )
+        return Data(
+            **columns,
+            intervened={name: torch.cat([part.is_set(name) for part in parts]) for name in masked},
+            weights=weights,
+        )
+
+
+def as_data(value: object) -> Data:
+    """Return `value` as `Data`: a `Data`, a mapping of columns, or a data frame (pandas, polars, xarray Dataset)."""
+    if isinstance(value, Data):
+        return value
+    if isinstance(value, Mapping):
+        return Data(**{str(name): column for name, column in value.items()})
+    if hasattr(value, "data_vars"):
+        return Data(**{str(name): value[name] for name in value.data_vars})  # type: ignore[index]
+    if hasattr(value, "columns"):
+        return Data(**{str(name): value[name] for name in value.columns})  # type: ignore[index]
+    raise TypeError(
+        "data: expected Data(X=...), a mapping of columns, or a data frame, "
+        f"got {type(value).__name__}; wrap it as Data(X=...)"
+    )
+
+
+def _column(name: str, values: Any) -> Tensor:
+    array, missing = _numpy(name, values)
+    if array.ndim != 1:
+        raise ValueError(f"column {name}: expected one dimension [N], got shape {array.shape}")
+    if array.dtype.kind == "b":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"column {name}: expected numbers, got values of type {array.dtype} (first: {array[:3].tolist()})"
+        )
+    if name == LATENT:
+        return _latent(array, missing)
+    if missing.any():
+        raise ValueError(f"column {name}: missing (masked) in {_where(missing)}; drop these rows first")
+    if array.dtype.kind == "f":
+        array = array.astype(np.float64)
+        bad = ~np.isfinite(array)
+        if bad.any():
+            raise ValueError(f"column {name}: NaN or infinite in {_where(bad)}; drop or repair these rows first")
+        huge = np.abs(array) > LARGEST
+        if huge.any():
+            raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {_where(huge)}; rescale the column")
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _numpy(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return a NumPy array and the mask of entries that the source itself marks as missing."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    try:
+        array = np.array(values)
+        if array.dtype.kind == "O":
+            missing = np.array([entry is None or str(entry) == "<NA>" for entry in array])
+            array = np.array([0.0 if gone else float(entry) for gone, entry in zip(missing, array, strict=True)])
+            return array, missing
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"column {name}: expected a sequence of numbers, got {type(values).__name__} ({error})"
+        ) from None
+    return array, np.zeros(array.shape, dtype=bool)
+
+
+def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
+    if array.dtype.kind == "f":
+        missing = missing | np.isnan(array)
+        whole = np.where(missing, NOT_SEEN, array)
+        fractional = ~np.isfinite(whole) | (whole != np.floor(whole))
+        if fractional.any():
+            raise ValueError(
+                f"column {LATENT}: expected whole numbers (or -1 / NaN for not seen), not in {_where(fractional)}"
+            )
+        array = whole
+    return torch.from_numpy(np.where(missing, NOT_SEEN, array).astype(np.int64))
+
+
+def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+    masks: dict[str, Tensor] = {}
+    for name, value in intervened.items():
+        if name not in columns:
+            raise ValueError(f"intervened: no column {name!r}; the columns are {list(columns)}")
+        mask = _mask(name, value, num_rows)
+        if name == LATENT:
+            unset = (mask & (columns[name] < 0)).numpy()
+            if unset.any():
+                raise ValueError(
+                    f"intervened {name}: set but without a value (-1) in {_where(unset)}; say what it was set to"
+                )
+        if bool(mask.any()):
+            masks[name] = mask
+    return masks
+
+
+def _mask(name: str, value: Any, num_rows: int) -> Tensor:
+    if isinstance(value, bool | np.bool_):
+        return torch.full((num_rows,), bool(value))
+    array, _ = _numpy(f"intervened {name}", value)
+    if array.shape != (num_rows,):
+        raise ValueError(f"intervened {name}: expected True or a mask of shape ({num_rows},), got shape {array.shape}")
+    if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
+        raise TypeError(f"intervened {name}: expected booleans, got values of type {array.dtype}")
+    return torch.from_numpy(array.astype(bool))
+
+
+def _weights(values: Any, num_rows: int) -> Tensor:
+    array, missing = _numpy("weights", values)
+    if array.shape != (num_rows,):
+        raise ValueError(f"weights: expected shape ({num_rows},), one per row, got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"weights: expected numbers, got values of type {array.dtype}")
+    weights = array.astype(np.float64)
+    bad = missing | ~np.isfinite(weights) | (weights < 0) | (weights > LARGEST)
+    if bad.any():
+        raise ValueError(f"weights: expected finite values >= 0, not so in {_where(bad)}")
+    if not (weights > 0).any():
+        raise ValueError("weights: all are zero; at least one row must count")
+    return torch.from_numpy(weights)
+
+
+def _where(bad: np.ndarray) -> str:
+    rows = np.flatnonzero(bad)
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"row(s) {', '.join(str(row) for row in rows[:5])}{more}"

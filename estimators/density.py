@@ -1,0 +1,112 @@
+"""log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.marginal import MixtureMarginal, Statistics
+from estimators.model import CausalMixture
+from estimators.parameters import Array, Real
+from estimators.priors import log_density
+
+
+class Density:
+    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]`` for v [..., D].
+
+    The likelihood alone is EM's objective; with the prior, MAP's (a density of the constrained Greeks, as AutoDelta
+    defines it); with the Jacobian as well, NUTS's.
+    """
+
+    def __init__(
+        self, model: CausalMixture, marginal: MixtureMarginal, *, prior: bool = True, jacobian: bool = False
+    ) -> None:
+        self.parameters = model.parameters
+        self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
+        transforms = model.transforms(marginal.references)
+        self._transforms = [transforms[parameter.name] for parameter in self.parameters]
+        sizes = [t.size(p.shape) for t, p in zip(self._transforms, self.parameters, strict=True)]
+        ends = np.cumsum(sizes)
+        self._places = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
+        log_priors = [log_density(parameter.prior) for parameter in self.parameters]
+        self._sites = list(zip(self.parameters, self._transforms, self._places, log_priors, strict=True))
+        self.size = int(ends[-1])
+        # Coordinates that are logs or logits: their ends are the boundary of the Greek's support.
+        self.bounded = np.concatenate(
+            [np.full(size, not isinstance(t, Real)) for t, size in zip(self._transforms, sizes, strict=True)]
+        ).astype(bool)
+
+    def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
+        """The same density of other rows."""
+        return Density(model, marginal, prior=self._prior, jacobian=self._jacobian)
+
+    def unit_of(self, name: str) -> float:
+        """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""
+        for parameter, transform, _, _ in self._sites:
+            if parameter.name == name:
+                return transform.unit if isinstance(transform, Real) else 1.0
+        raise KeyError(name)
+
+    def constrain(self, coordinates: Array) -> dict[str, Array]:
+        """φ(v) for v [..., D]."""
+        return {
+            parameter.name: transform.forward(coordinates[..., place]).reshape(
+                *coordinates.shape[:-1], *parameter.shape
+            )
+            for parameter, transform, place, _ in self._sites
+        }
+
+    def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
+        """v(φ) as [..., D]."""
+        parts = []
+        for parameter, transform, _, _ in self._sites:
+            value = np.asarray(greeks[parameter.name])
+            batch = value.shape[: value.ndim - len(parameter.shape)]
+            parts.append(transform.inverse(value.reshape(*batch, -1)))
+        return np.concatenate(parts, axis=-1)
+
+    def value(self, coordinates: Array) -> Array:
+        """The log density alone, for a batch of coordinates [..., D]."""
+        greeks = self.constrain(coordinates)
+        return self._add_prior(self.marginal.statistics(greeks).log_likelihood, coordinates, greeks)
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient [D] at one point [D]."""
+        value, gradient, _ = self.expand(coordinates)
+        return value, gradient
+
+    def expand(self, coordinates: Array) -> tuple[float, Array, Statistics]:
+        """The log density, its gradient, and the E-step they were computed from."""
+        greeks = self.constrain(coordinates)
+        statistics = self.marginal.statistics(greeks)
+        slopes = self.marginal.gradient(greeks, statistics)
+        value = float(statistics.log_likelihood)
+        gradient = np.empty(self.size)
+        for parameter, transform, place, log_prior in self._sites:
+            part, greek, slope = coordinates[place], greeks[parameter.name], slopes[parameter.name]
+            if self._prior:
+                log_p, prior_slope = log_prior(greek)
+                value += float(log_p)
+                slope = slope + prior_slope
+            flat = greek.reshape(-1)
+            gradient[place] = transform.pull_back(part, flat, np.reshape(slope, -1))
+            if self._jacobian:
+                log_jacobian, jacobian_slope = transform.log_jacobian(part, flat)
+                value += float(log_jacobian)
+                gradient[place] += jacobian_slope
+        return value, gradient, statistics
+
+    def draws(self, coordinates: Array) -> dict[str, Tensor]:
+        """φ(v) of every draw, as tensors [S, *shape]."""
+        return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
+
+    def _add_prior(self, value: Array, coordinates: Array, greeks: Mapping[str, Array]) -> Array:
+        for parameter, transform, place, log_prior in self._sites:
+            greek = greeks[parameter.name]
+            if self._prior:
+                value = value + log_prior(greek)[0]
+            if self._jacobian:
+                flat = greek.reshape(*coordinates.shape[:-1], -1)
+                value = value + transform.log_jacobian(coordinates[..., place], flat)[0]
+        return value

@@ -1,0 +1,287 @@
+"""A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from estimators import arviz_export, storage
+from estimators.data import Data, as_data
+from estimators.density import Density
+from estimators.information import laplace_draws
+from estimators.interventions import Estimate, Query, check_level, check_settings
+from estimators.isolation import check_seed
+from estimators.labels import label, permute
+from estimators.model import WEIGHTS, CausalMixture
+from estimators.status import EstimationError, EstimationWarning, Status
+
+POINT_KINDS = ("map", "ml")
+KINDS = (*POINT_KINDS, "posterior", "laplace", "exact", "known")
+R_HAT_LIMIT = 1.01
+ESS_PER_CHAIN = 100
+MAX_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Greeks estimated by any estimator, and the same calls on all of them.
+
+    ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
+    "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
+    its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted.
+
+    >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
+    >>> float(truth.do(Z=0).mean("X").value)
+    3.0
+    """
+
+    model: CausalMixture
+    kind: str
+    draws: Mapping[str, Tensor]
+    num_chains: int
+    status: Status
+    stats: Mapping[str, Any]
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+    data: Data | None = None
+
+    @staticmethod
+    def from_greeks(model: CausalMixture, greeks: Mapping[str, Any]) -> "Fit":
+        """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
+        known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
+        return Fit(model, "known", known, 1, Status.CONVERGED, MappingProxyType({"labels": "as given"}))
+
+    # ---------------------------------------------------------------- the Greeks
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The estimate of a Greek: its posterior mean, or the point."""
+        if name not in self.draws:
+            raise KeyError(f"no Greek {name!r}; the fit has {list(self.draws)}")
+        return self.draws[name].mean(0)
+
+    @property
+    def num_draws(self) -> int:
+        """S, the number of draws."""
+        return len(self.draws[WEIGHTS])
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={np.round(self[name].numpy(), 4).tolist()}" for name in self.draws)
+        return f"Fit({self.kind}, {self.status.name}, {self.num_draws} draw(s): {values})"
+
+    def summary(self, level: float = 0.9) -> pd.DataFrame:
+        """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
+        check_level(level)
+        names = [f"{name}{_index(place)}" for name in self.draws for place in np.ndindex(*self.draws[name].shape[1:])]
+
+        def column(of: Mapping[str, Any]) -> list[float]:
+            return [float(value) for name in self.draws for value in np.asarray(of[name]).reshape(-1)]
+
+        table = {"mean": column({name: self[name] for name in self.draws})}
+        if self.num_draws > 1:
+            table["sd"] = column({name: value.std(0) for name, value in self.draws.items()})
+            for side, q in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
+                table[side] = column(
+                    {name: np.quantile(value.numpy(), q, axis=0) for name, value in self.draws.items()}
+                )
+        if self.kind == "posterior":
+            r_hat, ess = arviz_export.diagnostics(self.draws, self.num_chains)
+            table["ess"] = column(ess)
+            if r_hat:
+                table["r_hat"] = column(r_hat)
+        frame = pd.DataFrame(table, index=pd.Index(names, name="Greek"))
+        frame.attrs["level"] = level
+        return frame
+
+    # ---------------------------------------------------------------- queries
+
+    def do(self, **settings: Any) -> Query:
+        """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
+
+        Raises ValueError for an unknown variable or label.
+        """
+        return Query(self.model, self.draws, self.num_chains, check_settings(self.model, settings))
+
+    def contrast(self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any]) -> Estimate:
+        """E[name | do(...)] - E[name | do(versus)], draw by draw."""
+        difference = self.do(**do).mean(name).draws - self.do(**versus).mean(name).draws
+        return Estimate(difference, self.num_chains)
+
+    def responsibilities(self, data: Any) -> Tensor:
+        """p(Z = k | row) as [N, K], averaged over draws."""
+        marginal = self.model.marginal(as_data(data))
+        return self._averaged(lambda draws: marginal.responsibilities(draws).sum(0), marginal.num_rows * self.model.K)
+
+    def log_density(self, rows: Any) -> Tensor:
+        """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
+        marginal = self.model.marginal(as_data(rows))
+        parts = [torch.logsumexp(marginal.pointwise(part), 0) for part in self._parts(marginal.num_rows)]
+        return torch.logsumexp(torch.stack(parts), 0) - float(np.log(self.num_draws))
+
+    @property
+    def program(self) -> Callable[[int], dict[str, Tensor]]:
+        """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
+
+        def posterior_program(num_rows: int) -> dict[str, Tensor]:
+            which = pyro.sample("draw", dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
+            greeks = {name: pyro.deterministic(name, value[which]) for name, value in self.draws.items()}
+            return self.model.rows(greeks, num_rows)
+
+        return posterior_program
+
+    # ---------------------------------------------------------------- other fits from this one
+
+    def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
+        """A fit with a spread, from a point fit: draws of the normal approximation at the mode.
+
+        ``v ~ Normal(v̂, I(v̂)⁻¹)`` with I the observed information in unconstrained coordinates, mapped back. Raises
+        EstimationError at a BOUNDARY, a COLLAPSED component, or where I is not positive definite.
+        """
+        if self.kind not in POINT_KINDS:
+            raise ValueError(
+                f"laplace: expected a point fit (EM or MAP), got kind {self.kind!r}, which has draws already"
+            )
+        if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
+            raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
+        if self.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+            raise EstimationError(f"laplace: there is no interior mode to expand around. {self.status}")
+        seed = check_seed(seed)
+        data = self._fitted_data("laplace")
+        density = Density(self.model, self.model.marginal(data), prior=self.kind == "map")
+        mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
+        drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
+        return finish(
+            self.model,
+            data,
+            "laplace",
+            density.draws(np.concatenate([mode[None], drawn])),
+            status=self.status,
+            stats={"seed": seed, "of": self.kind},
+            drop_first=True,
+        )
+
+    def relabel(self, order: Sequence[int]) -> "Fit":
+        """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels."""
+        if sorted(order) != list(range(self.model.K)):
+            raise ValueError(f"relabel: expected a permutation of {list(range(self.model.K))}, got {list(order)!r}")
+        draws = permute(dict(self.draws), self.model.parameters, np.tile(np.asarray(order), (self.num_draws, 1)))
+        stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
+        return replace(self, draws=MappingProxyType(draws), stats=MappingProxyType(stats))
+
+    # ---------------------------------------------------------------- export
+
+    def to_arviz(self) -> Any:
+        """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
+
+        The log-likelihood of a row is that of the marginal, Z summed out, so `arviz.loo` and `arviz.compare` work.
+        Raises ValueError on a single draw.
+        """
+        if self.num_draws < 2:
+            raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
+        data = self._fitted_data("to_arviz")
+        marginal = self.model.marginal(data)
+        pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
+        dims = {parameter.name: ["component"] for parameter in self.model.parameters if parameter.by_component}
+        groups = {
+            "posterior": arviz_export.dataset(self.draws, self.num_chains, dims),
+            "log_likelihood": arviz_export.dataset({"rows": pointwise}, self.num_chains, {"rows": ["row"]}),
+            "observed_data": arviz_export.rows_dataset(data.columns),
+        }
+        sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
+        if sampler:
+            groups["sample_stats"] = arviz_export.dataset(sampler, self.num_chains)
+        return arviz_export.container(groups)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to one file of arrays and JSON (no pickle)."""
+        storage.save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> "Fit":
+        """Read a fit. Raises ValueError for a damaged file or another version's."""
+        return Fit(**storage.load(Path(path)))
+
+    # ---------------------------------------------------------------- inside
+
+    def _fitted_data(self, what: str) -> Data:
+        if self.data is None:
+            raise ValueError(f"{what}: this fit holds no data (kind {self.kind!r}); fit a model to data first")
+        return self.data
+
+    def _parts(self, row_size: int) -> list[dict[str, Tensor]]:
+        step = max(MAX_ELEMENTS // max(row_size, 1), 1)
+        starts = range(0, self.num_draws, step)
+        return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
+
+    def _averaged(self, total: Callable[[dict[str, Tensor]], Tensor], row_size: int) -> Tensor:
+        return torch.stack([total(part) for part in self._parts(row_size)]).sum(0) / self.num_draws
+
+
+def finish(
+    model: CausalMixture,
+    data: Data,
+    kind: str,
+    draws: dict[str, Tensor],
+    *,
+    status: Status = Status.CONVERGED,
+    stats: Mapping[str, Any],
+    info: Mapping[str, Tensor] | None = None,
+    num_chains: int = 1,
+    best: int = 0,
+    strict: bool = False,
+    drop_first: bool = False,
+    started: float | None = None,
+) -> Fit:
+    """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
+    labelled = label(model, data, draws, best)
+    kept = {name: value[1:] if drop_first else value for name, value in labelled.draws.items()}
+    found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
+    if kind == "posterior":
+        status, extra = _chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
+        found.update(extra)
+    if started is not None:
+        found["seconds"] = time.perf_counter() - started
+    fit = Fit(
+        model,
+        kind,
+        MappingProxyType(kept),
+        num_chains,
+        status,
+        MappingProxyType(found),
+        MappingProxyType(dict(info or {})),
+        data,
+    )
+    if status is not Status.CONVERGED:
+        if strict:
+            raise EstimationError(str(status))
+        warnings.warn(str(status), EstimationWarning, stacklevel=3)
+    return fit
+
+
+def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
+    per_chain = len(draws[WEIGHTS]) // num_chains
+    if per_chain < 4:
+        return Status.LOW_ESS, {}
+    r_hat, ess = arviz_export.diagnostics(draws, num_chains)
+    largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
+    smallest = min(float(np.min(value)) for value in ess.values())
+    extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}
+    if largest > R_HAT_LIMIT:
+        return Status.CHAINS_DISAGREE, extra
+    if divergences:
+        return Status.DIVERGENCES, extra
+    if smallest < ESS_PER_CHAIN * num_chains:
+        return Status.LOW_ESS, extra
+    return Status.CONVERGED, extra
+
+
+def _index(place: tuple[int, ...]) -> str:
+    return f"[{', '.join(str(part) for part in place)}]" if place else ""

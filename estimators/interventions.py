@@ -1,0 +1,224 @@
+"""Interventional prediction: p(x | do(...)) by the truncated factorisation, for every draw of the Greeks at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from estimators.arviz_export import effective_sample_size
+from estimators.data import LATENT
+from estimators.isolation import check_seed, isolated
+from estimators.model import WEIGHTS, CausalMixture
+
+# Elements of a [points, draws] density held at one time.
+MAX_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A quantity under every draw of the Greeks: ``draws`` [S, ...], one draw for a point fit.
+
+    >>> Estimate(torch.tensor([1.0, 3.0])).value
+    tensor(2.)
+    """
+
+    draws: Tensor
+    num_chains: int = 1
+
+    @property
+    def value(self) -> Tensor:
+        """The mean over draws [...]."""
+        return self.draws.mean(0)
+
+    @property
+    def sd(self) -> Tensor:
+        """The posterior standard deviation [...]. Raises ValueError on one draw."""
+        self._need_draws("sd")
+        return self.draws.std(0)
+
+    @property
+    def mcse(self) -> float:
+        """The Monte Carlo standard error of a scalar `value`: sd / sqrt(ESS). Raises ValueError on one draw."""
+        self._need_draws("mcse")
+        return float(self.draws.std()) / float(np.sqrt(effective_sample_size(self.draws, self.num_chains)))
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The equal-tailed credible interval: quantiles (1 - level)/2 and (1 + level)/2 of the draws.
+
+        Raises ValueError on one draw, which has no spread, and for a level outside (0, 1).
+        """
+        check_level(level)
+        self._need_draws("interval")
+        tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=self.draws.dtype)
+        low, high = (torch.from_numpy(np.quantile(self.draws.numpy(), float(q), axis=0)) for q in tail)
+        return torch.as_tensor(low), torch.as_tensor(high)
+
+    def _need_draws(self, what: str) -> None:
+        if len(self.draws) < 2:
+            raise ValueError(
+                f"{what}: a point fit has one draw and no spread; use fit.laplace() for a normal approximation, "
+                "or fit with NUTS()"
+            )
+
+    def __repr__(self) -> str:
+        if len(self.draws) < 2:
+            return f"Estimate({self.value.tolist()}; one draw)"
+        return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What the model says under an intervention, for each draw of the Greeks.
+
+    Under ``do(Z=k)``, p(x | do) = p(x | Z=k); under ``do(X=x)`` Z keeps its own distribution theta. Densities, CDFs and
+    quantiles are of the predictive distribution, the mixture over draws and over Z, in closed form.
+    """
+
+    model: CausalMixture
+    draws: Mapping[str, Tensor]
+    num_chains: int
+    settings: Mapping[str, Tensor]
+
+    def mean(self, name: str) -> Estimate:
+        """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
+        num_draws = len(self.draws[WEIGHTS])
+        self._check_variable(name)
+        if name in self.settings:
+            value = self.settings[name].double()
+            return Estimate(value.expand(num_draws, *value.shape), self.num_chains)
+        means = self.model.mechanisms[name].mean(self.model.local(self.draws, name)).expand(num_draws, self.model.K)
+        if LATENT in self.settings:
+            return Estimate(means[:, self.settings[LATENT]], self.num_chains)
+        return Estimate((self.draws[WEIGHTS] * means).sum(-1), self.num_chains)
+
+    def log_density(self, name: str, at: Any) -> Tensor:
+        """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at`."""
+        return self._predict(name, at, lambda d, x: d.log_prob(x).exp(), "log_density").clamp_min(5e-324).log()
+
+    def cdf(self, name: str, at: Any) -> Tensor:
+        """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
+        return self._predict(name, at, lambda d, x: d.cdf(x), "cdf").clamp(0.0, 1.0)
+
+    def quantile(self, name: str, level: Any) -> Tensor:
+        """The value below which a share `level` in (0, 1) of p(name | do(...)) lies: the root of the CDF."""
+        levels = torch.as_tensor(level, dtype=torch.float64)
+        for value in levels.reshape(-1).tolist():
+            check_level(value)
+        return (
+            torch.tensor([self._root(name, value) for value in levels.reshape(-1).tolist()])
+            .double()
+            .reshape(levels.shape)
+        )
+
+    def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.
+
+        Returns every observed variable [num_rows]. Settings per row must have this length.
+        """
+        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+            raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
+        for name, value in self.settings.items():
+            if value.ndim and len(value) != num_rows:
+                raise ValueError(f"sample: do({name}=...) has {len(value)} values, but {num_rows} rows were asked for")
+        with isolated(check_seed(seed)):
+            which = torch.randint(len(self.draws[WEIGHTS]), (int(num_rows),))
+            greeks = {name: value[which] for name, value in self.draws.items()}
+            rows = pyro.do(self.model.rows, data=dict(self.settings))(greeks, int(num_rows))
+        return {name: column for name, column in rows.items() if name != LATENT}
+
+    def _check_variable(self, name: str) -> None:
+        if name not in self.model.mechanisms:
+            raise ValueError(f"expected a variable among {list(self.model.mechanisms)}, got {name!r}")
+
+    def _predict(self, name: str, at: Any, of: Callable[[Any, Tensor], Tensor], what: str) -> Tensor:
+        """The mean over draws and over Z of a function of the component distributions."""
+        self._check_variable(name)
+        if name in self.settings:
+            raise ValueError(f"{what}: {name} is set by the intervention, so it has no density")
+        latent = self.settings.get(LATENT)
+        if latent is not None and latent.ndim:
+            raise ValueError(f"{what}: expected one value of Z, got one per row; ask for each value in turn")
+        points = torch.as_tensor(at, dtype=torch.float64)
+        if not bool(torch.isfinite(points).all()):
+            raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
+        parts = points.reshape(-1).split(max(MAX_ELEMENTS // len(self.draws[WEIGHTS]), 1))
+        return torch.cat([self._at(name, part, latent, of) for part in parts]).reshape(points.shape)
+
+    def _at(self, name: str, points: Tensor, latent: Tensor | None, of: Callable[[Any, Tensor], Tensor]) -> Tensor:
+        total = torch.zeros(len(points), dtype=torch.float64)
+        for k in range(self.model.K) if latent is None else [int(latent)]:
+            values = of(self._component(name, k), points[:, None])
+            weights = self.draws[WEIGHTS][:, k] if latent is None else torch.ones(values.shape[-1], dtype=torch.float64)
+            total += (values * weights).mean(-1)
+        return total
+
+    def _component(self, name: str, k: int) -> Any:
+        num_draws = len(self.draws[WEIGHTS])
+        local = self.model.local(self.draws, name)
+        return self.model.mechanisms[name].distribution(local, torch.full((num_draws,), k)).expand((num_draws,))
+
+    def _root(self, name: str, level: float) -> float:
+        """The quantile lies between the smallest and the largest of the components' own."""
+        latent = self.settings.get(LATENT)
+        self._predict(name, 0.0, lambda d, x: d.cdf(x), "quantile")
+        components = range(self.model.K) if latent is None else [int(latent)]
+        ends = torch.stack(
+            [self._component(name, k).icdf(torch.tensor(level, dtype=torch.float64)) for k in components]
+        )
+        low, high = float(ends.min()), float(ends.max())
+        if low == high:
+            return low
+        return float(
+            brentq(lambda x: float(self.cdf(name, x)) - level, low, high, xtol=1e-12 * max(abs(low), abs(high)))
+        )
+
+
+def check_settings(model: CausalMixture, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the values set by do(...) as tensors, or raise a ValueError that names the variable."""
+    if not settings:
+        raise ValueError("do: expected at least one setting, e.g. do(Z=1)")
+    known = [LATENT, *model.mechanisms]
+    found: dict[str, Tensor] = {}
+    for name, value in settings.items():
+        if name not in known:
+            raise ValueError(f"do: the model has no variable {name!r}; it has {known}")
+        found[name] = _label(model.K, value) if name == LATENT else _level(name, value)
+    return found
+
+
+def check_level(level: object) -> None:
+    """Raise a ValueError unless a level is strictly between 0 and 1."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
+
+
+def _label(num_components: int, value: Any) -> Tensor:
+    try:
+        labels = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"do: Z expects a label from 0 to {num_components - 1}, got {value!r}") from None
+    whole = (not labels.is_floating_point() and labels.dtype != torch.bool) or bool((labels == labels.round()).all())
+    if (
+        labels.ndim > 1
+        or not whole
+        or labels.dtype == torch.bool
+        or bool(((labels < 0) | (labels >= num_components)).any())
+    ):
+        raise ValueError(f"do: Z expects a label from 0 to {num_components - 1} (or one per row), got {value!r}")
+    return labels.long()
+
+
+def _level(name: str, value: Any) -> Tensor:
+    try:
+        level = torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"do: {name} expects a number (or one per row), got {value!r}") from None
+    if level.ndim > 1 or not bool(torch.isfinite(level).all()):
+        raise ValueError(f"do: {name} expects a finite number (or one per row), got {value!r}")
+    return level

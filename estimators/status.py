@@ -1,0 +1,49 @@
+"""How an estimation ended, in words a person can act on."""
+
+from enum import Enum
+
+
+class Status(Enum):
+    """The end state of a fit; the value is advice.
+
+    The first that holds is reported, in the order of the members after ``CONVERGED``.
+    """
+
+    CONVERGED = "The estimator converged."
+    MAX_ITERATIONS = (
+        "Stopped at the iteration limit before the gradient was small enough; raise `max_iterations` (EM), "
+        "`num_steps` (MAP), or loosen `tolerance`."
+    )
+    COMPONENT_COLLAPSED = (
+        "Every start ended with a component shrunk onto a single value, where the density is unbounded: this is a "
+        "spike, not an estimate. Use fewer components, `shared_scale=True`, a known scale, or a prior on the scale "
+        "that keeps away from 0 together with MAP or NUTS."
+    )
+    BOUNDARY = (
+        "No start reached an interior stationary point: a component's weight ran to 0 and was held at a small finite "
+        "value. The data support fewer components; lower K, or raise `concentration` (MAP, NUTS)."
+    )
+    CHAINS_DISAGREE = (
+        "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
+        "not a sample of one posterior; raise `warmup_steps` and `num_samples`, use `Exact` on small data, or give "
+        "the model stronger priors or seen Z."
+    )
+    DIVERGENCES = (
+        "Some transitions diverged, so a part of the posterior may be missing; raise `target_accept_prob` towards 1 "
+        "or use priors that keep scales away from 0."
+    )
+    LOW_ESS = (
+        "Fewer than 100 effective draws per chain: means and intervals carry noticeable Monte Carlo error; "
+        "raise `num_samples`."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
+class EstimationWarning(UserWarning):
+    """A fit was returned that did not converge, or whose answer needs care."""
+
+
+class EstimationError(RuntimeError):
+    """A fit did not converge and ``strict=True`` asked for an error, or an operation needs a converged fit."""

@@ -1,0 +1,144 @@
+"""Saving and loading a fit: one NumPy archive of arrays with a JSON header. No pickle, so a file cannot run code."""
+
+import json
+import zipfile
+import zlib
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+
+from estimators import mechanisms as families
+from estimators.data import Data
+from estimators.model import CausalMixture
+from estimators.priors import parameters_of
+from estimators.status import Status
+
+FORMAT = "exact-estimators fit"
+VERSION = 1
+
+
+def save(fit: Any, path: Path) -> None:
+    """Write the archive. Raises TypeError for a model that cannot be written as data (a mechanism of one's own)."""
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": fit.kind,
+        "num_chains": fit.num_chains,
+        "status": fit.status.name,
+        "stats": dict(fit.stats),
+        "model": _write_model(fit.model),
+    }
+    arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
+    arrays |= {f"info/{name}": value.numpy() for name, value in fit.info.items()}
+    if fit.data is not None:
+        arrays |= {f"columns/{name}": column.numpy() for name, column in fit.data.columns.items()}
+        arrays |= {f"intervened/{name}": mask.numpy() for name, mask in fit.data.intervened.items()}
+        if fit.data.weights is not None:
+            arrays["weights/"] = fit.data.weights.numpy()
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read the archive back into the fields of a fit."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(bytes(arrays.pop("header")))
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}")
+        if header["version"] == VERSION:
+            return _read(header, arrays)
+    except FileNotFoundError:
+        raise
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"load: {path} is not a saved fit, or is damaged ({type(error).__name__}: {error})") from None
+    raise ValueError(
+        f"load: {path} was saved in format version {header['version']!r}, this package reads version {VERSION}; "
+        "fit again, or use the version of the package that wrote it"
+    )
+
+
+def _read(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    groups: dict[str, dict[str, Tensor]] = {"draws": {}, "info": {}, "columns": {}, "intervened": {}, "weights": {}}
+    for name, array in arrays.items():
+        group, _, key = name.partition("/")
+        groups[group][key] = torch.from_numpy(array)
+    data = None
+    if groups["columns"]:
+        data = Data(**groups["columns"], intervened=groups["intervened"], weights=groups["weights"].get(""))
+    return {
+        "model": _read_model(header["model"]),
+        "kind": header["kind"],
+        "num_chains": header["num_chains"],
+        "status": Status[header["status"]],
+        "stats": MappingProxyType(header["stats"]),
+        "draws": MappingProxyType(groups["draws"]),
+        "info": MappingProxyType(groups["info"]),
+        "data": data,
+    }
+
+
+def _write_model(model: CausalMixture) -> dict[str, Any]:
+    described = {}
+    for variable, mechanism in model.mechanisms.items():
+        family = type(mechanism)
+        if getattr(families, family.__name__, None) is not family:
+            raise TypeError(f"save: mechanism {family.__name__} of {variable} is not one of this package's")
+        settings: Any = mechanism
+        described[variable] = {
+            "family": family.__name__,
+            "settings": {
+                f.name: _write_value(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init
+            },
+        }
+    return {"K": model.K, "concentration": model.concentration.tolist(), "mechanisms": described}
+
+
+def _read_model(described: dict[str, Any]) -> CausalMixture:
+    mechanisms = {}
+    for variable, part in described["mechanisms"].items():
+        if part["family"] not in families.__all__:
+            raise ValueError(f"unknown mechanism {part['family']!r}")
+        settings = {name: _read_value(value) for name, value in part["settings"].items()}
+        mechanisms[variable] = getattr(families, part["family"])(**settings)
+    return CausalMixture(described["K"], mechanisms, concentration=described["concentration"])
+
+
+def _write_value(variable: str, value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return {"number": value.tolist()}
+    if isinstance(value, TorchDistributionMixin):
+        name, parameters = type(value).__name__, parameters_of(value)
+        if not parameters or getattr(dist, name, None) is not type(value):
+            raise TypeError(f"save: the prior {value} of {variable} cannot be written as data")
+        return {"prior": name, "parameters": {key: part.tolist() for key, part in parameters.items()}}
+    return value
+
+
+def _read_value(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "number" in value:
+        return torch.tensor(value["number"], dtype=torch.float64)
+    family = getattr(dist, value["prior"])
+    if not issubclass(family, TorchDistributionMixin):
+        raise ValueError(f"unknown prior {value['prior']!r}")
+    return family(**{key: torch.tensor(part, dtype=torch.float64) for key, part in value["parameters"].items()})

@@ -32,8 +32,9 @@ def diagnostics(draws: Draws, num_chains: int) -> tuple[dict[str, np.ndarray], d
     if num_draws // num_chains < 4:
         raise ValueError(f"diagnostics: expected at least 4 draws per chain, got {num_draws // num_chains}")
     data = dataset(draws, num_chains)
-    ess = arviz.ess(data, method="bulk")
-    r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
+    with np.errstate(all="ignore"):
+        ess = arviz.ess(data, method="bulk")
+        r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
     return (
         {} if r_hat is None else {name: _settled(r_hat[name].values, constant[name], 1.0, np.inf) for name in draws},

@@ -52,7 +52,7 @@ class Density:
         """φ(v) for v [..., D]."""
         return {
             parameter.name: transform.forward(coordinates[..., place]).reshape(
-                *coordinates.shape[:-1], *parameter.shape
+                (*coordinates.shape[:-1], *parameter.shape)
             )
             for parameter, transform, place, _ in self._sites
         }

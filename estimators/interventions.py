@@ -55,9 +55,8 @@ class Estimate:
         """
         check_level(level)
         self._need_draws("interval")
-        tail = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=self.draws.dtype)
-        low, high = (torch.from_numpy(np.quantile(self.draws.numpy(), float(q), axis=0)) for q in tail)
-        return torch.as_tensor(low), torch.as_tensor(high)
+        low, high = np.quantile(self.draws.numpy(), [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high))
 
     def _need_draws(self, what: str) -> None:
         if len(self.draws) < 2:
@@ -110,11 +109,8 @@ class Query:
         levels = torch.as_tensor(level, dtype=torch.float64)
         for value in levels.reshape(-1).tolist():
             check_level(value)
-        return (
-            torch.tensor([self._root(name, value) for value in levels.reshape(-1).tolist()])
-            .double()
-            .reshape(levels.shape)
-        )
+        roots = [self._root(name, value) for value in levels.reshape(-1).tolist()]
+        return torch.tensor(roots, dtype=torch.float64).reshape(levels.shape)
 
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.

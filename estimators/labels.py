@@ -70,7 +70,7 @@ def label(model: CausalMixture, data: Data, draws: Draws, best: int = 0) -> Labe
         rows, scale = _some_rows(data)
         permutations, certainty = align(model.marginal(rows), draws, groups, model.parameters, scale, best)
     aligned = permute(draws, model.parameters, permutations)
-    order = _order_within(groups, model.order_key(aligned).mean(0))
+    order = _order_within(groups, model.order_key(aligned).expand(num_draws, model.K).mean(0))
     return Labelling(
         draws=permute(aligned, model.parameters, np.tile(order, (num_draws, 1))),
         permutations=permutations[:, order],

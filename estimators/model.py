@@ -197,7 +197,7 @@ class CausalMixture:
 class GaussianMixture(CausalMixture):
     """The tutorial's model: one column, ``X | Z = k ~ Normal(mu_k, scale)``.
 
-    ``mu_k ~ Normal(0, loc_scale)``, ``theta ~ Dirichlet(concentration)``; ``scale`` is a number (known), or a prior over
+    ``mu_k ~ Normal(0, loc_scale)``, ``theta ~ Dirichlet(concentration)``; ``scale`` is a number (known) or a prior over
     the positive numbers (one unknown scale per component).
 
     >>> GaussianMixture(K=2).parameters[1].name

@@ -168,8 +168,9 @@ class Gaussian:
         return greeks.get("mu", self.loc)
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Components are put in order of their means."""
-        return self.mean(greeks)
+        """Components are put in order of their means, or of their scales where one known mean serves them all."""
+        mean = self.mean(greeks)
+        return mean if mean.ndim else greeks.get("sigma", mean)
 
     def exchangeable(self, num_components: int) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""

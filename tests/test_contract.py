@@ -1,0 +1,218 @@
+"""One contract: every estimator, on every small model, through the whole interface of a fit."""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyro
+import pytest
+import torch
+
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, Status
+from estimators.algorithms.base import Estimator
+from tests.models import MODELS, rows_of
+
+ESTIMATORS: dict[str, Estimator] = {
+    "EM": EM(num_starts=5),
+    "MAP": MAP(num_starts=10, num_steps=20),
+    "NUTS": NUTS(num_samples=60, warmup_steps=80, num_chains=2),
+    "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=4, num_chains=1, engine="pyro"),
+    "Exact": Exact(num_draws=200),
+}
+CONJUGATE = ("tutorial", "one component", "three components", "unequal priors")
+CASES = [
+    pytest.param(estimator, model, id=f"{name}, {of}")
+    for name, estimator in ESTIMATORS.items()
+    for of, model in MODELS.items()
+    if name != "Exact" or of in CONJUGATE
+]
+
+
+@contextmanager
+def only_estimation_warnings() -> Iterator[None]:
+    """Short runs rarely converge and say so; any other warning is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        yield
+
+
+def rows_for(model: CausalMixture, estimator: Estimator) -> Data:
+    return rows_of(model, 8 if isinstance(estimator, Exact) else 40)
+
+
+def is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or bool(np.isfinite(value))
+
+
+@pytest.mark.parametrize(("estimator", "model"), CASES)
+def test_the_whole_interface(estimator: Estimator, model: CausalMixture, tmp_path: Path) -> None:
+    data = rows_for(model, estimator)
+    with only_estimation_warnings():
+        fit = estimator.fit(model, data, seed=3)
+    check_greeks(fit, model)
+    check_queries(fit, model, data)
+    check_program(fit, model)
+    check_export(fit, data, tmp_path / "fit.npz")
+
+
+def check_greeks(fit: Fit, model: CausalMixture) -> None:
+    assert set(fit.draws) == {parameter.name for parameter in model.parameters}
+    for parameter in model.parameters:
+        draws = fit.draws[parameter.name]
+        assert draws.shape == (fit.num_draws, *parameter.shape)
+        assert draws.dtype == torch.float64
+        assert bool(torch.isfinite(draws).all())
+        assert bool(parameter.prior.support.check(draws).all())
+        torch.testing.assert_close(fit[parameter.name], draws.mean(0))
+    assert isinstance(fit.status, Status)
+    assert fit.stats["seed"] == 3
+    assert 0.0 < fit.stats["label_certainty"] <= 1.0
+    assert all(is_finite(value) for value in fit.stats.values())
+    table = fit.summary()
+    assert isinstance(table, pd.DataFrame)
+    assert np.isfinite(table.to_numpy()).all()
+    assert set(table.columns) >= ({"mean", "sd", "lower", "upper"} if fit.num_draws > 1 else {"mean"})
+    with pytest.raises(FrozenInstanceError):
+        fit.kind = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        fit.draws["theta"] = torch.zeros(1)  # type: ignore[index]
+
+
+def check_queries(fit: Fit, model: CausalMixture, data: Data) -> None:
+    for name in model.mechanisms:
+        for k in range(model.K):
+            query = fit.do(Z=k)
+            assert query.mean(name).draws.shape == (fit.num_draws,)
+            middle = query.quantile(name, 0.5)
+            assert float(query.cdf(name, middle)) == pytest.approx(0.5, abs=1e-9)
+            assert bool(torch.isfinite(query.log_density(name, data.columns[name])).all())
+        sample = fit.do(Z=model.K - 1).sample(7, seed=1)
+        assert set(sample) == set(model.mechanisms)
+        assert sample[name].shape == (7,)
+        contrast = fit.contrast(name, do={"Z": model.K - 1}, versus={"Z": 0})
+        assert contrast.draws.shape == (fit.num_draws,)
+        if fit.num_draws > 1:
+            low, high = contrast.interval(0.9)
+            assert bool(low <= high)
+        else:
+            with pytest.raises(ValueError, match="laplace"):
+                contrast.interval(0.9)
+    shares = fit.responsibilities(data)
+    assert shares.shape == (data.num_rows, model.K)
+    torch.testing.assert_close(shares.sum(1), torch.ones(data.num_rows, dtype=torch.float64))
+    assert fit.log_density(data).shape == (data.num_rows,)
+    back = list(reversed(range(model.K)))
+    for name, value in fit.relabel(back).relabel(back).draws.items():
+        assert torch.equal(value, fit.draws[name])
+
+
+def check_program(fit: Fit, model: CausalMixture) -> None:
+    state = torch.get_rng_state()
+    rows = pyro.do(fit.program, data={"Z": torch.tensor(0)})(5)
+    torch.set_rng_state(state)
+    assert set(rows) == {*model.mechanisms, "Z"}
+    assert bool((rows["Z"] == 0).all())
+    assert all(column.shape == (5,) for column in rows.values())
+
+
+def check_export(fit: Fit, data: Data, path: Path) -> None:
+    fit.save(path)
+    loaded = Fit.load(path)
+    for field in fields(Fit):
+        assert hasattr(loaded, field.name)
+    assert (loaded.kind, loaded.status, dict(loaded.stats)) == (fit.kind, fit.status, dict(fit.stats))
+    for name, value in fit.draws.items():
+        assert torch.equal(loaded.draws[name], value)
+    torch.testing.assert_close(loaded.log_density(data), fit.log_density(data), rtol=0, atol=0)
+    if fit.num_draws > 1:
+        groups = fit.to_arviz()
+        assert groups["log_likelihood"]["rows"].shape == (
+            fit.num_chains,
+            fit.num_draws // fit.num_chains,
+            data.num_rows,
+        )
+    else:
+        with pytest.raises(ValueError, match="laplace"):
+            fit.to_arviz()
+
+
+@pytest.mark.parametrize(("estimator", "model"), CASES)
+def test_the_same_seed_gives_the_same_bits(estimator: Estimator, model: CausalMixture) -> None:
+    """Alone, after another fit, and with another thread count; the settings are as before."""
+    data = rows_for(model, estimator)
+    settings = repr(estimator)
+    threads = torch.get_num_threads()
+    with only_estimation_warnings():
+        first = estimator.fit(model, data, seed=11)
+        estimator.fit(model, data, seed=12)
+        try:
+            torch.set_num_threads(1 if threads > 1 else 2)
+            second = estimator.fit(model, data, seed=11)
+        finally:
+            torch.set_num_threads(threads)
+    for name in first.draws:
+        assert torch.equal(first.draws[name], second.draws[name])
+    assert repr(estimator) == settings
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
+    import random
+
+    model = MODELS["tutorial"]
+    pyro.get_param_store().setdefault("mine", torch.tensor(2.0))
+    try:
+        before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), torch.get_num_threads())
+        filters = list(warnings.filters)
+        with only_estimation_warnings():
+            fit = estimator.fit(model, rows_for(model, estimator), seed=0)
+            fit.do(Z=1).sample(3, seed=2)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.array_equal(np.random.get_state()[1], before[1])
+        assert (random.getstate(), torch.get_num_threads()) == before[2:]
+        assert list(pyro.get_param_store().keys()) == ["mine"]
+        assert list(warnings.filters) == filters
+    finally:
+        pyro.clear_param_store()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_a_seed_of_none_is_fresh_and_recorded(estimator: Estimator) -> None:
+    model = MODELS["tutorial"]
+    data = rows_for(model, estimator)
+    with only_estimation_warnings():
+        fits = [estimator.fit(model, data) for _ in range(2)]
+        again = estimator.fit(model, data, seed=fits[0].stats["seed"])
+    assert fits[0].stats["seed"] != fits[1].stats["seed"]
+    for name, value in fits[0].draws.items():
+        assert torch.equal(again.draws[name], value)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_estimators_follow_the_protocol(estimator: Estimator) -> None:
+    expected = inspect.signature(Estimator.fit).parameters
+    found = inspect.signature(type(estimator).fit).parameters
+    assert [(p.name, p.kind, p.default) for p in found.values()] == [
+        (p.name, p.kind, p.default) for p in expected.values()
+    ]
+    with pytest.raises(FrozenInstanceError):
+        estimator.progress_bar = True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_a_mapping_and_a_data_frame_are_data(estimator: Estimator) -> None:
+    model = MODELS["tutorial"]
+    column = [0.0, 1.0, 10.0, 11.0, 12.0]
+    with only_estimation_warnings():
+        fits = [
+            estimator.fit(model, data, seed=1) for data in ({"X": column}, pd.DataFrame({"X": column}), Data(X=column))
+        ]
+    for name, value in fits[0].draws.items():
+        assert torch.equal(fits[1].draws[name], value)
+        assert torch.equal(fits[2].draws[name], value)

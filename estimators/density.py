@@ -69,7 +69,8 @@ class Density:
     def value(self, coordinates: Array) -> Array:
         """The log density alone, for a batch of coordinates [..., D]."""
         greeks = self.constrain(coordinates)
-        return self._add_prior(self.marginal.statistics(greeks).log_likelihood, coordinates, greeks)
+        with np.errstate(all="ignore"):
+            return self._add_prior(self.marginal.statistics(greeks).log_likelihood, coordinates, greeks)
 
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         """The log density and its gradient [D] at one point [D]."""
@@ -79,22 +80,24 @@ class Density:
     def expand(self, coordinates: Array) -> tuple[float, Array, Statistics]:
         """The log density, its gradient, and the E-step they were computed from."""
         greeks = self.constrain(coordinates)
-        statistics = self.marginal.statistics(greeks)
-        slopes = self.marginal.gradient(greeks, statistics)
-        value = float(statistics.log_likelihood)
-        gradient = np.empty(self.size)
-        for parameter, transform, place, log_prior in self._sites:
-            part, greek, slope = coordinates[place], greeks[parameter.name], slopes[parameter.name]
-            if self._prior:
-                log_p, prior_slope = log_prior(greek)
-                value += float(log_p)
-                slope = slope + prior_slope
-            flat = greek.reshape(-1)
-            gradient[place] = transform.pull_back(part, flat, np.reshape(slope, -1))
-            if self._jacobian:
-                log_jacobian, jacobian_slope = transform.log_jacobian(part, flat)
-                value += float(log_jacobian)
-                gradient[place] += jacobian_slope
+        # A proposal far out may overflow: it is judged by its density, which is then not finite.
+        with np.errstate(all="ignore"):
+            statistics = self.marginal.statistics(greeks)
+            slopes = self.marginal.gradient(greeks, statistics)
+            value = float(statistics.log_likelihood)
+            gradient = np.empty(self.size)
+            for parameter, transform, place, log_prior in self._sites:
+                greek, slope = greeks[parameter.name], slopes[parameter.name]
+                if self._prior:
+                    log_p, prior_slope = log_prior(greek)
+                    value += float(log_p)
+                    slope = slope + prior_slope
+                flat, slope = greek.reshape(-1), np.reshape(slope, -1)
+                if self._jacobian:
+                    log_jacobian, jacobian_slope = transform.log_jacobian(flat)
+                    value += float(log_jacobian)
+                    slope = slope + jacobian_slope
+                gradient[place] = transform.pull_back(flat, slope)
         return value, gradient, statistics
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
@@ -102,11 +105,11 @@ class Density:
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
 
     def _add_prior(self, value: Array, coordinates: Array, greeks: Mapping[str, Array]) -> Array:
-        for parameter, transform, place, log_prior in self._sites:
+        for parameter, transform, _, log_prior in self._sites:
             greek = greeks[parameter.name]
             if self._prior:
                 value = value + log_prior(greek)[0]
             if self._jacobian:
                 flat = greek.reshape(*coordinates.shape[:-1], -1)
-                value = value + transform.log_jacobian(coordinates[..., place], flat)[0]
+                value = value + transform.log_jacobian(flat)[0]
         return value

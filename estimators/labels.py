@@ -45,10 +45,10 @@ class Labelling:
 def permute(draws: Draws, parameters: Sequence[Parameter], permutations: Indices) -> Draws:
     """Return draws whose component k is the old component ``permutations[s, k]``.
 
-    >>> weights = torch.tensor([[0.3, 0.7]])
+    >>> weights = torch.tensor([[0.25, 0.75]])
     >>> p = Parameter("theta", (2,), None)
     >>> permute({"theta": weights}, [p], np.array([[1, 0]]))["theta"].tolist()
-    [[0.7, 0.3]]
+    [[0.75, 0.25]]
     """
     index = torch.as_tensor(permutations, dtype=torch.long)
     moved = dict(draws)

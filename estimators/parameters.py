@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 Array = NDArray[np.float64]
 TINY = 1e-300
@@ -30,17 +30,17 @@ class Parameter:
 
 
 class Transform(Protocol):
-    """A map from unconstrained coordinates [..., size] to a Greek [..., *shape], with its derivatives.
+    """A map from unconstrained coordinates [..., size] to a Greek [..., *shape], flat in its last axis.
 
-    ``pull_back`` turns a gradient with respect to the Greek into one with respect to the coordinates; ``log_jacobian``
-    is log |d Greek / d coordinates| [...] with its gradient [..., size].
+    ``pull_back`` turns a gradient with respect to the Greek into one with respect to the coordinates. ``log_jacobian``
+    is log |d Greek / d coordinates| [...] as a function of the Greek, with its gradient with respect to the Greek.
     """
 
     def size(self, shape: tuple[int, ...]) -> int: ...
     def forward(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
-    def pull_back(self, coordinates: Array, value: Array, gradient: Array) -> Array: ...
-    def log_jacobian(self, coordinates: Array, value: Array) -> tuple[Array, Array]: ...
+    def pull_back(self, value: Array, gradient: Array) -> Array: ...
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]: ...
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,16 @@ class Real:
     def inverse(self, value: Array) -> Array:
         return (value - self.origin) / self.unit
 
-    def pull_back(self, coordinates: Array, value: Array, gradient: Array) -> Array:
+    def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * self.unit
 
-    def log_jacobian(self, coordinates: Array, value: Array) -> tuple[Array, Array]:
-        constant = np.full(coordinates.shape[:-1], log(self.unit) * coordinates.shape[-1])
-        return constant, np.zeros_like(coordinates)
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        return log(self.unit) * value.shape[-1], 0.0
 
 
 @dataclass(frozen=True)
 class Positive:
-    """``x = unit * exp(v)`` on the positive half-line."""
+    """``x = unit * exp(v)`` on the positive half-line: dx/dv = x."""
 
     unit: float = 1.0
 
@@ -83,18 +82,19 @@ class Positive:
     def inverse(self, value: Array) -> Array:
         return np.asarray(np.log(value / self.unit))
 
-    def pull_back(self, coordinates: Array, value: Array, gradient: Array) -> Array:
+    def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * value
 
-    def log_jacobian(self, coordinates: Array, value: Array) -> tuple[Array, Array]:
-        return coordinates.sum(-1) + log(self.unit) * coordinates.shape[-1], np.ones_like(coordinates)
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        return np.log(value).sum(-1), 1.0 / value
 
 
 @dataclass(frozen=True)
 class Simplex:
     """Stick breaking, ``x_i = z_i prod_{j<i} (1 - z_j)`` with ``z_i = expit(v_i - log(K - i))`` (i from 1).
 
-    The offset puts v = 0 at the uniform distribution (as Stan and Pyro do).
+    The offset puts v = 0 at the uniform distribution (as Stan and Pyro do). The Jacobian is triangular with diagonal
+    ``z_i (1 - z_i) prod_{j<i} (1 - z_j)``, whose product is that of all K weights.
     """
 
     def size(self, shape: tuple[int, ...]) -> int:
@@ -110,21 +110,22 @@ class Simplex:
 
     def inverse(self, value: Array) -> Array:
         value = np.maximum(value, TINY)
-        left = np.cumsum(value[..., ::-1], axis=-1)[..., ::-1][..., 1:]
-        return np.asarray(np.log(value[..., :-1]) - np.log(left) + _stick_offsets(value.shape[-1] - 1))
+        return np.asarray(np.log(value[..., :-1] / _from_here(value)[..., 1:]) + _stick_offsets(value.shape[-1] - 1))
 
-    def pull_back(self, coordinates: Array, value: Array, gradient: Array) -> Array:
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        # d x_j / d v_i = x_j ([i = j] - z_i [j >= i]) with z_i = x_i / (x_i + ... + x_K).
         weighted = gradient * value
-        broken = expit(coordinates - _stick_offsets(coordinates.shape[-1]))
-        from_here = np.cumsum(weighted[..., ::-1], axis=-1)[..., ::-1]
-        return np.asarray(weighted[..., :-1] - broken * from_here[..., :-1])
+        broken = value[..., :-1] / _from_here(value)[..., :-1]
+        return np.asarray(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1])
 
-    def log_jacobian(self, coordinates: Array, value: Array) -> tuple[Array, Array]:
-        # d x_i / d v_i = z_i (1 - z_i) prod_{j<i} (1 - z_j) = x_i (1 - z_i), and the matrix is triangular.
-        size = coordinates.shape[-1]
-        shifted = coordinates - _stick_offsets(size)
-        log_broken, log_left = log_expit(shifted), np.cumsum(log_expit(-shifted), axis=-1)
-        return (log_broken + log_left).sum(-1), 1.0 - np.exp(log_broken) * np.arange(size + 1.0, 1.0, -1.0)
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        held = np.maximum(value, TINY)
+        return np.log(held).sum(-1), 1.0 / held
+
+
+def _from_here(value: Array) -> Array:
+    """Sums of each entry and all that follow it, along the last axis."""
+    return np.asarray(np.add.accumulate(value[..., ::-1], axis=-1)[..., ::-1])
 
 
 @cache

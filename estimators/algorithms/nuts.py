@@ -36,6 +36,8 @@ NUM_MODES = 4
 MODE_GAP = 10.0
 # Chains start this many times the local sd away from a mode, so that R-hat can see a chain that does not come back.
 DISPERSION = 2.0
+# Below this many rows a chain mostly holds the interpreter's lock, and threads would only slow one another.
+ROWS_FOR_THREADS = 20_000
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ Chains = tuple[Array, dict[str, Tensor]]
 
 def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
     """Every chain is a run of its own with its own seed and start, so results do not depend on threads."""
-    workers = min(nuts.num_chains, torch.get_num_threads())
+    workers = 1 if task.data.num_rows < ROWS_FOR_THREADS else min(nuts.num_chains, torch.get_num_threads())
     chains = []
     with progress(nuts.num_chains, "NUTS chains", nuts.progress_bar) as bar, ThreadPoolExecutor(workers) as pool:
         futures = [

@@ -1,0 +1,153 @@
+"""EM: the likelihood never falls, CONVERGED means a stationary point, and the answer moves with the data."""
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status
+from estimators.mechanisms import Gaussian
+from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
+
+
+def mean_gradient(fit: Fit, data: Data) -> float:
+    """The largest entry of the gradient of the mean log-likelihood, computed from outside, by autograd.
+
+    Unconstrained coordinates of the standardised data: logits of theta, means in sds of the column, logs of scales.
+    """
+    marginal = fit.model.marginal(data)
+    free, greeks = [], {}
+    for name in fit.draws:
+        if name == "theta":
+            start = fit[name].clamp_min(1e-300).log()
+            free.append(start.requires_grad_())
+            greeks[name] = torch.softmax(free[-1], 0)
+            continue
+        symbol, _, column = name.partition("_")
+        spread = data.columns[column].double().std(correction=0)
+        if symbol == "mu":
+            free.append((fit[name] / spread).requires_grad_())
+            greeks[name] = free[-1] * spread
+        else:
+            free.append(fit[name].log().requires_grad_())
+            greeks[name] = free[-1].exp()
+    slopes = torch.autograd.grad(marginal.log_likelihood(greeks), free)
+    total = data.num_rows if data.weights is None else float(data.weights.sum())
+    return max(float(slope.abs().max()) for slope in slopes) / total
+
+
+def test_the_tutorial_rows_give_the_reference_numbers() -> None:
+    fit = EM().fit(GaussianMixture(K=2), {"X": TUTORIAL_ROWS}, seed=0)
+    assert fit.status is Status.CONVERGED
+    assert fit["theta"].tolist() == pytest.approx([0.4, 0.6], abs=1e-5)
+    assert fit["mu_X"].tolist() == pytest.approx([0.5, 11.0], abs=1e-5)
+    assert fit.stats["log_likelihood"] == pytest.approx(-9.209751, abs=1e-5)
+
+
+@pytest.mark.parametrize("accelerate", [True, False], ids=["SQUAREM", "plain"])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_the_likelihood_never_falls(model: CausalMixture, accelerate: bool) -> None:
+    data = rows_of(model, 120, separation=2.5)
+    fit = EM(num_starts=4, accelerate=accelerate, max_iterations=400, tolerance=1e-6).fit(model, data, seed=1)
+    values = fit.info["log_likelihoods"].numpy()
+    rounding = 1e-13 * np.abs(values).max()
+    assert len(values) >= 1
+    assert np.diff(values).min(initial=0.0) >= -rounding
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_converged_means_a_small_gradient_seen_from_outside(model: CausalMixture) -> None:
+    for data in (rows_of(model, 150, separation=4.0), mixed_rows(model, 60)):
+        fit = EM(tolerance=1e-8).fit(model, data, seed=2)
+        assert fit.status is Status.CONVERGED
+        assert mean_gradient(fit, data) < 2e-8
+
+
+def test_too_few_iterations_say_so_and_strict_raises() -> None:
+    model = GaussianMixture(K=2)
+    data = rows_of(model, 200, separation=1.0)
+    with pytest.warns(EstimationWarning, match="max_iterations"):
+        fit = EM(max_iterations=2).fit(model, data, seed=0)
+    assert fit.status is Status.MAX_ITERATIONS
+    assert mean_gradient(fit, data) > 1e-8
+
+
+def test_acceleration_reaches_the_same_likelihood_in_fewer_e_steps() -> None:
+    model = GaussianMixture(K=2)
+    data = rows_of(model, 500, separation=2.0)
+    fast = EM(num_starts=4).fit(model, data, seed=0)
+    slow = EM(num_starts=4, accelerate=False).fit(model, data, seed=0)
+    assert fast.stats["log_likelihood"] == pytest.approx(slow.stats["log_likelihood"], abs=1e-6)
+    assert fast.stats["evaluations"] < slow.stats["evaluations"] / 3
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_em_equals_map_with_a_flat_prior(scale: float) -> None:
+    model = GaussianMixture(K=2, concentration=1.0, scale=scale, loc_scale=1e8)
+    data = Data(X=model.simulate(80, {"theta": [0.3, 0.7], "mu_X": [-3.0, 2.0]}, seed=4)["X"])
+    ml, mode = EM().fit(model, data, seed=0), MAP(num_starts=20, num_steps=20).fit(model, data, seed=0)
+    for name in ml.draws:
+        torch.testing.assert_close(ml[name], mode[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["tutorial", "three components", "unknown scales", "shared scale"])
+def test_a_shift_moves_the_means_and_nothing_else(name: str) -> None:
+    model = MODELS[name]
+    data = rows_of(model, 100, separation=5.0)
+    moved = Data(X=data.columns["X"] + 1e6)
+    here, there = EM(num_starts=5).fit(model, data, seed=0), EM(num_starts=5).fit(model, moved, seed=0)
+    for greek in here.draws:
+        shift = 1e6 if greek == "mu_X" else 0.0
+        torch.testing.assert_close(there[greek] - shift, here[greek], rtol=0, atol=1e-6)
+    assert there.stats["log_likelihood"] == pytest.approx(here.stats["log_likelihood"], abs=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-40, 1e-6, 1e6, 1e40])
+def test_a_change_of_units_changes_units_only(factor: float) -> None:
+    model = CausalMixture(2, {"X": Gaussian()})
+    data = rows_of(model, 100, separation=5.0)
+    here = EM(num_starts=5).fit(model, data, seed=0)
+    there = EM(num_starts=5).fit(model, Data(X=data.columns["X"] * factor), seed=0)
+    torch.testing.assert_close(there["theta"], here["theta"], rtol=0, atol=1e-7)
+    for greek in ("mu_X", "sigma_X"):
+        torch.testing.assert_close(there[greek] / factor, here[greek], rtol=0, atol=1e-6)
+
+
+def test_a_spike_is_called_a_collapsed_component() -> None:
+    model = CausalMixture(2, {"X": Gaussian()})
+    with pytest.warns(EstimationWarning, match="spike"):
+        fit = EM().fit(model, {"X": [0.0, 0.0, 0.0, 0.0, 9.0]}, seed=0)
+    assert fit.status is Status.COMPONENT_COLLAPSED
+    assert all(bool(torch.isfinite(value).all()) for value in fit.draws.values())
+    assert np.isfinite(fit.stats["log_likelihood"])
+
+
+def test_a_start_that_collapses_is_dropped_where_another_ends_inside() -> None:
+    """Ten rows with one exact tie: the spike on the tie has the higher likelihood, and is not the answer."""
+    model = CausalMixture(2, {"X": Gaussian()})
+    rows = [0.0, 0.0, 1.0, 1.5, 0.5, 7.0, 7.5, 8.0, 8.2, 6.5]
+    fit = EM(num_starts=40).fit(model, {"X": rows}, seed=0)
+    assert fit.status is Status.CONVERGED
+    assert float(fit["sigma_X"].min()) > 0.1
+
+
+def test_a_component_nobody_needs_is_at_the_boundary() -> None:
+    """Rows of one Gaussian narrower than the known scale: the likelihood is highest without a second component."""
+    model = GaussianMixture(K=2, scale=5.0)
+    fit = EM(num_starts=3).fit(model, {"X": [0.0, 0.1, 0.2, 0.3]}, seed=0)
+    assert fit.status in (Status.CONVERGED, Status.BOUNDARY)
+    assert bool(torch.isfinite(fit["mu_X"]).all())
+    torch.testing.assert_close((fit["theta"] * fit["mu_X"]).sum(), torch.tensor(0.15).double(), rtol=0, atol=1e-5)
+
+
+def test_ties_are_not_broken_by_scale_priors() -> None:
+    """EM is maximum likelihood: priors, informative or not, change nothing."""
+    data = rows_of(MODELS["unknown scales"], 80, separation=4.0)
+    fits = [
+        EM().fit(
+            CausalMixture(2, {"X": Gaussian(dist.Normal(m, 0.1), dist.Gamma(a, 9.0))}, concentration=c), data, seed=3
+        )
+        for m, a, c in ((0.0, 2.0, 0.5), (50.0, 30.0, 7.0))
+    ]
+    for name in fits[0].draws:
+        torch.testing.assert_close(fits[0][name], fits[1][name], rtol=0, atol=1e-12)

@@ -44,7 +44,7 @@ def main() -> None:
         ours_ms = milliseconds_per_effective_draw(ours, model, data, seed=repeat)
         peer_ms = milliseconds_per_effective_draw(peer, model, data, seed=repeat)
         print(
-            f"ms per effective draw: nutpie engine {ours_ms:.3f}, Pyro NUTS {peer_ms:.1f}; ratio 1/{peer_ms / ours_ms:.0f}"
+            f"ms per effective draw: nutpie engine {ours_ms:.3f}, Pyro {peer_ms:.1f}; ratio 1/{peer_ms / ours_ms:.0f}"
         )
 
 

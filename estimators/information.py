@@ -16,7 +16,7 @@ def observed_information(density: Density, mode: Array) -> Array:
     step = np.full(density.size, 1e-4)
     information = _difference(density, mode, step)
     # A second pass, with steps of a thousandth of each coordinate's own sd, does not step over sharp directions.
-    curvature = np.diag(information)
+    curvature = np.abs(np.diag(information))
     step = np.clip(1e-3 / np.sqrt(np.maximum(curvature, 1e-12)), 1e-9, 1e-2)
     return _difference(density, mode, step)
 

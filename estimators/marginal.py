@@ -19,9 +19,9 @@ from estimators.data import Data
 from estimators.mechanisms.base import Greeks, Mechanism, Reference
 from estimators.parameters import TINY, Array
 
-# Elements of L in one chunk. torch runs an elementwise operation or a sum of at most this size on one thread, so the
+# Elements of L in one chunk. torch runs an operation on fewer than 32,768 elements on one thread, so the
 # result does not depend on the thread count; and L, Φ and R of a chunk stay in the second-level cache.
-CHUNK = 32_768
+CHUNK = 32_000
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
 LOG_ZERO = -1e290
 

@@ -20,11 +20,11 @@ def test_the_evidence_is_the_integral_of_likelihood_times_prior() -> None:
     """Three rows, K = 2, by Gauss quadrature over theta and both means: the integrand is smooth in all three."""
     model = GaussianMixture(K=2, concentration=2.0, scale=1.5, loc_scale=2.0)
     rows = [0.3, 2.0, -1.0]
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(140)
     weights, means = weights / weights.sum(), 2.0 * nodes
     points, point_weights = np.polynomial.legendre.leggauss(20)
     theta, theta_weights = (points + 1) / 2, point_weights / 2 * stats.beta.pdf((points + 1) / 2, 2, 2)
-    likelihood = np.ones((20, 60, 60))
+    likelihood = np.ones((20, 140, 140))
     for x in rows:
         density = stats.norm.pdf(x, means, 1.5)
         likelihood *= theta[:, None, None] * density[:, None] + (1 - theta[:, None, None]) * density[None, :]

@@ -6,7 +6,6 @@ NUTS on the Pyro program with Z enumerated by Pyro itself: slow, independent of 
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +35,6 @@ NUM_MODES = 4
 MODE_GAP = 10.0
 # Chains start this many times the local sd away from a mode, so that R-hat can see a chain that does not come back.
 DISPERSION = 2.0
-# Below this many rows a chain mostly holds the interpreter's lock, and threads would only slow one another.
-ROWS_FOR_THREADS = 20_000
 
 
 @dataclass(frozen=True)
@@ -104,15 +101,14 @@ Chains = tuple[Array, dict[str, Tensor]]
 
 
 def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
-    """Every chain is a run of its own with its own seed and start, so results do not depend on threads."""
-    workers = 1 if task.data.num_rows < ROWS_FOR_THREADS else min(nuts.num_chains, torch.get_num_threads())
+    """Chain after chain, each a run of its own with its own seed and start, so results do not depend on threads.
+
+    Chains in threads would be slower: on few rows they wait for the interpreter's lock, on many for torch's threads.
+    """
     chains = []
-    with progress(nuts.num_chains, "NUTS chains", nuts.progress_bar) as bar, ThreadPoolExecutor(workers) as pool:
-        futures = [
-            pool.submit(_nutpie_chain, nuts, density, start, seed) for start, seed in zip(starts, seeds, strict=True)
-        ]
-        for future in futures:
-            chains.append(future.result())
+    with progress(nuts.num_chains, "NUTS chains", nuts.progress_bar) as bar:
+        for start, seed in zip(starts, seeds, strict=True):
+            chains.append(_nutpie_chain(nuts, density, start, seed))
             bar.update()
     coordinates = np.concatenate([chain[0] for chain in chains])
     info = {name: torch.cat([chain[1][name] for chain in chains]) for name in chains[0][1]}

@@ -1,0 +1,117 @@
+"""Degenerate but legal data: a finite answer or a status that says what is wrong, never a NaN, never a stray warning."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import (
+    EM,
+    MAP,
+    NUTS,
+    CausalMixture,
+    Data,
+    EstimationError,
+    EstimationWarning,
+    Exact,
+    Fit,
+    GaussianMixture,
+    Status,
+)
+from estimators.algorithms.base import Estimator
+from estimators.mechanisms import Gaussian
+from tests.models import TUTORIAL_ROWS
+
+ROWS = np.array(TUTORIAL_ROWS)
+ESTIMATORS: dict[str, Estimator] = {
+    "EM": EM(num_starts=3),
+    "MAP": MAP(num_starts=3, num_steps=5),
+    "NUTS": NUTS(num_samples=5, warmup_steps=10, num_chains=2),
+    "Exact": Exact(num_draws=50),
+}
+MODELS: dict[str, CausalMixture] = {
+    "known scale": GaussianMixture(K=2),
+    "one component": GaussianMixture(K=1),
+    "unknown scales": CausalMixture(2, {"X": Gaussian()}),
+    "shared scale": CausalMixture(2, {"X": Gaussian(scale=dist.LogNormal(0.0, 1.0), shared_scale=True)}),
+    "one unknown scale": CausalMixture(1, {"X": Gaussian()}),
+}
+DATA: dict[str, Data] = {
+    "constant": Data(X=[3.0] * 6),
+    "all zero": Data(X=[0.0] * 4),
+    "duplicates": Data(X=[1.0, 1.0, 1.0, 5.0, 5.0, 5.0]),
+    "a spike": Data(X=[0.0, 0.0, 0.0, 0.0, 9.0]),
+    "one row": Data(X=[2.0]),
+    "two rows": Data(X=[0.0, 1.0]),
+    "whole numbers": Data(X=[0, 1, 10, 11]),
+    "times 1e50": Data(X=1e50 * ROWS),
+    "times 1e-50": Data(X=1e-50 * ROWS),
+    "times 1e99": Data(X=1e98 * ROWS),
+    "offset 1e6": Data(X=ROWS + 1e6),
+    "offset 1e12": Data(X=ROWS - 1e12),
+    "offset beyond rounding": Data(X=ROWS + 1e60),
+    "heavy weights": Data(X=ROWS, weights=[1e50] * 5),
+    "light weights": Data(X=ROWS, weights=[1e-50] * 5),
+    "one row counts": Data(X=ROWS, weights=[0, 0, 1, 0, 0]),
+    "every Z seen, alike": Data(X=ROWS, Z=[0] * 5),
+    "every Z set": Data(X=ROWS, Z=[0] * 5, intervened={"Z": True}),
+    "every X set": Data(X=ROWS, intervened={"X": True}),
+}
+
+
+def cases() -> Iterator[Any]:
+    for name, estimator in ESTIMATORS.items():
+        for of, model in MODELS.items():
+            for what, data in DATA.items():
+                refused = isinstance(estimator, Exact) and (
+                    "unknown" in of or "shared" in of or data.weights is not None
+                )
+                if not refused:
+                    yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}")
+
+
+@pytest.mark.parametrize(("estimator", "model", "data"), cases())
+def test_an_answer_or_a_status(estimator: Estimator, model: CausalMixture, data: Data) -> None:
+    """The test run turns every warning into an error; `EstimationWarning` alone is allowed."""
+    fitted = {name: value for name, value in data.columns.items() if not bool(data.is_set(name).all())}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        if isinstance(estimator, EM) and len(set(data.columns["X"].tolist())) < model.K:
+            with pytest.raises(ValueError, match="distinct rows"):
+                estimator.fit(model, data, seed=0)
+            return
+        fit = estimator.fit(model, data, seed=0)
+        check_finite(fit, data if fitted else Data(X=TUTORIAL_ROWS))
+        if isinstance(estimator, EM | MAP):
+            with suppress(EstimationError):
+                check_finite(fit.laplace(20, seed=1), data)
+
+
+def check_finite(fit: Fit, data: Data) -> None:
+    assert isinstance(fit.status, Status)
+    assert not not_finite(fit.draws)
+    assert not not_finite(fit.info)
+    assert not not_finite({name: value for name, value in fit.stats.items() if isinstance(value, float)})
+    assert np.isfinite(fit.summary().to_numpy()).all()
+    for parameter in fit.model.parameters:
+        assert bool(parameter.prior.support.check(fit.draws[parameter.name]).all()), parameter.name
+    query = fit.do(Z=fit.model.K - 1)
+    answers = {
+        "mean": query.mean("X").value,
+        "quantile": query.quantile("X", [0.1, 0.9]),
+        "cdf": query.cdf("X", data.columns["X"]),
+        "sample": query.sample(5, seed=0)["X"],
+        "density": fit.log_density(data),
+        "responsibilities": fit.responsibilities(data),
+    }
+    assert not not_finite(answers)
+    torch.testing.assert_close(answers["responsibilities"].sum(1), torch.ones(data.num_rows, dtype=torch.float64))
+
+
+def not_finite(values: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in values.items() if not np.isfinite(np.asarray(value, dtype=float)).all()]

@@ -5,6 +5,9 @@
 Φ are the rows' features, C the coefficients at the Greeks φ, S the expected sufficient statistics. Everything after is
 O(K F): ``J(φ; S) = Σ_k C_k(φ) · S_k`` has the gradient of the marginal at the φ where S was computed (Fisher's
 identity), and its maximum is EM's M-step. Greeks may carry a leading axis of parameter sets, evaluated in one pass.
+
+The sums run in NumPy on one thread: on a thousand rows, as NUTS meets them thousands of times, torch's overhead per
+operation is most of the time; on a million, chunks in cache are as fast; and no result depends on the thread count.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,15 +16,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data import LATENT, Data
 from estimators.mechanisms.base import Greeks, Mechanism, Reference
 from estimators.parameters import TINY, Array
 
-# Elements of L in one chunk. torch runs an operation on fewer than 32,768 elements on one thread, so the
-# result does not depend on the thread count; and L, Φ and R of a chunk stay in the second-level cache.
+# Elements of L in one chunk, so that L, R and the chunk's Φ stay in the second-level cache; and the multiplications in
+# one of its matrix products, below which OpenBLAS keeps to one thread, so that no sum depends on the thread count.
 CHUNK = 32_000
+PRODUCT = 200_000
+# Likelihoods below this are summed relative to the row's largest instead.
+SMALLEST = 1e-200
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
 LOG_ZERO = -1e290
 
@@ -85,19 +92,18 @@ class MixtureMarginal:
     ) -> None:
         self.mechanisms, self.K, self.local = mechanisms, num_components, local
         self.num_rows = data.num_rows
-        latent = data.latent()
-        self._hidden_index = (latent < 0).nonzero()[:, 0]
-        self._known_index = (latent >= 0).nonzero()[:, 0]
+        latent = data.latent().numpy()
+        self._hidden_index, self._known_index = np.flatnonzero(latent < 0), np.flatnonzero(latent >= 0)
         self.total_weight = float(data.num_rows if data.weights is None else data.weights.numpy().sum())
         self.references = {
-            name: mechanism.reference(data.columns[name].double()[~data.is_set(name)])
+            name: mechanism.reference(mechanism.check(name, data.columns[name])[~data.is_set(name)].numpy())
             for name, mechanism in mechanisms.items()
         }
         self._hidden = _Rows(mechanisms, data, self._hidden_index, self.references)
         self._known = _Rows(mechanisms, data, self._known_index, self.references)
         self._known_latent = latent[self._known_index]
-        informs = self._known.weights * (~data.is_set("Z")[self._known_index])
-        self._known_counts = _by_label(informs[None], self._known_latent, num_components)[:, 0].numpy()
+        informs = self._known.weights * self._known.informs_theta
+        self._known_counts = np.bincount(self._known_latent, informs, minlength=num_components)
         self._known_statistics = self._statistics_of_known(self.references)
 
     # ---------------------------------------------------------------- the E-step
@@ -148,14 +154,12 @@ class MixtureMarginal:
 
     def statistics_given(self, responsibilities: Array) -> Statistics:
         """The statistics under given responsibilities of all rows [..., K, N] instead of the E-step's."""
-        return self.statistics_of_hidden(responsibilities[..., self._hidden_index.numpy()])
+        return self.statistics_of_hidden(responsibilities[..., self._hidden_index])
 
     def statistics_of_hidden(self, responsibilities: Array) -> Statistics:
         """The same, for responsibilities of the rows with Z hidden [..., K, N_hidden]."""
         # einsum, not a matrix product, whose sums depend on the thread count.
-        collected = np.einsum(
-            "...n,fn->...f", responsibilities * self._hidden.weights.numpy(), self._hidden.features.numpy()
-        )
+        collected = np.einsum("...n,fn->...f", responsibilities * self._hidden.weights, self._hidden.features)
         by_name = self._hidden.split(collected)
         sums = {name: by_name[name] + self._known_statistics[name] for name in self.mechanisms}
         counts = collected[..., 0] + self._known_counts
@@ -190,23 +194,21 @@ class MixtureMarginal:
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(row | φ) as [..., N]; for a row with Z known, log p(Z, row | φ), without theta where Z was set."""
         arrays = _arrays(greeks)
-        batch = arrays["theta"].shape[:-1]
-        out = torch.empty((*batch, self.num_rows), dtype=torch.float64)
+        out = np.empty((*arrays["theta"].shape[:-1], self.num_rows))
         for rows, joint in self._joint(arrays):
-            out[..., self._hidden_index[rows]] = torch.logsumexp(joint, dim=-2)
+            out[..., self._hidden_index[rows]] = _normalise(joint)[0]
         if self._known.num_rows:
             out[..., self._known_index] = self._pointwise_known(arrays)
-        return out
+        return torch.from_numpy(out)
 
     def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """p(Z = k | row, φ) as [..., N, K]; one-hot where Z is known."""
         arrays = _arrays(greeks)
-        batch = arrays["theta"].shape[:-1]
-        out = torch.zeros((*batch, self.num_rows, self.K), dtype=torch.float64)
+        out = np.zeros((*arrays["theta"].shape[:-1], self.num_rows, self.K))
         for rows, joint in self._joint(arrays):
-            out[..., self._hidden_index[rows], :] = torch.softmax(joint, dim=-2).mT
+            out[..., self._hidden_index[rows], :] = np.swapaxes(_normalise(joint)[1], -1, -2)
         out[..., self._known_index, self._known_latent] = 1.0
-        return out
+        return torch.from_numpy(out)
 
     # ---------------------------------------------------------------- inside
 
@@ -231,67 +233,60 @@ class MixtureMarginal:
     ) -> tuple[Array, Array]:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
         stacked = self._hidden.stack(log_weights, coefficients)
-        flat = torch.from_numpy(stacked.reshape(-1, stacked.shape[-1]))
-        value = np.zeros(len(flat) // self.K)
-        collected = torch.zeros_like(flat)
-        for rows in _chunks(self._hidden.num_rows, len(flat)):
-            joint = features.joint(flat, rows)
-            by_set = joint.view(-1, self.K, joint.shape[-1])
-            largest = by_set.amax(dim=1, keepdim=True)
-            total = by_set.sub_(largest).exp_().sum(dim=1, keepdim=True)
-            by_set.div_(total)
-            row_values = total.log_().add_(largest)
+        flat = stacked.reshape(-1, stacked.shape[-1])
+        value, collected = np.zeros(stacked.shape[:-2]), np.zeros_like(flat)
+        for rows in _chunks(self._hidden.num_rows, *flat.shape):
+            joint = features.joint(flat, rows).reshape(*stacked.shape[:-1], -1)
+            row_values, shares = _normalise(joint)
             if self._hidden.weighted:
                 weights = self._hidden.weights[rows]
-                row_values.mul_(weights)
-                joint.mul_(weights)
-            value += row_values.sum(dim=(1, 2)).numpy()
-            features.collect(joint, rows, collected)
-        return value.reshape(stacked.shape[:-2]), collected.numpy().reshape(stacked.shape)
+                row_values *= weights
+                shares *= weights
+            value += row_values.sum(-1)
+            features.collect(shares.reshape(len(flat), -1), rows, collected)
+        return value, collected.reshape(stacked.shape)
 
-    def _joint(self, greeks: Greeks) -> Iterator[tuple[slice, Tensor]]:
+    def _joint(self, greeks: Greeks) -> Iterator[tuple[slice, Array]]:
         """L of the rows with Z hidden, in chunks: (rows, [..., K, n])."""
         references, coefficients = self._coefficients(greeks)
         batch = greeks["theta"].shape[:-1]
         if references is not self.references and batch:
             parts = [list(self._joint(_set_of(greeks, index))) for index in np.ndindex(batch)]
             for pieces in zip(*parts, strict=True):
-                yield pieces[0][0], torch.stack([joint for _, joint in pieces]).reshape(*batch, self.K, -1)
+                yield pieces[0][0], np.stack([joint for _, joint in pieces]).reshape(*batch, self.K, -1)
             return
         features = self._features_for(references)
-        stacked = torch.from_numpy(self._hidden.stack(_log(greeks["theta"]), coefficients))
-        for rows in _chunks(self._hidden.num_rows, stacked[..., 0].numel()):
-            joint = features.joint(stacked.reshape(-1, stacked.shape[-1]), rows)
-            yield rows, joint.reshape(*batch, self.K, -1)
+        stacked = self._hidden.stack(_log(greeks["theta"]), coefficients)
+        flat = stacked.reshape(-1, stacked.shape[-1])
+        for rows in _chunks(self._hidden.num_rows, *flat.shape):
+            yield rows, features.joint(flat, rows).reshape(*batch, self.K, -1)
 
-    def _pointwise_known(self, greeks: Greeks) -> Tensor:
+    def _pointwise_known(self, greeks: Greeks) -> Array:
         """log p of the known rows at their own component, [..., N_known]."""
         references, by_name = self._coefficients(greeks)
         batch = greeks["theta"].shape[:-1]
         if references is not self.references and batch:
             parts = [self._pointwise_known(_set_of(greeks, index)) for index in np.ndindex(batch)]
-            return torch.stack(parts).reshape(*batch, -1)
-        counted = self._known.informs_theta
-        value = torch.from_numpy(_log(greeks["theta"]))[..., self._known_latent] * counted
+            return np.stack(parts).reshape(*batch, -1)
+        value = _log(greeks["theta"])[..., self._known_latent] * self._known.informs_theta
         for name, coefficients in by_name.items():
             for k in range(self.K):
                 mine = self._known_latent == k
                 features = self._known.of(name, _component(references[name], k), mine)
-                value[..., mine] += torch.from_numpy(coefficients[..., k, :]) @ features
+                value[..., mine] += coefficients[..., k, :] @ features
         return value
 
     def _statistics_of_known(self, references: Mapping[str, Reference]) -> dict[str, Array]:
         """Σ w Φ over the rows known to be in each component, [K, F] by variable."""
         found = {}
         for name, mechanism in self.mechanisms.items():
-            sums = torch.zeros((self.K, mechanism.num_features), dtype=torch.float64)
+            sums = np.zeros((self.K, mechanism.num_features))
             for k in range(self.K):
                 mine = self._known_latent == k
-                if bool(mine.any()):
+                if mine.any():
                     features = self._known.of(name, _component(references[name], k), mine)
-                    for rows in _chunks(features.shape[1], mechanism.num_features):
-                        sums[k] += (features[:, rows] * self._known.weights[mine][rows]).sum(dim=1)
-            found[name] = sums.numpy()
+                    sums[k] = (features * self._known.weights[mine]).sum(-1)
+            found[name] = sums
         return found
 
     def _one_set_at_a_time(self, greeks: Greeks, batch: tuple[int, ...]) -> Statistics:
@@ -347,44 +342,45 @@ class _Rows:
     """The features of some rows, stacked as [F, n]: the 1 of all mechanisms with no set entry is stored once."""
 
     def __init__(
-        self, mechanisms: Mapping[str, Mechanism], data: Data, index: Tensor, references: Mapping[str, Reference]
+        self,
+        mechanisms: Mapping[str, Mechanism],
+        data: Data,
+        index: NDArray[np.intp],
+        references: Mapping[str, Reference],
     ) -> None:
         self.mechanisms, self.num_rows = mechanisms, len(index)
         self.weighted = data.weights is not None
-        self.weights = torch.ones(len(index), dtype=torch.float64) if data.weights is None else data.weights[index]
-        self.informs_theta = (~data.is_set("Z")[index]).double()
-        self._columns = {
-            name: mechanism.check(name, data.columns[name])[index] for name, mechanism in mechanisms.items()
-        }
-        self._active = {name: ~data.is_set(name)[index] for name in mechanisms if name in data.intervened}
-        self._places: dict[str, list[int]] = {}
-        stacked = [torch.ones((1, len(index)), dtype=torch.float64)]
+        self.weights = np.ones(len(index)) if data.weights is None else data.weights.numpy()[index]
+        self.informs_theta = 1.0 - data.is_set(LATENT).numpy()[index]
+        self._columns = {name: m.check(name, data.columns[name]).numpy()[index] for name, m in mechanisms.items()}
+        self._active = {name: 1.0 - data.is_set(name).numpy()[index] for name in mechanisms if name in data.intervened}
+        self.places: dict[str, list[int]] = {}
+        stacked = [np.ones((1, len(index)))]
         for name in mechanisms:
             features = self.of(name, references[name])
             first = sum(len(part) for part in stacked)
             if name in self._active:
-                self._places[name] = list(range(first, first + len(features)))
+                self.places[name] = list(range(first, first + len(features)))
                 stacked.append(features)
             else:
-                self._places[name] = [0, *range(first, first + len(features) - 1)]
+                self.places[name] = [0, *range(first, first + len(features) - 1)]
                 stacked.append(features[1:])
-        self.features = torch.cat(stacked)
-        self.num_features = len(self.features)
+        self.features = np.concatenate(stacked)
         self._slices: dict[str, slice | list[int]] = {
             name: slice(places[0], places[-1] + 1) if places[-1] - places[0] + 1 == len(places) else places
-            for name, places in self._places.items()
+            for name, places in self.places.items()
         }
 
-    def of(self, name: str, reference: Reference, which: Tensor | slice = slice(None)) -> Tensor:
+    def of(self, name: str, reference: Reference, which: Any = slice(None)) -> Array:
         """One mechanism's features [F, n], zero where its entry was set."""
         features = self.mechanisms[name].features(self._columns[name][which], reference)
         return features * self._active[name][which] if name in self._active else features
 
     def stack(self, log_weights: Array, coefficients: Mapping[str, Array]) -> Array:
         """The coefficients of the stacked features, [..., K, F]."""
-        stacked = np.zeros((*log_weights.shape, self.num_features))
+        stacked = np.zeros((*log_weights.shape, len(self.features)))
         stacked[..., 0] = log_weights
-        for name, places in self._places.items():
+        for name, places in self.places.items():
             mine = coefficients[name]
             stacked[..., places[0]] += mine[..., 0]
             stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
@@ -398,8 +394,8 @@ class _Rows:
 class _Features(Protocol):
     """L = C Φ of a chunk, and S += R Φᵀ."""
 
-    def joint(self, coefficients: Tensor, rows: slice) -> Tensor: ...
-    def collect(self, responsibilities: Tensor, rows: slice, into: Tensor) -> None: ...
+    def joint(self, coefficients: Array, rows: slice) -> Array: ...
+    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None: ...
 
 
 class _Shared:
@@ -408,11 +404,11 @@ class _Shared:
     def __init__(self, rows: _Rows) -> None:
         self._features = rows.features
 
-    def joint(self, coefficients: Tensor, rows: slice) -> Tensor:
+    def joint(self, coefficients: Array, rows: slice) -> Array:
         return coefficients @ self._features[:, rows]
 
-    def collect(self, responsibilities: Tensor, rows: slice, into: Tensor) -> None:
-        into.addmm_(responsibilities, self._features[:, rows].T)
+    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
+        into += responsibilities @ self._features[:, rows].T
 
 
 class _PerComponent:
@@ -421,23 +417,38 @@ class _PerComponent:
     def __init__(self, rows: _Rows, references: Mapping[str, Reference], num_components: int) -> None:
         self._rows, self._references, self._K = rows, references, num_components
 
-    def _features(self, k: int, rows: slice) -> Tensor:
-        stacked = self._rows.features[:, rows].clone()
-        for name, places in self._rows._places.items():
+    def _features(self, k: int, rows: slice) -> Array:
+        stacked = self._rows.features[:, rows].copy()
+        for name, places in self._rows.places.items():
             features = self._rows.of(name, _component(self._references[name], k), rows)
             stacked[places[1] : places[-1] + 1] = features[1:]
         return stacked
 
-    def joint(self, coefficients: Tensor, rows: slice) -> Tensor:
-        return torch.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
+    def joint(self, coefficients: Array, rows: slice) -> Array:
+        return np.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
 
-    def collect(self, responsibilities: Tensor, rows: slice, into: Tensor) -> None:
+    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
         for k in range(self._K):
             into[k] += self._features(k, rows) @ responsibilities[k]
 
 
-def _chunks(num_rows: int, num_sets: int) -> Iterator[slice]:
-    size = max(CHUNK // max(num_sets, 1), 1)
+def _normalise(joint: Array) -> tuple[Array, Array]:
+    """logsumexp_k L [..., n] and softmax_k L [..., K, n]; L may be overwritten."""
+    shares = np.exp(joint)
+    total = np.add.reduce(shares, axis=-2)
+    if total.size and total.min() > SMALLEST and total.max() < 1.0 / SMALLEST:
+        values = np.log(total)
+    else:
+        largest = joint.max(axis=-2)
+        np.exp(np.subtract(joint, largest[..., None, :], out=shares), out=shares)
+        total = np.add.reduce(shares, axis=-2)
+        values = np.log(total) + largest
+    shares /= total[..., None, :]
+    return values, shares
+
+
+def _chunks(num_rows: int, num_sets: int, num_features: int) -> Iterator[slice]:
+    size = max(min(CHUNK // num_sets, PRODUCT // (num_sets * num_features)), 1)
     return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
 
 
@@ -456,11 +467,6 @@ def _log(weights: Array) -> Array:
     return (
         np.log(weights) if weights.min() > 0 else np.where(weights > 0, np.log(np.maximum(weights, 5e-324)), LOG_ZERO)
     )
-
-
-def _by_label(values: Tensor, labels: Tensor, num_components: int) -> Tensor:
-    """Sums [K, F] of values [F, n] over rows with each label."""
-    return torch.stack([values[:, labels == k].sum(dim=1) for k in range(num_components)])
 
 
 def _arrays(greeks: Mapping[str, Tensor]) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Data: columns from every source, marks for seen, set and hidden entries, stacking, and no hold on the caller's arrays."""
+"""Data: columns from every source, which entries are seen, set or hidden, stacking, and no hold on callers' arrays."""
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
@@ -13,7 +13,7 @@ import xarray
 from estimators import EM, Data, GaussianMixture
 from estimators.data import as_data
 
-NUMBERS = [0.5, -1.25, 3.0]  # exact in float32
+NUMBERS = [0.5, -1.25, 3.0]  # exact in bfloat16, too
 LABELS = [0, -1, 1]
 NAN = float("nan")
 
@@ -35,6 +35,7 @@ SOURCES: dict[str, Callable[[list[Any]], Any]] = {
     "masked array, nothing masked": np.ma.array,
     "torch": torch.tensor,
     "torch float32": lambda values: torch.tensor(values, dtype=torch.float32),
+    "torch bfloat16": lambda values: torch.tensor(values, dtype=torch.bfloat16),
     "torch with a gradient": lambda values: torch.tensor(values, dtype=torch.float64, requires_grad=True),
     "pandas": lambda values: pd.Series(values, index=[7, 7, 3]),
     "pandas nullable": lambda values: pd.Series(values).convert_dtypes(),

@@ -48,10 +48,10 @@ class Mechanism(Protocol):
     def check(self, name: str, column: Tensor) -> Tensor:
         """The column as float64, or a ValueError that says what is wrong with it."""
 
-    def reference(self, column: Tensor) -> Reference:
+    def reference(self, column: Array) -> Reference:
         """The centre and scale of a column."""
 
-    def features(self, column: Tensor, reference: Reference) -> Tensor:
+    def features(self, column: Array, reference: Reference) -> Array:
         """Φ as [F, N]."""
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:

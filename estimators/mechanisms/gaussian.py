@@ -41,12 +41,16 @@ class Gaussian:
     loc: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
     scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
     shared_scale: bool = False
+    _known: Mapping[str, Array] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loc", _known_or_prior("loc", self.loc, constraints.real))
         object.__setattr__(self, "scale", _known_or_prior("scale", self.scale, constraints.positive))
         if not isinstance(self.shared_scale, bool):
             raise TypeError(f"shared_scale: expected True or False, got {self.shared_scale!r}")
+        given = {"mu": self.loc, "sigma": self.scale}
+        known = {symbol: value.numpy() for symbol, value in given.items() if isinstance(value, Tensor)}
+        object.__setattr__(self, "_known", known)
 
     @property
     def num_features(self) -> int:
@@ -84,27 +88,25 @@ class Gaussian:
         """Any finite real column [N] will do."""
         return column.double()
 
-    def reference(self, column: Tensor) -> Reference:
+    def reference(self, column: Array) -> Reference:
         """The column's mean and standard deviation (1 where it is constant)."""
         if not len(column):
             return Reference()
-        # NumPy's sums do not depend on the thread count, as torch's do.
-        values = column.numpy()
-        centre = float(values.mean())
-        reach = float(np.abs(values - centre).max())
+        centre = float(column.mean())
+        reach = float(np.abs(column - centre).max())
         # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
-        scale = reach * float(np.sqrt(np.mean(((values - centre) / reach) ** 2))) if reach > 0 else 1.0
+        scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 0 else 1.0
         return Reference(centre, scale, reach / scale)
 
-    def features(self, column: Tensor, reference: Reference) -> Tensor:
+    def features(self, column: Array, reference: Reference) -> Array:
         """Φ = (1, u, u²) as [3, N]."""
         standard = (column - reference.centre) / reference.scale
-        return torch.stack([torch.ones_like(standard), standard, standard * standard])
+        return np.stack([np.ones_like(standard), standard, standard * standard])
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m²/2s² - log sigma - log(2π)/2, m/s², -1/2s²) in standardised units."""
         mean, scale = self._standardised(greeks, reference)
-        precision = scale**-2.0
+        precision = 1.0 / (scale * scale)
         out = np.empty((*np.broadcast(mean, scale).shape, 3))
         out[..., 1] = mean * precision
         out[..., 2] = -0.5 * precision
@@ -114,7 +116,7 @@ class Gaussian:
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
         """dJ/dmu and dJ/dsigma from S = Σ r (1, u, u²)."""
         mean, scale = self._standardised(greeks, reference)
-        precision = scale**-2.0
+        precision = 1.0 / (scale * scale)
         count, first, second = statistics[..., 0], statistics[..., 1], statistics[..., 2]
         residual = first - mean * count
         found = {}
@@ -220,8 +222,8 @@ class Gaussian:
         return loc, (self.loc.scale.numpy() / reference.scale) ** -2.0, (self.scale.numpy() / reference.scale) ** -2.0
 
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
-        mu = greeks["mu"] if "mu" in greeks else self.loc.numpy()
-        sigma = greeks["sigma"] if "sigma" in greeks else self.scale.numpy()
+        mu = greeks["mu"] if "mu" in greeks else self._known["mu"]
+        sigma = greeks["sigma"] if "sigma" in greeks else self._known["sigma"]
         if "sigma" in greeks and self.shared_scale:
             sigma = sigma[..., None]
         return (mu - reference.centre) / reference.scale, sigma / reference.scale

@@ -47,7 +47,9 @@ class Data:
         if num_rows == 0:
             raise ValueError("Data: expected at least one row, got empty columns")
         object.__setattr__(self, "columns", MappingProxyType(tensors))
-        object.__setattr__(self, "intervened", MappingProxyType(_masks(intervened or {}, tensors, num_rows)))
+        object.__setattr__(
+            self, "intervened", MappingProxyType(_masks({} if intervened is None else intervened, tensors, num_rows))
+        )
         object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
 
     @property
@@ -92,6 +94,9 @@ class Data:
         >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
         [-1, 1]
         """
+        if isinstance(parts, Data) or not all(isinstance(part, Data) for part in parts):
+            found = type(parts).__name__ if isinstance(parts, Data) else [type(part).__name__ for part in parts]
+            raise TypeError(f"Data.concat: expected a sequence of Data, got {found}")
         if not parts:
             raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
         names = list(dict.fromkeys(name for part in parts for name in part.columns))
@@ -160,13 +165,17 @@ def _column(name: str, values: Any) -> Tensor:
         if huge.any():
             raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {_where(huge)}; rescale the column")
         return torch.from_numpy(array)
+    huge = array > np.iinfo(np.int64).max
+    if huge.any():
+        raise ValueError(f"column {name}: beyond a 64-bit integer in {_where(huge)}; give floating-point numbers")
     return torch.from_numpy(array.astype(np.int64))
 
 
 def _numpy(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return a NumPy array and the mask of entries that the source itself marks as missing."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
     if hasattr(values, "to_numpy"):
@@ -198,6 +207,8 @@ def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
 
 
 def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+    if not isinstance(intervened, Mapping):
+        raise TypeError(f'intervened: expected a mapping such as {{"Z": True}}, got {type(intervened).__name__}')
     masks: dict[str, Tensor] = {}
     for name, value in intervened.items():
         if name not in columns:
@@ -217,7 +228,9 @@ def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_row
 def _mask(name: str, value: Any, num_rows: int) -> Tensor:
     if isinstance(value, bool | np.bool_):
         return torch.full((num_rows,), bool(value))
-    array, _ = _numpy(f"intervened {name}", value)
+    array, missing = _numpy(f"intervened {name}", value)
+    if missing.any():
+        raise ValueError(f"intervened {name}: missing in {_where(missing)}; say True or False for every row")
     if array.shape != (num_rows,):
         raise ValueError(f"intervened {name}: expected True or a mask of shape ({num_rows},), got shape {array.shape}")
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():

@@ -26,7 +26,6 @@ from estimators.model import WEIGHTS, CausalMixture
 from estimators.status import EstimationError, EstimationWarning, Status
 
 POINT_KINDS = ("map", "ml")
-KINDS = (*POINT_KINDS, "posterior", "laplace", "exact", "known")
 R_HAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
 MAX_ELEMENTS = 4_000_000
@@ -112,7 +111,10 @@ class Fit:
 
     def contrast(self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any]) -> Estimate:
         """E[name | do(...)] - E[name | do(versus)], draw by draw."""
-        difference = self.do(**do).mean(name).draws - self.do(**versus).mean(name).draws
+        one, other = self.do(**do).mean(name).draws, self.do(**versus).mean(name).draws
+        if one.ndim == other.ndim == 2 and one.shape != other.shape:
+            raise ValueError(f"contrast: do has {one.shape[1]} rows and versus {other.shape[1]}; expected as many")
+        difference = _per_row(one, other) - _per_row(other, one)
         return Estimate(difference, self.num_chains)
 
     def responsibilities(self, data: Any) -> Tensor:
@@ -170,8 +172,11 @@ class Fit:
 
     def relabel(self, order: Sequence[int]) -> "Fit":
         """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels."""
-        if sorted(order) != list(range(self.model.K)):
-            raise ValueError(f"relabel: expected a permutation of {list(range(self.model.K))}, got {list(order)!r}")
+        labels = list(range(self.model.K))
+        if not isinstance(order, Sequence) or not all(isinstance(k, int | float) for k in order):
+            raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
+        if sorted(order) != labels:
+            raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
         draws = permute(dict(self.draws), self.model.parameters, np.tile(np.asarray(order), (self.num_draws, 1)))
         stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
         return replace(self, draws=MappingProxyType(draws), stats=MappingProxyType(stats))
@@ -281,6 +286,11 @@ def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int
     if smallest < ESS_PER_CHAIN * num_chains:
         return Status.LOW_ESS, extra
     return Status.CONVERGED, extra
+
+
+def _per_row(draws: Tensor, other: Tensor) -> Tensor:
+    """Draws [S], or [S, 1] where they meet draws [S, rows]."""
+    return draws[:, None] if draws.ndim < other.ndim else draws
 
 
 def _index(place: tuple[int, ...]) -> str:

@@ -31,7 +31,7 @@ def laplace_draws(density: Density, mode: Array, num_draws: int, generator: np.r
     information = observed_information(density, mode)
     spread = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
     scaled = information * np.outer(spread, spread)
-    values, vectors = np.linalg.eigh(scaled)
+    values, vectors = eigen(scaled)
     if not np.isfinite(values).all() or values.min() < 1e-9:
         raise EstimationError(
             "laplace: the observed information is not positive definite (smallest scaled eigenvalue "
@@ -40,6 +40,15 @@ def laplace_draws(density: Density, mode: Array, num_draws: int, generator: np.r
         )
     normal = generator.standard_normal((num_draws, density.size))
     return np.asarray(mode + spread * ((normal / np.sqrt(values)) @ vectors.T))
+
+
+def eigen(information: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of a symmetric matrix whose entries may be as large as 1e200."""
+    size = max(float(np.abs(information).max()), 1e-300)
+    if not np.isfinite(size):
+        return np.full(len(information), np.inf), np.eye(len(information))
+    values, vectors = np.linalg.eigh(information / size)
+    return values * size, vectors
 
 
 def _difference(density: Density, mode: Array, step: Array) -> Array:

@@ -106,7 +106,7 @@ class Query:
 
     def quantile(self, name: str, level: Any) -> Tensor:
         """The value below which a share `level` in (0, 1) of p(name | do(...)) lies: the root of the CDF."""
-        levels = torch.as_tensor(level, dtype=torch.float64)
+        levels = _numbers("level", level)
         for value in levels.reshape(-1).tolist():
             check_level(value)
         roots = [self._root(name, value) for value in levels.reshape(-1).tolist()]
@@ -140,7 +140,7 @@ class Query:
         latent = self.settings.get(LATENT)
         if latent is not None and latent.ndim:
             raise ValueError(f"{what}: expected one value of Z, got one per row; ask for each value in turn")
-        points = torch.as_tensor(at, dtype=torch.float64)
+        points = _numbers(what, at)
         if not bool(torch.isfinite(points).all()):
             raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
         parts = points.reshape(-1).split(max(MAX_ELEMENTS // len(self.draws[WEIGHTS]), 1))
@@ -194,19 +194,22 @@ def check_level(level: object) -> None:
         raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
 
 
+def _numbers(argument: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
+
+
 def _label(num_components: int, value: Any) -> Tensor:
+    expected = f"a label from 0 to {num_components - 1}"
     try:
         labels = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"do: Z expects a label from 0 to {num_components - 1}, got {value!r}") from None
-    whole = (not labels.is_floating_point() and labels.dtype != torch.bool) or bool((labels == labels.round()).all())
-    if (
-        labels.ndim > 1
-        or not whole
-        or labels.dtype == torch.bool
-        or bool(((labels < 0) | (labels >= num_components)).any())
-    ):
-        raise ValueError(f"do: Z expects a label from 0 to {num_components - 1} (or one per row), got {value!r}")
+        raise TypeError(f"do: Z expects {expected}, got {value!r}") from None
+    fits = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0
+    if not fits or not bool(((labels >= 0) & (labels < num_components) & (labels == labels.long())).all()):
+        raise ValueError(f"do: Z expects {expected} (or one per row), got {value!r}")
     return labels.long()
 
 
@@ -215,6 +218,6 @@ def _level(name: str, value: Any) -> Tensor:
         level = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"do: {name} expects a number (or one per row), got {value!r}") from None
-    if level.ndim > 1 or not bool(torch.isfinite(level).all()):
+    if level.ndim > 1 or not level.numel() or not bool(torch.isfinite(level).all()):
         raise ValueError(f"do: {name} expects a finite number (or one per row), got {value!r}")
     return level

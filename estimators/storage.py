@@ -22,6 +22,7 @@ from estimators.status import Status
 
 FORMAT = "exact-estimators fit"
 VERSION = 1
+KINDS = ("map", "ml", "posterior", "laplace", "exact", "known")
 
 
 def save(fit: Any, path: Path) -> None:
@@ -50,7 +51,7 @@ def save(fit: Any, path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Read the archive back into the fields of a fit."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(bytes(arrays.pop("header")))
         if header["format"] != FORMAT:
@@ -84,13 +85,21 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, An
     data = None
     if groups["columns"]:
         data = Data(**groups["columns"], intervened=groups["intervened"], weights=groups["weights"].get(""))
+    model, num_chains, draws = _read_model(header["model"]), header["num_chains"], groups["draws"]
+    expected = {parameter.name: parameter.shape for parameter in model.parameters}
+    if {name: tuple(value.shape[1:]) for name, value in draws.items()} != expected:
+        raise ValueError(f"draws of {sorted(draws)} where the model has {sorted(expected)}")
+    if len({len(value) for value in draws.values()}) > 1 or len(draws["theta"]) % num_chains:
+        raise ValueError(f"draws that do not make {num_chains} chains")
+    if header["kind"] not in KINDS:
+        raise ValueError(f"kind {header['kind']!r}")
     return {
-        "model": _read_model(header["model"]),
+        "model": model,
         "kind": header["kind"],
-        "num_chains": header["num_chains"],
+        "num_chains": num_chains,
         "status": Status[header["status"]],
         "stats": MappingProxyType(header["stats"]),
-        "draws": MappingProxyType(groups["draws"]),
+        "draws": MappingProxyType(draws),
         "info": MappingProxyType(groups["info"]),
         "data": data,
     }

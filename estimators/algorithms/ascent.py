@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from estimators.density import Density
-from estimators.information import observed_information
+from estimators.information import eigen, observed_information
 from estimators.parameters import Array
 
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
@@ -30,17 +30,21 @@ def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int =
         return Summit(start, density.value_and_gradient(start)[0], 0.0, False)
     total = density.marginal.total_weight
 
+    # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
+    size = max(total, float(np.abs(density.value_and_gradient(start)[1]).max()) / 1e50)
+
     def loss(coordinates: Array) -> tuple[float, Array]:
         value, gradient = density.value_and_gradient(coordinates)
         if not np.isfinite(value):
             return 1e300, np.zeros_like(coordinates)
-        return -value / total, -gradient / total
+        return -value / size, -gradient / size
 
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in density.bounded]
     point = np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start)
     for _ in range(2):
         options = {"maxiter": max_steps, "ftol": 0.0, "gtol": 0.1 * tolerance}
-        point = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        found = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        point = found if np.isfinite(found).all() else point
         at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
         if at_limit:
             break
@@ -55,7 +59,7 @@ def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int =
 def _newton(density: Density, point: Array) -> tuple[Array, Array | None]:
     """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
     _, gradient = density.value_and_gradient(point)
-    values, vectors = np.linalg.eigh(observed_information(density, point))
+    values, vectors = eigen(observed_information(density, point))
     if values[0] < -1e-6 * max(float(np.abs(values).max()), 1e-300):
         return point, point + 0.1 * vectors[:, 0]
     if values[0] <= 0.0:

@@ -82,7 +82,7 @@ class MAP:
             "gradient_norm": best.gradient_norm,
             "num_runs": len(summits),
         }
-        info = {"losses": torch.tensor(losses).double(), "gradient_norms": torch.tensor(norms).double()}
+        info = {"losses": _recorded(losses), "gradient_norms": _recorded(norms)}
         return finish(
             task.model,
             task.data,
@@ -144,6 +144,11 @@ def map_starts(task: Task, density: Density, count: int) -> Array:
     found = candidates(task.model, rows, part.marginal, part, count, rng)
     ordered, _ = best_first(part, np.concatenate([found, refine(part, found, 3)]))
     return ordered if part is density else density.unconstrain(part.constrain(ordered))
+
+
+def _recorded(runs: list[list[float]]) -> torch.Tensor:
+    """[runs, num_steps]; what overflowed is recorded as the largest number."""
+    return torch.tensor(runs, dtype=torch.float64).nan_to_num()
 
 
 def _is_interior(status: Status) -> bool:

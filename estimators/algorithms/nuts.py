@@ -24,7 +24,7 @@ from estimators.algorithms.map import map_starts
 from estimators.data import LATENT, Data
 from estimators.density import Density
 from estimators.fit import Fit, finish
-from estimators.information import observed_information
+from estimators.information import eigen, observed_information
 from estimators.isolation import isolated, spawn_seeds
 from estimators.parameters import Array
 from estimators.status import EstimationError
@@ -142,7 +142,26 @@ def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chai
         ["coordinates"],
         make_initial_point_fn=lambda _: start,
     )
-    trace = nutpie.sample(
+    try:
+        trace = _sample(nuts, compiled, seed)
+    except RuntimeError as error:
+        if errors:
+            raise errors[0] from None
+        raise EstimationError(
+            f"NUTS: the sampler could not start ({str(error).splitlines()[0]}); the columns and the priors may be many "
+            "orders of magnitude apart: rescale the columns or widen the priors"
+        ) from None
+    if errors:
+        raise errors[0]
+    taken = {"diverging": "diverging", "energy": "energy", "lp": "logp", "n_steps": "n_steps", "tree_depth": "depth"}
+    info = {
+        name: torch.from_numpy(trace.sample_stats[field].values[0].astype(np.float64)) for name, field in taken.items()
+    }
+    return trace.posterior["coordinates"].values[0], {**info, "diverging": info["diverging"].bool()}
+
+
+def _sample(nuts: NUTS, compiled: Any, seed: int) -> Any:
+    return nutpie.sample(
         compiled,
         draws=nuts.num_samples,
         tune=nuts.warmup_steps,
@@ -153,13 +172,6 @@ def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chai
         save_warmup=False,
         target_accept=nuts.target_accept_prob,
     )
-    if errors:
-        raise errors[0]
-    taken = {"diverging": "diverging", "energy": "energy", "lp": "logp", "n_steps": "n_steps", "tree_depth": "depth"}
-    info = {
-        name: torch.from_numpy(trace.sample_stats[field].values[0].astype(np.float64)) for name, field in taken.items()
-    }
-    return trace.posterior["coordinates"].values[0], {**info, "diverging": info["diverging"].bool()}
 
 
 def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
@@ -235,7 +247,7 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
         ascend(density, start, 1e-6, max_steps=200) for start in map_starts(task, density, NUM_STARTS)[:NUM_MODES]
     ]
     best = max(summit.value for summit in summits)
-    modes = [s.coordinates for s in sorted(summits, key=lambda s: -s.value) if s.value > best - MODE_GAP]
+    modes = [s.coordinates for s in sorted(summits, key=lambda s: -s.value) if s.value >= best - MODE_GAP]
     starts = []
     for chain in range(num_chains):
         mode = modes[chain % len(modes)]
@@ -253,7 +265,7 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
 
 
 def _local_sd(density: Density, mode: Array) -> Array:
-    values, vectors = np.linalg.eigh(observed_information(density, mode))
+    values, vectors = eigen(observed_information(density, mode))
     held = np.maximum(values, 1.0)
     return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
 

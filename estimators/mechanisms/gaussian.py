@@ -200,7 +200,7 @@ class Gaussian:
             * (
                 np.log(precision / posterior)
                 + count * np.log(noise)
-                + (noise * shift) ** 2 / posterior
+                + (noise * shift) * (noise * shift / posterior)
                 - noise * squares
             )
             - count * (HALF_LOG_2PI + np.log(reference.scale))
@@ -243,7 +243,8 @@ def _known_or_prior(argument: str, value: object, support: Constraint) -> Any:
     if support is constraints.real:
         fits = found is constraints.real
     else:
-        fits = getattr(found, "lower_bound", None) == 0 and not hasattr(found, "upper_bound")
+        bounds = getattr(found, "lower_bound", None), getattr(found, "upper_bound", None)
+        fits = bounds == (0, None) and not found.is_discrete
     if not fits:
         kind = "the real line" if support is constraints.real else "the positive numbers"
         raise ValueError(f"{argument}: expected a prior over {kind}, got {prior} over {found}")

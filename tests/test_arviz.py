@@ -1,0 +1,172 @@
+"""The bridge to ArviZ: groups, dimensions, the Z-marginalised log-likelihood, and ArviZ's functions on the export."""
+
+import warnings
+from functools import cache
+from typing import Any
+
+import arviz
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import norm
+
+from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture
+from estimators.arviz_export import dataset, diagnostics, effective_sample_size
+from estimators.mechanisms import Gaussian
+
+ROWS = [0.1, -0.7, 0.4, 1.2, 8.9, 10.3, 9.6, 10.9, 11.4, 10.0, -0.2, 9.1]
+DATA = Data(
+    X=[*ROWS, 0.5, 10.2],
+    Z=[-1] * 12 + [0, 1],
+    intervened={"Z": [False] * 13 + [True], "X": [False] * 3 + [True] + [False] * 10},
+)
+SAMPLER = NUTS(num_samples=100, warmup_steps=100, num_chains=2)
+
+
+def fitted(kind: str, K: int = 2, data: Data = DATA) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        if kind == "posterior":
+            return SAMPLER.fit(GaussianMixture(K=K, concentration=2.0), data, seed=0)
+        if kind == "exact":
+            return Exact(num_draws=200).fit(GaussianMixture(K=K, concentration=2.0), data, seed=0)
+        return EM(num_starts=3).fit(GaussianMixture(K=K), data, seed=0).laplace(200, seed=1)
+
+
+@cache
+def fit_of(kind: str) -> Fit:
+    return fitted(kind)
+
+
+@cache
+def export_of(kind: str) -> Any:
+    return fit_of(kind).to_arviz()
+
+
+KINDS = ("posterior", "laplace", "exact")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_groups_and_dimensions(kind: str) -> None:
+    fit, export = fit_of(kind), export_of(kind)
+    chains, draws = fit.num_chains, fit.num_draws // fit.num_chains
+    assert dict(export["posterior"].sizes) == {"chain": chains, "draw": draws, "component": 2}
+    for name in ("theta", "mu_X"):
+        assert export["posterior"][name].dims == ("chain", "draw", "component")
+    assert export["log_likelihood"]["rows"].dims == ("chain", "draw", "row")
+    assert export["log_likelihood"]["rows"].shape == (chains, draws, 14)
+    assert np.array_equal(export["observed_data"]["X"].values, fit.data.columns["X"])
+    assert np.array_equal(export["observed_data"]["Z"].values, fit.data.latent())
+    assert export["observed_data"]["X"].dims == ("row",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_are_in_the_order_of_the_fit_chain_by_chain(kind: str) -> None:
+    fit, posterior = fit_of(kind), export_of(kind)["posterior"]
+    per_chain = fit.num_draws // fit.num_chains
+    for name, value in fit.draws.items():
+        for chain in range(fit.num_chains):
+            expected = value[chain * per_chain : (chain + 1) * per_chain].numpy()
+            assert np.array_equal(posterior[name].values[chain], expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_log_likelihood_is_the_marginal_by_brute_force(kind: str) -> None:
+    """log Σ_k theta_k N(x; mu_k, 1) where Z is hidden; one term where it is known; no theta where it was set."""
+    fit = fit_of(kind)
+    theta, mu = fit.draws["theta"].numpy(), fit.draws["mu_X"].numpy()
+    x, z = fit.data.columns["X"].numpy(), fit.data.latent().numpy()
+    terms = norm.logpdf(x[None, :, None], mu[:, None, :], 1.0)
+    terms[:, 3] = 0.0  # X was set in this row: no mechanism
+    expected = logsumexp(np.log(theta)[:, None, :] + terms, axis=2)
+    expected[:, 12] = np.log(theta)[:, 0] + terms[:, 12, 0]
+    expected[:, 13] = terms[:, 13, 1]
+    assert z[12:].tolist() == [0, 1]
+    found = export_of(kind)["log_likelihood"]["rows"].values.reshape(fit.num_draws, -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_sampler_statistics() -> None:
+    fit, statistics = fit_of("posterior"), export_of("posterior")["sample_stats"]
+    assert {"diverging", "energy", "lp", "n_steps", "tree_depth"} <= set(statistics.data_vars)
+    for name in statistics.data_vars:
+        assert statistics[name].dims == ("chain", "draw")
+        assert np.array_equal(statistics[name].values.reshape(-1), fit.info[name].numpy())
+    assert statistics["diverging"].dtype == bool
+    assert int(statistics["diverging"].sum()) == fit.stats["num_divergences"]
+    bfmi = arviz.bfmi(export_of("posterior"))
+    assert np.isfinite(np.asarray(bfmi["energy"] if hasattr(bfmi, "data_vars") else bfmi)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arviz_summary_agrees_with_the_fits_own(kind: str) -> None:
+    fit = fit_of(kind)
+    table = arviz.summary(export_of(kind), round_to="none")
+    own = fit.summary()
+    assert list(table.index) == ["theta[0]", "theta[1]", "mu_X[0]", "mu_X[1]"] == list(own.index)
+    np.testing.assert_allclose(table["mean"], own["mean"], rtol=1e-12)
+    if kind == "posterior":
+        np.testing.assert_allclose(table["ess_bulk"], own["ess"], rtol=1e-12)
+        np.testing.assert_allclose(table["r_hat"], own["r_hat"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loo_is_finite_and_below_the_fit_at_its_own_rows(kind: str) -> None:
+    """The harmonic mean of a row's likelihood over draws is below its arithmetic mean."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
+        loo = arviz.loo(export_of(kind), pointwise=True)
+    assert loo.n_data_points == 14
+    elpd = float(loo.elpd_loo if hasattr(loo, "elpd_loo") else loo.elpd)
+    inside = float(fit_of(kind).log_density(DATA).sum())
+    assert np.isfinite(elpd)
+    assert elpd < inside
+
+
+def test_compare_prefers_two_components_for_two_clusters() -> None:
+    fits = {
+        f"{kind}, K={K}": fitted(kind, K, Data(X=ROWS)).to_arviz() for kind in ("posterior", "laplace") for K in (1, 2)
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
+        table = arviz.compare(fits)
+    assert set(table.index[:2]) == {"posterior, K=2", "laplace, K=2"}
+    assert set(table.index) == set(fits)
+
+
+def test_greeks_without_a_component_axis_and_several_columns() -> None:
+    pair = CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(shared_scale=True)}, concentration=2.0)
+    data = Data(X=ROWS, Y=[2.0 * x + 0.1 * (-1) ** n for n, x in enumerate(ROWS)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        export = NUTS(num_samples=20, warmup_steps=50, num_chains=2).fit(pair, data, seed=0).to_arviz()
+    assert export["posterior"]["sigma_Y"].dims == ("chain", "draw")
+    assert export["posterior"]["mu_Y"].dims == ("chain", "draw", "component")
+    assert set(export["observed_data"].data_vars) == {"X", "Y"}
+    assert export["log_likelihood"]["rows"].shape == (2, 20, 12)
+
+
+def test_one_component_has_finite_diagnostics() -> None:
+    """theta is the constant 1 there, for which ArviZ divides 0 by 0."""
+    table = fitted("posterior", 1, Data(X=ROWS)).summary()
+    assert np.isfinite(table.to_numpy()).all()
+    assert table.loc["theta[0]", ["mean", "sd", "ess", "r_hat"]].tolist() == [1.0, 0.0, 200.0, 1.0]
+
+
+def test_diagnostics_see_chains_stuck_at_different_values() -> None:
+    stuck = {"stuck": torch.tensor([0.0, 1.0], dtype=torch.float64).repeat_interleave(50)}
+    r_hat, ess = diagnostics(stuck, 2)
+    assert r_hat["stuck"] > 1.01
+    assert 0.0 < ess["stuck"] < 10.0
+
+
+def test_diagnostics_are_arviz_on_chains_laid_end_to_end() -> None:
+    draws = torch.from_numpy(np.random.default_rng(0).standard_normal((200, 3)))
+    r_hat, ess = diagnostics({"x": draws}, 4)
+    cube = draws.numpy().reshape(4, 50, 3)
+    for entry in range(3):
+        assert ess["x"][entry] == pytest.approx(float(arviz.ess(cube[..., entry], method="bulk")), rel=1e-12)
+        assert r_hat["x"][entry] == pytest.approx(float(arviz.rhat(cube[..., entry], method="rank")), rel=1e-12)
+    assert effective_sample_size(draws[:, 0], 4) == pytest.approx(float(ess["x"][0]), rel=1e-12)
+    assert dataset({"x": draws}, 4)["x"].shape == (4, 50, 3)

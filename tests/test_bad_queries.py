@@ -1,0 +1,246 @@
+"""Bad questions to a fit, and files that are not fits: refused with the argument, what was expected and what came."""
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from estimators import (
+    EM,
+    MAP,
+    NUTS,
+    CausalMixture,
+    Data,
+    EstimationError,
+    EstimationWarning,
+    Exact,
+    Fit,
+    GaussianMixture,
+    Query,
+    Status,
+)
+from estimators.algorithms.base import Estimator
+from estimators.mechanisms import Gaussian
+from tests.models import TUTORIAL_ROWS
+from tests.refusals import case, refused
+
+NAN = float("nan")
+MODEL = GaussianMixture(K=2)
+DATA = Data(X=TUTORIAL_ROWS)
+SPIKE = Data(X=[0.0, 0.0, 0.0, 0.0, 9.0])
+OVERLAP = Data(X=[-1.3, -0.9, -0.2, 0.1, 0.2, 0.7, 1.2, 1.9])
+KNOWN = Fit.from_greeks(MODEL, {"theta": [0.4, 0.6], "mu_X": [0.0, 10.0]})
+POINT = EM(num_starts=3).fit(MODEL, DATA, seed=0)
+EXACT = Exact(num_draws=20).fit(MODEL, DATA, seed=0)
+PAIR = Fit.from_greeks(
+    CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(scale=1.0)}),
+    {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0], "mu_Y": [1.0, 2.0]},
+)
+
+
+def quietly(estimator: Estimator, model: CausalMixture, data: Data) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        return estimator.fit(model, data, seed=0)
+
+
+INTERVENTIONS = [
+    case("nothing", lambda: POINT.do(), ValueError, "do", "at least one"),
+    case("unknown", lambda: POINT.do(T=1), ValueError, "do", "'T'", "['Z', 'X']"),
+    *[
+        case(f"Z={z!r}", lambda z=z: POINT.do(Z=z), ValueError, "do", "Z", "0 to 1", repr(z))
+        for z in (2, -1, 0.5, NAN, True, [0, 5], [[0]], [])
+    ],
+    *[
+        case(f"Z={z!r}", lambda z=z: POINT.do(Z=z), TypeError, "do", "Z", "0 to 1", repr(z))
+        for z in ("1", None, ["a"], {0})
+    ],
+    *[
+        case(f"X={x!r}", lambda x=x: POINT.do(X=x), ValueError, "do", "X", "finite number", repr(x))
+        for x in (NAN, float("-inf"), [[1.0]], [])
+    ],
+    *[case(f"X={x!r}", lambda x=x: POINT.do(X=x), TypeError, "do", "X", "number", repr(x)) for x in ("a", None, ["a"])],
+    case("mean", lambda: POINT.do(Z=1).mean("Y"), ValueError, "['X']", "'Y'"),
+    case("mean of Z", lambda: POINT.do(X=1.0).mean("Z"), ValueError, "['X']", "'Z'"),
+    case("cdf", lambda: POINT.do(Z=1).cdf("Y", 0.0), ValueError, "['X']", "'Y'"),
+    case("cdf at NaN", lambda: POINT.do(Z=1).cdf("X", [0.0, NAN]), ValueError, "cdf", "finite"),
+    case("density at text", lambda: POINT.do(Z=1).log_density("X", "a"), TypeError, "log_density", "'a'"),
+    case("density of a set X", lambda: POINT.do(X=1.0).log_density("X", 1.0), ValueError, "log_density", "X", "set"),
+    case("cdf, Z per row", lambda: POINT.do(Z=[0, 1]).cdf("X", 1.0), ValueError, "cdf", "Z", "per row"),
+    *[
+        case(f"level={q!r}", lambda q=q: POINT.do(Z=1).quantile("X", q), ValueError, "level", "between 0 and 1", str(q))
+        for q in (0.0, 1.0, -0.1, 1.5, NAN)
+    ],
+    case("levels", lambda: POINT.do(Z=1).quantile("X", [0.5, 2.0]), ValueError, "level", "2.0"),
+    case("level of text", lambda: POINT.do(Z=1).quantile("X", "half"), TypeError, "level", "'half'"),
+    *[
+        case(f"{n!r} rows", lambda n=n: POINT.do(Z=1).sample(n), ValueError, "sample", "rows", repr(n))
+        for n in (0, -1, 2.5, True, "9")
+    ],
+    case("seed", lambda: POINT.do(Z=1).sample(3, seed="0"), TypeError, "seed", "'0'"),
+    case("Z per row", lambda: POINT.do(Z=[0, 1]).sample(3), ValueError, "do(Z=...)", "2 values", "3 rows"),
+    case("X per row", lambda: PAIR.do(X=[0.0, 1.0]).sample(3), ValueError, "do(X=...)", "2 values", "3 rows"),
+    case("both", lambda: PAIR.do(Z=[0, 1], X=[0.0] * 3).sample(2), ValueError, "do(X=...)", "3 values", "2 rows"),
+    case(
+        "contrast of 2 and 3 rows",
+        lambda: POINT.contrast("X", do={"Z": [0, 1]}, versus={"Z": [0, 1, 1]}),
+        *(ValueError, "contrast", "2", "3"),
+    ),
+    case("contrast", lambda: POINT.contrast("X", do={"Z": 2}, versus={"Z": 0}), ValueError, "do", "Z", "2"),
+]
+SPREAD = [
+    case("interval", lambda: POINT.do(Z=1).mean("X").interval(), ValueError, "interval", "laplace", "NUTS"),
+    case("sd", lambda: KNOWN.do(Z=1).mean("X").sd, ValueError, "sd", "laplace", "NUTS"),
+    case("mcse", lambda: POINT.do(Z=1).mean("X").mcse, ValueError, "mcse", "laplace", "NUTS"),
+    *[
+        case(f"summary({q!r})", lambda q=q: EXACT.summary(level=q), ValueError, "level", "between 0 and 1", repr(q))
+        for q in (0, 1, 1.5, NAN, True, "0.9")
+    ],
+    *[
+        case(f"interval({q!r})", lambda q=q: EXACT.do(Z=1).mean("X").interval(q), ValueError, "level", repr(q))
+        for q in (0.0, 1.0, 95, "0.9")
+    ],
+    case("one draw to ArviZ", lambda: POINT.to_arviz(), ValueError, "to_arviz", "laplace", "NUTS"),
+    case("a truth to ArviZ", lambda: KNOWN.to_arviz(), ValueError, "to_arviz"),
+    case("laplace of draws", lambda: EXACT.laplace(), ValueError, "laplace", "EM or MAP", "'exact'"),
+    case("laplace of a truth", lambda: KNOWN.laplace(), ValueError, "laplace", "'known'"),
+    *[
+        case(f"laplace of {n!r}", lambda n=n: POINT.laplace(n), ValueError, "laplace", "num_draws", repr(n))
+        for n in (1, 0, 2.0, True, "9")
+    ],
+    case("laplace, seed", lambda: POINT.laplace(9, seed=0.5), TypeError, "seed", "0.5"),
+    *[
+        case(f"relabel({o!r})", lambda o=o: POINT.relabel(o), ValueError, "relabel", "permutation", "[0, 1]")
+        for o in ([0, 0], [0], [0, 1, 2], [1, 2], [0.5, 0.5])
+    ],
+    *[
+        case(f"relabel({o!r})", lambda o=o: POINT.relabel(o), TypeError, "relabel", "permutation", "[0, 1]")
+        for o in (1, None, [0, "a"])
+    ],
+    case("an unknown Greek", lambda: POINT["mu_Y"], KeyError, "mu_Y", "['theta', 'mu_X']"),
+    case("rows without X", lambda: POINT.log_density({"Z": [0]}), ValueError, "data", "'X'"),
+    case("rows of another kind", lambda: POINT.responsibilities([1.0]), TypeError, "data", "list"),
+    case("known, wrong name", lambda: Fit.from_greeks(MODEL, {"theta": [0.5, 0.5]}), ValueError, "greeks", "mu_X"),
+    case("load, no file", lambda: Fit.load("no such file"), FileNotFoundError, "no such file"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "parts"), INTERVENTIONS + SPREAD)
+def test_refused(call: Callable[[], Any], error: type[Exception], parts: tuple[str, ...]) -> None:
+    with refused(error, *parts):
+        call()
+
+
+def test_laplace_refuses_a_boundary_and_a_collapse() -> None:
+    unknown = CausalMixture(2, {"X": Gaussian()})
+    collapsed = quietly(EM(num_starts=3), unknown, SPIKE)
+    assert collapsed.status is Status.COMPONENT_COLLAPSED
+    with refused(EstimationError, "laplace", "COMPONENT_COLLAPSED", "shared_scale=True"):
+        collapsed.laplace()
+    boundary = quietly(MAP(num_starts=3, num_steps=5), GaussianMixture(K=2), Data(X=[3.0, 3.0, 3.0]))
+    assert boundary.status is Status.BOUNDARY
+    with refused(EstimationError, "laplace", "BOUNDARY", "lower K"):
+        boundary.laplace()
+
+
+def test_laplace_refuses_a_flat_direction() -> None:
+    """Two equal components: moving weight from one to the other changes nothing, so the information is singular."""
+    flat = CausalMixture(2, {"X": Gaussian(loc=[0.0, 0.0], scale=1.0)})
+    with refused(EstimationError, "laplace", "not positive definite", "NUTS"):
+        quietly(EM(num_starts=2), flat, OVERLAP).laplace()
+
+
+STRICT: dict[str, tuple[Estimator, CausalMixture, Data]] = {
+    "MAX_ITERATIONS": (EM(num_starts=2, max_iterations=2, accelerate=False), MODEL, OVERLAP),
+    "COMPONENT_COLLAPSED": (EM(num_starts=2), CausalMixture(2, {"X": Gaussian()}), SPIKE),
+    "BOUNDARY": (MAP(num_starts=2, num_steps=5), MODEL, Data(X=[3.0, 3.0, 3.0])),
+    "LOW_ESS": (NUTS(num_samples=20, warmup_steps=50, num_chains=1), MODEL, DATA),
+}
+
+
+@pytest.mark.parametrize("status", STRICT)
+def test_strict_raises_what_is_a_warning_otherwise(status: str) -> None:
+    estimator, model, data = STRICT[status]
+    with pytest.warns(EstimationWarning) as caught:
+        fit = estimator.fit(model, data, seed=0)
+    assert fit.status is Status[status]
+    assert [str(warning.message) for warning in caught] == [str(fit.status)]
+    assert caught[0].filename == __file__, "the warning points at the caller's line"
+    with refused(EstimationError, str(Status[status])):
+        estimator.fit(model, data, seed=0, strict=True)
+
+
+def test_a_variable_of_a_query_is_named() -> None:
+    assert isinstance(PAIR.do(Z=1), Query)
+    with refused(ValueError, "['X', 'Y']", "'W'"):
+        PAIR.do(Z=1).mean("W")
+
+
+def written(path: Path, write: Callable[..., Any], *arrays: Any, **named: Any) -> None:
+    with path.open("wb") as file:
+        write(file, *arrays, **named)
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Save a fit and change fields of the file's header."""
+    EXACT.save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header.update(changes)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    written(path, np.savez_compressed, **arrays)
+
+
+def truncated(path: Path) -> None:
+    EXACT.save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flipped(path: Path) -> None:
+    EXACT.save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def pickled(path: Path) -> None:
+    written(path, np.savez, header=np.array([{"format": "exact-estimators fit"}], dtype=object))
+
+
+def without_a_greek(path: Path) -> None:
+    EXACT.save(path)
+    with np.load(path) as archive:
+        arrays = {name: value for name, value in archive.items() if name != "draws/mu_X"}
+    written(path, np.savez_compressed, **arrays)
+
+
+FILES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "empty": (lambda path: path.write_bytes(b""), ("damaged",)),
+    "text": (lambda path: path.write_text("mu = 3\n"), ("damaged",)),
+    "truncated": (truncated, ("damaged",)),
+    "a flipped byte": (flipped, ("damaged",)),
+    "one array": (lambda path: written(path, np.save, np.zeros(3)), ("damaged",)),
+    "another program's archive": (lambda path: written(path, np.savez, a=np.zeros(3)), ("damaged",)),
+    "a pickle inside": (pickled, ("damaged",)),
+    "another program's header": (lambda path: rewritten(path, format="their fit"), ("damaged", "their fit")),
+    "another version": (lambda path: rewritten(path, version=99), ("version 99", "reads version 1")),
+    "an unknown status": (lambda path: rewritten(path, status="PERFECT"), ("damaged", "PERFECT")),
+    "an unknown kind": (lambda path: rewritten(path, kind="guess"), ("damaged", "guess")),
+    "chains that do not divide": (lambda path: rewritten(path, num_chains=3), ("damaged",)),
+    "a Greek missing": (without_a_greek, ("damaged", "mu_X")),
+}
+
+
+@pytest.mark.parametrize(("write", "parts"), FILES.values(), ids=FILES)
+def test_a_file_that_is_not_a_fit_is_refused(
+    write: Callable[[Path], Any], parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "fit.npz"
+    write(path)
+    with refused(ValueError, "load", str(path), *parts):
+        Fit.load(path)

@@ -52,6 +52,9 @@ class Data:
         )
         object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (dict(self.columns), dict(self.intervened), self.weights)
+
     @property
     def num_rows(self) -> int:
         """Number of rows N."""
@@ -124,6 +127,10 @@ class Data:
             intervened={name: torch.cat([part.is_set(name) for part in parts]) for name in masked},
             weights=weights,
         )
+
+
+def _rebuilt(columns: dict[str, Tensor], intervened: dict[str, Tensor], weights: Tensor | None) -> Data:
+    return Data(**columns, intervened=intervened, weights=weights)
 
 
 def as_data(value: object) -> Data:

@@ -57,7 +57,15 @@ class Fit:
     def from_greeks(model: CausalMixture, greeks: Mapping[str, Any]) -> "Fit":
         """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
         known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
-        return Fit(model, "known", known, 1, Status.CONVERGED, MappingProxyType({"labels": "as given"}))
+        return Fit(model, "known", known, 1, Status.CONVERGED, {"labels": "as given"})
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "stats", "info"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = dict(self.draws), self.num_chains, self.status, dict(self.stats), dict(self.info), self.data
+        return Fit, (self.model, self.kind, *state)
 
     # ---------------------------------------------------------------- the Greeks
 
@@ -179,7 +187,7 @@ class Fit:
             raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
         draws = permute(dict(self.draws), self.model.parameters, np.tile(np.asarray(order), (self.num_draws, 1)))
         stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
-        return replace(self, draws=MappingProxyType(draws), stats=MappingProxyType(stats))
+        return replace(self, draws=draws, stats=stats)
 
     # ---------------------------------------------------------------- export
 
@@ -257,11 +265,11 @@ def finish(
     fit = Fit(
         model,
         kind,
-        MappingProxyType(kept),
+        kept,
         num_chains,
         status,
-        MappingProxyType(found),
-        MappingProxyType(dict(info or {})),
+        found,
+        info or {},
         data,
     )
     if status is not Status.CONVERGED:

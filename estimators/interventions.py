@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import log
 from numbers import Integral, Real
 from typing import Any
 
@@ -98,11 +99,11 @@ class Query:
 
     def log_density(self, name: str, at: Any) -> Tensor:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at`."""
-        return self._predict(name, at, lambda d, x: d.log_prob(x).exp(), "log_density").clamp_min(5e-324).log()
+        return self._predict(name, at, lambda d, x: d.log_prob(x), "log_density")
 
     def cdf(self, name: str, at: Any) -> Tensor:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
-        return self._predict(name, at, lambda d, x: d.cdf(x), "cdf").clamp(0.0, 1.0)
+        return self._predict(name, at, lambda d, x: d.cdf(x).log(), "cdf").exp().clamp(0.0, 1.0)
 
     def quantile(self, name: str, level: Any) -> Tensor:
         """The value below which a share `level` in (0, 1) of p(name | do(...)) lies: the root of the CDF."""
@@ -132,8 +133,8 @@ class Query:
         if name not in self.model.mechanisms:
             raise ValueError(f"expected a variable among {list(self.model.mechanisms)}, got {name!r}")
 
-    def _predict(self, name: str, at: Any, of: Callable[[Any, Tensor], Tensor], what: str) -> Tensor:
-        """The mean over draws and over Z of a function of the component distributions."""
+    def _predict(self, name: str, at: Any, log_of: Callable[[Any, Tensor], Tensor], what: str) -> Tensor:
+        """The log of the mean over draws and over Z of a function of the component distributions, given as its log."""
         self._check_variable(name)
         if name in self.settings:
             raise ValueError(f"{what}: {name} is set by the intervention, so it has no density")
@@ -144,15 +145,16 @@ class Query:
         if not bool(torch.isfinite(points).all()):
             raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
         parts = points.reshape(-1).split(max(MAX_ELEMENTS // len(self.draws[WEIGHTS]), 1))
-        return torch.cat([self._at(name, part, latent, of) for part in parts]).reshape(points.shape)
+        return torch.cat([self._at(name, part, latent, log_of) for part in parts]).reshape(points.shape)
 
-    def _at(self, name: str, points: Tensor, latent: Tensor | None, of: Callable[[Any, Tensor], Tensor]) -> Tensor:
-        total = torch.zeros(len(points), dtype=torch.float64)
+    def _at(self, name: str, points: Tensor, latent: Tensor | None, log_of: Callable[[Any, Tensor], Tensor]) -> Tensor:
+        num_draws = len(self.draws[WEIGHTS])
+        terms = []
         for k in range(self.model.K) if latent is None else [int(latent)]:
-            values = of(self._component(name, k), points[:, None])
-            weights = self.draws[WEIGHTS][:, k] if latent is None else torch.ones(values.shape[-1], dtype=torch.float64)
-            total += (values * weights).mean(-1)
-        return total
+            log_weights = self.draws[WEIGHTS][:, k].log() if latent is None else 0.0
+            values = log_of(self._component(name, k), points[:, None]) + log_weights
+            terms.append(values.expand(len(points), num_draws).logsumexp(-1))
+        return torch.stack(terms).logsumexp(0) - log(num_draws)
 
     def _component(self, name: str, k: int) -> Any:
         num_draws = len(self.draws[WEIGHTS])
@@ -162,7 +164,7 @@ class Query:
     def _root(self, name: str, level: float) -> float:
         """The quantile lies between the smallest and the largest of the components' own."""
         latent = self.settings.get(LATENT)
-        self._predict(name, 0.0, lambda d, x: d.cdf(x), "quantile")
+        self._predict(name, 0.0, lambda d, x: d.cdf(x).log(), "quantile")
         components = range(self.model.K) if latent is None else [int(latent)]
         ends = torch.stack(
             [self._component(name, k).icdf(torch.tensor(level, dtype=torch.float64)) for k in components]

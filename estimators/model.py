@@ -63,6 +63,9 @@ class CausalMixture:
         object.__setattr__(self, "parameters", tuple(found))
         object.__setattr__(self, "_symbols", symbols)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration)
+
     def __call__(self, num_rows: int) -> dict[str, Tensor]:
         """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
         return self.rows(self.sample_greeks(), num_rows)

@@ -5,7 +5,6 @@ import zipfile
 import zlib
 from dataclasses import fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -98,9 +97,9 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, An
         "kind": header["kind"],
         "num_chains": num_chains,
         "status": Status[header["status"]],
-        "stats": MappingProxyType(header["stats"]),
-        "draws": MappingProxyType(draws),
-        "info": MappingProxyType(groups["info"]),
+        "stats": header["stats"],
+        "draws": draws,
+        "info": groups["info"],
         "data": data,
     }
 

@@ -1,6 +1,7 @@
 """One contract: every estimator, on every small model, through the whole interface of a fit."""
 
 import inspect
+import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,8 @@ def check_program(fit: Fit, model: CausalMixture) -> None:
 
 
 def check_export(fit: Fit, data: Data, path: Path) -> None:
+    copy = pickle.loads(pickle.dumps(fit))
+    torch.testing.assert_close(copy.log_density(data), fit.log_density(data), rtol=0, atol=0)
     fit.save(path)
     loaded = Fit.load(path)
     for field in fields(Fit):

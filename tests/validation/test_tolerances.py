@@ -1,0 +1,146 @@
+"""Tolerances hold the false-alarm probability they state, and detect the effect they state, by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from validation.tolerances import (
+    POWER,
+    Verdict,
+    binomial_bounds,
+    binomial_detectable_high,
+    binomial_detectable_low,
+    chi_square_mean_above,
+    chi_square_mean_below,
+    judge,
+    known_detectable,
+    known_tolerance,
+    mean_detectable,
+    mean_tolerance,
+    proportion_interval,
+    uniform_mean_tolerance,
+)
+
+REPEATS = 4000
+CHECK = 1e-6  # probability that a simulation below rejects a correct function (seeds are fixed, so never by chance)
+
+
+def at_most(count: int, probability: float) -> bool:
+    """Whether a count out of REPEATS is compatible with a probability of at most this."""
+    return count <= binomial_bounds(REPEATS, probability, alpha=2 * CHECK)[1]
+
+
+def at_least(count: int, probability: float) -> bool:
+    return count >= binomial_bounds(REPEATS, probability, alpha=2 * CHECK)[0]
+
+
+def means_outside(rng, *, shift, tolerance_of, n=12):
+    """How many of REPEATS means of n normals of sd 2 lie outside their tolerance, a function of the sample sd."""
+    x = rng.normal(shift, 2.0, size=(REPEATS, n))
+    tolerance = np.array([tolerance_of(sd) for sd in x.std(axis=1, ddof=1)])
+    return int(np.sum(np.abs(x.mean(axis=1)) > tolerance))
+
+
+def by_sample(sd):
+    return mean_tolerance(sd, 12, alpha=0.01)
+
+
+def by_known_sd(_, margin=0.7):
+    return known_tolerance(2.0, 12, alpha=0.01, margin=margin)
+
+
+def test_false_alarms():
+    assert at_most(means_outside(np.random.default_rng(1), shift=0.0, tolerance_of=by_sample), 0.01)
+    assert at_most(means_outside(np.random.default_rng(1), shift=0.7, tolerance_of=by_known_sd), 0.01)
+
+
+def test_a_tolerance_that_is_too_small_raises_false_alarms():
+    without_margin = means_outside(np.random.default_rng(1), shift=0.7, tolerance_of=lambda _: by_known_sd(_, 0.0))
+    normal_quantile = means_outside(
+        np.random.default_rng(1), shift=0.0, tolerance_of=lambda sd: known_tolerance(sd, 12, alpha=0.01)
+    )
+    assert not at_most(without_margin, 0.01)
+    assert not at_most(normal_quantile, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("tolerance_of", "shift"),
+    [
+        (by_sample, mean_detectable(2.0, 12, alpha=0.01)),
+        (by_known_sd, known_detectable(2.0, 12, alpha=0.01, margin=0.7)),
+    ],
+)
+def test_what_is_detectable_is_detected(tolerance_of, shift):
+    assert at_least(means_outside(np.random.default_rng(2), shift=shift, tolerance_of=tolerance_of), POWER)
+    assert not at_least(means_outside(np.random.default_rng(2), shift=0.6 * shift, tolerance_of=tolerance_of), POWER)
+
+
+def test_mean_of_uniforms():
+    n, alpha = 12, 0.05
+    off = np.abs(np.random.default_rng(7).uniform(size=(REPEATS, n)).mean(axis=1) - 0.5)
+    assert at_most(int(np.sum(off > uniform_mean_tolerance(n, alpha=alpha))), alpha)
+    assert not at_most(int(np.sum(off > 0.6 * uniform_mean_tolerance(n, alpha=alpha))), alpha)
+
+
+def test_mean_of_one_says_nothing():
+    assert mean_tolerance(1.0, 1, alpha=0.01) == math.inf
+    assert mean_detectable(1.0, 1, alpha=0.01) == math.inf
+    assert known_tolerance(1.0, 0, alpha=0.01) == math.inf
+    assert known_detectable(1.0, 0, alpha=0.01) == math.inf
+    assert uniform_mean_tolerance(0, alpha=0.01) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "alpha"), [(24, 0.9, 1e-3), (60, 0.9, 1e-5), (24, 0.05, 1e-5), (5, 0.5, 0.5), (3, 0.9, 1e-9)]
+)
+def test_binomial_bounds_are_exact_and_tight(n, p, alpha):
+    low, high = binomial_bounds(n, p, alpha=alpha)
+    assert stats.binom.cdf(low - 1, n, p) <= alpha / 2
+    assert low == n or stats.binom.cdf(low, n, p) > alpha / 2
+    assert stats.binom.sf(high, n, p) <= alpha / 2
+    assert high == 0 or stats.binom.sf(high - 1, n, p) > alpha / 2
+
+
+def test_binomial_detectable():
+    low, _ = binomial_bounds(60, 0.9, alpha=1e-5)
+    assert stats.binom.cdf(low - 1, 60, binomial_detectable_low(60, low)) == pytest.approx(POWER)
+    _, high = binomial_bounds(24, 0.05, alpha=1e-5)
+    assert stats.binom.sf(high, 24, binomial_detectable_high(24, high)) == pytest.approx(POWER)
+    assert binomial_detectable_low(3, 0) == 0.0
+    assert binomial_detectable_high(3, 3) == math.inf
+
+
+def test_proportion_interval():
+    assert proportion_interval(0, 10) == pytest.approx((0.0, 1 - 0.025**0.1))
+    assert proportion_interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.5), (0.7, 0.2, 0.1)])
+def test_chi_square_mean_bounds(weights):
+    n, alpha = 8, 0.01
+    x = (np.random.default_rng(3).chisquare(1, size=(REPEATS, n, len(weights))) @ np.array(weights)).mean(axis=1)
+    above, below = chi_square_mean_above(weights, n, alpha=alpha), chi_square_mean_below(weights, n, alpha=alpha)
+    assert below < sum(weights) < above
+    assert at_most(int(np.sum(x > above)), alpha)
+    assert at_most(int(np.sum(x < below)), alpha)
+
+
+def test_chi_square_mean_bound_against_the_exact_tail():
+    # One weight: the sum is chi-squared with n degrees of freedom. A Chernoff bound holds, and is not far off.
+    bound = chi_square_mean_above((2.0,), 24, alpha=1e-6)
+    tail = stats.chi2.sf(24 * bound / 2.0, 24)
+    assert 1e-8 < tail <= 1e-6
+
+
+def test_chi_square_weights_must_be_positive():
+    with pytest.raises(ValueError, match="at least one positive weight"):
+        chi_square_mean_above((0.0,), 5, alpha=0.1)
+
+
+def test_verdicts():
+    assert judge(accepted=True, detectable=1.0, min_effect=2.0) is Verdict.PASS
+    assert judge(accepted=True, detectable=3.0, min_effect=2.0) is Verdict.UNDERPOWERED
+    assert judge(accepted=True, detectable=math.inf, min_effect=2.0) is Verdict.UNDERPOWERED
+    assert judge(accepted=False, detectable=math.inf, min_effect=2.0) is Verdict.FAIL

@@ -1,0 +1,48 @@
+"""Recovery of the Greeks: one number per entry, intervals, and one fixed order of the components."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def entries(greeks: Mapping[str, Array]) -> dict[str, float]:
+    """Return every entry of every Greek by name: ``{'mu_X': [a, b]}`` gives ``{'mu_X[0]': a, 'mu_X[1]': b}``."""
+    return {
+        name: float(column[0]) for name, column in columns({k: np.asarray(v)[None] for k, v in greeks.items()}).items()
+    }
+
+
+def columns(draws: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the draws [S] of every entry of every Greek [S, …], by the entry's name."""
+    flat: dict[str, Array] = {}
+    for name, value in draws.items():
+        array = np.asarray(value, dtype=np.float64)
+        for index in np.ndindex(array.shape[1:]):
+            flat[f"{name}[{','.join(map(str, index))}]" if index else name] = array[:, *index]
+    return flat
+
+
+def sort_components(draws: Mapping[str, Array], *, by: str) -> dict[str, Array]:
+    """Return the draws [S, K, …] with the components of each draw in ascending order of the Greek `by` [S, K].
+
+    One fixed map for truth and draws alike, never an alignment of one to the other. Greeks without a component axis
+    (first event dimension other than K) stay as they are.
+    """
+    key = np.asarray(draws[by], dtype=np.float64)
+    order = np.argsort(key, axis=1, kind="stable")
+    arranged: dict[str, Array] = {}
+    for name, value in draws.items():
+        array = np.asarray(value, dtype=np.float64)
+        if array.ndim >= 2 and array.shape[1] == key.shape[1]:
+            array = np.take_along_axis(array, order.reshape(order.shape + (1,) * (array.ndim - 2)), axis=1)
+        arranged[name] = array
+    return arranged
+
+
+def central_interval(draws: Array, level: float) -> tuple[float, float]:
+    """Return the central interval of draws [S]: their (1-level)/2 and (1+level)/2 quantiles."""
+    lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(lower), float(upper)

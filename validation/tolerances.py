@@ -1,0 +1,156 @@
+"""Tolerances that are computed, never typed: from standard errors, exact binomial tails and chi-squared sums.
+
+Every function takes the false-alarm probability `alpha` that one comparison may spend, and every tolerance has a
+companion that says which effect a test at this tolerance would have found with probability `power`.
+"""
+
+import math
+from collections.abc import Callable
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+
+BUDGET = 1e-3  # probability that a correct suite raises any false alarm at all
+POWER = 0.9  # probability with which the "smallest detectable effect" is detected
+
+
+class Verdict(Enum):
+    """How a claim came out; the value says it in words."""
+
+    PASS = "the claim held, and the run could have seen it fail"
+    FAIL = "the claim did not hold"
+    UNDERPOWERED = "nothing was seen, but the run could not have seen the effect asked for: raise --replicates"
+    REPORTED = "shown with its figures and not judged"
+
+
+def mean_tolerance(sd: float, n: int, *, alpha: float) -> float:
+    """Return the bound that |mean of n| exceeds with probability at most alpha if the true mean is 0.
+
+    ``t_{n-1, 1-alpha/2} · sd / √n``, with `sd` the sample standard deviation; infinite for n < 2.
+    """
+    return float(stats.t.isf(alpha / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else math.inf
+
+
+def mean_detectable(sd: float, n: int, *, alpha: float, power: float = POWER) -> float:
+    """Return a |true mean| that exceeds `mean_tolerance` with probability at least `power`.
+
+    Let c be the t quantile and b = 1 - power. The sample sd is above ``σ·√(χ²_{n-1, 1-b/2}/(n-1))`` and the sample
+    mean below its own by ``z_{1-b/2}·σ/√n`` with probability b/2 each, hence
+    ``(c·√(χ²_{n-1, 1-b/2}/(n-1)) + z_{1-b/2})·σ/√n`` (sufficient; slightly larger than necessary).
+    """
+    if n < 2:
+        return math.inf
+    critical = float(stats.t.isf(alpha / 2, n - 1))
+    inflation = math.sqrt(float(stats.chi2.isf((1 - power) / 2, n - 1)) / (n - 1))
+    slack = float(stats.norm.isf((1 - power) / 2))
+    return (critical * inflation + slack) * sd / math.sqrt(n)
+
+
+def known_tolerance(sd: float, n: int, *, alpha: float, margin: float = 0.0) -> float:
+    """Return the bound that |mean of n| exceeds with probability at most alpha if the true mean is within ±margin.
+
+    ``margin + z_{1-alpha/2} · sd / √n``, where `sd` is a known bound on the standard deviation. Nothing is estimated,
+    so the tolerance and what it can detect are fixed before the first replicate.
+    """
+    return margin + float(stats.norm.isf(alpha / 2)) * sd / math.sqrt(n) if n else math.inf
+
+
+def known_detectable(sd: float, n: int, *, alpha: float, margin: float = 0.0, power: float = POWER) -> float:
+    """Return the |true mean| that exceeds `known_tolerance` with probability at least `power`."""
+    if n == 0:
+        return math.inf
+    return known_tolerance(sd, n, alpha=alpha, margin=margin) + float(stats.norm.isf(1 - power)) * sd / math.sqrt(n)
+
+
+def uniform_mean_tolerance(n: int, *, alpha: float) -> float:
+    """Return the bound that |mean of n uniforms on (0, 1) - ½| exceeds with probability at most alpha.
+
+    ``√(log(2/alpha)/(6n))``: a uniform variable is sub-Gaussian with its own variance 1/12, so this always holds.
+    """
+    return math.sqrt(math.log(2 / alpha) / (6 * n)) if n else math.inf
+
+
+def binomial_bounds(n: int, p: float, *, alpha: float) -> tuple[int, int]:
+    """Return (low, high): a Binomial(n, p) count falls outside [low, high] with probability at most alpha (exact)."""
+    low = int(stats.binom.ppf(alpha / 2, n, p))
+    while low > 0 and stats.binom.cdf(low - 1, n, p) > alpha / 2:
+        low -= 1
+    high = int(stats.binom.isf(alpha / 2, n, p))
+    while high < n and stats.binom.sf(high, n, p) > alpha / 2:
+        high += 1
+    return low, high
+
+
+def binomial_detectable_low(n: int, low: int, *, power: float = POWER) -> float:
+    """Return the largest p whose count is below `low` with probability at least `power` (0 if there is none)."""
+    if low < 1:
+        return 0.0
+    return float(stats.beta.isf(power, low, n - low + 1))  # P(K < low) = P(Beta(low, n - low + 1) > p)
+
+
+def binomial_detectable_high(n: int, high: int, *, power: float = POWER) -> float:
+    """Return the smallest p whose count is above `high` with probability at least `power` (inf if there is none)."""
+    if high >= n:
+        return math.inf
+    return float(stats.beta.ppf(power, high + 1, n - high))  # P(K > high) = P(Beta(high + 1, n - high) < p)
+
+
+def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact (Clopper-Pearson) interval of a proportion; (0, 1) for n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    interval = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def chi_square_mean_above(weights: tuple[float, ...], n: int, *, alpha: float) -> float:
+    """Return a bound that the mean of n independent draws of ``Σ_i weights_i · χ²_1`` exceeds with P ≤ alpha.
+
+    Chernoff's bound: with ``t(s) = Σ w_i/(1-2 s w_i)`` and ``rate(s) = s·t(s) + ½ Σ log(1-2 s w_i)``, s > 0, the mean
+    exceeds t(s) with probability at most ``exp(-n·rate(s))``. No central limit is involved, so it holds at 1e-6 tails.
+    """
+    w = _positive(weights)
+    if n < 1:
+        return math.inf
+    scaled = 1 / (2 * w.max())
+    s = scaled * -math.expm1(-_root(lambda u: n * _rate(w, scaled * -math.expm1(-u)) + math.log(alpha)))
+    return float(np.sum(w / (1 - 2 * s * w)))
+
+
+def chi_square_mean_below(weights: tuple[float, ...], n: int, *, alpha: float) -> float:
+    """Return a bound that the mean of n independent draws of ``Σ_i weights_i · χ²_1`` falls below with P ≤ alpha."""
+    w = _positive(weights)
+    if n < 1:
+        return 0.0
+    s = -math.expm1(_root(lambda u: n * _rate(w, -math.expm1(u) / w.max()) + math.log(alpha))) / w.max()
+    return float(np.sum(w / (1 - 2 * s * w)))
+
+
+def _positive(weights: tuple[float, ...]) -> NDArray[np.float64]:
+    w = np.asarray([weight for weight in weights if weight > 0], dtype=np.float64)
+    if w.size == 0:
+        raise ValueError(f"weights: expected at least one positive weight, got {weights}")
+    return w
+
+
+def _rate(w: NDArray[np.float64], s: float) -> float:
+    factor = 1 - 2 * s * w
+    return float(s * np.sum(w / factor) + 0.5 * np.sum(np.log(factor)))
+
+
+def _root(function: Callable[[float], float]) -> float:
+    """Return the positive root of an increasing function that is negative at 0."""
+    high = 1.0
+    while function(high) < 0:
+        high *= 2
+    return float(brentq(function, 0.0, high, xtol=1e-12))
+
+
+def judge(*, accepted: bool, detectable: float, min_effect: float) -> Verdict:
+    """Return the verdict of a judged claim: a claim that could not have failed is not a pass."""
+    if not accepted:
+        return Verdict.FAIL
+    return Verdict.PASS if detectable <= min_effect else Verdict.UNDERPOWERED

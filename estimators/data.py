@@ -80,6 +80,20 @@ class Data:
             return self.intervened[name]
         return torch.zeros(self.num_rows, dtype=torch.bool)
 
+    def counts(self) -> Tensor:
+        """Return the mask [N] of rows that count: those with a weight above 0."""
+        if self.weights is None:
+            return torch.ones(self.num_rows, dtype=torch.bool)
+        return self.weights > 0
+
+    def relabelled(self, order: Sequence[int]) -> "Data":
+        """Return the same rows with label k of Z renamed to the place of k in ``order``."""
+        if LATENT not in self.columns:
+            return self
+        latent = self.latent()
+        renamed = torch.where(latent < 0, latent, torch.argsort(torch.as_tensor(order))[latent.clamp_min(0)])
+        return Data(**{**self.columns, LATENT: renamed}, intervened=dict(self.intervened), weights=self.weights)
+
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
         return Data(

@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 import pyro
 import pyro.distributions as dist
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators import arviz_export, storage
@@ -175,19 +177,23 @@ class Fit:
             density.draws(np.concatenate([mode[None], drawn])),
             status=self.status,
             stats={"seed": seed, "of": self.kind},
-            drop_first=True,
         )
 
-    def relabel(self, order: Sequence[int]) -> "Fit":
-        """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels."""
+    def relabel(self, order: Sequence[int] | NDArray[np.intp]) -> "Fit":
+        """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels.
+
+        Names change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component.
+        """
         labels = list(range(self.model.K))
-        if not isinstance(order, Sequence) or not all(isinstance(k, int | float) for k in order):
+        if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
             raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
         if sorted(order) != labels:
             raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
-        draws = permute(dict(self.draws), self.model.parameters, np.tile(np.asarray(order), (self.num_draws, 1)))
+        order = [int(k) for k in order]
+        draws = permute(dict(self.draws), self.model.parameters, np.tile(order, (self.num_draws, 1)))
         stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
-        return replace(self, draws=draws, stats=stats)
+        data = None if self.data is None else self.data.relabelled(order)
+        return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data)
 
     # ---------------------------------------------------------------- export
 
@@ -250,12 +256,12 @@ def finish(
     num_chains: int = 1,
     best: int = 0,
     strict: bool = False,
-    drop_first: bool = False,
     started: float | None = None,
 ) -> Fit:
     """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
-    labelled = label(model, data, draws, best)
-    kept = {name: value[1:] if drop_first else value for name, value in labelled.draws.items()}
+    labelled = label(model, data, draws, best, ordered=kind != "laplace")
+    # The first draw of a Laplace fit is the mode itself, from which alignment starts.
+    kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
     found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
     if kind == "posterior":
         status, extra = _chain_status(kept, num_chains, int(found.get("num_divergences", 0)))

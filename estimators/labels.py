@@ -60,8 +60,11 @@ def permute(draws: Draws, parameters: Sequence[Parameter], permutations: Indices
     return moved
 
 
-def label(model: CausalMixture, data: Data, draws: Draws, best: int = 0) -> Labelling:
-    """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density)."""
+def label(model: CausalMixture, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True) -> Labelling:
+    """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
+
+    With ``ordered=False`` labels keep the names that they have in that draw.
+    """
     groups = model.exchangeable(data)
     num_draws = len(draws["theta"])
     permutations = np.tile(np.arange(model.K), (num_draws, 1))
@@ -70,6 +73,8 @@ def label(model: CausalMixture, data: Data, draws: Draws, best: int = 0) -> Labe
         rows, scale = _some_rows(data)
         permutations, certainty = align(model.marginal(rows), draws, groups, model.parameters, scale, best)
     aligned = permute(draws, model.parameters, permutations)
+    if not ordered:
+        return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
     order = _order_within(groups, model.order_key(aligned).expand(num_draws, model.K).mean(0))
     return Labelling(
         draws=permute(aligned, model.parameters, np.tile(order, (num_draws, 1))),
@@ -122,9 +127,9 @@ def describe(groups: Groups, variable: str) -> str:
 
 def _some_rows(data: Data) -> tuple[Data, Array]:
     """At most MAX_ROWS rows with Z hidden, and the weight of each in the cost."""
-    hidden = (data.latent() < 0).nonzero()[:, 0]
+    hidden = ((data.latent() < 0) & data.counts()).nonzero()[:, 0]
     if not len(hidden):
-        hidden = torch.arange(min(1, data.num_rows))
+        hidden = torch.arange(1)
     keep = hidden[torch.linspace(0, len(hidden) - 1, min(len(hidden), MAX_ROWS)).round().long()]
     weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
     return data.rows(keep), weights * (len(hidden) / len(keep))

@@ -1,6 +1,6 @@
 """Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -185,11 +185,18 @@ class CausalMixture:
         """Groups of components whose labels are free: equal priors, and no row with that Z known."""
         keys = [self.concentration.tolist()]
         keys += [mechanism.exchangeable(self.K) for mechanism in self.mechanisms.values()]
-        pinned = set() if data is None else set(data.latent()[data.latent() >= 0].tolist())
+        pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
         groups: dict[object, list[int]] = {}
         for k in range(self.K):
             groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
         return list(groups.values())
+
+    def permuted(self, order: Sequence[int]) -> "CausalMixture":
+        """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
+        if len(self.exchangeable()) == 1:
+            return self
+        mechanisms = {name: mechanism.permuted(order) for name, mechanism in self.mechanisms.items()}
+        return CausalMixture(self.K, mechanisms, self.concentration[list(order)])
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """What orders the components, as [..., K]: the first mechanism's mean."""

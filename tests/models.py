@@ -1,9 +1,12 @@
 """The small models and data sets that several test modules share."""
 
+import warnings
+
 import pyro.distributions as dist
 import torch
 
-from estimators import CausalMixture, Data, GaussianMixture
+from estimators import CausalMixture, Data, EstimationWarning, Fit, GaussianMixture
+from estimators.algorithms.base import Estimator
 from estimators.mechanisms import Gaussian
 
 TUTORIAL_ROWS = [0.0, 1.0, 10.0, 11.0, 12.0]
@@ -63,3 +66,10 @@ def mixed_rows(model: CausalMixture, num_rows: int = 24, seed: int = 0) -> Data:
     intervened = {"Z": kind == 2, first: torch.arange(num_rows) % 5 == 4}
     weights = torch.randint(1, 4, (num_rows,), generator=generator)
     return Data(**dict(hidden.columns), Z=torch.where(kind == 0, -1, latent), intervened=intervened, weights=weights)
+
+
+def fit_quietly(estimator: Estimator, model: CausalMixture, data: object, seed: int) -> Fit:
+    """Fit without the warning that a short run may give: whether R-hat exceeds 1.01 is chance, not what is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        return estimator.fit(model, data, seed=seed)

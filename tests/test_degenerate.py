@@ -65,20 +65,13 @@ DATA: dict[str, Data] = {
 }
 
 
-# In every run the iterative estimators see one model on all data, and these; the rest of the product is slow.
-QUICK = ("constant", "times 1e50", "times 1e-50")
-
-
 def cases() -> Iterator[Any]:
     for name, estimator in ESTIMATORS.items():
         for of, model in MODELS.items():
             for what, data in DATA.items():
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
-                chosen = of == "known scale" or (of == "unknown scales" and what in QUICK)
-                quick = chosen or isinstance(estimator, EM | Exact)
-                marks = () if quick else pytest.mark.slow
-                yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
+                yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}")
 
 
 @pytest.mark.parametrize(("estimator", "model", "data"), list(cases()))

@@ -7,6 +7,7 @@ import torch
 from estimators import EM, MAP, NUTS, Data, Fit, GaussianMixture
 from estimators.algorithms.base import Estimator
 from estimators.density import Density
+from tests.models import fit_quietly
 
 MODEL = GaussianMixture(K=2, concentration=2.0)
 # Classes 12 standard deviations apart, so that no hidden row is unsure of its class.
@@ -66,9 +67,8 @@ def test_set_rows_leave_the_posterior_of_theta_that_nuts_samples(count: int) -> 
 
 
 def test_nuts_with_set_and_with_seen_rows() -> None:
-    fits = [
-        SAMPLER.fit(MODEL, data, seed=3) for data in (HIDDEN, with_rows(100, is_set=True), with_rows(100, is_set=False))
-    ]
+    data_sets = (HIDDEN, with_rows(100, is_set=True), with_rows(100, is_set=False))
+    fits = [fit_quietly(SAMPLER, MODEL, data, seed=3) for data in data_sets]
     hidden, chosen, seen = (fit.do(Z=1).mean("X") for fit in fits)
     assert float(chosen.sd) < 0.8 * float(hidden.sd)
     assert float(seen.sd) < 0.8 * float(hidden.sd)
@@ -83,7 +83,7 @@ def test_partly_seen_labels_keep_their_names() -> None:
     """Rows seen with Z = 0 on the right make class 0 the right one, against the order of the means."""
     data = Data.concat([HIDDEN, Data(X=[6.1, 5.9, 6.0], Z=[0, 0, 0])])
     for estimator in (*POINT.values(), SAMPLER):
-        fit = estimator.fit(MODEL, data, seed=4)
+        fit = fit_quietly(estimator, MODEL, data, seed=4)
         assert float(fit["mu_X"][0]) > 5.0
         assert float(fit["mu_X"][1]) < -5.0
         assert "known Z" in fit.stats["labels"]

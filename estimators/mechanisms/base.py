@@ -1,6 +1,6 @@
 """What the estimators ask of a mechanism p(x | Z = k; φ): a density that is log-linear in features of the row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -80,6 +80,9 @@ class Mechanism(Protocol):
 
     def exchangeable(self, num_components: int) -> list[int]:
         """A group number per component: components of one group have the same prior."""
+
+    def permuted(self, order: Sequence[int]) -> "Mechanism":
+        """The mechanism whose component k is what component ``order[k]`` was."""
 
 
 class Conjugate(Protocol):

@@ -1,6 +1,6 @@
 """A Gaussian measurement whose mean, and perhaps scale, depend on the hidden cause."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real as RealNumber
 from typing import Any
@@ -16,7 +16,7 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference
 from estimators.parameters import Array, Parameter, Positive, Real, Transform
-from estimators.priors import HALF_LOG_2PI, as_prior
+from estimators.priors import HALF_LOG_2PI, as_prior, parameters_of
 
 # x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
 DIGITS_LOST = 1e-10
@@ -82,7 +82,7 @@ class Gaussian:
         mu, sigma = greeks.get("mu", self.loc), greeks.get("sigma", self.scale)
         per_component = ("sigma" in greeks and not self.shared_scale) or ("sigma" not in greeks and sigma.ndim == 1)
         mu = Vindex(mu)[..., latent] if mu.ndim else mu
-        return dist.Normal(mu, Vindex(sigma)[..., latent] if per_component else sigma)
+        return _Normal(mu, Vindex(sigma)[..., latent] if per_component else sigma)
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """Any finite real column [N] will do."""
@@ -180,6 +180,10 @@ class Gaussian:
         rows = list(zip(*(value.tolist() for value in values), strict=True))
         return [rows.index(row) for row in rows]
 
+    def permuted(self, order: Sequence[int]) -> "Gaussian":
+        """The same mechanism with its components renamed."""
+        return Gaussian(_permuted(self.loc, order), _permuted(self.scale, order), self.shared_scale)
+
     def why_not_conjugate(self) -> str | None:
         """Conjugate with a known scale and a Normal prior."""
         if isinstance(self.scale, TorchDistributionMixin):
@@ -259,6 +263,29 @@ def _expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ..
 def _broadcastable(argument: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if tuple(found) not in ((), expected):
         raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(found)}")
+
+
+def _permuted(part: Any, order: Sequence[int]) -> Any:
+    """A prior, or a known value, with one entry per component put in another order."""
+    places = list(order)
+    if isinstance(part, Tensor):
+        return part[places] if part.ndim else part
+    if not part.batch_shape:
+        return part
+    values = {name: value.expand(part.batch_shape)[places] for name, value in parameters_of(part).items()}
+    return type(part)(**values)
+
+
+class _Normal(dist.Normal):
+    """Pyro's Normal with a CDF and quantiles that keep their digits in the tails."""
+
+    def cdf(self, value: Tensor) -> Tensor:
+        probability: Tensor = torch.special.ndtr((value - self.loc) / self.scale)
+        return probability
+
+    def icdf(self, value: Tensor) -> Tensor:
+        quantile: Tensor = self.loc + self.scale * torch.special.ndtri(value)
+        return quantile
 
 
 def _numbers(part: Any) -> list[Array]:

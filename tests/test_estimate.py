@@ -1,0 +1,42 @@
+"""An estimate: value, sd, Monte Carlo error and interval are those of its draws, chain by chain."""
+
+import numpy as np
+import pytest
+import torch
+
+from estimators import Estimate, Exact, GaussianMixture
+from estimators.arviz_export import effective_sample_size
+from tests.models import TUTORIAL_ROWS
+
+
+def test_an_estimate_is_its_draws() -> None:
+    draws = torch.from_numpy(np.random.default_rng(0).standard_normal(200))
+    estimate = Estimate(draws, num_chains=2)
+    assert estimate.value.item() == pytest.approx(draws.numpy().mean(), rel=1e-12)
+    assert estimate.sd.item() == pytest.approx(draws.numpy().std(ddof=1), rel=1e-12)
+    ess = effective_sample_size(draws, 2)
+    assert estimate.mcse == pytest.approx(draws.numpy().std(ddof=1) / np.sqrt(ess), rel=1e-12)
+    for level in (0.5, 0.9, 0.99):
+        low, high = estimate.interval(level)
+        expected = np.quantile(draws.numpy(), [(1 - level) / 2, (1 + level) / 2])
+        np.testing.assert_allclose([low.item(), high.item()], expected, rtol=1e-12)
+    assert "200 draws" in repr(estimate)
+
+
+def test_an_estimate_per_row() -> None:
+    draws = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 3)))
+    estimate = Estimate(draws)
+    assert estimate.value.shape == estimate.sd.shape == (3,)
+    low, high = estimate.interval()
+    np.testing.assert_allclose(low, np.quantile(draws.numpy(), 0.05, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(high, np.quantile(draws.numpy(), 0.95, axis=0), rtol=1e-12)
+
+
+def test_the_spread_of_a_fit_is_that_of_its_draws() -> None:
+    fit = Exact(num_draws=500).fit(GaussianMixture(K=2), {"X": TUTORIAL_ROWS}, seed=0)
+    mean = fit.do(Z=1).mean("X")
+    table = fit.summary(level=0.9)
+    assert mean.value.item() == pytest.approx(table.loc["mu_X[1]", "mean"], rel=1e-12)
+    assert mean.sd.item() == pytest.approx(table.loc["mu_X[1]", "sd"], rel=1e-12)
+    bounds = [bound.item() for bound in mean.interval(0.9)]
+    np.testing.assert_allclose(bounds, table.loc["mu_X[1]", ["lower", "upper"]].to_numpy(float), rtol=1e-12)

@@ -55,7 +55,8 @@ def effective_sample_size(draws: Tensor, num_chains: int) -> float:
 
 def container(groups: Mapping[str, xarray.Dataset]) -> Any:
     """The groups as ArviZ's own container."""
-    if hasattr(arviz, "InferenceData"):
+    # ArviZ 1 answers for the old name too, with a warning: only 0.x has it among its own names.
+    if "InferenceData" in vars(arviz):
         return arviz.InferenceData(**dict[str, Any](groups))
     return xarray.DataTree.from_dict(dict(groups))
 

@@ -47,6 +47,8 @@ class Estimate:
     def mcse(self) -> float:
         """The Monte Carlo standard error of a scalar `value`: sd / sqrt(ESS). Raises ValueError on one draw."""
         self._need_draws("mcse")
+        if self.draws.ndim > 1:
+            raise ValueError(f"mcse: expected one quantity, got one for each of {self.draws.shape[1]} rows")
         return float(self.draws.std()) / float(np.sqrt(effective_sample_size(self.draws, self.num_chains)))
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ def _some_rows(data: Data) -> tuple[Data, Array]:
     """At most MAX_ROWS rows with Z hidden, and the weight of each in the cost."""
     hidden = ((data.latent() < 0) & data.counts()).nonzero()[:, 0]
     if not len(hidden):
-        hidden = torch.arange(1)
+        hidden = data.counts().nonzero()[:1, 0]
     keep = hidden[torch.linspace(0, len(hidden) - 1, min(len(hidden), MAX_ROWS)).round().long()]
     weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
     return data.rows(keep), weights * (len(hidden) / len(keep))

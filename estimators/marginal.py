@@ -95,6 +95,8 @@ class MixtureMarginal:
         latent = data.latent().numpy()
         self._hidden_index, self._known_index = np.flatnonzero(latent < 0), np.flatnonzero(latent >= 0)
         self.total_weight = float(data.num_rows if data.weights is None else data.weights.numpy().sum())
+        # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
+        self.count = max(float(data.num_rows), self.total_weight)
         self.references = {
             name: mechanism.reference(mechanism.check(name, data.columns[name])[~data.is_set(name)].numpy())
             for name, mechanism in mechanisms.items()

@@ -20,6 +20,8 @@ from estimators.mechanisms.base import Reference
 from estimators.parameters import Parameter, Simplex, Transform
 
 WEIGHTS = "theta"
+# Arguments of Data that are not columns.
+RESERVED = ("weights", "intervened")
 PARALLEL: Any = {"enumerate": "parallel"}
 
 
@@ -231,6 +233,8 @@ def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
             raise TypeError(f"mechanisms: expected variable names, got {name!r}")
         if name == LATENT:
             raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
+        if name in RESERVED:
+            raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
         if not hasattr(mechanism, "coefficients"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
     return MappingProxyType(dict(mechanisms))

@@ -134,6 +134,10 @@ MODELS = [
     case("no mechanism", lambda: CausalMixture(2, {}), TypeError, "mechanisms", "mapping"),
     case("mechanisms", lambda: CausalMixture(2, [Gaussian()]), TypeError, "mechanisms", "mapping"),
     case("a prior", lambda: CausalMixture(2, {"X": dist.Normal(0, 1)}), TypeError, "mechanisms['X']", "Gaussian()"),
+    *[
+        case(f"variable {v}", lambda v=v: CausalMixture(2, {v: Gaussian()}), ValueError, "mechanisms", v, "Data")
+        for v in ("weights", "intervened")
+    ],
     case("variable Z", lambda: CausalMixture(2, {"Z": Gaussian()}), ValueError, "mechanisms", "'Z'", "hidden"),
     case("variable 1", lambda: CausalMixture(2, {1: Gaussian()}), TypeError, "mechanisms", "names", "1"),
     case("no rows", lambda: MODEL.simulate(0), ValueError, "num_rows", "0"),

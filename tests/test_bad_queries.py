@@ -162,6 +162,11 @@ STRICT: dict[str, tuple[Estimator, CausalMixture, Data]] = {
 }
 
 
+def test_strict_is_a_flag() -> None:
+    with pytest.raises(TypeError, match="strict: expected True or False, got 'yes'"):
+        EM().fit(MODEL, DATA, strict="yes")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("status", STRICT)
 def test_strict_raises_what_is_a_warning_otherwise(status: str) -> None:
     estimator, model, data = STRICT[status]

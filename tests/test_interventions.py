@@ -110,11 +110,10 @@ def test_known_means_and_scales() -> None:
 # ------------------------------------------------------------------ many draws, by brute force
 
 
-@pytest.mark.parametrize("settings", [{"Z": 1}, {"Z": 2}, {"X": 2.0}], ids=str)
-@pytest.mark.parametrize("name", ["X", "Y"])
+@pytest.mark.parametrize(
+    ("settings", "name"), [({"Z": 1}, "X"), ({"Z": 1}, "Y"), ({"Z": 2}, "X"), ({"Y": 2.0}, "X"), ({"X": 2.0}, "Y")]
+)
 def test_predictions_are_mixtures_over_draws(settings: dict[str, Any], name: str) -> None:
-    if name in settings:
-        pytest.skip("what is set has no distribution")
     means, densities, below = [], [], []
     for s in range(MANY.num_draws):
         greeks = of_draw(MANY, s)

@@ -132,7 +132,7 @@ def test_the_start_of_a_chain_depends_on_the_seed_and_lies_off_the_mode() -> Non
     model = MODELS["unknown scales"]
     data = rows_of(model, 50)
     density = Density(model, model.marginal(data), jacobian=True)
-    starts = [nuts_module._chain_starts(begin(model, data, seed), density, 4) for seed in (1, 1, 2)]
+    starts = [nuts_module._chain_starts(begin(model, data, seed, False), density, 4) for seed in (1, 1, 2)]
     assert np.array_equal(starts[0], starts[1])
     assert not np.array_equal(starts[0], starts[2])
     assert len(np.unique(starts[0], axis=0)) == 4

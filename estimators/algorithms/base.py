@@ -23,7 +23,7 @@ class Estimator(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """Checked arguments of one call of `fit`."""
+    """Checked arguments of one call of `fit`; rows of weight 0 are left out."""
 
     model: CausalMixture
     data: Data
@@ -31,11 +31,14 @@ class Task:
     started: float
 
 
-def begin(model: object, data: object, seed: object) -> Task:
+def begin(model: object, data: object, seed: object, strict: object) -> Task:
     """Check the arguments of `fit` before any work is done."""
+    check_flag("strict", strict)
     if not isinstance(model, CausalMixture):
         raise TypeError(f"model: expected GaussianMixture(K) or CausalMixture(K, {{...}}), got {model!r}")
-    return Task(model, model.check(as_data(data)), check_seed(seed), time.perf_counter())
+    given = model.check(as_data(data))
+    counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
+    return Task(model, counted, check_seed(seed), time.perf_counter())
 
 
 def check_whole(setting: str, value: object, least: int = 1) -> None:

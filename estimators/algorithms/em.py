@@ -72,7 +72,7 @@ class EM:
 
     def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
-        task = begin(model, data, seed)
+        task = begin(model, data, seed, strict)
         _need_distinct_rows(task.model, task.data)
         density = Density(task.model, task.model.marginal(task.data), prior=False)
         starts = self._starts(task.model, task.data, density, np.random.default_rng(task.seed))
@@ -181,7 +181,7 @@ class _Climb:
     def result(self) -> Run:
         """The end of the run, with BOUNDARY where a weight has run to 0."""
         status = self._status
-        rows = self._density.marginal.num_rows
+        rows = self._density.marginal.count
         if status is not Status.COMPONENT_COLLAPSED and float(self._greeks[WEIGHTS].min()) * rows < LEAST_ROWS:
             status = Status.BOUNDARY
         return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
@@ -193,10 +193,9 @@ def _is_interior(run: Run) -> bool:
 
 def _need_distinct_rows(model: CausalMixture, data: Data) -> None:
     columns = torch.stack([data.columns[name].double() for name in model.mechanisms], dim=1)
-    counted = columns if data.weights is None else columns[data.weights > 0]
-    distinct = len(torch.unique(counted[: 100 * model.K], dim=0))
+    distinct = len(torch.unique(columns[: 100 * model.K], dim=0))
     if distinct < model.K:
-        distinct = len(torch.unique(counted, dim=0))
+        distinct = len(torch.unique(columns, dim=0))
     if distinct < model.K:
         raise ValueError(
             f"data: expected at least K={model.K} distinct rows for maximum likelihood, got {distinct}; "

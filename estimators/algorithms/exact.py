@@ -41,7 +41,7 @@ class Exact:
 
     def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Draw from the exact posterior: a `Fit` of kind "exact"."""
-        task = begin(model, data, seed)
+        task = begin(model, data, seed, strict)
         _check_conjugate(task.model, task.data)
         hidden = (task.data.latent() < 0).nonzero()[:, 0]
         allocations = task.model.K ** len(hidden)

@@ -56,7 +56,7 @@ class MAP:
 
     def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
-        task = begin(model, data, seed)
+        task = begin(model, data, seed, strict)
         density = Density(task.model, task.model.marginal(task.data))
         starts = map_starts(task, density, self.num_starts)
         losses: list[list[float]] = []
@@ -128,7 +128,7 @@ class MAP:
 
     def _status(self, model: CausalMixture, density: Density, summit: Summit) -> Status:
         greeks = density.constrain(summit.coordinates)
-        few = greeks[WEIGHTS] * density.marginal.num_rows < LEAST_ROWS
+        few = greeks[WEIGHTS] * density.marginal.count < LEAST_ROWS
         if density.marginal.has_collapsed(greeks):
             return Status.COMPONENT_COLLAPSED
         if summit.at_limit or bool((few & (model.concentration.numpy() <= 1.0)).any()):

@@ -68,7 +68,7 @@ class NUTS:
 
     def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
-        task = begin(model, data, seed)
+        task = begin(model, data, seed, strict)
         density = Density(task.model, task.model.marginal(task.data), jacobian=True)
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]

@@ -89,13 +89,13 @@ class Gaussian:
         return column.double()
 
     def reference(self, column: Array) -> Reference:
-        """The column's mean and standard deviation (1 where it is constant)."""
+        """The column's mean and standard deviation (1 where it is constant, up to 1e-100)."""
         if not len(column):
             return Reference()
         centre = float(column.mean())
         reach = float(np.abs(column - centre).max())
         # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
-        scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 0 else 1.0
+        scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 1e-100 else 1.0
         return Reference(centre, scale, reach / scale)
 
     def features(self, column: Array, reference: Reference) -> Array:

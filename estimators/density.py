@@ -77,27 +77,27 @@ class Density:
         value, gradient, _ = self.expand(coordinates)
         return value, gradient
 
+    # A proposal far out may overflow: it is judged by its density, which is then not finite.
+    @np.errstate(all="ignore")
     def expand(self, coordinates: Array) -> tuple[float, Array, Statistics]:
         """The log density, its gradient, and the E-step they were computed from."""
         greeks = self.constrain(coordinates)
-        # A proposal far out may overflow: it is judged by its density, which is then not finite.
-        with np.errstate(all="ignore"):
-            statistics = self.marginal.statistics(greeks)
-            slopes = self.marginal.gradient(greeks, statistics)
-            value = float(statistics.log_likelihood)
-            gradient = np.empty(self.size)
-            for parameter, transform, place, log_prior in self._sites:
-                greek, slope = greeks[parameter.name], slopes[parameter.name]
-                if self._prior:
-                    log_p, prior_slope = log_prior(greek)
-                    value += float(log_p)
-                    slope = slope + prior_slope
-                flat, slope = greek.reshape(-1), np.reshape(slope, -1)
-                if self._jacobian:
-                    log_jacobian, jacobian_slope = transform.log_jacobian(flat)
-                    value += float(log_jacobian)
-                    slope = slope + jacobian_slope
-                gradient[place] = transform.pull_back(flat, slope)
+        statistics = self.marginal.statistics(greeks)
+        slopes = self.marginal.gradient(greeks, statistics)
+        value = float(statistics.log_likelihood)
+        gradient = np.empty(self.size)
+        for parameter, transform, place, log_prior in self._sites:
+            greek, slope = greeks[parameter.name], slopes[parameter.name]
+            if self._prior:
+                log_p, prior_slope = log_prior(greek)
+                value += float(log_p)
+                slope = slope + prior_slope
+            flat, slope = greek.reshape(-1), np.reshape(slope, -1)
+            if self._jacobian:
+                log_jacobian, jacobian_slope = transform.log_jacobian(flat)
+                value += float(log_jacobian)
+                slope = slope + jacobian_slope
+            gradient[place] = transform.pull_back(flat, slope)
         return value, gradient, statistics
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ operation is most of the time; on a million, chunks in cache are as fast; and no
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -63,8 +63,7 @@ class Marginal(Protocol):
         """The E-step."""
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """Expected sufficient statistics of all rows, with the references in which they were formed.
 
     ``log_likelihood`` [...], ``counts`` [..., K] (rows that inform theta), ``mechanisms`` variable → [..., K, F].
@@ -102,6 +101,7 @@ class MixtureMarginal:
             for name, mechanism in mechanisms.items()
         }
         self._hidden = _Rows(mechanisms, data, self._hidden_index, self.references)
+        self._shared = _Shared(self._hidden)
         self._known = _Rows(mechanisms, data, self._known_index, self.references)
         self._known_latent = latent[self._known_index]
         informs = self._known.weights * self._known.informs_theta
@@ -131,10 +131,9 @@ class MixtureMarginal:
         """dJ(φ; S)/dφ: at the φ where S was computed, the gradient of the log-likelihood. O(K F)."""
         found = {"theta": statistics.counts / np.maximum(greeks["theta"], TINY)}
         for name, mechanism in self.mechanisms.items():
-            slopes = mechanism.gradient(
-                self.local(greeks, name), statistics.mechanisms[name], statistics.references[name]
-            )
-            found.update({f"{symbol}_{name}": slope for symbol, slope in slopes.items()})
+            local, sums = self.local(greeks, name), statistics.mechanisms[name]
+            for symbol, slope in mechanism.gradient(local, sums, statistics.references[name]).items():
+                found[f"{symbol}_{name}"] = slope
         return found
 
     def complete(self, greeks: Greeks, statistics: Statistics) -> Array:
@@ -227,7 +226,7 @@ class MixtureMarginal:
 
     def _features_for(self, references: Mapping[str, Reference]) -> "_Features":
         if references is self.references:
-            return _Shared(self._hidden)
+            return self._shared
         return _PerComponent(self._hidden, references, self.K)
 
     def _sum_over_hidden(
@@ -235,17 +234,18 @@ class MixtureMarginal:
     ) -> tuple[Array, Array]:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
         stacked = self._hidden.stack(log_weights, coefficients)
-        flat = stacked.reshape(-1, stacked.shape[-1])
+        batched = stacked.ndim > 2
+        flat = stacked.reshape(-1, stacked.shape[-1]) if batched else stacked
         value, collected = np.zeros(stacked.shape[:-2]), np.zeros_like(flat)
         for rows in _chunks(self._hidden.num_rows, *flat.shape):
-            joint = features.joint(flat, rows).reshape(*stacked.shape[:-1], -1)
-            row_values, shares = _normalise(joint)
+            joint = features.joint(flat, rows)
+            row_values, shares = _normalise(joint.reshape(*stacked.shape[:-1], -1) if batched else joint)
             if self._hidden.weighted:
                 weights = self._hidden.weights[rows]
                 row_values *= weights
                 shares *= weights
-            value += row_values.sum(-1)
-            features.collect(shares.reshape(len(flat), -1), rows, collected)
+            value += np.add.reduce(row_values, axis=-1)
+            features.collect(shares.reshape(len(flat), -1) if batched else shares, rows, collected)
         return value, collected.reshape(stacked.shape)
 
     def _joint(self, greeks: Greeks) -> Iterator[tuple[slice, Array]]:

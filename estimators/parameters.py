@@ -102,7 +102,8 @@ class Simplex:
 
     def forward(self, coordinates: Array) -> Array:
         shifted = coordinates - _stick_offsets(coordinates.shape[-1])
-        value = np.ones((*coordinates.shape[:-1], coordinates.shape[-1] + 1))
+        value = np.empty((*coordinates.shape[:-1], coordinates.shape[-1] + 1))
+        value[..., 0] = 1.0
         # expit(-v), not 1 - expit(v), which is 0 for a large v.
         np.cumprod(expit(-shifted), axis=-1, out=value[..., 1:])
         value[..., :-1] *= expit(shifted)

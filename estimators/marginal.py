@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.data import LATENT, Data
+from estimators.data import Data
+from estimators.features import Features, PerComponent, Rows, Shared, of_component
 from estimators.mechanisms.base import Greeks, Mechanism, Reference
 from estimators.parameters import TINY, Array
 
@@ -100,9 +100,9 @@ class MixtureMarginal:
             name: mechanism.reference(mechanism.check(name, data.columns[name])[~data.is_set(name)].numpy())
             for name, mechanism in mechanisms.items()
         }
-        self._hidden = _Rows(mechanisms, data, self._hidden_index, self.references)
-        self._shared = _Shared(self._hidden)
-        self._known = _Rows(mechanisms, data, self._known_index, self.references)
+        self._hidden = Rows(mechanisms, data, self._hidden_index, self.references)
+        self._shared = Shared(self._hidden)
+        self._known = Rows(mechanisms, data, self._known_index, self.references)
         self._known_latent = latent[self._known_index]
         informs = self._known.weights * self._known.informs_theta
         self._known_counts = np.bincount(self._known_latent, informs, minlength=num_components)
@@ -224,13 +224,13 @@ class MixtureMarginal:
                 found[name] = mechanism.coefficients(local, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 
-    def _features_for(self, references: Mapping[str, Reference]) -> "_Features":
+    def _features_for(self, references: Mapping[str, Reference]) -> "Features":
         if references is self.references:
             return self._shared
-        return _PerComponent(self._hidden, references, self.K)
+        return PerComponent(self._hidden, references, self.K)
 
     def _sum_over_hidden(
-        self, features: "_Features", log_weights: Array, coefficients: Mapping[str, Array]
+        self, features: "Features", log_weights: Array, coefficients: Mapping[str, Array]
     ) -> tuple[Array, Array]:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
         stacked = self._hidden.stack(log_weights, coefficients)
@@ -274,7 +274,7 @@ class MixtureMarginal:
         for name, coefficients in by_name.items():
             for k in range(self.K):
                 mine = self._known_latent == k
-                features = self._known.of(name, _component(references[name], k), mine)
+                features = self._known.of(name, of_component(references[name], k), mine)
                 value[..., mine] += coefficients[..., k, :] @ features
         return value
 
@@ -286,7 +286,7 @@ class MixtureMarginal:
             for k in range(self.K):
                 mine = self._known_latent == k
                 if mine.any():
-                    features = self._known.of(name, _component(references[name], k), mine)
+                    features = self._known.of(name, of_component(references[name], k), mine)
                     sums[k] = (features * self._known.weights[mine]).sum(-1)
             found[name] = sums
         return found
@@ -340,100 +340,6 @@ class MixtureExpectation:
         return {name: torch.from_numpy(np.asarray(value)) for name, value in best.items()}
 
 
-class _Rows:
-    """The features of some rows, stacked as [F, n]: the 1 of all mechanisms with no set entry is stored once."""
-
-    def __init__(
-        self,
-        mechanisms: Mapping[str, Mechanism],
-        data: Data,
-        index: NDArray[np.intp],
-        references: Mapping[str, Reference],
-    ) -> None:
-        self.mechanisms, self.num_rows = mechanisms, len(index)
-        self.weighted = data.weights is not None
-        self.weights = np.ones(len(index)) if data.weights is None else data.weights.numpy()[index]
-        self.informs_theta = 1.0 - data.is_set(LATENT).numpy()[index]
-        self._columns = {name: m.check(name, data.columns[name]).numpy()[index] for name, m in mechanisms.items()}
-        self._active = {name: 1.0 - data.is_set(name).numpy()[index] for name in mechanisms if name in data.intervened}
-        self.places: dict[str, list[int]] = {}
-        stacked = [np.ones((1, len(index)))]
-        for name in mechanisms:
-            features = self.of(name, references[name])
-            first = sum(len(part) for part in stacked)
-            if name in self._active:
-                self.places[name] = list(range(first, first + len(features)))
-                stacked.append(features)
-            else:
-                self.places[name] = [0, *range(first, first + len(features) - 1)]
-                stacked.append(features[1:])
-        self.features = np.concatenate(stacked)
-        self._slices: dict[str, slice | list[int]] = {
-            name: slice(places[0], places[-1] + 1) if places[-1] - places[0] + 1 == len(places) else places
-            for name, places in self.places.items()
-        }
-
-    def of(self, name: str, reference: Reference, which: Any = slice(None)) -> Array:
-        """One mechanism's features [F, n], zero where its entry was set."""
-        features = self.mechanisms[name].features(self._columns[name][which], reference)
-        return features * self._active[name][which] if name in self._active else features
-
-    def stack(self, log_weights: Array, coefficients: Mapping[str, Array]) -> Array:
-        """The coefficients of the stacked features, [..., K, F]."""
-        stacked = np.zeros((*log_weights.shape, len(self.features)))
-        stacked[..., 0] = log_weights
-        for name, places in self.places.items():
-            mine = coefficients[name]
-            stacked[..., places[0]] += mine[..., 0]
-            stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
-        return stacked
-
-    def split(self, collected: Array) -> dict[str, Array]:
-        """Each mechanism's statistics [..., K, F] out of the stacked ones."""
-        return {name: collected[..., places] for name, places in self._slices.items()}
-
-
-class _Features(Protocol):
-    """L = C Φ of a chunk, and S += R Φᵀ."""
-
-    def joint(self, coefficients: Array, rows: slice) -> Array: ...
-    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None: ...
-
-
-class _Shared:
-    """One Φ for all components: two matrix products."""
-
-    def __init__(self, rows: _Rows) -> None:
-        self._features = rows.features
-
-    def joint(self, coefficients: Array, rows: slice) -> Array:
-        return coefficients @ self._features[:, rows]
-
-    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
-        into += responsibilities @ self._features[:, rows].T
-
-
-class _PerComponent:
-    """Φ centred at each component's own mean, (x - mu_k)² directly, where a shared centre would lose digits of x²."""
-
-    def __init__(self, rows: _Rows, references: Mapping[str, Reference], num_components: int) -> None:
-        self._rows, self._references, self._K = rows, references, num_components
-
-    def _features(self, k: int, rows: slice) -> Array:
-        stacked = self._rows.features[:, rows].copy()
-        for name, places in self._rows.places.items():
-            features = self._rows.of(name, _component(self._references[name], k), rows)
-            stacked[places[1] : places[-1] + 1] = features[1:]
-        return stacked
-
-    def joint(self, coefficients: Array, rows: slice) -> Array:
-        return np.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
-
-    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
-        for k in range(self._K):
-            into[k] += self._features(k, rows) @ responsibilities[k]
-
-
 def _normalise(joint: Array) -> tuple[Array, Array]:
     """logsumexp_k L [..., n] and softmax_k L [..., K, n]; L may be overwritten."""
     shares = np.exp(joint)
@@ -452,13 +358,6 @@ def _normalise(joint: Array) -> tuple[Array, Array]:
 def _chunks(num_rows: int, num_sets: int, num_features: int) -> Iterator[slice]:
     size = max(min(CHUNK // num_sets, PRODUCT // (num_sets * num_features)), 1)
     return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
-
-
-def _component(reference: Reference, k: int) -> Reference:
-    """The reference of component k, whose centre is a number."""
-    if isinstance(reference.centre, float):
-        return reference
-    return Reference(float(reference.centre[..., k]), reference.scale, reference.reach)
 
 
 def _set_of(greeks: Greeks, index: tuple[int, ...]) -> dict[str, Array]:

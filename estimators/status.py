@@ -37,6 +37,11 @@ class Status(Enum):
         "raise `num_samples`."
     )
 
+    @property
+    def is_interior(self) -> bool:
+        """Whether a climb ended inside the parameters' space, at a stationary point or on its way to one."""
+        return self in (Status.CONVERGED, Status.MAX_ITERATIONS)
+
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
 

@@ -13,6 +13,9 @@ from estimators.fit import Fit
 from estimators.isolation import check_seed
 from estimators.model import CausalMixture
 
+# A weight that stands for less than a hundredth of a row is at the boundary.
+LEAST_ROWS = 1e-2
+
 
 class Estimator(Protocol):
     """An estimator of the Greeks: settings in a frozen dataclass; `fit` changes nothing of the caller's."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from estimators.algorithms.base import begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.base import LEAST_ROWS, begin, check_flag, check_positive, check_whole, progress
 from estimators.algorithms.starts import best_first, candidates, refine, working_rows
 from estimators.data import Data
 from estimators.density import Density
@@ -24,8 +24,6 @@ from estimators.status import Status
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.
 RUNS = 4
 REFINEMENTS = 10
-# A weight that stands for less than a hundredth of a row is at the boundary.
-LEAST_ROWS = 1e-2
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,13 @@ class EM:
         runs: list[Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
             for start in starts:
-                if len(runs) >= RUNS and any(_is_interior(run) for run in runs):
+                if len(runs) >= RUNS and any(run.status.is_interior for run in runs):
                     break
                 runs.append(self._run(density, start))
                 bar.update()
-        best = max(runs, key=lambda run: (_is_interior(run), run.status is not Status.COMPONENT_COLLAPSED, run.value))
+        best = max(
+            runs, key=lambda run: (run.status.is_interior, run.status is not Status.COMPONENT_COLLAPSED, run.value)
+        )
         stats = {
             "estimator": "EM",
             "seed": task.seed,
@@ -187,8 +187,9 @@ class _Climb:
         return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
 
 
-def _is_interior(run: Run) -> bool:
-    return run.status in (Status.CONVERGED, Status.MAX_ITERATIONS)
+def _worth(run: Run) -> tuple[bool, bool, float]:
+    """The best interior end, else the best at the boundary, else the best spike."""
+    return run.status.is_interior, run.status is not Status.COMPONENT_COLLAPSED, run.value
 
 
 def _need_distinct_rows(model: CausalMixture, data: Data) -> None:

@@ -11,7 +11,7 @@ from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 
 from estimators.algorithms.ascent import Summit, ascend
-from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.base import LEAST_ROWS, Task, begin, check_flag, check_positive, check_whole, progress
 from estimators.algorithms.starts import best_first, candidates, refine, working_rows
 from estimators.density import Density
 from estimators.fit import Fit, finish
@@ -22,7 +22,6 @@ from estimators.status import Status
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
-LEAST_ROWS = 1e-2
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class MAP:
         summits: list[tuple[Status, Summit]] = []
         with progress(min(RUNS, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
             for number, start in enumerate(starts):
-                if number >= RUNS and any(_is_interior(status) for status, _ in summits):
+                if number >= RUNS and any(status.is_interior for status, _ in summits):
                     break
                 if number < RUNS:
                     start, loss, norm = self._train(task, density, start, bar)
@@ -73,7 +72,7 @@ class MAP:
                 summit = ascend(density, start, self.tolerance)
                 summits.append((self._status(task.model, density, summit), summit))
         status, best = max(
-            summits, key=lambda end: (_is_interior(end[0]), end[0] is not Status.COMPONENT_COLLAPSED, end[1].value)
+            summits, key=lambda end: (end[0].is_interior, end[0] is not Status.COMPONENT_COLLAPSED, end[1].value)
         )
         stats = {
             "estimator": "MAP",
@@ -149,7 +148,3 @@ def map_starts(task: Task, density: Density, count: int) -> Array:
 def _recorded(runs: list[list[float]]) -> torch.Tensor:
     """[runs, num_steps]; what overflowed is recorded as the largest number."""
     return torch.tensor(runs, dtype=torch.float64).nan_to_num()
-
-
-def _is_interior(status: Status) -> bool:
-    return status in (Status.CONVERGED, Status.MAX_ITERATIONS)

@@ -1,0 +1,58 @@
+"""What is built is what is meant: two packages, their data, and nothing else; and the wheel runs without the checkout."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_two_packages_and_runs(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(tmp_path),
+            str(source),
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"estimators", "validation"}
+    needed = [
+        "estimators/py.typed",
+        "validation/py.typed",
+        "estimators/mechanisms/gaussian.py",
+        "validation/report/style.css",
+    ]
+    assert set(needed) <= set(names)
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = "import estimators, validation; print(estimators.__file__); print(estimators.EM().fit("
+    code += "estimators.GaussianMixture(2), {'X': [0.0, 1.0, 10.0]}, seed=0).status.name)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    place, status = run.stdout.split()
+    assert Path(place).is_relative_to(unpacked)
+    assert status == "CONVERGED"

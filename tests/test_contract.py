@@ -5,7 +5,7 @@ import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, Status
 from estimators.algorithms.base import Estimator
-from tests.models import MODELS, rows_of
+from tests.models import MODELS, fit_quietly, rows_of
 
 ESTIMATORS: dict[str, Estimator] = {
     "EM": EM(num_starts=5),
@@ -219,3 +219,17 @@ def test_a_mapping_and_a_data_frame_are_data(estimator: Estimator) -> None:
     for name, value in fits[0].draws.items():
         assert torch.equal(fits[1].draws[name], value)
         assert torch.equal(fits[2].draws[name], value)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_progress_is_drawn_when_asked_for_and_not_off_a_terminal(
+    estimator: Estimator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = MODELS["tutorial"]
+    fit_quietly(estimator, model, rows_for(model, estimator), seed=0)
+    assert capsys.readouterr() == ("", "")
+    shown = replace(estimator, progress_bar=True)  # type: ignore[type-var]
+    fit_quietly(shown, model, rows_for(model, estimator), seed=0)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "%" in err

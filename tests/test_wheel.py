@@ -1,4 +1,4 @@
-"""What is built is what is meant: two packages, their data, and nothing else; and the wheel runs without the checkout."""
+"""What is built is what is meant: two packages with their data, nothing else, and they run without the checkout."""
 
 import subprocess
 import sys

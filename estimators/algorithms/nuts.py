@@ -19,7 +19,7 @@ from pyro.infer import NUTS as PyroNUTS
 from torch import Tensor
 
 from estimators.algorithms.ascent import ascend
-from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, shows_progress
+from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress
 from estimators.algorithms.map import map_starts
 from estimators.data import LATENT, Data
 from estimators.density import Density
@@ -176,7 +176,8 @@ def _sample(nuts: NUTS, compiled: Any, seed: int) -> Any:
 
 def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
     """Pyro's chains one by one, each with its own seed: Pyro's parallel chains share streams of random numbers."""
-    parts = [_pyro_chain(nuts, task, density, start, seed) for start, seed in zip(starts, seeds, strict=True)]
+    with progress(nuts.num_chains * (nuts.warmup_steps + nuts.num_samples), "NUTS by Pyro", nuts.progress_bar) as bar:
+        parts = [_pyro_chain(nuts, task, density, start, seed, bar) for start, seed in zip(starts, seeds, strict=True)]
     greeks = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     coordinates = density.unconstrain(greeks)
     divergences = torch.cat([part[1] for part in parts])
@@ -189,7 +190,9 @@ def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: l
     return coordinates, {"diverging": divergences, "lp": lp}
 
 
-def _pyro_chain(nuts: NUTS, task: Task, density: Density, start: Array, seed: int) -> tuple[dict[str, Array], Tensor]:
+def _pyro_chain(
+    nuts: NUTS, task: Task, density: Density, start: Array, seed: int, bar: Any
+) -> tuple[dict[str, Array], Tensor]:
     program = _observed_program(task)
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
     initial = {p.name: biject_to(p.prior.support).inv(values[p.name]) for p in density.parameters}
@@ -201,7 +204,8 @@ def _pyro_chain(nuts: NUTS, task: Task, density: Density, start: Array, seed: in
             num_samples=nuts.num_samples,
             warmup_steps=nuts.warmup_steps,
             initial_params=initial,
-            disable_progbar=not shows_progress(nuts.progress_bar),
+            disable_progbar=True,
+            hook_fn=lambda *_: bar.update(),
         )
         mcmc.run()
         drawn = {name: value.detach().numpy() for name, value in mcmc.get_samples().items()}

@@ -351,8 +351,7 @@ def _normalise(joint: Array) -> tuple[Array, Array]:
         np.exp(np.subtract(joint, largest[..., None, :], out=shares), out=shares)
         total = np.add.reduce(shares, axis=-2)
         values = np.log(total) + largest
-    # A product is several times faster than a quotient, and there are K of them for each row.
-    shares *= (1.0 / total)[..., None, :]
+    shares /= total[..., None, :]
     return values, shares
 
 

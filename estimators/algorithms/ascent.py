@@ -66,8 +66,6 @@ def _newton(density: Density, point: Array) -> tuple[Array, Array | None]:
         return point, None
     for _ in range(NEWTON_STEPS):
         moved = point + vectors @ ((vectors.T @ gradient) / values)
-        if np.abs(moved[density.bounded]).max(initial=0.0) > LIMIT:
-            break
         _, slope = density.value_and_gradient(moved)
         if not np.isfinite(slope).all() or np.abs(slope).max() >= np.abs(gradient).max():
             break

@@ -52,6 +52,7 @@ def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int =
         if saddle is None:
             break
         point = saddle
+    at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
     value, gradient = density.value_and_gradient(point)
     return Summit(point, value, float(np.abs(gradient).max()) / total, at_limit)
 
@@ -66,6 +67,9 @@ def _newton(density: Density, point: Array) -> tuple[Array, Array | None]:
         return point, None
     for _ in range(NEWTON_STEPS):
         moved = point + vectors @ ((vectors.T @ gradient) / values)
+        if np.abs(moved[density.bounded]).max(initial=0.0) > LIMIT:
+            # Still climbing towards the boundary, and held there.
+            return np.where(density.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None
         _, slope = density.value_and_gradient(moved)
         if not np.isfinite(slope).all() or np.abs(slope).max() >= np.abs(gradient).max():
             break

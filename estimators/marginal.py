@@ -351,7 +351,8 @@ def _normalise(joint: Array) -> tuple[Array, Array]:
         np.exp(np.subtract(joint, largest[..., None, :], out=shares), out=shares)
         total = np.add.reduce(shares, axis=-2)
         values = np.log(total) + largest
-    shares /= total[..., None, :]
+    # A product is several times faster than a quotient, and there are K of them for each row.
+    shares *= (1.0 / total)[..., None, :]
     return values, shares
 
 

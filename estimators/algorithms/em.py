@@ -81,9 +81,7 @@ class EM:
                     break
                 runs.append(self._run(density, start))
                 bar.update()
-        best = max(
-            runs, key=lambda run: (run.status.is_interior, run.status is not Status.COMPONENT_COLLAPSED, run.value)
-        )
+        best = max(runs, key=_worth)
         stats = {
             "estimator": "EM",
             "seed": task.seed,

@@ -5,6 +5,7 @@ from estimators.data import Data
 from estimators.fit import Fit
 from estimators.interventions import Estimate, Query
 from estimators.model import CausalMixture, GaussianMixture
+from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Exact",
     "Fit",
     "GaussianMixture",
+    "PyroModel",
     "Query",
     "Status",
 ]

@@ -72,5 +72,8 @@ def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) ->
 def rows_dataset(columns: Mapping[str, Tensor]) -> xarray.Dataset:
     """Observed columns [N] as a data set over rows."""
     size = len(next(iter(columns.values())))
-    variables = {name: (("row",), column.numpy()) for name, column in columns.items()}
+    variables = {
+        name: (("row", *(f"{name}_dim_{axis}" for axis in range(column.ndim - 1))), column.numpy())
+        for name, column in columns.items()
+    }
     return xarray.Dataset(variables, coords={"row": np.arange(size)})

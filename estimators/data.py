@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 LATENT = "Z"
 NOT_SEEN = -1
 LARGEST = 1e100
+MOST_DIMENSIONS = 3
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -20,7 +22,9 @@ class Data:
 
     ``Data(X=[0.3, 1.2], Z=[-1, 1], intervened={"Z": [False, True]}, weights=[1.0, 2.0])``
 
-    Columns come from lists, NumPy, torch, pandas, polars or xarray and are kept as float64 or int64 tensors [N].
+    Columns come from lists, NumPy, torch, pandas, polars or xarray and are kept as float64 or int64 tensors [N], or
+    [N, ...] where a row holds several numbers (a vector, a sequence). A single number is a scalar, an argument of a
+    Pyro program that is the same for every row.
     ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
     ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times.
@@ -35,11 +39,17 @@ class Data:
     columns: Mapping[str, Tensor]
     intervened: Mapping[str, Tensor]
     weights: Tensor | None
+    scalars: Mapping[str, float | int]
 
     def __init__(self, *, intervened: Mapping[str, Any] | None = None, weights: Any = None, **columns: Any) -> None:
         if not columns:
             raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
-        tensors = {name: _column(name, values) for name, values in columns.items()}
+        scalars = {name: _scalar(name, value) for name, value in columns.items() if _is_scalar(value)}
+        if len(scalars) == len(columns):
+            raise ValueError(
+                f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
+            )
+        tensors = {name: _column(name, values) for name, values in columns.items() if name not in scalars}
         lengths = {name: len(column) for name, column in tensors.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Data: expected columns of one length, got {lengths}")
@@ -51,9 +61,10 @@ class Data:
             self, "intervened", MappingProxyType(_masks({} if intervened is None else intervened, tensors, num_rows))
         )
         object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
+        object.__setattr__(self, "scalars", MappingProxyType(scalars))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (dict(self.columns), dict(self.intervened), self.weights)
+        return _rebuilt, ({**self.columns, **self.scalars}, dict(self.intervened), self.weights)
 
     @property
     def num_rows(self) -> int:
@@ -86,18 +97,27 @@ class Data:
             return torch.ones(self.num_rows, dtype=torch.bool)
         return self.weights > 0
 
-    def relabelled(self, order: Sequence[int]) -> "Data":
-        """Return the same rows with label k of Z renamed to the place of k in ``order``."""
-        if LATENT not in self.columns:
+    def relabelled(self, order: Sequence[int], name: str = LATENT) -> "Data":
+        """Return the same rows with label k of a hidden cause renamed to the place of k in ``order``."""
+        if name not in self.columns:
             return self
-        latent = self.latent()
+        latent = self.latent(name)
         renamed = torch.where(latent < 0, latent, torch.argsort(torch.as_tensor(order))[latent.clamp_min(0)])
-        return Data(**{**self.columns, LATENT: renamed}, intervened=dict(self.intervened), weights=self.weights)
+        return self.replace(**{name: renamed})
+
+    def replace(self, *, weights: Any = ..., **columns: Any) -> "Data":
+        """Return the same data with other values of some columns, or other weights."""
+        return Data(
+            **{**self.columns, **self.scalars, **columns},
+            intervened=dict(self.intervened),
+            weights=self.weights if weights is ... else weights,
+        )
 
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
         return Data(
             **{name: column[index] for name, column in self.columns.items()},
+            **self.scalars,
             intervened={name: mask[index] for name, mask in self.intervened.items()},
             weights=None if self.weights is None else self.weights[index],
         )
@@ -123,6 +143,13 @@ class Data:
                 raise ValueError(
                     f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}"
                 )
+        scalars: dict[str, float | int] = {}
+        for part in parts:
+            for name, value in part.scalars.items():
+                if scalars.setdefault(name, value) != value:
+                    raise ValueError(
+                        f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another"
+                    )
         columns = {
             name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts])
             for name in names
@@ -138,6 +165,7 @@ class Data:
             )
         return Data(
             **columns,
+            **scalars,
             intervened={name: torch.cat([part.is_set(name) for part in parts]) for name in masked},
             weights=weights,
         )
@@ -163,17 +191,31 @@ def as_data(value: object) -> Data:
     )
 
 
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Number) or (hasattr(value, "shape") and tuple(value.shape) == ())
+
+
+def _scalar(name: str, value: Any) -> float | int:
+    number = value.item() if hasattr(value, "item") else value
+    if not isinstance(number, int | float) or not np.isfinite(number):
+        raise ValueError(f"scalar {name}: expected a finite number, got {value!r}")
+    return number
+
+
 def _column(name: str, values: Any) -> Tensor:
     array, missing = _numpy(name, values)
-    if array.ndim != 1:
-        raise ValueError(f"column {name}: expected one dimension [N], got shape {array.shape}")
+    if not 1 <= array.ndim <= MOST_DIMENSIONS:
+        raise ValueError(
+            f"column {name}: expected one dimension [N], or up to {MOST_DIMENSIONS} with rows first, "
+            f"got shape {array.shape}"
+        )
     if array.dtype.kind == "b":
         array = array.astype(np.int64)
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"column {name}: expected numbers, got values of type {array.dtype} (first: {array[:3].tolist()})"
         )
-    if name == LATENT:
+    if name == LATENT and array.ndim == 1:
         return _latent(array, missing)
     if missing.any():
         raise ValueError(f"column {name}: missing (masked) in {_where(missing)}; drop these rows first")
@@ -275,6 +317,6 @@ def _weights(values: Any, num_rows: int) -> Tensor:
 
 
 def _where(bad: np.ndarray) -> str:
-    rows = np.flatnonzero(bad)
+    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(1))
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     return f"row(s) {', '.join(str(row) for row in rows[:5])}{more}"

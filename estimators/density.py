@@ -1,13 +1,15 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.ascent import LEAST_ROWS
 from estimators.marginal import MixtureMarginal, Statistics
-from estimators.model import CausalMixture
+from estimators.model import WEIGHTS, CausalMixture
 from estimators.parameters import Array, Real
 from estimators.priors import log_density
 
@@ -32,10 +34,43 @@ class Density:
         log_priors = [log_density(parameter.prior) for parameter in self.parameters]
         self._sites = list(zip(self.parameters, self._transforms, self._places, log_priors, strict=True))
         self.size = int(ends[-1])
+        self.total_weight, self.count = marginal.total_weight, marginal.count
+        # Components whose weight nothing keeps off 0: all without a prior, those of concentration <= 1 with one.
+        self._free_weights = model.concentration.numpy() <= 1.0 if prior else np.ones(model.K, dtype=bool)
         # Coordinates that are logs or logits: their ends are the boundary of the Greek's support.
         self.bounded = np.concatenate(
             [np.full(size, not isinstance(t, Real)) for t, size in zip(self._transforms, sizes, strict=True)]
         ).astype(bool)
+
+    @property
+    def names(self) -> list[str]:
+        """The Greeks."""
+        return [parameter.name for parameter in self.parameters]
+
+    @property
+    def supports(self) -> dict[str, Any]:
+        """The support of every Greek."""
+        return {parameter.name: parameter.prior.support for parameter in self.parameters}
+
+    # An M-step that does not move has reached its fixed point.
+    has_closed_form = True
+
+    def m_step(self, coordinates: Array, statistics: Any) -> Array:
+        """The M-step from an E-step made at `coordinates`."""
+        return self.unconstrain(self.marginal.argmax(self.constrain(coordinates), statistics))
+
+    def looks_collapsed(self, coordinates: Array) -> bool:
+        """Whether a component is as narrow as a point."""
+        return self.marginal.has_collapsed(self.constrain(coordinates))
+
+    def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
+        """Whether a component has shrunk onto a point."""
+        return self.looks_collapsed(coordinates)
+
+    def at_boundary(self, coordinates: Array) -> bool:
+        """Whether a weight that nothing keeps off 0 stands for less than a hundredth of a row."""
+        few = self.constrain(coordinates)[WEIGHTS] * self.count < LEAST_ROWS
+        return bool((few & self._free_weights).any())
 
     def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
         """The same density of other rows."""

@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators import arviz_export, storage
-from estimators.data import Data, as_data
-from estimators.density import Density
+from estimators.data import LATENT, Data, as_data
 from estimators.information import laplace_draws
 from estimators.interventions import Estimate, Query, check_level, check_settings
 from estimators.isolation import check_seed
-from estimators.labels import label, permute
-from estimators.model import WEIGHTS, CausalMixture
+from estimators.labels import label, permute, symmetry
+from estimators.marginal import MixtureMarginal
+from estimators.model import CausalMixture
+from estimators.models import Model, density_of
+from estimators.program_queries import ProgramQuery, program_of, query_of_program
+from estimators.programs.marginal import ProgramMarginal
+from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status
 
 POINT_KINDS = ("map", "ml")
@@ -46,7 +50,7 @@ class Fit:
     3.0
     """
 
-    model: CausalMixture
+    model: Model
     kind: str
     draws: Mapping[str, Tensor]
     num_chains: int
@@ -56,7 +60,7 @@ class Fit:
     data: Data | None = None
 
     @staticmethod
-    def from_greeks(model: CausalMixture, greeks: Mapping[str, Any]) -> "Fit":
+    def from_greeks(model: Model, greeks: Mapping[str, Any]) -> "Fit":
         """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
         known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
         return Fit(model, "known", known, 1, Status.CONVERGED, {"labels": "as given"})
@@ -80,7 +84,7 @@ class Fit:
     @property
     def num_draws(self) -> int:
         """S, the number of draws."""
-        return len(self.draws[WEIGHTS])
+        return len(next(iter(self.draws.values())))
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={np.round(self[name].numpy(), 4).tolist()}" for name in self.draws)
@@ -112,12 +116,19 @@ class Fit:
 
     # ---------------------------------------------------------------- queries
 
-    def do(self, **settings: Any) -> Query:
+    def do(self, **settings: Any) -> Query | ProgramQuery:
         """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
 
         Raises ValueError for an unknown variable or label.
         """
-        return Query(self.model, self.draws, self.num_chains, check_settings(self.model, settings))
+        return self._query(settings, {}, "do")
+
+    def given(self, **seen: Any) -> Query | ProgramQuery:
+        """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
+
+        For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.
+        """
+        return self._query({}, seen, "given")
 
     def contrast(self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any]) -> Estimate:
         """E[name | do(...)] - E[name | do(versus)], draw by draw."""
@@ -127,10 +138,17 @@ class Fit:
         difference = _per_row(one, other) - _per_row(other, one)
         return Estimate(difference, self.num_chains)
 
-    def responsibilities(self, data: Any) -> Tensor:
-        """p(Z = k | row) as [N, K], averaged over draws."""
-        marginal = self.model.marginal(as_data(data))
-        return self._averaged(lambda draws: marginal.responsibilities(draws).sum(0), marginal.num_rows * self.model.K)
+    def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
+        """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
+        data = as_data(data)
+        marginal = self.model.marginal(data)
+        if isinstance(marginal, MixtureMarginal):
+            if site not in (None, LATENT):
+                raise ValueError(f"responsibilities: the hidden cause is {LATENT!r}, got site={site!r}")
+            size = marginal.num_rows * marginal.K
+            return self._averaged(lambda draws: marginal.responsibilities(draws).sum(0), size)
+        name = marginal.site(site)
+        return self._averaged(lambda draws: marginal.responsibilities(draws, name).sum(0), marginal.row_size)
 
     def log_density(self, rows: Any) -> Tensor:
         """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
@@ -141,11 +159,14 @@ class Fit:
     @property
     def program(self) -> Callable[[int], dict[str, Tensor]]:
         """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
+        run_rows = program_of(self.model, self.data) if isinstance(self.model, PyroModel) else self.model.rows
 
         def posterior_program(num_rows: int) -> dict[str, Tensor]:
             which = pyro.sample("draw", dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
-            greeks = {name: pyro.deterministic(name, value[which]) for name, value in self.draws.items()}
-            return self.model.rows(greeks, num_rows)
+            values = {name: value[which] for name, value in self.draws.items()}
+            if isinstance(self.model, CausalMixture):
+                values = {name: pyro.deterministic(name, value) for name, value in values.items()}
+            return run_rows(values, num_rows)
 
         return posterior_program
 
@@ -167,7 +188,7 @@ class Fit:
             raise EstimationError(f"laplace: there is no interior mode to expand around. {self.status}")
         seed = check_seed(seed)
         data = self._fitted_data("laplace")
-        density = Density(self.model, self.model.marginal(data), prior=self.kind == "map")
+        density = density_of(self.model, data, prior=self.kind == "map")
         mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
         drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
         return finish(
@@ -184,15 +205,20 @@ class Fit:
 
         Names change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component.
         """
-        labels = list(range(self.model.K))
+        free = symmetry(self.model, self.data, dict(self.draws))
+        if isinstance(self.model, PyroModel) and not free.is_nontrivial:
+            raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
+        labels = list(range(free.num_labels))
         if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
             raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
         if sorted(order) != labels:
             raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
         order = [int(k) for k in order]
-        draws = permute(dict(self.draws), self.model.parameters, np.tile(order, (self.num_draws, 1)))
+        draws = permute(dict(self.draws), free.axes, np.tile(order, (self.num_draws, 1)))
         stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
-        data = None if self.data is None else self.data.relabelled(order)
+        data = self.data
+        for site in free.sites:
+            data = None if data is None else data.relabelled(order, site or LATENT)
         return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data)
 
     # ---------------------------------------------------------------- export
@@ -208,7 +234,8 @@ class Fit:
         data = self._fitted_data("to_arviz")
         marginal = self.model.marginal(data)
         pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
-        dims = {parameter.name: ["component"] for parameter in self.model.parameters if parameter.by_component}
+        named = self.model.parameters if isinstance(self.model, CausalMixture) else ()
+        dims = {parameter.name: ["component"] for parameter in named if parameter.by_component}
         groups = {
             "posterior": arviz_export.dataset(self.draws, self.num_chains, dims),
             "log_likelihood": arviz_export.dataset({"rows": pointwise}, self.num_chains, {"rows": ["row"]}),
@@ -224,11 +251,34 @@ class Fit:
         storage.save(self, Path(path))
 
     @staticmethod
-    def load(path: str | Path) -> "Fit":
-        """Read a fit. Raises ValueError for a damaged file or another version's."""
-        return Fit(**storage.load(Path(path)))
+    def load(path: str | Path, model: PyroModel | None = None) -> "Fit":
+        """Read a fit; of a `PyroModel`, whose program is code and not in the file, with the model.
+
+        Raises ValueError for a damaged file, another version's, or another model's.
+        """
+        return Fit(**storage.load(Path(path), model))
 
     # ---------------------------------------------------------------- inside
+
+    def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
+        if isinstance(self.model, PyroModel):
+            self._warn_of_labels({**settings, **seen})
+            return query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
+        found = check_settings(self.model, settings or seen, what)
+        # Nothing is above Z, so to see it is to set it.
+        as_set = {name: value for name, value in found.items() if what == "do" or name == LATENT}
+        as_seen = {name: value for name, value in found.items() if name not in as_set}
+        return Query(self.model, self.draws, self.num_chains, as_set, as_seen)
+
+    def _warn_of_labels(self, asked: Mapping[str, Any]) -> None:
+        """Once per fit: a hidden site is set, and its labels mean nothing in particular."""
+        if "_warned" in vars(self) or self.stats.get("labels_fixed", True) or self.data is None:
+            return
+        marginal = self.model.marginal(self.data)
+        hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.hidden]
+        if hidden:
+            object.__setattr__(self, "_warned", True)
+            warnings.warn(f"{hidden[0]}: {self.stats.get('labels')}", EstimationWarning, stacklevel=4)
 
     def _fitted_data(self, what: str) -> Data:
         if self.data is None:
@@ -245,7 +295,7 @@ class Fit:
 
 
 def finish(
-    model: CausalMixture,
+    model: Model,
     data: Data,
     kind: str,
     draws: dict[str, Tensor],
@@ -263,6 +313,8 @@ def finish(
     # The first draw of a Laplace fit is the mode itself, from which alignment starts.
     kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
     found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
+    if not labelled.is_fixed:
+        found["labels_fixed"] = False
     if kind == "posterior":
         status, extra = _chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
         found.update(extra)
@@ -286,7 +338,7 @@ def finish(
 
 
 def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
-    per_chain = len(draws[WEIGHTS]) // num_chains
+    per_chain = len(next(iter(draws.values()))) // num_chains
     if per_chain < 4:
         return Status.LOW_ESS, {}
     r_hat, ess = arviz_export.diagnostics(draws, num_chains)

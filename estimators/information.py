@@ -4,14 +4,24 @@ The information is minus the Hessian of the log-likelihood (EM) or log joint (MA
 gradient. The Hessian of the E-step's J would be complete-data information and make every sd too small.
 """
 
+from typing import Protocol
+
 import numpy as np
 
-from estimators.density import Density
 from estimators.parameters import Array
 from estimators.status import EstimationError
 
 
-def observed_information(density: Density, mode: Array) -> Array:
+class Smooth(Protocol):
+    """A log density of unconstrained coordinates [D], with its gradient."""
+
+    size: int
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient [D]."""
+
+
+def observed_information(density: Smooth, mode: Array) -> Array:
     """``-d² log p / dv dv'`` at `mode` [D], as [D, D]."""
     step = np.full(density.size, 1e-4)
     information = _difference(density, mode, step)
@@ -21,7 +31,7 @@ def observed_information(density: Density, mode: Array) -> Array:
     return _difference(density, mode, step)
 
 
-def laplace_draws(density: Density, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
+def laplace_draws(density: Smooth, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
     """Draws [S, D] from Normal(mode, information⁻¹).
 
     Raises EstimationError where the information is not positive definite: some direction is not informed by the data.
@@ -51,7 +61,7 @@ def eigen(information: Array) -> tuple[Array, Array]:
     return values * size, vectors
 
 
-def _difference(density: Density, mode: Array, step: Array) -> Array:
+def _difference(density: Smooth, mode: Array, step: Array) -> Array:
     rows = []
     for index in range(density.size):
         move = np.zeros(density.size)

@@ -35,6 +35,32 @@ def isolated(seed: int | None = None) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
+@contextmanager
+def program_mode(seed: int = 0) -> Iterator[None]:
+    """Run a user's Pyro program in float64, alone, isolated, and without Pyro's checks of values.
+
+    The default dtype decides what `torch.ones(K)` inside the program is; it is put back afterwards.
+    """
+    with isolated(seed), pyro.validation_enabled(False):
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Run tensor operations on one thread, so that no sum depends on how many there are; then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def check_seed(seed: object) -> int:
     """Return `seed` as an int in [0, 2^63), drawing a fresh one where it is None.
 

@@ -5,7 +5,7 @@ aligned within that symmetry by Stephens' KL relabelling (Stephens 2000, "Dealin
 models", JRSS B 62, algorithm 2), from the draw of highest density, then put in order of the first mechanism's mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from estimators.data import Data
-from estimators.marginal import Marginal
-from estimators.model import CausalMixture
-from estimators.parameters import Array, Parameter
+from estimators.data import LATENT, NOT_SEEN, Data
+from estimators.marginal import MixtureMarginal
+from estimators.models import Model
+from estimators.parameters import Array
+from estimators.programs.symmetry import Symmetry, symmetry_of_program
+from estimators.pyro_model import PyroModel
 
 Indices = NDArray[np.intp]
 
 Draws = dict[str, Tensor]
 Groups = Sequence[Sequence[int]]
+Shares = Callable[[Draws], Array]
 # Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up
 # to all rows.
 MAX_ROWS = 256
@@ -40,72 +43,81 @@ class Labelling:
     permutations: Indices
     certainty: float
     rule: str
+    is_fixed: bool = True
 
 
-def permute(draws: Draws, parameters: Sequence[Parameter], permutations: Indices) -> Draws:
-    """Return draws whose component k is the old component ``permutations[s, k]``.
+def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
+    """Return draws whose component k is the old component ``permutations[s, k]``, along the given axes of each Greek.
 
-    >>> weights = torch.tensor([[0.25, 0.75]])
-    >>> p = Parameter("theta", (2,), None)
-    >>> permute({"theta": weights}, [p], np.array([[1, 0]]))["theta"].tolist()
+    >>> permute({"theta": torch.tensor([[0.25, 0.75]])}, {"theta": [0]}, np.array([[1, 0]]))["theta"].tolist()
     [[0.75, 0.25]]
     """
     index = torch.as_tensor(permutations, dtype=torch.long)
     moved = dict(draws)
-    for parameter in parameters:
-        if parameter.by_component:
-            value = draws[parameter.name]
-            places = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
-            moved[parameter.name] = torch.gather(value, 1, places)
+    for name, places in axes.items():
+        for axis in places:
+            value = moved[name].movedim(axis + 1, 1)
+            along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
+            moved[name] = torch.gather(value, 1, along).movedim(1, axis + 1)
     return moved
 
 
-def label(model: CausalMixture, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True) -> Labelling:
+def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0) -> Symmetry:
+    """Which labels are free, and the axes of the Greeks that they index."""
+    if isinstance(model, PyroModel):
+        at = {name: value[best] for name, value in draws.items()}
+        return symmetry_of_program(model.marginal(data) if data is not None else None, model.order_by, at)
+    groups = model.exchangeable(data)
+    axes = {parameter.name: (0,) for parameter in model.parameters if parameter.by_component}
+    return Symmetry(groups, axes, (None,), describe(groups, next(iter(model.mechanisms))), is_fixed=True)
+
+
+def label(model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True) -> Labelling:
     """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
 
     With ``ordered=False`` labels keep the names that they have in that draw.
     """
-    groups = model.exchangeable(data)
-    num_draws = len(draws["theta"])
-    permutations = np.tile(np.arange(model.K), (num_draws, 1))
+    free = symmetry(model, data, draws, best)
+    num_draws = len(next(iter(draws.values())))
+    permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
     certainty = 1.0
-    if max(len(group) for group in groups) > 1:
-        rows, scale = _some_rows(data)
-        permutations, certainty = align(model.marginal(rows), draws, groups, model.parameters, scale, best)
-    aligned = permute(draws, model.parameters, permutations)
+    if not free.is_nontrivial:
+        return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
+    rows, scale = _some_rows(model, data, free)
+    permutations, certainty = align(_shares(model, rows, free), draws, free.groups, scale, best)
+    aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
-    order = _order_within(groups, model.order_key(aligned).expand(num_draws, model.K).mean(0))
+    order = _order_within(free.groups, _order_key(model, aligned, free).expand(num_draws, free.num_labels).mean(0))
     return Labelling(
-        draws=permute(aligned, model.parameters, np.tile(order, (num_draws, 1))),
+        draws=permute(aligned, free.axes, np.tile(order, (num_draws, 1))),
         permutations=permutations[:, order],
         certainty=certainty,
-        rule=describe(groups, next(iter(model.mechanisms))),
+        rule=free.rule,
     )
 
 
-def align(
-    marginal: Marginal, draws: Draws, groups: Groups, parameters: Sequence[Parameter], scale: Array, best: int
-) -> tuple[Indices, float]:
+def align(shares: Shares, draws: Draws, groups: Groups, scale: Array, best: int) -> tuple[Indices, float]:
     """Stephens' algorithm: return the permutation of each draw [S, K] and the label certainty.
 
+    ``shares`` gives responsibilities [S', N, K] of a part of the draws.
     Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with π_s in the
     symmetry group. The certainty is the mean softmax weight of π_s against all its single swaps, by minus that cost.
     """
-    num_draws, K = draws["theta"].shape
-    permutations = np.tile(np.arange(K), (num_draws, 1))
-    target = _responsibilities(marginal, draws, slice(best, best + 1))[0]
+    num_draws = len(next(iter(draws.values())))
+    target = _part(shares, draws, slice(best, best + 1))[0]
+    permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
     for _ in range(MAX_SWEEPS):
         log_target = np.log(np.maximum(target, FLOOR))
         moved = np.empty_like(permutations)
         total = np.zeros_like(target)
         certainty = 0.0
         for part in _parts(num_draws, target.size):
-            shares = _responsibilities(marginal, draws, part)
-            costs = _costs(shares, log_target, scale)
+            found = _part(shares, draws, part)
+            costs = _costs(found, log_target, scale)
             moved[part] = [_assign(cost, groups) for cost in costs]
             certainty += sum(_certainty(c, p, groups) for c, p in zip(costs, moved[part], strict=True))
-            total += np.take_along_axis(shares, moved[part][:, None, :], axis=2).sum(0)
+            total += np.take_along_axis(found, moved[part][:, None, :], axis=2).sum(0)
         settled = np.array_equal(moved, permutations)
         permutations, target = moved, total / num_draws
         if settled:
@@ -125,14 +137,43 @@ def describe(groups: Groups, variable: str) -> str:
     return f"labels are {ordered}"
 
 
-def _some_rows(data: Data) -> tuple[Data, Array]:
-    """At most MAX_ROWS rows with Z hidden, and the weight of each in the cost."""
-    hidden = ((data.latent() < 0) & data.counts()).nonzero()[:, 0]
-    if not len(hidden):
-        hidden = data.counts().nonzero()[:1, 0]
-    keep = hidden[torch.linspace(0, len(hidden) - 1, min(len(hidden), MAX_ROWS)).round().long()]
+def _order_key(model: Model, draws: Draws, free: Symmetry) -> Tensor:
+    """What orders the components [S, K]: the first mechanism's mean, or the first entries of the Greek `order_by`."""
+    if isinstance(model, PyroModel):
+        assert model.order_by is not None
+        key = draws[model.order_by].movedim(free.axes[model.order_by][0] + 1, 1)
+        return key.reshape(*key.shape[:2], -1)[..., 0]
+    return model.order_key(draws)
+
+
+def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
+    """At most MAX_ROWS rows with the cause hidden, and the weight of each in the cost."""
+    hidden = data.counts()
+    for site in free.sites:
+        name = LATENT if site is None else site
+        if name in data.columns:
+            hidden = hidden & (data.columns[name].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
+    places = hidden.nonzero()[:, 0]
+    if not len(places):
+        places = data.counts().nonzero()[:1, 0]
+    keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS)).round().long()]
     weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
-    return data.rows(keep), weights * (len(hidden) / len(keep))
+    return data.rows(keep), weights * (len(places) / len(keep))
+
+
+def _shares(model: Model, rows: Data, free: Symmetry) -> Shares:
+    """Responsibilities of the rows, of every site that has the labels."""
+    marginal = model.marginal(rows)
+
+    def shares(draws: Draws) -> Array:
+        if isinstance(marginal, MixtureMarginal):
+            return marginal.responsibilities(draws).numpy()
+        found = [marginal.responsibilities(draws, site) for site in free.sites]
+        # [S, N, ..., K], summed over inner plates and sites: each is a share of the same labels.
+        flat = [part.reshape(*part.shape[:2], -1, part.shape[-1]).mean(2) for part in found]
+        return np.asarray(torch.stack(flat).mean(0).numpy())
+
+    return shares
 
 
 def _parts(num_draws: int, row_size: int) -> list[slice]:
@@ -140,8 +181,8 @@ def _parts(num_draws: int, row_size: int) -> list[slice]:
     return [slice(start, min(start + step, num_draws)) for start in range(0, num_draws, step)]
 
 
-def _responsibilities(marginal: Marginal, draws: Draws, part: slice) -> Array:
-    return marginal.responsibilities({name: value[part] for name, value in draws.items()}).numpy()
+def _part(shares: Shares, draws: Draws, part: slice) -> Array:
+    return shares({name: value[part] for name, value in draws.items()})
 
 
 def _costs(shares: Array, log_target: Array, scale: Array) -> Array:

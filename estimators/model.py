@@ -1,6 +1,6 @@
 """Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -116,6 +116,22 @@ class CausalMixture:
                 given = mechanism.distribution(self.local(greeks, variable), latent).mask(~data.is_set(variable))
                 pyro.sample(f"{variable}_{suffix}", given, obs=mechanism.check(variable, data.columns[variable]))
 
+    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
+        """The program on unweighted data for Pyro's own inference, and its plate nesting.
+
+        Rows with Z hidden, seen and set are three runs of the row program.
+        """
+        is_set, seen = data.is_set(LATENT), data.latent() >= 0
+        masks = {"hidden": ~seen, "seen": seen & ~is_set, "set": is_set}
+        blocks = {name: data.rows(mask.nonzero()[:, 0]) for name, mask in masks.items() if bool(mask.any())}
+
+        def program() -> None:
+            greeks = self.sample_greeks()
+            for name, rows in blocks.items():
+                self.observe(greeks, rows, name)
+
+        return program, 1
+
     def local(self, greeks: Mapping[str, Any], variable: str) -> dict[str, Any]:
         """The Greeks of one variable's mechanism under their symbols: ``{'mu': greeks['mu_X']}``."""
         return {symbol: greeks[name] for symbol, name in self._symbols[variable]}
@@ -156,9 +172,14 @@ class CausalMixture:
     def check(self, data: Data) -> Data:
         """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""
         known = {*self.mechanisms, LATENT}
-        unknown = [name for name in data.columns if name not in known]
+        unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
         if unknown:
             raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
+        if data.scalars:
+            raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
+        for name, column in data.columns.items():
+            if column.ndim > 1:
+                raise ValueError(f"column {name}: expected one dimension [N], got shape {tuple(column.shape)}")
         for variable, mechanism in self.mechanisms.items():
             if variable not in data.columns:
                 raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")

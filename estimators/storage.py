@@ -16,7 +16,10 @@ from torch import Tensor
 from estimators import mechanisms as families
 from estimators.data import Data
 from estimators.model import CausalMixture
+from estimators.models import Model
 from estimators.priors import parameters_of
+from estimators.programs.call import describe
+from estimators.pyro_model import PyroModel
 from estimators.status import Status
 
 FORMAT = "exact-estimators fit"
@@ -34,6 +37,7 @@ def save(fit: Any, path: Path) -> None:
         "status": fit.status.name,
         "stats": dict(fit.stats),
         "model": _write_model(fit.model),
+        "scalars": {} if fit.data is None else dict(fit.data.scalars),
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
     arrays |= {f"info/{name}": value.numpy() for name, value in fit.info.items()}
@@ -47,8 +51,10 @@ def save(fit: Any, path: Path) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read the archive back into the fields of a fit."""
+def load(path: Path, model: PyroModel | None = None) -> dict[str, Any]:
+    """Read the archive back into the fields of a fit; a program, which is code, comes from the caller."""
+    if model is not None and not isinstance(model, PyroModel):
+        raise TypeError(f"load: model expects the PyroModel that was fitted, got {model!r}")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -56,8 +62,10 @@ def load(path: Path) -> dict[str, Any]:
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}")
         if header["version"] == VERSION:
-            return _read(header, arrays)
-    except FileNotFoundError:
+            if "program" in header["model"]:
+                _need_program(path, header["model"], model)
+            return _read(header, arrays, model)
+    except (FileNotFoundError, _NeedsProgramError):
         raise
     except (
         OSError,
@@ -76,19 +84,43 @@ def load(path: Path) -> dict[str, Any]:
     )
 
 
-def _read(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+class _NeedsProgramError(ValueError):
+    """The file is of a Pyro program, which the caller has to give."""
+
+
+def _need_program(path: Path, described: dict[str, Any], model: PyroModel | None) -> None:
+    name = described["program"]
+    if model is None:
+        raise _NeedsProgramError(
+            f"load: {path} is a fit of the Pyro program {name!r}, which is code and not in the file; "
+            f"use Fit.load(path, model=PyroModel({name}))"
+        )
+    if described["order_by"] != model.order_by:
+        raise _NeedsProgramError(
+            f"load: the fit was made with order_by={described['order_by']!r}, not {model.order_by!r}"
+        )
+
+
+def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroModel | None) -> dict[str, Any]:
     groups: dict[str, dict[str, Tensor]] = {"draws": {}, "info": {}, "columns": {}, "intervened": {}, "weights": {}}
     for name, array in arrays.items():
         group, _, key = name.partition("/")
         groups[group][key] = torch.from_numpy(array)
     data = None
     if groups["columns"]:
-        data = Data(**groups["columns"], intervened=groups["intervened"], weights=groups["weights"].get(""))
-    model, num_chains, draws = _read_model(header["model"]), header["num_chains"], groups["draws"]
-    expected = {parameter.name: parameter.shape for parameter in model.parameters}
+        data = Data(
+            **groups["columns"], **header["scalars"], intervened=groups["intervened"], weights=groups["weights"].get("")
+        )
+    num_chains, draws = header["num_chains"], groups["draws"]
+    if "program" in header["model"] and program is not None:
+        model: Model = program
+        expected = {greek.name: greek.shape for greek in program.structure(data).greeks if greek.name in draws}
+    else:
+        model = _read_model(header["model"])
+        expected = {parameter.name: parameter.shape for parameter in model.parameters}
     if {name: tuple(value.shape[1:]) for name, value in draws.items()} != expected:
         raise ValueError(f"draws of {sorted(draws)} where the model has {sorted(expected)}")
-    if len({len(value) for value in draws.values()}) > 1 or len(draws["theta"]) % num_chains:
+    if len({len(value) for value in draws.values()}) > 1 or len(next(iter(draws.values()))) % num_chains:
         raise ValueError(f"draws that do not make {num_chains} chains")
     if header["kind"] not in KINDS:
         raise ValueError(f"kind {header['kind']!r}")
@@ -104,7 +136,9 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, An
     }
 
 
-def _write_model(model: CausalMixture) -> dict[str, Any]:
+def _write_model(model: Model) -> dict[str, Any]:
+    if isinstance(model, PyroModel):
+        return {"program": describe(model.fn), "order_by": model.order_by}
     described = {}
     for variable, mechanism in model.mechanisms.items():
         family = type(mechanism)

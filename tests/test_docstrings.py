@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -22,6 +23,7 @@ def test_examples(name: str) -> None:
     names = {
         **public,
         **{key: getattr(mechanisms, key) for key in mechanisms.__all__},
+        "pyro": pyro,
         "dist": dist,
         "torch": torch,
         "np": np,

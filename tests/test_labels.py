@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.labels import MAX_ROWS, label, permute
+from estimators.labels import MAX_ROWS, label, permute, symmetry
 from estimators.mechanisms import Gaussian
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
 
@@ -26,13 +26,14 @@ def test_permute_takes_component_k_from_the_permutations_entry_k() -> None:
     draws = {p.name: torch.from_numpy(rng.normal(size=(7, *p.shape))) for p in model.parameters}
     before = {name: value.clone() for name, value in draws.items()}
     orders = np.array([rng.permutation(3) for _ in range(7)])
-    moved = permute(draws, model.parameters, orders)
+    axes = symmetry(model, None, draws).axes
+    moved = permute(draws, axes, orders)
     for s, k in itertools.product(range(7), range(3)):
         for name in ("theta", "mu_X", "sigma_X", "mu_Y"):
             assert moved[name][s, k] == draws[name][s, orders[s, k]]
     assert torch.equal(moved["sigma_Y"], draws["sigma_Y"]), "a shared scale belongs to no component"
     assert equal(draws, before)
-    assert equal(permute(moved, model.parameters, np.argsort(orders, axis=1)), draws)
+    assert equal(permute(moved, axes, np.argsort(orders, axis=1)), draws)
 
 
 # ------------------------------------------------------------------ alignment
@@ -106,7 +107,7 @@ def test_alignment_and_certainty_are_those_of_brute_force(seed: int, weights: li
     shares = THREE.marginal(data).responsibilities(draws).numpy()
     chosen, certainty = brute_force(shares, np.ones(4) if weights is None else np.array(weights))
     found = label(THREE, data, draws)
-    aligned = permute(draws, THREE.parameters, chosen)
+    aligned = permute(draws, symmetry(THREE, data, draws).axes, chosen)
     order = aligned["mu_X"].mean(0).argsort().numpy()
     assert np.array_equal(found.permutations, chosen[:, order])
     assert found.certainty == pytest.approx(certainty, rel=1e-9)

@@ -10,9 +10,9 @@ from scipy.stats import norm
 
 from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
 from estimators.algorithms import nuts as nuts_module
-from estimators.algorithms.ascent import Summit
 from estimators.algorithms.base import begin
 from estimators.arviz_export import diagnostics
+from estimators.ascent import Summit
 from estimators.density import Density
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
@@ -150,7 +150,7 @@ def test_an_error_inside_the_sampler_is_raised_as_itself(monkeypatch: pytest.Mon
             raise ZeroDivisionError("from inside")
         return original(self, coordinates)
 
-    monkeypatch.setattr(nuts_module, "ascend", lambda density, start, *_, **__: Summit(start, 0.0, 0.0, False))
+    monkeypatch.setattr(nuts_module, "ascend", lambda density, start, *_, **__: Summit(start, 0.0, start, 0.0, False))
     monkeypatch.setattr(nuts_module, "_local_sd", lambda density, mode: np.ones(density.size))
     monkeypatch.setattr(Density, "value_and_gradient", breaks_later)
     with pytest.raises(ZeroDivisionError, match="from inside"):

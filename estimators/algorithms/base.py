@@ -4,23 +4,24 @@ import sys
 import time
 from dataclasses import dataclass
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, Protocol
 
+import torch
 from tqdm import tqdm
 
 from estimators.data import Data, as_data
 from estimators.fit import Fit
 from estimators.isolation import check_seed
 from estimators.model import CausalMixture
-
-# A weight that stands for less than a hundredth of a row is at the boundary.
-LEAST_ROWS = 1e-2
+from estimators.models import Model
+from estimators.pyro_model import PyroModel
 
 
 class Estimator(Protocol):
     """An estimator of the Greeks: settings in a frozen dataclass; `fit` changes nothing of the caller's."""
 
-    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks of a model from data (a `Data`, a mapping of columns, or a data frame)."""
 
 
@@ -28,7 +29,7 @@ class Estimator(Protocol):
 class Task:
     """Checked arguments of one call of `fit`; rows of weight 0 are left out."""
 
-    model: CausalMixture
+    model: Model
     data: Data
     seed: int
     started: float
@@ -37,8 +38,11 @@ class Task:
 def begin(model: object, data: object, seed: object, strict: object) -> Task:
     """Check the arguments of `fit` before any work is done."""
     check_flag("strict", strict)
-    if not isinstance(model, CausalMixture):
-        raise TypeError(f"model: expected GaussianMixture(K) or CausalMixture(K, {{...}}), got {model!r}")
+    if not isinstance(model, CausalMixture | PyroModel):
+        hint = f"; wrap the function: PyroModel({model.__name__})" if isinstance(model, FunctionType) else ""
+        raise TypeError(
+            f"model: expected GaussianMixture(K), CausalMixture(K, {{...}}) or PyroModel(fn), got {model!r}{hint}"
+        )
     given = model.check(as_data(data))
     counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
     return Task(model, counted, check_seed(seed), time.perf_counter())
@@ -64,6 +68,15 @@ def check_flag(setting: str, value: object, *, optional: bool = False) -> None:
     """Raise unless a setting is True or False (or None, if optional)."""
     if not (isinstance(value, bool) or (optional and value is None)):
         raise TypeError(f"{setting}: expected True or False{' or None' if optional else ''}, got {value!r}")
+
+
+def repeated(data: Data, what: str, instead: str) -> Data:
+    """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood."""
+    if data.weights is None:
+        return data
+    if not bool((data.weights == data.weights.round()).all()):
+        raise ValueError(f"weights: {what} expects whole numbers, since it repeats rows; use {instead}")
+    return data.replace(weights=None).rows(torch.arange(data.num_rows).repeat_interleave(data.weights.long()))
 
 
 def shows_progress(setting: bool | None) -> bool:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from estimators.algorithms.base import LEAST_ROWS, begin, check_flag, check_positive, check_whole, progress
-from estimators.algorithms.starts import best_first, candidates, refine, working_rows
+from estimators.algorithms.base import begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.starts import starts
 from estimators.data import Data
-from estimators.density import Density
 from estimators.fit import Fit, finish
-from estimators.model import WEIGHTS, CausalMixture
+from estimators.model import CausalMixture
+from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
 from estimators.status import Status
 
@@ -68,15 +68,16 @@ class EM:
         check_flag("accelerate", self.accelerate)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
-    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         task = begin(model, data, seed, strict)
-        _need_distinct_rows(task.model, task.data)
-        density = Density(task.model, task.model.marginal(task.data), prior=False)
-        starts = self._starts(task.model, task.data, density, np.random.default_rng(task.seed))
+        if isinstance(task.model, CausalMixture):
+            _need_distinct_rows(task.model, task.data)
+        density = density_of(task.model, task.data, prior=False)
+        found = starts(task.model, task.data, density, self.num_starts, task.seed, refinements=REFINEMENTS)
         runs: list[Run] = []
-        with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
-            for start in starts:
+        with progress(min(RUNS, len(found)), "EM", self.progress_bar) as bar:
+            for start in found:
                 if len(runs) >= RUNS and any(run.status.is_interior for run in runs):
                     break
                 runs.append(self._run(density, start))
@@ -106,17 +107,7 @@ class EM:
             started=task.started,
         )
 
-    def _starts(self, model: CausalMixture, data: Data, density: Density, rng: np.random.Generator) -> Array:
-        rows = working_rows(data, rng)
-        part = density if rows is data else Density(model, model.marginal(rows), prior=False)
-        found = candidates(model, rows, part.marginal, part, self.num_starts, rng)
-        ordered, _ = best_first(part, refine(part, found, REFINEMENTS))
-        if part is density:
-            return ordered
-        # The coordinates are relative to the rows they were found on.
-        return density.unconstrain(part.constrain(ordered))
-
-    def _run(self, density: Density, start: Array) -> Run:
+    def _run(self, density: AnyDensity, start: Array) -> Run:
         """EM from one start; every accepted point has a likelihood at least that of the one before."""
         state = _Climb(density, start, self.tolerance)
         reach = 1.0
@@ -143,7 +134,7 @@ class EM:
 class _Climb:
     """The state of one run: the current point, its E-step, and the path of the likelihood."""
 
-    def __init__(self, density: Density, start: Array, tolerance: float) -> None:
+    def __init__(self, density: AnyDensity, start: Array, tolerance: float) -> None:
         self._density, self._tolerance = density, tolerance
         self.evaluations, self.values = 0, list[float]()
         self.ended, self._status = False, Status.MAX_ITERATIONS
@@ -151,11 +142,12 @@ class _Climb:
 
     def em_step(self) -> Array:
         """The M-step from the current E-step."""
-        marginal = self._density.marginal
-        found = self._density.unconstrain(marginal.argmax(self._greeks, self._statistics))
+        found = self._density.m_step(self.coordinates, self._statistics)
         still = np.abs(found - self.coordinates) <= 8 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(found))
         if still.all() and not self.ended:
-            self.ended, self._status = True, Status.CONVERGED
+            self.ended = True
+            if self._density.has_closed_form:
+                self._status = Status.CONVERGED
         return found
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:
@@ -167,10 +159,9 @@ class _Climb:
         if only_up and not (np.isfinite(value) and value >= self.values[-1]):
             return False
         self.coordinates, self._statistics = target, statistics
-        self._greeks = self._density.constrain(target)
         self.values.append(value)
-        self.gradient_norm = float(np.abs(gradient).max(initial=0.0)) / self._density.marginal.total_weight
-        if self._density.marginal.has_collapsed(self._greeks):
+        self.gradient_norm = float(np.abs(gradient).max(initial=0.0)) / self._density.total_weight
+        if self._density.has_collapsed(target, gradient):
             self.ended, self._status = True, Status.COMPONENT_COLLAPSED
         elif self.gradient_norm < self._tolerance:
             self.ended, self._status = True, Status.CONVERGED
@@ -179,8 +170,7 @@ class _Climb:
     def result(self) -> Run:
         """The end of the run, with BOUNDARY where a weight has run to 0."""
         status = self._status
-        rows = self._density.marginal.count
-        if status is not Status.COMPONENT_COLLAPSED and float(self._greeks[WEIGHTS].min()) * rows < LEAST_ROWS:
+        if status is not Status.COMPONENT_COLLAPSED and self._density.at_boundary(self.coordinates):
             status = Status.BOUNDARY
         return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
 

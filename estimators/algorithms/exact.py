@@ -11,7 +11,9 @@ from estimators.algorithms.base import begin, check_flag, check_whole, progress
 from estimators.data import Data
 from estimators.fit import Fit, finish
 from estimators.model import WEIGHTS, CausalMixture
+from estimators.models import Model
 from estimators.parameters import Array
+from estimators.pyro_model import PyroModel
 
 MAX_ALLOCATIONS = 2**20
 CHUNK = 2**16
@@ -39,9 +41,12 @@ class Exact:
         check_whole("num_draws", self.num_draws, least=2)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
-    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Draw from the exact posterior: a `Fit` of kind "exact"."""
+        if isinstance(model, PyroModel):
+            raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
         task = begin(model, data, seed, strict)
+        assert isinstance(task.model, CausalMixture)
         _check_conjugate(task.model, task.data)
         hidden = (task.data.latent() < 0).nonzero()[:, 0]
         allocations = task.model.K ** len(hidden)

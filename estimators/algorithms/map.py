@@ -1,27 +1,31 @@
 """Maximum a posteriori by Pyro's SVI with AutoDelta, on a program with Z summed out, finished deterministically."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyro
 import torch
-from pyro.infer import SVI, Trace_ELBO
+from pyro import poutine
+from pyro.infer import ELBO, SVI, Trace_ELBO, TraceEnum_ELBO
 from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 
-from estimators.algorithms.ascent import Summit, ascend
-from estimators.algorithms.base import LEAST_ROWS, Task, begin, check_flag, check_positive, check_whole, progress
-from estimators.algorithms.starts import best_first, candidates, refine, working_rows
-from estimators.density import Density
+from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
+from estimators.algorithms.starts import starts
+from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
-from estimators.isolation import isolated
-from estimators.model import WEIGHTS, CausalMixture
+from estimators.isolation import program_mode, single_thread
+from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
+from estimators.pyro_model import PyroModel
 from estimators.status import Status
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
+
+Trainable = tuple[Callable[[], None], ELBO]
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,25 @@ class MAP:
         check_positive("tolerance", self.tolerance)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
-    def fit(self, model: CausalMixture, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         task = begin(model, data, seed, strict)
-        density = Density(task.model, task.model.marginal(task.data))
-        starts = map_starts(task, density, self.num_starts)
+        density = density_of(task.model, task.data)
+        trained = _trainable(task, density)
+        found = map_starts(task, density, self.num_starts)
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []
-        with progress(min(RUNS, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
-            for number, start in enumerate(starts):
+        with progress(min(RUNS, len(found)) * self.num_steps, "MAP", self.progress_bar) as bar:
+            for number, start in enumerate(found):
                 if number >= RUNS and any(status.is_interior for status, _ in summits):
                     break
                 if number < RUNS:
-                    start, loss, norm = self._train(task, density, start, bar)
+                    start, loss, norm = self._train(task, density, trained, start, bar)
                     losses.append(loss)
                     norms.append(norm)
                 summit = ascend(density, start, self.tolerance)
-                summits.append((self._status(task.model, density, summit), summit))
+                summits.append((self._status(density, summit), summit))
         status, best = max(
             summits, key=lambda end: (end[0].is_interior, end[0] is not Status.COMPONENT_COLLAPSED, end[1].value)
         )
@@ -94,24 +99,24 @@ class MAP:
             started=task.started,
         )
 
-    def _train(self, task: Task, density: Density, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:
+    def _train(
+        self, task: Task, density: AnyDensity, trained: Trainable, start: Array, bar: Any
+    ) -> tuple[Array, list[float], list[float]]:
         """SVI from one start: the better of its first and last point, the losses and the gradient norms."""
         values = {name: value[0] for name, value in density.draws(start[None]).items()}
-        units = {f"AutoDelta.{parameter.name}": density.unit_of(parameter.name) for parameter in density.parameters}
+        units = {f"AutoDelta.{name}": density.unit_of(name) for name in density.names}
         decay = 0.01 ** (1.0 / self.num_steps)
-
-        def marginalised() -> None:
-            pyro.factor("rows", density.marginal.log_likelihood(task.model.sample_greeks()))
+        program, elbo = trained
 
         def settings(name: str) -> dict[str, float]:
             return {"lr": self.learning_rate * units[name], "lrd": decay, "clip_norm": float("inf")}
 
         losses: list[float] = []
         norms: list[list[float]] = []
-        with isolated(task.seed):
-            guide = AutoDelta(marginalised, init_loc_fn=init_to_value(values=values))
+        with program_mode(task.seed), single_thread():
+            guide = AutoDelta(poutine.block(program, expose=density.names), init_loc_fn=init_to_value(values=values))
             optimiser = ClippedAdam(settings)  # type: ignore[arg-type]
-            svi = SVI(marginalised, guide, optimiser, Trace_ELBO())
+            svi = SVI(program, guide, optimiser, elbo)
             guide()
             for parameter in guide.parameters():
                 parameter.register_hook(lambda slope: norms[-1].append(float(slope.square().sum())))
@@ -119,30 +124,37 @@ class MAP:
                 norms.append([])
                 losses.append(float(svi.step()))
                 bar.update()
-            trained = {name: value.detach().numpy() for name, value in guide.median().items()}
-        end = density.unconstrain(trained)
+            ended = {name: value.detach().numpy() for name, value in guide.median().items()}
+        end = density.unconstrain(ended)
         if not (np.isfinite(end).all() and density.value(end) >= density.value(start)):
             end = start
         return end, losses, [float(np.sqrt(sum(step))) for step in norms]
 
-    def _status(self, model: CausalMixture, density: Density, summit: Summit) -> Status:
-        greeks = density.constrain(summit.coordinates)
-        few = greeks[WEIGHTS] * density.marginal.count < LEAST_ROWS
-        if density.marginal.has_collapsed(greeks):
+    def _status(self, density: AnyDensity, summit: Summit) -> Status:
+        if density.has_collapsed(summit.coordinates, summit.gradient):
             return Status.COMPONENT_COLLAPSED
-        if summit.at_limit or bool((few & (model.concentration.numpy() <= 1.0)).any()):
+        if summit.at_limit or density.at_boundary(summit.coordinates):
             return Status.BOUNDARY
         return Status.CONVERGED if summit.gradient_norm < self.tolerance else Status.MAX_ITERATIONS
 
 
-def map_starts(task: Task, density: Density, count: int) -> Array:
+def _trainable(task: Task, density: AnyDensity) -> Trainable:
+    """The Pyro program that SVI trains, Z summed out exactly: by the E-step, or by Pyro's enumeration of a program."""
+    model = task.model
+    if isinstance(model, PyroModel):
+        rows = repeated(task.data, "MAP on a PyroModel", "EM or NUTS")
+        program, nesting = model.conditioned(rows)
+        return program, TraceEnum_ELBO(max_plate_nesting=nesting)
+
+    def marginalised() -> None:
+        pyro.factor("rows", density.marginal.log_likelihood(model.sample_greeks()))
+
+    return marginalised, Trace_ELBO()
+
+
+def map_starts(task: Task, density: AnyDensity, count: int) -> Array:
     """Distinct starts in order of the log density: k-means++ candidates as they are and after a few EM steps."""
-    rng = np.random.default_rng(task.seed)
-    rows = working_rows(task.data, rng)
-    part = density if rows is task.data else density.on(task.model, task.model.marginal(rows))
-    found = candidates(task.model, rows, part.marginal, part, count, rng)
-    ordered, _ = best_first(part, np.concatenate([found, refine(part, found, 3)]))
-    return ordered if part is density else density.unconstrain(part.constrain(ordered))
+    return starts(task.model, task.data, density, count, task.seed, refinements=3, unrefined=True)
 
 
 def _recorded(runs: list[list[float]]) -> torch.Tensor:

@@ -18,14 +18,13 @@ from pyro.infer import MCMC
 from pyro.infer import NUTS as PyroNUTS
 from torch import Tensor
 
-from estimators.algorithms.ascent import ascend
-from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
 from estimators.algorithms.map import map_starts
-from estimators.data import LATENT, Data
-from estimators.density import Density
+from estimators.ascent import ascend
 from estimators.fit import Fit, finish
 from estimators.information import eigen, observed_information
-from estimators.isolation import isolated, spawn_seeds
+from estimators.isolation import program_mode, single_thread, spawn_seeds
+from estimators.models import AnyDensity, density_of
 from estimators.parameters import Array
 from estimators.status import EstimationError
 
@@ -69,7 +68,7 @@ class NUTS:
     def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
         task = begin(model, data, seed, strict)
-        density = Density(task.model, task.model.marginal(task.data), jacobian=True)
+        density = density_of(task.model, task.data, jacobian=True)
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
         coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
@@ -100,7 +99,7 @@ class NUTS:
 Chains = tuple[Array, dict[str, Tensor]]
 
 
-def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
+def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds: list[int]) -> Chains:
     """Chain after chain, each a run of its own with its own seed and start, so results do not depend on threads.
 
     Chains in threads would be slower: on few rows they wait for the interpreter's lock, on many for torch's threads.
@@ -115,7 +114,7 @@ def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds:
     return coordinates, info
 
 
-def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chains:
+def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> Chains:
     errors: list[Exception] = []
 
     def make_log_density() -> Callable[[Array], tuple[float, Array]]:
@@ -174,7 +173,7 @@ def _sample(nuts: NUTS, compiled: Any, seed: int) -> Any:
     )
 
 
-def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
+def _with_pyro(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds: list[int]) -> Chains:
     """Pyro's chains one by one, each with its own seed: Pyro's parallel chains share streams of random numbers."""
     with progress(nuts.num_chains * (nuts.warmup_steps + nuts.num_samples), "NUTS by Pyro", nuts.progress_bar) as bar:
         parts = [_pyro_chain(nuts, task, density, start, seed, bar) for start, seed in zip(starts, seeds, strict=True)]
@@ -191,14 +190,14 @@ def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: l
 
 
 def _pyro_chain(
-    nuts: NUTS, task: Task, density: Density, start: Array, seed: int, bar: Any
+    nuts: NUTS, task: Task, density: AnyDensity, start: Array, seed: int, bar: Any
 ) -> tuple[dict[str, Array], Tensor]:
-    program = _observed_program(task)
+    program, nesting = task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
-    initial = {p.name: biject_to(p.prior.support).inv(values[p.name]) for p in density.parameters}
-    with isolated(seed), warnings.catch_warnings():
+    initial = {name: biject_to(support).inv(values[name]) for name, support in density.supports.items()}
+    with program_mode(seed), single_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
-        kernel = PyroNUTS(program, target_accept_prob=nuts.target_accept_prob, max_plate_nesting=1)
+        kernel = PyroNUTS(program, target_accept_prob=nuts.target_accept_prob, max_plate_nesting=nesting)
         mcmc = MCMC(
             kernel,
             num_samples=nuts.num_samples,
@@ -215,34 +214,7 @@ def _pyro_chain(
     return drawn, diverging
 
 
-def _observed_program(task: Task) -> Callable[[], None]:
-    """The model on the data as a Pyro program; rows with Z hidden, seen and set are three runs of its row program."""
-    data = _repeated(task.data)
-    is_set, seen = data.is_set(LATENT), data.latent() >= 0
-    masks = {"hidden": ~seen, "seen": seen & ~is_set, "set": is_set}
-    blocks = {name: data.rows(mask.nonzero()[:, 0]) for name, mask in masks.items() if bool(mask.any())}
-
-    def program() -> None:
-        greeks = task.model.sample_greeks()
-        for name, rows in blocks.items():
-            task.model.observe(greeks, rows, name)
-
-    return program
-
-
-def _repeated(data: Data) -> Data:
-    """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood."""
-    if data.weights is None:
-        return data
-    if not bool((data.weights == data.weights.round()).all()):
-        raise ValueError('weights: engine="pyro" expects whole numbers, since it repeats rows; use engine="nutpie"')
-    index = torch.arange(data.num_rows).repeat_interleave(data.weights.long())
-    return Data(
-        **{n: c[index] for n, c in data.columns.items()}, intervened={n: m[index] for n, m in data.intervened.items()}
-    )
-
-
-def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
+def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
     """[num_chains, D]: chains are dealt over the modes within reach of the best, and moved off them by 2 local sds."""
     if not density.size:
         return np.zeros((num_chains, 0))
@@ -268,7 +240,7 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     return found
 
 
-def _local_sd(density: Density, mode: Array) -> Array:
+def _local_sd(density: AnyDensity, mode: Array) -> Array:
     values, vectors = eigen(observed_information(density, mode))
     held = np.maximum(values, 1.0)
     return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
@@ -282,7 +254,7 @@ def _need_finite(draws: dict[str, Tensor]) -> None:
             )
 
 
-_ENGINES: dict[str, Callable[[NUTS, Task, Density, Array, list[int]], Chains]] = {
+_ENGINES: dict[str, Callable[[NUTS, Task, AnyDensity, Array, list[int]], Chains]] = {
     "nutpie": _with_nutpie,
     "pyro": _with_pyro,
 }

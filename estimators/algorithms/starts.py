@@ -1,7 +1,9 @@
-"""Where to start: many candidates from k-means++ seeds, refined and scored in one batch of parameter sets.
+"""Where to start: many candidates, refined and scored in one batch of parameter sets.
 
-Seeds follow Arthur & Vassilvitskii (2007), "k-means++: the advantages of careful seeding", on standardised columns;
-rows are assigned to the nearest seed, softly, and the M-step turns an assignment into Greeks, whatever the mechanisms.
+For a causal mixture, seeds follow Arthur & Vassilvitskii (2007), "k-means++: the advantages of careful seeding", on
+standardised columns; rows are assigned to the nearest seed, softly, and the M-step turns an assignment into Greeks,
+whatever the mechanisms. For a Pyro program, whose columns have no known meaning, candidates are draws of its own
+priors, the best of which are climbed from for a few steps.
 """
 
 from collections.abc import Mapping
@@ -9,16 +11,55 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from estimators.ascent import ascend
 from estimators.data import Data
 from estimators.density import Density
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
+from estimators.models import AnyDensity, Model
 from estimators.parameters import Array
+from estimators.programs.density import ProgramDensity
 
 # Starts are found on at most this many rows, weighted up to all of them.
 WORKING_ROWS = 4_000
 # Share of each row that is spread over all components, so that no component starts as a spike.
 SOFTNESS = 0.1
+# Draws of a program's priors that are scored, and how many of the best are improved, by how many steps.
+PRIOR_DRAWS = 200
+CLIMBS = 8
+CLIMB_STEPS = 25
+EM_STEPS = 2
+
+
+def starts(
+    model: Model, data: Data, density: AnyDensity, count: int, seed: int, *, refinements: int, unrefined: bool = False
+) -> Array:
+    """Distinct starts [B, D] in order of the density, after a few EM steps (and, `unrefined`, also before)."""
+    rng = np.random.default_rng(seed)
+    if isinstance(density, ProgramDensity):
+        return _improved(density, count, rng, by_em=not unrefined)
+    assert isinstance(model, CausalMixture)
+    rows = working_rows(data, rng)
+    part = density if rows is data else density.on(model, model.marginal(rows))
+    found = candidates(model, rows, part.marginal, part, count, rng)
+    refined = refine(part, found, refinements)
+    ordered = best_first(part, np.concatenate([found, refined]) if unrefined else refined)
+    # The coordinates are relative to the rows they were found on.
+    return ordered if part is density else density.unconstrain(part.constrain(ordered))
+
+
+def _improved(density: ProgramDensity, count: int, rng: np.random.Generator, *, by_em: bool) -> Array:
+    """The best of the prior's draws, the very best of them improved: by EM steps, or by climbing the density."""
+    drawn = best_first(density, density.prior_draws(max(count, PRIOR_DRAWS), rng))[:count]
+    improved = []
+    for point in drawn[:CLIMBS]:
+        if by_em:
+            for _ in range(EM_STEPS):
+                point = density.m_step(point, density.expand(point)[2])
+            improved.append(point)
+        else:
+            improved.append(ascend(density, point, 1e-4, max_steps=CLIMB_STEPS).coordinates)
+    return best_first(density, np.array([*improved, *drawn[CLIMBS:]]))
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:
@@ -35,7 +76,7 @@ def working_rows(data: Data, rng: np.random.Generator) -> Data:
     for group, everywhere in ((latent, int(known.sum())), (~latent, int((~known).sum()))):
         if bool(group.any()):
             weights[group] *= everywhere / int(group.sum())
-    return Data(**dict(part.columns), intervened=dict(part.intervened), weights=weights)
+    return part.replace(weights=weights)
 
 
 def candidates(
@@ -62,21 +103,20 @@ def refine(density: Density, coordinates: Array, steps: int) -> Array:
     return density.unconstrain(greeks)
 
 
-def best_first(density: Density, coordinates: Array) -> tuple[Array, Array]:
-    """Distinct starts in order of their log density, collapsed ones last: ([B', D], values [B'])."""
+def best_first(density: AnyDensity, coordinates: Array) -> Array:
+    """Distinct starts [B', D] in order of their log density, collapsed ones last."""
     values = density.value(coordinates)
-    greeks = density.constrain(coordinates)
-    collapsed = np.array(
-        [density.marginal.has_collapsed({name: value[b] for name, value in greeks.items()}) for b in range(len(values))]
-    )
+    collapsed = np.array([density.looks_collapsed(point) for point in coordinates])
     values = np.where(np.isfinite(values), values, -np.inf)
     order = np.lexsort((-values, collapsed))
     # Starts that differ by a permutation of the labels have the same density: one of them is enough.
     distinct = [order[0]]
     for index in order[1:]:
+        if values[index] == -np.inf:
+            break
         if abs(values[index] - values[distinct[-1]]) > 1e-9 * (1.0 + abs(values[index])):
             distinct.append(index)
-    return coordinates[distinct], values[distinct]
+    return coordinates[distinct]
 
 
 def _points(model: CausalMixture, data: Data, marginal: MixtureMarginal) -> Array:

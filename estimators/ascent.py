@@ -1,17 +1,30 @@
 """Deterministic ascent to a stationary point of an exact density: L-BFGS-B, then Newton steps on its gradient."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 
-from estimators.density import Density
 from estimators.information import eigen, observed_information
 from estimators.parameters import Array
 
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0
 NEWTON_STEPS = 8
+# A weight that stands for less than a hundredth of a row is at the boundary.
+LEAST_ROWS = 1e-2
+
+
+class Objective(Protocol):
+    """A smooth function of unconstrained coordinates [D]; ``bounded`` marks logs and logits."""
+
+    size: int
+    bounded: Any
+    total_weight: float
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The value and its gradient [D]."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +33,16 @@ class Summit:
 
     coordinates: Array
     value: float
+    gradient: Array
     gradient_norm: float
     at_limit: bool
 
 
-def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int = 1_000) -> Summit:
+def ascend(density: Objective, start: Array, tolerance: float, *, max_steps: int = 1_000) -> Summit:
     """Climb from `start` [D] to a local maximum of the density."""
     if not density.size:
-        return Summit(start, density.value_and_gradient(start)[0], 0.0, False)
-    total = density.marginal.total_weight
+        return Summit(start, *density.value_and_gradient(start), 0.0, False)
+    total = density.total_weight
 
     # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
     size = max(total, float(np.abs(density.value_and_gradient(start)[1]).max()) / 1e50)
@@ -54,10 +68,10 @@ def ascend(density: Density, start: Array, tolerance: float, *, max_steps: int =
         point = saddle
     at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
     value, gradient = density.value_and_gradient(point)
-    return Summit(point, value, float(np.abs(gradient).max()) / total, at_limit)
+    return Summit(point, value, gradient, float(np.abs(gradient).max()) / total, at_limit)
 
 
-def _newton(density: Density, point: Array) -> tuple[Array, Array | None]:
+def _newton(density: Objective, point: Array) -> tuple[Array, Array | None]:
     """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
     _, gradient = density.value_and_gradient(point)
     values, vectors = eigen(observed_information(density, point))

@@ -1,0 +1,17 @@
+"""The models that every estimator takes, and the density that estimators climb and sample."""
+
+from estimators.data import Data
+from estimators.density import Density
+from estimators.model import CausalMixture
+from estimators.programs.density import ProgramDensity
+from estimators.pyro_model import PyroModel
+
+Model = CausalMixture | PyroModel
+AnyDensity = Density | ProgramDensity
+
+
+def density_of(model: Model, data: Data, *, prior: bool = True, jacobian: bool = False) -> AnyDensity:
+    """log p(data | φ) [+ log prior] [+ log Jacobian] in unconstrained coordinates, Z summed out."""
+    if isinstance(model, PyroModel):
+        return ProgramDensity(model.marginal(data), prior=prior, jacobian=jacobian)
+    return Density(model, model.marginal(data), prior=prior, jacobian=jacobian)

@@ -1,0 +1,70 @@
+"""How a user's Pyro program is called: columns and scalars by name, and the number of rows."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from estimators.data import Data
+
+Program = Callable[..., Any]
+NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def parameters_of(fn: Program) -> dict[str, inspect.Parameter]:
+    """The named parameters of a program, in order."""
+    try:
+        found = inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        raise TypeError(f"PyroModel: expected a function whose parameters can be read, got {fn!r}") from None
+    return {name: parameter for name, parameter in found.items() if parameter.kind in NAMED}
+
+
+def required(fn: Program) -> list[str]:
+    """The parameters without a default."""
+    return [name for name, parameter in parameters_of(fn).items() if parameter.default is inspect.Parameter.empty]
+
+
+def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[list[Any], dict[str, Any]]:
+    """The call's arguments: what is given by name, and the number of rows for the first other parameter.
+
+    The first other parameter is the first without a default; where every one has a default and no column is passed,
+    the first of all. Raises TypeError for a parameter that nothing in the data answers to.
+    """
+    parameters = parameters_of(fn)
+    others = [name for name in parameters if name not in given]
+    open_ones = [name for name in others if parameters[name].default is inspect.Parameter.empty]
+    if not open_ones and len(others) == len(parameters):
+        open_ones = others[:1]
+    if len(open_ones) > 1:
+        raise TypeError(
+            f"PyroModel: {_name(fn)} has the parameter {open_ones[1]!r}, for which the data have no column and no "
+            f"scalar (the first such parameter, {open_ones[0]!r}, is the number of rows); give it in the data"
+        )
+    positional, named = [], {}
+    for name, parameter in parameters.items():
+        if name not in given and name not in open_ones:
+            continue
+        value = given.get(name, num_rows)
+        if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            positional.append(value)
+        else:
+            named[name] = value
+    return positional, named
+
+
+def passed(fn: Program, data: Data, conditioned: Collection[str]) -> dict[str, Any]:
+    """Columns and scalars named like parameters; a column that conditions a site only where the program needs it."""
+    needed, known = required(fn), parameters_of(fn)
+    columns = {
+        name: column
+        for name, column in data.columns.items()
+        if name in known and (name in needed or name not in conditioned)
+    }
+    return columns | {name: value for name, value in data.scalars.items() if name in known}
+
+
+def _name(fn: Program) -> str:
+    return str(getattr(fn, "__name__", type(fn).__name__))
+
+
+describe = _name

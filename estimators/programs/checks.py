@@ -1,0 +1,98 @@
+"""Does enumeration say what the program means? Compared with fixing the hidden sites to one value after another."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from estimators.isolation import program_mode
+from estimators.programs.call import describe
+from estimators.programs.evidence import Evidence
+from estimators.programs.factors import Factors, evaluate, posterior
+from estimators.programs.marginal import ProgramMarginal
+
+MAX_ROWS = 3
+# Joint values of the hidden sites that are tried; where there are more (a long chain), this many at random.
+MAX_CONFIGURATIONS = 64
+TOLERANCE = 1e-8
+
+Configuration = dict[str, float]
+
+
+def check_enumeration(marginal: ProgramMarginal) -> None:
+    """Compare enumerated factors with the program run at fixed values of its hidden sites.
+
+    Raises ValueError for a hidden site used in control flow, and for indexing that is wrong under enumeration.
+    """
+    small = ProgramMarginal(marginal.fn, marginal.data.rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
+    name = describe(small.fn)
+    point = 0.3 * torch.randn(small.coordinates.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    greeks = small.coordinates.constrain(point)
+    values = small.evidence.values
+    with program_mode():
+        for configuration in _configurations(small):
+            fixed = {site: _everywhere(small, site, value) for site, value in configuration.items()}
+            plain = _run(small, Evidence((), {**values, **fixed}), greeks, enumerated=False)
+            found = _run(small, Evidence(small.hidden, values, {k: v.long() for k, v in fixed.items()}), greeks)
+            wrong = [site for site, gap in _gaps(plain, found).items() if not gap <= TOLERANCE]
+            if wrong:
+                raise ValueError(
+                    f"PyroModel: at {configuration} the log probability of {wrong} in {name} is another under "
+                    f"enumeration than with {list(configuration)} fixed: an index or a reshape is wrong when "
+                    f"{list(configuration)} have extra dimensions on the left. Index with pyro.ops.indexing.Vindex, "
+                    'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
+                )
+
+
+def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor], enumerated: bool = True) -> Factors:
+    name = describe(marginal.fn)
+    try:
+        return evaluate(marginal.fn, marginal.structure, evidence, marginal.data, greeks)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        detail = f"({type(error).__name__}: {first})"
+        if "Boolean value of Tensor" in str(error):
+            raise ValueError(
+                f"PyroModel: {name} uses a hidden site ({list(marginal.hidden)}) in Python control flow (if, while, "
+                "and, or), but under enumeration it has all its values at once; use torch.where or index a table "
+                f"with it {detail}"
+            ) from error
+        if enumerated:
+            raise ValueError(
+                f"PyroModel: {name} fails when its hidden sites {list(marginal.hidden)} are enumerated {detail}: they "
+                "have extra dimensions on the left then. Index with pyro.ops.indexing.Vindex, e.g. "
+                'Vindex(table)[Z, T], and keep dimensions from the right ("...")'
+            ) from error
+        raise ValueError(f"PyroModel: {name} fails on the data {detail}") from error
+
+
+def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
+    choices = [marginal.structure.sites[site].values.tolist() for site in marginal.hidden]
+    count = 1
+    for values in choices:
+        count *= len(values)
+    if count <= MAX_CONFIGURATIONS:
+        for chosen in itertools.product(*choices):
+            yield dict(zip(marginal.hidden, chosen, strict=True))
+        return
+    generator = random.Random(0)
+    for _ in range(MAX_CONFIGURATIONS):
+        yield {site: generator.choice(values) for site, values in zip(marginal.hidden, choices, strict=True)}
+
+
+def _everywhere(marginal: ProgramMarginal, site: str, value: float) -> Tensor:
+    found = marginal.structure.sites[site]
+    return found.placed(torch.full((marginal.num_rows, *found.rest), value, dtype=found.values.dtype))
+
+
+def _gaps(plain: Factors, found: Factors) -> dict[str, float]:
+    """How far each site's log probability is from its expectation under the enumerated program's own weights."""
+    expected = {label.site: float(part.sum()) for label, part in zip(plain.labels, plain.rows, strict=True)}
+    gaps = {}
+    for label, part, weight in zip(found.labels, found.rows, posterior(found), strict=True):
+        value = float((weight * part.masked_fill(weight == 0, 0.0)).sum())
+        scale = found.num_rows / part.numel() if not label.dims else 1.0
+        gaps[label.site] = abs(value * scale - expected[label.site]) / (1.0 + abs(expected[label.site]))
+    return gaps

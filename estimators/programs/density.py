@@ -1,0 +1,166 @@
+"""log p(data, φ) of a program, with its gradient, as a function of unconstrained coordinates."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.ascent import LEAST_ROWS
+from estimators.isolation import program_mode
+from estimators.parameters import Array
+from estimators.programs.call import passed
+from estimators.programs.evidence import Observing
+from estimators.programs.graph import Graph
+from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
+from estimators.programs.structure import run
+from estimators.status import EstimationError
+
+# A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
+SPIKE = -12.0
+
+
+class ProgramDensity:
+    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``; the counterpart of `estimators.density.Density`."""
+
+    def __init__(self, marginal: ProgramMarginal, *, prior: bool = True, jacobian: bool = False) -> None:
+        self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
+        self.size, self.bounded = marginal.coordinates.size, marginal.coordinates.bounded
+        self.total_weight, self.count = marginal.total_weight, marginal.count
+        if not self.size:
+            raise ValueError("PyroModel: the program has no continuous site or parameter to estimate")
+
+    @property
+    def names(self) -> list[str]:
+        """The Greeks."""
+        return [greek.name for greek in self.marginal.coordinates.greeks]
+
+    @property
+    def supports(self) -> dict[str, Any]:
+        """The support of every Greek."""
+        return {greek.name: greek.support for greek in self.marginal.coordinates.greeks}
+
+    def unit_of(self, name: str) -> float:
+        """How far a Greek moves for a unit step of its coordinate."""
+        return 1.0
+
+    def constrain(self, coordinates: Array) -> dict[str, Array]:
+        """φ(v) for v [..., D]."""
+        return {name: value.numpy() for name, value in self.draws(coordinates).items()}
+
+    def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
+        """v(φ) as [..., D]."""
+        tensors = {name: torch.from_numpy(np.array(value)) for name, value in greeks.items()}
+        return self.marginal.coordinates.unconstrain(tensors).numpy()
+
+    def draws(self, coordinates: Array) -> dict[str, Tensor]:
+        """φ(v) of every draw, as tensors [S, *shape]."""
+        return self.marginal.coordinates.constrain(torch.from_numpy(np.array(coordinates)))
+
+    def value(self, coordinates: Array) -> Array:
+        """The log density alone, for a batch of coordinates [..., D]."""
+        points = torch.from_numpy(np.array(coordinates))
+        if points.ndim == 1:
+            return self._value(points)[0].numpy()
+        return self._value.batched(points)[0].numpy()
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient [D] at one point [D]."""
+        value, gradient = self._value_and_gradient(torch.from_numpy(np.asarray(coordinates)))
+        found = gradient.numpy()
+        return (float(value), found) if np.isfinite(found).all() else (-np.inf, np.zeros(self.size))
+
+    def expand(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
+        """The log-likelihood, its gradient, and the factors' posterior weights."""
+        return self._expected.e_step(coordinates)
+
+    def m_step(self, coordinates: Array, statistics: Any) -> Array:
+        """The maximum of Q, by L-BFGS from `coordinates`."""
+        return self._expected.argmax(coordinates, statistics)
+
+    # An M-step that does not move may have been stopped by rounding.
+    has_closed_form = False
+
+    def looks_collapsed(self, coordinates: Array) -> bool:
+        """Whether a scale (or a rate) is next to 0."""
+        return bool((self.marginal.coordinates.scales & (coordinates < SPIKE)).any())
+
+    def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
+        """Whether a scale has run to 0 and the density still grows."""
+        tiny = self.marginal.coordinates.scales & (coordinates < SPIKE)
+        return bool((gradient[tiny] < -0.5).any())
+
+    def at_boundary(self, coordinates: Array) -> bool:
+        """Whether a weight stands for less than a hundredth of a row (without a prior to keep it off 0)."""
+        if self._prior:
+            return False
+        greeks = self.marginal.coordinates.constrain(torch.from_numpy(np.asarray(coordinates)))
+        return any(
+            float(greeks[greek.name].min()) * self.count < LEAST_ROWS
+            for greek in self.marginal.coordinates.greeks
+            if greek.is_simplex
+        )
+
+    def prior_draws(self, count: int, generator: np.random.Generator) -> Array:
+        """Coordinates [count, D] of Greeks drawn by the program; a parameter starts at its initial value.
+
+        Raises EstimationError where the program draws nothing finite.
+        """
+        marginal, found = self.marginal, list[Array]()
+        coordinates = marginal.coordinates
+        program = Observing(marginal.evidence)(marginal.fn)
+        given = passed(marginal.fn, marginal.data, marginal.structure.names)
+        for seed in generator.integers(2**32, size=count).tolist():
+            with program_mode(seed):
+                trace = run(program, marginal.fn, given, marginal.num_rows)
+                values = {
+                    greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks
+                }
+                drawn = coordinates.unconstrain(values)
+                jitter = self._is_parameter * (len(found) > 0) * torch.randn(self.size)
+            if bool(torch.isfinite(drawn).all()):
+                found.append((drawn + jitter).numpy())
+        if not found:
+            raise EstimationError("PyroModel: no draw of the Greeks from their priors is finite; use tighter priors")
+        return np.array(found)
+
+    def log_joint(self, v: Tensor) -> Tensor:
+        """The density as a function of a tensor [D], in `program_mode`."""
+        marginal = self.marginal
+        greeks = marginal.coordinates.constrain(v)
+        factors = marginal.factors(greeks)
+        value = (factors.pointwise() * marginal.weights).sum() + factors.log_global
+        if self._prior:
+            value = value + factors.log_prior
+        if self._jacobian:
+            value = value + marginal.coordinates.log_jacobian(v, greeks)
+        return value
+
+    # ---------------------------------------------------------------- graphs
+
+    @cached_property
+    def _value(self) -> Graph:
+        return self.marginal.graph(lambda v: (self.log_joint(v),), self.marginal.example)
+
+    @cached_property
+    def _value_and_gradient(self) -> Graph:
+        def both(v: Tensor) -> tuple[Tensor, ...]:
+            v = v.detach().requires_grad_()
+            with torch.enable_grad():
+                value = self.log_joint(v)
+                (slope,) = torch.autograd.grad(value, v, allow_unused=True, materialize_grads=True)
+            return value.detach(), slope
+
+        return self.marginal.graph(both, self.marginal.example)
+
+    @cached_property
+    def _expected(self) -> ExpectedLogLikelihood:
+        return ExpectedLogLikelihood(self.marginal)
+
+    @cached_property
+    def _is_parameter(self) -> Tensor:
+        greeks = self.marginal.coordinates.greeks
+        flags = self.marginal.coordinates.mask([greek.initial is not None for greek in greeks])
+        return torch.from_numpy(flags.astype(np.float64))

@@ -1,0 +1,121 @@
+"""Tensor functions captured once as a graph of tensor operations, so that a Pyro program is not run at every step.
+
+A run of a Pyro program costs milliseconds in message passing around microseconds of arithmetic. Tracing it once with
+`make_fx` on fake tensors keeps the arithmetic alone, its gradient included; a graph can also be mapped over a batch of
+parameters. A program that cannot be captured (Python control flow on the value of a Greek) is run as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from estimators.isolation import program_mode, single_thread
+
+Function = Callable[..., tuple[Tensor, ...]]
+# Elements that one batched evaluation may hold in each of its intermediate tensors.
+MAX_ELEMENTS = 2_000_000
+
+
+class Graph:
+    """``function`` of tensors to a tuple of tensors, captured at example inputs; see `is_captured`.
+
+    ``row_size`` is the size of its largest intermediate tensor for one set of parameters, which bounds batches.
+    """
+
+    def __init__(self, function: Function, examples: Sequence[Tensor], row_size: int = 1) -> None:
+        self._function, self._row_size = function, row_size
+        self._graph = _captured(function, examples)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether calls run the graph, and not the program itself."""
+        return self._graph is not None
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if self._graph is None:
+            with single_thread(), program_mode():
+                return tuple(part.detach() for part in self._function(*inputs))
+        with single_thread(), torch.no_grad():
+            return tuple(self._graph(*inputs))
+
+    def batched(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The function of every entry of the inputs' leading axis, stacked."""
+        size = len(inputs[0])
+        if self._graph is not None:
+            chunk = max(MAX_ELEMENTS // max(self._row_size, 1), 1)
+            try:
+                with single_thread(), torch.no_grad():
+                    mapped = torch.func.vmap(lambda *one: tuple(self._graph(*one)), randomness="different")  # type: ignore[misc]
+                    parts = [mapped(*(i[start : start + chunk] for i in inputs)) for start in range(0, size, chunk)]
+                return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+            except (RuntimeError, NotImplementedError):
+                # An operation that cannot be mapped: one entry at a time.
+                pass
+        each = [self(*(part[index] for part in inputs)) for index in range(size)]
+        return tuple(torch.stack(part) for part in zip(*each, strict=True))
+
+
+def _captured(function: Function, examples: Sequence[Tensor]) -> GraphModule | None:
+    try:
+        with single_thread(), program_mode():
+            graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
+            return _folded(graph)
+    except Exception:
+        # Whatever stands in the way of capturing, the program itself may still run; if not, its own error is shown.
+        return None
+
+
+def _folded(graph: GraphModule) -> GraphModule:
+    """The same graph with everything that does not depend on the inputs computed once."""
+    if any(_mutates_fixed(node) for node in graph.graph.nodes):
+        return graph
+    fixed: dict[Node, Any] = {}
+    for node in list(graph.graph.nodes):
+        if node.op == "get_attr":
+            fixed[node] = getattr(graph, str(node.target))
+        elif node.op == "call_function" and _is_repeatable(node):
+            if node.target is torch.ops.aten.detach.default:
+                # Graphs run without autograd.
+                node.replace_all_uses_with(node.args[0])
+                if node.args[0] in fixed:
+                    fixed[node] = fixed[node.args[0]]
+            elif all(used in fixed for used in node.all_input_nodes):
+                fixed[node] = node.target(
+                    *torch.fx.node.map_arg(node.args, fixed.__getitem__),
+                    **torch.fx.node.map_arg(node.kwargs, fixed.__getitem__),
+                )
+    for number, (node, value) in enumerate(fixed.items()):
+        if node.op == "call_function" and isinstance(value, Tensor) and node.users:
+            name = f"_fixed_{number}"
+            graph.register_buffer(name, value.contiguous().clone())
+            with graph.graph.inserting_before(node):
+                node.replace_all_uses_with(graph.graph.get_attr(name))
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _mutates_fixed(node: Node) -> bool:
+    """Whether an operation writes to a tensor that does not come from the inputs."""
+    schema = getattr(node.target, "_schema", None)
+    if node.op != "call_function" or schema is None or not schema.is_mutable:
+        return False
+    pending, seen = [node.args[0]], set[Any]()
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Node) and part not in seen:
+            if part.op == "placeholder":
+                return False
+            seen.add(part)
+            pending.extend(part.all_input_nodes)
+    return True
+
+
+def _is_repeatable(node: Node) -> bool:
+    tags = getattr(node.target, "tags", ())
+    schema = getattr(node.target, "_schema", None)
+    return torch.Tag.nondeterministic_seeded not in tags and schema is not None and not schema.is_mutable

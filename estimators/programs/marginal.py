@@ -1,0 +1,210 @@
+"""log p(data | φ) of a program with its hidden discrete sites summed out, by enumeration and autograd.
+
+The same protocol as `estimators.marginal`. For each factor f of the enumerated program, ``w_f = ∂ log p / ∂ log f`` is
+its exact posterior weight, so that ``Q(φ') = Σ_f ⟨w_f, log f(φ')⟩`` is EM's objective for a model that nobody wrote an
+M-step for: its gradient at φ is the marginal's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.ascent import ascend
+from estimators.data import Data
+from estimators.isolation import program_mode
+from estimators.parameters import Array
+from estimators.programs.call import Program
+from estimators.programs.coordinates import Coordinates
+from estimators.programs.evidence import evidence_of
+from estimators.programs.factors import Factors, by_value, evaluate, posterior, weights_of
+from estimators.programs.graph import Graph
+from estimators.programs.structure import Structure, find
+
+M_STEP_TOLERANCE = 1e-10
+
+
+class ProgramMarginal:
+    """The marginal of a program on a data set; its structure is found once, when it is made."""
+
+    def __init__(self, fn: Program, data: Data, structure: Structure | None = None) -> None:
+        self.fn, self.data = fn, data
+        self.structure = find(fn, data) if structure is None else structure
+        self.evidence = evidence_of(fn, self.structure, data)
+        given = set(self.evidence.values)
+        self.coordinates = Coordinates([greek for greek in self.structure.greeks if greek.name not in given])
+        self.num_rows = data.num_rows
+        self.weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
+        self.total_weight = float(self.weights.sum())
+        self.count = max(float(data.num_rows), self.total_weight)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The discrete sites that are hidden in some row, in program order."""
+        return self.evidence.hidden
+
+    def factors(self, greeks: Mapping[str, Tensor]) -> Factors:
+        """One enumerated run of the program; to be called in `program_mode`."""
+        return evaluate(self.fn, self.structure, self.evidence, self.data, greeks)
+
+    # ---------------------------------------------------------------- the protocol
+
+    def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log p(data | φ), differentiable to any order."""
+        with program_mode():
+            factors = self.factors({name: value.double() for name, value in greeks.items()})
+            return (factors.pointwise() * self.weights).sum() + factors.log_global
+
+    def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log p(row | φ) as [N], without the weights; [S, N] for draws of the Greeks."""
+        return self._mapped(self._pointwise, greeks)[0]
+
+    def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
+        """p(site = k | row, φ) as [N, K] ([S, N, K] for draws); the site may be left out where only one is hidden."""
+        name = self.site(site)
+        if name not in self.hidden:
+            known, shape = self._one_hot(name), next(iter(greeks.values())).shape
+            batch = shape[: len(shape) - len(self.coordinates.greeks[0].shape)]
+            return known.expand(*batch, *known.shape)
+        return self._mapped(self._posterior, greeks)[self.hidden.index(name)]
+
+    def expectation(self, greeks: Mapping[str, Tensor]) -> "ProgramExpectation":
+        """The E-step at φ."""
+        return ProgramExpectation(self, greeks)
+
+    def site(self, name: str | None) -> str:
+        """The hidden site that is meant: the one named, or the only one."""
+        known = self.hidden or tuple(name for name, site in self.structure.sites.items() if site.is_discrete)
+        if name is None:
+            if len(known) != 1:
+                raise ValueError(f"responsibilities: expected the name of a hidden site, one of {list(known)}")
+            return known[0]
+        if name not in self.structure.sites or not self.structure.sites[name].is_discrete:
+            raise ValueError(f"responsibilities: expected a discrete site, one of {list(known)}, got {name!r}")
+        return name
+
+    # ---------------------------------------------------------------- graphs
+
+    @cached_property
+    def example(self) -> Tensor:
+        """Coordinates [D] at which functions are captured."""
+        return torch.full((self.coordinates.size,), 0.1, dtype=torch.float64)
+
+    @cached_property
+    def row_size(self) -> int:
+        """Elements of all factors of one evaluation."""
+        with program_mode():
+            return sum(part.numel() for part in self.factors(self.coordinates.constrain(self.example)).rows) * 4
+
+    def graph(self, function: Callable[..., tuple[Tensor, ...]], *examples: Tensor) -> Graph:
+        """A function of Greeks or coordinates, captured."""
+        return Graph(function, examples, self.row_size)
+
+    @cached_property
+    def _pointwise(self) -> Graph:
+        return self._graph_of_greeks(lambda factors: (factors.pointwise(),))
+
+    @cached_property
+    def _posterior(self) -> Graph:
+        def shares(factors: Factors) -> tuple[Tensor, ...]:
+            weights = posterior(factors)
+            return tuple(by_value(factors, weights, site) for site in self.hidden)
+
+        return self._graph_of_greeks(shares)
+
+    def _graph_of_greeks(self, function: Callable[[Factors], tuple[Tensor, ...]]) -> Graph:
+        names = [greek.name for greek in self.coordinates.greeks]
+
+        def of_values(*values: Tensor) -> tuple[Tensor, ...]:
+            return function(self.factors(dict(zip(names, values, strict=True))))
+
+        return self.graph(of_values, *self.coordinates.constrain(self.example).values())
+
+    def _mapped(self, graph: Graph, greeks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        values = [greeks[greek.name].detach().double() for greek in self.coordinates.greeks]
+        is_batch = values[0].ndim > len(self.coordinates.greeks[0].shape)
+        return graph.batched(*values) if is_batch else graph(*values)
+
+    def _one_hot(self, name: str) -> Tensor:
+        site = self.structure.sites[name]
+        labels = self.evidence.values[name].movedim(site.axis, 0).long()
+        return torch.nn.functional.one_hot(labels, site.cardinality).double()
+
+
+class ExpectedLogLikelihood:
+    """``v → Q(φ(v)) = Σ_f ⟨w_f, log f(φ(v))⟩`` with its gradient: what an M-step climbs."""
+
+    def __init__(self, marginal: ProgramMarginal) -> None:
+        self.size, self.bounded = marginal.coordinates.size, marginal.coordinates.bounded
+        self.total_weight = marginal.total_weight
+
+        def expected(v: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+            v = v.detach().requires_grad_()
+            with torch.enable_grad():
+                value = complete(marginal.factors(marginal.coordinates.constrain(v)), weights)
+                (slope,) = torch.autograd.grad(value, v, allow_unused=True, materialize_grads=True)
+            return value.detach(), slope
+
+        def expand(v: Tensor) -> tuple[Tensor, ...]:
+            v = v.detach().requires_grad_()
+            with torch.enable_grad():
+                factors = marginal.factors(marginal.coordinates.constrain(v))
+                value, weights = weights_of(factors, factors.rows, marginal.weights)
+                (slope,) = torch.autograd.grad(complete(factors, weights), v, allow_unused=True, materialize_grads=True)
+            return value + factors.log_global.detach(), slope, *weights
+
+        self._expand = marginal.graph(expand, marginal.example)
+        weights = self._expand(marginal.example)[2:]
+        self._expected = marginal.graph(expected, marginal.example, *weights)
+        self._weights: tuple[Tensor, ...] = weights
+
+    def e_step(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
+        """log p(data | φ(v)), its gradient, and the factors' posterior weights."""
+        value, slope, *weights = self._expand(torch.from_numpy(np.asarray(coordinates)))
+        return float(value), slope.numpy(), tuple(weights)
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """Q and its gradient."""
+        value, slope = self._expected(torch.from_numpy(np.asarray(coordinates)), *self._weights)
+        return float(value), slope.numpy()
+
+    def argmax(self, coordinates: Array, weights: Sequence[Tensor]) -> Array:
+        """The M-step: Q climbed from where its weights were computed, and never below."""
+        self._weights = tuple(weights)
+        before = self.value_and_gradient(coordinates)[0]
+        summit = ascend(self, coordinates, M_STEP_TOLERANCE, max_steps=100)
+        return summit.coordinates if summit.value >= before else coordinates
+
+
+def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:
+    """``Σ_f ⟨w_f, log f⟩`` and the global factors; a factor of no weight plays no part, even where it is 0."""
+    total = factors.log_global
+    for part, weight in zip(factors.rows, weights, strict=True):
+        total = total + (weight * part.masked_fill(weight == 0, 0.0)).sum()
+    return total
+
+
+class ProgramExpectation:
+    """The E-step of a program at an expansion point."""
+
+    def __init__(self, marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> None:
+        self._marginal = marginal
+        self._greeks = {name: value.detach().double() for name, value in greeks.items()}
+        with program_mode():
+            factors = marginal.factors(self._greeks)
+            value, self._weights = weights_of(factors, factors.rows, marginal.weights)
+            self.log_likelihood = float(value + factors.log_global)
+
+    def q(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """Q(φ), differentiable; its gradient at the expansion point is the marginal's."""
+        with program_mode():
+            return complete(self._marginal.factors(greeks), self._weights)
+
+    def argmax(self) -> dict[str, Tensor]:
+        """The M-step, by L-BFGS in unconstrained coordinates."""
+        coordinates = self._marginal.coordinates
+        objective = ExpectedLogLikelihood(self._marginal)
+        start = coordinates.unconstrain(self._greeks).numpy()
+        return coordinates.constrain(torch.from_numpy(objective.argmax(start, self._weights)))

@@ -1,0 +1,218 @@
+"""What a program says about one site when others are set or seen: a mixture over its enumerated hidden sites.
+
+Under enumeration every discrete site is summed out, so the distribution of a site in a row is ``Σ_z w_z p(x | z)`` with
+w the exact weights given what is seen. Continuous sites above it that are neither set nor seen are simulated, once for
+each hidden configuration and each of `repeats` copies of a row; then the answer has a stated error.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.ops.packed import pack
+from torch import Tensor
+
+from estimators.data import Data
+from estimators.programs.call import Program, passed
+from estimators.programs.evidence import Evidence, Observing, Substituting
+from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
+from estimators.programs.structure import Structure, run
+
+# A function of the target's distribution and points [P, ...]: its values [P, ...].
+Of = Callable[[Any, Tensor], Tensor]
+
+
+def mean_of(source: Any, at: Tensor) -> Tensor:
+    """The mean, at no point in particular."""
+    mean: Tensor = source.mean
+    return mean.unsqueeze(0)
+
+
+def log_density_of(source: Any, at: Tensor) -> Tensor:
+    """log p(at)."""
+    found: Tensor = source.log_prob(at)
+    return found
+
+
+def log_cdf_of(source: Any, at: Tensor) -> Tensor:
+    """log P(value <= at)."""
+    found: Tensor = source.cdf(at)
+    return found.log()
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """A program with sites set (`pyro.do`) and seen, on rows of its other arguments."""
+
+    fn: Program
+    structure: Structure
+    settings: Mapping[str, Tensor]
+    seen: Mapping[str, Tensor]
+    rows: Data
+
+    @property
+    def enumerated(self) -> tuple[str, ...]:
+        """Discrete sites that are summed out."""
+        return tuple(
+            name
+            for name, site in self.structure.sites.items()
+            if site.is_discrete and name not in self.settings and name not in self.seen
+        )
+
+    def simulated_before(self, target: str) -> list[str]:
+        """Sites that are simulated: neither set, seen nor discrete, and above the target or above what is seen."""
+        order = list(self.structure.sites)
+        last = max(order.index(name) for name in (target, *self.seen))
+        return [
+            name
+            for name in order[:last]
+            if name not in self.settings and name not in self.seen and name != target and name not in self.enumerated
+        ]
+
+    def is_seen_below(self, target: str) -> bool:
+        """Whether something that is seen comes after the target."""
+        order = list(self.structure.sites)
+        return any(order.index(name) > order.index(target) for name in self.seen)
+
+    def repeated(self, index: Tensor) -> "Situation":
+        """The situation of other rows: an index [M] into its rows."""
+        return replace(
+            self,
+            rows=self.rows.rows(index),
+            settings={name: value[index] if value.ndim else value for name, value in self.settings.items()},
+            seen={name: value[index] if value.ndim else value for name, value in self.seen.items()},
+        )
+
+
+def predict(
+    situation: Situation, target: str, greeks: Mapping[str, Tensor], of: Of, at: Tensor
+) -> tuple[Tensor, Tensor]:
+    """log E[exp of(distribution of the target, at)] in each row, [P, M, ...], and log p(what is seen) in each row [M].
+
+    ``of`` gives logarithms, except for `mean_of`. To be called in `program_mode`. ``at`` are points [P].
+    """
+    simulated = {*situation.simulated_before(target), *([target] if situation.is_seen_below(target) else [])}
+    factors, trace = _enumerated(situation, greeks, simulated)
+    log_seen = factors.pointwise()
+    node, site = trace.nodes[target], situation.structure.sites[target]
+    if target in situation.enumerated:
+        shares = by_value(factors, _weights(factors), target)
+        return of(_Masses(shares, site.values.double()), at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
+    source: Any = _Point(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
+    dims = len(node["fn"].batch_shape) + len(node["fn"].event_shape)
+    found = of(source, at.reshape((-1, *[1] * dims)))
+    return _averaged(found, factors, trace, target, is_log=of is not mean_of), log_seen
+
+
+def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: Collection[str]) -> tuple[Factors, Any]:
+    structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
+    values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
+    free = frozenset(structure.sites) - set(values)
+    idle = free - {*situation.enumerated, *simulated}
+    evidence = Evidence(situation.enumerated, values, free=free, idle=idle)
+    observed = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
+    program = Substituting(greeks)(poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims))
+    trace = run(program, fn, passed(fn, situation.rows, structure.names), num_rows)
+    return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *values}), trace
+
+
+def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
+    """p(name = k | what is seen) in each row, [M, ..., K]; to be called in `program_mode`."""
+    factors, _ = _enumerated(situation, greeks, ())
+    return by_value(factors, _weights(factors), name)
+
+
+def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One run of the program forwards: every site of a row as a column [M, ...]; to be called in `program_mode`."""
+    structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
+    values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
+    evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
+    program = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
+    trace = run(Substituting(greeks)(program), fn, passed(fn, situation.rows, structure.names), num_rows)
+    return columns_of(trace, structure, num_rows)
+
+
+def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Tensor]:
+    """The value of every site of a row in a trace, as columns; what `pyro.do` set in place of what was drawn."""
+    columns = {}
+    for name, site in structure.sites.items():
+        node = trace.nodes.get(f"{name}__CF", trace.nodes.get(name))
+        if node is not None:
+            shape = list(site.rest)
+            shape.insert(site.axis, num_rows)
+            columns[name] = node["value"].detach().expand(shape).movedim(site.axis, 0)
+    return columns
+
+
+def set_sites(fn: Program, structure: Structure, settings: Mapping[str, Tensor], num_rows: int) -> Program:
+    """The program under `pyro.do`."""
+    placed = {name: _placed(structure, name, value, num_rows) for name, value in settings.items()}
+    return pyro.do(fn, data=dict[str, Any](placed)) if placed else fn
+
+
+def _placed(structure: Structure, name: str, value: Tensor, num_rows: int) -> Tensor:
+    """A number, or one per row, as the value of a site."""
+    site = structure.sites[name]
+    whole = value.expand(num_rows) if value.ndim == 0 else value
+    if whole.ndim == 1:
+        whole = whole.reshape((num_rows, *[1] * len(site.rest))).expand(num_rows, *site.rest)
+    placed = site.placed(whole)
+    return placed.to(site.values.dtype) if site.is_discrete else placed.double()
+
+
+def _weights(factors: Factors) -> tuple[Tensor, ...]:
+    return weights_of(factors, factors.rows, torch.ones(factors.num_rows, dtype=torch.float64))[1]
+
+
+def _averaged(found: Tensor, factors: Factors, trace: Any, target: str, *, is_log: bool) -> Tensor:
+    """Values [P, *batch, *event] of the target's distribution, averaged over hidden configurations: [P, M, ...]."""
+    node = trace.nodes[target]
+    shape, num_points = node["fn"].batch_shape, len(found)
+    zero = pack(torch.zeros(shape, dtype=torch.float64), node["infer"]["_dim_to_symbol"])
+    plates = frozenset(trace.plate_to_symbol[frame.name] for frame in node["cond_indep_stack"] if frame.vectorized)
+    label = Label(target, zero._pyro_dims, plates, None)
+    weight = _weights(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
+    event = found.shape[1 + len(shape) :] if not is_log else torch.Size()
+    # Dimensions of size 1 have no symbol.
+    values = found.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)
+    spread = weight.reshape((*weight.shape, *[1] * len(event)))
+    summed = [place + 1 for place, dim in enumerate(label.dims) if dim not in plates]
+    if is_log:
+        highest = values.amax(summed, keepdim=True) if summed else values
+        highest = highest.clamp_min(torch.finfo(torch.float64).min)
+        shares = ((values - highest).exp() * spread).sum(summed, keepdim=True) if summed else (values - highest).exp()
+        total = shares.log() + highest
+        total = total.squeeze(tuple(summed)) if summed else total
+    else:
+        total = (values * spread).sum(summed) if summed else values
+    left = [dim for dim in label.dims if dim in plates]
+    if factors.rows_symbol in left:
+        return total.movedim(left.index(factors.rows_symbol) + 1, 1)
+    return total.unsqueeze(1).expand(num_points, factors.num_rows, *total.shape[1:])
+
+
+class _Masses:
+    """A discrete site's own probabilities [M, ..., K] over its values [K], asked like a distribution."""
+
+    def __init__(self, shares: Tensor, values: Tensor) -> None:
+        self._shares, self._values = shares, values
+
+    @property
+    def mean(self) -> Tensor:
+        return (self._shares * self._values).sum(-1)
+
+    def log_prob(self, at: Tensor) -> Tensor:
+        return (self._shares * (self._values == at[..., None])).sum(-1).log()
+
+    def cdf(self, at: Tensor) -> Tensor:
+        return (self._shares * (self._values <= at[..., None])).sum(-1)
+
+
+class _Point:
+    """A simulated value, asked like a distribution."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.mean = value

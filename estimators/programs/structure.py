@@ -1,0 +1,251 @@
+"""What a program is made of, found by running it: Greeks, the plate over rows, and the sites in it."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
+from pyro.distributions.transforms import biject_to
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators.data import Data
+from estimators.isolation import program_mode
+from estimators.programs.call import Program, arguments, describe, passed
+
+
+@dataclass(frozen=True, eq=False)
+class Greek:
+    """A global continuous site, or a `pyro.param` (``initial`` is its value, and it has no prior)."""
+
+    name: str
+    shape: tuple[int, ...]
+    event_dim: int
+    support: Any
+    initial: Tensor | None
+    # Axis of `shape` that runs over each plate, by the plate's name.
+    plate_axes: Mapping[str, int]
+
+    @property
+    def transform(self) -> Any:
+        """The map from unconstrained coordinates to the support."""
+        return biject_to(self.support)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the coordinates are logs or logits, whose ends are the boundary of the support."""
+        return not isinstance(_base(self.support), _WITH_LOCATIONS)
+
+    @property
+    def is_simplex(self) -> bool:
+        """Whether the Greek is a vector of weights."""
+        return isinstance(_base(self.support), type(constraints.simplex))
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the entries of the Greek are in increasing order."""
+        return isinstance(_base(self.support), _ORDERED)
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether the coordinates are logs of positive numbers."""
+        return isinstance(_base(self.support), type(constraints.positive))
+
+
+@dataclass(frozen=True, eq=False)
+class RowSite:
+    """A site in the plate over rows. ``axis`` is the rows' axis of its value, whose other axes are ``rest``."""
+
+    name: str
+    axis: int
+    rest: tuple[int, ...]
+    event_dim: int
+    is_discrete: bool
+    # Observed by the program itself (`obs=...`).
+    is_observed: bool
+    # The values [K] of a discrete site.
+    values: Tensor
+    support: Any
+
+    @property
+    def cardinality(self) -> int:
+        """K, the number of values of a discrete site."""
+        return len(self.values)
+
+    def placed(self, column: Tensor) -> Tensor:
+        """A column [N, ...] in the shape of the site's value."""
+        return column.reshape(len(column), *self.rest).movedim(0, self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Greeks, sites of a row in program order, and the plates."""
+
+    greeks: tuple[Greek, ...]
+    sites: Mapping[str, RowSite]
+    rows_plate: str
+    num_plate_dims: int
+    # Every sample statement, which a column or scalar of that name conditions.
+    names: frozenset[str]
+
+
+_ORDERED = (type(ordered_vector), type(positive_ordered_vector))
+# Supports some of whose coordinates are locations.
+_WITH_LOCATIONS = (
+    type(constraints.real),
+    type(constraints.lower_cholesky),
+    *_ORDERED,
+)
+
+
+def _base(support: Any) -> Any:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support
+
+
+def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_rows: int) -> Any:
+    """The `Trace` of a program, a version of ``fn`` under handlers, on its arguments."""
+    positional, named = arguments(fn, given, num_rows)
+    with poutine.block():
+        return poutine.trace(program).get_trace(*positional, **named)
+
+
+def find(fn: Program, data: Data) -> Structure:
+    """Run a program on two and on three rows, and read its structure off the traces.
+
+    Raises ValueError where it has no plate over rows, or sites that this package cannot marginalise.
+    """
+    names = frozenset(
+        name
+        for name, node in _sampled(fn, data, (), 2).nodes.items()
+        if node["type"] == "sample" and not poutine.util.site_is_subsample(node)
+    )
+    two, three = (_sampled(fn, data, names, size) for size in (2, 3))
+    rows = _rows_plate(fn, two, three, data.num_rows)
+    sites, greeks, nesting = {}, [], 0
+    for name, node in three.nodes.items():
+        if node["type"] == "param":
+            greeks.append(_parameter(name, node))
+        if node["type"] != "sample" or poutine.util.site_is_subsample(node):
+            continue
+        frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
+        nesting = max([nesting, *(-frame.dim for frame in frames)])
+        if _is_fixed(node):
+            continue
+        if any(frame.name == rows for frame in frames):
+            sites[name] = _row_site(name, node, rows)
+        elif not node["is_observed"]:
+            greeks.append(_greek(name, node, two.nodes.get(name)))
+    return Structure(tuple(greeks), sites, rows, nesting, names)
+
+
+def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: int) -> Any:
+    index = torch.arange(num_rows).clamp_max(data.num_rows - 1)
+    part = data.rows(index)
+    try:
+        with program_mode(seed=num_rows):
+            return run(fn, fn, passed(fn, part, conditioned), num_rows)
+    except TypeError as error:
+        if str(error).startswith("PyroModel:"):
+            raise
+        raise _failed(fn, error) from error
+    except Exception as error:
+        raise _failed(fn, error) from error
+
+
+def _failed(fn: Program, error: Exception) -> ValueError:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    return ValueError(
+        f"PyroModel: {describe(fn)} failed when run on a few rows with its sites sampled ({type(error).__name__}: "
+        f"{first}); it must run as a Pyro program for any number of rows"
+    )
+
+
+def _rows_plate(fn: Program, two: Any, three: Any, num_rows: int) -> str:
+    sizes = [
+        {
+            frame.name: frame.size
+            for node in trace.nodes.values()
+            if node["type"] == "sample"
+            for frame in node["cond_indep_stack"]
+            if frame.vectorized
+        }
+        for trace in (two, three)
+    ]
+    found = [name for name, size in sizes[1].items() if sizes[0].get(name) != size]
+    if len(found) == 1:
+        name: str = found[0]
+        return name
+    if found:
+        raise ValueError(
+            f"PyroModel: {describe(fn)} has {len(found)} plates over rows, {sorted(found)}; put all sites of a row "
+            "into one plate"
+        )
+    fixed = dict(sizes[1].items())
+    held = f"; its plates have fixed sizes: {fixed}" if fixed else ""
+    raise ValueError(
+        f"PyroModel: {describe(fn)} has no plate over rows whose size is the number of rows (the data have "
+        f'{num_rows}){held}. Put the sites of a row into `with pyro.plate("data", N):`, with N the first parameter '
+        "or the length of a column"
+    )
+
+
+def _is_fixed(node: Any) -> bool:
+    """A deterministic site or a factor, which has nothing to estimate."""
+    fn = node["fn"]
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return bool(node["infer"].get("_deterministic")) or isinstance(fn, dist.Delta | dist.Unit)
+
+
+def _row_site(name: str, node: Any, rows: str) -> RowSite:
+    fn = node["fn"]
+    frame = next(frame for frame in node["cond_indep_stack"] if frame.name == rows)
+    shape = (*fn.batch_shape, *fn.event_shape)
+    axis = len(fn.batch_shape) + frame.dim
+    rest = tuple(size for place, size in enumerate(shape) if place != axis)
+    # One-hot vectors and the like have several numbers per value; they may be observed, not enumerated.
+    is_discrete = bool(fn.has_enumerate_support) and not fn.event_dim
+    values = fn.enumerate_support(expand=False).reshape(-1) if is_discrete else torch.zeros(0)
+    return RowSite(name, axis, rest, fn.event_dim, is_discrete, bool(node["is_observed"]), values, fn.support)
+
+
+def _greek(name: str, node: Any, other: Any) -> Greek:
+    fn = node["fn"]
+    if fn.has_enumerate_support or getattr(fn.support, "is_discrete", False):
+        raise ValueError(
+            f"PyroModel: the hidden discrete site {name!r} is outside the plate over rows, so rows are not "
+            "independent given the Greeks; only discrete sites inside that plate can be summed out"
+        )
+    try:
+        transform = biject_to(fn.support)
+        coordinates = transform.inv(node["value"])
+        same = other is None or torch.equal(transform(coordinates), biject_to(other["fn"].support)(coordinates))
+    except (NotImplementedError, RuntimeError):
+        raise ValueError(
+            f"PyroModel: the support {fn.support} of {name!r} has no map from unconstrained coordinates in Pyro's "
+            "biject_to; use a distribution whose support it knows"
+        ) from None
+    if not same:
+        raise ValueError(
+            f"PyroModel: the support of {name!r} depends on other Greeks; sample it on a fixed support and transform "
+            "the value, e.g. low + (high - low) * u with u ~ Uniform(0, 1)"
+        )
+    axes = {frame.name: len(fn.batch_shape) + frame.dim for frame in node["cond_indep_stack"] if frame.vectorized}
+    return Greek(name, tuple(node["value"].shape), fn.event_dim, fn.support, None, axes)
+
+
+def _parameter(name: str, node: Any) -> Greek:
+    support = node["kwargs"].get("constraint", constraints.real)
+    value = node["value"].detach().double()
+    event_dim = node["kwargs"].get("event_dim")
+    axes = {
+        frame.name: value.ndim - int(event_dim or 0) + frame.dim
+        for frame in node["cond_indep_stack"]
+        if frame.vectorized
+    }
+    return Greek(name, tuple(value.shape), support.event_dim, support, value, axes)

@@ -1,0 +1,208 @@
+"""Which relabellings of the hidden sites leave a program's log joint unchanged, found by trying them.
+
+A component axis is any axis of a Greek as long as the hidden site has values: of a plate of components, of a vector of
+weights, both axes of a transition matrix. The smallest set of axes, with that of the Greek that orders the components,
+whose common permutation leaves the log joint unchanged is the symmetry.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.data import Data
+from estimators.parameters import Array
+from estimators.programs.density import ProgramDensity
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.structure import Greek
+
+# Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
+FEW_ROWS = 4
+JITTER = 0.7
+TOLERANCE = 1e-9
+MAX_AXES = 12
+
+Axes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
+
+    ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular.
+    """
+
+    groups: Sequence[Sequence[int]]
+    axes: Mapping[str, Sequence[int]]
+    sites: tuple[str | None, ...]
+    rule: str
+    is_fixed: bool
+
+    @property
+    def num_labels(self) -> int:
+        """K."""
+        return sum(len(group) for group in self.groups)
+
+    @property
+    def is_nontrivial(self) -> bool:
+        """Whether any labels are free."""
+        return any(len(group) > 1 for group in self.groups)
+
+
+def symmetry_of_program(marginal: ProgramMarginal | None, order_by: str | None, at: Mapping[str, Tensor]) -> Symmetry:
+    """The symmetry that the Greek ``order_by`` orders, near the Greeks ``at``."""
+    if marginal is None:
+        return Symmetry([], {}, (), "labels are as given", is_fixed=True)
+    ordered = next((greek for greek in marginal.coordinates.greeks if greek.is_ordered), None)
+    if ordered is not None and order_by in (None, ordered.name):
+        return Symmetry([], {}, (), f"labels are fixed by the order of {ordered.name}", is_fixed=True)
+    if order_by is None:
+        return Symmetry(
+            [],
+            {},
+            (),
+            "labels are as the estimator found them; to fix them, name the Greek that orders the components, "
+            "PyroModel(fn, order_by=...), or give rows in which the site is seen",
+            is_fixed=_all_seen(marginal),
+        )
+    found = _find(marginal, order_by, at)
+    if found is None:
+        return Symmetry(
+            [],
+            {},
+            (),
+            f"labels are as the estimator found them: the log joint changes when the components of {order_by} are "
+            "permuted, with or without any other axis; write the weights as one Dirichlet vector, or give rows in "
+            "which the site is seen",
+            is_fixed=_all_seen(marginal),
+        )
+    axes, sites, size = found
+    groups = _groups(marginal, axes, size, at)
+    free = [group for group in groups if len(group) > 1]
+    if not free:
+        rule = "labels are fixed by rows in which the site is known"
+    else:
+        pinned = [group[0] for group in groups if len(group) == 1]
+        rule = f"labels are aligned across draws and ordered by {order_by}"
+        rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
+    return Symmetry(groups, axes, sites, rule, is_fixed=True)
+
+
+def order_axis(greek: Greek, sizes: Sequence[int]) -> int | None:
+    """The first axis of a Greek as long as some hidden site has values."""
+    return next((axis for axis, size in enumerate(greek.shape) if size in sizes and size > 1), None)
+
+
+def _find(
+    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor]
+) -> tuple[Axes, tuple[str, ...], int] | None:
+    structure = marginal.structure
+    discrete = {name: site.cardinality for name, site in structure.sites.items() if site.is_discrete}
+    greek = next(greek for greek in marginal.coordinates.greeks if greek.name == order_by)
+    first = order_axis(greek, list(discrete.values()))
+    if first is None:
+        return None
+    size = greek.shape[first]
+    columns: dict[str, Any] = {
+        name: column for name, column in marginal.data.columns.items() if name not in marginal.hidden
+    }
+    hidden = Data(**columns, **dict[str, Any](marginal.data.scalars)).rows(
+        torch.arange(min(FEW_ROWS, marginal.num_rows))
+    )
+    few = ProgramMarginal(marginal.fn, hidden)
+    points = _points(few, at)
+    density = ProgramDensity(few)
+    others = [
+        (other.name, axis)
+        for other in few.coordinates.greeks
+        for axis, length in enumerate(other.shape)
+        if length == size and (other.name, axis) != (order_by, first)
+    ]
+    for chosen in _subsets(others[:MAX_AXES]):
+        axes: Axes = {order_by: (first,)}
+        for name, axis in chosen:
+            axes[name] = (*axes.get(name, ()), axis)
+        order = np.roll(np.arange(size), 1)
+        if _is_invariant(density, points, axes, order):
+            sites = _sites_moved(few, points, axes, order, size)
+            return (axes, sites, size) if sites else None
+    return None
+
+
+def _subsets(items: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], ...]]:
+    for length in range(len(items) + 1):
+        yield from combinations(items, length)
+
+
+def _points(marginal: ProgramMarginal, at: Mapping[str, Tensor]) -> Tensor:
+    """A few points [3, D] around the estimate at which no component equals another."""
+    centre = marginal.coordinates.unconstrain(at)
+    generator = torch.Generator().manual_seed(0)
+    return centre + JITTER * torch.randn(3, len(centre), dtype=torch.float64, generator=generator)
+
+
+def moved(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order: np.ndarray) -> dict[str, Tensor]:
+    """Greeks [S, ...] with component k replaced by the old component ``order[k]`` along the axes."""
+    found, index = dict(greeks), torch.as_tensor(np.array(order))
+    for name, places in axes.items():
+        for axis in places:
+            found[name] = found[name].index_select(axis + 1, index)
+    return found
+
+
+def _is_invariant(density: ProgramDensity, points: Tensor, axes: Axes, order: np.ndarray) -> bool:
+    coordinates = density.marginal.coordinates
+    after = coordinates.unconstrain(moved(coordinates.constrain(points), axes, order))
+    if not bool(torch.isfinite(after).all()):
+        return False
+    one, other = _values(density, points), _values(density, after)
+    return bool((np.abs(one - other) <= TOLERANCE * (1.0 + np.abs(one))).all())
+
+
+def _values(density: ProgramDensity, points: Tensor) -> Array:
+    """The log joint and that of each row, whose differences may cancel in the sum, [S, 1 + N]."""
+    rows = density.marginal.pointwise(density.marginal.coordinates.constrain(points)).numpy()
+    return np.concatenate([density.value(points.numpy())[:, None], rows], 1)
+
+
+def _sites_moved(
+    marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, size: int
+) -> tuple[str, ...]:
+    """The hidden sites whose values are renamed with the components."""
+    greeks = marginal.coordinates.constrain(points)
+    other = moved(greeks, axes, order)
+    index = torch.as_tensor(np.array(order))
+    return tuple(
+        site
+        for site in marginal.hidden
+        if marginal.structure.sites[site].cardinality == size
+        and torch.allclose(
+            marginal.responsibilities(greeks, site)[..., index], marginal.responsibilities(other, site), atol=1e-8
+        )
+    )
+
+
+def _groups(marginal: ProgramMarginal, axes: Axes, size: int, at: Mapping[str, Tensor]) -> list[list[int]]:
+    """Labels that may be exchanged on these data: joined by swaps that leave the log joint unchanged."""
+    density, points = ProgramDensity(marginal), _points(marginal, at)
+    parent = list(range(size))
+    for a, b in combinations(range(size), 2):
+        order = np.arange(size)
+        order[[a, b]] = b, a
+        if parent[a] != parent[b] and _is_invariant(density, points, axes, order):
+            parent = [parent[a] if root == parent[b] else root for root in parent]
+    return [[k for k in range(size) if parent[k] == root] for root in sorted(set(parent))]
+
+
+def _all_seen(marginal: ProgramMarginal) -> bool:
+    """Whether every value of every partly hidden site is seen somewhere."""
+    for name in marginal.hidden:
+        seen = marginal.evidence.seen.get(name)
+        values = marginal.structure.sites[name].values
+        if seen is None or not bool(torch.isin(values.double(), seen.double()).all()):
+            return False
+    return True

@@ -1,0 +1,152 @@
+"""Any Pyro program with hidden discrete sites as a model: estimated, and asked what if, like the built-in ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from estimators.data import Data
+from estimators.isolation import check_seed, program_mode
+from estimators.programs.call import Program, parameters_of, passed
+from estimators.programs.call import arguments as call_arguments
+from estimators.programs.checks import check_enumeration
+from estimators.programs.evidence import Observing, Substituting
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.predictive import columns_of
+from estimators.programs.structure import Structure, find, run
+
+
+@dataclass(frozen=True, eq=False)
+class PyroModel:
+    """A Pyro program whose hidden discrete sites, in the plate over rows, are summed out by enumeration.
+
+    ``log p(data | φ) = Σ_n log Σ_z p(z, row n | φ)``, by Pyro's enumeration (hidden Markov chains, written with
+    `pyro.markov`, in time linear in their length) and autograd.
+
+    The program is called by name: data columns named like its sites condition them (a column [N, T] named ``x`` also
+    the sites x_0 ... x_{T-1}), columns and scalars named like its parameters are passed, and the first other parameter
+    is the number of rows. Greeks are the continuous sites outside the plate over rows, and `pyro.param` statements
+    (Greeks without a prior). A hidden site may be seen in some rows: its column holds -1 elsewhere.
+
+    ``order_by`` names a Greek with one entry per component, by which labels are put in order; without it they stay as
+    the estimator found them.
+
+    Raises TypeError where ``fn`` is not callable or ``order_by`` is not a name.
+
+    >>> def program(N):
+    ...     weight = pyro.sample("weight", dist.Beta(2.0, 2.0))
+    ...     with pyro.plate("components", 2):
+    ...         mean = pyro.sample("mean", dist.Normal(0.0, 10.0))
+    ...     with pyro.plate("rows", N):
+    ...         z = pyro.sample("z", dist.Bernoulli(weight))
+    ...         pyro.sample("x", dist.Normal(mean[z.long()], 1.0))
+    >>> fit = EM().fit(PyroModel(program), {"x": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
+    >>> sorted(round(mean, 4) for mean in fit["mean"].tolist())
+    [0.5, 11.0]
+    """
+
+    fn: Program
+    order_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.fn):
+            raise TypeError(f"PyroModel: expected a function with pyro.sample sites, got {self.fn!r}")
+        if self.order_by is not None and not isinstance(self.order_by, str):
+            raise TypeError(f"PyroModel: order_by expects the name of a Greek, got {self.order_by!r}")
+        parameters_of(self.fn)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program itself."""
+        return self.fn(*args, **kwargs)
+
+    def check(self, data: Data) -> Data:
+        """Return the data if the program can be fitted to them; otherwise raise a ValueError that says why not."""
+        marginal = self.marginal(data)
+        if not any(site.is_discrete for site in marginal.structure.sites.values() if not site.is_observed):
+            raise ValueError(
+                "PyroModel: nothing to enumerate: the program has no discrete site in its plate over rows that could "
+                "be hidden; use Pyro's own inference for a model without one"
+            )
+        if not marginal.hidden and not any(
+            name in data.columns for name, site in marginal.structure.sites.items() if site.is_discrete
+        ):
+            raise ValueError("PyroModel: nothing to enumerate: every discrete site of the program is observed")
+        if self.order_by is not None and self.order_by not in {g.name for g in marginal.coordinates.greeks}:
+            raise ValueError(
+                f"PyroModel: order_by={self.order_by!r} is not a Greek of the program; these are "
+                f"{[greek.name for greek in marginal.coordinates.greeks]}"
+            )
+        check_enumeration(marginal)
+        return data
+
+    def marginal(self, data: Data) -> ProgramMarginal:
+        """log p(data | φ) with every hidden discrete site summed out."""
+        return ProgramMarginal(self.fn, data)
+
+    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
+        """The program on data for Pyro's own inference, hidden sites marked for enumeration; and its plate nesting.
+
+        A `pyro.param` statement becomes a site with an improper uniform prior.
+        """
+        marginal = ProgramMarginal(self.fn, data)
+        structure = marginal.structure
+        flat: dict[str, Any] = {
+            greek.name: dist.ImproperUniform(
+                greek.support,
+                greek.shape[: len(greek.shape) - greek.event_dim],
+                greek.shape[len(greek.shape) - greek.event_dim :],
+            )
+            for greek in structure.greeks
+            if greek.initial is not None
+        }
+        program = (
+            poutine.lift(Observing(marginal.evidence)(self.fn), prior=flat)
+            if flat
+            else Observing(marginal.evidence)(self.fn)
+        )
+        positional, named = call_arguments(self.fn, passed(self.fn, data, structure.names), data.num_rows)
+
+        def conditioned_program() -> None:
+            program(*positional, **named)
+
+        return conditioned_program, structure.num_plate_dims
+
+    def structure(self, data: Data | None = None) -> Structure:
+        """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
+        return find(self.fn, Data(rows=torch.zeros(2)) if data is None else data)
+
+    def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+        expected = {greek.name: greek for greek in self.structure().greeks}
+        if set(greeks) != set(expected):
+            raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
+        checked = {name: torch.as_tensor(greeks[name], dtype=torch.float64) for name in expected}
+        for name, greek in expected.items():
+            if tuple(checked[name].shape) != greek.shape:
+                raise ValueError(f"{name}: expected shape {greek.shape}, got {tuple(checked[name].shape)}")
+            if not bool(torch.as_tensor(greek.support.check(checked[name])).all()):
+                raise ValueError(f"{name}: expected values in {greek.support}, got {checked[name].tolist()}")
+        return checked
+
+    def simulate(
+        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> dict[str, Tensor]:
+        """Draw `num_rows` rows, every site of a row included, at given Greeks or at Greeks drawn by the program.
+
+        For a program that takes the number of rows alone.
+        """
+        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+            raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+        structure, known = self.structure(), {} if greeks is None else self.check_greeks(greeks)
+        with program_mode(check_seed(seed)):
+            trace = run(Substituting(known)(self.fn), self.fn, {}, int(num_rows))
+        return columns_of(trace, structure, int(num_rows))
+
+    def permuted(self, order: Sequence[int]) -> "PyroModel":
+        """The same model: only labels that are exchangeable are renamed."""
+        return self

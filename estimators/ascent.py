@@ -43,22 +43,9 @@ def ascend(density: Objective, start: Array, tolerance: float, *, max_steps: int
     if not density.size:
         return Summit(start, *density.value_and_gradient(start), 0.0, False)
     total = density.total_weight
-
-    # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
-    size = max(total, float(np.abs(density.value_and_gradient(start)[1]).max()) / 1e50)
-
-    def loss(coordinates: Array) -> tuple[float, Array]:
-        value, gradient = density.value_and_gradient(coordinates)
-        if not np.isfinite(value):
-            return 1e300, np.zeros_like(coordinates)
-        return -value / size, -gradient / size
-
-    bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in density.bounded]
-    point = np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start)
+    point = start
     for _ in range(2):
-        options = {"maxiter": max_steps, "ftol": 0.0, "gtol": 0.1 * tolerance}
-        found = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-        point = found if np.isfinite(found).all() else point
+        point = climb(density, point, gradient=0.1 * tolerance, max_steps=max_steps)
         at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
         if at_limit:
             break
@@ -69,6 +56,25 @@ def ascend(density: Objective, start: Array, tolerance: float, *, max_steps: int
     at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
     value, gradient = density.value_and_gradient(point)
     return Summit(point, value, gradient, float(np.abs(gradient).max()) / total, at_limit)
+
+
+def climb(density: Objective, start: Array, *, gradient: float, max_steps: int) -> Array:
+    """L-BFGS-B until the gradient per unit of weight is below `gradient`, logs and logits held within LIMIT."""
+    total = density.total_weight
+    # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
+    size = max(total, float(np.abs(density.value_and_gradient(start)[1]).max()) / 1e50)
+
+    def loss(coordinates: Array) -> tuple[float, Array]:
+        value, slope = density.value_and_gradient(coordinates)
+        if not np.isfinite(value):
+            return 1e300, np.zeros_like(coordinates)
+        return -value / size, -slope / size
+
+    bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in density.bounded]
+    point = np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start)
+    options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
+    found = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return np.asarray(found) if np.isfinite(found).all() else point
 
 
 def _newton(density: Objective, point: Array) -> tuple[Array, Array | None]:

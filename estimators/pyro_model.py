@@ -8,6 +8,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from pyro import poutine
+from pyro.distributions import constraints
 from torch import Tensor
 
 from estimators.data import Data
@@ -18,7 +19,7 @@ from estimators.programs.checks import check_enumeration
 from estimators.programs.evidence import Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import columns_of
-from estimators.programs.structure import Structure, find, run
+from estimators.programs.structure import Greek, Structure, find, run
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +73,11 @@ class PyroModel:
                 "PyroModel: nothing to enumerate: the program has no discrete site in its plate over rows that could "
                 "be hidden; use Pyro's own inference for a model without one"
             )
-        if not marginal.hidden and not any(
-            name in data.columns for name, site in marginal.structure.sites.items() if site.is_discrete
-        ):
-            raise ValueError("PyroModel: nothing to enumerate: every discrete site of the program is observed")
+        if not marginal.hidden:
+            raise ValueError(
+                "PyroModel: nothing to enumerate: every discrete site of the program is observed, in every row; use Pyro's "
+                "own inference where nothing is hidden"
+            )
         if self.order_by is not None and self.order_by not in {g.name for g in marginal.coordinates.greeks}:
             raise ValueError(
                 f"PyroModel: order_by={self.order_by!r} is not a Greek of the program; these are "
@@ -95,15 +97,7 @@ class PyroModel:
         """
         marginal = ProgramMarginal(self.fn, data)
         structure = marginal.structure
-        flat: dict[str, Any] = {
-            greek.name: dist.ImproperUniform(
-                greek.support,
-                greek.shape[: len(greek.shape) - greek.event_dim],
-                greek.shape[len(greek.shape) - greek.event_dim :],
-            )
-            for greek in structure.greeks
-            if greek.initial is not None
-        }
+        flat: dict[str, Any] = {greek.name: _improper(greek) for greek in structure.greeks if greek.initial is not None}
         program = (
             poutine.lift(Observing(marginal.evidence)(self.fn), prior=flat)
             if flat
@@ -150,3 +144,10 @@ class PyroModel:
     def permuted(self, order: Sequence[int]) -> "PyroModel":
         """The same model: only labels that are exchangeable are renamed."""
         return self
+
+
+def _improper(greek: Greek) -> dist.ImproperUniform:
+    """A prior that changes nothing, over a parameter's support."""
+    batch = len(greek.shape) - greek.event_dim if greek.plate_axes else 0
+    support = constraints.independent(greek.support, len(greek.shape) - batch - greek.event_dim)
+    return dist.ImproperUniform(support, greek.shape[:batch], greek.shape[batch:])

@@ -91,7 +91,7 @@ def chain(N: int) -> None:
     """A hidden Markov chain: rows are sequences x_0 ... x_3."""
     start = pyro.sample("start", dist.Dirichlet(torch.ones(2)))
     with pyro.plate("states", 2):
-        move = pyro.sample("move", dist.Dirichlet(torch.tensor([2.0, 1.0])))
+        move = pyro.sample("move", dist.Dirichlet(torch.full((2,), 2.0)))
         level = pyro.sample("level", dist.Normal(0.0, 5.0))
     with pyro.plate("sequences", N):
         z = None
@@ -104,7 +104,7 @@ def chain_of_a_column(x: Tensor) -> None:
     """The same chain on one column [N, T] that the program takes as an argument."""
     start = pyro.sample("start", dist.Dirichlet(torch.ones(2)))
     with pyro.plate("states", 2):
-        move = pyro.sample("move", dist.Dirichlet(torch.tensor([2.0, 1.0])))
+        move = pyro.sample("move", dist.Dirichlet(torch.full((2,), 2.0)))
         level = pyro.sample("level", dist.Normal(0.0, 5.0))
     with pyro.plate("sequences", len(x)):
         z = None

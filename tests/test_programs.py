@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor
 
-from estimators import PyroModel
+from estimators import EM, PyroModel
 from estimators.data import Data
+from estimators.isolation import program_mode
+from estimators.programs.density import ProgramDensity
 from tests.gallery import EXAMPLES, Example, brute_force
+from tests.models import fit_quietly
 
 CASES = [pytest.param(example, False, id=name) for name, example in EXAMPLES.items()] + [
     pytest.param(example, True, id=f"{name}, partly seen") for name, example in EXAMPLES.items() if example.seen
@@ -43,3 +49,122 @@ def test_enumeration_is_the_sum_over_all_hidden_configurations(example: Example,
         torch.testing.assert_close(
             marginal.responsibilities(greeks, site).reshape(share.shape), share.detach(), rtol=1e-9, atol=1e-9
         )
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_a_captured_density_is_the_program_itself(example: Example) -> None:
+    """Value, gradient and batch of the graph against the program run as it is, and against finite differences."""
+    marginal = PyroModel(example.fn).marginal(example.data(5))
+    for settings in ({"prior": False}, {"prior": True}, {"prior": True, "jacobian": True}):
+        density = ProgramDensity(marginal, **settings)
+        at = marginal.coordinates.unconstrain(greeks_near(example, marginal.data)).numpy()
+        value, gradient = density.value_and_gradient(at)
+        assert density._value_and_gradient.is_captured
+        v = torch.from_numpy(at).requires_grad_()
+        with program_mode():
+            direct = density.log_joint(v)
+        torch.testing.assert_close(value, float(direct.detach()), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(gradient, torch.autograd.grad(direct, v)[0], rtol=1e-9, atol=1e-9)
+        step = 1e-5 * np.eye(len(at))
+        batch = density.value(np.concatenate([at + step, at - step]))
+        assert batch.shape == (2 * len(at),)
+        differences = (batch[: len(at)] - batch[len(at) :]) / 2e-5
+        np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example: Example) -> None:
+    data = example.data(9)
+    marginal = PyroModel(example.fn).marginal(data)
+    greeks = {name: value.requires_grad_() for name, value in greeks_near(example, data).items()}
+    expectation, value = marginal.expectation(greeks), marginal.log_likelihood(greeks)
+    assert expectation.log_likelihood == pytest.approx(float(value.detach()), rel=1e-12)
+    found, expected = gradients(expectation.q(greeks), greeks), gradients(value, greeks)
+    for name in greeks:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-9)
+    after = expectation.argmax()
+    with torch.no_grad():
+        assert float(expectation.q(after)) >= float(expectation.q(greeks)) - 1e-9
+        # The inequality of EM: what Q gains, the likelihood gains at least.
+        gain = float(marginal.log_likelihood(after) - value)
+        assert gain >= float(expectation.q(after) - expectation.q(greeks)) - 1e-7
+
+
+@pytest.mark.parametrize("accelerate", [True, False])
+@pytest.mark.parametrize("name", ["tutorial", "confounder", "chain", "heavy tails", "parameters"])
+def test_the_likelihood_never_falls_and_ends_at_a_stationary_point(name: str, accelerate: bool) -> None:
+    example = EXAMPLES[name]
+    data = example.data(40)
+    fit = fit_quietly(EM(num_starts=3, accelerate=accelerate), PyroModel(example.fn), data, seed=0)
+    path = fit.info["log_likelihoods"]
+    assert bool((path.diff() >= -1e-9 * (1.0 + path[:-1].abs())).all())
+    marginal = PyroModel(example.fn).marginal(data)
+    v = marginal.coordinates.unconstrain({name: value[0] for name, value in fit.draws.items()}).requires_grad_()
+    slope = torch.autograd.grad(marginal.log_likelihood(marginal.coordinates.constrain(v)), v)[0]
+    assert fit.status.is_interior
+    assert float(slope.abs().max()) / 40 < 1e-7
+
+
+def test_a_program_that_cannot_be_captured_is_run_as_it_is() -> None:
+    """Python control flow on the value of a Greek: no graph, the same answers, one draw at a time."""
+
+    def branching(N: int) -> None:
+        shift = pyro.sample("shift", dist.Normal(0.0, 2.0))
+        weights = pyro.sample("weights", dist.Dirichlet(torch.ones(2)))
+        locs = torch.tensor([-3.0, 3.0]) + (shift if shift > 0 else 2 * shift)
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(weights))
+            pyro.sample("x", dist.Normal(locs[z], 1.0))
+
+    data = Data(x=[-4.0, -3.0, 2.0, 4.5])
+    marginal = PyroModel(branching).marginal(data)
+    density = ProgramDensity(marginal)
+    value, gradient = density.value_and_gradient(np.array([-0.5, 0.2]))
+    assert not density._value_and_gradient.is_captured
+    above, below = (density.value_and_gradient(np.array([-0.5 + h, 0.2]))[0] for h in (1e-5, -1e-5))
+    assert gradient[0] == pytest.approx((above - below) / 2e-5, rel=1e-5)
+    for shift in (-1.0, 1.0):
+        locs = torch.tensor([-3.0, 3.0]).double() + (shift if shift > 0 else 2 * shift)
+        by_hand = torch.logsumexp(
+            torch.full((2,), 0.5, dtype=torch.float64).log()
+            + dist.Normal(locs, 1.0).log_prob(data.columns["x"][:, None]),
+            1,
+        )
+        greeks = {"shift": torch.tensor([shift] * 2), "weights": torch.full((2, 2), 0.5)}
+        torch.testing.assert_close(marginal.pointwise(greeks), by_hand.expand(2, 4), rtol=1e-12, atol=1e-12)
+    assert value == density.value(np.array([[-0.5, 0.2]]))[0]
+
+
+def test_a_sum_that_underflows_factor_by_factor_does_not_here() -> None:
+    """Two factors that favour different values by a thousand nats each."""
+
+    def far(N: int) -> None:
+        loc = pyro.sample("loc", dist.Normal(torch.tensor([0.0, 100.0]), 1.0).to_event(1))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(torch.full((2,), 0.5)))
+            pyro.sample("x", dist.Normal(loc[z], 1.0))
+            pyro.sample("y", dist.Normal(-loc[z], 1.0))
+
+    loc = torch.tensor([0.0, 100.0], dtype=torch.float64)
+    x = torch.tensor([100.0], dtype=torch.float64)
+    found = PyroModel(far).marginal(Data(x=x, y=torch.zeros(1))).pointwise({"loc": loc})
+    expected = torch.logsumexp(
+        np.log(0.5) + dist.Normal(loc, 1.0).log_prob(x) + dist.Normal(-loc, 1.0).log_prob(torch.zeros(1).double()), 0
+    )
+    torch.testing.assert_close(found[0], expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", ["tutorial", "confounder"])
+def test_brute_force_is_the_formula(name: str) -> None:
+    """The reference itself, against the sum written by hand."""
+    example = EXAMPLES[name]
+    data, truth = example.data(6), example.truth
+    if name == "tutorial":
+        joint = truth["θ"].log() + dist.Normal(truth["μ"], 1.0).log_prob(data.columns["X"][:, None])
+    else:
+        t, y = data.columns["T"][:, None].double(), data.columns["Y"][:, None]
+        joint = truth["theta"].log() + dist.Normal(truth["a"] + truth["b"] * t, truth["sigma"]).log_prob(y)
+        joint = joint + t * truth["p"].log() + (1 - t) * (1 - truth["p"]).log()
+    rows, shares = brute_force(example, data, truth)
+    torch.testing.assert_close(rows, torch.logsumexp(joint, 1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(shares[next(iter(example.hidden))], torch.softmax(joint, 1), rtol=1e-12, atol=1e-12)

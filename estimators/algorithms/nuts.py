@@ -16,11 +16,12 @@ from nutpie.compiled_pyfunc import from_pyfunc
 from pyro.distributions.transforms import biject_to
 from pyro.infer import MCMC
 from pyro.infer import NUTS as PyroNUTS
+from pyro.infer.autoguide import init_to_value
 from torch import Tensor
 
 from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
 from estimators.algorithms.map import map_starts
-from estimators.ascent import ascend
+from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
 from estimators.information import eigen, observed_information
 from estimators.isolation import program_mode, single_thread, spawn_seeds
@@ -32,6 +33,7 @@ NUM_STARTS = 50
 # Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
 NUM_MODES = 4
 MODE_GAP = 10.0
+SAME_MODE = 1e-6
 # Chains start this many times the local sd away from a mode, so that R-hat can see a chain that does not come back.
 DISPERSION = 2.0
 
@@ -197,7 +199,12 @@ def _pyro_chain(
     initial = {name: biject_to(support).inv(values[name]) for name, support in density.supports.items()}
     with program_mode(seed), single_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
-        kernel = PyroNUTS(program, target_accept_prob=nuts.target_accept_prob, max_plate_nesting=nesting)
+        kernel = PyroNUTS(
+            program,
+            target_accept_prob=nuts.target_accept_prob,
+            max_plate_nesting=nesting,
+            init_strategy=init_to_value(values=values),
+        )
         mcmc = MCMC(
             kernel,
             num_samples=nuts.num_samples,
@@ -223,7 +230,7 @@ def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
         ascend(density, start, 1e-6, max_steps=200) for start in map_starts(task, density, NUM_STARTS)[:NUM_MODES]
     ]
     best = max(summit.value for summit in summits)
-    modes = [s.coordinates for s in sorted(summits, key=lambda s: -s.value) if s.value >= best - MODE_GAP]
+    modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
     starts = []
     for chain in range(num_chains):
         mode = modes[chain % len(modes)]
@@ -237,6 +244,15 @@ def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
         raise EstimationError(
             "NUTS: the log density is not finite at any start; rescale the columns or widen the priors"
         )
+    return found
+
+
+def _distinct(summits: list[Summit]) -> list[Summit]:
+    """Best first, without modes of equal height: copies of each other under relabelling, or found twice."""
+    found: list[Summit] = []
+    for summit in sorted(summits, key=lambda one: -one.value):
+        if not found or found[-1].value - summit.value > SAME_MODE * (1.0 + abs(summit.value)):
+            found.append(summit)
     return found
 
 

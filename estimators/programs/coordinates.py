@@ -19,7 +19,8 @@ class Coordinates:
         ends = np.cumsum([0, *(shape.numel() for shape in self._shapes)]).tolist()
         self._places = [slice(start, end) for start, end in itertools.pairwise(ends)]
         self.size = int(ends[-1])
-        self.bounded = self.mask([greek.is_bounded for greek in self.greeks])
+        masks = [greek.bounded(shape).reshape(-1) for greek, shape in zip(self.greeks, self._shapes, strict=True)]
+        self.bounded = torch.cat([torch.zeros(0, dtype=torch.bool), *masks]).numpy()
         self.scales = self.mask([greek.is_scale for greek in self.greeks])
 
     def constrain(self, coordinates: Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.ascent import ascend
+from estimators.ascent import ascend, climb
 from estimators.data import Data
 from estimators.isolation import program_mode
 from estimators.parameters import Array
@@ -23,7 +23,9 @@ from estimators.programs.factors import Factors, by_value, evaluate, posterior, 
 from estimators.programs.graph import Graph
 from estimators.programs.structure import Structure, find
 
-M_STEP_TOLERANCE = 1e-10
+# An M-step ends where the gradient of Q is this share of what it was.
+M_STEP_SHARE = 0.02
+M_STEP_ITERATIONS = 40
 
 
 class ProgramMarginal:
@@ -173,9 +175,15 @@ class ExpectedLogLikelihood:
     def argmax(self, coordinates: Array, weights: Sequence[Tensor]) -> Array:
         """The M-step: Q climbed from where its weights were computed, and never below."""
         self._weights = tuple(weights)
-        before = self.value_and_gradient(coordinates)[0]
-        summit = ascend(self, coordinates, M_STEP_TOLERANCE, max_steps=100)
-        return summit.coordinates if summit.value >= before else coordinates
+        before, slope = self.value_and_gradient(coordinates)
+        norm = float(np.abs(slope).max()) / self.total_weight
+        # A step that goes most of the way is as good: the next E-step moves the maximum by more than what is left.
+        found = climb(self, coordinates, gradient=M_STEP_SHARE * norm, max_steps=M_STEP_ITERATIONS)
+        value, slope = self.value_and_gradient(found)
+        if not (value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm):
+            summit = ascend(self, coordinates, M_STEP_SHARE * norm)
+            value, found = summit.value, summit.coordinates
+        return found if value >= before else coordinates
 
 
 def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:

@@ -109,14 +109,17 @@ def predict(
 
 def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: Collection[str]) -> tuple[Factors, Any]:
     structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
-    values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
+    # A set site has its value and no factor: the truncated factorisation. (`pyro.do` keeps the site as it would have
+    # been beside it, for which a Markov chain has no dimension.)
+    given = {**situation.seen, **situation.settings}
+    values = {name: _placed(structure, name, value, num_rows) for name, value in given.items()}
     free = frozenset(structure.sites) - set(values)
     idle = free - {*situation.enumerated, *simulated}
     evidence = Evidence(situation.enumerated, values, free=free, idle=idle)
-    observed = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
+    observed = Observing(evidence)(fn)
     program = Substituting(greeks)(poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims))
     trace = run(program, fn, passed(fn, situation.rows, structure.names), num_rows)
-    return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *values}), trace
+    return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *situation.seen}), trace
 
 
 def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
@@ -132,7 +135,12 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
     evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
     program = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
     trace = run(Substituting(greeks)(program), fn, passed(fn, situation.rows, structure.names), num_rows)
-    return columns_of(trace, structure, num_rows)
+    columns = columns_of(trace, structure, num_rows)
+    # Outside `pyro.do` only what a site would have been is seen, not what it was set to.
+    for name, value in situation.settings.items():
+        site = structure.sites[name]
+        columns[name] = _placed(structure, name, value, num_rows).movedim(site.axis, 0)
+    return columns
 
 
 def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Tensor]:

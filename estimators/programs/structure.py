@@ -34,10 +34,13 @@ class Greek:
         """The map from unconstrained coordinates to the support."""
         return biject_to(self.support)
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether the coordinates are logs or logits, whose ends are the boundary of the support."""
-        return not isinstance(_base(self.support), _WITH_LOCATIONS)
+    def bounded(self, shape: torch.Size) -> Tensor:
+        """Which coordinates, of this shape, are logs or logits, whose ends are the boundary of the support."""
+        base = _base(self.support)
+        found = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
+        if isinstance(base, type(ordered_vector)):
+            found[..., 1:] = True
+        return found
 
     @property
     def is_simplex(self) -> bool:
@@ -94,11 +97,7 @@ class Structure:
 
 _ORDERED = (type(ordered_vector), type(positive_ordered_vector))
 # Supports some of whose coordinates are locations.
-_WITH_LOCATIONS = (
-    type(constraints.real),
-    type(constraints.lower_cholesky),
-    *_ORDERED,
-)
+_WITH_LOCATIONS = (type(constraints.real), type(constraints.lower_cholesky), type(ordered_vector))
 
 
 def _base(support: Any) -> Any:
@@ -159,6 +158,11 @@ def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: in
 
 def _failed(fn: Program, error: Exception) -> ValueError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if "Boolean value of Tensor" in first:
+        return ValueError(
+            f"PyroModel: {describe(fn)} uses the values of a site in Python control flow (if, while, and, or), where a "
+            f"plate has one value per row, and enumeration all values at once; use torch.where or index a table ({first})"
+        )
     return ValueError(
         f"PyroModel: {describe(fn)} failed when run on a few rows with its sites sampled ({type(error).__name__}: "
         f"{first}); it must run as a Pyro program for any number of rows"

@@ -12,6 +12,8 @@ from estimators.parameters import Array
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0
 NEWTON_STEPS = 8
+# Saddles left behind on one ascent.
+MAX_SADDLES = 4
 # A weight that stands for less than a hundredth of a row is at the boundary.
 LEAST_ROWS = 1e-2
 
@@ -44,7 +46,7 @@ def ascend(density: Objective, start: Array, tolerance: float, *, max_steps: int
         return Summit(start, *density.value_and_gradient(start), 0.0, False)
     total = density.total_weight
     point = start
-    for _ in range(2):
+    for _ in range(MAX_SADDLES):
         point = climb(density, point, gradient=0.1 * tolerance, max_steps=max_steps)
         at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
         if at_limit:

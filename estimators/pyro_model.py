@@ -75,8 +75,8 @@ class PyroModel:
             )
         if not marginal.hidden:
             raise ValueError(
-                "PyroModel: nothing to enumerate: every discrete site of the program is observed, in every row; use Pyro's "
-                "own inference where nothing is hidden"
+                "PyroModel: nothing to enumerate: every discrete site of the program is observed, in every row; use "
+                "Pyro's own inference where nothing is hidden"
             )
         if self.order_by is not None and self.order_by not in {g.name for g in marginal.coordinates.greeks}:
             raise ValueError(

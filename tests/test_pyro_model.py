@@ -1,6 +1,7 @@
 """PyroModel through the whole of the interface: the tutorial's numbers, queries, labels, seen and set rows."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from scipy.stats import binomtest, kstest, norm
+from scipy.stats import binom, binomtest, kstest, norm
+from scipy.stats import t as student
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
+from estimators import EM, MAP, NUTS, Data, Estimate, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
 from estimators.labels import symmetry
 from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial, zero_inflated
 from tests.models import TUTORIAL_ROWS, fit_quietly
@@ -124,6 +126,52 @@ def test_do_is_the_adjustment_formula_and_not_conditioning(kind: str) -> None:
     # Y is not above T: to set it changes nothing, to see it does.
     np.testing.assert_allclose(fit.do(Y=9.0).mean("T").draws, (theta * p).sum(1), rtol=1e-9)
     assert float((fit.given(Y=9.0).mean("T").draws - (theta * p).sum(1)).abs().min()) > 1e-3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an estimator's intervals are checked: its settings, replicates, and rows in each."""
+
+    estimator: EM | MAP | NUTS
+    replicates: int
+    rows: int = 200
+
+
+PLANS = [
+    pytest.param(Plan(MAP(num_starts=10, num_steps=5), 16), id="MAP"),
+    pytest.param(Plan(MAP(num_starts=10, num_steps=5), 150), id="MAP, in full", marks=pytest.mark.slow),
+    pytest.param(Plan(EM(num_starts=3), 80), id="EM, in full", marks=pytest.mark.slow),
+    pytest.param(
+        Plan(NUTS(num_samples=150, warmup_steps=150, num_chains=2), 40), id="NUTS, in full", marks=pytest.mark.slow
+    ),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_effect_of_t_is_recovered_and_its_intervals_cover_the_truth(plan: Plan) -> None:
+    """Replicated data at one truth: 90% intervals of E[Y | do(T=1)] - E[Y | do(T=0)] by exact binomial bounds, and the
+    mean of the estimates by their standard error. The negative control: E[Y | T=1] - E[Y | T=0], another number.
+    """
+    example, model = EXAMPLES["confounder"], PyroModel(confounder, order_by="a")
+    covered, covered_by_seeing, estimates = 0, 0, []
+    for seed in range(plan.replicates):
+        fit = fit_quietly(plan.estimator, model, example.data(plan.rows, seed=100 + seed), seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EstimationWarning)
+            draws = fit if fit.num_draws > 1 else fit.laplace(num_draws=400, seed=seed)
+        effect = draws.contrast("Y", do={"T": 1}, versus={"T": 0})
+        seen = Estimate(draws.given(T=1).mean("Y").draws - draws.given(T=0).mean("Y").draws)
+        low, high = effect.interval(0.9)
+        covered += bool(low <= -1.0 <= high)
+        low, high = seen.interval(0.9)
+        covered_by_seeing += bool(low <= -1.0 <= high)
+        estimates.append(float(effect.value))
+    lowest = int(binom.ppf(FALSE_ALARM / 2, plan.replicates, 0.9))
+    assert covered >= lowest
+    assert covered_by_seeing < lowest
+    error = np.std(estimates, ddof=1) / np.sqrt(plan.replicates)
+    quantile = float(student.isf(FALSE_ALARM / 2, plan.replicates - 1))
+    assert abs(np.mean(estimates) + 1.0) < quantile * error
 
 
 def test_per_row_settings_give_an_answer_per_row() -> None:

@@ -26,6 +26,7 @@ from estimators.programs.structure import Structure, find
 # An M-step ends where the gradient of Q is this share of what it was.
 M_STEP_SHARE = 0.02
 M_STEP_ITERATIONS = 40
+ROUNDING = 1e-13
 
 
 class ProgramMarginal:
@@ -183,7 +184,7 @@ class ExpectedLogLikelihood:
         if not (value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm):
             summit = ascend(self, coordinates, M_STEP_SHARE * norm)
             value, found = summit.value, summit.coordinates
-        return found if value >= before else coordinates
+        return found if value >= before - ROUNDING * (1.0 + abs(before)) else coordinates
 
 
 def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:

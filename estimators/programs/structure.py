@@ -161,7 +161,8 @@ def _failed(fn: Program, error: Exception) -> ValueError:
     if "Boolean value of Tensor" in first:
         return ValueError(
             f"PyroModel: {describe(fn)} uses the values of a site in Python control flow (if, while, and, or), where a "
-            f"plate has one value per row, and enumeration all values at once; use torch.where or index a table ({first})"
+            "plate has one value per row, and enumeration all values at once; use torch.where or index a table "
+            f"({first})"
         )
     return ValueError(
         f"PyroModel: {describe(fn)} failed when run on a few rows with its sites sampled ({type(error).__name__}: "

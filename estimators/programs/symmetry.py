@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.parameters import Array
-from estimators.programs.density import ProgramDensity
+from estimators.isolation import program_mode
+from estimators.programs.factors import by_value, posterior
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.structure import Greek
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
 FEW_ROWS = 4
+NUM_POINTS = 3
 JITTER = 0.7
 TOLERANCE = 1e-9
 MAX_AXES = 12
@@ -115,7 +116,6 @@ def _find(
     )
     few = ProgramMarginal(marginal.fn, hidden)
     points = _points(few, at)
-    density = ProgramDensity(few)
     others = [
         (other.name, axis)
         for other in few.coordinates.greeks
@@ -127,7 +127,7 @@ def _find(
         for name, axis in chosen:
             axes[name] = (*axes.get(name, ()), axis)
         order = np.roll(np.arange(size), 1)
-        if _is_invariant(density, points, axes, order):
+        if _is_invariant(few, points, axes, order):
             sites = _sites_moved(few, points, axes, order, size)
             return (axes, sites, size) if sites else None
     return None
@@ -142,7 +142,7 @@ def _points(marginal: ProgramMarginal, at: Mapping[str, Tensor]) -> Tensor:
     """A few points [3, D] around the estimate at which no component equals another."""
     centre = marginal.coordinates.unconstrain(at)
     generator = torch.Generator().manual_seed(0)
-    return centre + JITTER * torch.randn(3, len(centre), dtype=torch.float64, generator=generator)
+    return centre + JITTER * torch.randn(NUM_POINTS, len(centre), dtype=torch.float64, generator=generator)
 
 
 def moved(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order: np.ndarray) -> dict[str, Tensor]:
@@ -154,46 +154,61 @@ def moved(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order
     return found
 
 
-def _is_invariant(density: ProgramDensity, points: Tensor, axes: Axes, order: np.ndarray) -> bool:
-    coordinates = density.marginal.coordinates
-    after = coordinates.unconstrain(moved(coordinates.constrain(points), axes, order))
-    if not bool(torch.isfinite(after).all()):
+def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray) -> bool:
+    coordinates = marginal.coordinates
+    greeks = coordinates.constrain(points)
+    other = moved(greeks, axes, order)
+    if not bool(torch.isfinite(coordinates.unconstrain(other)).all()):
         return False
-    one, other = _values(density, points), _values(density, after)
-    return bool((np.abs(one - other) <= TOLERANCE * (1.0 + np.abs(one))).all())
+    return all(
+        torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE)
+        for one, two in zip(_log_joints(marginal, greeks), _log_joints(marginal, other), strict=True)
+    )
 
 
-def _values(density: ProgramDensity, points: Tensor) -> Array:
-    """The log joint and that of each row, whose differences may cancel in the sum, [S, 1 + N]."""
-    rows = density.marginal.pointwise(density.marginal.coordinates.constrain(points)).numpy()
-    return np.concatenate([density.value(points.numpy())[:, None], rows], 1)
+def _log_joints(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> list[Tensor]:
+    """The log prior and log p(row) of each row, whose differences may cancel in the sum, [1 + N] at each point.
+
+    A few runs of the program itself: to capture it would cost more.
+    """
+    found = []
+    with program_mode():
+        for index in range(NUM_POINTS):
+            factors = marginal.factors({name: value[index] for name, value in greeks.items()})
+            found.append(torch.cat([(factors.log_prior + factors.log_global)[None], factors.pointwise()]))
+    return found
 
 
 def _sites_moved(
     marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, size: int
 ) -> tuple[str, ...]:
     """The hidden sites whose values are renamed with the components."""
-    greeks = marginal.coordinates.constrain(points)
-    other = moved(greeks, axes, order)
+    greeks = {name: value[:1] for name, value in marginal.coordinates.constrain(points).items()}
+    before, after = _shares(marginal, greeks), _shares(marginal, moved(greeks, axes, order))
     index = torch.as_tensor(np.array(order))
     return tuple(
         site
         for site in marginal.hidden
         if marginal.structure.sites[site].cardinality == size
-        and torch.allclose(
-            marginal.responsibilities(greeks, site)[..., index], marginal.responsibilities(other, site), atol=1e-8
-        )
+        and torch.allclose(before[site][..., index], after[site], atol=1e-8)
     )
+
+
+def _shares(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with program_mode():
+        factors = marginal.factors({name: value[0] for name, value in greeks.items()})
+        weights = posterior(factors)
+        return {site: by_value(factors, weights, site) for site in marginal.hidden}
 
 
 def _groups(marginal: ProgramMarginal, axes: Axes, size: int, at: Mapping[str, Tensor]) -> list[list[int]]:
     """Labels that may be exchanged on these data: joined by swaps that leave the log joint unchanged."""
-    density, points = ProgramDensity(marginal), _points(marginal, at)
+    points = _points(marginal, at)
     parent = list(range(size))
     for a, b in combinations(range(size), 2):
         order = np.arange(size)
         order[[a, b]] = b, a
-        if parent[a] != parent[b] and _is_invariant(density, points, axes, order):
+        if parent[a] != parent[b] and _is_invariant(marginal, points, axes, order):
             parent = [parent[a] if root == parent[b] else root for root in parent]
     return [[k for k in range(size) if parent[k] == root] for root in sorted(set(parent))]
 

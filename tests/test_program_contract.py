@@ -1,0 +1,169 @@
+"""The contract of the core on programs: every estimator, on every example of the gallery, through a whole fit."""
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyro
+import pytest
+import torch
+
+from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, PyroModel, Status
+from estimators.algorithms.base import Estimator
+from tests.gallery import EXAMPLES, Example, chain_of_a_column
+from tests.models import fit_quietly
+
+ESTIMATORS: dict[str, Estimator] = {
+    "EM": EM(num_starts=3, max_iterations=200),
+    "MAP": MAP(num_starts=5, num_steps=5),
+    "NUTS": NUTS(num_samples=30, warmup_steps=40, num_chains=2),
+    "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=2, num_chains=1, engine="pyro"),
+}
+CASES = [
+    pytest.param(estimator, example, id=f"{name}, {of}")
+    for name, estimator in ESTIMATORS.items()
+    for of, example in EXAMPLES.items()
+]
+
+
+def model_of(example: Example) -> PyroModel:
+    return PyroModel(example.fn, order_by=example.order_by)
+
+
+@pytest.mark.parametrize(("estimator", "example"), CASES)
+def test_the_whole_interface(estimator: Estimator, example: Example, tmp_path: Path) -> None:
+    model, data = model_of(example), example.data(12)
+    fit = fit_quietly(estimator, model, data, seed=3)
+    check_greeks(fit, example)
+    check_queries(fit, example, data)
+    check_export(fit, model, data, tmp_path / "fit.npz")
+
+
+def check_greeks(fit: Fit, example: Example) -> None:
+    assert set(fit.draws) == set(example.greeks)
+    for name, value in example.truth.items():
+        draws = fit.draws[name]
+        assert draws.shape == (fit.num_draws, *value.shape)
+        assert draws.dtype == torch.float64
+        assert bool(torch.isfinite(draws).all())
+        torch.testing.assert_close(fit[name], draws.mean(0))
+    assert isinstance(fit.status, Status)
+    assert fit.stats["seed"] == 3
+    assert 0.0 < fit.stats["label_certainty"] <= 1.0
+    table = fit.summary()
+    assert isinstance(table, pd.DataFrame)
+    assert np.isfinite(table.to_numpy()).all()
+
+
+def check_queries(fit: Fit, example: Example, data: Data) -> None:
+    hidden, site = next(iter(example.hidden)), fit_sites(fit)[-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        set_one, seen_one = fit.do(**{hidden: 1}), fit.given(**{hidden: 1})
+    mean = set_one.mean(site)
+    assert mean.draws.shape[0] == fit.num_draws
+    assert bool(torch.isfinite(mean.draws).all())
+    # Nothing is above the first site: to see it is to set it.
+    torch.testing.assert_close(seen_one.mean(site).draws, mean.draws, rtol=1e-9, atol=1e-9)
+    drawn = set_one.sample(7, seed=1)
+    assert set(drawn) == set(fit_sites(fit)) - set(example.hidden)
+    assert all(len(column) == 7 for column in drawn.values())
+    again = set_one.sample(7, seed=1)
+    assert all(torch.equal(column, again[name]) for name, column in drawn.items())
+    contrast = fit.contrast(site, do={hidden: 1}, versus={hidden: 0})
+    assert contrast.draws.shape == mean.draws.shape
+    shares = fit.responsibilities(data, hidden)
+    assert shares.shape == (data.num_rows, example.hidden[hidden])
+    torch.testing.assert_close(shares.sum(1), torch.ones(data.num_rows, dtype=torch.float64))
+    assert fit.log_density(data).shape == (data.num_rows,)
+    state = torch.get_rng_state()
+    if example.fn is not chain_of_a_column:
+        rows = pyro.do(fit.program, data={hidden: torch.tensor(1)})(5)
+        assert bool((rows[hidden] == 1).all())
+        assert all(len(column) == 5 for column in rows.values())
+    torch.set_rng_state(state)
+
+
+def fit_sites(fit: Fit) -> list[str]:
+    assert isinstance(fit.model, PyroModel)
+    return list(fit.model.structure(fit.data).sites)
+
+
+def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
+    copy = pickle.loads(pickle.dumps(fit))
+    torch.testing.assert_close(copy.log_density(data), fit.log_density(data), rtol=0, atol=0)
+    fit.save(path)
+    loaded = Fit.load(path, model=model)
+    assert (loaded.kind, loaded.status, dict(loaded.stats)) == (fit.kind, fit.status, dict(fit.stats))
+    for name, value in fit.draws.items():
+        assert torch.equal(loaded.draws[name], value)
+    torch.testing.assert_close(loaded.log_density(data), fit.log_density(data), rtol=0, atol=0)
+    if fit.num_draws > 1:
+        groups = fit.to_arviz()
+        assert groups["log_likelihood"]["rows"].shape[:2] == (fit.num_chains, fit.num_draws // fit.num_chains)
+    else:
+        with pytest.raises(ValueError, match="laplace"):
+            fit.to_arviz()
+
+
+@pytest.mark.parametrize("name", ["tutorial", pytest.param("chain", marks=pytest.mark.slow), "inner plate"])
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> None:
+    """After another fit, and with another thread count."""
+    model, data = model_of(EXAMPLES[name]), EXAMPLES[name].data(12)
+    threads = torch.get_num_threads()
+    first = fit_quietly(estimator, model, data, seed=11)
+    fit_quietly(estimator, model, data, seed=12)
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        second = fit_quietly(estimator, model, data, seed=11)
+    finally:
+        torch.set_num_threads(threads)
+    for greek in first.draws:
+        assert torch.equal(first.draws[greek], second.draws[greek])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
+    import random
+
+    def state() -> tuple[Any, ...]:
+        numpy_state = np.random.get_state()
+        return (
+            torch.get_rng_state().tolist(),
+            numpy_state[1].tolist(),
+            random.getstate(),
+            torch.get_num_threads(),
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.distributions.Distribution._Distribution__validate_args
+            if hasattr(torch.distributions.Distribution, "_Distribution__validate_args")
+            else torch.distributions.Distribution._validate_args,
+            list(pyro.get_param_store().keys()),
+            list(warnings.filters),
+        )
+
+    example = EXAMPLES["parameters"]
+    pyro.get_param_store().setdefault("mine", torch.tensor(2.0))
+    try:
+        before = state()
+        fit = fit_quietly(estimator, model_of(example), example.data(12), seed=0)
+        fit.do(z=1).sample(3, seed=2)
+        fit.do(z=1).mean("x")
+        assert state() == before
+    finally:
+        pyro.clear_param_store()
+
+
+@pytest.mark.parametrize("name", ["tutorial", "confounder"])
+def test_laplace(name: str) -> None:
+    example = EXAMPLES[name]
+    fit = fit_quietly(MAP(num_starts=10, num_steps=10), model_of(example), example.data(60), seed=0)
+    spread = fit.laplace(num_draws=200, seed=0)
+    assert spread.num_draws == 200
+    low, high = spread.do(**{next(iter(example.hidden)): 1}).mean(example.observed[-1]).interval(0.9)
+    assert bool(low < high)
+    assert spread.to_arviz()["log_likelihood"]["rows"].shape == (1, 200, 60)

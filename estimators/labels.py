@@ -18,6 +18,7 @@ from estimators.data import LATENT, NOT_SEEN, Data
 from estimators.marginal import MixtureMarginal
 from estimators.models import Model
 from estimators.parameters import Array
+from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.symmetry import Symmetry, symmetry_of_program
 from estimators.pyro_model import PyroModel
 
@@ -84,7 +85,7 @@ def label(model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: boo
     if not free.is_nontrivial:
         return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
     rows, scale = _some_rows(model, data, free)
-    permutations, certainty = align(_shares(model, rows, free), draws, free.groups, scale, best)
+    permutations, certainty = align(_shares(model, data, rows, free), draws, free.groups, scale, best)
     aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
@@ -161,9 +162,10 @@ def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
     return data.rows(keep), weights * (len(places) / len(keep))
 
 
-def _shares(model: Model, rows: Data, free: Symmetry) -> Shares:
+def _shares(model: Model, data: Data, rows: Data, free: Symmetry) -> Shares:
     """Responsibilities of the rows, of every site that has the labels."""
-    marginal = model.marginal(rows)
+    whole = model.marginal(data)
+    marginal = whole.of(rows) if isinstance(whole, ProgramMarginal) else model.marginal(rows)
 
     def shares(draws: Draws) -> Array:
         if isinstance(marginal, MixtureMarginal):

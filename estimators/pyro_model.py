@@ -1,7 +1,7 @@
 """Any Pyro program with hidden discrete sites as a model: estimated, and asked what if, like the built-in ones."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -53,6 +53,8 @@ class PyroModel:
 
     fn: Program
     order_by: str | None = None
+    # The marginal of the last data: its structure and its captured graphs are found once per fit.
+    _last: list[ProgramMarginal] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.fn):
@@ -60,6 +62,9 @@ class PyroModel:
         if self.order_by is not None and not isinstance(self.order_by, str):
             raise TypeError(f"PyroModel: order_by expects the name of a Greek, got {self.order_by!r}")
         parameters_of(self.fn)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PyroModel, (self.fn, self.order_by)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program itself."""
@@ -88,14 +93,16 @@ class PyroModel:
 
     def marginal(self, data: Data) -> ProgramMarginal:
         """log p(data | φ) with every hidden discrete site summed out."""
-        return ProgramMarginal(self.fn, data)
+        if not self._last or self._last[0].data is not data:
+            self._last[:] = [ProgramMarginal(self.fn, data)]
+        return self._last[0]
 
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
         """The program on data for Pyro's own inference, hidden sites marked for enumeration; and its plate nesting.
 
         A `pyro.param` statement becomes a site with an improper uniform prior.
         """
-        marginal = ProgramMarginal(self.fn, data)
+        marginal = self.marginal(data)
         structure = marginal.structure
         flat: dict[str, Any] = {greek.name: _improper(greek) for greek in structure.greeks if greek.initial is not None}
         program = (
@@ -138,7 +145,8 @@ class PyroModel:
             raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
         structure, known = self.structure(), {} if greeks is None else self.check_greeks(greeks)
         with program_mode(check_seed(seed)):
-            trace = run(Substituting(known)(self.fn), self.fn, {}, int(num_rows))
+            given = passed(self.fn, Data(rows=torch.zeros(1)), structure.names)
+            trace = run(Substituting(known)(self.fn), self.fn, given, int(num_rows))
         return columns_of(trace, structure, int(num_rows))
 
     def permuted(self, order: Sequence[int]) -> "PyroModel":

@@ -9,6 +9,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import config_enumerate
 from scipy.stats import binom, binomtest, kstest, norm
 from scipy.stats import t as student
 from torch import Tensor
@@ -91,6 +92,39 @@ def test_nuts_on_a_program_agrees_with_the_exact_posterior(engine: str) -> None:
             mean, sd, ess = (float(table.loc[f"{name}[{k}]", column]) for column in ("mean", "sd", "ess"))
             error = np.sqrt(sd**2 / ess + float(exact.draws[of][:, k].var()) / exact.num_draws)
             assert abs(mean - float(exact[of][k])) < within(8) * error
+
+
+def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from estimators.programs import marginal as module
+
+    calls: list[object] = []
+    find = module.find
+    monkeypatch.setattr(module, "find", lambda *arguments: calls.append(arguments) or find(*arguments))
+    for estimator in (EM(num_starts=2), MAP(num_starts=2, num_steps=2), NUTS(num_samples=10, warmup_steps=10)):
+        calls.clear()
+        fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
+        assert len(calls) == 1
+
+
+def test_a_program_may_be_marked_by_the_user_and_take_its_column_for_obs() -> None:
+    @config_enumerate
+    def marked(X: Tensor | None = None, N: int = 3, *, scale: float = 1.0) -> None:
+        θ = pyro.sample("θ", dist.Dirichlet(0.5 * torch.ones(2)))
+        with pyro.plate("components", 2):
+            μ = pyro.sample("μ", dist.Normal(0.0, 10.0))
+        with pyro.plate("data", N if X is None else len(X)):
+            Z = pyro.sample("Z", dist.Categorical(θ))
+            pyro.sample("X", dist.Normal(μ[Z], scale), obs=X)
+
+    def required(X: Tensor) -> None:
+        marked(X)
+
+    for fn in (marked, required):
+        fit = EM(num_starts=5).fit(PyroModel(fn, order_by="μ"), ROWS, seed=0)
+        np.testing.assert_allclose(fit["μ"], [0.5, 11.0], atol=1e-6)
+        assert fit.do(Z=1).sample(4, seed=0)["X"].shape == (4,)
+    narrow = EM(num_starts=5).fit(PyroModel(marked, order_by="μ"), {**ROWS, "scale": 0.5}, seed=0)
+    assert float(narrow.do(Z=1).quantile("X", 0.975)) == pytest.approx(11.0 + 0.5 * float(norm.isf(0.025)), abs=1e-5)
 
 
 # ------------------------------------------------------------------ the hidden confounder
@@ -277,6 +311,19 @@ def test_a_long_chain_is_summed_in_linear_time() -> None:
         forward = forward / forward.sum(1, keepdim=True)
     torch.testing.assert_close(found, total, rtol=1e-7, atol=0)
     assert marginal.row_size <= 4 * 3 * 60 * (4 + 2)
+
+
+def test_three_ways_to_give_a_chain_its_rows_agree() -> None:
+    """Columns x_0 ... x_3, one column [N, 4] for them, and one column [N, 4] that the program takes."""
+    example, other = EXAMPLES["chain"], EXAMPLES["chain of a column"]
+    separate = example.data(6)
+    together = Data(x=torch.stack([separate.columns[f"x_{t}"] for t in range(4)], 1))
+    expected = PyroModel(chain).marginal(separate).pointwise(example.truth)
+    torch.testing.assert_close(
+        PyroModel(chain).marginal(together).pointwise(example.truth), expected, rtol=1e-12, atol=0
+    )
+    taken = PyroModel(other.fn).marginal(together).pointwise(example.truth)
+    torch.testing.assert_close(taken, expected, rtol=1e-12, atol=0)
 
 
 def test_do_on_a_chain() -> None:

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from estimators.data import Data
 
 Program = Callable[..., Any]
@@ -28,13 +30,14 @@ def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[lis
     """The call's arguments: what is given by name, and the number of rows for the first other parameter.
 
     The first other parameter is the first without a default; where every one has a default and no column is passed,
-    the first of all. Raises TypeError for a parameter that nothing in the data answers to.
+    the first whose default is not None. Raises TypeError for a parameter that nothing in the data answers to.
     """
     parameters = parameters_of(fn)
     others = [name for name in parameters if name not in given]
     open_ones = [name for name in others if parameters[name].default is inspect.Parameter.empty]
-    if not open_ones and len(others) == len(parameters):
-        open_ones = others[:1]
+    if not open_ones and not any(isinstance(value, Tensor) for value in given.values()):
+        # A default of None is a column that may be left out.
+        open_ones = [name for name in others if parameters[name].default is not None][:1] or others[:1]
     if len(open_ones) > 1:
         raise TypeError(
             f"PyroModel: {_name(fn)} has the parameter {open_ones[1]!r}, for which the data have no column and no "
@@ -55,12 +58,13 @@ def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[lis
 def passed(fn: Program, data: Data, conditioned: Collection[str]) -> dict[str, Any]:
     """Columns and scalars named like parameters; a column that conditions a site only where the program needs it."""
     needed, known = required(fn), parameters_of(fn)
+    left_out = {name: known[name].default for name in conditioned if name in known and name not in needed}
     columns = {
         name: column
         for name, column in data.columns.items()
         if name in known and (name in needed or name not in conditioned)
     }
-    return columns | {name: value for name, value in data.scalars.items() if name in known}
+    return left_out | columns | {name: value for name, value in data.scalars.items() if name in known}
 
 
 def _name(fn: Program) -> str:

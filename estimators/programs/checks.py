@@ -26,7 +26,7 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
 
     Raises ValueError for a hidden site used in control flow, and for indexing that is wrong under enumeration.
     """
-    small = ProgramMarginal(marginal.fn, marginal.data.rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
+    small = marginal.of(marginal.data.rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
     name = describe(small.fn)
     point = 0.3 * torch.randn(small.coordinates.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     greeks = small.coordinates.constrain(point)

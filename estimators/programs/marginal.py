@@ -43,6 +43,10 @@ class ProgramMarginal:
         self.total_weight = float(self.weights.sum())
         self.count = max(float(data.num_rows), self.total_weight)
 
+    def of(self, data: Data) -> "ProgramMarginal":
+        """The marginal of other rows with the same columns."""
+        return ProgramMarginal(self.fn, data, self.structure)
+
     @property
     def hidden(self) -> tuple[str, ...]:
         """The discrete sites that are hidden in some row, in program order."""

@@ -114,7 +114,7 @@ def _find(
     hidden = Data(**columns, **dict[str, Any](marginal.data.scalars)).rows(
         torch.arange(min(FEW_ROWS, marginal.num_rows))
     )
-    few = ProgramMarginal(marginal.fn, hidden)
+    few = marginal.of(hidden)
     points = _points(few, at)
     others = [
         (other.name, axis)

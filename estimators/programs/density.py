@@ -93,9 +93,7 @@ class ProgramDensity:
         return bool((gradient[tiny] < -0.5).any())
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight stands for less than a hundredth of a row (without a prior to keep it off 0)."""
-        if self._prior:
-            return False
+        """Whether a weight stands for less than a hundredth of a row."""
         greeks = self.marginal.coordinates.constrain(torch.from_numpy(np.asarray(coordinates)))
         return any(
             float(greeks[greek.name].min()) * self.count < LEAST_ROWS

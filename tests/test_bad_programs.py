@@ -123,6 +123,24 @@ def no_greek(N: int) -> None:
         pyro.sample("X", dist.Normal(z, 1.0))
 
 
+def no_rate(N: int) -> None:
+    """A rate of exactly 0 has a density, and no gradient: 0 / 0."""
+    rate = pyro.sample("rate", dist.Gamma(2.0, 1.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Bernoulli(0.4))
+        pyro.sample("count", dist.Poisson(rate * (1 - z)))
+
+
+MATRIX = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+
+
+def single_precision(N: int) -> None:
+    b = pyro.sample("b", dist.Normal(torch.zeros(2), 5.0).to_event(1))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(TWO))
+        pyro.sample("X", dist.Normal((MATRIX @ b)[z], 1.0))
+
+
 def broken(N: int) -> None:
     raise ZeroDivisionError("in the program")
 
@@ -161,6 +179,8 @@ PROGRAMS = [
     case("global switch", fit(global_switch), ValueError, "'switch'", "outside the plate"),
     case("dependent support", fit(support_of_a_greek), ValueError, "'high'", "depends on other Greeks"),
     case("no Greek", fit(no_greek), ValueError, "no continuous site"),
+    case("no rate", fit(no_rate, {"count": [0, 1, 2, 0]}), ValueError, "gradient", "'rate'", "small number"),
+    case("single precision", fit(single_precision), ValueError, "float64", ".double()"),
     case("broken", fit(broken), ValueError, "broken failed", "ZeroDivisionError", "in the program"),
     case("two sizes", fit(two_sizes), TypeError, "'M'", "no column"),
     case("Exact", lambda: Exact().fit(PyroModel(tutorial), {"X": X}), TypeError, "Exact", "NUTS"),

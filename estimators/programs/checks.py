@@ -10,7 +10,7 @@ from torch import Tensor
 from estimators.isolation import program_mode
 from estimators.programs.call import describe
 from estimators.programs.evidence import Evidence
-from estimators.programs.factors import Factors, evaluate, posterior
+from estimators.programs.factors import Factors, Label, evaluate, posterior
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
@@ -44,6 +44,7 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
                     f"{list(configuration)} have extra dimensions on the left. Index with pyro.ops.indexing.Vindex, "
                     'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
                 )
+    _check_gradient(small, point)
 
 
 def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor], enumerated: bool = True) -> Factors:
@@ -88,11 +89,41 @@ def _everywhere(marginal: ProgramMarginal, site: str, value: float) -> Tensor:
 
 
 def _gaps(plain: Factors, found: Factors) -> dict[str, float]:
-    """How far each site's log probability is from its expectation under the enumerated program's own weights."""
-    expected = {label.site: float(part.sum()) for label, part in zip(plain.labels, plain.rows, strict=True)}
+    """How far each site's log probability is from its expectation under the enumerated program's own weights.
+
+    In rows that are possible at all at these values.
+    """
+    possible = torch.isfinite(plain.pointwise())
+    expected = {label.site: _by_row(plain, label, part) for label, part in zip(plain.labels, plain.rows, strict=True)}
     gaps = {}
     for label, part, weight in zip(found.labels, found.rows, posterior(found), strict=True):
-        value = float((weight * part.masked_fill(weight == 0, 0.0)).sum())
-        scale = found.num_rows / part.numel() if not label.dims else 1.0
-        gaps[label.site] = abs(value * scale - expected[label.site]) / (1.0 + abs(expected[label.site]))
+        value = _by_row(found, label, weight * part.masked_fill(weight == 0, 0.0))
+        gap = (value - expected[label.site]).abs() / (1.0 + expected[label.site].abs())
+        gaps[label.site] = float(gap[possible].max()) if bool(possible.any()) else 0.0
     return gaps
+
+
+def _by_row(factors: Factors, label: Label, part: Tensor) -> Tensor:
+    """The sum of a factor's entries in each row [N]."""
+    if factors.rows_symbol not in label.dims:
+        return part.sum().expand(factors.num_rows)
+    return part.movedim(label.dims.index(factors.rows_symbol), 0).reshape(factors.num_rows, -1).sum(1)
+
+
+def _check_gradient(marginal: ProgramMarginal, point: Tensor) -> None:
+    """Raise where the log-likelihood is finite and its gradient is not."""
+    v = point.clone().requires_grad_()
+    with program_mode():
+        greeks = marginal.coordinates.constrain(v)
+        factors = marginal.factors(greeks)
+        value = factors.pointwise().sum() + factors.log_global
+        if not bool(torch.isfinite(value)) or not value.requires_grad:
+            return
+        slopes = torch.autograd.grad(value, list(greeks.values()), allow_unused=True)
+    wrong = [n for n, s in zip(greeks, slopes, strict=True) if s is not None and not bool(torch.isfinite(s).all())]
+    if wrong:
+        raise ValueError(
+            f"PyroModel: the log probability of {describe(marginal.fn)} is finite but its gradient with respect to "
+            f"{wrong} is not: somewhere it divides 0 by 0 or takes 0 * log 0 (a rate or a scale that a hidden value "
+            "makes 0, a torch.where with a branch that is not finite); use a small number instead of 0"
+        )

@@ -164,9 +164,12 @@ def _failed(fn: Program, error: Exception) -> ValueError:
             "plate has one value per row, and enumeration all values at once; use torch.where or index a table "
             f"({first})"
         )
+    hint = ""
+    if "dtype" in first or "scalar type" in first:
+        hint = ". Programs run in float64: make tensors from outside it float64 too, e.g. with .double()"
     return ValueError(
         f"PyroModel: {describe(fn)} failed when run on a few rows with its sites sampled ({type(error).__name__}: "
-        f"{first}); it must run as a Pyro program for any number of rows"
+        f"{first}); it must run as a Pyro program for any number of rows{hint}"
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.interventions import Estimate, check_level, level_of, numbers
 from estimators.isolation import check_seed, isolated, program_mode
+from estimators.marginal import LOG_ZERO
 from estimators.programs.call import arguments, parameters_of, passed
 from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.graph import Graph
@@ -21,6 +22,7 @@ from estimators.programs.predictive import (
     Of,
     Situation,
     columns_of,
+    fixed_greeks,
     forwards,
     hidden_shares,
     log_cdf_of,
@@ -53,6 +55,7 @@ class ProgramQuery:
     seen: Mapping[str, Tensor]
     structure: Structure
     rows: Data
+    hidden: tuple[str, ...]
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
 
@@ -102,8 +105,8 @@ class ProgramQuery:
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows with `pyro.do` on the program, each row with Greeks from a draw of the fit's own.
 
-        Returns every site of a row [num_rows, ...] but the hidden ones; with something seen, the hidden ones too, drawn
-        from p(hidden | seen, φ).
+        Returns every site of a row [num_rows, ...] but those hidden in the fitted data; with something seen, these too,
+        drawn from p(hidden | seen, φ).
         """
         if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
             raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
@@ -123,10 +126,7 @@ class ProgramQuery:
             with program_mode(int(seeds[index[0]])):
                 parts.append(_drawn(situation.repeated(index), {n: v[draw] for n, v in self.draws.items()}))
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        hidden = {
-            name for name, site in self.structure.sites.items() if site.is_discrete and name not in self.rows.columns
-        }
-        return {name: column for name, column in columns.items() if self.seen or name not in hidden}
+        return {name: column for name, column in columns.items() if self.seen or name not in self.hidden}
 
     # ---------------------------------------------------------------- inside
 
@@ -192,6 +192,8 @@ class ProgramQuery:
                 f"{what}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
                 "use .sample()"
             ) from None
+        if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
+            raise ValueError(f"{what}: what is given, {list(self.seen)}, has probability 0 under the fit")
         # [S, P, base, repeats, ...] and [S, base, repeats]
         axes = (2,) if per_row else (1, 2)
         shares = torch.softmax(seen.flatten(1) if not per_row else seen, -1).reshape(seen.shape)
@@ -253,7 +255,8 @@ def query_of_program(
     rows = Data(rows=torch.zeros(2)) if data is None else data
     as_set = {name: _checked(structure, what, name, value) for name, value in settings.items()}
     as_seen = {name: _checked(structure, what, name, value) for name, value in seen.items()}
-    return ProgramQuery(model, draws, num_chains, as_set, as_seen, structure, rows)
+    hidden = () if data is None else model.marginal(data).hidden
+    return ProgramQuery(model, draws, num_chains, as_set, as_seen, structure, rows, hidden)
 
 
 def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
@@ -267,7 +270,7 @@ def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Te
     def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
         part = rows.rows(torch.randint(rows.num_rows, (num_rows,)))
         evidence = Evidence(free=frozenset(structure.sites))
-        program = Substituting(greeks)(Observing(evidence)(model.fn))
+        program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(model.fn))
         positional, named = arguments(model.fn, passed(model.fn, part, structure.names), num_rows)
         trace = poutine.trace(program).get_trace(*positional, **named)
         return columns_of(trace, structure, num_rows)

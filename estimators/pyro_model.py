@@ -73,15 +73,10 @@ class PyroModel:
     def check(self, data: Data) -> Data:
         """Return the data if the program can be fitted to them; otherwise raise a ValueError that says why not."""
         marginal = self.marginal(data)
-        if not any(site.is_discrete for site in marginal.structure.sites.values() if not site.is_observed):
-            raise ValueError(
-                "PyroModel: nothing to enumerate: the program has no discrete site in its plate over rows that could "
-                "be hidden; use Pyro's own inference for a model without one"
-            )
         if not marginal.hidden:
             raise ValueError(
-                "PyroModel: nothing to enumerate: every discrete site of the program is observed, in every row; use "
-                "Pyro's own inference where nothing is hidden"
+                "PyroModel: nothing to enumerate: the plate over rows has no discrete site that is hidden in some row; "
+                "use Pyro's own inference where nothing is hidden"
             )
         if self.order_by is not None and self.order_by not in {g.name for g in marginal.coordinates.greeks}:
             raise ValueError(

@@ -7,6 +7,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from pyro.ops.indexing import Vindex
 
 from estimators import EM, MAP, NUTS, Data, Exact, Fit, GaussianMixture, PyroModel
@@ -72,6 +73,13 @@ def control_flow(N: int) -> None:
         pyro.sample("X", dist.Normal(mu[0] if z == 0 else mu[1], 1.0))
 
 
+def control(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
 def squeezed(N: int) -> None:
     theta, mu = greeks()
     with pyro.plate("rows", N):
@@ -131,6 +139,29 @@ def no_rate(N: int) -> None:
         pyro.sample("count", dist.Poisson(rate * (1 - z)))
 
 
+def scaled(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N), poutine.scale(scale=2.0):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def outside(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+    pyro.factor("count", -z.double().sum())
+
+
+def neighbours(N: int) -> None:
+    """Enumerates without a complaint, each row with its own z for its neighbour's."""
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z] + mu[z.roll(1, -1)], 1.0))
+
+
 MATRIX = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
@@ -179,6 +210,9 @@ PROGRAMS = [
     case("global switch", fit(global_switch), ValueError, "'switch'", "outside the plate"),
     case("dependent support", fit(support_of_a_greek), ValueError, "'high'", "depends on other Greeks"),
     case("no Greek", fit(no_greek), ValueError, "no continuous site"),
+    case("scaled", fit(scaled), ValueError, "'z'", "scaled by 2.0", "weights"),
+    case("outside", fit(outside), ValueError, "outside the plate", "['z']"),
+    case("neighbours", fit(neighbours), ValueError, "depends on another's"),
     case("no rate", fit(no_rate, {"count": [0, 1, 2, 0]}), ValueError, "gradient", "'rate'", "small number"),
     case("single precision", fit(single_precision), ValueError, "float64", ".double()"),
     case("broken", fit(broken), ValueError, "broken failed", "ZeroDivisionError", "in the program"),
@@ -189,6 +223,14 @@ PROGRAMS = [
 DATA = [
     case("unknown column", fit(tutorial, {"X": X, "W": X}), ValueError, "'W'", "['Z', 'X']"),
     case("unknown scalar", fit(tutorial, {"X": X, "tau": 3.0}), ValueError, "'tau'"),
+    case("a number for a site", fit(tutorial, {"X": X, "Z": 1}), ValueError, "'Z'", "column [N]"),
+    case(
+        "set without a value",
+        fit(control, Data(X=X, z=[-1, 0, 1, 1, 0], intervened={"z": True})),
+        ValueError,
+        "intervened z",
+        "without a value",
+    ),
     case("missing column", fit(tutorial, {"Z": [-1, 0, 1]}), ValueError, "'X'", "give a column"),
     case("missing argument", fit(regressions, {"y": X}), TypeError, "'t'", "column"),
     case("a column for a Greek", fit(tutorial, {"X": X, "μ": X}), ValueError, "'μ'", "outside the plate"),
@@ -269,6 +311,20 @@ def test_refused(call: Any, error: type[Exception], parts: tuple[str, ...]) -> N
 
 def test_the_way_out_of_a_wrong_table_works() -> None:
     assert EM(num_starts=2).fit(PyroModel(right_table), {"X": X}, seed=0).draws["table"].shape == (1, 2, 3)
+
+
+def test_what_cannot_have_been_seen_is_refused() -> None:
+    def within(N: int) -> None:
+        high = pyro.sample("high", dist.LogNormal(0.0, 1.0))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(TWO))
+            x = pyro.sample("x", dist.Uniform(0.0, high))
+            pyro.sample("y", dist.Normal(x + z, 1.0))
+
+    query = Fit.from_greeks(PyroModel(within), {"high": 2.0}).given(x=5.0)
+    for ask in (lambda: query.mean("y"), lambda: query.cdf("y", 0.0), lambda: query.sample(3, seed=0)):
+        with pytest.raises(ValueError, match="probability 0"):
+            ask()
 
 
 def test_a_site_without_a_mean_says_so() -> None:

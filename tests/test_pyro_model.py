@@ -283,6 +283,38 @@ def test_answers_average_over_the_columns_that_a_program_takes() -> None:
     assert fit.program(5)["y"].shape == (5,)
 
 
+def test_a_greek_fixed_by_a_number_is_fixed_in_answers_too() -> None:
+    def program(N: int) -> None:
+        shift = pyro.sample("shift", dist.Normal(0.0, 10.0))
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("classes", 2):
+            mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("x", dist.Normal(mu[z] + shift, 1.0))
+
+    fit = EM().fit(PyroModel(program, order_by="mu"), Data(x=TUTORIAL_ROWS, shift=5.0), seed=0)
+    assert set(fit.draws) == {"theta", "mu"}
+    np.testing.assert_allclose(fit["mu"], [-4.5, 6.0], atol=1e-6)
+    assert float(fit.do(z=1).mean("x").value) == pytest.approx(11.0, abs=1e-6)
+    drawn = fit.do(z=1).sample(500, seed=0)["x"]
+    assert abs(float(drawn.mean()) - 11.0) < within(1) / np.sqrt(500)
+
+
+def test_what_a_program_makes_of_its_column_is_what_it_observes() -> None:
+    def logs(X: Tensor) -> None:
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("classes", 2):
+            mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+        with pyro.plate("rows", len(X)):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("X", dist.Normal(mu[z], 1.0), obs=X.log())
+
+    rows = torch.tensor(TUTORIAL_ROWS, dtype=torch.float64).exp()
+    fit = EM().fit(PyroModel(logs, order_by="mu"), {"X": rows}, seed=0)
+    np.testing.assert_allclose(fit["mu"], [0.5, 11.0], atol=1e-6)
+
+
 # ------------------------------------------------------------------ hidden Markov chains
 
 
@@ -334,7 +366,7 @@ def test_do_on_a_chain() -> None:
         weights = torch.linalg.matrix_power(move, steps)[1]
         assert float(fit.do(z_0=1).mean(f"x_{steps}").value) == pytest.approx(float(weights @ level), rel=1e-9)
     drawn = fit.do(z_0=1).sample(5, seed=0)
-    assert set(drawn) == {f"x_{t}" for t in range(4)}
+    assert set(drawn) == {f"{name}_{t}" for name in "zx" for t in range(4)}
 
 
 # ------------------------------------------------------------------ seen and set
@@ -405,6 +437,15 @@ def test_only_the_named_causes_labels_move() -> None:
         assert found.axes == axes
         assert found.sites == sites
         assert len(found.groups) == 1
+
+
+def test_rows_in_order_of_a_covariate_do_not_hide_an_axis() -> None:
+    """Slopes play no part in the first rows, where the covariate is 0."""
+    example = EXAMPLES["regressions"]
+    data = Data(y=example.data(12).columns["y"], t=[0.0] * 6 + [1.0] * 6)
+    found = symmetry(PyroModel(regressions, order_by="intercept"), data, {k: v[None] for k, v in example.truth.items()})
+    assert set(found.axes) == {"intercept", "slope", "weights"}
+    assert len(found.groups) == 1
 
 
 def test_seen_rows_break_the_symmetry_of_their_labels_alone() -> None:

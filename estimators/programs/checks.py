@@ -1,6 +1,7 @@
 """Does enumeration say what the program means? Compared with fixing the hidden sites to one value after another."""
 
 import itertools
+import math
 import random
 from collections.abc import Iterator
 
@@ -18,7 +19,9 @@ MAX_ROWS = 3
 MAX_CONFIGURATIONS = 64
 TOLERANCE = 1e-8
 
-Configuration = dict[str, float]
+MIXED_CONFIGURATIONS = 4
+
+Configuration = dict[str, list[float]]
 
 
 def check_enumeration(marginal: ProgramMarginal) -> None:
@@ -33,15 +36,17 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
     values = small.evidence.values
     with program_mode():
         for configuration in _configurations(small):
-            fixed = {site: _everywhere(small, site, value) for site, value in configuration.items()}
+            fixed = {site: _placed(small, site, value) for site, value in configuration.items()}
             plain = _run(small, Evidence((), {**values, **fixed}), greeks, enumerated=False)
             found = _run(small, Evidence(small.hidden, values, {k: v.long() for k, v in fixed.items()}), greeks)
+            _check_outside(small, plain, found)
             wrong = [site for site, gap in _gaps(plain, found).items() if not gap <= TOLERANCE]
             if wrong:
                 raise ValueError(
-                    f"PyroModel: at {configuration} the log probability of {wrong} in {name} is another under "
+                    f"PyroModel: at {_shown(configuration)} the log probability of {wrong} in {name} is another under "
                     f"enumeration than with {list(configuration)} fixed: an index or a reshape is wrong when "
-                    f"{list(configuration)} have extra dimensions on the left. Index with pyro.ops.indexing.Vindex, "
+                    f"{list(configuration)} have extra dimensions on the left, or a row depends on "
+                    "another's. Index with pyro.ops.indexing.Vindex, "
                     'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
                 )
     _check_gradient(small, point)
@@ -70,22 +75,47 @@ def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor
 
 
 def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
-    choices = [marginal.structure.sites[site].values.tolist() for site in marginal.hidden]
-    count = 1
-    for values in choices:
-        count *= len(values)
-    if count <= MAX_CONFIGURATIONS:
+    """Values [n] of the hidden sites: the same in every row, and then others in each."""
+    generator, sites = random.Random(0), marginal.structure.sites
+    choices = [sites[site].values.tolist() for site in marginal.hidden]
+    rows = marginal.num_rows
+    if math.prod(len(values) for values in choices) <= MAX_CONFIGURATIONS:
         for chosen in itertools.product(*choices):
-            yield dict(zip(marginal.hidden, chosen, strict=True))
-        return
-    generator = random.Random(0)
-    for _ in range(MAX_CONFIGURATIONS):
-        yield {site: generator.choice(values) for site, values in zip(marginal.hidden, choices, strict=True)}
+            yield {site: [value] * rows for site, value in zip(marginal.hidden, chosen, strict=True)}
+    else:
+        for _ in range(MAX_CONFIGURATIONS):
+            yield {s: [generator.choice(v)] * rows for s, v in zip(marginal.hidden, choices, strict=True)}
+    for _ in range(MIXED_CONFIGURATIONS):
+        yield {
+            site: [generator.choice(values) for _ in range(rows)]
+            for site, values in zip(marginal.hidden, choices, strict=True)
+        }
 
 
-def _everywhere(marginal: ProgramMarginal, site: str, value: float) -> Tensor:
+def _shown(configuration: Configuration) -> dict[str, float | list[float]]:
+    return {site: values[0] if len(set(values)) == 1 else values for site, values in configuration.items()}
+
+
+def _placed(marginal: ProgramMarginal, site: str, values: list[float]) -> Tensor:
     found = marginal.structure.sites[site]
-    return found.placed(torch.full((marginal.num_rows, *found.rest), value, dtype=found.values.dtype))
+    column = torch.tensor(values, dtype=found.values.dtype).reshape((len(values), *[1] * len(found.rest)))
+    return found.placed(column.expand(len(values), *found.rest))
+
+
+def _check_outside(marginal: ProgramMarginal, plain: Factors, found: Factors) -> None:
+    """Raise where something outside the plate over rows depends on a hidden site, or a log probability is NaN."""
+    for label, part in zip(plain.labels, plain.rows, strict=True):
+        if bool(torch.isnan(part).any()):
+            raise ValueError(
+                f"PyroModel: the log probability of {label.site!r} is NaN at Greeks in their supports; is a scale "
+                "negative, or the root of a negative number?"
+            )
+    outside = [(plain.log_prior, found.log_prior), (plain.log_global, found.log_global)]
+    if not all(torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE) for one, two in outside):
+        raise ValueError(
+            f"PyroModel: in {describe(marginal.fn)} something outside the plate over rows depends on a hidden site "
+            f"({list(marginal.hidden)}), so that rows are not independent given the Greeks; move it into the plate"
+        )
 
 
 def _gaps(plain: Factors, found: Factors) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estimators.data import NOT_SEEN, Data
 from estimators.marginal import LOG_ZERO
-from estimators.programs.call import Program, parameters_of
+from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.structure import RowSite, Structure
 
 
@@ -83,6 +83,8 @@ class Observing(Messenger):
         if name in evidence.hidden:
             # The program's own mark may be shared between calls, or ask for sequential enumeration.
             msg["infer"] = {**(msg["infer"] or {}), "enumerate": "parallel"}
+            if msg["is_observed"]:
+                msg["value"], msg["is_observed"] = None, False
             if name in evidence.seen:
                 msg["fn"] = Evident(msg["fn"], evidence.seen[name], evidence.is_set.get(name))
             return
@@ -103,18 +105,26 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     columns = _site_columns(fn, structure, data)
     hidden, values, seen = [], dict[str, Tensor](), dict[str, Tensor]()
     for name, site in structure.sites.items():
+        if name in data.scalars:
+            raise ValueError(f"data: expected a column [N] for the site {name!r} of a row, got a single number")
         column = columns.get(name)
+        if site.is_observed and name in required(fn) and not (site.is_discrete and _has_gaps(site, column)):
+            # The program was passed the column, and observes what it makes of it.
+            continue
         if column is None:
             if not site.is_observed:
                 _need_enumerable(site)
                 hidden.append(name)
-        elif site.is_discrete and bool((column == NOT_SEEN).any()) and not _in_support(site, NOT_SEEN):
+        elif site.is_discrete and _has_gaps(site, column):
             hidden.append(name)
             seen[name] = _checked(site, column, allowed=NOT_SEEN)
         else:
             found = _checked(site, column)
             values[name] = found.to(site.values.dtype) if site.is_discrete else found.double()
     is_set = {name: _mask(structure, name, mask) for name, mask in data.intervened.items()}
+    for name, mask in is_set.items():
+        if name in seen and bool((mask & (seen[name] == NOT_SEEN)).any()):
+            raise ValueError(f"intervened {name}: set but without a value (-1) in some rows; say what it was set to")
     scalars = {name: torch.tensor(value) for name, value in data.scalars.items() if name in structure.names}
     seen |= {
         name: torch.full_like(mask, NOT_SEEN, dtype=torch.long)
@@ -173,8 +183,9 @@ def _need_enumerable(site: RowSite) -> None:
     )
 
 
-def _in_support(site: RowSite, value: float) -> bool:
-    return bool((site.values == value).any())
+def _has_gaps(site: RowSite, column: Tensor | None) -> bool:
+    """Whether the site is not seen in some rows: -1, where that is not one of its values."""
+    return column is not None and bool((column == NOT_SEEN).any()) and not bool((site.values == NOT_SEEN).any())
 
 
 def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tensor:
@@ -188,8 +199,12 @@ def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tenso
         )
     placed = site.placed(column)
     fits = torch.as_tensor(
-        torch.isin(placed.double(), site.values.double()) if site.is_discrete else site.support.check(placed)
-    )
+        torch.isin(placed.double(), site.values.double())
+        if site.is_discrete
+        else site.support.check(placed)
+        if site.has_fixed_support
+        else torch.ones(len(column))
+    ).bool()
     if allowed is not None:
         fits = fits | (placed == allowed)
     if not bool(fits.all()):

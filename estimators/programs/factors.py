@@ -63,7 +63,7 @@ def evaluate(
         poutine.enum(Observing(evidence)(fn), first_available_dim=-1 - structure.num_plate_dims)
     )
     trace = run(program, fn, passed(fn, data, structure.names), data.num_rows)
-    return collect(trace, structure, greeks, data.num_rows)
+    return collect(poutine.util.prune_subsample_sites(trace), structure, greeks, data.num_rows)
 
 
 def collect(
@@ -89,11 +89,11 @@ def collect(
             packed = node["packed"]["log_prob"]
             symbols = frozenset(trace.plate_to_symbol[plate] for plate in plates)
             labels.append(Label(name, packed._pyro_dims, symbols, node["infer"].get("_enumerate_symbol")))
-            rows.append(packed)
+            rows.append(packed.double())
         elif name in greeks:
-            log_prior = log_prior + node["log_prob"].sum()
+            log_prior = log_prior + node["log_prob"].double().sum()
         else:
-            log_global = log_global + node["log_prob"].sum()
+            log_global = log_global + node["log_prob"].double().sum()
     symbol = trace.plate_to_symbol[structure.rows_plate]
     return Factors(log_prior, log_global, tuple(rows), tuple(labels), symbol, num_rows, trace.nodes)
 

@@ -16,6 +16,7 @@ from pyro.ops.packed import pack
 from torch import Tensor
 
 from estimators.data import Data
+from estimators.marginal import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
@@ -62,6 +63,11 @@ class Situation:
             if site.is_discrete and name not in self.settings and name not in self.seen
         )
 
+    @property
+    def fixed(self) -> dict[str, Tensor]:
+        """Greeks that the data fix to a number."""
+        return fixed_greeks(self.structure, self.rows)
+
     def simulated_before(self, target: str) -> list[str]:
         """Sites that are simulated: neither set, seen nor discrete, and above the target or above what is seen."""
         order = list(self.structure.sites)
@@ -85,6 +91,15 @@ class Situation:
             settings={name: value[index] if value.ndim else value for name, value in self.settings.items()},
             seen={name: value[index] if value.ndim else value for name, value in self.seen.items()},
         )
+
+
+def fixed_greeks(structure: Structure, rows: Data) -> dict[str, Tensor]:
+    """Greeks that the data fix to a number, a scalar of their name."""
+    return {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in rows.scalars.items()
+        if name in structure.names
+    }
 
 
 def predict(
@@ -117,14 +132,21 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     idle = free - {*situation.enumerated, *simulated}
     evidence = Evidence(situation.enumerated, values, free=free, idle=idle)
     observed = Observing(evidence)(fn)
-    program = Substituting(greeks)(poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims))
+    program = Substituting({**greeks, **situation.fixed})(
+        poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims)
+    )
     trace = run(program, fn, passed(fn, situation.rows, structure.names), num_rows)
-    return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *situation.seen}), trace
+    trace = poutine.util.prune_subsample_sites(trace)
+    # Factors of a row (`pyro.factor`) belong to its joint density too.
+    extra = structure.names - set(structure.sites)
+    return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *situation.seen, *extra}), trace
 
 
 def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
     """p(name = k | what is seen) in each row, [M, ..., K]; to be called in `program_mode`."""
     factors, _ = _enumerated(situation, greeks, ())
+    if not bool((factors.pointwise() > LOG_ZERO).all()):
+        raise ValueError(f"given: what is seen, {list(situation.seen)}, has probability 0 under the fit")
     return by_value(factors, _weights(factors), name)
 
 
@@ -134,7 +156,9 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
     values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
     evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
     program = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
-    trace = run(Substituting(greeks)(program), fn, passed(fn, situation.rows, structure.names), num_rows)
+    trace = run(
+        Substituting({**greeks, **situation.fixed})(program), fn, passed(fn, situation.rows, structure.names), num_rows
+    )
     columns = columns_of(trace, structure, num_rows)
     # Outside `pyro.do` only what a site would have been is seen, not what it was set to.
     for name, value in situation.settings.items():

@@ -74,6 +74,11 @@ class RowSite:
     support: Any
 
     @property
+    def has_fixed_support(self) -> bool:
+        """Whether the support is the same in every row and at all Greeks."""
+        return not any(isinstance(value, Tensor) for value in vars(_base(self.support)).values())
+
+    @property
     def cardinality(self) -> int:
         """K, the number of values of a discrete site."""
         return len(self.values)
@@ -114,7 +119,7 @@ def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_
 
 
 def find(fn: Program, data: Data) -> Structure:
-    """Run a program on two and on three rows, and read its structure off the traces.
+    """Run a program on the rows and on one row more, and read its structure off the traces.
 
     Raises ValueError where it has no plate over rows, or sites that this package cannot marginalise.
     """
@@ -123,7 +128,8 @@ def find(fn: Program, data: Data) -> Structure:
         for name, node in _sampled(fn, data, (), 2).nodes.items()
         if node["type"] == "sample" and not poutine.util.site_is_subsample(node)
     )
-    two, three = (_sampled(fn, data, names, size) for size in (2, 3))
+    # On the data's own rows, since a program may take other sizes from a column.
+    two, three = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
     rows = _rows_plate(fn, two, three, data.num_rows)
     sites, greeks, nesting = {}, [], 0
     for name, node in three.nodes.items():
@@ -135,6 +141,11 @@ def find(fn: Program, data: Data) -> Structure:
         nesting = max([nesting, *(-frame.dim for frame in frames)])
         if _is_fixed(node):
             continue
+        if any(frame.name == rows for frame in frames) and not _is_one(node["scale"]):
+            raise ValueError(
+                f"PyroModel: the site {name!r} is scaled by {node['scale']} (poutine.scale, or a subsampled plate), "
+                "which is no likelihood of a row once hidden sites are summed out; use Data(..., weights=...)"
+            )
         if any(frame.name == rows for frame in frames):
             sites[name] = _row_site(name, node, rows)
         elif not node["is_observed"]:
@@ -202,6 +213,10 @@ def _rows_plate(fn: Program, two: Any, three: Any, num_rows: int) -> str:
     )
 
 
+def _is_one(scale: Any) -> bool:
+    return bool((torch.as_tensor(scale) == 1.0).all())
+
+
 def _is_fixed(node: Any) -> bool:
     """A deterministic site or a factor, which has nothing to estimate."""
     fn = node["fn"]
@@ -217,8 +232,12 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     axis = len(fn.batch_shape) + frame.dim
     rest = tuple(size for place, size in enumerate(shape) if place != axis)
     # One-hot vectors and the like have several numbers per value; they may be observed, not enumerated.
-    is_discrete = bool(fn.has_enumerate_support) and not fn.event_dim
-    values = fn.enumerate_support(expand=False).reshape(-1) if is_discrete else torch.zeros(0)
+    is_discrete, values = bool(fn.has_enumerate_support) and not fn.event_dim, torch.zeros(0)
+    try:
+        values = fn.enumerate_support(expand=False).reshape(-1) if is_discrete else values
+    except NotImplementedError:
+        # Another number of values in each row, as of a Binomial: may be observed, not enumerated.
+        is_discrete = False
     return RowSite(name, axis, rest, fn.event_dim, is_discrete, bool(node["is_observed"]), values, fn.support)
 
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
 from estimators.programs.factors import by_value, posterior
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.structure import Greek
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
-FEW_ROWS = 4
+SOME_ROWS = 200
 NUM_POINTS = 3
 JITTER = 0.7
 TOLERANCE = 1e-9
@@ -109,11 +109,12 @@ def _find(
         return None
     size = greek.shape[first]
     columns: dict[str, Any] = {
-        name: column for name, column in marginal.data.columns.items() if name not in marginal.hidden
+        name: torch.full_like(column, NOT_SEEN) if name in marginal.hidden else column
+        for name, column in marginal.data.columns.items()
     }
-    hidden = Data(**columns, **dict[str, Any](marginal.data.scalars)).rows(
-        torch.arange(min(FEW_ROWS, marginal.num_rows))
-    )
+    # Spread over the data, which may be in order of a column that some axis depends on.
+    places = torch.linspace(0, marginal.num_rows - 1, min(SOME_ROWS, marginal.num_rows)).round().long()
+    hidden = Data(**columns, **dict[str, Any](marginal.data.scalars)).rows(places)
     few = marginal.of(hidden)
     points = _points(few, at)
     others = [

@@ -164,8 +164,8 @@ def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
 
 def _shares(model: Model, data: Data, rows: Data, free: Symmetry) -> Shares:
     """Responsibilities of the rows, of every site that has the labels."""
-    whole = model.marginal(data)
-    marginal = whole.of(rows) if isinstance(whole, ProgramMarginal) else model.marginal(rows)
+    marginal: MixtureMarginal | ProgramMarginal
+    marginal = model.marginal(data).of(rows) if isinstance(model, PyroModel) else model.marginal(rows)
 
     def shares(draws: Draws) -> Array:
         if isinstance(marginal, MixtureMarginal):

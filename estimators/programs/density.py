@@ -93,12 +93,12 @@ class ProgramDensity:
         return bool((gradient[tiny] < -0.5).any())
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight stands for less than a hundredth of a row."""
+        """Whether a weight, or a probability or its complement, stands for less than a hundredth of a row."""
         greeks = self.marginal.coordinates.constrain(torch.from_numpy(np.asarray(coordinates)))
         return any(
-            float(greeks[greek.name].min()) * self.count < LEAST_ROWS
+            float(share.min()) * self.count < LEAST_ROWS
             for greek in self.marginal.coordinates.greeks
-            if greek.is_simplex
+            for share in greek.shares(greeks[greek.name])
         )
 
     def prior_draws(self, count: int, generator: np.random.Generator) -> Array:

@@ -42,10 +42,15 @@ class Greek:
             found[..., 1:] = True
         return found
 
-    @property
-    def is_simplex(self) -> bool:
-        """Whether the Greek is a vector of weights."""
-        return isinstance(_base(self.support), type(constraints.simplex))
+    def shares(self, value: Tensor) -> list[Tensor]:
+        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length."""
+        base = _base(self.support)
+        if isinstance(base, type(constraints.simplex)):
+            return [value]
+        if isinstance(base, type(constraints.unit_interval)):
+            share = (value - base.lower_bound) / (base.upper_bound - base.lower_bound)
+            return [share, 1.0 - share]
+        return []
 
     @property
     def is_ordered(self) -> bool:

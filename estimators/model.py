@@ -17,7 +17,7 @@ from estimators.isolation import check_seed, isolated
 from estimators.marginal import MixtureMarginal
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.base import Reference
-from estimators.parameters import Parameter, Simplex, Transform
+from estimators.parameters import Parameter, Simplex, Transform, checked_greeks
 
 WEIGHTS = "theta"
 # Arguments of Data that are not columns.
@@ -158,16 +158,7 @@ class CausalMixture:
 
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
-        expected = {parameter.name: parameter for parameter in self.parameters}
-        if set(greeks) != set(expected):
-            raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
-        checked = {name: torch.as_tensor(greeks[name], dtype=torch.float64) for name in expected}
-        for name, parameter in expected.items():
-            if tuple(checked[name].shape) != parameter.shape:
-                raise ValueError(f"{name}: expected shape {parameter.shape}, got {tuple(checked[name].shape)}")
-            if not bool(parameter.prior.support.check(checked[name]).all()):
-                raise ValueError(f"{name}: expected values in {parameter.prior.support}, got {checked[name].tolist()}")
-        return checked
+        return checked_greeks(greeks, {p.name: (p.shape, p.prior.support) for p in self.parameters})
 
     def check(self, data: Data) -> Data:
         """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""

@@ -5,15 +5,18 @@ NumPy, with their derivatives, because NUTS evaluates them thousands of times on
 autograd graph costs ten times the arithmetic. Tests compare every one with torch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import log
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import expit
+from torch import Tensor
 
 Array = NDArray[np.float64]
 TINY = 1e-300
@@ -27,6 +30,19 @@ class Parameter:
     shape: tuple[int, ...]
     prior: TorchDistributionMixin
     by_component: bool = True
+
+
+def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, Tensor]:
+    """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+    if set(greeks) != set(expected):
+        raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
+    checked = {name: torch.as_tensor(greeks[name], dtype=torch.float64) for name in expected}
+    for name, (shape, support) in expected.items():
+        if tuple(checked[name].shape) != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {tuple(checked[name].shape)}")
+        if not bool(torch.as_tensor(support.check(checked[name])).all()):
+            raise ValueError(f"{name}: expected values in {support}, got {checked[name].tolist()}")
+    return checked
 
 
 class Transform(Protocol):

@@ -251,8 +251,7 @@ def query_of_program(
     """A query with its values checked: a ValueError names an unknown site, or a value outside its support."""
     if not settings and not seen:
         raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
-    structure = model.structure(data)
-    rows = Data(rows=torch.zeros(2)) if data is None else data
+    structure, rows = _fitted(model, data)
     as_set = {name: _checked(structure, what, name, value) for name, value in settings.items()}
     as_seen = {name: _checked(structure, what, name, value) for name, value in seen.items()}
     hidden = () if data is None else model.marginal(data).hidden
@@ -264,8 +263,7 @@ def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Te
 
     Columns that it takes as arguments are drawn with replacement from the fitted rows.
     """
-    structure = model.structure(data)
-    rows = Data(rows=torch.zeros(2)) if data is None else data
+    structure, rows = _fitted(model, data)
 
     def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
         part = rows.rows(torch.randint(rows.num_rows, (num_rows,)))
@@ -276,6 +274,13 @@ def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Te
         return columns_of(trace, structure, num_rows)
 
     return run_rows
+
+
+def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
+    """The structure of a fitted program and its rows; of one that takes the number of rows alone, without data."""
+    if data is None:
+        return model.structure(), Data(rows=torch.zeros(2))
+    return model.marginal(data).structure, data
 
 
 def _checked(structure: Structure, what: str, name: str, value: Any) -> Tensor:

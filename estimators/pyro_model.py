@@ -13,6 +13,7 @@ from torch import Tensor
 
 from estimators.data import Data
 from estimators.isolation import check_seed, program_mode
+from estimators.parameters import checked_greeks
 from estimators.programs.call import Program, parameters_of, passed
 from estimators.programs.call import arguments as call_arguments
 from estimators.programs.checks import check_enumeration
@@ -118,16 +119,7 @@ class PyroModel:
 
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
-        expected = {greek.name: greek for greek in self.structure().greeks}
-        if set(greeks) != set(expected):
-            raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
-        checked = {name: torch.as_tensor(greeks[name], dtype=torch.float64) for name in expected}
-        for name, greek in expected.items():
-            if tuple(checked[name].shape) != greek.shape:
-                raise ValueError(f"{name}: expected shape {greek.shape}, got {tuple(checked[name].shape)}")
-            if not bool(torch.as_tensor(greek.support.check(checked[name])).all()):
-                raise ValueError(f"{name}: expected values in {greek.support}, got {checked[name].tolist()}")
-        return checked
+        return checked_greeks(greeks, {greek.name: (greek.shape, greek.support) for greek in self.structure().greeks})
 
     def simulate(
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None

@@ -3,6 +3,7 @@
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def save(fit: Any, path: Path) -> None:
         "num_chains": fit.num_chains,
         "status": fit.status.name,
         "stats": dict(fit.stats),
-        "model": _write_model(fit.model),
+        "model": _write_model(fit),
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
@@ -114,7 +115,7 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroMo
     num_chains, draws = header["num_chains"], groups["draws"]
     if "program" in header["model"] and program is not None:
         model: Model = program
-        expected = {greek.name: greek.shape for greek in program.structure(data).greeks if greek.name in draws}
+        expected = _check_program(header["model"], program, data, draws)
     else:
         model = _read_model(header["model"])
         expected = {parameter.name: parameter.shape for parameter in model.parameters}
@@ -136,9 +137,39 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroMo
     }
 
 
-def _write_model(model: Model) -> dict[str, Any]:
+def _check_program(
+    described: dict[str, Any], program: PyroModel, data: Data | None, draws: dict[str, Tensor]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of the Greeks, or an error where the program gives the saved rows another likelihood than it did."""
+    other = "load: the fit is of the program {!r}, and the one given is not the same program: {}"
+    name = described["program"]
+    try:
+        shapes = {greek.name: greek.shape for greek in program.structure(data).greeks if greek.name in draws}
+        found = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
+        if shapes != found:
+            raise ValueError(f"its Greeks are {shapes}, those in the file {found}")
+        value = _first_log_likelihood(program, data, draws)
+    except (TypeError, ValueError) as error:
+        raise _NeedsProgramError(other.format(name, error)) from None
+    saved = described["log_likelihood"]
+    if (value is None) != (saved is None) or (value is not None and not np.isclose(value, saved, rtol=1e-6)):
+        reason = f"at the first draw the saved rows have log-likelihood {value}, and had {saved}"
+        raise _NeedsProgramError(other.format(name, reason))
+    return shapes
+
+
+def _first_log_likelihood(model: PyroModel, data: Data | None, draws: Mapping[str, Tensor]) -> float | None:
+    if data is None:
+        return None
+    return float(model.marginal(data).log_likelihood({name: value[0] for name, value in draws.items()}))
+
+
+def _write_model(fit: Any) -> dict[str, Any]:
+    model: Model = fit.model
     if isinstance(model, PyroModel):
-        return {"program": describe(model.fn), "order_by": model.order_by}
+        # What tells this program from another with the same Greeks, as far as the rows do.
+        check = _first_log_likelihood(model, fit.data, fit.draws)
+        return {"program": describe(model.fn), "order_by": model.order_by, "log_likelihood": check}
     described = {}
     for variable, mechanism in model.mechanisms.items():
         family = type(mechanism)

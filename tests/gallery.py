@@ -1,8 +1,7 @@
 """Pyro programs that nobody wrote an estimator for, with data, and an independent reference: the sum by brute force."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -276,7 +275,7 @@ def brute_force(example: Example, data: Data, greeks: Mapping[str, Tensor]) -> t
             )
             total = torch.zeros(num_rows, dtype=torch.float64)
             for name, node in trace.nodes.items():
-                if name in (*example.hidden, *example.observed, *(f"x_{t}" for t in range(T))) and name in trace.nodes:
+                if name in (*example.hidden, *example.observed, *(f"x_{t}" for t in range(T))):
                     total = total + node["fn"].log_prob(node["value"]).reshape(num_rows, -1).sum(1)
         for name, _ in sizes:
             if name in data.columns:
@@ -291,18 +290,6 @@ def brute_force(example: Example, data: Data, greeks: Mapping[str, Tensor]) -> t
         for place, (name, k) in enumerate(sizes)
     }
     return torch.logsumexp(stacked, 1), shares
-
-
-@contextmanager
-def counted(counter: list[int]) -> Iterator[None]:
-    """Count the sample statements that are run in a block."""
-
-    class Counting(Messenger):
-        def _pyro_sample(self, msg: Any) -> None:
-            counter.append(1)
-
-    with Counting():
-        yield
 
 
 HALF = [0.5, 0.5]

@@ -1,6 +1,7 @@
 """The contract of the core on programs: every estimator, on every example of the gallery, through a whole fit."""
 
 import pickle
+import random
 import warnings
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,6 @@ def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> N
 
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
-    import random
-
     def state() -> tuple[Any, ...]:
         numpy_state = np.random.get_state()
         return (
@@ -139,9 +138,7 @@ def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
             torch.get_num_threads(),
             torch.get_default_dtype(),
             torch.is_grad_enabled(),
-            torch.distributions.Distribution._Distribution__validate_args
-            if hasattr(torch.distributions.Distribution, "_Distribution__validate_args")
-            else torch.distributions.Distribution._validate_args,
+            torch.distributions.Distribution._validate_args,
             list(pyro.get_param_store().keys()),
             list(warnings.filters),
         )

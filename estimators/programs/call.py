@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from estimators.data import Data
 
@@ -15,7 +15,8 @@ NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 def parameters_of(fn: Program) -> dict[str, inspect.Parameter]:
     """The named parameters of a program, in order."""
     try:
-        found = inspect.signature(fn).parameters
+        # A module's own __call__ takes anything and passes it on.
+        found = inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).parameters
     except (TypeError, ValueError):
         raise TypeError(f"PyroModel: expected a function whose parameters can be read, got {fn!r}") from None
     return {name: parameter for name, parameter in found.items() if parameter.kind in NAMED}

@@ -1,0 +1,263 @@
+"""Questions to programs: the adjustment formula, seeing against setting, samples, simulated answers, long chains."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from scipy.stats import binom, binomtest, kstest
+from scipy.stats import t as student
+from torch import Tensor
+
+from estimators import EM, MAP, NUTS, Data, Estimate, EstimationWarning, Fit, PyroModel
+from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial
+from tests.models import FALSE_ALARM, TUTORIAL_ROWS, fit_quietly, within
+
+MODEL = PyroModel(tutorial, order_by="μ")
+ROWS = {"X": TUTORIAL_ROWS}
+SEEN_ROWS = Data(X=[0.0, 1.0, 10.0, 11.0, 12.0], Z=[-1, 0, -1, 1, -1])
+
+
+# ------------------------------------------------------------------ the hidden confounder
+
+
+def confounder_fit(kind: str) -> Fit:
+    example = EXAMPLES["confounder"]
+    model = PyroModel(confounder, order_by="a")
+    estimators = {
+        "EM": EM(num_starts=5),
+        "MAP": MAP(num_starts=20, num_steps=20),
+        "NUTS": NUTS(num_samples=100, warmup_steps=150, num_chains=2),
+    }
+    return fit_quietly(estimators[kind], model, example.data(400, seed=4), seed=1)
+
+
+@pytest.mark.parametrize("kind", ["EM", "MAP", "NUTS"])
+def test_do_is_the_adjustment_formula_and_not_conditioning(kind: str) -> None:
+    """E[Y | do(T=t)] = Σ_z θ_z E[Y | t, z]; E[Y | T=t] weighs z by p(z | t) instead."""
+    fit = confounder_fit(kind)
+    theta, p, a, b = (fit.draws[name] for name in ("theta", "p", "a", "b"))
+    for t in (0.0, 1.0):
+        expected = (theta * (a + b[:, None] * t)).sum(1)
+        np.testing.assert_allclose(fit.do(T=t).mean("Y").draws, expected, rtol=1e-9)
+        weights = theta * (p if t else 1 - p)
+        seen = (weights * (a + b[:, None] * t)).sum(1) / weights.sum(1)
+        np.testing.assert_allclose(fit.given(T=t).mean("Y").draws, seen, rtol=1e-9)
+        assert float((seen - expected).abs().min()) > 0.3
+    effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
+    np.testing.assert_allclose(effect.draws, b, rtol=1e-9)
+    np.testing.assert_allclose(fit.do(Z=1, T=0).mean("Y").draws, a[:, 1], rtol=1e-9)
+    assert fit.do(T=1).mean("Y").error is None
+    # Y is not above T: to set it changes nothing, to see it does.
+    np.testing.assert_allclose(fit.do(Y=9.0).mean("T").draws, (theta * p).sum(1), rtol=1e-9)
+    assert float((fit.given(Y=9.0).mean("T").draws - (theta * p).sum(1)).abs().min()) > 1e-3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an estimator's intervals are checked: its settings, replicates, and rows in each."""
+
+    estimator: EM | MAP | NUTS
+    replicates: int
+    rows: int = 200
+
+
+PLANS = [
+    pytest.param(Plan(MAP(num_starts=10, num_steps=5), 16), id="MAP"),
+    pytest.param(Plan(MAP(num_starts=10, num_steps=5), 150), id="MAP, in full", marks=pytest.mark.slow),
+    pytest.param(Plan(EM(num_starts=3), 80), id="EM, in full", marks=pytest.mark.slow),
+    pytest.param(
+        Plan(NUTS(num_samples=150, warmup_steps=150, num_chains=2), 40), id="NUTS, in full", marks=pytest.mark.slow
+    ),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_effect_of_t_is_recovered_and_its_intervals_cover_the_truth(plan: Plan) -> None:
+    """Replicated data at one truth: 90% intervals of E[Y | do(T=1)] - E[Y | do(T=0)] by exact binomial bounds, and the
+    mean of the estimates by their standard error. The negative control: E[Y | T=1] - E[Y | T=0], another number.
+    """
+    example, model = EXAMPLES["confounder"], PyroModel(confounder, order_by="a")
+    covered, covered_by_seeing, estimates = 0, 0, []
+    for seed in range(plan.replicates):
+        fit = fit_quietly(plan.estimator, model, example.data(plan.rows, seed=100 + seed), seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EstimationWarning)
+            draws = fit if fit.num_draws > 1 else fit.laplace(num_draws=400, seed=seed)
+        effect = draws.contrast("Y", do={"T": 1}, versus={"T": 0})
+        seen = Estimate(draws.given(T=1).mean("Y").draws - draws.given(T=0).mean("Y").draws)
+        low, high = effect.interval(0.9)
+        covered += bool(low <= -1.0 <= high)
+        low, high = seen.interval(0.9)
+        covered_by_seeing += bool(low <= -1.0 <= high)
+        estimates.append(float(effect.value))
+    lowest = int(binom.ppf(FALSE_ALARM / 2, plan.replicates, 0.9))
+    assert covered >= lowest
+    assert covered_by_seeing < lowest
+    error = np.std(estimates, ddof=1) / np.sqrt(plan.replicates)
+    quantile = float(student.isf(FALSE_ALARM / 2, plan.replicates - 1))
+    assert abs(np.mean(estimates) + 1.0) < quantile * error
+
+
+def test_per_row_settings_give_an_answer_per_row() -> None:
+    fit = confounder_fit("EM")
+    found = fit.do(T=[0.0, 1.0, 1.0]).mean("Y").draws
+    np.testing.assert_allclose(found[0], [fit.do(T=t).mean("Y").value for t in (0, 1, 1)], rtol=1e-12)
+    drawn = fit.do(T=[0.0, 1.0, 1.0]).sample(3, seed=0)
+    assert drawn["T"].tolist() == [0.0, 1.0, 1.0]
+
+
+def test_samples_have_the_distribution_that_is_asked_for() -> None:
+    """Kolmogorov-Smirnov against the CDF in closed form, under do and given a value seen."""
+    fit = confounder_fit("EM")
+    for query in (fit.do(T=1), fit.do(Z=0), fit.given(T=1)):
+        drawn = query.sample(3000, seed=5)["Y"]
+        assert kstest(drawn.numpy(), lambda y, q=query: q.cdf("Y", y).numpy()).pvalue > FALSE_ALARM
+    # The negative control: what is set is not what is seen.
+    drawn = fit.given(T=1).sample(3000, seed=5)["Y"]
+    assert kstest(drawn.numpy(), lambda y: fit.do(T=1).cdf("Y", y).numpy()).pvalue < FALSE_ALARM
+
+
+def test_a_hidden_site_given_data_has_its_posterior() -> None:
+    """Z in a sample is from p(Z | x, φ), not from p(Z | φ): an exact binomial bound."""
+    fit = EM().fit(MODEL, {"X": [0.0, 1.0, 2.0, 3.5]}, seed=0)
+    at = float(fit["μ"].mean()) + 0.1
+    share = float(fit.responsibilities({"X": [at]})[0, 1])
+    drawn = fit.given(X=at).sample(2000, seed=1)
+    assert bool((drawn["X"] == at).all())
+    count = int(drawn["Z"].sum())
+    assert binomtest(count, 2000, share).pvalue > FALSE_ALARM
+    assert abs(share - float(fit["θ"][1])) > 0.02
+
+
+def test_a_simulated_answer_states_its_error() -> None:
+    """X → W → Y with X, W continuous and unset: E[Y | do(Z)] is simulated; set W, and it is exact."""
+
+    def program(N: int) -> None:
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("classes", 2):
+            a = pyro.sample("a", dist.Normal(0.0, 5.0))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(theta))
+            w = pyro.sample("w", dist.Normal(a[z], 1.0))
+            pyro.sample("y", dist.Normal(w**2, 0.5))
+
+    model = PyroModel(program, order_by="a")
+    fit = Fit.from_greeks(model, {"theta": [0.3, 0.7], "a": [-1.0, 2.0]})
+    answer = fit.do(z=1).mean("y")
+    assert answer.error is not None
+    assert 0.0 < float(answer.error) < 0.05
+    assert abs(float(answer.value) - 5.0) < within(1) * float(answer.error)
+    both = fit.given(w=2.0).mean("y")
+    assert both.error is None
+    assert float(both.value) == pytest.approx(4.0, abs=1e-12)
+    # Something below the target is seen: importance weights, with their error.
+    below = fit.given(y=4.0).mean("w")
+    grid = torch.linspace(-9, 9, 20001).double()
+    density = (
+        sum(t * dist.Normal(m, 1.0).log_prob(grid).exp() for t, m in ((0.3, -1.0), (0.7, 2.0)))
+        * dist.Normal(grid**2, 0.5).log_prob(torch.tensor(4.0)).exp()
+    )
+    expected = float((density * grid).sum() / density.sum())
+    assert below.error is not None
+    assert abs(float(below.value) - expected) < within(1) * float(below.error)
+    with pytest.raises(NotImplementedError, match="mean"):
+        fit.given(y=4.0).cdf("w", 0.0)
+
+
+def test_answers_average_over_the_columns_that_a_program_takes() -> None:
+    example = EXAMPLES["regressions"]
+    data = example.data(30)
+    fit = fit_quietly(EM(num_starts=5), PyroModel(regressions, order_by="intercept"), data, seed=0)
+    expected = fit["intercept"][1] + fit["slope"][1] * data.columns["t"].mean()
+    assert float(fit.do(z=1).mean("y").value) == pytest.approx(float(expected), rel=1e-9)
+    assert fit.program(5)["y"].shape == (5,)
+
+
+def test_a_greek_fixed_by_a_number_is_fixed_in_answers_too() -> None:
+    def program(N: int) -> None:
+        shift = pyro.sample("shift", dist.Normal(0.0, 10.0))
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("classes", 2):
+            mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("x", dist.Normal(mu[z] + shift, 1.0))
+
+    fit = EM().fit(PyroModel(program, order_by="mu"), Data(x=TUTORIAL_ROWS, shift=5.0), seed=0)
+    assert set(fit.draws) == {"theta", "mu"}
+    np.testing.assert_allclose(fit["mu"], [-4.5, 6.0], atol=1e-6)
+    assert float(fit.do(z=1).mean("x").value) == pytest.approx(11.0, abs=1e-6)
+    drawn = fit.do(z=1).sample(500, seed=0)["x"]
+    assert abs(float(drawn.mean()) - 11.0) < within(1) / np.sqrt(500)
+
+
+def test_what_a_program_makes_of_its_column_is_what_it_observes() -> None:
+    def logs(X: Tensor) -> None:
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("classes", 2):
+            mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+        with pyro.plate("rows", len(X)):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("X", dist.Normal(mu[z], 1.0), obs=X.log())
+
+    rows = torch.tensor(TUTORIAL_ROWS, dtype=torch.float64).exp()
+    fit = EM().fit(PyroModel(logs, order_by="mu"), {"X": rows}, seed=0)
+    np.testing.assert_allclose(fit["mu"], [0.5, 11.0], atol=1e-6)
+
+
+# ------------------------------------------------------------------ hidden Markov chains
+
+
+def test_a_long_chain_is_summed_in_linear_time() -> None:
+    """Twenty steps have 2^20 paths; no intermediate tensor is larger than rows × K × K."""
+
+    def long_chain(x: Tensor) -> None:
+        move = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
+        level = pyro.sample("level", dist.Normal(torch.zeros(2), 3.0).to_event(1))
+        with pyro.plate("sequences", len(x)):
+            z = None
+            for t in pyro.markov(range(x.shape[1])):
+                z = pyro.sample(f"z_{t}", dist.Categorical(torch.full((2,), 0.5) if z is None else move[z]))
+                pyro.sample(f"x_{t}", dist.Normal(level[z], 1.0), obs=x[:, t])
+
+    x = torch.randn(3, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    marginal = PyroModel(long_chain).marginal(Data(x=x))
+    level = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    found = marginal.pointwise({"level": level})
+    # The forward algorithm, written out.
+    move, forward = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).double(), torch.full((3, 2), 0.5).double()
+    total = torch.zeros(3).double()
+    for t in range(60):
+        forward = (forward if t == 0 else forward @ move) * dist.Normal(level, 1.0).log_prob(x[:, t, None]).exp()
+        total += forward.sum(1).log()
+        forward = forward / forward.sum(1, keepdim=True)
+    torch.testing.assert_close(found, total, rtol=1e-7, atol=0)
+    assert marginal.row_size <= 4 * 3 * 60 * (4 + 2)
+
+
+def test_three_ways_to_give_a_chain_its_rows_agree() -> None:
+    """Columns x_0 ... x_3, one column [N, 4] for them, and one column [N, 4] that the program takes."""
+    example, other = EXAMPLES["chain"], EXAMPLES["chain of a column"]
+    separate = example.data(6)
+    together = Data(x=torch.stack([separate.columns[f"x_{t}"] for t in range(4)], 1))
+    expected = PyroModel(chain).marginal(separate).pointwise(example.truth)
+    torch.testing.assert_close(
+        PyroModel(chain).marginal(together).pointwise(example.truth), expected, rtol=1e-12, atol=0
+    )
+    taken = PyroModel(other.fn).marginal(together).pointwise(example.truth)
+    torch.testing.assert_close(taken, expected, rtol=1e-12, atol=0)
+
+
+def test_do_on_a_chain() -> None:
+    example = EXAMPLES["chain"]
+    fit = Fit.from_greeks(PyroModel(chain, order_by="level"), example.greeks)
+    move, level = example.truth["move"], example.truth["level"]
+    for steps in (1, 3):
+        weights = torch.linalg.matrix_power(move, steps)[1]
+        assert float(fit.do(z_0=1).mean(f"x_{steps}").value) == pytest.approx(float(weights @ level), rel=1e-9)
+    drawn = fit.do(z_0=1).sample(5, seed=0)
+    assert set(drawn) == {f"{name}_{t}" for name in "zx" for t in range(4)}

@@ -14,6 +14,7 @@ LATENT = "Z"
 NOT_SEEN = -1
 LARGEST = 1e100
 MOST_DIMENSIONS = 3
+MARGINALIZE = "marginalize"
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -27,7 +28,8 @@ class Data:
     Pyro program that is the same for every row.
     ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
-    ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times.
+    ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
+    ``missing="marginalize"`` other columns may have NaN or masked entries too, which are summed or integrated out.
 
     Raises ValueError or TypeError, naming the column, for columns of different length or type, NaN or infinite
     entries, values beyond 1e100, weights that are negative or all zero, and set entries without a value.
@@ -40,8 +42,18 @@ class Data:
     intervened: Mapping[str, Tensor]
     weights: Tensor | None
     scalars: Mapping[str, float | int]
+    missing: str | None
 
-    def __init__(self, *, intervened: Mapping[str, Any] | None = None, weights: Any = None, **columns: Any) -> None:
+    def __init__(
+        self,
+        *,
+        intervened: Mapping[str, Any] | None = None,
+        weights: Any = None,
+        missing: str | None = None,
+        **columns: Any,
+    ) -> None:
+        if missing not in (None, MARGINALIZE):
+            raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
         if not columns:
             raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
         scalars = {name: _scalar(name, value) for name, value in columns.items() if _is_scalar(value)}
@@ -49,7 +61,8 @@ class Data:
             raise ValueError(
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
             )
-        tensors = {name: _column(name, values) for name, values in columns.items() if name not in scalars}
+        allow = missing is not None
+        tensors = {name: _column(name, values, allow_missing=allow) for name, values in columns.items() if name not in scalars}
         lengths = {name: len(column) for name, column in tensors.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Data: expected columns of one length, got {lengths}")
@@ -62,9 +75,10 @@ class Data:
         )
         object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
         object.__setattr__(self, "scalars", MappingProxyType(scalars))
+        object.__setattr__(self, "missing", missing)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, ({**self.columns, **self.scalars}, dict(self.intervened), self.weights)
+        return _rebuilt, ({**self.columns, **self.scalars}, dict(self.intervened), self.weights, self.missing)
 
     @property
     def num_rows(self) -> int:
@@ -91,6 +105,15 @@ class Data:
             return self.intervened[name]
         return torch.zeros(self.num_rows, dtype=torch.bool)
 
+    def is_missing(self, name: str) -> Tensor:
+        """Return the mask of entries of a column that are missing, in the column's shape."""
+        return torch.isnan(self.columns[name])
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether any entry is missing."""
+        return any(bool(self.is_missing(name).any()) for name in self.columns)
+
     def counts(self) -> Tensor:
         """Return the mask [N] of rows that count: those with a weight above 0."""
         if self.weights is None:
@@ -111,6 +134,7 @@ class Data:
             **{**self.columns, **self.scalars, **columns},
             intervened=dict(self.intervened),
             weights=self.weights if weights is ... else weights,
+            missing=self.missing,
         )
 
     def rows(self, index: Tensor) -> "Data":
@@ -120,6 +144,7 @@ class Data:
             **self.scalars,
             intervened={name: mask[index] for name, mask in self.intervened.items()},
             weights=None if self.weights is None else self.weights[index],
+            missing=self.missing,
         )
 
     @staticmethod
@@ -168,11 +193,14 @@ class Data:
             **scalars,
             intervened={name: torch.cat([part.is_set(name) for part in parts]) for name in masked},
             weights=weights,
+            missing=MARGINALIZE if any(part.missing for part in parts) else None,
         )
 
 
-def _rebuilt(columns: dict[str, Tensor], intervened: dict[str, Tensor], weights: Tensor | None) -> Data:
-    return Data(**columns, intervened=intervened, weights=weights)
+def _rebuilt(
+    columns: dict[str, Tensor], intervened: dict[str, Tensor], weights: Tensor | None, missing: str | None
+) -> Data:
+    return Data(**columns, intervened=intervened, weights=weights, missing=missing)
 
 
 def as_data(value: object) -> Data:
@@ -202,7 +230,7 @@ def _scalar(name: str, value: Any) -> float | int:
     return number
 
 
-def _column(name: str, values: Any) -> Tensor:
+def _column(name: str, values: Any, *, allow_missing: bool) -> Tensor:
     array, missing = _numpy(name, values)
     if not 1 <= array.ndim <= MOST_DIMENSIONS:
         raise ValueError(
@@ -217,13 +245,19 @@ def _column(name: str, values: Any) -> Tensor:
         )
     if name == LATENT and array.ndim == 1:
         return _latent(array, missing)
+    if missing.any() and not allow_missing:
+        raise ValueError(
+            f"column {name}: missing (masked) in {_where(missing)}; drop these rows first, or say "
+            f"Data(..., missing={MARGINALIZE!r}) to integrate them out"
+        )
     if missing.any():
-        raise ValueError(f"column {name}: missing (masked) in {_where(missing)}; drop these rows first")
+        array = np.where(missing, np.nan, array.astype(np.float64))
     if array.dtype.kind == "f":
         array = array.astype(np.float64)
-        bad = ~np.isfinite(array)
+        bad = np.isinf(array) if allow_missing else ~np.isfinite(array)
         if bad.any():
-            raise ValueError(f"column {name}: NaN or infinite in {_where(bad)}; drop or repair these rows first")
+            hint = f", or say Data(..., missing={MARGINALIZE!r}) to integrate NaN out" if np.isnan(array).any() else ""
+            raise ValueError(f"column {name}: NaN or infinite in {_where(bad)}; drop or repair these rows first{hint}")
         huge = np.abs(array) > LARGEST
         if huge.any():
             raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {_where(huge)}; rescale the column")
@@ -282,6 +316,12 @@ def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_row
             if unset.any():
                 raise ValueError(
                     f"intervened {name}: set but without a value (-1) in {_where(unset)}; say what it was set to"
+                )
+        elif columns[name].is_floating_point():
+            unset = mask.numpy() & np.isnan(columns[name].numpy()).reshape(num_rows, -1).any(1)
+            if unset.any():
+                raise ValueError(
+                    f"intervened {name}: set but without a value (missing) in {_where(unset)}; say what it was set to"
                 )
         if bool(mask.any()):
             masks[name] = mask

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from estimators.ascent import LEAST_ROWS
 from estimators.marginal import MixtureMarginal, Statistics
-from estimators.model import WEIGHTS, CausalMixture
-from estimators.parameters import Array, Real
+from estimators.model import CausalMixture
+from estimators.nodes import WEIGHTS
+from estimators.parameters import Array
 from estimators.priors import log_density
 
 
@@ -39,7 +40,7 @@ class Density:
         self._free_weights = model.concentration.numpy() <= 1.0 if prior else np.ones(model.K, dtype=bool)
         # Coordinates that are logs or logits: their ends are the boundary of the Greek's support.
         self.bounded = np.concatenate(
-            [np.full(size, not isinstance(t, Real)) for t, size in zip(self._transforms, sizes, strict=True)]
+            [np.full(size, t.bounded) for t, size in zip(self._transforms, sizes, strict=True)]
         ).astype(bool)
 
     @property
@@ -68,9 +69,10 @@ class Density:
         return self.looks_collapsed(coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight that nothing keeps off 0 stands for less than a hundredth of a row."""
-        few = self.constrain(coordinates)[WEIGHTS] * self.count < LEAST_ROWS
-        return bool((few & self._free_weights).any())
+        """Whether a weight that nothing keeps off 0, a probability or a rate is within a hundredth of a row of its end."""
+        greeks = self.constrain(coordinates)
+        few = greeks[WEIGHTS] * self.count < LEAST_ROWS
+        return bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS)
 
     def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
         """The same density of other rows."""
@@ -80,7 +82,7 @@ class Density:
         """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""
         for parameter, transform, _, _ in self._sites:
             if parameter.name == name:
-                return transform.unit if isinstance(transform, Real) else 1.0
+                return transform.unit
         raise KeyError(name)
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:

@@ -6,61 +6,71 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.data import LATENT, Data
-from estimators.mechanisms.base import Mechanism, Reference
+from estimators.mechanisms.base import Reference
+from estimators.nodes import RowTerm
 from estimators.parameters import Array
 
 
 class Rows:
-    """The features of some rows, stacked as [F, n]: the 1 of all mechanisms with no set entry is stored once."""
+    """The features of some rows, stacked as [F, n]: the 1 of all terms with no entry left out is stored once.
+
+    ``columns`` hold all rows, ``active`` the terms with entries left out (set, say) and a 0 for each of these.
+    """
 
     def __init__(
         self,
-        mechanisms: Mapping[str, Mechanism],
-        data: Data,
+        terms: Mapping[str, RowTerm],
+        columns: Mapping[str, Array],
+        active: Mapping[str, Array],
+        weights: Array | None,
         index: NDArray[np.intp],
         references: Mapping[str, Reference],
     ) -> None:
-        self.mechanisms, self.num_rows = mechanisms, len(index)
-        self.weighted = data.weights is not None
-        self.weights = np.ones(len(index)) if data.weights is None else data.weights.numpy()[index]
-        self.informs_theta = 1.0 - data.is_set(LATENT).numpy()[index]
-        self._columns = {name: m.check(name, data.columns[name]).numpy()[index] for name, m in mechanisms.items()}
-        self._active = {name: 1.0 - data.is_set(name).numpy()[index] for name in mechanisms if name in data.intervened}
+        self.terms, self.num_rows = terms, len(index)
+        self.weighted = weights is not None
+        self.weights = np.ones(len(index)) if weights is None else weights[index]
+        self._columns = {name: column[index] for name, column in columns.items()}
+        self._active = {name: mask[index] for name, mask in active.items()}
         self.places: dict[str, list[int]] = {}
-        stacked = [np.ones((1, len(index)))]
-        for name in mechanisms:
+        stacked, size = [np.ones((1, len(index)))], 1
+        for name, term in terms.items():
             features = self.of(name, references[name])
-            first = sum(len(part) for part in stacked)
-            if name in self._active:
-                self.places[name] = list(range(first, first + len(features)))
-                stacked.append(features)
+            if term.has_constant and name not in self._active:
+                self.places[name] = [0, *range(size, size + len(features) - 1)]
+                features = features[1:]
             else:
-                self.places[name] = [0, *range(first, first + len(features) - 1)]
-                stacked.append(features[1:])
+                self.places[name] = list(range(size, size + len(features)))
+            stacked.append(features)
+            size += len(features)
         self.features = np.concatenate(stacked)
         self._slices: dict[str, slice | list[int]] = {
             name: slice(places[0], places[-1] + 1) if places[-1] - places[0] + 1 == len(places) else places
             for name, places in self.places.items()
         }
 
-    def of(self, name: str, reference: Reference, which: Any = slice(None)) -> Array:
-        """One mechanism's features [F, n], zero where its entry was set."""
-        features = self.mechanisms[name].features(self._columns[name][which], reference)
+    def active(self, name: str) -> Array:
+        """1 for the rows where a term counts, 0 where its entry is left out."""
+        return self._active.get(name, np.ones(self.num_rows))
+
+    def of(self, name: str, reference: Reference, which: Any = slice(None), component: int | None = None) -> Array:
+        """One term's features [F, n], zero where its entry is left out."""
+        columns = {key: column[which] for key, column in self._columns.items()}
+        features = self.terms[name].features(columns, reference, component)
         return features * self._active[name][which] if name in self._active else features
 
-    def stack(self, log_weights: Array, coefficients: Mapping[str, Array]) -> Array:
+    def stack(self, coefficients: Mapping[str, Array]) -> Array:
         """The coefficients of the stacked features, [..., K, F]."""
-        stacked = np.zeros((*log_weights.shape, len(self.features)))
-        stacked[..., 0] = log_weights
+        first = next(iter(coefficients.values()))
+        stacked = np.zeros((*first.shape[:-1], len(self.features)))
         for name, places in self.places.items():
             mine = coefficients[name]
             stacked[..., places[0]] += mine[..., 0]
-            stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
+            if len(places) > 1:
+                stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
         return stacked
 
     def split(self, collected: Array) -> dict[str, Array]:
-        """Each mechanism's statistics [..., K, F] out of the stacked ones."""
+        """Each term's statistics [..., K, F] out of the stacked ones."""
         return {name: collected[..., places] for name, places in self._slices.items()}
 
 
@@ -88,12 +98,16 @@ class PerComponent:
     """Φ centred at each component's own mean, (x - mu_k)² directly, where a shared centre would lose digits of x²."""
 
     def __init__(self, rows: Rows, references: Mapping[str, Reference], num_components: int) -> None:
-        self._rows, self._references, self._K = rows, references, num_components
+        self._rows, self._K = rows, num_components
+        self._moved = {name: reference for name, reference in references.items() if reference.by_cell}
 
     def _features(self, k: int, rows: slice) -> Array:
         stacked = self._rows.features[:, rows].copy()
-        for name, places in self._rows.places.items():
-            features = self._rows.of(name, of_component(self._references[name], k), rows)
+        for name, reference in self._moved.items():
+            places = self._rows.places[name]
+            features = self._rows.of(name, reference, rows, k)
+            if places[0] != 0:
+                stacked[places[0]] = features[0]
             stacked[places[1] : places[-1] + 1] = features[1:]
         return stacked
 
@@ -103,10 +117,3 @@ class PerComponent:
     def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
         for k in range(self._K):
             into[k] += self._features(k, rows) @ responsibilities[k]
-
-
-def of_component(reference: Reference, k: int) -> Reference:
-    """The reference of component k, whose centre is a number."""
-    if isinstance(reference.centre, float):
-        return reference
-    return Reference(float(reference.centre[..., k]), reference.scale, reference.reach)

@@ -26,6 +26,7 @@ from estimators.labels import label, permute, symmetry
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
 from estimators.models import Model, density_of
+from estimators.parameters import Parameter
 from estimators.program_queries import ProgramQuery, program_of, query_of_program
 from estimators.programs.marginal import ProgramMarginal
 from estimators.pyro_model import PyroModel
@@ -235,7 +236,7 @@ class Fit:
         marginal = self.model.marginal(data)
         pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
         named = self.model.parameters if isinstance(self.model, CausalMixture) else ()
-        dims = {parameter.name: ["component"] for parameter in named if parameter.by_component}
+        dims = {parameter.name: _dims(parameter) for parameter in named if parameter.component_axis is not None}
         groups = {
             "posterior": arviz_export.dataset(self.draws, self.num_chains, dims),
             "log_likelihood": arviz_export.dataset({"rows": pointwise}, self.num_chains, {"rows": ["row"]}),
@@ -352,6 +353,12 @@ def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int
     if smallest < ESS_PER_CHAIN * num_chains:
         return Status.LOW_ESS, extra
     return Status.CONVERGED, extra
+
+
+def _dims(parameter: Parameter) -> list[str]:
+    """Names of a Greek's axes in ArviZ."""
+    names = [f"{parameter.name}_dim_{axis}" for axis in range(len(parameter.shape))]
+    return ["component" if axis == parameter.component_axis else name for axis, name in enumerate(names)]
 
 
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 from estimators.arviz_export import effective_sample_size
 from estimators.data import LATENT
 from estimators.isolation import check_seed, isolated
-from estimators.model import WEIGHTS, CausalMixture
+from estimators.model import CausalMixture
+from estimators.nodes import WEIGHTS
 
 # Elements of a [points, draws] density held at one time.
 MAX_ELEMENTS = 4_000_000
@@ -99,7 +100,9 @@ class Query:
         if name in self.settings or name in self.seen:
             value = {**self.settings, **self.seen}[name].double()
             return Estimate(value.expand(num_draws, *value.shape), self.num_chains)
-        means = self.model.mechanisms[name].mean(self.model.local(self.draws, name)).expand(num_draws, self.model.K)
+        node = self.model.nodes[name]
+        means = node.mechanism.mean(node.local(self.draws), torch.arange(self.model.K), torch.zeros(0))
+        means = means.expand(num_draws, self.model.K)
         if LATENT in self.settings:
             return Estimate(means[:, self.settings[LATENT]], self.num_chains)
         shares = self._log_weights().exp()
@@ -198,8 +201,7 @@ class Query:
 
     def _component(self, name: str, k: int) -> Any:
         num_draws = len(self.draws[WEIGHTS])
-        local = self.model.local(self.draws, name)
-        return self.model.mechanisms[name].distribution(local, torch.full((num_draws,), k)).expand((num_draws,))
+        return self.model.nodes[name].distribution(self.draws, torch.full((num_draws,), k), {}).expand((num_draws,))
 
     def _root(self, name: str, level: float) -> float:
         """The quantile lies between the smallest and the largest of the components' own."""

@@ -69,8 +69,8 @@ def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0) -> Sy
         at = {name: value[best] for name, value in draws.items()}
         return symmetry_of_program(model.marginal(data) if data is not None else None, model.order_by, at)
     groups = model.exchangeable(data)
-    axes = {parameter.name: (0,) for parameter in model.parameters if parameter.by_component}
-    return Symmetry(groups, axes, (None,), describe(groups, next(iter(model.mechanisms))), is_fixed=True)
+    axes = {p.name: (p.component_axis,) for p in model.parameters if p.component_axis is not None}
+    return Symmetry(groups, axes, (None,), describe(groups, model.ordering), is_fixed=True)
 
 
 def label(model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True) -> Labelling:

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.features import Features, PerComponent, Rows, Shared, of_component
-from estimators.mechanisms.base import Greeks, Mechanism, Reference
-from estimators.parameters import TINY, Array
+from estimators.features import Features, PerComponent, Rows, Shared
+from estimators.incomplete import IncompleteRows, Missing
+from estimators.mechanisms.base import Greeks, Reference
+from estimators.nodes import WEIGHTS, Node, Weights
+from estimators.parameters import Array
 
 # Elements of L in one chunk, so that L, R and the chunk's Φ stay in the second-level cache; and the multiplications in
 # one of its matrix products, below which OpenBLAS keeps to one thread, so that no sum depends on the thread count.
@@ -29,8 +31,6 @@ CHUNK = 32_000
 PRODUCT = 200_000
 # Likelihoods below this are summed relative to the row's largest instead.
 SMALLEST = 1e-200
-# The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
-LOG_ZERO = -1e290
 
 
 class Expectation(Protocol):
@@ -66,12 +66,11 @@ class Marginal(Protocol):
 class Statistics(NamedTuple):
     """Expected sufficient statistics of all rows, with the references in which they were formed.
 
-    ``log_likelihood`` [...], ``counts`` [..., K] (rows that inform theta), ``mechanisms`` variable → [..., K, F].
+    ``log_likelihood`` [...]; ``sums`` variable → [..., K, F], under "theta" the rows that inform the weights.
     """
 
     log_likelihood: Array
-    counts: Array
-    mechanisms: Mapping[str, Array]
+    sums: Mapping[str, Array]
     references: Mapping[str, Reference]
 
 
@@ -79,98 +78,112 @@ class MixtureMarginal:
     """The marginal of a causal mixture on a data set.
 
     Rows with Z hidden are summed over; a row with Z known (seen or set) has constant statistics, computed once. A set
-    entry zeroes its own mechanism's features, that mechanism's 1 included; a set Z adds nothing to theta's counts.
+    entry zeroes its own mechanism's features, that mechanism's 1 included; a set Z adds nothing to theta's counts. A
+    missing entry that causes nothing known does the same; rows with any other are `IncompleteRows`.
     """
 
-    def __init__(
-        self,
-        mechanisms: Mapping[str, Mechanism],
-        num_components: int,
-        data: Data,
-        local: Callable[[Mapping[str, Any], str], dict[str, Any]],
-    ) -> None:
-        self.mechanisms, self.K, self.local = mechanisms, num_components, local
+    def __init__(self, weights: Weights, nodes: Mapping[str, Node], num_components: int, data: Data) -> None:
+        self.nodes, self.K = nodes, num_components
+        self._terms: dict[str, Weights | Node] = {WEIGHTS: weights, **nodes}
         self.num_rows = data.num_rows
         latent = data.latent().numpy()
-        self._hidden_index, self._known_index = np.flatnonzero(latent < 0), np.flatnonzero(latent >= 0)
-        self.total_weight = float(data.num_rows if data.weights is None else data.weights.numpy().sum())
+        missing = Missing(weights, nodes, data)
+        incomplete = missing.incomplete
+        self._hidden_index = np.flatnonzero((latent < 0) & ~incomplete)
+        self._known_index = np.flatnonzero((latent >= 0) & ~incomplete)
+        row_weights = None if data.weights is None else data.weights.numpy()
+        self.total_weight = float(data.num_rows if row_weights is None else row_weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
         self.count = max(float(data.num_rows), self.total_weight)
-        self.references = {
-            name: mechanism.reference(mechanism.check(name, data.columns[name])[~data.is_set(name)].numpy())
-            for name, mechanism in mechanisms.items()
-        }
-        self._hidden = Rows(mechanisms, data, self._hidden_index, self.references)
+        columns, active = missing.columns, missing.active
+        self.references = {WEIGHTS: Reference()}
+        for name, node in nodes.items():
+            counted = active[name] if name in active else np.ones(data.num_rows)
+            rows = np.flatnonzero((counted > 0) & ~missing.lacks(name, *node.parents))
+            self.references[name] = node.reference({key: column[rows] for key, column in columns.items()})
+        some = (columns, active, row_weights)
+        self._hidden = Rows(self._terms, *some, self._hidden_index, self.references)
         self._shared = Shared(self._hidden)
-        self._known = Rows(mechanisms, data, self._known_index, self.references)
+        self._known = Rows(self._terms, *some, self._known_index, self.references)
         self._known_latent = latent[self._known_index]
-        informs = self._known.weights * self._known.informs_theta
-        self._known_counts = np.bincount(self._known_latent, informs, minlength=num_components)
         self._known_statistics = self._statistics_of_known(self.references)
+        self._incomplete = (
+            IncompleteRows(weights, nodes, num_components, missing, latent, row_weights, self.references)
+            if incomplete.any()
+            else None
+        )
 
     # ---------------------------------------------------------------- the E-step
 
     def statistics(self, greeks: Greeks) -> Statistics:
         """The E-step at Greeks [..., *shape]: log-likelihood and expected sufficient statistics."""
         references, coefficients = self._coefficients(greeks)
-        if references is not self.references and greeks["theta"].ndim > 1:
-            return self._one_set_at_a_time(greeks, greeks["theta"].shape[:-1])
-        log_weights = _log(greeks["theta"])
-        value, collected = self._sum_over_hidden(self._features_for(references), log_weights, coefficients)
-        statistics = self._hidden.split(collected)
-        if not self._known.num_rows:
-            return Statistics(value, collected[..., 0], statistics, references)
-        known = self._known_statistics if references is self.references else self._statistics_of_known(references)
-        value = value + (log_weights * self._known_counts).sum(-1)
-        for name in self.mechanisms:
-            value = value + (coefficients[name] * known[name]).sum((-1, -2))
-            statistics[name] = statistics[name] + known[name]
-        return Statistics(value, collected[..., 0] + self._known_counts, statistics, references)
+        batch = coefficients[WEIGHTS].shape[:-2]
+        if batch and (references is not self.references or self._incomplete is not None):
+            return self._one_set_at_a_time(greeks, batch)
+        value, collected = self._sum_over_hidden(self._features_for(references), coefficients)
+        sums = self._hidden.split(collected)
+        if self._known.num_rows:
+            known = self._known_statistics if references is self.references else self._statistics_of_known(references)
+            for name in self._terms:
+                value = value + (coefficients[name] * known[name]).sum((-1, -2))
+                sums[name] = sums[name] + known[name]
+        if self._incomplete is not None:
+            extra, more = self._incomplete.statistics(coefficients, references)
+            value = value + extra
+            sums = {name: sums[name] + more[name] for name in self._terms}
+        return Statistics(value, sums, references)
 
     def gradient(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """dJ(φ; S)/dφ: at the φ where S was computed, the gradient of the log-likelihood. O(K F)."""
-        found = {"theta": statistics.counts / np.maximum(greeks["theta"], TINY)}
-        for name, mechanism in self.mechanisms.items():
-            local, sums = self.local(greeks, name), statistics.mechanisms[name]
-            for symbol, slope in mechanism.gradient(local, sums, statistics.references[name]).items():
-                found[f"{symbol}_{name}"] = slope
+        found = {}
+        for name, term in self._terms.items():
+            found.update(term.gradient(greeks, statistics.sums[name], statistics.references[name]))
         return found
 
     def complete(self, greeks: Greeks, statistics: Statistics) -> Array:
         """J(φ; S) = Σ_k C_k(φ) · S_k as [...]: the expected complete-data log-likelihood."""
-        value = (_log(greeks["theta"]) * statistics.counts).sum(-1)
-        for name, mechanism in self.mechanisms.items():
-            coefficients = mechanism.coefficients(self.local(greeks, name), statistics.references[name])
-            value = value + (coefficients * statistics.mechanisms[name]).sum((-1, -2))
+        value: Any = 0.0
+        for name, term in self._terms.items():
+            coefficients = term.coefficients(greeks, statistics.references[name])
+            value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
         return np.asarray(value)
 
     def argmax(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """The M-step: the Greeks that maximise J(·; S), in closed form in each mechanism."""
-        total = statistics.counts.sum(-1, keepdims=True)
-        found = {"theta": np.where(total > 0, statistics.counts / np.where(total > 0, total, 1.0), greeks["theta"])}
-        for name, mechanism in self.mechanisms.items():
-            best = mechanism.argmax(statistics.mechanisms[name], statistics.references[name], self.local(greeks, name))
-            found.update({f"{symbol}_{name}": value for symbol, value in best.items()})
+        found = {}
+        for name, term in self._terms.items():
+            found.update(term.argmax(greeks, statistics.sums[name], statistics.references[name]))
         return found
 
     def statistics_given(self, responsibilities: Array) -> Statistics:
         """The statistics under given responsibilities of all rows [..., K, N] instead of the E-step's."""
-        return self.statistics_of_hidden(responsibilities[..., self._hidden_index])
+        found = self.statistics_of_hidden(responsibilities[..., self._hidden_index])
+        if self._incomplete is None:
+            return found
+        more = self._incomplete.statistics_given(responsibilities, self.references)
+        sums = {name: found.sums[name] + more[name] for name in self._terms}
+        return Statistics(found.log_likelihood, sums, self.references)
 
     def statistics_of_hidden(self, responsibilities: Array) -> Statistics:
         """The same, for responsibilities of the rows with Z hidden [..., K, N_hidden]."""
         # einsum, not a matrix product, whose sums depend on the thread count.
         collected = np.einsum("...n,fn->...f", responsibilities * self._hidden.weights, self._hidden.features)
         by_name = self._hidden.split(collected)
-        sums = {name: by_name[name] + self._known_statistics[name] for name in self.mechanisms}
-        counts = collected[..., 0] + self._known_counts
-        return Statistics(np.zeros(counts.shape[:-1]), counts, sums, self.references)
+        sums = {name: by_name[name] + self._known_statistics[name] for name in self._terms}
+        return Statistics(np.zeros(collected.shape[:-2]), sums, self.references)
 
     def has_collapsed(self, greeks: Greeks) -> bool:
         """Whether a component has shrunk onto a point."""
         return any(
-            mechanism.has_collapsed(self.local(greeks, name), self.references[name])
-            for name, mechanism in self.mechanisms.items()
+            node.mechanism.has_collapsed(node.local(greeks), self.references[name]) for name, node in self.nodes.items()
+        )
+
+    def is_at_edge(self, greeks: Greeks, least: float) -> bool:
+        """Whether a probability or a rate is so near the edge of its support that less than `least` of a row is left."""
+        return any(
+            bool((node.mechanism.expected_count(node.local(greeks), self.count) < least).any())
+            for node in self.nodes.values()
         )
 
     # ---------------------------------------------------------------- the protocol, on tensors
@@ -195,33 +208,41 @@ class MixtureMarginal:
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(row | φ) as [..., N]; for a row with Z known, log p(Z, row | φ), without theta where Z was set."""
         arrays = _arrays(greeks)
-        out = np.empty((*arrays["theta"].shape[:-1], self.num_rows))
+        out = np.empty((*self._batch(arrays), self.num_rows))
         for rows, joint in self._joint(arrays):
             out[..., self._hidden_index[rows]] = _normalise(joint)[0]
         if self._known.num_rows:
             out[..., self._known_index] = self._pointwise_known(arrays)
+        if self._incomplete is not None:
+            out[..., self._incomplete.index] = self._of_incomplete(arrays, "pointwise")
         return torch.from_numpy(out)
 
     def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """p(Z = k | row, φ) as [..., N, K]; one-hot where Z is known."""
         arrays = _arrays(greeks)
-        out = np.zeros((*arrays["theta"].shape[:-1], self.num_rows, self.K))
+        out = np.zeros((*self._batch(arrays), self.num_rows, self.K))
         for rows, joint in self._joint(arrays):
             out[..., self._hidden_index[rows], :] = np.swapaxes(_normalise(joint)[1], -1, -2)
         out[..., self._known_index, self._known_latent] = 1.0
+        if self._incomplete is not None:
+            out[..., self._incomplete.index, :] = self._of_incomplete(arrays, "responsibilities")
         return torch.from_numpy(out)
 
     # ---------------------------------------------------------------- inside
 
+    def _batch(self, greeks: Greeks) -> tuple[int, ...]:
+        weights: Any = self._terms[WEIGHTS]
+        return tuple(greeks[WEIGHTS].shape[: greeks[WEIGHTS].ndim - len(weights.levels) - 1])
+
     def _coefficients(self, greeks: Greeks) -> tuple[Mapping[str, Reference], dict[str, Array]]:
-        """C by variable, about the shared references or, where x² would lose digits, about each component's own."""
-        moved, found = {}, {}
-        for name, mechanism in self.mechanisms.items():
-            local, reference = self.local(greeks, name), self.references[name]
-            found[name] = mechanism.coefficients(local, reference)
-            if mechanism.loses_digits(found[name], reference):
-                moved[name] = mechanism.recentred(local, reference)
-                found[name] = mechanism.coefficients(local, moved[name])
+        """C by term, about the shared references or, where x² would lose digits, about each cell's own."""
+        moved, found = {}, {WEIGHTS: self._terms[WEIGHTS].coefficients(greeks, self.references[WEIGHTS])}
+        for name, node in self.nodes.items():
+            reference = self.references[name]
+            found[name] = node.coefficients(greeks, reference)
+            if node.loses_digits(found[name], reference):
+                moved[name] = node.mechanism.recentred(node.local(greeks), reference)
+                found[name] = node.coefficients(greeks, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 
     def _features_for(self, references: Mapping[str, Reference]) -> "Features":
@@ -229,11 +250,9 @@ class MixtureMarginal:
             return self._shared
         return PerComponent(self._hidden, references, self.K)
 
-    def _sum_over_hidden(
-        self, features: "Features", log_weights: Array, coefficients: Mapping[str, Array]
-    ) -> tuple[Array, Array]:
+    def _sum_over_hidden(self, features: "Features", coefficients: Mapping[str, Array]) -> tuple[Array, Array]:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
-        stacked = self._hidden.stack(log_weights, coefficients)
+        stacked = self._hidden.stack(coefficients)
         batched = stacked.ndim > 2
         flat = stacked.reshape(-1, stacked.shape[-1]) if batched else stacked
         value, collected = np.zeros(stacked.shape[:-2]), np.zeros_like(flat)
@@ -251,14 +270,14 @@ class MixtureMarginal:
     def _joint(self, greeks: Greeks) -> Iterator[tuple[slice, Array]]:
         """L of the rows with Z hidden, in chunks: (rows, [..., K, n])."""
         references, coefficients = self._coefficients(greeks)
-        batch = greeks["theta"].shape[:-1]
+        batch = self._batch(greeks)
         if references is not self.references and batch:
             parts = [list(self._joint(_set_of(greeks, index))) for index in np.ndindex(batch)]
             for pieces in zip(*parts, strict=True):
                 yield pieces[0][0], np.stack([joint for _, joint in pieces]).reshape(*batch, self.K, -1)
             return
         features = self._features_for(references)
-        stacked = self._hidden.stack(_log(greeks["theta"]), coefficients)
+        stacked = self._hidden.stack(coefficients)
         flat = stacked.reshape(-1, stacked.shape[-1])
         for rows in _chunks(self._hidden.num_rows, *flat.shape):
             yield rows, features.joint(flat, rows).reshape(*batch, self.K, -1)
@@ -266,30 +285,37 @@ class MixtureMarginal:
     def _pointwise_known(self, greeks: Greeks) -> Array:
         """log p of the known rows at their own component, [..., N_known]."""
         references, by_name = self._coefficients(greeks)
-        batch = greeks["theta"].shape[:-1]
+        batch = self._batch(greeks)
         if references is not self.references and batch:
             parts = [self._pointwise_known(_set_of(greeks, index)) for index in np.ndindex(batch)]
             return np.stack(parts).reshape(*batch, -1)
-        value = _log(greeks["theta"])[..., self._known_latent] * self._known.informs_theta
+        value = np.zeros((*batch, self._known.num_rows))
         for name, coefficients in by_name.items():
             for k in range(self.K):
                 mine = self._known_latent == k
-                features = self._known.of(name, of_component(references[name], k), mine)
-                value[..., mine] += coefficients[..., k, :] @ features
+                value[..., mine] += coefficients[..., k, :] @ self._known.of(name, references[name], mine, k)
         return value
 
     def _statistics_of_known(self, references: Mapping[str, Reference]) -> dict[str, Array]:
-        """Σ w Φ over the rows known to be in each component, [K, F] by variable."""
+        """Σ w Φ over the rows known to be in each component, [K, F] by term."""
         found = {}
-        for name, mechanism in self.mechanisms.items():
-            sums = np.zeros((self.K, mechanism.num_features))
+        for name, term in self._terms.items():
+            sums = np.zeros((self.K, term.width))
             for k in range(self.K):
                 mine = self._known_latent == k
                 if mine.any():
-                    features = self._known.of(name, of_component(references[name], k), mine)
-                    sums[k] = (features * self._known.weights[mine]).sum(-1)
+                    sums[k] = (self._known.of(name, references[name], mine, k) * self._known.weights[mine]).sum(-1)
             found[name] = sums
         return found
+
+    def _of_incomplete(self, greeks: Greeks, what: str) -> Array:
+        assert self._incomplete is not None
+        batch, found = self._batch(greeks), []
+        for index in np.ndindex(batch):
+            one = _set_of(greeks, index)
+            references, coefficients = self._coefficients(one)
+            found.append(getattr(self._incomplete, what)(coefficients, references))
+        return np.stack(found).reshape(*batch, *found[0].shape)
 
     def _one_set_at_a_time(self, greeks: Greeks, batch: tuple[int, ...]) -> Statistics:
         parts = [self.statistics(_set_of(greeks, index)) for index in np.ndindex(batch)]
@@ -297,17 +323,14 @@ class MixtureMarginal:
         def stack(values: list[Array]) -> Array:
             return np.stack(values).reshape(*batch, *values[0].shape)
 
-        references = {
-            name: Reference(
-                stack([np.broadcast_to(part.references[name].centre, (self.K,)) for part in parts]),
-                self.references[name].scale,
-                self.references[name].reach,
-            )
-            for name in self.mechanisms
-        }
-        sums = {name: stack([part.mechanisms[name] for part in parts]) for name in self.mechanisms}
-        value, counts = stack([part.log_likelihood for part in parts]), stack([part.counts for part in parts])
-        return Statistics(value, counts, sums, references)
+        references = dict(self.references)
+        for name, node in self.nodes.items():
+            if any(part.references[name].by_cell for part in parts):
+                cells = self.references[name].by_cells(self.K * node.num_levels)
+                centres = [part.references[name].by_cells(len(cells.centre)).centre for part in parts]
+                references[name] = cells.at(stack(centres))
+        sums = {name: stack([part.sums[name] for part in parts]) for name in self._terms}
+        return Statistics(stack([part.log_likelihood for part in parts]), sums, references)
 
 
 @dataclass(frozen=True)
@@ -363,12 +386,6 @@ def _chunks(num_rows: int, num_sets: int, num_features: int) -> Iterator[slice]:
 
 def _set_of(greeks: Greeks, index: tuple[int, ...]) -> dict[str, Array]:
     return {name: np.asarray(value[index]) for name, value in greeks.items()}
-
-
-def _log(weights: Array) -> Array:
-    return (
-        np.log(weights) if weights.min() > 0 else np.where(weights > 0, np.log(np.maximum(weights, 5e-324)), LOG_ZERO)
-    )
 
 
 def _arrays(greeks: Mapping[str, Tensor]) -> dict[str, Array]:

@@ -1,7 +1,8 @@
 """Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
@@ -13,40 +14,46 @@ import torch
 from torch import Tensor
 
 from estimators.data import LATENT, Data
+from estimators.graph import causal_order, levels_of, widths_of
 from estimators.isolation import check_seed, isolated
 from estimators.marginal import MixtureMarginal
 from estimators.mechanisms import Gaussian, Mechanism
-from estimators.mechanisms.base import Reference
+from estimators.mechanisms.base import Reference, check_parents
+from estimators.nodes import WEIGHTS, Node, Weights
 from estimators.parameters import Parameter, Simplex, Transform, checked_greeks
 
-WEIGHTS = "theta"
 # Arguments of Data that are not columns.
-RESERVED = ("weights", "intervened")
+RESERVED = ("weights", "intervened", "missing")
 PARALLEL: Any = {"enumerate": "parallel"}
 
 
 @dataclass(frozen=True, eq=False)
 class CausalMixture:
-    """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z; ``theta ~ Dirichlet(concentration)``.
+    """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z and the variable's observed parents.
 
-    ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k)``. Greeks: ``theta`` [K] and ``<symbol>_<variable>`` of each mechanism,
-    e.g. ``mu_X`` [K]. The first mechanism's mean orders the components.
+    ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k, parents_j)``, with ``theta ~ Dirichlet(concentration)``. Greeks: ``theta``
+    [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean orders the
+    components. ``latent_parents`` are the discrete observed causes of Z: ``theta`` [levels, ..., K], and each of them
+    has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]).
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
 
     Raises ValueError or TypeError, naming the argument, where K is not a positive integer, a concentration is not
-    positive, or a mechanism is not one.
+    positive, a mechanism is not one, or parents are unknown, not discrete where they must be, or make a cycle.
 
-    >>> sorted(CausalMixture(2, {"X": Gaussian(scale=1.0)})(4))
-    ['X', 'Z']
+    >>> sorted(CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})(4))
+    ['T', 'Y', 'Z']
     """
 
     K: int
     mechanisms: Mapping[str, Mechanism]
     concentration: Any = 1.0
+    latent_parents: Sequence[str] = ()
     parameters: tuple[Parameter, ...] = field(init=False, repr=False)
-    _symbols: Mapping[str, list[tuple[str, str]]] = field(init=False, repr=False)
+    weights: Weights = field(init=False, repr=False)
+    # In an order in which causes come before effects.
+    nodes: Mapping[str, Node] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.K, bool) or not isinstance(self.K, Integral):
@@ -56,30 +63,45 @@ class CausalMixture:
         object.__setattr__(self, "K", int(self.K))
         object.__setattr__(self, "mechanisms", _checked_mechanisms(self.mechanisms))
         object.__setattr__(self, "concentration", _checked_concentration(self.concentration, self.K))
-        weights = Parameter(WEIGHTS, (self.K,), dist.Dirichlet(self.concentration))
-        found, symbols = [weights], {}
-        for variable, mechanism in self.mechanisms.items():
-            own = mechanism.parameters(self.K)
-            symbols[variable] = [(parameter.name, f"{parameter.name}_{variable}") for parameter in own]
-            found += [replace(parameter, name=f"{parameter.name}_{variable}") for parameter in own]
-        object.__setattr__(self, "parameters", tuple(found))
-        object.__setattr__(self, "_symbols", symbols)
+        object.__setattr__(self, "latent_parents", check_parents(self.latent_parents))
+        order = causal_order(self.mechanisms, tuple(self.latent_parents))
+        levels = levels_of(self.mechanisms, tuple(self.latent_parents), "latent_parents")
+        prior = dist.Dirichlet(self.concentration).expand(levels)
+        weights = Weights(
+            tuple(self.latent_parents), levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),)
+        )
+        nodes = {name: self._node(name) for name in order}
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "nodes", MappingProxyType(nodes))
+        own = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
+        object.__setattr__(self, "parameters", (*weights.parameters, *own))
+
+    def _node(self, name: str) -> Node:
+        mechanism = self.mechanisms[name]
+        if mechanism.is_regression:
+            levels, widths = (), widths_of(self.mechanisms, name)
+        else:
+            levels, widths = levels_of(self.mechanisms, mechanism.parents, name), ()
+        return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration)
+        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents)
 
     def __call__(self, num_rows: int) -> dict[str, Tensor]:
         """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
         return self.rows(self.sample_greeks(), num_rows)
 
     def sample_greeks(self) -> dict[str, Tensor]:
-        """Run the part of the program above the rows: every Greek from its prior."""
+        """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
         greeks = {}
         for parameter in self.parameters:
-            if parameter.by_component and parameter.name != WEIGHTS:
-                with pyro.plate(f"components_{parameter.name}", self.K):
-                    greeks[parameter.name] = pyro.sample(parameter.name, parameter.prior)
-            else:
+            batch = parameter.prior.batch_shape
+            names = [f"entries_{axis}" for axis in range(len(batch))]
+            if parameter.component_axis is not None and parameter.component_axis < len(batch):
+                names[parameter.component_axis] = "components"
+            with ExitStack() as plates:
+                for place, (name, size) in enumerate(zip(names, batch, strict=True)):
+                    plates.enter_context(pyro.plate(f"{name}_{parameter.name}", size, dim=place - len(batch)))
                 greeks[parameter.name] = pyro.sample(parameter.name, parameter.prior)
         return greeks
 
@@ -90,51 +112,84 @@ class CausalMixture:
         """
         columns: dict[str, Tensor] = {}
         with pyro.plate("rows", num_rows):
-            latent = pyro.sample(LATENT, dist.Categorical(greeks[WEIGHTS]), infer=PARALLEL)
+            for name, node in self.nodes.items():
+                if not node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
+            latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
             latent = torch.as_tensor(latent).long()
-            for variable, mechanism in self.mechanisms.items():
-                columns[variable] = pyro.sample(variable, mechanism.distribution(self.local(greeks, variable), latent))
-        columns[LATENT] = latent
-        return {
-            name: torch.as_tensor(column).expand(torch.broadcast_shapes(torch.as_tensor(column).shape, (num_rows,)))
-            for name, column in columns.items()
-        }
+            for name, node in self.nodes.items():
+                if node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
+        columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
+        return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
 
     def observe(self, greeks: Mapping[str, Tensor], data: Data, suffix: str) -> None:
-        """Run the row program on observed rows that are alike in Z: all hidden, all seen, or all set.
+        """Run the row program on observed rows that are alike in Z (all hidden, all seen, or all set) and in what lacks.
 
         Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
-        column is masked out. This is the truncated factorisation as Pyro states it, independent of `marginal.py`.
+        column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing
+        known is left out. This is the truncated factorisation as Pyro states it, independent of `marginal.py`.
         """
-        latent = data.latent()
+        latent, columns = data.latent(), dict[str, Tensor]()
         with pyro.plate(f"rows_{suffix}", data.num_rows):
+            for name, node in self.nodes.items():
+                if not node.is_below:
+                    columns[name] = self._observe_one(node, greeks, torch.tensor(0), columns, data, suffix)
             if not bool(data.is_set(LATENT).all()):
                 seen = latent if bool((latent >= 0).all()) else None
                 infer = PARALLEL if seen is None else None
-                latent = pyro.sample(f"{LATENT}_{suffix}", dist.Categorical(greeks[WEIGHTS]), obs=seen, infer=infer)
-            for variable, mechanism in self.mechanisms.items():
-                given = mechanism.distribution(self.local(greeks, variable), latent).mask(~data.is_set(variable))
-                pyro.sample(f"{variable}_{suffix}", given, obs=mechanism.check(variable, data.columns[variable]))
+                given = self.weights.distribution(greeks, columns)
+                latent = pyro.sample(f"{LATENT}_{suffix}", given, obs=seen, infer=infer)
+            for name, node in self.nodes.items():
+                if node.is_below:
+                    columns[name] = self._observe_one(node, greeks, latent, columns, data, suffix)
+
+    def _observe_one(
+        self,
+        node: Node,
+        greeks: Mapping[str, Tensor],
+        latent: Tensor,
+        columns: Mapping[str, Tensor],
+        data: Data,
+        suffix: str,
+    ) -> Tensor:
+        given = node.distribution(greeks, latent, columns)
+        if not bool(data.is_missing(node.name).any()):
+            column = node.mechanism.check(node.name, data.columns[node.name])
+            pyro.sample(f"{node.name}_{suffix}", given.mask(~data.is_set(node.name)), obs=column)
+            return column
+        if node.mechanism.num_levels is not None:
+            return torch.as_tensor(pyro.sample(f"{node.name}_{suffix}", given, infer=PARALLEL))
+        used = [child.name for child in self.nodes.values() if node.name in child.parents]
+        known = [child for child in used if not bool((data.is_set(child) | data.is_missing(child)).all())]
+        if known or not bool(data.is_missing(node.name).all()):
+            raise NotImplementedError(
+                f"column {node.name}: has missing entries that have to be integrated out, which Pyro's enumeration "
+                'does not do; use NUTS(engine="nutpie")'
+            )
+        return torch.full((data.num_rows,), torch.nan, dtype=torch.float64)
 
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
-        """The program on unweighted data for Pyro's own inference, and its plate nesting.
-
-        Rows with Z hidden, seen and set are three runs of the row program.
-        """
-        is_set, seen = data.is_set(LATENT), data.latent() >= 0
-        masks = {"hidden": ~seen, "seen": seen & ~is_set, "set": is_set}
-        blocks = {name: data.rows(mask.nonzero()[:, 0]) for name, mask in masks.items() if bool(mask.any())}
+        """The program on unweighted data for Pyro's own inference, and its plate nesting."""
+        blocks = self.blocks(data)
+        nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in self.parameters))
 
         def program() -> None:
             greeks = self.sample_greeks()
-            for name, rows in blocks.items():
-                self.observe(greeks, rows, name)
+            for number, rows in enumerate(blocks):
+                self.observe(greeks, rows, str(number))
 
-        return program, 1
+        return program, nesting
 
-    def local(self, greeks: Mapping[str, Any], variable: str) -> dict[str, Any]:
-        """The Greeks of one variable's mechanism under their symbols: ``{'mu': greeks['mu_X']}``."""
-        return {symbol: greeks[name] for symbol, name in self._symbols[variable]}
+    def blocks(self, data: Data) -> list[Data]:
+        """The rows in parts that are alike in Z and, where entries are missing, in which are set or missing."""
+        is_set = data.is_set(LATENT)
+        marks = [is_set, (data.latent() >= 0) & ~is_set]
+        if data.has_missing:
+            for name in self.nodes:
+                marks += [data.is_set(name), data.is_missing(name).reshape(data.num_rows, -1).any(1)]
+        _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
+        return [data.rows((which == part).nonzero()[:, 0]) for part in range(int(which.max()) + 1)]
 
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks from their priors."""
@@ -150,8 +205,7 @@ class CausalMixture:
         >>> len(rows["X"])
         3
         """
-        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
-            raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+        check_num_rows(num_rows)
         known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
         with isolated(check_seed(seed)):
             return self.rows(known, int(num_rows))
@@ -159,6 +213,18 @@ class CausalMixture:
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
         return checked_greeks(greeks, {p.name: (p.shape, p.prior.support) for p in self.parameters})
+
+    def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
+
+        >>> drawn = GaussianMixture(K=2).prior_predictive(3, seed=0)
+        >>> drawn["mu_X"].shape, drawn["X"].shape
+        (torch.Size([3, 2]), torch.Size([3]))
+        """
+        check_num_rows(num_rows)
+        with isolated(check_seed(seed)):
+            greeks = {p.name: p.prior.sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
+            return {**greeks, **self.rows(greeks, int(num_rows))}
 
     def check(self, data: Data) -> Data:
         """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""
@@ -168,13 +234,19 @@ class CausalMixture:
             raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
         if data.scalars:
             raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
-        for name, column in data.columns.items():
-            if column.ndim > 1:
-                raise ValueError(f"column {name}: expected one dimension [N], got shape {tuple(column.shape)}")
+        if LATENT in data.columns and data.columns[LATENT].ndim > 1:
+            shape = tuple(data.columns[LATENT].shape)
+            raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
         for variable, mechanism in self.mechanisms.items():
             if variable not in data.columns:
                 raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
-            mechanism.check(variable, data.columns[variable])
+            column, width = data.columns[variable], mechanism.num_columns
+            shape = (data.num_rows,) if width is None else (data.num_rows, width)
+            if tuple(column.shape) != shape:
+                expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
+                raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
+            present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
+            mechanism.check(variable, column[present])
         latent = data.latent()
         outside = (latent < -1) | (latent >= self.K)
         if bool(outside.any()):
@@ -185,20 +257,19 @@ class CausalMixture:
     def marginal(self, data: Data) -> MixtureMarginal:
         """log p(data | φ) with Z summed out: the exact E-step that every estimator shares."""
         self.check(data)
-        return MixtureMarginal(self.mechanisms, self.K, data, self.local)
+        return MixtureMarginal(self.weights, self.nodes, self.K, data)
 
     def transforms(self, references: Mapping[str, Reference]) -> dict[str, Transform]:
         """The unconstrained coordinates of every Greek, in units of the standardised columns."""
-        found: dict[str, Transform] = {WEIGHTS: Simplex()}
-        for variable, mechanism in self.mechanisms.items():
-            for symbol, name in self._symbols[variable]:
-                found[name] = mechanism.transform(symbol, references[variable])
+        found: dict[str, Transform] = {WEIGHTS: Simplex(self.K, self.weights.width)}
+        for name, node in self.nodes.items():
+            found.update(node.transforms(references[name]))
         return found
 
     def exchangeable(self, data: Data | None = None) -> list[list[int]]:
         """Groups of components whose labels are free: equal priors, and no row with that Z known."""
         keys = [self.concentration.tolist()]
-        keys += [mechanism.exchangeable(self.K) for mechanism in self.mechanisms.values()]
+        keys += [node.mechanism.exchangeable(self.K) for node in self.nodes.values() if node.is_below]
         pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
         groups: dict[object, list[int]] = {}
         for k in range(self.K):
@@ -209,13 +280,22 @@ class CausalMixture:
         """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
         if len(self.exchangeable()) == 1:
             return self
-        mechanisms = {name: mechanism.permuted(order) for name, mechanism in self.mechanisms.items()}
-        return CausalMixture(self.K, mechanisms, self.concentration[list(order)])
+        mechanisms = {
+            name: mechanism.permuted(order) if self.nodes[name].is_below else mechanism
+            for name, mechanism in self.mechanisms.items()
+        }
+        return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
+
+    @property
+    def ordering(self) -> str:
+        """The variable whose mean orders the components: the first that Z causes."""
+        return next(name for name in self.mechanisms if self.nodes[name].is_below)
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """What orders the components, as [..., K]: the first mechanism's mean."""
-        variable = next(iter(self.mechanisms))
-        return self.mechanisms[variable].order_key(self.local(greeks, variable))
+        """What orders the components, as [..., K]: the first mechanism's mean, over its table alike."""
+        node = self.nodes[self.ordering]
+        key = node.mechanism.order_key(node.local(greeks))
+        return key.reshape(*key.shape[:-1], self.K, -1).mean(-1) if node.levels and key.ndim else key
 
 
 class GaussianMixture(CausalMixture):
@@ -235,6 +315,16 @@ class GaussianMixture(CausalMixture):
             raise ValueError(f"loc_scale: expected a number > 0, got {loc_scale}")
         loc = dist.Normal(torch.zeros((), dtype=torch.float64), torch.tensor(float(loc_scale), dtype=torch.float64))
         super().__init__(K, {"X": Gaussian(loc=loc, scale=scale)}, concentration)
+
+
+def check_num_rows(num_rows: object) -> None:
+    """Raise a ValueError unless a number of rows is a positive whole number."""
+    if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+        raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+
+
+def _per_row(column: Tensor, num_rows: int) -> Tensor:
+    return column if column.ndim else column.expand(num_rows)
 
 
 def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:

@@ -5,7 +5,7 @@ NumPy, with their derivatives, because NUTS evaluates them thousands of times on
 autograd graph costs ten times the arithmetic. Tests compare every one with torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import log
@@ -15,21 +15,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import expit
+from scipy.special import expit, logit
 from torch import Tensor
 
 Array = NDArray[np.float64]
 TINY = 1e-300
+# The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
+LOG_ZERO = -1e290
 
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """A Greek: its name, its shape, its prior over that shape, and whether the leading axis runs over components."""
+    """A Greek: its name, its shape, its prior over that shape, and the axis that runs over components, if one does."""
 
     name: str
     shape: tuple[int, ...]
     prior: TorchDistributionMixin
-    by_component: bool = True
+    component_axis: int | None = 0
 
 
 def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, Tensor]:
@@ -52,6 +54,14 @@ class Transform(Protocol):
     is log |d Greek / d coordinates| [...] as a function of the Greek, with its gradient with respect to the Greek.
     """
 
+    @property
+    def unit(self) -> float:
+        """How far the Greek moves for a unit step of its coordinate, if that is the same everywhere, else 1."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the coordinates are logs or logits, whose ends are the boundary of the support."""
+
     def size(self, shape: tuple[int, ...]) -> int: ...
     def forward(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
@@ -63,8 +73,9 @@ class Transform(Protocol):
 class Real:
     """``x = origin + unit * v`` on the real line."""
 
-    origin: float = 0.0
+    origin: Any = 0.0
     unit: float = 1.0
+    bounded = False
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
@@ -84,19 +95,21 @@ class Real:
 
 @dataclass(frozen=True)
 class Positive:
-    """``x = unit * exp(v)`` on the positive half-line: dx/dv = x."""
+    """``x = scale * exp(v)`` on the positive half-line: dx/dv = x. ``scale`` is a number, or one for each entry."""
 
-    unit: float = 1.0
+    scale: Any = 1.0
+    unit = 1.0
+    bounded = True
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         # The exponent is held where exp is finite and positive: a proposal this far out is rejected on its density.
-        return self.unit * np.exp(np.minimum(np.maximum(coordinates, -300.0), 300.0))
+        return np.asarray(self.scale * np.exp(np.minimum(np.maximum(coordinates, -300.0), 300.0)))
 
     def inverse(self, value: Array) -> Array:
-        return np.asarray(np.log(value / self.unit))
+        return np.asarray(np.log(value / self.scale))
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * value
@@ -106,38 +119,154 @@ class Positive:
 
 
 @dataclass(frozen=True)
+class UnitInterval:
+    """``x = expit(v)`` between 0 and 1: dx/dv = x (1 - x)."""
+
+    unit = 1.0
+    bounded = True
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape))
+
+    def forward(self, coordinates: Array) -> Array:
+        return np.asarray(expit(coordinates))
+
+    def inverse(self, value: Array) -> Array:
+        return np.asarray(logit(value))
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return gradient * value * (1.0 - value)
+
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        low, high = np.maximum(value, TINY), np.maximum(1.0 - value, TINY)
+        return (np.log(low) + np.log(high)).sum(-1), 1.0 / low - 1.0 / high
+
+
+@dataclass(frozen=True)
 class Simplex:
     """Stick breaking, ``x_i = z_i prod_{j<i} (1 - z_j)`` with ``z_i = expit(v_i - log(K - i))`` (i from 1).
 
     The offset puts v = 0 at the uniform distribution (as Stan and Pyro do). The Jacobian is triangular with diagonal
-    ``z_i (1 - z_i) prod_{j<i} (1 - z_j)``, whose product is that of all K weights.
+    ``z_i (1 - z_i) prod_{j<i} (1 - z_j)``, whose product is that of all K weights. A Greek may hold several of them.
     """
 
+    length: int
+    count: int = 1
+    unit = 1.0
+    bounded = True
+
     def size(self, shape: tuple[int, ...]) -> int:
-        return shape[-1] - 1
+        return int(np.prod(shape[:-1])) * (shape[-1] - 1)
 
     def forward(self, coordinates: Array) -> Array:
-        shifted = coordinates - _stick_offsets(coordinates.shape[-1])
-        value = np.empty((*coordinates.shape[:-1], coordinates.shape[-1] + 1))
+        apart = self._apart(coordinates, self.length - 1)
+        shifted = apart - _stick_offsets(self.length - 1)
+        value = np.empty((*apart.shape[:-1], self.length))
         value[..., 0] = 1.0
         # expit(-v), not 1 - expit(v), which is 0 for a large v.
         np.cumprod(expit(-shifted), axis=-1, out=value[..., 1:])
         value[..., :-1] *= expit(shifted)
-        return value
+        return self._flat(value, coordinates)
 
     def inverse(self, value: Array) -> Array:
-        value = np.maximum(value, TINY)
-        return np.asarray(np.log(value[..., :-1] / _from_here(value)[..., 1:]) + _stick_offsets(value.shape[-1] - 1))
+        apart = np.maximum(self._apart(value, self.length), TINY)
+        found = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
+        return self._flat(found, value)
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
         # d x_j / d v_i = x_j ([i = j] - z_i [j >= i]) with z_i = x_i / (x_i + ... + x_K).
-        weighted = gradient * value
-        broken = value[..., :-1] / _from_here(value)[..., :-1]
-        return np.asarray(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1])
+        apart = self._apart(value, self.length)
+        weighted = self._apart(gradient, self.length) * apart
+        broken = apart[..., :-1] / _from_here(apart)[..., :-1]
+        return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1], value)
 
     def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
         held = np.maximum(value, TINY)
         return np.log(held).sum(-1), 1.0 / held
+
+    def _apart(self, flat: Array, length: int) -> Array:
+        """[..., count * length] as [..., count, length], or as it is where there is one simplex."""
+        return flat if self.count == 1 else flat.reshape(*flat.shape[:-1], self.count, length)
+
+    def _flat(self, apart: Array, like: Array) -> Array:
+        return np.asarray(apart if self.count == 1 else apart.reshape(*like.shape[:-1], -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """``x = origin + matrix @ v`` for every row of x: [..., rows * P], with a square matrix [P, P]."""
+
+    matrix: Array
+    origin: Array
+    bounded = False
+
+    @property
+    def unit(self) -> float:
+        """The smallest of the matrix's own scales."""
+        return float(np.abs(np.diag(self.matrix)).min())
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape))
+
+    def forward(self, coordinates: Array) -> Array:
+        return self._each(coordinates, lambda v: self.origin + v @ self.matrix.T)
+
+    def inverse(self, value: Array) -> Array:
+        return self._each(value, lambda x: np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return self._each(gradient, lambda slope: slope @ self.matrix)
+
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        return float(np.linalg.slogdet(self.matrix)[1]) * (value.shape[-1] // len(self.origin)), 0.0
+
+    def _each(self, flat: Array, of: Callable[[Array], Array]) -> Array:
+        return of(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ByTorch:
+    """The map of Pyro's `biject_to` for a support that has none above, with torch's autograd for its derivatives."""
+
+    transform: Any
+    shape: tuple[int, ...]
+    unit = 1.0
+    bounded = False
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(self.transform.inverse_shape(torch.Size(shape))))
+
+    def forward(self, coordinates: Array) -> Array:
+        inner = self.transform.inverse_shape(torch.Size(self.shape))
+        point = torch.from_numpy(np.ascontiguousarray(coordinates)).reshape(*coordinates.shape[:-1], *inner)
+        return np.asarray(self.transform(point).reshape(*coordinates.shape[:-1], -1).numpy())
+
+    def inverse(self, value: Array) -> Array:
+        return np.asarray(self._coordinates(value).reshape(*value.shape[:-1], -1).numpy())
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        with torch.enable_grad():
+            point = self._coordinates(value).requires_grad_()
+            image = self.transform(point).reshape(value.shape)
+            (slope,) = torch.autograd.grad(image, point, torch.from_numpy(np.ascontiguousarray(gradient)))
+        return np.asarray(slope.reshape(*value.shape[:-1], -1).numpy())
+
+    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+        # As a function of the Greek, whose entries the map's inverse reads: the gradient is along the support.
+        with torch.enable_grad():
+            image = torch.from_numpy(np.ascontiguousarray(value)).reshape(*value.shape[:-1], *self.shape)
+            image.requires_grad_()
+            point = self.transform.inv(image)
+            found = self.transform.log_abs_det_jacobian(point, self.transform(point))
+            total = found.reshape(*value.shape[:-1], -1).sum(-1)
+            (slope,) = torch.autograd.grad(total.sum(), image)
+        return total.detach().numpy(), np.asarray(slope.reshape(value.shape).numpy())
+
+    def _coordinates(self, value: Array) -> Tensor:
+        found: Tensor = self.transform.inv(
+            torch.from_numpy(np.ascontiguousarray(value)).reshape(*value.shape[:-1], *self.shape)
+        )
+        return found.detach()
 
 
 def _from_here(value: Array) -> Array:

@@ -4,7 +4,8 @@ Source of the formulas: the densities in the documentation of `torch.distributio
 compare each with autograd.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import gammaln
+from torch import Tensor
+from torch.distributions import constraints
 
 from estimators.parameters import TINY, Array
 
@@ -42,6 +45,79 @@ def parameters_of(prior: TorchDistributionMixin) -> dict[str, torch.Tensor]:
     if not names or isinstance(prior, dist.Independent | dist.ExpandedDistribution | dist.MaskedDistribution):
         return {}
     return {name: torch.as_tensor(getattr(prior, name)) for name in names}
+
+
+def known_or_prior(argument: str, value: object, support: Any) -> Any:
+    """Return a float64 tensor for known values, or the prior in float64 if it is over the support."""
+    kind = _KINDS[support]
+    if isinstance(value, Real | np.ndarray | list | tuple | Tensor) and not isinstance(value, bool):
+        known = torch.as_tensor(value, dtype=torch.float64)
+        if not bool(torch.isfinite(known).all()):
+            raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")
+        if not bool(torch.as_tensor(support.check(known)).all()):
+            raise ValueError(f"{argument}: expected a number {_NUMBERS[support]}, got {value!r}")
+        return known
+    prior = as_prior(argument, value)
+    found = prior.support
+    while isinstance(found, constraints.independent):
+        found = found.base_constraint
+    bounds = getattr(found, "lower_bound", None), getattr(found, "upper_bound", None)
+    wanted = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    fits = found is support if wanted == (None, None) else bounds == wanted and not found.is_discrete
+    if not fits:
+        raise ValueError(f"{argument}: expected a prior over {kind}, got {prior} over {found}")
+    return prior
+
+
+_KINDS = {
+    constraints.real: "the real line",
+    constraints.positive: "the positive numbers",
+    constraints.unit_interval: "the interval from 0 to 1",
+    constraints.simplex: "the weights that sum to 1",
+}
+_NUMBERS = {
+    constraints.real: "on the real line",
+    constraints.positive: "> 0",
+    constraints.unit_interval: "from 0 to 1",
+    constraints.simplex: "that sum to 1",
+}
+
+
+def expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ...]) -> TorchDistributionMixin:
+    """The prior with one entry for each cell of a table."""
+    check_shape(argument, tuple(prior.batch_shape), shape)
+    return prior.expand(torch.Size(shape))
+
+
+def check_shape(argument: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise unless values are one for all, or one for each cell of a table."""
+    if tuple(found) not in ((), expected):
+        raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(found)}")
+
+
+def permuted(part: Any, order: Sequence[int]) -> Any:
+    """A prior, or known values, with one entry per component put in another order."""
+    places = list(order)
+    if isinstance(part, Tensor):
+        return part[places] if part.ndim else part
+    if not part.batch_shape:
+        return part
+    values = {name: value.expand(*part.batch_shape, *part.event_shape)[places] if value.ndim else value
+              for name, value in parameters_of(part).items()}
+    return type(part)(**values)
+
+
+def groups(parts: Sequence[Any], num_components: int) -> list[int]:
+    """A group number per component: components with equal priors (or equal known values) share one."""
+    rows = [[_of_component(part, k) for part in parts] for k in range(num_components)]
+    return [rows.index(row) for row in rows]
+
+
+def _of_component(part: Any, k: int) -> list[Any]:
+    """The numbers of one component's prior or known value."""
+    if isinstance(part, Tensor):
+        return [part[k].tolist() if part.ndim else part.tolist()]
+    return [value[k].tolist() if part.batch_shape else value.tolist() for value in parameters_of(part).values()]
 
 
 def log_density(prior: TorchDistributionMixin) -> LogDensity:
@@ -115,11 +191,25 @@ def _dirichlet(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
+def _beta(p: Mapping[str, Array], dims: int) -> LogDensity:
+    one, other = p["concentration1"] - 1.0, p["concentration0"] - 1.0
+    constant = np.sum(
+        gammaln(p["concentration1"] + p["concentration0"]) - gammaln(p["concentration1"]) - gammaln(p["concentration0"])
+    )
+
+    def evaluate(x: Array) -> tuple[Array, Array]:
+        low, high = np.maximum(x, TINY), np.maximum(1.0 - x, TINY)
+        return _summed(one * np.log(low) + other * np.log(high), dims) + constant, one / low - other / high
+
+    return evaluate
+
+
 _FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
     dist.Normal: _normal,
     dist.HalfNormal: _half_normal,
     dist.LogNormal: _log_normal,
     dist.Gamma: _gamma,
+    dist.Beta: _beta,
     dist.Exponential: _exponential,
     dist.Dirichlet: _dirichlet,
 }

@@ -14,7 +14,7 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.interventions import Estimate, check_level, level_of, numbers
 from estimators.isolation import check_seed, isolated, program_mode
-from estimators.marginal import LOG_ZERO
+from estimators.parameters import LOG_ZERO
 from estimators.programs.call import arguments, parameters_of, passed
 from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.graph import Graph

@@ -38,6 +38,7 @@ def save(fit: Any, path: Path) -> None:
         "status": fit.status.name,
         "stats": dict(fit.stats),
         "model": _write_model(fit),
+        "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
@@ -110,7 +111,8 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroMo
     data = None
     if groups["columns"]:
         data = Data(
-            **groups["columns"], **header["scalars"], intervened=groups["intervened"], weights=groups["weights"].get("")
+            **groups["columns"], **header["scalars"], intervened=groups["intervened"], weights=groups["weights"].get(""),
+            missing=header["missing"],
         )
     num_chains, draws = header["num_chains"], groups["draws"]
     if "program" in header["model"] and program is not None:
@@ -182,7 +184,12 @@ def _write_model(fit: Any) -> dict[str, Any]:
                 f.name: _write_value(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init
             },
         }
-    return {"K": model.K, "concentration": model.concentration.tolist(), "mechanisms": described}
+    return {
+        "K": model.K,
+        "concentration": model.concentration.tolist(),
+        "mechanisms": described,
+        "latent_parents": list(model.latent_parents),
+    }
 
 
 def _read_model(described: dict[str, Any]) -> CausalMixture:
@@ -192,7 +199,7 @@ def _read_model(described: dict[str, Any]) -> CausalMixture:
             raise ValueError(f"unknown mechanism {part['family']!r}")
         settings = {name: _read_value(value) for name, value in part["settings"].items()}
         mechanisms[variable] = getattr(families, part["family"])(**settings)
-    return CausalMixture(described["K"], mechanisms, concentration=described["concentration"])
+    return CausalMixture(described["K"], mechanisms, described["concentration"], described["latent_parents"])
 
 
 def _write_value(variable: str, value: Any) -> Any:

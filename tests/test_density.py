@@ -16,9 +16,9 @@ from tests.models import MODELS, mixed_rows
 TRANSFORMS = {
     "real": (Real(2.0, 3.0), constraints.real, (4,)),
     "positive": (Positive(0.5), constraints.positive, (3,)),
-    "two weights": (Simplex(), constraints.simplex, (2,)),
-    "five weights": (Simplex(), constraints.simplex, (5,)),
-    "one weight": (Simplex(), constraints.simplex, (1,)),
+    "two weights": (Simplex(2), constraints.simplex, (2,)),
+    "five weights": (Simplex(5), constraints.simplex, (5,)),
+    "one weight": (Simplex(1), constraints.simplex, (1,)),
 }
 PRIORS = [
     dist.Normal(1.0, 2.0).expand([3]),
@@ -72,7 +72,7 @@ def test_a_transform_is_pyros_up_to_units_with_its_derivatives(
 
 @pytest.mark.parametrize("extreme", [-700.0, -40.0, 40.0, 700.0])
 def test_weights_stay_a_distribution_far_out(extreme: float) -> None:
-    weights = Simplex().forward(np.array([extreme, 0.0]))
+    weights = Simplex(3).forward(np.array([extreme, 0.0]))
     assert np.isfinite(weights).all()
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1.0, abs=1e-14)

@@ -53,9 +53,9 @@ def brute_force(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> 
 
     def term(n: int, k: int) -> Tensor:
         value = torch.zeros(()) if set_z[n] else torch.log(greeks["theta"][k])
-        for name, mechanism in model.mechanisms.items():
+        for name, node in model.nodes.items():
             if not data.is_set(name)[n]:
-                given = mechanism.distribution(model.local(greeks, name), torch.tensor(k))
+                given = node.distribution(greeks, torch.tensor(k), {})
                 value = value + given.log_prob(data.columns[name][n].double())
         return value
 
@@ -147,8 +147,8 @@ def test_weighted_pointwise_adds_up(model: CausalMixture) -> None:
 def statistics_of(model: CausalMixture, data: Data, seed: int = 6) -> np.ndarray:
     arrays = {name: value.detach().numpy() for name, value in random_greeks(model, seed).items()}
     found = model.marginal(data).statistics(arrays)
-    sums = np.concatenate([found.mechanisms[name].reshape(-1) for name in model.mechanisms])
-    return np.concatenate([[float(found.log_likelihood)], found.counts, sums])
+    sums = np.concatenate([found.sums[name].reshape(-1) for name in model.mechanisms])
+    return np.concatenate([[float(found.log_likelihood)], found.sums["theta"][..., 0], sums])
 
 
 @EVERY_MODEL
@@ -200,7 +200,7 @@ def test_a_batch_of_greeks_equals_one_at_a_time(model: CausalMixture) -> None:
     for index, one in enumerate(sets):
         alone = marginal.statistics(one)
         assert float(together.log_likelihood[index]) == pytest.approx(float(alone.log_likelihood), rel=1e-12)
-        np.testing.assert_allclose(together.counts[index], alone.counts, rtol=1e-10)
+        np.testing.assert_allclose(together.sums["theta"][index][..., 0], alone.sums["theta"][..., 0], rtol=1e-10)
     tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
     pointwise = marginal.pointwise(tensors)
     assert pointwise.shape == (3, data.num_rows)
@@ -219,13 +219,13 @@ def test_set_z_adds_exactly_zero_to_the_counts_of_theta(model: CausalMixture) ->
         model.marginal(base).statistics(arrays),
         model.marginal(Data.concat([base, as_set])).statistics(arrays),
     )
-    np.testing.assert_allclose(both.counts, alone.counts, rtol=1e-12)
+    np.testing.assert_allclose(both.sums["theta"][..., 0], alone.sums["theta"][..., 0], rtol=1e-12)
     only_set = model.marginal(as_set).statistics(arrays)
-    assert np.array_equal(only_set.counts, np.zeros(model.K))
+    assert np.array_equal(only_set.sums["theta"][..., 0], np.zeros(model.K))
     as_seen = model.marginal(Data(**dict(base.columns), Z=latent)).statistics(arrays)
-    assert np.array_equal(as_seen.counts, np.bincount(latent.numpy(), minlength=model.K).astype(float))
+    assert np.array_equal(as_seen.sums["theta"][..., 0], np.bincount(latent.numpy(), minlength=model.K).astype(float))
     for name in model.mechanisms:
-        assert np.array_equal(as_seen.mechanisms[name], only_set.mechanisms[name])
+        assert np.array_equal(as_seen.sums[name], only_set.sums[name])
 
 
 def test_the_m_step_is_where_the_gradient_of_q_is_zero() -> None:

@@ -130,8 +130,8 @@ def test_a_model_comes_back_and_can_be_fitted_again(name: str, tmp_path: Path) -
     assert loaded.K == model.K
     assert list(loaded.mechanisms) == list(model.mechanisms), "the first mechanism orders the components"
     assert loaded.exchangeable() == model.exchangeable()
-    assert [(p.name, p.shape, p.by_component) for p in loaded.parameters] == [
-        (p.name, p.shape, p.by_component) for p in model.parameters
+    assert [(p.name, p.shape, p.component_axis) for p in loaded.parameters] == [
+        (p.name, p.shape, p.component_axis) for p in model.parameters
     ]
     greeks = model.prior_greeks(seed=5)
     for before, after in zip(model.parameters, loaded.parameters, strict=True):

@@ -181,7 +181,7 @@ def _worth(run: Run) -> tuple[bool, bool, float]:
 
 
 def _need_distinct_rows(model: CausalMixture, data: Data) -> None:
-    columns = torch.stack([data.columns[name].double() for name in model.mechanisms], dim=1)
+    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in model.mechanisms], dim=1)
     distinct = len(torch.unique(columns[: 100 * model.K], dim=0))
     if distinct < model.K:
         distinct = len(torch.unique(columns, dim=0))

@@ -1,5 +1,6 @@
 """The exact posterior: the sum over every allocation of the hidden rows to components, for conjugate mechanisms."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from scipy.special import gammaln, logsumexp
 from estimators.algorithms.base import begin, check_flag, check_whole, progress
 from estimators.data import Data
 from estimators.fit import Fit, finish
-from estimators.model import WEIGHTS, CausalMixture
+from estimators.model import CausalMixture
 from estimators.models import Model
+from estimators.nodes import WEIGHTS
 from estimators.parameters import Array
 from estimators.pyro_model import PyroModel
 
@@ -84,31 +86,37 @@ class _Allocations:
 
     def log_joint(self, numbers: np.ndarray) -> Array:
         """log p(z, x) of each allocation."""
-        counts, sums = self._collect(numbers)
-        concentration = self._model.concentration.numpy()
+        sums = self._collect(numbers)
+        counts, concentration = self._counts(sums), self._model.concentration.numpy()
         total = concentration.sum()
         value = gammaln(total) - gammaln(total + counts.sum(-1))
-        value = value + (gammaln(concentration + counts) - gammaln(concentration)).sum(-1)
-        for name, mechanism in self._model.mechanisms.items():
-            value = value + mechanism.log_evidence(sums[name], self._marginal.references[name]).sum(-1)  # type: ignore[attr-defined]
+        value = (value + (gammaln(concentration + counts) - gammaln(concentration)).sum(-1)).sum(-1)
+        for name, node in self._model.nodes.items():
+            cells = node.by_cell(sums[name])
+            value = value + node.mechanism.log_evidence(cells, self._marginal.references[name]).sum(-1)  # type: ignore[attr-defined]
         return np.asarray(value)
 
     def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
         """One draw of the Greeks for each allocation."""
-        counts, sums = self._collect(numbers)
-        gammas = rng.standard_gamma(self._model.concentration.numpy() + counts)
-        draws = {WEIGHTS: gammas / gammas.sum(-1, keepdims=True)}
-        for name, mechanism in self._model.mechanisms.items():
-            own = mechanism.posterior_draws(sums[name], self._marginal.references[name], rng)  # type: ignore[attr-defined]
-            draws.update({f"{symbol}_{name}": value for symbol, value in own.items()})
+        sums = self._collect(numbers)
+        gammas = rng.standard_gamma(self._model.concentration.numpy() + self._counts(sums))
+        shares = gammas / gammas.sum(-1, keepdims=True)
+        draws = {WEIGHTS: shares.reshape(len(numbers), *self._model.weights.levels, self._model.K)}
+        for name, node in self._model.nodes.items():
+            reference = self._marginal.references[name]
+            draws.update(node.named(node.mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))  # type: ignore[attr-defined]
         return draws
 
-    def _collect(self, numbers: np.ndarray) -> tuple[Array, dict[str, Array]]:
+    @staticmethod
+    def _counts(sums: Mapping[str, Array]) -> Array:
+        """Rows that inform theta: [allocations, levels of Z's observed causes, K]."""
+        return np.swapaxes(sums[WEIGHTS], -1, -2)
+
+    def _collect(self, numbers: np.ndarray) -> Mapping[str, Array]:
         K = self._model.K
         digits = (numbers[:, None] // K ** np.arange(self._hidden)) % K
         allocation = (digits[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
-        statistics = self._marginal.statistics_of_hidden(allocation)
-        return statistics.counts, dict(statistics.mechanisms)
+        return self._marginal.statistics_of_hidden(allocation).sums
 
 
 def _check_conjugate(model: CausalMixture, data: Data) -> None:
@@ -116,5 +124,7 @@ def _check_conjugate(model: CausalMixture, data: Data) -> None:
         reason = mechanism.why_not_conjugate() if hasattr(mechanism, "why_not_conjugate") else "it has no closed form"
         if reason:
             raise ValueError(f"model: Exact needs conjugate mechanisms, and {name} is not one: {reason}")
+    if data.has_missing:
+        raise ValueError("data: Exact sums over allocations of complete rows; drop the rows with missing entries")
     if data.weights is not None and not bool((data.weights == 1).all()):
         raise ValueError("weights: Exact sums over allocations of single rows; drop the weights, or repeat the rows")

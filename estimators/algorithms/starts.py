@@ -86,9 +86,13 @@ def candidates(
     points = _points(model, data, marginal)
     latent = data.latent().numpy()
     shares = np.empty((count, model.K, data.num_rows))
+    # Nearness says little of which line a row lies on: half of the starts are lines through a few rows.
+    few = max((node.num_inputs + 2 for node in model.nodes.values() if node.num_inputs), default=0)
     for index in range(count):
-        nearest = _assign(points, latent, model.K, rng)
-        hard = nearest[None, :] == np.arange(model.K)[:, None]
+        if few and index % 2:
+            hard = _few_rows(latent, model.K, few, rng)
+        else:
+            hard = _assign(points, latent, model.K, rng)[None, :] == np.arange(model.K)[:, None]
         softness = SOFTNESS * rng.uniform(0.1, 2.0)
         shares[index] = (1.0 - softness) * hard + softness / model.K
     centre = density.constrain(np.zeros((count, density.size)))
@@ -120,12 +124,22 @@ def best_first(density: AnyDensity, coordinates: Array) -> Array:
 
 
 def _points(model: CausalMixture, data: Data, marginal: MixtureMarginal) -> Array:
+    """The rows as standardised numbers [N, D]: set and missing entries at 0, the centre."""
     columns = []
-    for name in model.mechanisms:
-        reference = marginal.references[name]
-        column = (data.columns[name].double() - float(reference.centre)) / reference.scale
-        columns.append(torch.where(data.is_set(name), torch.zeros_like(column), column))
-    return torch.stack(columns, dim=1).numpy()
+    for name, node in model.nodes.items():
+        if node.is_below:
+            points = node.mechanism.points(data.columns[name].double().numpy(), marginal.references[name])
+            left_out = data.is_set(name).numpy()[:, None] | np.isnan(points)
+            columns.append(np.where(left_out, 0.0, points))
+    return np.concatenate(columns, axis=1)
+
+
+def _few_rows(latent: np.ndarray, num_components: int, few: int, rng: np.random.Generator) -> Array:
+    """A few random rows for each component [K, N]; every row known to be in a component is in it."""
+    shares = (latent == np.arange(num_components)[:, None]) * 1.0
+    for k in range(num_components):
+        shares[k, rng.choice(len(latent), size=min(few, len(latent)), replace=False)] = 1.0
+    return shares
 
 
 def _assign(points: Array, latent: np.ndarray, num_components: int, rng: np.random.Generator) -> np.ndarray:

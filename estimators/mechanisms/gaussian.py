@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real as RealNumber
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
-from pyro.distributions.constraints import Constraint
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.mechanisms.base import Greeks, Reference
+from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.parameters import Array, Parameter, Positive, Real, Transform
-from estimators.priors import HALF_LOG_2PI, as_prior, parameters_of
+from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, known_or_prior, permuted
 
 # x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
 DIGITS_LOST = 1e-10
@@ -32,63 +30,71 @@ class Gaussian:
     ``log p = -log(sigma_k) - log(2π)/2 - (x - mu_k)² / (2 sigma_k²)``, so Φ = (1, u, u²) with u the standardised x.
 
     Greeks: ``mu`` [K]; ``sigma`` [K], or [] with ``shared_scale``. ``loc`` and ``scale`` are priors (over the reals and
-    over the positive numbers), or numbers, which mean known. Raises TypeError or ValueError for anything else.
+    over the positive numbers), or numbers, which mean known. With discrete observed ``parents``, one ``mu`` and one
+    ``sigma`` for each of their levels too: [K, levels, ...]. Raises TypeError or ValueError for anything else.
 
-    >>> Gaussian(loc=dist.Normal(0.0, 10.0), scale=1.0).num_features
-    3
+    >>> Gaussian(loc=dist.Normal(0.0, 10.0), scale=1.0, parents=["T"]).parents
+    ('T',)
     """
 
     loc: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
     scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
     shared_scale: bool = False
+    parents: Sequence[str] = ()
     _known: Mapping[str, Array] = field(init=False, repr=False)
 
+    is_regression = False
+    is_gaussian = True
+    num_levels = None
+    num_columns = None
+    has_constant = True
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "loc", _known_or_prior("loc", self.loc, constraints.real))
-        object.__setattr__(self, "scale", _known_or_prior("scale", self.scale, constraints.positive))
+        object.__setattr__(self, "loc", known_or_prior("loc", self.loc, constraints.real))
+        object.__setattr__(self, "scale", known_or_prior("scale", self.scale, constraints.positive))
+        object.__setattr__(self, "parents", check_parents(self.parents))
         if not isinstance(self.shared_scale, bool):
             raise TypeError(f"shared_scale: expected True or False, got {self.shared_scale!r}")
         given = {"mu": self.loc, "sigma": self.scale}
-        known = {symbol: value.numpy() for symbol, value in given.items() if isinstance(value, Tensor)}
+        known = {s: v.reshape(-1).numpy() if v.ndim else v.numpy() for s, v in given.items() if isinstance(v, Tensor)}
         object.__setattr__(self, "_known", known)
 
-    @property
-    def num_features(self) -> int:
+    def num_features(self, num_inputs: int) -> int:
         """F = 3: one, u and u²."""
         return 3
 
-    def parameters(self, num_components: int) -> tuple[Parameter, ...]:
+    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         """The Greeks with their priors."""
         found = []
         if isinstance(self.loc, TorchDistributionMixin):
-            found.append(Parameter("mu", (num_components,), _expanded("loc", self.loc, (num_components,))))
+            found.append(Parameter("mu", table, expanded("loc", self.loc, table)))
         else:
-            _broadcastable("loc", self.loc.shape, (num_components,))
-        shape = () if self.shared_scale else (num_components,)
+            check_shape("loc", self.loc.shape, table)
+        shape = () if self.shared_scale else table
         if isinstance(self.scale, TorchDistributionMixin):
-            found.append(Parameter("sigma", shape, _expanded("scale", self.scale, shape), bool(shape)))
+            prior = expanded("scale", self.scale, shape)
+            found.append(Parameter("sigma", shape, prior, None if self.shared_scale else 0))
         else:
-            _broadcastable("scale", self.scale.shape, (num_components,))
+            check_shape("scale", self.scale.shape, table)
         return tuple(found)
 
-    def transform(self, symbol: str, reference: Reference) -> Transform:
+    def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``mu`` in units of the column's scale from its centre; ``sigma`` as the log of its ratio to that scale."""
-        if symbol == "mu":
+        if parameter.name == "mu":
             return Real(float(reference.centre), reference.scale)
         return Positive(reference.scale)
 
-    def distribution(self, greeks: Mapping[str, Tensor], latent: Tensor) -> TorchDistributionMixin:
-        """p(x | Z = latent)."""
-        mu, sigma = greeks.get("mu", self.loc), greeks.get("sigma", self.scale)
-        per_component = ("sigma" in greeks and not self.shared_scale) or ("sigma" not in greeks and sigma.ndim == 1)
-        mu = Vindex(mu)[..., latent] if mu.ndim else mu
-        return _Normal(mu, Vindex(sigma)[..., latent] if per_component else sigma)
+    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
+        """p(x | cell)."""
+        mu, sigma = self._of("mu", greeks), self._of("sigma", greeks)
+        mu = Vindex(mu)[..., cell] if mu.ndim else mu
+        return StableNormal(mu, Vindex(sigma)[..., cell] if self._is_per_cell(sigma, greeks) else sigma)
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """Any finite real column [N] will do."""
         return column.double()
 
-    def reference(self, column: Array) -> Reference:
+    def reference(self, column: Array, inputs: Array) -> Reference:
         """The column's mean and standard deviation (1 where it is constant, up to 1e-100)."""
         if not len(column):
             return Reference()
@@ -98,7 +104,11 @@ class Gaussian:
         scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 1e-100 else 1.0
         return Reference(centre, scale, reach / scale)
 
-    def features(self, column: Array, reference: Reference) -> Array:
+    def points(self, column: Array, reference: Reference) -> Array:
+        """The standardised column."""
+        return np.asarray(((column - reference.centre) / reference.scale)[:, None])
+
+    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1, u, u²) as [3, N]."""
         standard = (column - reference.centre) / reference.scale
         return np.stack([np.ones_like(standard), standard, standard * standard])
@@ -137,7 +147,7 @@ class Gaussian:
         """Centres at the components' means, where the quadratic feature is (x - mu_k)² itself."""
         mean, scale = self._standardised(greeks, reference)
         centre = np.broadcast_to(reference.centre + reference.scale * mean, np.broadcast(mean, scale).shape)
-        return Reference(centre, reference.scale, reference.reach)
+        return reference.at(centre)
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted means, and weighted root mean squares about them (pooled with ``shared_scale``)."""
@@ -165,24 +175,35 @@ class Gaussian:
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
 
-    def mean(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """E[x | Z = k] = mu_k."""
-        return greeks.get("mu", self.loc)
+    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
+        """No edge but a scale of 0, which is a collapse."""
+        return np.full(1, np.inf)
+
+    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
+        """E[x | cell] = mu."""
+        mu = self._of("mu", greeks)
+        return mu[..., cell] if mu.ndim else mu
+
+    def line(self, greeks: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Intercept [..., cells], slopes [..., cells, 0] and scale [..., cells]: it depends on nothing."""
+        mu, sigma = self._of("mu", greeks), self._of("sigma", greeks)
+        if not self._is_per_cell(sigma, greeks):
+            sigma = sigma[..., None]
+        mu, sigma = torch.broadcast_tensors(mu, sigma)
+        return mu, mu.new_zeros((*mu.shape, 0)), sigma
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """Components are put in order of their means, or of their scales where one known mean serves them all."""
-        mean = self.mean(greeks)
+        mean = self._of("mu", greeks)
         return mean if mean.ndim else greeks.get("sigma", mean)
 
     def exchangeable(self, num_components: int) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        values = [np.broadcast_to(part, (num_components,)) for part in (*_numbers(self.loc), *_numbers(self.scale))]
-        rows = list(zip(*(value.tolist() for value in values), strict=True))
-        return [rows.index(row) for row in rows]
+        return groups([self.loc, self.scale], num_components)
 
     def permuted(self, order: Sequence[int]) -> "Gaussian":
         """The same mechanism with its components renamed."""
-        return Gaussian(_permuted(self.loc, order), _permuted(self.scale, order), self.shared_scale)
+        return Gaussian(permuted(self.loc, order), permuted(self.scale, order), self.shared_scale, self.parents)
 
     def why_not_conjugate(self) -> str | None:
         """Conjugate with a known scale and a Normal prior."""
@@ -222,8 +243,22 @@ class Gaussian:
 
     def _conjugate(self, reference: Reference) -> tuple[Array, Array, Array]:
         """The prior's mean and precision and the noise precision, in standardised units."""
-        loc = (self.loc.loc.numpy() - reference.centre) / reference.scale
-        return loc, (self.loc.scale.numpy() / reference.scale) ** -2.0, (self.scale.numpy() / reference.scale) ** -2.0
+        loc, spread, noise = (part.reshape(-1).numpy() for part in (self.loc.loc, self.loc.scale, self.scale))
+        return (
+            (loc - reference.centre) / reference.scale,
+            (spread / reference.scale) ** -2.0,
+            (noise / reference.scale) ** -2.0,
+        )
+
+    def _of(self, symbol: str, greeks: Mapping[str, Tensor]) -> Tensor:
+        """A Greek [..., cells], or its known value, [cells] or []."""
+        if symbol in greeks:
+            return greeks[symbol]
+        known: Tensor = self.loc if symbol == "mu" else self.scale
+        return known.reshape(-1) if known.ndim else known
+
+    def _is_per_cell(self, sigma: Tensor, greeks: Mapping[str, Tensor]) -> bool:
+        return not self.shared_scale if "sigma" in greeks else sigma.ndim > 0
 
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
         mu = greeks["mu"] if "mu" in greeks else self._known["mu"]
@@ -233,50 +268,7 @@ class Gaussian:
         return (mu - reference.centre) / reference.scale, sigma / reference.scale
 
 
-def _known_or_prior(argument: str, value: object, support: Constraint) -> Any:
-    """Return a float64 tensor for known values, or the prior in float64 if it has the right support."""
-    if isinstance(value, RealNumber | np.ndarray | list | tuple | Tensor) and not isinstance(value, bool):
-        known = torch.as_tensor(value, dtype=torch.float64)
-        if known.ndim > 1 or not bool(torch.isfinite(known).all()):
-            raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")
-        if support is constraints.positive and not bool((known > 0).all()):
-            raise ValueError(f"{argument}: expected a number > 0, got {value!r}")
-        return known
-    prior = as_prior(argument, value)
-    found = prior.support
-    if support is constraints.real:
-        fits = found is constraints.real
-    else:
-        bounds = getattr(found, "lower_bound", None), getattr(found, "upper_bound", None)
-        fits = bounds == (0, None) and not found.is_discrete
-    if not fits:
-        kind = "the real line" if support is constraints.real else "the positive numbers"
-        raise ValueError(f"{argument}: expected a prior over {kind}, got {prior} over {found}")
-    return prior
-
-
-def _expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ...]) -> TorchDistributionMixin:
-    _broadcastable(argument, prior.batch_shape, shape)
-    return prior.expand(torch.Size(shape))
-
-
-def _broadcastable(argument: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if tuple(found) not in ((), expected):
-        raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(found)}")
-
-
-def _permuted(part: Any, order: Sequence[int]) -> Any:
-    """A prior, or a known value, with one entry per component put in another order."""
-    places = list(order)
-    if isinstance(part, Tensor):
-        return part[places] if part.ndim else part
-    if not part.batch_shape:
-        return part
-    values = {name: value.expand(part.batch_shape)[places] for name, value in parameters_of(part).items()}
-    return type(part)(**values)
-
-
-class _Normal(dist.Normal):
+class StableNormal(dist.Normal):
     """Pyro's Normal with a CDF and quantiles that keep their digits in the tails."""
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -286,10 +278,3 @@ class _Normal(dist.Normal):
     def icdf(self, value: Tensor) -> Tensor:
         quantile: Tensor = self.loc + self.scale * torch.special.ndtri(value)
         return quantile
-
-
-def _numbers(part: Any) -> list[Array]:
-    """The numbers that tell one component's prior (or known value) from another's."""
-    if isinstance(part, Tensor):
-        return [part.numpy()]
-    return [np.asarray(getattr(part, name).numpy()) for name in part.arg_constraints if hasattr(part, name)]

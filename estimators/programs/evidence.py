@@ -11,7 +11,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from estimators.data import NOT_SEEN, Data
-from estimators.marginal import LOG_ZERO
+from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.structure import RowSite, Structure
 

@@ -16,7 +16,7 @@ from pyro.ops.packed import pack
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.marginal import LOG_ZERO
+from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from validation.claims import Finding
     from validation.contenders import Contender, standard_contenders
     from validation.record import Row
+    from validation.refinement import History, Step, refine
+    from validation.refutation import Refutation, refute
     from validation.results import Results, assess, read_results, write_results
     from validation.scenarios import STANDARD_SCENARIOS, Scenario
     from validation.study import Study, run
@@ -25,13 +27,18 @@ _HOME = {
     "STANDARD_SCENARIOS": "validation.scenarios",
     "Contender": "validation.contenders",
     "Finding": "validation.claims",
+    "History": "validation.refinement",
+    "Refutation": "validation.refutation",
     "Results": "validation.results",
     "Row": "validation.record",
     "Scenario": "validation.scenarios",
+    "Step": "validation.refinement",
     "Study": "validation.study",
     "Verdict": "validation.tolerances",
     "assess": "validation.results",
     "read_results": "validation.results",
+    "refine": "validation.refinement",
+    "refute": "validation.refutation",
     "run": "validation.study",
     "standard_contenders": "validation.contenders",
     "write_results": "validation.results",
@@ -41,13 +48,18 @@ __all__ = [
     "STANDARD_SCENARIOS",
     "Contender",
     "Finding",
+    "History",
+    "Refutation",
     "Results",
     "Row",
     "Scenario",
+    "Step",
     "Study",
     "Verdict",
     "assess",
     "read_results",
+    "refine",
+    "refute",
     "run",
     "standard_contenders",
     "write_results",

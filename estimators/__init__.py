@@ -2,8 +2,9 @@
 
 from estimators.algorithms import EM, MAP, NUTS, Exact
 from estimators.data import Data
+from estimators.estimate import Estimate
 from estimators.fit import Fit
-from estimators.interventions import Estimate, Query
+from estimators.interventions import Query
 from estimators.model import CausalMixture, GaussianMixture
 from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status

@@ -62,7 +62,9 @@ class Data:
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
             )
         allow = missing is not None
-        tensors = {name: _column(name, values, allow_missing=allow) for name, values in columns.items() if name not in scalars}
+        tensors = {
+            name: _column(name, values, allow_missing=allow) for name, values in columns.items() if name not in scalars
+        }
         lengths = {name: len(column) for name, column in tensors.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Data: expected columns of one length, got {lengths}")

@@ -69,7 +69,7 @@ class Density:
         return self.looks_collapsed(coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight that nothing keeps off 0, a probability or a rate is within a hundredth of a row of its end."""
+        """Whether a weight that nothing keeps off 0, a probability or a rate is a hundredth of a row from its end."""
         greeks = self.constrain(coordinates)
         few = greeks[WEIGHTS] * self.count < LEAST_ROWS
         return bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS)

@@ -1,20 +1,33 @@
-"""The features Φ of a data set's rows, stacked [F, N], and the two products with them: L = C Φ and S = R Φᵀ."""
+"""The features Φ of a data set's rows, and the two products with them: L = C Φ and S = R Φᵀ.
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+Rows are taken in blocks, each small enough that its products are made on one thread, so that no sum depends on the
+thread count; several blocks at one call. A column of many jointly Gaussian numbers has D²/2 features, which would be
+read from memory over and over: its ``t = (1, x)`` is kept instead, of which they are the products.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimators.mechanisms.base import Reference
-from estimators.nodes import RowTerm
+from estimators.nodes import Node, RowTerm
 from estimators.parameters import Array
+
+# Elements of L in one part, so that L, R and the part's Φ stay in the second-level cache; and the multiplications in
+# one product, below which OpenBLAS keeps to one thread.
+CHUNK = 32_000
+PRODUCT = 200_000
+# From this many columns on, the products of a column of vectors are made when they are needed.
+MANY_COLUMNS = 24
 
 
 class Rows:
-    """The features of some rows, stacked as [F, n]: the 1 of all terms with no entry left out is stored once.
+    """The features of some rows: stacked as [F, n], the 1 of all terms with no entry left out stored once.
 
     ``columns`` hold all rows, ``active`` the terms with entries left out (set, say) and a 0 for each of these.
+    ``designs`` are t [1 + D, n] of the terms whose features are their products.
     """
 
     def __init__(
@@ -32,8 +45,12 @@ class Rows:
         self._columns = {name: column[index] for name, column in columns.items()}
         self._active = {name: mask[index] for name, mask in active.items()}
         self.places: dict[str, list[int]] = {}
+        self.designs: dict[str, Array] = {}
         stacked, size = [np.ones((1, len(index)))], 1
         for name, term in terms.items():
+            if is_product(term):
+                self.designs[name] = self._design(name, references[name])
+                continue
             features = self.of(name, references[name])
             if term.has_constant and name not in self._active:
                 self.places[name] = [0, *range(size, size + len(features) - 1)]
@@ -43,10 +60,19 @@ class Rows:
             stacked.append(features)
             size += len(features)
         self.features = np.concatenate(stacked)
+        for name in self.designs:
+            self.places[name] = list(range(size, size + terms[name].width))
+            size += terms[name].width
+        self.width = size
         self._slices: dict[str, slice | list[int]] = {
             name: slice(places[0], places[-1] + 1) if places[-1] - places[0] + 1 == len(places) else places
             for name, places in self.places.items()
         }
+
+    def _design(self, name: str, reference: Reference) -> Array:
+        column = self._columns[name]
+        design = np.concatenate([np.ones((1, len(column))), ((column - reference.centre) / reference.scale).T])
+        return design * self._active[name] if name in self._active else design
 
     def active(self, name: str) -> Array:
         """1 for the rows where a term counts, 0 where its entry is left out."""
@@ -59,9 +85,9 @@ class Rows:
         return features * self._active[name][which] if name in self._active else features
 
     def stack(self, coefficients: Mapping[str, Array]) -> Array:
-        """The coefficients of the stacked features, [..., K, F]."""
+        """The coefficients of all features, [..., K, F]."""
         first = next(iter(coefficients.values()))
-        stacked = np.zeros((*first.shape[:-1], len(self.features)))
+        stacked = np.zeros((*first.shape[:-1], self.width))
         for name, places in self.places.items():
             mine = coefficients[name]
             stacked[..., places[0]] += mine[..., 0]
@@ -70,50 +96,153 @@ class Rows:
         return stacked
 
     def split(self, collected: Array) -> dict[str, Array]:
-        """Each term's statistics [..., K, F] out of the stacked ones."""
+        """Each term's statistics [..., K, F] out of those of all features."""
         return {name: collected[..., places] for name, places in self._slices.items()}
 
+    def collected(self, weights: Array, references: Mapping[str, Reference]) -> dict[str, Array]:
+        """Σ_n weights Φ by term [..., K, F], for weights [..., K, n]."""
+        # einsum, not a matrix product, whose sums depend on the thread count.
+        found = np.zeros((*weights.shape[:-1], self.width))
+        found[..., : len(self.features)] = np.einsum("...n,fn->...f", weights, self.features)
+        for name in self.designs:
+            found[..., self.places[name]] = np.einsum("...n,fn->...f", weights, self.of(name, references[name]))
+        return self.split(found)
 
-class Features(Protocol):
-    """L = C Φ of a chunk, and S += R Φᵀ."""
 
-    def joint(self, coefficients: Array, rows: slice) -> Array: ...
-    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None: ...
+def is_product(term: RowTerm) -> bool:
+    """Whether a term's features are kept as the products that they are."""
+    if not isinstance(term, Node) or term.levels or not term.mechanism.has_products:
+        return False
+    return (term.mechanism.num_columns or 0) >= MANY_COLUMNS
 
 
 class Shared:
-    """One Φ for all components: two matrix products."""
+    """One Φ for all components."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._features = rows.features
+    def __init__(self, rows: Rows, num_components: int) -> None:
+        self._rows = rows
+        size = _block_size(num_components, len(rows.features), [len(design) for design in rows.designs.values()])
+        whole = rows.num_rows // size
+        self._size, self._whole = size, whole
+        # One product over all rows of the part is as good where it may have as many rows as a part holds.
+        self._is_blocked = bool(whole > 1 and size * num_components < CHUNK)
+        if self._is_blocked:
+            self._blocks = _blocked(rows.features, whole, size)
+            self._designs = {name: _blocked(design, whole, size) for name, design in rows.designs.items()}
+
+    def sums(self, coefficients: Array, normalise: Any) -> tuple[Array, Array]:
+        """Σ w ℓ and S [K, F] for coefficients [K, F], part by part in a fixed order."""
+        value, collected = np.zeros(()), np.zeros_like(coefficients)
+        for rows, features, designs in self._parts(coefficients.shape[0], coefficients.shape[1]):
+            joint = coefficients[:, : features.shape[-2]] @ features
+            quadratic = {name: self._matrices(name, coefficients) for name in designs}
+            for name, design in designs.items():
+                for k, matrix in enumerate(quadratic[name]):
+                    joint[..., k, :] += np.einsum("...dn,...dn->...n", matrix @ design, design)
+            values, shares = normalise(joint)
+            if self._rows.weighted:
+                weights = self._rows.weights[rows].reshape(values.shape)
+                values *= weights
+                shares *= weights[..., None, :]
+            value += np.add.reduce(values, axis=None)
+            collected[:, : features.shape[-2]] += _first_axes(shares @ np.swapaxes(features, -1, -2))
+            for name, design in designs.items():
+                self._collect(name, design, shares, collected)
+        return value, collected
 
     def joint(self, coefficients: Array, rows: slice) -> Array:
-        return coefficients @ self._features[:, rows]
+        """L [K', n] of some rows, for coefficients [K', F]."""
+        found = coefficients[:, : len(self._rows.features)] @ self._rows.features[:, rows]
+        for name, design in self._rows.designs.items():
+            part = design[:, rows]
+            for k, matrix in enumerate(self._matrices(name, coefficients)):
+                found[k] += np.einsum("dn,dn->n", matrix @ part, part)
+        return np.asarray(found)
 
     def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
-        into += responsibilities @ self._features[:, rows].T
+        """Add R Φᵀ of some rows."""
+        into[:, : len(self._rows.features)] += responsibilities @ self._rows.features[:, rows].T
+        for name, design in self._rows.designs.items():
+            self._collect(name, design[:, rows], responsibilities, into)
+
+    def chunk_rows(self, num_sets: int, num_features: int) -> int:
+        """How many rows of parameter sets are taken at a time."""
+        widest = max((len(design) ** 2 for design in self._rows.designs.values()), default=1)
+        rows = PRODUCT // max(num_sets * min(num_features, len(self._rows.features)), widest)
+        return max(min(CHUNK // num_sets, rows), 1)
+
+    def _parts(self, num_sets: int, num_features: int) -> Iterator[tuple[slice, Array, dict[str, Array]]]:
+        start = 0
+        if self._is_blocked:
+            together = max(CHUNK // (num_sets * self._size), 1)
+            for first in range(0, self._whole, together):
+                last = min(first + together, self._whole)
+                designs = {name: design[first:last] for name, design in self._designs.items()}
+                yield slice(first * self._size, last * self._size), self._blocks[first:last], designs
+            start = self._whole * self._size
+        step = self.chunk_rows(num_sets, num_features)
+        for first in range(start, self._rows.num_rows, step):
+            rows = slice(first, min(first + step, self._rows.num_rows))
+            designs = {name: design[:, rows] for name, design in self._rows.designs.items()}
+            yield rows, self._rows.features[:, rows], designs
+
+    def _matrices(self, name: str, coefficients: Array) -> Array:
+        """The symmetric matrices [K, 1 + D, 1 + D] with ``t' Q_k t = C_k Φ``."""
+        size = len(self._rows.designs[name])
+        first, second = np.triu_indices(size)
+        matrices = np.zeros((len(coefficients), size, size))
+        matrices[:, first, second] = coefficients[:, self._rows.places[name]]
+        return np.asarray(0.5 * (matrices + np.swapaxes(matrices, 1, 2)))
+
+    def _collect(self, name: str, design: Array, shares: Array, into: Array) -> None:
+        first, second = np.triu_indices(design.shape[-2])
+        places = slice(self._rows.places[name][0], self._rows.places[name][-1] + 1)
+        for k in range(shares.shape[-2]):
+            products = (design * shares[..., k : k + 1, :]) @ np.swapaxes(design, -1, -2)
+            into[k, places] += _first_axes(products)[first, second]
+
+
+def _block_size(num_components: int, num_features: int, designs: list[int]) -> int:
+    return max(PRODUCT // max(num_components * num_features, *(size**2 for size in designs), 1), 1)
+
+
+def _blocked(features: Array, whole: int, size: int) -> Array:
+    """[F, N] as [blocks, F, size], contiguous; rows beyond the last whole block are left out."""
+    return np.ascontiguousarray(features[:, : whole * size].reshape(len(features), whole, size).swapaxes(0, 1))
+
+
+def _first_axes(products: Array) -> Array:
+    """Summed over blocks, where there are several."""
+    return products if products.ndim == 2 else np.add.reduce(products, axis=0)
 
 
 class PerComponent:
     """Φ centred at each component's own mean, (x - mu_k)² directly, where a shared centre would lose digits of x²."""
 
     def __init__(self, rows: Rows, references: Mapping[str, Reference], num_components: int) -> None:
-        self._rows, self._K = rows, num_components
+        self._rows, self._K, self._references = rows, num_components, references
         self._moved = {name: reference for name, reference in references.items() if reference.by_cell}
 
+    def chunk_rows(self, num_sets: int, num_features: int) -> int:
+        """How many rows are taken at a time."""
+        return max(min(CHUNK // num_sets, PRODUCT // (num_sets * num_features)), 1)
+
     def _features(self, k: int, rows: slice) -> Array:
-        stacked = self._rows.features[:, rows].copy()
-        for name, reference in self._moved.items():
+        stacked = np.empty((self._rows.width, len(range(*rows.indices(self._rows.num_rows)))))
+        stacked[: len(self._rows.features)] = self._rows.features[:, rows]
+        for name in {**self._moved, **self._rows.designs}:
             places = self._rows.places[name]
-            features = self._rows.of(name, reference, rows, k)
+            features = self._rows.of(name, self._references[name], rows, k)
             if places[0] != 0:
                 stacked[places[0]] = features[0]
             stacked[places[1] : places[-1] + 1] = features[1:]
         return stacked
 
     def joint(self, coefficients: Array, rows: slice) -> Array:
+        """L [K, n] of some rows."""
         return np.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
 
     def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
+        """Add R Φᵀ of some rows."""
         for k in range(self._K):
             into[k] += self._features(k, rows) @ responsibilities[k]

@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
@@ -18,21 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators import arviz_export, storage
+from estimators.counterfactual import Counterfactual, counterfactual_of
 from estimators.data import LATENT, Data, as_data
+from estimators.estimate import Estimate, check_level
+from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
-from estimators.interventions import Estimate, Query, check_level, check_settings
+from estimators.interventions import Query, check_settings
 from estimators.isolation import check_seed
-from estimators.labels import label, permute, symmetry
+from estimators.labels import label, names_of, numbers_of, permute, symmetry
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
 from estimators.models import Model, density_of
-from estimators.parameters import Parameter
 from estimators.program_queries import ProgramQuery, program_of, query_of_program
 from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.symmetry import Symmetry
 from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status
+from estimators.structural import Structural
 
 POINT_KINDS = ("map", "ml")
+# Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of
+# one component is to that extent an average with another.
+CERTAIN = 0.9
 R_HAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
 MAX_ELEMENTS = 4_000_000
@@ -44,7 +52,8 @@ class Fit:
 
     ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
     "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
-    its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted.
+    its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted, and
+    ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any.
 
     >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
     >>> float(truth.do(Z=0).mean("X").value)
@@ -59,6 +68,7 @@ class Fit:
     stats: Mapping[str, Any]
     info: Mapping[str, Tensor] = field(default_factory=dict)
     data: Data | None = None
+    label_names: tuple[str, ...] = ()
 
     @staticmethod
     def from_greeks(model: Model, greeks: Mapping[str, Any]) -> "Fit":
@@ -72,7 +82,7 @@ class Fit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = dict(self.draws), self.num_chains, self.status, dict(self.stats), dict(self.info), self.data
-        return Fit, (self.model, self.kind, *state)
+        return Fit, (self.model, self.kind, *state, self.label_names)
 
     # ---------------------------------------------------------------- the Greeks
 
@@ -94,7 +104,7 @@ class Fit:
     def summary(self, level: float = 0.9) -> pd.DataFrame:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
-        names = [f"{name}{_index(place)}" for name in self.draws for place in np.ndindex(*self.draws[name].shape[1:])]
+        names = [entry for found in self._entries().values() for entry in found]
 
         def column(of: Mapping[str, Any]) -> list[float]:
             return [float(value) for name in self.draws for value in np.asarray(of[name]).reshape(-1)]
@@ -131,13 +141,44 @@ class Fit:
         """
         return self._query({}, seen, "given")
 
-    def contrast(self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any]) -> Estimate:
-        """E[name | do(...)] - E[name | do(versus)], draw by draw."""
-        one, other = self.do(**do).mean(name).draws, self.do(**versus).mean(name).draws
+    def contrast(
+        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> Estimate:
+        """E[name | do(...)] - E[name | do(versus)], draw by draw.
+
+        With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
+        """
+        one, other = (self._query(settings, given or {}, "do").mean(name).draws for settings in (do, versus))
         if one.ndim == other.ndim == 2 and one.shape != other.shape:
             raise ValueError(f"contrast: do has {one.shape[1]} rows and versus {other.shape[1]}; expected as many")
         difference = _per_row(one, other) - _per_row(other, one)
         return Estimate(difference, self.num_chains)
+
+    def counterfactual(
+        self,
+        data: Any,
+        *,
+        do: Mapping[str, Any],
+        assumptions: Mapping[str, Structural] | None = None,
+        seed: int | None = None,
+    ) -> Counterfactual:
+        """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
+
+        Raises ValueError for rows with missing entries, and for an unknown variable or value.
+        """
+        if isinstance(self.model, PyroModel):
+            raise NotImplementedError(
+                "counterfactual: a Pyro program does not say which noise made a row; write the model as a "
+                "CausalMixture of mechanisms"
+            )
+        rows = self.model.check(as_data(data))
+        gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
+        if gaps:
+            raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
+        asked = self._numbered(do, "counterfactual do")
+        self._warn_of_labels(asked)
+        settings = check_settings(self.model, asked, "counterfactual do")
+        return counterfactual_of(self.model, self.draws, self.num_chains, rows, settings, assumptions, seed)
 
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
         """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
@@ -192,7 +233,7 @@ class Fit:
         density = density_of(self.model, data, prior=self.kind == "map")
         mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
         drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
-        return finish(
+        spread = finish(
             self.model,
             data,
             "laplace",
@@ -200,13 +241,24 @@ class Fit:
             status=self.status,
             stats={"seed": seed, "of": self.kind},
         )
+        return replace(spread, label_names=self.label_names)
 
-    def relabel(self, order: Sequence[int] | NDArray[np.intp]) -> "Fit":
+    def relabel(self, order: Sequence[int] | NDArray[np.intp] | Mapping[str, int]) -> "Fit":
         """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels.
 
-        Names change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component.
+        Numbers change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component;
+        names go with their components. A mapping gives every label a name: ``fit.relabel({"low": 0, "high": 1})``, and
+        then ``fit.do(Z="high")``. Raises TypeError or ValueError for anything but a permutation of the labels.
+
+        >>> truth = Fit.from_greeks(GaussianMixture(2), {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0]})
+        >>> list(truth.relabel({"low": 0, "high": 1}).relabel([1, 0]).summary().index)
+        ['theta[high]', 'theta[low]', 'mu_X[high]', 'mu_X[low]']
         """
-        free = symmetry(self.model, self.data, dict(self.draws))
+        free = self._symmetry
+        if isinstance(order, Mapping):
+            if not free.axes:
+                raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
+            return replace(self, label_names=names_of(order, free.num_labels))
         if isinstance(self.model, PyroModel) and not free.is_nontrivial:
             raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
         labels = list(range(free.num_labels))
@@ -220,7 +272,20 @@ class Fit:
         data = self.data
         for site in free.sites:
             data = None if data is None else data.relabelled(order, site or LATENT)
-        return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data)
+        names = tuple(self.label_names[k] for k in order) if self.label_names else ()
+        return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data, label_names=names)
+
+    def identifiability(self) -> Identifiability:
+        """What the data tell about the Greeks, and which they leave open: ``print(fit.identifiability())``.
+
+        At the mode of a point fit, at the mean of draws: the observed information of the likelihood against the
+        prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
+        """
+        data = self._fitted_data("identifiability")
+        uses_prior = "ml" not in (self.kind, self.stats.get("of"))
+        return identify(
+            self.model, data, self.draws, status=self.status, uses_prior=uses_prior, entries=self._entries()
+        )
 
     # ---------------------------------------------------------------- export
 
@@ -235,10 +300,13 @@ class Fit:
         data = self._fitted_data("to_arviz")
         marginal = self.model.marginal(data)
         pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
-        named = self.model.parameters if isinstance(self.model, CausalMixture) else ()
-        dims = {parameter.name: _dims(parameter) for parameter in named if parameter.component_axis is not None}
+        axes = self._symmetry.axes if isinstance(self.model, CausalMixture) or self.label_names else {}
+        dims = {name: _dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
+        posterior = arviz_export.dataset(self.draws, self.num_chains, dims)
+        if self.label_names and dims:
+            posterior = posterior.assign_coords(component=list(self.label_names))
         groups = {
-            "posterior": arviz_export.dataset(self.draws, self.num_chains, dims),
+            "posterior": posterior,
             "log_likelihood": arviz_export.dataset({"rows": pointwise}, self.num_chains, {"rows": ["row"]}),
             "observed_data": arviz_export.rows_dataset(data.columns),
         }
@@ -262,24 +330,60 @@ class Fit:
     # ---------------------------------------------------------------- inside
 
     def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
+        settings, seen = self._numbered(settings, what), self._numbered(seen, what)
+        self._warn_of_labels({**settings, **seen})
         if isinstance(self.model, PyroModel):
-            self._warn_of_labels({**settings, **seen})
             return query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
-        found = check_settings(self.model, settings or seen, what)
-        # Nothing is above Z, so to see it is to set it.
-        as_set = {name: value for name, value in found.items() if what == "do" or name == LATENT}
-        as_seen = {name: value for name, value in found.items() if name not in as_set}
-        return Query(self.model, self.draws, self.num_chains, as_set, as_seen)
+        found = check_settings(self.model, settings) if what == "do" else {}
+        query = Query(self.model, self.draws, self.num_chains, found, label_names=self.label_names)
+        return query if what == "do" and not seen else query.given(**seen)
+
+    @cached_property
+    def _symmetry(self) -> Symmetry:
+        return symmetry(self.model, self.data, dict(self.draws))
+
+    @property
+    def _labelled(self) -> tuple[str, ...]:
+        """The variables whose values are the labels."""
+        return tuple(site or LATENT for site in self._symmetry.sites)
+
+    def _numbered(self, asked: Mapping[str, Any], what: str = "do") -> dict[str, Any]:
+        """The same question with labels by number where they were given by name."""
+        if not self.label_names:
+            return dict(asked)
+        return {
+            name: numbers_of(what, name, value, self.label_names) if name in self._labelled else value
+            for name, value in asked.items()
+        }
+
+    def _entries(self) -> dict[str, list[str]]:
+        """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
+        axes = self._symmetry.axes if self.label_names else {}
+
+        def entry(name: str, place: tuple[int, ...]) -> str:
+            named = axes.get(name, ())
+            parts = [self.label_names[k] if axis in named else str(k) for axis, k in enumerate(place)]
+            return f"{name}[{', '.join(parts)}]" if parts else name
+
+        return {name: [entry(name, place) for place in np.ndindex(*v.shape[1:])] for name, v in self.draws.items()}
 
     def _warn_of_labels(self, asked: Mapping[str, Any]) -> None:
-        """Once per fit: a hidden site is set, and its labels mean nothing in particular."""
-        if "_warned" in vars(self) or self.stats.get("labels_fixed", True) or self.data is None:
+        """Once per fit: a hidden site is set, and what its labels mean is not known, or not surely."""
+        certainty, is_fixed = self.stats.get("label_certainty", 1.0), self.stats.get("labels_fixed", True)
+        if "_warned" in vars(self) or (is_fixed and certainty >= CERTAIN) or self.data is None:
             return
-        marginal = self.model.marginal(self.data)
-        hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.hidden]
+        if is_fixed:
+            hidden = [name for name in asked if name in self._labelled]
+            why: Any = (
+                f"the labels are uncertain (label_certainty {certainty:.2f}), so what is said of one component may be "
+                "of another; give rows in which it is seen, more rows, or fewer components"
+            )
+        else:
+            marginal, why = self.model.marginal(self.data), self.stats.get("labels")
+            hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.hidden]
         if hidden:
             object.__setattr__(self, "_warned", True)
-            warnings.warn(f"{hidden[0]}: {self.stats.get('labels')}", EstimationWarning, stacklevel=4)
+            warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=4)
 
     def _fitted_data(self, what: str) -> Data:
         if self.data is None:
@@ -355,16 +459,11 @@ def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int
     return Status.CONVERGED, extra
 
 
-def _dims(parameter: Parameter) -> list[str]:
+def _dims(name: str, num_axes: int, component_axis: int) -> list[str]:
     """Names of a Greek's axes in ArviZ."""
-    names = [f"{parameter.name}_dim_{axis}" for axis in range(len(parameter.shape))]
-    return ["component" if axis == parameter.component_axis else name for axis, name in enumerate(names)]
+    return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
 
 
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:
     """Draws [S], or [S, 1] where they meet draws [S, rows]."""
     return draws[:, None] if draws.ndim < other.ndim else draws
-
-
-def _index(place: tuple[int, ...]) -> str:
-    return f"[{', '.join(str(part) for part in place)}]" if place else ""

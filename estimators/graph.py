@@ -31,7 +31,8 @@ def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[s
                 raise ValueError(f"mechanisms[{name!r}]: {LATENT!r} causes every variable; leave it out of parents")
             if parent not in mechanisms:
                 raise ValueError(
-                    f"mechanisms[{name!r}]: the parent {parent!r} has no mechanism; the variables are {list(mechanisms)}"
+                    f"mechanisms[{name!r}]: the parent {parent!r} has no mechanism; "
+                    f"the variables are {list(mechanisms)}"
                 )
     try:
         order = list(TopologicalSorter(causes(mechanisms, latent_parents)).static_order())

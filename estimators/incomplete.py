@@ -6,11 +6,11 @@ quadratic in its missing Gaussian entries u, ``f(u) = f(0) + b·u - u'Qu/2``, re
 
     log ∫ exp f du = f(0) + b'Q⁻¹b/2 + (d/2) log 2π - log|Q|/2,        u | rest ~ Normal(Q⁻¹b, Q⁻¹)
 
-and the features, quadratic too, have their expectation as the mean over the 2d points ``Q⁻¹b ± √d L eᵢ`` (L the
-Cholesky factor of Q⁻¹): the cubature of degree 3 (Stroud 1971), exact here.
+and the features, quadratic too, have their expectation as the mean over the 2d points ``Q⁻¹b ± √d A eᵢ`` with
+``A A' = Q⁻¹``: the cubature of degree 3 (Stroud 1971), exact here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,6 +26,8 @@ from estimators.parameters import Array
 
 # Combinations of levels of a row's missing discrete entries.
 MOST_COMBINATIONS = 4096
+# Times that a row's quadratic is read off, each about the mean and in the spread that the last one found.
+PASSES = 2
 # A missing entry: its column, and its place in a column of vectors.
 Entry = tuple[str, int | None]
 
@@ -48,7 +50,7 @@ class Missing:
             for parent in node.parents:
                 children[parent].append(name)
         left_out = {LATENT: is_set[LATENT]}
-        for name in reversed(nodes):
+        for name in reversed(list(nodes)):
             mine = [*children[name], *([LATENT] if name in weights.parents else [])]
             barren = whole[name] & np.all([left_out[child] for child in mine], axis=0) if mine else whole[name]
             left_out[name] = is_set[name] | barren
@@ -66,7 +68,7 @@ class Missing:
 
     def lacks(self, *names: str) -> NDArray[np.bool_]:
         """The rows where one of the entries is missing [N]."""
-        return np.any([self._some[name] for name in names], axis=0)
+        return np.asarray(np.any([self._some[name] for name in names], axis=0))
 
     def patterns(self) -> dict[tuple[Entry, ...], NDArray[np.intp]]:
         """The incomplete rows by the entries that are to be summed or integrated out."""
@@ -83,7 +85,9 @@ class Missing:
         table = np.stack([mask[index] for mask in used.values()], 1)
         found: dict[tuple[Entry, ...], list[int]] = {}
         for row, pattern in zip(index, table, strict=True):
-            found.setdefault(tuple(entry for entry, gone in zip(used, pattern, strict=True) if gone), []).append(row)
+            found.setdefault(tuple(entry for entry, gone in zip(used, pattern, strict=True) if gone), []).append(
+                int(row)
+            )
         return {pattern: np.array(rows) for pattern, rows in found.items()}
 
 
@@ -124,7 +128,7 @@ class IncompleteRows:
         return value, sums
 
     def statistics_given(self, responsibilities: Array, references: Mapping[str, Reference]) -> dict[str, Array]:
-        """S under given responsibilities [..., K, N], missing entries at their column's mean or at every level alike."""
+        """S under given responsibilities [..., K, N]; missing entries at a value of their column, or at all levels."""
         batch = responsibilities.shape[:-2]
         sums = {name: np.zeros((*batch, self.K, term.width)) for name, term in self._terms.items()}
         for block in self._blocks:
@@ -147,16 +151,16 @@ class IncompleteRows:
 
 @dataclass(frozen=True)
 class _Integral:
-    """Missing Gaussian entries given the rest: mean [n, d] and Cholesky factor [n, d, d], in units of their columns."""
+    """Missing Gaussian entries given the rest: mean [n, d], and a root A of their covariance A A' [n, d, d]."""
 
     mean: Array
-    factor: Array
+    root: Array
 
     def points(self) -> Iterator[Array]:
         """The 2d points of the cubature, [n, d] each."""
         size = self.mean.shape[1]
         for place in range(size):
-            move = np.sqrt(size) * self.factor[:, :, place]
+            move = np.sqrt(size) * self.root[:, :, place]
             yield self.mean + move
             yield self.mean - move
 
@@ -234,50 +238,69 @@ class _Block:
     def _integrated(
         self, coefficients: Mapping[str, Array], references: Mapping[str, Reference], k: int
     ) -> tuple[Array, _Integral | None]:
+        """log ∫ exp f, and the missing entries given the rest.
+
+        f is read off about their own mean, in units of their own spread, which may be far smaller than the column's:
+        found in a first pass in the column's units.
+        """
         size, num_rows = len(self._continuous), len(self.index) * self.num_combinations
 
-        def at(*places: tuple[int, float]) -> Array:
-            point = np.zeros((num_rows, size))
-            for place, value in places:
-                point[:, place] = value
-            fill = self._fill(point) if size else None
+        def log_joint(point: Array | None) -> Array:
+            fill = None if point is None else self._fill(point)
             total = np.zeros(num_rows)
             for name in self._terms:
                 total += coefficients[name][k] @ self.features(name, references[name], k, fill)
             return total
 
-        middle = at()
         if not size:
-            return middle, None
-        ahead, behind = ([at((i, sign)) for i in range(size)] for sign in (1.0, -1.0))
-        slope, curvature = np.empty((num_rows, size)), np.empty((num_rows, size, size))
-        for i in range(size):
-            slope[:, i] = 0.5 * (ahead[i] - behind[i])
-            curvature[:, i, i] = 2.0 * middle - ahead[i] - behind[i]
-            for j in range(i):
-                both = ahead[i] + ahead[j] - middle - at((i, 1.0), (j, 1.0))
-                curvature[:, i, j] = curvature[:, j, i] = both
-        mean = np.linalg.solve(curvature, slope[..., None])[..., 0]
-        value = middle + 0.5 * (slope * mean).sum(-1) - 0.5 * np.linalg.slogdet(curvature)[1]
-        units = sum(np.log(self._unit(entry)[1]) for entry in self._continuous)
-        value += 0.5 * size * np.log(2.0 * np.pi) + units
-        return value, _Integral(mean, np.linalg.cholesky(np.linalg.inv(curvature)))
+            return log_joint(None), None
+        units = np.array([self._unit(entry) for entry in self._continuous])
+        centre, step = (np.tile(part, (num_rows, 1)) for part in units.T)
+        for number in range(PASSES):
+            middle, slope, curvature = _quadratic(log_joint, centre, step)
+            values, vectors = np.linalg.eigh(curvature)
+            # Rounding must not leave a direction without spread.
+            values = np.maximum(values, 1e-12 * np.maximum(values[:, -1:], 1e-300))
+            mean = (vectors @ (np.swapaxes(vectors, 1, 2) @ slope[..., None] / values[..., None]))[..., 0]
+            if number == PASSES - 1:
+                break
+            spread = np.diagonal(curvature, axis1=1, axis2=2)
+            centre = centre + step * mean
+            step = step / np.sqrt(np.where(spread > 0, spread, 1.0))
+        value = middle + 0.5 * (slope * mean).sum(-1) - 0.5 * np.log(values).sum(-1)
+        value += 0.5 * size * np.log(2.0 * np.pi) + np.log(step).sum(-1)
+        root = step[:, :, None] * vectors / np.sqrt(values)[:, None, :]
+        return value, _Integral(centre + step * mean, root)
 
     def _unit(self, entry: Entry) -> tuple[float, float]:
         (centre, scale), place = self._units[entry[0]], entry[1]
         return (float(centre), float(scale)) if place is None else (float(centre[place]), float(scale[place]))
 
     def _fill(self, point: Array) -> dict[str, Array]:
+        """The columns with missing entries filled in from points [n, d]."""
         filled: dict[str, Array] = {}
-        for position, entry in enumerate(self._continuous):
-            centre, scale = self._unit(entry)
-            value = centre + scale * point[:, position]
-            name, place = entry
+        for position, (name, place) in enumerate(self._continuous):
             if place is None:
-                filled[name] = value
+                filled[name] = point[:, position]
             else:
-                filled.setdefault(name, self._columns[name].copy())[:, place] = value
+                filled.setdefault(name, self._columns[name].copy())[:, place] = point[:, position]
         return filled
+
+
+def _quadratic(log_joint: Callable[[Array], Array], centre: Array, step: Array) -> tuple[Array, Array, Array]:
+    """f(centre), its slope [n, d] and minus its second derivatives [n, d, d] in steps, exact for a quadratic f."""
+    num_rows, size = centre.shape
+    moves = step[:, None, :] * np.eye(size)
+    middle = log_joint(centre)
+    ahead, behind = ([log_joint(centre + sign * moves[:, i]) for i in range(size)] for sign in (1.0, -1.0))
+    slope, curvature = np.empty((num_rows, size)), np.empty((num_rows, size, size))
+    for i in range(size):
+        slope[:, i] = 0.5 * (ahead[i] - behind[i])
+        curvature[:, i, i] = 2.0 * middle - ahead[i] - behind[i]
+        for j in range(i):
+            both = ahead[i] + ahead[j] - middle - log_joint(centre + moves[:, i] + moves[:, j])
+            curvature[:, i, j] = curvature[:, j, i] = both
+    return middle, slope, curvature
 
 
 def _filled(column: Array, gone: NDArray[np.bool_]) -> Array:

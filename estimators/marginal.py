@@ -19,16 +19,12 @@ import torch
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.features import Features, PerComponent, Rows, Shared
+from estimators.features import PerComponent, Rows, Shared
 from estimators.incomplete import IncompleteRows, Missing
 from estimators.mechanisms.base import Greeks, Reference
 from estimators.nodes import WEIGHTS, Node, Weights
 from estimators.parameters import Array
 
-# Elements of L in one chunk, so that L, R and the chunk's Φ stay in the second-level cache; and the multiplications in
-# one of its matrix products, below which OpenBLAS keeps to one thread, so that no sum depends on the thread count.
-CHUNK = 32_000
-PRODUCT = 200_000
 # Likelihoods below this are summed relative to the row's largest instead.
 SMALLEST = 1e-200
 
@@ -103,7 +99,7 @@ class MixtureMarginal:
             self.references[name] = node.reference({key: column[rows] for key, column in columns.items()})
         some = (columns, active, row_weights)
         self._hidden = Rows(self._terms, *some, self._hidden_index, self.references)
-        self._shared = Shared(self._hidden)
+        self._shared = Shared(self._hidden, num_components)
         self._known = Rows(self._terms, *some, self._known_index, self.references)
         self._known_latent = latent[self._known_index]
         self._known_statistics = self._statistics_of_known(self.references)
@@ -167,11 +163,9 @@ class MixtureMarginal:
 
     def statistics_of_hidden(self, responsibilities: Array) -> Statistics:
         """The same, for responsibilities of the rows with Z hidden [..., K, N_hidden]."""
-        # einsum, not a matrix product, whose sums depend on the thread count.
-        collected = np.einsum("...n,fn->...f", responsibilities * self._hidden.weights, self._hidden.features)
-        by_name = self._hidden.split(collected)
+        by_name = self._hidden.collected(responsibilities * self._hidden.weights, self.references)
         sums = {name: by_name[name] + self._known_statistics[name] for name in self._terms}
-        return Statistics(np.zeros(collected.shape[:-2]), sums, self.references)
+        return Statistics(np.zeros(responsibilities.shape[:-2]), sums, self.references)
 
     def has_collapsed(self, greeks: Greeks) -> bool:
         """Whether a component has shrunk onto a point."""
@@ -180,7 +174,7 @@ class MixtureMarginal:
         )
 
     def is_at_edge(self, greeks: Greeks, least: float) -> bool:
-        """Whether a probability or a rate is so near the edge of its support that less than `least` of a row is left."""
+        """Whether a probability or a rate is so near its edge that less than `least` of a row is left."""
         return any(
             bool((node.mechanism.expected_count(node.local(greeks), self.count) < least).any())
             for node in self.nodes.values()
@@ -245,18 +239,22 @@ class MixtureMarginal:
                 found[name] = node.coefficients(greeks, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 
-    def _features_for(self, references: Mapping[str, Reference]) -> "Features":
+    def _features_for(self, references: Mapping[str, Reference]) -> Shared | PerComponent:
         if references is self.references:
             return self._shared
         return PerComponent(self._hidden, references, self.K)
 
-    def _sum_over_hidden(self, features: "Features", coefficients: Mapping[str, Array]) -> tuple[Array, Array]:
+    def _sum_over_hidden(
+        self, features: Shared | PerComponent, coefficients: Mapping[str, Array]
+    ) -> tuple[Array, Array]:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
         stacked = self._hidden.stack(coefficients)
         batched = stacked.ndim > 2
+        if not batched and isinstance(features, Shared):
+            return features.sums(stacked, _normalise)
         flat = stacked.reshape(-1, stacked.shape[-1]) if batched else stacked
         value, collected = np.zeros(stacked.shape[:-2]), np.zeros_like(flat)
-        for rows in _chunks(self._hidden.num_rows, *flat.shape):
+        for rows in _chunks(self._hidden.num_rows, features.chunk_rows(*flat.shape)):
             joint = features.joint(flat, rows)
             row_values, shares = _normalise(joint.reshape(*stacked.shape[:-1], -1) if batched else joint)
             if self._hidden.weighted:
@@ -279,7 +277,7 @@ class MixtureMarginal:
         features = self._features_for(references)
         stacked = self._hidden.stack(coefficients)
         flat = stacked.reshape(-1, stacked.shape[-1])
-        for rows in _chunks(self._hidden.num_rows, *flat.shape):
+        for rows in _chunks(self._hidden.num_rows, features.chunk_rows(*flat.shape)):
             yield rows, features.joint(flat, rows).reshape(*batch, self.K, -1)
 
     def _pointwise_known(self, greeks: Greeks) -> Array:
@@ -379,8 +377,7 @@ def _normalise(joint: Array) -> tuple[Array, Array]:
     return values, shares
 
 
-def _chunks(num_rows: int, num_sets: int, num_features: int) -> Iterator[slice]:
-    size = max(min(CHUNK // num_sets, PRODUCT // (num_sets * num_features)), 1)
+def _chunks(num_rows: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
 
 

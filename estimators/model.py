@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from estimators.data import LATENT, Data
+from estimators.drawing import digraph, draw
 from estimators.graph import causal_order, levels_of, widths_of
 from estimators.isolation import check_seed, isolated
 from estimators.marginal import MixtureMarginal
@@ -78,10 +79,12 @@ class CausalMixture:
 
     def _node(self, name: str) -> Node:
         mechanism = self.mechanisms[name]
+        levels: tuple[int, ...] = ()
+        widths: tuple[int, ...] = ()
         if mechanism.is_regression:
-            levels, widths = (), widths_of(self.mechanisms, name)
+            widths = widths_of(self.mechanisms, name)
         else:
-            levels, widths = levels_of(self.mechanisms, mechanism.parents, name), ()
+            levels = levels_of(self.mechanisms, mechanism.parents, f"mechanisms[{name!r}]")
         return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -124,7 +127,7 @@ class CausalMixture:
         return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
 
     def observe(self, greeks: Mapping[str, Tensor], data: Data, suffix: str) -> None:
-        """Run the row program on observed rows that are alike in Z (all hidden, all seen, or all set) and in what lacks.
+        """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
 
         Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
         column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing
@@ -287,6 +290,31 @@ class CausalMixture:
         return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
 
     @property
+    def graph(self) -> Any:
+        """The causal graph as a `networkx.DiGraph`: Z and the variables, with an edge from each cause to its effect.
+
+        A node's attributes are ``latent`` and ``observed`` (True or False), ``family`` (the name of its mechanism's
+        class, "Categorical" for Z) and ``greeks`` (the names of its Greeks).
+
+        >>> sorted(CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}).graph.edges)
+        [('T', 'Y'), ('Z', 'T'), ('Z', 'Y')]
+        """
+        greeks = {name: [parameter.name for parameter in node.parameters] for name, node in self.nodes.items()}
+        return digraph(self.mechanisms, self.latent_parents, {**greeks, LATENT: [WEIGHTS]})
+
+    def plot_graph(self, *, greeks: bool = False, plates: bool = False, ax: Any = None) -> Any:
+        """Draw the causal graph with matplotlib, Z dashed because it is hidden, and return the Axes.
+
+        With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
+        anew. Without ``ax`` the figure is a new one that pyplot does not know: ``model.plot_graph().figure``. Raises
+        TypeError where ``ax`` is not matplotlib Axes.
+
+        >>> sorted(text.get_text() for text in GaussianMixture(K=2).plot_graph().texts)
+        ['X', 'Z']
+        """
+        return draw(self.graph, greeks=greeks, plates=plates, ax=ax)
+
+    @property
     def ordering(self) -> str:
         """The variable whose mean orders the components: the first that Z causes."""
         return next(name for name in self.mechanisms if self.nodes[name].is_below)
@@ -337,7 +365,7 @@ def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
             raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
         if name in RESERVED:
             raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
-        if not hasattr(mechanism, "coefficients"):
+        if not hasattr(mechanism, "natural_parameters"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
     return MappingProxyType(dict(mechanisms))
 

@@ -5,7 +5,7 @@ A node turns the model's Greeks (``mu_X`` [K, levels of the parents...]) into wh
 mechanism's features once for each of its levels, zero but at the row's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -106,12 +106,7 @@ class Node:
 
     def level(self, columns: Mapping[str, Any]) -> Any:
         """The row of the table that each row's parents are in: a whole number (or an array or tensor of them)."""
-        found: Any = 0
-        if self.levels:
-            for parent, size in zip(self.parents, self.levels, strict=True):
-                value = columns[parent]
-                found = found * size + (value.long() if isinstance(value, Tensor) else value.astype(np.intp))
-        return found
+        return level_of_table(self.parents if self.levels else (), self.levels, columns)
 
     def inputs(self, columns: Mapping[str, Array]) -> Array:
         """A regression's parents as numbers [N, P]."""
@@ -182,12 +177,13 @@ class Node:
 
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """C as [..., K, F], the same for all components of a variable above Z."""
-        of = getattr(self.mechanism, 'natural_parameters', None) or self.mechanism.coefficients
-        cells = of(self.local(greeks), reference)
+        cells = self.mechanism.natural_parameters(self.local(greeks), reference)
         count = self.num_levels * (self.K if self.is_below else 1)
         if cells.ndim < 2 or cells.shape[-2] != count:
             # Known numbers serve all cells.
-            cells = np.broadcast_to(cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], count, cells.shape[-1]))
+            cells = np.broadcast_to(
+                cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], count, cells.shape[-1])
+            )
         return self.by_component(cells)
 
     def by_component(self, cells: Array) -> Array:
@@ -252,7 +248,9 @@ class Weights:
         """Whether the first feature is the constant 1."""
         return not self.levels
 
-    level = Node.level
+    def level(self, columns: Mapping[str, Any]) -> Any:
+        """The row of the table that each row's observed causes are in."""
+        return level_of_table(self.parents, self.levels, columns)
 
     def distribution(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> TorchDistributionMixin:
         """p(Z | observed causes) for every row."""
@@ -267,7 +265,7 @@ class Weights:
         """Which row of the table each row is in, as [F, N]; all ones where Z has no observed cause."""
         if not self.levels:
             return np.ones((1, len(next(iter(columns.values())))))
-        return (self.level(columns) == np.arange(self.width)[:, None]) * 1.0  # type: ignore[arg-type]
+        return np.asarray((self.level(columns) == np.arange(self.width)[:, None]) * 1.0)
 
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """log theta as [..., K, F]."""
@@ -291,6 +289,15 @@ class Weights:
 
     def _shaped(self, flat: Array) -> Array:
         return flat.reshape(*flat.shape[:-2], *self.levels, flat.shape[-1])
+
+
+def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:
+    """The place of the parents' values in a table, the last parent fastest; 0 without parents."""
+    found: Any = 0
+    for parent, size in zip(parents, levels, strict=True):
+        value = columns[parent]
+        found = found * size + (value.long() if isinstance(value, Tensor) else value.astype(np.intp))
+    return found
 
 
 _NO_INPUTS = np.zeros((0, 0))

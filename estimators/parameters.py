@@ -81,10 +81,10 @@ class Real:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
-        return self.origin + self.unit * coordinates
+        return np.asarray(self.origin + self.unit * coordinates)
 
     def inverse(self, value: Array) -> Array:
-        return (value - self.origin) / self.unit
+        return np.asarray((value - self.origin) / self.unit)
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * self.unit
@@ -212,7 +212,9 @@ class Linear:
         return self._each(coordinates, lambda v: self.origin + v @ self.matrix.T)
 
     def inverse(self, value: Array) -> Array:
-        return self._each(value, lambda x: np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
+        return self._each(
+            value, lambda x: np.asarray(np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
+        )
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
         return self._each(gradient, lambda slope: slope @ self.matrix)

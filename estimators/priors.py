@@ -44,6 +44,9 @@ def parameters_of(prior: TorchDistributionMixin) -> dict[str, torch.Tensor]:
     names = [name for name in prior.arg_constraints if hasattr(prior, name)]
     if not names or isinstance(prior, dist.Independent | dist.ExpandedDistribution | dist.MaskedDistribution):
         return {}
+    if {"probs", "logits"} <= set(names):
+        # Each is computed from the other; the constructor takes the one that was given.
+        names.remove("logits" if "probs" in vars(prior) else "probs")
     return {name: torch.as_tensor(getattr(prior, name)) for name in names}
 
 
@@ -102,8 +105,10 @@ def permuted(part: Any, order: Sequence[int]) -> Any:
         return part[places] if part.ndim else part
     if not part.batch_shape:
         return part
-    values = {name: value.expand(*part.batch_shape, *part.event_shape)[places] if value.ndim else value
-              for name, value in parameters_of(part).items()}
+    values = {
+        name: value.expand(*part.batch_shape, *part.event_shape)[places] if value.ndim else value
+        for name, value in parameters_of(part).items()
+    }
     return type(part)(**values)
 
 

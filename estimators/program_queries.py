@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.interventions import Estimate, check_level, level_of, numbers
+from estimators.estimate import Estimate, check_level, level_of, numbers
 from estimators.isolation import check_seed, isolated, program_mode
 from estimators.parameters import LOG_ZERO
 from estimators.programs.call import arguments, parameters_of, passed

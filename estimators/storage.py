@@ -37,6 +37,7 @@ def save(fit: Any, path: Path) -> None:
         "num_chains": fit.num_chains,
         "status": fit.status.name,
         "stats": dict(fit.stats),
+        "label_names": list(fit.label_names),
         "model": _write_model(fit),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
@@ -111,7 +112,10 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroMo
     data = None
     if groups["columns"]:
         data = Data(
-            **groups["columns"], **header["scalars"], intervened=groups["intervened"], weights=groups["weights"].get(""),
+            **groups["columns"],
+            **header["scalars"],
+            intervened=groups["intervened"],
+            weights=groups["weights"].get(""),
             missing=header["missing"],
         )
     num_chains, draws = header["num_chains"], groups["draws"]
@@ -136,7 +140,16 @@ def _read(header: dict[str, Any], arrays: dict[str, np.ndarray], program: PyroMo
         "draws": draws,
         "info": groups["info"],
         "data": data,
+        "label_names": _read_label_names(header, model),
     }
+
+
+def _read_label_names(header: dict[str, Any], model: Model) -> tuple[str, ...]:
+    names = header.get("label_names", [])
+    sizes = (0, model.K) if isinstance(model, CausalMixture) else (len(names),)
+    if len(names) not in sizes or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"label names {names!r}")
+    return tuple(names)
 
 
 def _check_program(

@@ -7,7 +7,8 @@ import torch
 from estimators import EM, MAP, NUTS, Data, Fit, GaussianMixture
 from estimators.algorithms.base import Estimator
 from estimators.density import Density
-from tests.models import fit_quietly
+from tests.models import FALSE_ALARM, fit_quietly
+from validation.tolerances import mean_detectable, mean_tolerance
 
 MODEL = GaussianMixture(K=2, concentration=2.0)
 # Classes 12 standard deviations apart, so that no hidden row is unsure of its class.
@@ -94,3 +95,31 @@ def test_all_rows_seen_is_counting() -> None:
     fit = EM().fit(MODEL, data, seed=0)
     torch.testing.assert_close(fit["theta"], torch.tensor([2 / 3, 1 / 3], dtype=torch.float64), rtol=0, atol=1e-7)
     torch.testing.assert_close(fit["mu_X"], torch.tensor([0.5, 10.0]).double(), rtol=0, atol=1e-7)
+
+
+# The bias of theta that the test below has to see, and the power that it has to see it with.
+MIN_EFFECT, POWER = 0.03, 0.999
+REPLICATES = 120
+
+
+def bias_of_theta(*, as_set: bool) -> tuple[float, float]:
+    """Mean and sd of the error of theta[1], over data sets of 300 rows with Z hidden and 200 with Z put to 1."""
+    truth = {"theta": [0.7, 0.3], "mu_X": [0.0, 4.0]}
+    model, errors = GaussianMixture(K=2), []
+    for seed in range(REPLICATES):
+        seen = model.simulate(300, truth, seed)["X"]
+        experiment = 4.0 + torch.randn(200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        labels = torch.cat([torch.full((300,), -1), torch.ones(200, dtype=torch.long)])
+        intervened = {"Z": labels == 1} if as_set else None
+        data = Data(X=torch.cat([seen, experiment]), Z=labels, intervened=intervened)
+        errors.append(float(EM(num_starts=3).fit(model, data, seed=0)["theta"][1]) - 0.3)
+    return float(np.mean(errors)), float(np.std(errors, ddof=1))
+
+
+def test_theta_is_unbiased_with_set_rows_and_would_not_be_with_seen_ones() -> None:
+    """|bias| is within its tolerance, which is fine enough to see MIN_EFFECT; set rows treated as seen fail it."""
+    bias, sd = bias_of_theta(as_set=True)
+    assert mean_detectable(sd, REPLICATES, alpha=FALSE_ALARM, power=POWER) < MIN_EFFECT
+    assert abs(bias) < mean_tolerance(sd, REPLICATES, alpha=FALSE_ALARM)
+    wrong, sd = bias_of_theta(as_set=False)
+    assert abs(wrong) > mean_detectable(sd, REPLICATES, alpha=FALSE_ALARM, power=POWER)

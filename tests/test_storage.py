@@ -53,6 +53,7 @@ KINDS: dict[str, Callable[[], Fit]] = {
     "exact": lambda: Exact(num_draws=30).fit(MODEL, DATA, seed=1),
     "known": lambda: Fit.from_greeks(MODEL, {"theta": [0.4, 0.6], "mu_X": [0.0, 1 / 3]}),
     "relabelled": lambda: Exact(num_draws=30).fit(MODEL, DATA, seed=1).relabel([1, 0]),
+    "named": lambda: EM(num_starts=3).fit(MODEL, WEIGHTED, seed=1).relabel({"low": 0, "high": 1}),
 }
 
 
@@ -80,11 +81,11 @@ def test_a_fit_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     fit = fit_of(kind)
     loaded = reloaded(fit, tmp_path / "fit.npz")
     assert {field.name for field in fields(Fit)} == {
-        *("model", "kind", "draws", "num_chains", "status", "stats", "info", "data")
+        *("model", "kind", "draws", "num_chains", "status", "stats", "info", "data", "label_names")
     }, "a new field needs its line here"
     same_tensors(loaded.draws, fit.draws)
     same_tensors(loaded.info, fit.info)
-    for name in ("kind", "num_chains", "status"):
+    for name in ("kind", "num_chains", "status", "label_names"):
         assert getattr(loaded, name) == getattr(fit, name)
     assert dict(loaded.stats) == dict(fit.stats)
     assert (loaded.data is None) == (fit.data is None)

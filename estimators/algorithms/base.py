@@ -44,6 +44,9 @@ def begin(model: object, data: object, seed: object, strict: object) -> Task:
             f"model: expected GaussianMixture(K), CausalMixture(K, {{...}}) or PyroModel(fn), got {model!r}{hint}"
         )
     given = model.check(as_data(data))
+    for name in given.columns:
+        if bool(given.is_missing(name).all()):
+            raise ValueError(f"column {name}: every entry is missing; leave the variable out of the model")
     counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
     return Task(model, counted, check_seed(seed), time.perf_counter())
 

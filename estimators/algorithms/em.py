@@ -24,6 +24,8 @@ from estimators.status import Status
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.
 RUNS = 4
 REFINEMENTS = 10
+# E-steps without a gain after which a run to the boundary is ended.
+PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,16 @@ class _Climb:
             self.ended, self._status = True, Status.COMPONENT_COLLAPSED
         elif self.gradient_norm < self._tolerance:
             self.ended, self._status = True, Status.CONVERGED
+        elif self._stands_still() and self._density.at_boundary(target):
+            # On the way to an end of the support the gradient need not vanish, and the way has no end.
+            self.ended, self._status = True, Status.BOUNDARY
         return True
+
+    def _stands_still(self) -> bool:
+        """Whether the mean log-likelihood has gained less than the tolerance for a while."""
+        if len(self.values) <= PATIENCE:
+            return False
+        return self.values[-1] - self.values[-1 - PATIENCE] < self._tolerance * self._density.total_weight
 
     def result(self) -> Run:
         """The end of the run, with BOUNDARY where a weight has run to 0."""

@@ -136,7 +136,7 @@ def _points(model: CausalMixture, data: Data, marginal: MixtureMarginal) -> Arra
 
 def _few_rows(latent: np.ndarray, num_components: int, few: int, rng: np.random.Generator) -> Array:
     """A few random rows for each component [K, N]; every row known to be in a component is in it."""
-    shares = (latent == np.arange(num_components)[:, None]) * 1.0
+    shares = np.asarray((latent == np.arange(num_components)[:, None]) * 1.0)
     for k in range(num_components):
         shares[k, rng.choice(len(latent), size=min(few, len(latent)), replace=False)] = 1.0
     return shares

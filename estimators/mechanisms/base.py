@@ -62,7 +62,7 @@ class Mechanism(Protocol):
     """
 
     @property
-    def parents(self) -> tuple[str, ...]:
+    def parents(self) -> Sequence[str]:
         """The observed variables that cause this one."""
 
     @property
@@ -80,6 +80,10 @@ class Mechanism(Protocol):
     @property
     def is_gaussian(self) -> bool:
         """Whether the log density is quadratic in the value and in a regression's inputs."""
+
+    @property
+    def has_products(self) -> bool:
+        """Whether Φ are the products t_i t_j, i <= j, of t = (1, the standardised column)."""
 
     @property
     def has_constant(self) -> bool:
@@ -109,7 +113,7 @@ class Mechanism(Protocol):
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ as [F, N]."""
 
-    def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
+    def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C as [..., cells, F]."""
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:

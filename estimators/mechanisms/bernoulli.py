@@ -38,6 +38,7 @@ class Bernoulli:
     parents: Sequence[str] = ()
 
     is_regression = False
+    has_products = False
     is_gaussian = False
     has_constant = False
     num_levels = 2
@@ -65,7 +66,8 @@ class Bernoulli:
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell)."""
         p = self._of(greeks)
-        return dist.Bernoulli(Vindex(p)[..., cell] if p.ndim else p)
+        given: TorchDistributionMixin = dist.Bernoulli(Vindex(p)[..., cell] if p.ndim else p)
+        return given
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of 0 and 1."""
@@ -77,17 +79,17 @@ class Bernoulli:
 
     def points(self, column: Array, reference: Reference) -> Array:
         """±1, as far apart as a column's standard deviation allows."""
-        return 2.0 * column[:, None] - 1.0
+        return np.asarray(2.0 * column[:, None] - 1.0)
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1 - x, x) as [2, N]."""
         return np.stack([1.0 - column, column])
 
-    def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
+    def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (log(1 - p), log p)."""
         p = self._array(greeks)
         with np.errstate(divide="ignore"):
-            return np.maximum(np.stack([np.log1p(-p), np.log(p)], -1), LOG_ZERO)
+            return np.asarray(np.maximum(np.stack([np.log1p(-p), np.log(p)], -1), LOG_ZERO))
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
         """dJ/dp = S₁/p - S₀/(1 - p)."""

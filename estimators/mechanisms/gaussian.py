@@ -44,6 +44,7 @@ class Gaussian:
     _known: Mapping[str, Array] = field(init=False, repr=False)
 
     is_regression = False
+    has_products = False
     is_gaussian = True
     num_levels = None
     num_columns = None
@@ -113,7 +114,7 @@ class Gaussian:
         standard = (column - reference.centre) / reference.scale
         return np.stack([np.ones_like(standard), standard, standard * standard])
 
-    def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
+    def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m²/2s² - log sigma - log(2π)/2, m/s², -1/2s²) in standardised units."""
         mean, scale = self._standardised(greeks, reference)
         precision = 1.0 / (scale * scale)

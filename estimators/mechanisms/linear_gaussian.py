@@ -68,6 +68,7 @@ class LinearGaussian:
     shared_scale: bool = False
 
     is_regression = True
+    has_products = False
     is_gaussian = True
     has_constant = True
     num_levels = None
@@ -125,7 +126,8 @@ class LinearGaussian:
     def reference(self, column: Array, inputs: Array) -> Reference:
         """The means and standard deviations of the column and of the inputs (1 where they are constant)."""
         if not len(column):
-            return Line(np.eye(1 + inputs.shape[-1])[0] * 0.0, 1.0, 0.0, False, np.zeros(inputs.shape[-1]), 1.0)
+            width = inputs.shape[-1]
+            return Line(np.zeros(1 + width), 1.0, 0.0, False, np.zeros(width), np.ones(width))
         centre, scale = _centre_and_scale(column[:, None])
         input_centre, input_scale = _centre_and_scale(inputs)
         line = np.concatenate([centre, np.zeros(inputs.shape[1])])
@@ -180,9 +182,10 @@ class LinearGaussian:
         found: dict[str, Array] = {}
         if "beta" in previous:
             assert isinstance(reference, Line)
-            # The smallest of all lines that fit as well, where a class's rows leave the line open.
-            best = (np.linalg.pinv(squares, rcond=1e-13, hermitian=True) @ cross[..., None])[..., 0]
-            line = np.where(count[..., None] > 0, best, line)
+            # A step from the line before, which keeps what a class's rows leave open as it was.
+            residual = cross[..., None] - squares @ line[..., None]
+            step = (np.linalg.pinv(squares, rcond=1e-13, hermitian=True) @ residual)[..., 0]
+            line = np.where(count[..., None] > 0, line + step, line)
             standard = reference.centre + reference.scale * line
             found["beta"] = np.linalg.solve(reference.matrix, standard[..., None])[..., 0]
         if "sigma" in previous:

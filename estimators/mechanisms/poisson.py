@@ -1,0 +1,226 @@
+"""A count whose rate depends on the hidden cause."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.ops.indexing import Vindex
+from scipy.special import gammaln, xlogy
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.parameters import Array, Parameter, Positive, Transform
+from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, known_or_prior, permuted
+
+# The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
+RATE_FLOOR = 1e-30
+# Counts from here on have Stirling's series for log y!, to 1e-15.
+LARGE = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Poisson:
+    """``x | Z = k ~ Poisson(rate_k)``: a count.
+
+    ``log p = -(rate_k - r) + x log(rate_k / r) + log Poisson(x; r)`` with r the column's mean, so Φ = (1, x, h) with
+    ``h = log Poisson(x; r)``, and large counts keep their digits.
+
+    Greek: ``rate`` [K], or [K, levels, ...] with discrete observed ``parents``. ``prior`` is a distribution over the
+    positive numbers, or a number, which means known. Raises TypeError or ValueError for anything else.
+
+    >>> Poisson(prior=dist.Gamma(2.0, 0.5), parents=["T"]).parents
+    ('T',)
+    """
+
+    prior: Any = field(default_factory=lambda: dist.Gamma(1.0, 0.1))
+    parents: Sequence[str] = ()
+
+    is_regression = False
+    has_products = False
+    is_gaussian = False
+    has_constant = True
+    num_levels = None
+    num_columns = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.positive))
+        object.__setattr__(self, "parents", check_parents(self.parents))
+
+    def num_features(self, num_inputs: int) -> int:
+        """F = 3: one, x and h."""
+        return 3
+
+    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
+        """``rate`` with its prior."""
+        if isinstance(self.prior, Tensor):
+            check_shape("prior", tuple(self.prior.shape), table)
+            return ()
+        return (Parameter("rate", table, expanded("prior", self.prior, table)),)
+
+    def transform(self, parameter: Parameter, reference: Reference) -> Transform:
+        """The log of the ratio to the column's mean."""
+        return Positive(reference.centre)
+
+    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
+        """p(x | cell)."""
+        rate = self._of(greeks)
+        return CountingPoisson(Vindex(rate)[..., cell] if rate.ndim else rate)  # type: ignore[no-untyped-call]
+
+    def check(self, name: str, column: Tensor) -> Tensor:
+        """A column [N] of whole numbers from 0."""
+        return check_whole_numbers(name, column)
+
+    def reference(self, column: Array, inputs: Array) -> Reference:
+        """The column's mean and standard deviation (1 where they are 0)."""
+        if not len(column) or not column.any():
+            return Reference(1.0)
+        centre = float(column.mean())
+        reach = float(np.abs(column - centre).max())
+        # Scaled before squaring, so that counts of 1e100 do not overflow.
+        scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 0 else 1.0
+        return Reference(centre, scale, reach / scale)
+
+    def points(self, column: Array, reference: Reference) -> Array:
+        """The standardised column."""
+        return np.asarray(((column - reference.centre) / reference.scale)[:, None])
+
+    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        """Φ = (1, x, h) as [3, N]."""
+        return np.stack([np.ones_like(column), column, _log_poisson(column, reference.centre)])
+
+    def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
+        """C = (-(rate - r), log(rate / r), 1)."""
+        rate = self._array(greeks)
+        excess = rate - reference.centre
+        ratio = excess / reference.centre
+        # The logarithm of a ratio near 1 has no digits beyond those of the ratio.
+        close = np.log1p(np.where(np.abs(ratio) < 0.5, ratio, 0.0))
+        logs = np.where(np.abs(ratio) < 0.5, close, np.log(rate / reference.centre))
+        return np.stack([-excess, logs, np.ones_like(rate)], -1)
+
+    def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
+        """dJ/drate = S₁ / rate - S₀."""
+        return {"rate": statistics[..., 1] / greeks["rate"] - statistics[..., 0]} if "rate" in greeks else {}
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Never: no feature is a square."""
+        return False
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """One centre serves all cells."""
+        return reference
+
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
+        """The weighted means."""
+        if "rate" not in previous:
+            return {}
+        count = statistics[..., 0]
+        mean = np.where(count > 0, statistics[..., 1] / np.where(count > 0, count, 1.0), previous["rate"])
+        return {"rate": np.maximum(mean, RATE_FLOOR * reference.centre)}
+
+    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
+        """Never: the likelihood is bounded."""
+        return False
+
+    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
+        """How many are expected to be counted in all of the rows."""
+        return np.asarray(greeks["rate"] * num_rows) if "rate" in greeks else np.full(1, np.inf)
+
+    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
+        """E[x | cell] = rate."""
+        rate = self._of(greeks)
+        return rate[..., cell] if rate.ndim else rate
+
+    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """Components are put in order of their rates."""
+        return self._of(greeks)
+
+    def exchangeable(self, num_components: int) -> list[int]:
+        """Components with equal priors (or equal known values) share a number."""
+        return groups([self.prior], num_components)
+
+    def permuted(self, order: Sequence[int]) -> "Poisson":
+        """The same mechanism with its components renamed."""
+        return Poisson(permuted(self.prior, order), self.parents)
+
+    def why_not_conjugate(self) -> str | None:
+        """Conjugate with a Gamma prior."""
+        return None if isinstance(self.prior, dist.Gamma) else "its prior is not a Gamma"
+
+    def log_evidence(self, statistics: Array, reference: Reference) -> Array:
+        """log Γ(a + S₁) - log Γ(a) + a log b - (a + S₁) log(b + n) + Σ_n (h_n + r - x_n log r)."""
+        power, rate = self._conjugate()
+        count, total, rest = statistics[..., 0], statistics[..., 1], statistics[..., 2]
+        centre = reference.centre
+        # In ratios to the column's mean, so that the logarithms of large counts are small numbers.
+        return np.asarray(
+            gammaln(power + total)
+            - gammaln(power)
+            + power * np.log(rate * centre)
+            - (power + total) * np.log((rate + count) * centre)
+            + count * centre
+            + rest
+        )
+
+    def posterior_draws(
+        self, statistics: Array, reference: Reference, generator: np.random.Generator
+    ) -> dict[str, Array]:
+        """``rate | rows ~ Gamma(a + S₁, b + n)``."""
+        power, rate = self._conjugate()
+        draws = generator.standard_gamma(power + statistics[..., 1]) / (rate + statistics[..., 0])
+        return {"rate": np.maximum(draws, RATE_FLOOR * reference.centre)}
+
+    def _conjugate(self) -> tuple[Array, Array]:
+        return self.prior.concentration.reshape(-1).numpy(), self.prior.rate.reshape(-1).numpy()
+
+    def _of(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        if "rate" in greeks:
+            return greeks["rate"]
+        known: Tensor = self.prior
+        return known.reshape(-1) if known.ndim else known
+
+    def _array(self, greeks: Greeks) -> Array:
+        return greeks["rate"] if "rate" in greeks else np.asarray(self.prior.reshape(-1).numpy())
+
+
+def _log_poisson(count: Array, rate: float) -> Array:
+    """log Poisson(count; rate): the deviance of Loader (2000) and Stirling's series where log y! would lose digits."""
+    held = np.maximum(count, LARGE)
+    inverse = 1.0 / held
+    series = inverse * (1.0 / 12.0 - inverse**2 * (1.0 / 360.0 - inverse**2 * (1.0 / 1260.0 - inverse**2 / 1680.0)))
+    far = -(xlogy(held, held / rate) - (held - rate)) - 0.5 * np.log(held) - HALF_LOG_2PI - series
+    near = np.minimum(count, LARGE)
+    return np.asarray(np.where(count < LARGE, xlogy(near, rate) - rate - gammaln(near + 1.0), far))
+
+
+class CountingPoisson(dist.Poisson):
+    """Pyro's Poisson with a CDF and quantiles."""
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(count <= value), at any real value."""
+        whole = torch.as_tensor(value, dtype=self.rate.dtype).floor()
+        probability = torch.special.gammaincc(whole.clamp_min(0.0) + 1.0, self.rate)
+        return torch.where(whole < 0, 0.0, probability)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """The smallest count whose CDF is at least the level."""
+        level = torch.as_tensor(value, dtype=self.rate.dtype)
+        level, rate = torch.broadcast_tensors(level, self.rate)
+        spread = 1.0 + rate.sqrt()
+        low, high = torch.full_like(rate, -1.0), (rate + spread).ceil()
+        while bool((short := (self.cdf(high) < level) & (level < 1.0)).any()):
+            low, spread = torch.where(short, high, low), 2.0 * spread
+            high = torch.where(short, (high + spread).ceil(), high)
+        # Bisection between a count that is too small and one that is not, as far as numbers of this size differ by 1.
+        while True:
+            middle = ((low + high) / 2.0).floor()
+            inside = (middle > low) & (middle < high)
+            if not bool(inside.any()):
+                return torch.where(level >= 1.0, torch.inf, high)
+            enough = self.cdf(middle) >= level
+            low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)

@@ -1,0 +1,225 @@
+"""Small models with every mechanism, alone and with parents, their Greeks, and rows of every kind."""
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from pyro.infer import TraceEnum_ELBO, config_enumerate
+from scipy import stats
+from scipy.special import logsumexp
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators import CausalMixture, Data
+from estimators.data import LATENT
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Mechanism,
+    Poisson,
+)
+from estimators.nodes import WEIGHTS
+
+# Every family without parents, under its defaults.
+FAMILIES: dict[str, Mechanism] = {
+    "Bernoulli": Bernoulli(),
+    "Categorical": Categorical(3),
+    "Poisson": Poisson(),
+    "Gaussian": Gaussian(),
+    "DiagonalGaussian": DiagonalGaussian(2),
+    "FullGaussian": FullGaussian(2),
+}
+
+
+def _with_parent(family: str) -> CausalMixture:
+    mechanism = {
+        "Bernoulli": Bernoulli(parents=["T"]),
+        "Categorical": Categorical(4, parents=["T"]),
+        "Poisson": Poisson(parents=["T"]),
+        "Gaussian": Gaussian(parents=["T"]),
+        "DiagonalGaussian": DiagonalGaussian(2, parents=["T"]),
+        "FullGaussian": FullGaussian(2, parents=["T"]),
+    }[family]
+    return CausalMixture(2, {"T": Categorical(3), "X": mechanism}, concentration=2.0)
+
+
+MODELS: dict[str, CausalMixture] = {
+    **{f"{family} alone": CausalMixture(2, {"X": mechanism}) for family, mechanism in FAMILIES.items()},
+    **{f"{family} with a parent": _with_parent(family) for family in FAMILIES},
+    "LinearGaussian": CausalMixture(
+        2,
+        {
+            "T": Bernoulli(),
+            "C": Categorical(3),
+            "X": Gaussian(),
+            "Y": LinearGaussian(parents=["T", "C", "X"]),
+        },
+    ),
+    "a line alone in its scale": CausalMixture(
+        2, {"X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["X"], shared_scale=True)}
+    ),
+    "three components": CausalMixture(
+        3,
+        {
+            "T": Bernoulli(prior=dist.Beta(2.0, 2.0)),
+            "C": Categorical(3, parents=["T"]),
+            "R": Poisson(prior=dist.LogNormal(1.0, 1.0), parents=["T", "C"]),
+            "V": DiagonalGaussian(3, parents=["T"]),
+        },
+        concentration=2.0,
+    ),
+    "three dimensions": CausalMixture(3, {"X": FullGaussian(3, correlation=2.0)}, concentration=2.0),
+    "one dimension": CausalMixture(2, {"X": FullGaussian(1), "Y": DiagonalGaussian(1)}),
+    "a cause of Z": CausalMixture(
+        2, {"W": Bernoulli(), "X": Gaussian(parents=["W"]), "C": Categorical(3)}, latent_parents=["W"]
+    ),
+    "two causes of Z": CausalMixture(
+        3,
+        {"W": Categorical(3), "T": Bernoulli(parents=["W"]), "R": Poisson(parents=["T"]), "V": FullGaussian(2)},
+        latent_parents=["W", "T"],
+    ),
+    "known numbers": CausalMixture(
+        2,
+        {
+            "T": Bernoulli(prior=[0.3, 0.8]),
+            "C": Categorical(3, prior=[0.2, 0.3, 0.5]),
+            "R": Poisson(prior=[2.0, 9.0]),
+            "V": DiagonalGaussian(2, loc=[0.0, 1.0], scale=[1.0, 2.0]),
+            "Y": DiagonalGaussian(2, scale=[[1.0, 2.0], [3.0, 4.0]]),
+        },
+    ),
+    "known scales": CausalMixture(2, {"X": FullGaussian(3, scale=[1.0, 2.0, 0.5])}),
+    "known centres": CausalMixture(
+        2, {"X": FullGaussian(2, loc=[[-2.0, 0.0], [2.0, 1.0]]), "Y": DiagonalGaussian(2, loc=0.5)}
+    ),
+    "one prior per column": CausalMixture(
+        2,
+        {
+            "X": DiagonalGaussian(2, loc=dist.Normal(torch.tensor([0.0, 9.0]), 2.0), scale=dist.LogNormal(0.0, 0.5)),
+            "Y": FullGaussian(3, scale=dist.HalfNormal(torch.tensor([1.0, 2.0, 3.0]))),
+        },
+    ),
+    "one prior per component": CausalMixture(
+        2,
+        {
+            "C": Categorical(3, prior=dist.Dirichlet(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))),
+            "R": Poisson(prior=dist.Gamma(torch.tensor([1.0, 9.0]), 1.0)),
+            "V": DiagonalGaussian(2, loc=dist.Normal(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 1.0)),
+        },
+    ),
+}
+
+
+def random_greeks(model: CausalMixture, seed: int) -> dict[str, Tensor]:
+    """Greeks from the prior, probabilities kept away from 0 and 1."""
+    greeks = model.prior_greeks(seed)
+    for parameter in model.parameters:
+        if is_simplex(parameter.prior.support):
+            shifted = greeks[parameter.name] + 0.1
+            greeks[parameter.name] = shifted / shifted.sum(-1, keepdim=True)
+        elif parameter.prior.support is constraints.unit_interval:
+            greeks[parameter.name] = 0.1 + 0.8 * greeks[parameter.name]
+        elif parameter.name.startswith("sigma"):
+            greeks[parameter.name] = greeks[parameter.name] + 0.3
+    return greeks
+
+
+def is_simplex(support: object) -> bool:
+    """Whether a Greek's last axis sums to 1."""
+    return support is constraints.simplex
+
+
+def any_rows(model: CausalMixture, num_rows: int = 30, seed: int = 0) -> Data:
+    """Rows with Z hidden, seen and set, with set entries in two columns, and with whole-number weights."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = model.simulate(num_rows, random_greeks(model, seed), seed)
+    latent = torch.randint(0, model.K, (num_rows,), generator=generator)
+    row = torch.arange(num_rows)
+    names = list(model.mechanisms)
+    intervened = {names[-1]: row % 7 == 3, names[0]: row % 5 == 4, LATENT: row % 3 == 2}
+    weights = torch.randint(1, 4, (num_rows,), generator=generator)
+    columns = {name: drawn[name] for name in names}
+    return Data(**columns, Z=torch.where(row % 3 == 0, -1, latent), intervened=intervened, weights=weights)
+
+
+def hidden_rows(model: CausalMixture, num_rows: int, seed: int = 0) -> Data:
+    """Rows with Z hidden and nothing set."""
+    drawn = model.simulate(num_rows, random_greeks(model, seed), seed)
+    return Data(**{name: drawn[name] for name in model.mechanisms})
+
+
+def enumerated(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> Tensor:
+    """log p(data | φ) by Pyro's own enumeration of Z, weights by repeating rows."""
+    weights = torch.ones(data.num_rows) if data.weights is None else data.weights
+    repeated = data.replace(weights=None).rows(torch.arange(data.num_rows).repeat_interleave(weights.long()))
+    total = torch.zeros((), dtype=torch.float64)
+    for number, rows in enumerate(model.blocks(repeated)):
+
+        def program(rows: Data = rows, number: int = number) -> None:
+            model.observe(greeks, rows, str(number))
+
+        elbo = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
+        total = total - elbo.differentiable_loss(config_enumerate(program), lambda: None)
+    return total
+
+
+def by_hand(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> np.ndarray:
+    """The truncated factorisation of every row, written out with SciPy's densities."""
+    arrays = {name: value.numpy() for name, value in greeks.items()}
+    latent, z_is_set = data.latent().tolist(), data.is_set(LATENT)
+    rows = []
+    for n in range(data.num_rows):
+        row = {name: data.columns[name][n].numpy() for name in model.mechanisms}
+        place = tuple(int(row[parent]) for parent in model.latent_parents)
+        above = sum(
+            log_density_by_hand(model, name, arrays, row, None)
+            for name in model.latent_parents
+            if not data.is_set(name)[n]
+        )
+        terms = []
+        for k in range(model.K) if latent[n] < 0 else [latent[n]]:
+            value = above + (0.0 if z_is_set[n] else np.log(arrays[WEIGHTS][(*place, k)]))
+            for name in model.mechanisms:
+                if name not in model.latent_parents and not data.is_set(name)[n]:
+                    value += log_density_by_hand(model, name, arrays, row, k)
+            terms.append(value)
+        rows.append(logsumexp(terms))
+    return np.array(rows)
+
+
+def log_density_by_hand(
+    model: CausalMixture, name: str, greeks: dict[str, np.ndarray], row: dict[str, np.ndarray], k: int | None
+) -> float:
+    """log p(row[name] | Z = k, its parents) by SciPy; k is None for a cause of Z."""
+    mechanism, x = model.mechanisms[name], row[name]
+    cell = (() if k is None else (k,)) + tuple(
+        int(row[parent]) for parent in mechanism.parents if not mechanism.is_regression
+    )
+
+    def of(symbol: str, known: object, event: int = 0) -> np.ndarray:
+        value = greeks.get(f"{symbol}_{name}")
+        value = np.asarray(known) if value is None else value
+        return value[cell] if value.ndim > event and value.ndim >= len(cell) + event else value
+
+    if isinstance(mechanism, Bernoulli):
+        return float(stats.bernoulli.logpmf(x, of("p", mechanism.prior)))
+    if isinstance(mechanism, Categorical):
+        return float(np.log(of("p", mechanism.prior, 1)[int(x)]))
+    if isinstance(mechanism, Poisson):
+        return float(stats.poisson.logpmf(x, of("rate", mechanism.prior)))
+    if isinstance(mechanism, LinearGaussian):
+        inputs = [1.0]
+        for parent in mechanism.parents:
+            levels = model.mechanisms[parent].num_levels
+            inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
+        return float(stats.norm.logpdf(x, of("beta", None, 1) @ np.array(inputs), of("sigma", mechanism.scale)))
+    if isinstance(mechanism, Gaussian):
+        return float(stats.norm.logpdf(x, of("mu", mechanism.loc), of("sigma", mechanism.scale)))
+    mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 1)
+    corr = greeks.get(f"corr_{name}")
+    factor = np.eye(len(x)) if corr is None else corr[cell]
+    scaled = np.broadcast_to(sigma, x.shape)[:, None] * factor
+    return float(stats.multivariate_normal.logpdf(x, np.broadcast_to(mu, x.shape), scaled @ scaled.T))

@@ -1,0 +1,237 @@
+"""Seeing and setting in causal graphs: closed forms against formulas by hand, Pyro's own samples, and integration."""
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from scipy.stats import kstest, norm
+from torch import Tensor
+
+from estimators import Data, EstimationError, Fit
+from estimators.isolation import isolated
+from estimators.labels import permute
+from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
+from tests.models import FALSE_ALARM, within
+
+NUM_SAMPLES = 100_000
+SETTINGS = [
+    ("confounder", {"T": 1}),
+    ("confounder", {"Z": 0}),
+    ("mediated", {"T": 1}),
+    ("mediated", {"W": 0, "Z": 1}),
+    ("mediated", {"M": 2.0}),
+    ("mediated", {"V": 2.0}),
+    ("mixed", {"C": 2}),
+    ("mixed", {"P": 3}),
+    ("mixed", {"Z": 1, "C": 0}),
+]
+EVERY_SETTING = pytest.mark.parametrize(
+    ("name", "settings"), SETTINGS, ids=[f"{name}, {sorted(given)}" for name, given in SETTINGS]
+)
+
+
+def by_pyro(name: str, settings: dict[str, float]) -> dict[str, Tensor]:
+    """Rows of the mutilated program, sampled by `pyro.do`."""
+    model, greeks = WORLDS[name]
+    done = {key: torch.tensor(value, dtype=torch.float64) for key, value in settings.items()}
+    done = {key: value.long() if key == "Z" else value for key, value in done.items()}
+    with isolated(1):
+        return pyro.do(model.rows, data=done)(model.check_greeks(greeks), NUM_SAMPLES)
+
+
+@EVERY_SETTING
+def test_means_and_cdfs_are_those_of_pyros_samples(name: str, settings: dict[str, float]) -> None:
+    rows, fit = by_pyro(name, settings), known(name)
+    query = fit.do(**settings)
+    free = [variable for variable in WORLDS[name][0].mechanisms if variable not in settings]
+    wide = 0
+    for variable in free:
+        drawn = rows[variable].double().reshape(NUM_SAMPLES, -1)
+        error = drawn.std(0) / NUM_SAMPLES**0.5
+        mean = query.mean(variable).value.reshape(-1)
+        assert bool(((drawn.mean(0) - mean).abs() < within(40) * error).all())
+        # The negative control: off by ten standard errors.
+        wide += int(bool(((drawn.mean(0) - mean - 10 * error).abs() > within(40) * error).all()))
+        if variable == "X":
+            continue
+        points = torch.quantile(drawn[:, 0], torch.tensor([0.1, 0.4, 0.8], dtype=torch.float64))
+        below = torch.stack([(drawn[:, 0] <= point).double().mean() for point in points])
+        spread = (below * (1 - below) / NUM_SAMPLES).sqrt().clamp_min(1.0 / NUM_SAMPLES)
+        assert bool(((query.cdf(variable, points) - below).abs() < within(40) * spread).all())
+    assert wide == len(free)
+
+
+@EVERY_SETTING
+def test_a_density_sums_or_integrates_to_its_cdf(name: str, settings: dict[str, float]) -> None:
+    fit = posterior_of(name)
+    query, (model, _) = fit.do(**settings), WORLDS[name]
+    for variable, mechanism in model.mechanisms.items():
+        if variable in settings or mechanism.num_columns is not None:
+            continue
+        if mechanism.is_gaussian:
+            grid = torch.linspace(-30.0, 12.0, 20_001, dtype=torch.float64)
+            area = torch.trapezoid(query.log_density(variable, grid).exp(), grid)
+            assert float(area) == pytest.approx(float(query.cdf(variable, 12.0)), abs=1e-8)
+            for level in (0.05, 0.5, 0.9):
+                root = query.quantile(variable, level)
+                assert float(query.cdf(variable, root)) == pytest.approx(level, abs=1e-9)
+        else:
+            values = torch.arange(200.0 if mechanism.num_levels is None else float(mechanism.num_levels))
+            masses = query.log_density(variable, values).exp()
+            assert float(masses.sum()) == pytest.approx(1.0, abs=1e-12)
+            np.testing.assert_allclose(query.cdf(variable, values), masses.cumsum(0), atol=1e-12)
+            median = float(query.quantile(variable, 0.5))
+            assert float(query.cdf(variable, median)) >= 0.5 > float(query.cdf(variable, median - 1))
+            np.testing.assert_allclose(query.mean(variable).value, (values * masses).sum(), rtol=1e-9)
+
+
+def test_the_confounders_formulas_by_hand() -> None:
+    fit, greeks = known("confounder"), {k: np.array(v) for k, v in CONFOUNDER_GREEKS.items()}
+    theta, p, beta, sigma = greeks["theta"], greeks["p_T"], greeks["beta_Y"], greeks["sigma_Y"]
+    for t, likelihood in ((0, 1 - p), (1, p)):
+        means = beta[:, 0] + beta[:, 1] * t
+        assert float(fit.do(T=t).mean("Y").value) == pytest.approx((theta * means).sum(), abs=1e-12)
+        shares = theta * likelihood / (theta * likelihood).sum()
+        assert float(fit.given(T=t).mean("Y").value) == pytest.approx((shares * means).sum(), abs=1e-12)
+        assert float(fit.do(T=t).cdf("Y", 1.5)) == pytest.approx((theta * norm.cdf(1.5, means, sigma)).sum(), abs=1e-12)
+        density = (theta * likelihood * norm.pdf(1.5, means, sigma)).sum()
+        seen = theta * likelihood * norm.pdf(1.5, means, sigma) / density
+        np.testing.assert_allclose(fit.given(T=t, Y=1.5).log_density("Z", [0, 1]).exp(), seen, atol=1e-12)
+    # Z confounds T and Y: to set T is not to see it.
+    assert abs(float(fit.do(T=1).mean("Y").value - fit.given(T=1).mean("Y").value)) > 0.5
+    # Nothing confounds them among those with the same Z.
+    for z in (0, 1):
+        done = fit.do(T=1).given(Z=z).mean("Y").value
+        assert float(done) == pytest.approx(float(fit.given(T=1, Z=z).mean("Y").value), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("mediated", {"Y": 1.0, "T": 1.0}),
+        ("mediated", {"V": 0.5, "M": -1.0}),
+        ("mixed", {"C": 1.0, "X": [1.0, 2.0]}),
+    ],
+)
+def test_what_is_seen_is_weighed_as_by_the_marginal(name: str, seen: dict[str, float]) -> None:
+    """p(Z | seen) by the query engine and by the E-step with everything else missing: two routes."""
+    fit, (model, _) = posterior_of(name), WORLDS[name]
+    blank = {key: [[np.nan] * (m.num_columns or 1)] for key, m in model.mechanisms.items()}
+    columns = {
+        key: np.array(value) if model.mechanisms[key].num_columns else np.array(value)[0]
+        for key, value in blank.items()
+    }
+    columns |= {key: np.array([value], dtype=float) for key, value in seen.items()}
+    rows = Data(**columns, missing="marginalize")
+    np.testing.assert_allclose(
+        fit.given(**seen).log_density("Z", [0, 1]).exp(), fit.responsibilities(rows)[0], atol=1e-9
+    )
+
+
+def test_what_is_seen_of_a_count_is_summed_by_hand() -> None:
+    fit = known("mixed")
+    draws = {name: value[0].numpy() for name, value in fit.draws.items()}
+    counts = np.arange(80)
+    total, weighted = 0.0, 0.0
+    for k in range(2):
+        for c in range(3):
+            rate, line = draws["rate_P"][k, c], draws["beta_Y"][k]
+            masses = np.exp(
+                -rate
+                + counts * np.log(rate)
+                - np.array([float(torch.lgamma(torch.tensor(n + 1.0, dtype=torch.float64))) for n in counts])
+            )
+            means = line[0] + (line[c] if c else 0.0) + line[3] * counts
+            joint = draws["theta"][k] * draws["p_C"][k, c] * masses * norm.pdf(1.0, means, draws["sigma_Y"][k])
+            total, weighted = total + joint.sum(), weighted + (joint * counts).sum()
+    assert float(fit.given(Y=1.0).mean("P").value) == pytest.approx(weighted / total, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_answers_do_not_depend_on_labels(name: str) -> None:
+    fit = posterior_of(name)
+    axes = {p.name: (p.component_axis,) for p in fit.model.parameters if p.component_axis is not None}  # type: ignore[union-attr]
+    swapped = permute(dict(fit.draws), axes, np.tile([1, 0], (fit.num_draws, 1)))
+    other = Fit(fit.model, fit.kind, swapped, 1, fit.status, fit.stats)
+    settings = {"mixed": {"C": 1}}.get(name, {"T": 1})
+    for variable in WORLDS[name][0].mechanisms:
+        if variable not in settings:
+            one, two = fit.do(**settings).mean(variable).draws, other.do(**settings).mean(variable).draws
+            np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+    # The negative control: what names Z does change.
+    last = list(WORLDS[name][0].mechanisms)[-1]
+    assert not np.allclose(fit.do(Z=1).mean(last).draws, other.do(Z=1).mean(last).draws, atol=1e-3)
+
+
+def test_stochastic_settings_average_over_their_values() -> None:
+    fit = posterior_of("mediated")
+    half = torch.tensor(0.25, dtype=torch.float64)
+    mixed = fit.do(T=dist.Bernoulli(half)).mean("Y").draws
+    expected = 0.25 * fit.do(T=1).mean("Y").draws + 0.75 * fit.do(T=0).mean("Y").draws
+    np.testing.assert_allclose(mixed, expected, atol=1e-12)
+    normal = dist.Normal(torch.tensor(0.5, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64))
+    np.testing.assert_allclose(fit.do(M=normal).mean("Y").draws, fit.do(M=0.5).mean("Y").draws, atol=1e-12)
+    simulated = fit.do(M=dist.Uniform(0.0, 1.0)).mean("Y")
+    assert simulated.error is not None
+    gap = (simulated.draws - fit.do(M=0.5).mean("Y").draws).abs()
+    assert bool((gap < within(len(gap)) * simulated.error).all())
+    assert bool((gap + 12 * simulated.error > within(len(gap)) * simulated.error).all())
+    drawn = fit.do(T=dist.Bernoulli(half)).sample(2000, seed=0)["T"]
+    assert abs(float(drawn.mean()) - 0.25) < within(1) * (0.25 * 0.75 / 2000) ** 0.5
+
+
+def test_settings_per_row_answer_per_row() -> None:
+    fit = posterior_of("mediated")
+    found = fit.do(T=[0.0, 1.0, 1.0], M=2.0).mean("Y").draws
+    expected = torch.stack([fit.do(T=t, M=2.0).mean("Y").draws for t in (0, 1, 1)], 1)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    seen = fit.given(Y=[0.0, 3.0]).mean("M").draws
+    np.testing.assert_allclose(seen[:, 1], fit.given(Y=3.0).mean("M").draws, atol=1e-12)
+
+
+@pytest.mark.parametrize("seen", [{"Y": 1.0}, {"T": 1.0, "V": 2.0}])
+def test_samples_given_what_is_seen_have_the_cdf(seen: dict[str, float]) -> None:
+    query = posterior_of("mediated").given(**seen)
+    drawn = query.sample(4000, seed=3)
+    assert all(bool((drawn[name] == value).all()) for name, value in seen.items())
+    assert kstest(drawn["M"].numpy(), lambda x: query.cdf("M", x).numpy()).pvalue > FALSE_ALARM
+    # The negative control: to set is not to see.
+    done = posterior_of("mediated").do(**seen)
+    assert kstest(drawn["M"].numpy(), lambda x: done.cdf("M", x).numpy()).pvalue < FALSE_ALARM
+
+
+def test_conditional_contrasts() -> None:
+    fit = posterior_of("mediated")
+    effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0}, given={"Z": 1}).draws
+    beta = {name: value[:, 1] for name, value in fit.draws.items() if name.startswith("beta")}
+    by_hand = beta["beta_Y"][:, 2] + beta["beta_Y"][:, 1] * beta["beta_M"][:, 1]
+    np.testing.assert_allclose(effect, by_hand, atol=1e-12)
+    by_covariate = [fit.contrast("Y", do={"T": 1}, versus={"T": 0}, given={"W": w}).draws for w in (0, 1)]
+    overall = fit.contrast("Y", do={"T": 1}, versus={"T": 0}).draws
+    share = fit.draws["p_W"]
+    np.testing.assert_allclose((1 - share) * by_covariate[0] + share * by_covariate[1], overall, atol=1e-12)
+    assert not np.allclose(by_covariate[0], by_covariate[1], atol=1e-3)
+
+
+def test_labels_may_be_named_in_both_parts_of_a_question() -> None:
+    fit = posterior_of("confounder")
+    named = fit.relabel({"low": 0, "high": 1}).do(T=1).given(Z="high").mean("Y").draws
+    np.testing.assert_allclose(named, fit.do(T=1).given(Z=1).mean("Y").draws, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda fit: fit.do(T=0.5), r"column T in do\(...\): expected whole numbers from 0 to 1"),
+        (lambda fit: fit.do(T=dist.Normal(0.0, 1.0)), "T expects a distribution over 0 to 1"),
+        (lambda fit: fit.given(M=dist.Normal(0.0, 1.0)), "M expects a value"),
+        (lambda fit: fit.do(T=1).given(T=1), "T is set by do"),
+        (lambda fit: fit.do(Q=1), "no variable 'Q'"),
+        (lambda fit: fit.do(T=[0, 1], M=[1.0, 2.0, 3.0]).mean("Y"), "as many values"),
+        (lambda fit: fit.do(T=1).mean("Z"), "expected a variable among"),
+    ],
+)
+def test_bad_questions_are_refused(ask, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises((ValueError, EstimationError), match=message):
+        ask(known("mediated"))

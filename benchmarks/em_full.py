@@ -69,7 +69,9 @@ def main() -> None:
     print(f"torch threads: {torch.get_num_threads()}")
     for D, N, K in ((10, 200_000, 8), (50, 50_000, 4)):
         means = 3.0 * rng.standard_normal((K, D))
-        mixing = rng.standard_normal((K, D, D)) / np.sqrt(D) + np.eye(D)
+        # Correlated columns, conditioned as measurements are: spreads between 1/2 and 3/2 in every direction.
+        rotations = np.linalg.qr(rng.standard_normal((K, D, D)))[0]
+        mixing = rotations * rng.uniform(0.5, 1.5, (K, 1, D))
         latent = rng.integers(0, K, N)
         columns = means[latent] + np.einsum("nij,nj->ni", mixing[latent], rng.standard_normal((N, D)))
         start = {

@@ -1,14 +1,18 @@
 """The features Φ of a data set's rows, and the two products with them: L = C Φ and S = R Φᵀ.
 
-Rows are taken in blocks, each small enough that its products are made on one thread, so that no sum depends on the
-thread count; several blocks at one call. A column of many jointly Gaussian numbers has D²/2 features, which would be
-read from memory over and over: its ``t = (1, x)`` is kept instead, of which they are the products.
+Rows are taken in blocks, each small enough that its products are made on one thread, several blocks at one call, and
+what the parts sum to is added in their order: so no sum depends on the thread count, over which parts are spread where
+they are large (on small ones threads wait for each other).
+A column of many jointly Gaussian numbers has D²/2 features, which would be read from memory over and over: its
+``t = (1, x)`` is kept instead, of which they are the products.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from estimators.mechanisms.base import Reference
@@ -21,6 +25,12 @@ CHUNK = 32_000
 PRODUCT = 200_000
 # From this many columns on, the products of a column of vectors are made when they are needed.
 MANY_COLUMNS = 24
+# Fewer parts for each thread than this are not worth a thread.
+LEAST_PARTS = 2
+
+Normalise = Callable[[Array], tuple[Array, Array]]
+Part = tuple[slice, Array, dict[str, Array]]
+PartT = TypeVar("PartT")
 
 
 class Rows:
@@ -49,7 +59,7 @@ class Rows:
         stacked, size = [np.ones((1, len(index)))], 1
         for name, term in terms.items():
             if is_product(term):
-                self.designs[name] = self._design(name, references[name])
+                self.designs[name] = self.design(name, references[name])
                 continue
             features = self.of(name, references[name])
             if term.has_constant and name not in self._active:
@@ -69,10 +79,11 @@ class Rows:
             for name, places in self.places.items()
         }
 
-    def _design(self, name: str, reference: Reference) -> Array:
-        column = self._columns[name]
+    def design(self, name: str, reference: Reference, which: Any = slice(None)) -> Array:
+        """t [1 + D, n] of a column of vectors, zero where its entry is left out."""
+        column = self._columns[name][which]
         design = np.concatenate([np.ones((1, len(column))), ((column - reference.centre) / reference.scale).T])
-        return design * self._active[name] if name in self._active else design
+        return design * self._active[name][which] if name in self._active else design
 
     def active(self, name: str) -> Array:
         """1 for the rows where a term counts, 0 where its entry is left out."""
@@ -94,6 +105,13 @@ class Rows:
             if len(places) > 1:
                 stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
         return stacked
+
+    def weigh(self, rows: slice, values: Array, shares: Array) -> None:
+        """Multiply values [..., n] and shares [..., K, n] of some rows by the rows' weights, in place."""
+        if self.weighted:
+            weights = self.weights[rows].reshape(values.shape)
+            values *= weights
+            shares *= weights[..., None, :]
 
     def split(self, collected: Array) -> dict[str, Array]:
         """Each term's statistics [..., K, F] out of those of all features."""
@@ -126,29 +144,36 @@ class Shared:
         self._size, self._whole = size, whole
         # One product over all rows of the part is as good where it may have as many rows as a part holds.
         self._is_blocked = bool(whole > 1 and size * num_components < CHUNK)
+        one = self.chunk_rows(num_components, len(rows.features)) >= rows.num_rows
+        self._is_one_part = one and not rows.designs and not self._is_blocked
         if self._is_blocked:
             self._blocks = _blocked(rows.features, whole, size)
             self._designs = {name: _blocked(design, whole, size) for name, design in rows.designs.items()}
 
-    def sums(self, coefficients: Array, normalise: Any) -> tuple[Array, Array]:
-        """Σ w ℓ and S [K, F] for coefficients [K, F], part by part in a fixed order."""
-        value, collected = np.zeros(()), np.zeros_like(coefficients)
-        for rows, features, designs in self._parts(coefficients.shape[0], coefficients.shape[1]):
+    def sums(self, coefficients: Array, normalise: Normalise) -> tuple[Array, Array]:
+        """Σ w ℓ and S [K, F] for coefficients [K, F]."""
+        if self._is_one_part:
+            # As NUTS meets it thousands of times, on a few rows.
+            values, shares = normalise(coefficients @ self._rows.features)
+            self._rows.weigh(slice(None), values, shares)
+            return np.add.reduce(values), shares @ self._rows.features.T
+        quadratic = {name: self._matrices(name, coefficients) for name in self._rows.designs}
+
+        def of_part(part: Part) -> tuple[Array, Array]:
+            rows, features, designs = part
             joint = coefficients[:, : features.shape[-2]] @ features
-            quadratic = {name: self._matrices(name, coefficients) for name in designs}
             for name, design in designs.items():
                 for k, matrix in enumerate(quadratic[name]):
                     joint[..., k, :] += np.einsum("...dn,...dn->...n", matrix @ design, design)
             values, shares = normalise(joint)
-            if self._rows.weighted:
-                weights = self._rows.weights[rows].reshape(values.shape)
-                values *= weights
-                shares *= weights[..., None, :]
-            value += np.add.reduce(values, axis=None)
-            collected[:, : features.shape[-2]] += _first_axes(shares @ np.swapaxes(features, -1, -2))
+            self._rows.weigh(rows, values, shares)
+            collected = np.zeros_like(coefficients)
+            collected[:, : features.shape[-2]] = _first_axes(shares @ np.swapaxes(features, -1, -2))
             for name, design in designs.items():
                 self._collect(name, design, shares, collected)
-        return value, collected
+            return np.add.reduce(values, axis=None), collected
+
+        return _total(list(self._parts(*coefficients.shape)), of_part, coefficients.shape, spread=self._is_blocked)
 
     def joint(self, coefficients: Array, rows: slice) -> Array:
         """L [K', n] of some rows, for coefficients [K', F]."""
@@ -171,7 +196,7 @@ class Shared:
         rows = PRODUCT // max(num_sets * min(num_features, len(self._rows.features)), widest)
         return max(min(CHUNK // num_sets, rows), 1)
 
-    def _parts(self, num_sets: int, num_features: int) -> Iterator[tuple[slice, Array, dict[str, Array]]]:
+    def _parts(self, num_sets: int, num_features: int) -> Iterator[Part]:
         start = 0
         if self._is_blocked:
             together = max(CHUNK // (num_sets * self._size), 1)
@@ -189,10 +214,7 @@ class Shared:
     def _matrices(self, name: str, coefficients: Array) -> Array:
         """The symmetric matrices [K, 1 + D, 1 + D] with ``t' Q_k t = C_k Φ``."""
         size = len(self._rows.designs[name])
-        first, second = np.triu_indices(size)
-        matrices = np.zeros((len(coefficients), size, size))
-        matrices[:, first, second] = coefficients[:, self._rows.places[name]]
-        return np.asarray(0.5 * (matrices + np.swapaxes(matrices, 1, 2)))
+        return _symmetric(coefficients[:, self._rows.places[name]], size)
 
     def _collect(self, name: str, design: Array, shares: Array, into: Array) -> None:
         first, second = np.triu_indices(design.shape[-2])
@@ -200,6 +222,31 @@ class Shared:
         for k in range(shares.shape[-2]):
             products = (design * shares[..., k : k + 1, :]) @ np.swapaxes(design, -1, -2)
             into[k, places] += _first_axes(products)[first, second]
+
+
+def _symmetric(products: Array, size: int) -> Array:
+    """Coefficients [K, F] of the products t_i t_j, i <= j, as symmetric matrices."""
+    first, second = np.triu_indices(size)
+    matrices = np.zeros((len(products), size, size))
+    matrices[:, first, second] = products
+    return np.asarray(0.5 * (matrices + np.swapaxes(matrices, 1, 2)))
+
+
+def _total(
+    parts: Sequence[PartT], of_part: Callable[[PartT], tuple[Array, Array]], shape: tuple[int, ...], *, spread: bool
+) -> tuple[Array, Array]:
+    """The sums over parts, added in their order, whichever thread made them."""
+    value, collected = np.zeros(()), np.zeros(shape)
+    workers = min(torch.get_num_threads(), len(parts) // LEAST_PARTS) if spread else 1
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(of_part, parts))
+    else:
+        found = [of_part(part) for part in parts]
+    for one, more in found:
+        value += one
+        collected += more
+    return value, collected
 
 
 def _block_size(num_components: int, num_features: int, designs: list[int]) -> int:
@@ -225,7 +272,29 @@ class PerComponent:
 
     def chunk_rows(self, num_sets: int, num_features: int) -> int:
         """How many rows are taken at a time."""
-        return max(min(CHUNK // num_sets, PRODUCT // (num_sets * num_features)), 1)
+        return max(min(CHUNK // num_sets, PRODUCT // num_features), 1)
+
+    def sums(self, coefficients: Array, normalise: Normalise) -> tuple[Array, Array]:
+        """Σ w ℓ and S [K, F] for coefficients [K, F]."""
+        step = self.chunk_rows(*coefficients.shape)
+
+        def of_part(start: int) -> tuple[Array, Array]:
+            rows = slice(start, min(start + step, self._rows.num_rows))
+            features = [self._features(k, rows) for k in range(self._K)]
+            values, shares = normalise(np.stack([c @ part for c, part in zip(coefficients, features, strict=True)]))
+            self._rows.weigh(rows, values, shares)
+            return np.add.reduce(values), np.stack([part @ r for part, r in zip(features, shares, strict=True)])
+
+        return _total(range(0, self._rows.num_rows, step), of_part, coefficients.shape, spread=False)
+
+    def joint(self, coefficients: Array, rows: slice) -> Array:
+        """L [K, n] of some rows."""
+        return np.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
+
+    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
+        """Add R Φᵀ of some rows."""
+        for k in range(self._K):
+            into[k] += self._features(k, rows) @ responsibilities[k]
 
     def _features(self, k: int, rows: slice) -> Array:
         stacked = np.empty((self._rows.width, len(range(*rows.indices(self._rows.num_rows)))))
@@ -237,12 +306,3 @@ class PerComponent:
                 stacked[places[0]] = features[0]
             stacked[places[1] : places[-1] + 1] = features[1:]
         return stacked
-
-    def joint(self, coefficients: Array, rows: slice) -> Array:
-        """L [K, n] of some rows."""
-        return np.stack([coefficients[k] @ self._features(k, rows) for k in range(self._K)])
-
-    def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
-        """Add R Φᵀ of some rows."""
-        for k in range(self._K):
-            into[k] += self._features(k, rows) @ responsibilities[k]

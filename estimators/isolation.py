@@ -28,7 +28,10 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
             with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
-                pyro.set_rng_seed(seed)
+                # As pyro.set_rng_seed, which refuses what NumPy's generator does not take.
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)
                 yield
         finally:
             random.setstate(python_state)

@@ -250,7 +250,7 @@ class MixtureMarginal:
         """Σ w ℓ [...] and S [..., K, F] over the rows with Z hidden, chunk by chunk in a fixed order."""
         stacked = self._hidden.stack(coefficients)
         batched = stacked.ndim > 2
-        if not batched and isinstance(features, Shared):
+        if not batched:
             return features.sums(stacked, _normalise)
         flat = stacked.reshape(-1, stacked.shape[-1]) if batched else stacked
         value, collected = np.zeros(stacked.shape[:-2]), np.zeros_like(flat)

@@ -178,6 +178,8 @@ class Node:
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """C as [..., K, F], the same for all components of a variable above Z."""
         cells = self.mechanism.natural_parameters(self.local(greeks), reference)
+        if self.is_below and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
+            return cells
         count = self.num_levels * (self.K if self.is_below else 1)
         if cells.ndim < 2 or cells.shape[-2] != count:
             # Known numbers serve all cells.
@@ -269,10 +271,14 @@ class Weights:
 
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """log theta as [..., K, F]."""
+        if not self.levels:
+            return log_weights(greeks[WEIGHTS])[..., None]
         return np.swapaxes(log_weights(self._flat(greeks)), -1, -2)
 
     def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
         """S / theta."""
+        if not self.levels:
+            return {WEIGHTS: sums[..., 0] / np.maximum(greeks[WEIGHTS], TINY)}
         return {WEIGHTS: self._shaped(np.swapaxes(sums, -1, -2) / np.maximum(self._flat(greeks), TINY))}
 
     def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:

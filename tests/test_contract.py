@@ -233,3 +233,9 @@ def test_progress_is_drawn_when_asked_for_and_not_off_a_terminal(
     out, err = capsys.readouterr()
     assert out == ""
     assert "%" in err
+
+
+def test_a_seed_may_be_any_whole_number_below_two_to_the_63() -> None:
+    fit = Fit.from_greeks(GaussianMixture(K=2), {"theta": [0.5, 0.5], "mu_X": [0.0, 1.0]})
+    large = [fit.do(Z=1).sample(3, seed=seed)["X"] for seed in (2**40, 2**40, 2**40 + 1)]
+    assert torch.equal(large[0], large[1]) and not torch.equal(large[0], large[2])

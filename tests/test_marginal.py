@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
 from estimators import features as features_module
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import FullGaussian, Gaussian
 from tests.models import MODELS, mixed_rows, rows_of
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -334,3 +334,38 @@ def test_a_known_scale_per_component_and_a_mechanism_alone_keep_their_own_featur
         ]
     )
     torch.testing.assert_close(model.marginal(data).pointwise(greeks), by_hand, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [10, 30])
+def test_blocks_and_products_of_many_columns_give_the_same_sums(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in blocks over threads, and the products of 30 columns made when needed, against one plain product."""
+    model = CausalMixture(3, {"X": FullGaussian(columns), "Y": Gaussian()}, concentration=2.0)
+    rng = np.random.default_rng(0)
+    rows = Data(X=rng.normal(size=(9000, columns)), Y=rng.normal(size=9000), Z=rng.integers(-1, 3, 9000))
+    arrays = {name: value.numpy() for name, value in model.prior_greeks(0).items()}
+    fast = model.marginal(rows)
+    assert fast._shared._is_blocked
+    both = {name: np.stack([value, value]) for name, value in arrays.items()}
+    monkeypatch.setattr(features_module, "MANY_COLUMNS", 10**9)
+    monkeypatch.setattr(features_module, "PRODUCT", 10**12)
+    monkeypatch.setattr(features_module, "CHUNK", 10**9)
+    plain = model.marginal(rows).statistics(arrays)
+    monkeypatch.undo()
+    for found in (fast.statistics(arrays), fast.statistics(both)):
+        for name, expected in plain.sums.items():
+            np.testing.assert_allclose(
+                found.sums[name].reshape(-1, *expected.shape)[-1], expected, rtol=1e-9, atol=1e-9
+            )
+        np.testing.assert_allclose(found.log_likelihood, float(plain.log_likelihood), rtol=1e-12)
+    greeks = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    total = fast.pointwise(greeks).sum()
+    assert float(total) == pytest.approx(float(plain.log_likelihood), rel=1e-12)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = fast.statistics(arrays)
+        torch.set_num_threads(2)
+        two = fast.statistics(arrays)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(np.array_equal(one.sums[name], two.sums[name]) for name in one.sums)

@@ -15,7 +15,7 @@ import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, Status
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
 from estimators.algorithms.base import Estimator
 from tests.models import MODELS, fit_quietly, rows_of
 

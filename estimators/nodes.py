@@ -219,8 +219,9 @@ class Node:
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
         """Whether features about the shared centre lose digits."""
-        cells = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1)
-        return self.mechanism.loses_digits(cells, reference)
+        if self.levels:
+            coefficients = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1)
+        return self.mechanism.loses_digits(coefficients, reference)
 
     def distribution(
         self, greeks: Mapping[str, Tensor], latent: Tensor, columns: Mapping[str, Tensor]

@@ -53,6 +53,25 @@ def effective_sample_size(draws: Tensor, num_chains: int) -> float:
     return float(ess["quantity"])
 
 
+def dims(name: str, num_axes: int, component_axis: int) -> list[str]:
+    """Return the names of a Greek's axes."""
+    return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
+
+
+def exported(
+    posterior: xarray.Dataset, pointwise: Tensor, columns: Mapping[str, Tensor], sampler: Draws, num_chains: int
+) -> Any:
+    """Return a whole fit: its draws, the log-likelihood of each row [S, N], the rows, and the sampler's statistics."""
+    groups = {
+        "posterior": posterior,
+        "log_likelihood": dataset({"rows": pointwise}, num_chains, {"rows": ["row"]}),
+        "observed_data": rows_dataset(columns),
+    }
+    if sampler:
+        groups["sample_stats"] = dataset(sampler, num_chains)
+    return container(groups)
+
+
 def container(groups: Mapping[str, xarray.Dataset]) -> Any:
     """The groups as ArviZ's own container."""
     # ArviZ 1 answers for the old name too, with a warning: only 0.x has it among its own names.

@@ -85,10 +85,6 @@ class Rows:
         design = np.concatenate([np.ones((1, len(column))), ((column - reference.centre) / reference.scale).T])
         return design * self._active[name][which] if name in self._active else design
 
-    def active(self, name: str) -> Array:
-        """1 for the rows where a term counts, 0 where its entry is left out."""
-        return self._active.get(name, np.ones(self.num_rows))
-
     def of(self, name: str, reference: Reference, which: Any = slice(None), component: int | None = None) -> Array:
         """One term's features [F, n], zero where its entry is left out."""
         columns = {key: column[which] for key, column in self._columns.items()}

@@ -21,6 +21,7 @@ from torch import Tensor
 from estimators import arviz_export, storage
 from estimators.counterfactual import Counterfactual, counterfactual_of
 from estimators.data import LATENT, Data, as_data
+from estimators.diagnostics import chain_status
 from estimators.estimate import Estimate, check_level
 from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
@@ -36,13 +37,12 @@ from estimators.programs.symmetry import Symmetry
 from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status
 from estimators.structural import Structural
+from estimators.summary import summary_table
 
 POINT_KINDS = ("map", "ml")
 # Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of
 # one component is to that extent an average with another.
 CERTAIN = 0.9
-R_HAT_LIMIT = 1.01
-ESS_PER_CHAIN = 100
 MAX_ELEMENTS = 4_000_000
 
 
@@ -105,25 +105,7 @@ class Fit:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
         names = [entry for found in self._entries().values() for entry in found]
-
-        def column(of: Mapping[str, Any]) -> list[float]:
-            return [float(value) for name in self.draws for value in np.asarray(of[name]).reshape(-1)]
-
-        table = {"mean": column({name: self[name] for name in self.draws})}
-        if self.num_draws > 1:
-            table["sd"] = column({name: value.std(0) for name, value in self.draws.items()})
-            for side, q in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
-                table[side] = column(
-                    {name: np.quantile(value.numpy(), q, axis=0) for name, value in self.draws.items()}
-                )
-        if self.kind == "posterior":
-            r_hat, ess = arviz_export.diagnostics(self.draws, self.num_chains)
-            table["ess"] = column(ess)
-            if r_hat:
-                table["r_hat"] = column(r_hat)
-        frame = pd.DataFrame(table, index=pd.Index(names, name="Greek"))
-        frame.attrs["level"] = level
-        return frame
+        return summary_table(names, self.draws, level, self.num_chains if self.kind == "posterior" else None)
 
     # ---------------------------------------------------------------- queries
 
@@ -301,19 +283,12 @@ class Fit:
         marginal = self.model.marginal(data)
         pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
         axes = self._symmetry.axes if isinstance(self.model, CausalMixture) or self.label_names else {}
-        dims = {name: _dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
+        dims = {name: arviz_export.dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
         posterior = arviz_export.dataset(self.draws, self.num_chains, dims)
         if self.label_names and dims:
             posterior = posterior.assign_coords(component=list(self.label_names))
-        groups = {
-            "posterior": posterior,
-            "log_likelihood": arviz_export.dataset({"rows": pointwise}, self.num_chains, {"rows": ["row"]}),
-            "observed_data": arviz_export.rows_dataset(data.columns),
-        }
         sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
-        if sampler:
-            groups["sample_stats"] = arviz_export.dataset(sampler, self.num_chains)
-        return arviz_export.container(groups)
+        return arviz_export.exported(posterior, pointwise, data.columns, sampler, self.num_chains)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to one file of arrays and JSON (no pickle)."""
@@ -421,7 +396,7 @@ def finish(
     if not labelled.is_fixed:
         found["labels_fixed"] = False
     if kind == "posterior":
-        status, extra = _chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
+        status, extra = chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
         found.update(extra)
     if started is not None:
         found["seconds"] = time.perf_counter() - started
@@ -440,28 +415,6 @@ def finish(
             raise EstimationError(str(status))
         warnings.warn(str(status), EstimationWarning, stacklevel=3)
     return fit
-
-
-def _chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
-    per_chain = len(next(iter(draws.values()))) // num_chains
-    if per_chain < 4:
-        return Status.LOW_ESS, {}
-    r_hat, ess = arviz_export.diagnostics(draws, num_chains)
-    largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
-    smallest = min(float(np.min(value)) for value in ess.values())
-    extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}
-    if largest > R_HAT_LIMIT:
-        return Status.CHAINS_DISAGREE, extra
-    if divergences:
-        return Status.DIVERGENCES, extra
-    if smallest < ESS_PER_CHAIN * num_chains:
-        return Status.LOW_ESS, extra
-    return Status.CONVERGED, extra
-
-
-def _dims(name: str, num_axes: int, component_axis: int) -> list[str]:
-    """Names of a Greek's axes in ArviZ."""
-    return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
 
 
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ The sums run in NumPy on one thread: on a thousand rows, as NUTS meets them thou
 operation is most of the time; on a million, chunks in cache are as fast; and no result depends on the thread count.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from estimators.data import Data
 from estimators.features import PerComponent, Rows, Shared
+from estimators.first_order import differentiable
 from estimators.incomplete import IncompleteRows, Missing
 from estimators.mechanisms.base import Greeks, Reference
 from estimators.nodes import WEIGHTS, Node, Weights
@@ -192,7 +193,7 @@ class MixtureMarginal:
             slopes = self.gradient(arrays, statistics)
             return statistics.log_likelihood, [slopes[name] for name in names]
 
-        return _differentiable(evaluate, [greeks[name] for name in names])
+        return differentiable(evaluate, [greeks[name] for name in names])
 
     def expectation(self, greeks: Mapping[str, Tensor]) -> "MixtureExpectation":
         """The E-step at φ."""
@@ -353,7 +354,7 @@ class MixtureExpectation:
             slopes = self.marginal.gradient(arrays, self.statistics)
             return self.marginal.complete(arrays, self.statistics), [slopes[name] for name in names]
 
-        return _differentiable(evaluate, [greeks[name] for name in names])
+        return differentiable(evaluate, [greeks[name] for name in names])
 
     def argmax(self) -> dict[str, Tensor]:
         """The M-step."""
@@ -387,23 +388,3 @@ def _set_of(greeks: Greeks, index: tuple[int, ...]) -> dict[str, Array]:
 
 def _arrays(greeks: Mapping[str, Tensor]) -> dict[str, Array]:
     return {name: value.detach().double().numpy() for name, value in greeks.items()}
-
-
-class _FirstOrder(torch.autograd.Function):
-    """A scalar with known gradients: autograd continues through its arguments, and a second derivative is an error."""
-
-    @staticmethod
-    def forward(ctx: Any, evaluate: Callable[..., tuple[Array, list[Array]]], *arguments: Tensor) -> Tensor:
-        value, slopes = evaluate(*arguments)
-        ctx.save_for_backward(*(torch.from_numpy(np.asarray(slope)) for slope in slopes))
-        return torch.as_tensor(value, dtype=torch.float64)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *(gradient * slope for slope in ctx.saved_tensors))
-
-
-def _differentiable(evaluate: Callable[..., tuple[Array, list[Array]]], arguments: list[Tensor]) -> Tensor:
-    result: Tensor = _FirstOrder.apply(evaluate, *arguments)  # type: ignore[no-untyped-call]
-    return result

@@ -226,51 +226,6 @@ class Linear:
         return of(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
 
 
-@dataclass(frozen=True, eq=False)
-class ByTorch:
-    """The map of Pyro's `biject_to` for a support that has none above, with torch's autograd for its derivatives."""
-
-    transform: Any
-    shape: tuple[int, ...]
-    unit = 1.0
-    bounded = False
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(self.transform.inverse_shape(torch.Size(shape))))
-
-    def forward(self, coordinates: Array) -> Array:
-        inner = self.transform.inverse_shape(torch.Size(self.shape))
-        point = torch.from_numpy(np.ascontiguousarray(coordinates)).reshape(*coordinates.shape[:-1], *inner)
-        return np.asarray(self.transform(point).reshape(*coordinates.shape[:-1], -1).numpy())
-
-    def inverse(self, value: Array) -> Array:
-        return np.asarray(self._coordinates(value).reshape(*value.shape[:-1], -1).numpy())
-
-    def pull_back(self, value: Array, gradient: Array) -> Array:
-        with torch.enable_grad():
-            point = self._coordinates(value).requires_grad_()
-            image = self.transform(point).reshape(value.shape)
-            (slope,) = torch.autograd.grad(image, point, torch.from_numpy(np.ascontiguousarray(gradient)))
-        return np.asarray(slope.reshape(*value.shape[:-1], -1).numpy())
-
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        # As a function of the Greek, whose entries the map's inverse reads: the gradient is along the support.
-        with torch.enable_grad():
-            image = torch.from_numpy(np.ascontiguousarray(value)).reshape(*value.shape[:-1], *self.shape)
-            image.requires_grad_()
-            point = self.transform.inv(image)
-            found = self.transform.log_abs_det_jacobian(point, self.transform(point))
-            total = found.reshape(*value.shape[:-1], -1).sum(-1)
-            (slope,) = torch.autograd.grad(total.sum(), image)
-        return total.detach().numpy(), np.asarray(slope.reshape(value.shape).numpy())
-
-    def _coordinates(self, value: Array) -> Tensor:
-        found: Tensor = self.transform.inv(
-            torch.from_numpy(np.ascontiguousarray(value)).reshape(*value.shape[:-1], *self.shape)
-        )
-        return found.detach()
-
-
 def _from_here(value: Array) -> Array:
     """Sums of each entry and all that follow it, along the last axis."""
     return np.asarray(np.add.accumulate(value[..., ::-1], axis=-1)[..., ::-1])

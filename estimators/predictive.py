@@ -77,7 +77,7 @@ class Situation:
 
     def joint(self, *targets: str) -> "Joint":
         """The distribution of the targets and of all they depend on, given what is seen."""
-        return Joint(self, self.above([*targets, *self.seen]), targets)
+        return Joint(self, self.above([*targets, *self.seen]))
 
     # ---------------------------------------------------------------- one variable
 
@@ -116,10 +116,9 @@ class Situation:
 class Joint:
     """Weights of the configurations and the Gaussian variables given each, for some variables of a situation."""
 
-    def __init__(self, situation: Situation, names: Sequence[str], targets: Sequence[str]) -> None:
+    def __init__(self, situation: Situation, names: Sequence[str]) -> None:
         self._situation = situation
-        self.targets = targets
-        kinds = {name: _kind(situation, name, names, targets) for name in names}
+        kinds = {name: _kind(situation, name, names) for name in names}
         self.discrete = [name for name, kind in kinds.items() if kind == "discrete"]
         self.gaussian = [name for name, kind in kinds.items() if kind == "gaussian"]
         self._others = [name for name, kind in kinds.items() if kind == "other"]
@@ -283,7 +282,7 @@ class Joint:
         return {name: found[:, place] for place, name in enumerate(self.gaussian)}
 
 
-def _kind(situation: Situation, name: str, names: Sequence[str], targets: Sequence[str]) -> str:
+def _kind(situation: Situation, name: str, names: Sequence[str]) -> str:
     """How a variable enters: summed over its levels, jointly Gaussian, or on its own (nothing in question is below)."""
     given = situation.settings.get(name)
     if given is not None:

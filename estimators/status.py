@@ -47,6 +47,11 @@ class Status(Enum):
         return f"{self.name}: {self.value}"
 
 
+def worth(status: Status, value: float) -> tuple[bool, bool, float]:
+    """Order the ends of climbs: the best interior end, else the best at the boundary, else the best spike."""
+    return status.is_interior, status is not Status.COMPONENT_COLLAPSED, value
+
+
 class EstimationWarning(UserWarning):
     """A fit was returned that did not converge, or whose answer needs care."""
 

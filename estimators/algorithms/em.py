@@ -19,7 +19,7 @@ from estimators.fit import Fit, finish
 from estimators.model import CausalMixture
 from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
-from estimators.status import Status
+from estimators.status import Status, worth
 
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.
 RUNS = 4
@@ -84,7 +84,7 @@ class EM:
                     break
                 runs.append(self._run(density, start))
                 bar.update()
-        best = max(runs, key=_worth)
+        best = max(runs, key=lambda run: worth(run.status, run.value))
         stats = {
             "estimator": "EM",
             "seed": task.seed,
@@ -184,11 +184,6 @@ class _Climb:
         if status is not Status.COMPONENT_COLLAPSED and self._density.at_boundary(self.coordinates):
             status = Status.BOUNDARY
         return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
-
-
-def _worth(run: Run) -> tuple[bool, bool, float]:
-    """The best interior end, else the best at the boundary, else the best spike."""
-    return run.status.is_interior, run.status is not Status.COMPONENT_COLLAPSED, run.value
 
 
 def _need_distinct_rows(model: CausalMixture, data: Data) -> None:

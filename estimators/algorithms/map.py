@@ -20,7 +20,7 @@ from estimators.isolation import program_mode, single_thread
 from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
 from estimators.pyro_model import PyroModel
-from estimators.status import Status
+from estimators.status import Status, worth
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
@@ -76,9 +76,7 @@ class MAP:
                     norms.append(norm)
                 summit = ascend(density, start, self.tolerance)
                 summits.append((self._status(density, summit), summit))
-        status, best = max(
-            summits, key=lambda end: (end[0].is_interior, end[0] is not Status.COMPONENT_COLLAPSED, end[1].value)
-        )
+        status, best = max(summits, key=lambda end: worth(end[0], end[1].value))
         stats = {
             "estimator": "MAP",
             "seed": task.seed,

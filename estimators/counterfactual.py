@@ -69,14 +69,11 @@ class Counterfactual:
         with isolated(check_seed(seed)):
             which = torch.randint(len(self.draws[WEIGHTS]), (num_rows,))
             greeks = {name: value[which] for name, value in self.draws.items()}
-            shares = torch.stack(
-                [
-                    self.model.marginal(self.data.rows(torch.tensor([n]))).responsibilities(
-                        {name: value[n] for name, value in greeks.items()}
-                    )[0]
-                    for n in range(num_rows)
-                ]
-            )
+            shares = torch.empty(num_rows, self.model.K, dtype=torch.float64)
+            for draw in which.unique():
+                rows = (which == draw).nonzero()[:, 0]
+                known = {name: value[draw] for name, value in self.draws.items()}
+                shares[rows] = self.model.marginal(self.data.rows(rows)).responsibilities(known)
             latent = torch.multinomial(shares, 1)
             found = self._worlds(greeks, latent[:, None], per_row=True)
         return {name: value.expand(num_rows, 1, 1, *value.shape[3:])[:, 0, 0] for name, value in found.items()}

@@ -5,10 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Estimate, Fit
+from estimators.density import Density
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
+from estimators.models import density_of
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
-from tests.models import fit_quietly
+from tests.models import FALSE_ALARM, fit_quietly
+from validation.tolerances import mean_tolerance
 
 CHAIN = CausalMixture(
     2,
@@ -176,17 +179,40 @@ def test_a_column_that_causes_nothing_may_be_missing_for_any_mechanism() -> None
     assert float(found) == pytest.approx(0.5 * 0.2 + 0.5 * 0.6)
 
 
-@pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=40, num_steps=20), NUTS(50, 50, 2)])
-def test_every_estimator_takes_missing_entries(estimator: EM | MAP | NUTS) -> None:
-    full = CONFOUNDER.simulate(300, WORLDS["confounder"][1], seed=0)
-    gone = np.where(np.random.default_rng(0).random(300) < 0.2, np.nan, full["T"].numpy())
-    data = Data(T=gone, Y=full["Y"], missing="marginalize")
-    fit = fit_quietly(estimator, CONFOUNDER, data, seed=0)
-    complete = fit_quietly(estimator, CONFOUNDER, Data(T=full["T"], Y=full["Y"]), seed=0)
-    assert all(bool(torch.isfinite(value).all()) for value in fit.draws.values())
-    # A fifth of one column: near the fit to all rows, and not the same.
-    gap = (fit["beta_Y"] - complete["beta_Y"]).abs()
-    assert float(gap.max()) < 1.0 and float(gap.max()) > 0.0
+FULL = CONFOUNDER.simulate(300, WORLDS["confounder"][1], seed=0)
+IS_GONE = np.random.default_rng(0).random(300) < 0.2
+WITH_GAPS = Data(T=np.where(IS_GONE, np.nan, FULL["T"].numpy()), Y=FULL["Y"], missing="marginalize")
+COMPLETE = Data(T=FULL["T"], Y=FULL["Y"])
+WITHOUT_GAPS = Data(T=FULL["T"][~IS_GONE], Y=FULL["Y"][~IS_GONE])
+
+
+@pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=40, num_steps=20)])
+def test_a_point_fit_to_missing_entries_is_the_maximum(estimator: EM | MAP) -> None:
+    density = density_of(CONFOUNDER, WITH_GAPS, prior=isinstance(estimator, MAP))
+
+    def height(fit: Fit) -> float:
+        return float(density.value(density.unconstrain({name: v.numpy() for name, v in fit.draws.items()})).item())
+
+    best = height(fit_quietly(estimator, CONFOUNDER, WITH_GAPS, seed=0))
+    others = [fit_quietly(estimator, CONFOUNDER, data, seed=0) for data in (COMPLETE, WITHOUT_GAPS)]
+    assert best > max(height(fit) for fit in [*others, Fit.from_greeks(CONFOUNDER, WORLDS["confounder"][1])])
+
+
+def test_nuts_draws_from_the_posterior_given_missing_entries() -> None:
+    """E[∇ log p(v | data)] = 0 over draws of the posterior; of rows without gaps it is another posterior."""
+    fit = fit_quietly(NUTS(num_samples=1000, warmup_steps=300, num_chains=2), CONFOUNDER, WITH_GAPS, seed=0)
+    greeks = {name: value.numpy() for name, value in fit.draws.items()}
+    for data, is_right in ((WITH_GAPS, True), (WITHOUT_GAPS, False)):
+        density = Density(CONFOUNDER, CONFOUNDER.marginal(data), jacobian=True)
+        slopes = np.stack([density.value_and_gradient(v)[1] for v in density.unconstrain(greeks)])
+        within = []
+        for slope in slopes.T:
+            ess = Estimate(torch.from_numpy(slope), fit.num_chains)
+            size = int((float(slope.std(ddof=1)) / ess.mcse) ** 2)
+            within.append(
+                abs(slope.mean()) <= mean_tolerance(float(slope.std(ddof=1)), size, alpha=FALSE_ALARM / len(slopes.T))
+            )
+        assert all(within) == is_right
 
 
 def test_both_nuts_engines_have_one_posterior_with_a_missing_cause() -> None:

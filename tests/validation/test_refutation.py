@@ -1,11 +1,10 @@
-"""Refutation: nominal where the model is right, powerful where it is wrong, and a loop that ends at the right model."""
+"""Refutation: its statistics, labels, words, figure and refusals."""
 
 import doctest
 import math
 import random
 
 import numpy as np
-import pandas as pd
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -14,177 +13,26 @@ from scipy import stats
 
 import estimators
 import validation
-from estimators import EM, CausalMixture, Data, Exact, Fit, GaussianMixture, PyroModel, mechanisms
+from estimators import EM, CausalMixture, Data, Exact, Fit, PyroModel, mechanisms
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from tests.refutation_models import (
+    ALPHA,
+    CLASSES,
+    GOOD,
+    ONE_SCALE,
+    PRIOR,
+    SCALES,
+    THREE,
+    TWO,
+    TWO_SCALES,
+    drawn,
+    hidden,
+    set_labels,
+)
 from validation import refine, refute
 from validation.refutation_design import arms_of, with_simulated
 from validation.refutation_predictive import MAX_DRAWS, best_labels, log_densities, split
 from validation.refutation_statistics import cramer_von_mises, p_values
-from validation.tolerances import binomial_bounds, proportion_interval
-
-ALPHA = 1e-6  # false-alarm probability of each statistical test of this file
-LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5)
-SIMULATIONS = 199  # p-values are multiples of 1/200, so that every one of LEVELS can be met exactly
-POWER = 0.95
-
-ONE_SCALE = CausalMixture(2, {"X": Gaussian(scale=1.0)})
-SCALES = CausalMixture(2, {"X": Gaussian()})
-THREE = CausalMixture(3, {"X": Gaussian(scale=1.0)})
-TWO = {"theta": [0.5, 0.5], "mu_X": [-3.0, 3.0]}
-TWO_SCALES = {**TWO, "sigma_X": [1.0, 2.0]}
-CLASSES = {"theta": [0.4, 0.3, 0.3], "mu_X": [-3.0, 0.0, 3.0]}
-
-
-def drawn(model, greeks, num_rows, seed, **settings):
-    """Rows at known Greeks with variables set, Z included."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return pyro.do(model.rows, data=settings)(model.check_greeks(greeks), num_rows)
-
-
-def set_labels(model, greeks, per_label, seed, num_labels=2):
-    """An experiment that sets Z to 0, 1, ... in so many rows each."""
-    Z = torch.arange(num_labels).repeat_interleave(torch.as_tensor(per_label))
-    columns = {**drawn(model, greeks, len(Z), seed, Z=Z), "Z": Z}
-    return Data(**columns, intervened={"Z": True})
-
-
-def hidden(model, greeks, num_rows, seed):
-    """Data with Z hidden."""
-    rows = model.simulate(num_rows, greeks, seed=seed)
-    return Data(**{name: column for name, column in rows.items() if name != "Z"})
-
-
-def outside(p, alpha=ALPHA):
-    """The levels at which the number of p-values at or below is not that of uniform ones, by exact binomial tails."""
-    found = {}
-    for level in LEVELS:
-        low, high = binomial_bounds(len(p), level, alpha=alpha / len(LEVELS))
-        count = int((p <= level + 1e-9).sum())
-        if not low <= count <= high:
-            found[level] = (count, low, high)
-    return found
-
-
-def uniform_distance(p):
-    """The largest difference between the ECDF of p-values and that of uniform ones on the same grid."""
-    grid = np.arange(1, SIMULATIONS + 2) / (SIMULATIONS + 1)
-    return float(np.abs((p[:, None] <= grid + 1e-9).mean(0) - grid).max())
-
-
-def dkw(n, alpha=ALPHA):
-    """The distance that an ECDF of n independent values exceeds with probability at most alpha."""
-    return math.sqrt(math.log(2 / alpha) / (2 * n))
-
-
-# ---------------------------------------------------------------- the false-alarm rate
-
-PRIOR = GaussianMixture(K=2, concentration=5.0)
-
-
-def exact_fits(count, first_seed=0):
-    """Truths from the prior, with the exact posterior given 8 hidden rows and 4 seen ones that hold both labels.
-
-    Rows without both labels are skipped: a choice by the data alone, under which the posterior is what it is.
-    """
-    seed = first_seed
-    while count:
-        seed += 1
-        greeks = PRIOR.prior_greeks(seed)
-        rows = PRIOR.simulate(12, greeks, seed=10_000 + seed)
-        Z = torch.where(torch.arange(12) < 4, rows["Z"], -1)
-        if {0, 1} <= set(Z.tolist()):
-            count -= 1
-            yield greeks, Exact(num_draws=1000).fit(PRIOR, Data(X=rows["X"], Z=Z), seed=seed), seed
-
-
-def exact_p_values(count, first_seed=0, change=lambda fit: fit, per_label=(12, 18), **options):
-    found = []
-    for greeks, fit, seed in exact_fits(count, first_seed):
-        experiment = set_labels(PRIOR, greeks, per_label, 20_000 + seed)
-        found.append(refute(change(fit), experiment, seed=seed, num_simulations=SIMULATIONS, **options).p_value)
-    return np.array(found)
-
-
-def known_at_the_mean(fit):
-    """What one must not do: the estimate taken for the truth, so that the Greeks have no spread."""
-    return Fit.from_greeks(fit.model, {name: fit[name] for name in fit.draws})
-
-
-@pytest.mark.parametrize("count", [120, pytest.param(1000, marks=pytest.mark.slow)])
-def test_p_values_are_uniform_over_truths_from_the_prior_and_experiments(count):
-    p = exact_p_values(count)
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
-
-
-def test_p_values_without_the_greeks_own_spread_are_not_uniform():
-    p = exact_p_values(120, change=known_at_the_mean)
-    assert outside(p)
-    assert uniform_distance(p) > dkw(len(p))
-
-
-@pytest.mark.slow
-def test_p_values_are_uniform_with_matched_labels():
-    p = exact_p_values(600, labels="matched")
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
-
-
-@pytest.mark.slow
-def test_false_alarms_of_maximum_likelihood_with_a_laplace_spread():
-    """Approximate: 300 rows of which 50 seen, scales unknown; the normal approximation stands for the posterior."""
-    model = CausalMixture(2, {"X": Gaussian()}, concentration=5.0)
-    found = []
-    for seed in range(400):
-        greeks = model.prior_greeks(seed)
-        rows = model.simulate(300, greeks, seed=10_000 + seed)
-        Z = torch.where(torch.arange(300) < 50, rows["Z"], -1)
-        fit = EM(num_starts=5).fit(model, Data(X=rows["X"], Z=Z), seed=seed)
-        experiment = set_labels(model, greeks, (20, 30), 20_000 + seed)
-        found.append(refute(fit, experiment, seed=seed, num_simulations=SIMULATIONS).p_value)
-    p = np.array(found)
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
-
-
-# ---------------------------------------------------------------- power
-
-# (truth, Greeks, fitted model, rows set to each of two labels), each after 300 rows with Z hidden.
-WRONG = {
-    "three classes fitted with two": (THREE, CLASSES, SCALES, (60, 60)),
-    "unequal scales fitted with one known": (SCALES, TWO_SCALES, ONE_SCALE, (40, 40)),
-}
-RIGHT = {
-    "two classes": (ONE_SCALE, TWO, ONE_SCALE, (60, 60)),
-    "unequal scales": (SCALES, TWO_SCALES, SCALES, (40, 40)),
-    "three classes": (THREE, CLASSES, THREE, (60, 60)),
-}
-
-
-def refutations(truth, greeks, model, per_label, count):
-    for seed in range(count):
-        fit = EM(num_starts=5).fit(model, hidden(truth, greeks, 300, seed), seed=seed)
-        yield refute(fit, set_labels(truth, greeks, per_label, 10_000 + seed), seed=seed)
-
-
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_model_is_refuted_with_power(case, count):
-    refuted = sum(found.refuted for found in refutations(*WRONG[case], count))
-    low, _ = binomial_bounds(count, POWER, alpha=ALPHA)
-    assert refuted >= low, proportion_interval(refuted, count)
-
-
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", RIGHT)
-def test_a_right_model_is_refuted_no_more_often_than_nominal(case, count):
-    refuted = sum(found.refuted for found in refutations(*RIGHT[case], count))
-    _, high = binomial_bounds(count, 0.01, alpha=ALPHA)
-    low, _ = binomial_bounds(count, POWER, alpha=ALPHA)
-    assert refuted <= high
-    assert refuted < low  # the check of power above would have failed here
-
 
 # ---------------------------------------------------------------- the statistics
 
@@ -367,9 +215,6 @@ def test_figure_has_a_panel_for_each_variable_and_setting():
     assert masses == pytest.approx([0.8, 0.2])
 
 
-GOOD = {"X": [0.0, 1.0, 2.0, 3.0, 4.0], "Z": [0, 0, 0, 1, 1], "intervened": {"Z": True}}
-
-
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -397,88 +242,6 @@ def test_refusals_of_refute(change, error, message):
     fit, experiment = arguments.pop("fit"), arguments.pop("experiment")
     with pytest.raises(error, match=message):
         refute(fit, experiment, **arguments)
-
-
-# ---------------------------------------------------------------- the loop
-
-# (candidates, truth, Greeks, the candidate that is right).
-LOOPS = {
-    "two classes, then three": ([ONE_SCALE, THREE], THREE, CLASSES, 1),
-    "one known scale, then unequal ones": ([ONE_SCALE, SCALES], SCALES, TWO_SCALES, 1),
-    "right from the start": ([ONE_SCALE, THREE], ONE_SCALE, TWO, 0),
-    "right from the start, with scales": ([SCALES, THREE], SCALES, TWO_SCALES, 0),
-}
-
-
-@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", LOOPS)
-def test_the_loop_ends_at_the_right_model_and_stays(case, count):
-    """Two experiments of 40 rows per setting after 300 hidden rows; each test at level 0.01 may raise a false alarm."""
-    candidates, truth, greeks, right = LOOPS[case]
-    ended = 0
-    for seed in range(count):
-        experiments = [set_labels(truth, greeks, (40, 40), 10_000 * (place + 1) + seed) for place in range(2)]
-        history = refine(candidates, hidden(truth, greeks, 300, seed), experiments, EM(num_starts=5), seed=seed)
-        ended += history.model is candidates[right] and not history.exhausted
-        if history.model is candidates[right]:
-            assert [step.number for step in history.steps] == sorted(step.number for step in history.steps)
-    low, _ = binomial_bounds(count, POWER - 2 * 0.01, alpha=ALPHA)
-    assert ended >= max(low, 1), (ended, count)
-
-
-def test_history_says_what_happened():
-    experiments = [set_labels(SCALES, TWO_SCALES, (60, 60), 10_000 * (place + 1)) for place in range(2)]
-    history = refine([ONE_SCALE, SCALES], hidden(SCALES, TWO_SCALES, 300, 0), experiments, EM(), seed=0)
-    assert [(step.number, step.experiment, step.num_rows) for step in history.steps] == [
-        (0, 0, 300),
-        (1, 0, 300),  # the next candidate has not seen the experiment either
-        (1, 1, 420),
-        (1, None, 540),
-    ]
-    table = history.table()
-    assert isinstance(table, pd.DataFrame)
-    assert table["refuted"].tolist()[:3] == [True, False, False]
-    assert table["p_value"].notna().tolist() == [True, True, True, False]
-    assert history.fit is history.steps[-1].fit
-    assert history.fit.data.num_rows == 540
-    assert int(history.fit.data.is_set("Z").sum()) == 240
-    assert "stands after 2" in str(history).splitlines()[-1]
-
-
-def test_candidates_that_run_out_are_said_to():
-    rows = set_labels(SCALES, TWO_SCALES, (60, 60), 1)
-    history = refine([ONE_SCALE], hidden(SCALES, TWO_SCALES, 300, 0), [rows, rows], EM(), seed=0)
-    assert history.exhausted
-    assert len(history.steps) == 1
-    assert "No candidate is left" in str(history)
-
-
-def test_a_label_that_the_model_lacks_counts_against_it():
-    rows = set_labels(THREE, CLASSES, (20, 20, 20), 1, num_labels=3)
-    history = refine([ONE_SCALE, THREE], hidden(THREE, CLASSES, 300, 0), [rows], EM(), seed=0)
-    assert history.model is THREE
-    assert history.steps[0].refutation is None
-    assert "sets Z=2: the model has no such label" in history.table()["outcome"][0]
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"models": []}, ValueError, "models: expected at least one"),
-        ({"models": ONE_SCALE}, TypeError, "models: expected a list"),
-        ({"models": ["two"]}, TypeError, "models: expected CausalMixture"),
-        ({"experiments": []}, ValueError, "experiments: expected at least one"),
-        ({"experiments": Data(**GOOD)}, TypeError, "experiments: expected a list"),
-        ({"experiments": [Data(X=[1.0])]}, ValueError, "no entry was set"),
-        ({"seed": "one"}, TypeError, "seed: expected"),
-        ({"level": 0.0}, ValueError, "level: expected"),
-    ],
-)
-def test_refusals_of_refine(change, error, message):
-    arguments = {"models": [ONE_SCALE], "data": {"X": [0.0, 1.0]}, "experiments": [Data(**GOOD)], **change}
-    models, data, experiments = (arguments.pop(name) for name in ("models", "data", "experiments"))
-    with pytest.raises(error, match=message):
-        refine(models, data, experiments, EM(), **arguments)
 
 
 @pytest.mark.parametrize("name", ["refute", "refine"])

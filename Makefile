@@ -14,7 +14,7 @@ help:
 	@echo 'make format     rewrite the files as `make check` wants them'
 	@echo 'make test       the tests without the slow ones (PYTEST_ARGS="-k em", JOBS=2)'
 	@echo 'make test-full  all tests'
-	@echo 'make report     run the validation study, write build/report/index.html'
+	@echo 'make report     run the quick validation study, write build/report/index.html'
 	@echo 'make wheel      build dist/*.whl and check what is in it'
 	@echo 'make clean      remove everything that make made'
 
@@ -50,7 +50,8 @@ test-full: $(STAMP)
 	$(PYTEST) --timeout 3600 $(PYTEST_ARGS)
 
 report: $(STAMP)
-	$(BIN)/python -m validation run --output build/report
+	rm -rf build/report
+	$(BIN)/python -m validation run --preset quick --output build/report
 
 # build/lib is removed because setuptools packs whatever an earlier build left there.
 wheel: $(STAMP)

@@ -39,6 +39,8 @@ def test_the_wheel_holds_the_two_packages_and_runs(tmp_path: Path) -> None:
         "validation/py.typed",
         "estimators/mechanisms/gaussian.py",
         "validation/report/style.css",
+        "validation/report/index.html.jinja",
+        "validation/report/sortable/sortable.min.js",
     ]
     assert set(needed) <= set(names)
     unpacked = tmp_path / "unpacked"

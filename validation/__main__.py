@@ -1,4 +1,4 @@
-"""The command line: ``python -m validation run`` and ``python -m validation list``."""
+"""The command line: ``python -m validation run``, and what else `python -m validation --help` lists."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 UNUSABLE = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,44 +16,139 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 if every claim passed, 1 if one failed, 2 for unusable arguments, 3 if claims were only underpowered.
     """
     options = _parser().parse_args(arguments)
-    # Here, so that --help and a wrong argument answer at once, and worker processes do not import it.
-    from validation.commands import UnusableArgumentError, list_standard, run_standard
-
     try:
-        return list_standard() if options.command == "list" else run_standard(options)
-    except UnusableArgumentError as problem:
-        print(f"validation: {problem}", file=sys.stderr)
-        return UNUSABLE
+        return _act(options)
     except BrokenPipeError:  # whoever read the output has gone; Python would complain once more when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("validation: interrupted; nothing was written", file=sys.stderr)
-        return 130
+        print("validation: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _act(options: argparse.Namespace) -> int:
+    # Here, so that --help and a wrong argument answer at once, and worker processes do not import it.
+    from validation import commands, comparison
+
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": commands.list_available,
+        "run": commands.run_study,
+        "mine": commands.run_mine,
+        "resume": commands.resume,
+        "report": commands.report,
+        "compare": comparison.compare_command,
+    }
+    try:
+        return actions[options.command](options)
+    except commands.UnusableArgumentError as problem:
+        print(f"validation: {problem}", file=sys.stderr)
+        return UNUSABLE
+    except commands.InterruptedRunError as problem:
+        print(f"validation: {problem}", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m validation",
         description="Check estimators on synthetic data with known truth, and write a report.",
-        epilog="Exit status of run: 0 all claims passed, 1 a claim failed, 2 unusable arguments, 3 underpowered only.",
+        epilog="Exit status of run, mine and resume: 0 all claims passed, 1 a claim failed, 2 unusable arguments, "
+        "3 underpowered only; what is REPORTED does not count.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,list}")
-    run = commands.add_parser("run", help="run a study and write index.html and results.json")
-    run.add_argument(
-        "--output", type=Path, default=Path("report"), metavar="DIR", help="folder to write to (default: report)"
-    )
-    run.add_argument(
-        "--replicates", type=_at_least(1), metavar="R", help="replicates of every scenario (default: its own number)"
-    )
-    run.add_argument(
-        "--workers", type=_at_least(1), metavar="W", help="worker processes (default: the available cores)"
-    )
-    run.add_argument("--seed", type=_at_least(0), default=0, metavar="S", help="seed of the study (default: 0)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{list,run,mine,resume,report,compare}")
+    listing = commands.add_parser("list", help="list presets, scenarios and estimators")
+    _add_modules(listing)
+
+    run = commands.add_parser("run", help="run a study and write study.sqlite, index.html and results.json")
+    _add_modules(run)
     run.add_argument("--scenario", nargs="+", action="extend", metavar="NAME", help="run these scenarios only")
     run.add_argument("--estimator", nargs="+", action="extend", metavar="NAME", help="run these estimators only")
-    commands.add_parser("list", help="list scenarios and estimators")
+    run.add_argument(
+        "--preset",
+        choices=("quick", "standard", "full"),
+        default="quick",
+        help="how many replicates, and the effects they must be able to see; `list` has them (default: quick)",
+    )
+    _add_output(run, "report")
+    _add_machines(run)
+
+    mine = commands.add_parser(
+        "mine",
+        help="study your own data: which estimator can be trusted for which query at this number of rows",
+        description="Fit every estimator to a file, take a fit as the truth, and study data sets like the file's.",
+    )
+    mine.add_argument("data", metavar="DATA", help="a CSV or Parquet file")
+    mine.add_argument("--columns", nargs="+", required=True, metavar="COLUMN", help="the columns that Z causes")
+    mine.add_argument(
+        "--model",
+        default="gaussian_mixture",
+        help="gaussian_mixture, or my_models.py:make, a function of K that returns a CausalMixture of these columns",
+    )
+    mine.add_argument("--K", type=_at_least(1), required=True, help="number of classes of Z")
+    mine.add_argument("--scale", type=_positive, metavar="SD", help="known scale within a class (default: unknown)")
+    mine.add_argument("--concentration", type=_positive, default=1.0, help="of the weights' prior (default: 1)")
+    mine.add_argument(
+        "--truth", choices=("EM", "MAP", "NUTS"), help="whose fit is the truth (default: EM if it converged)"
+    )
+    _add_output(mine, "report-mine")
+    _add_machines(mine)
+
+    resume = commands.add_parser("resume", help="go on with a study that was interrupted or killed")
+    resume.add_argument("study", type=Path, metavar="STUDY.sqlite")
+    _add_machines(resume)
+
+    report = commands.add_parser("report", help="write the report of a study from its rows alone")
+    report.add_argument("study", type=Path, metavar="STUDY.sqlite")
+    report.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: the study's)")
+    report.add_argument("--format", choices=("html", "markdown"), default="html")
+
+    compare = commands.add_parser(
+        "compare",
+        help="say what changed between two studies beyond noise",
+        description="Exit status: 0 nothing got worse, 1 something did, 2 unusable arguments.",
+    )
+    compare.add_argument("old", type=Path, metavar="OLD.sqlite")
+    compare.add_argument("new", type=Path, metavar="NEW.sqlite")
+    compare.add_argument(
+        "--false-alarm", type=_probability, default=1e-3, metavar="P", help="of any change (default: 1e-3)"
+    )
     return parser
+
+
+def _add_modules(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        action="extend",
+        metavar="MODULE",
+        help="your own scenarios: my_scenarios.py or a module",
+    )
+    parser.add_argument(
+        "--estimators",
+        nargs="+",
+        action="extend",
+        metavar="MODULE:NAME",
+        help="your own estimators: my_module:MyEstimator",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--output", type=Path, default=Path(default), metavar="DIR", help=f"folder to write to (default: {default})"
+    )
+    parser.add_argument(
+        "--replicates", type=_at_least(1), metavar="R", help="replicates of every scenario (default: the preset's)"
+    )
+    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="S", help="seed of the study (default: 0)")
+
+
+def _add_machines(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_at_least(1), metavar="W", help="worker processes (default: the available cores)"
+    )
+    where.add_argument("--cluster", metavar="ADDRESS", help="a running dask.distributed scheduler: tcp://host:8786")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors; the exit status says it all")
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -62,6 +158,24 @@ def _at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _positive(text: str) -> float:
+    return _number(text, "a positive number", lambda value: 0 < value < float("inf"))
+
+
+def _probability(text: str) -> float:
+    return _number(text, "a number between 0 and 1", lambda value: 0 < value < 1)
+
+
+def _number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,92 +1,173 @@
-"""What an efficient estimator would reach on a scenario with known truth, from the Fisher information of the model.
+"""What an efficient estimator would reach on a scenario with known truth, from the Fisher information of the marginal.
 
-The density of a row, ``p(x) = Σ_k θ_k p(x | do(Z=k))``, is built from the scenario's own outcome distributions, so
-this is independent of the code under test.
+The score of a row, ``∂ log p(row | φ)/∂φ``, is by central differences of the density of rows that a fit at known Greeks
+states, in the unconstrained coordinates of Pyro's `biject_to`. Its covariance is taken by quadrature where a row is one
+continuous number, and over simulated rows of the scenario's own design otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from torch.distributions import biject_to
 
-from validation.measures import cramer_rao, divergence_weights, entries, fisher_information, support
-from validation.scenarios import FixedTruth, Scenario
+from estimators import CausalMixture, Data, Fit
+from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, support
+from validation.outcomes import Predicted
+from validation.record import shown
+from validation.scenarios import Design, FixedTruth, Model, Scenario, contrasts
 
 Array = NDArray[np.float64]
 GRID = 4001
+SIMULATED_ROWS = 50_000
+STEP = 1e-4  # of the unconstrained coordinates, whose unit is of the order of one
 
 
 @dataclass(frozen=True)
 class Asymptotics:
-    """Truth and efficient standard deviations by entry, expected divergence by z, and its limiting law.
+    """Truth and efficient standard deviations by quantity, expected divergence by intervention, and its limiting law.
 
-    The average over z of (KL divergence / expected divergence) tends to ``Σ_i kl_weights_i · χ²_1``, of mean 1.
+    `complete_sd` is what an efficient estimator would reach if Z were seen in every row (None where nothing is hidden
+    that could be seen). The average over interventions of (KL divergence / expected divergence) tends to
+    ``Σ_i kl_weights_i · χ²_1``, of mean 1.
     """
 
     truth: Mapping[str, float]
     sd: Mapping[str, float]
-    kl: tuple[float, ...]
+    complete_sd: Mapping[str, float] | None
+    num_rows: int
+    kl: Mapping[str, float]
     kl_weights: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Coordinates:
-    """Greeks as one vector of free numbers: all weights but the last, then everything else."""
+    """Greeks as one vector of unconstrained numbers."""
 
-    scenario: Scenario
-    greeks: Mapping[str, Array]
+    model: Model
+    shapes: Mapping[str, tuple[int, ...]]
+    transforms: Mapping[str, Any]
 
-    def vector(self) -> Array:
-        rest = [value.ravel() for name, value in self.greeks.items() if name != "theta"]
-        return np.concatenate([self.greeks["theta"][:-1], *rest])
+    @staticmethod
+    def of(model: Model, greeks: Mapping[str, torch.Tensor]) -> "_Coordinates":
+        if isinstance(model, CausalMixture):
+            supports = {each.name: each.prior.support for each in model.parameters}
+        else:
+            supports = {each.name: each.support for each in model.structure().greeks}
+        transforms = {name: biject_to(supports[name]) for name in greeks}
+        shapes = {name: tuple(transforms[name].inv(value).shape) for name, value in greeks.items()}
+        return _Coordinates(model, shapes, transforms)
 
-    def unpack(self, vector: Array) -> dict[str, Array]:
-        start = len(self.greeks["theta"]) - 1
-        unpacked: dict[str, Array] = {"theta": np.append(vector[:start], 1 - vector[:start].sum())}
-        for name, value in self.greeks.items():
-            if name != "theta":
-                unpacked[name] = vector[start : start + value.size].reshape(value.shape)
-                start += value.size
-        return unpacked
+    def vector(self, greeks: Mapping[str, torch.Tensor]) -> Array:
+        return np.concatenate([np.asarray(self.transforms[name].inv(greeks[name])).ravel() for name in self.shapes])
 
-    def log_outcome(self, vector: Array, x: Array, z: int) -> Array:
-        return np.asarray(self.scenario.outcome(self.unpack(vector), z).logpdf(x))
-
-    def log_row(self, vector: Array, x: Array) -> Array:
-        log_theta = np.log(self.unpack(vector)["theta"])
-        parts = [log_theta[z] + self.log_outcome(vector, x, z) for z in range(len(log_theta))]
-        return np.asarray(logsumexp(parts, axis=0))
-
-    def quantities(self, vector: Array) -> dict[str, float]:
-        greeks = self.unpack(vector)
-        means = [float(self.scenario.outcome(greeks, z).mean()) for z in range(len(greeks["theta"]))]
-        return entries(greeks) | {f"contrast[{z}]": means[z] - means[0] for z in range(1, len(means))}
+    def at(self, vector: Array) -> Fit:
+        greeks, start = {}, 0
+        for name, shape in self.shapes.items():
+            size = int(np.prod(shape))
+            part = torch.as_tensor(vector[start : start + size]).reshape(shape)
+            greeks[name], start = self.transforms[name](part), start + size
+        return Fit.from_greeks(self.model, greeks)
 
 
-def asymptotics(scenario: Scenario) -> Asymptotics | None:
-    """Return the efficient errors of a scenario, or None where its truth is not fixed."""
-    if not isinstance(scenario.source, FixedTruth):
+def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
+    """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular."""
+    source = scenario.source
+    if not isinstance(source, FixedTruth):
         return None
-    greeks = {name: np.asarray(value, dtype=np.float64) for name, value in scenario.source.greeks.items()}
-    at = _Coordinates(scenario, greeks)
-    parameters = at.vector()
-    x, rows = _grid(scenario, greeks), scenario.num_rows
-    information = fisher_information(at.log_row, parameters, x)
-    truth = at.quantities(parameters)
-    sd = cramer_rao(information, lambda v: np.array(list(at.quantities(v).values())), parameters, rows)
-    metrics = [
-        fisher_information(lambda v, x, z=z: at.log_outcome(v, x, z), parameters, x)  # type: ignore[misc]
-        for z in range(scenario.model.K)
-    ]
-    kl = [float(divergence_weights(metric, information, rows).sum()) for metric in metrics]
-    average = np.mean([metric / mean for metric, mean in zip(metrics, kl, strict=True)], axis=0)
-    weights = divergence_weights(average, information, rows)
-    return Asymptotics(truth, dict(zip(truth, sd.tolist(), strict=True)), tuple(kl), tuple(weights.tolist()))
+    model = scenario.model
+    greeks = model.check_greeks(source.greeks)
+    coordinates = _Coordinates.of(model, greeks)
+    at = coordinates.vector(greeks)
+    design = source.rows.of(scenario) if source.design is None else source.design
+    information = _information(scenario, coordinates, at, design, seed)
+    if np.linalg.cond(information) > 1e12:
+        return None
+    truth = quantities(scenario, Fit.from_greeks(model, greeks))
+
+    def of(vector: Array) -> Array:
+        found = quantities(scenario, coordinates.at(vector))
+        return np.array([found[name] for name in truth])
+
+    sd = dict(zip(truth, cramer_rao(information, of, at).tolist(), strict=True))
+    complete = None
+    if isinstance(model, CausalMixture) and model.K > 1 and not design.settings:
+        seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
+        all_seen = _information(scenario, coordinates, at, seen, seed)
+        complete = dict(zip(truth, cramer_rao(all_seen, of, at).tolist(), strict=True))
+    metrics = {each.name: _metric(coordinates, at, each.outcome, dict(each.do)) for each in scenario.interventions}
+    kl = {name: float(divergence_weights(metric, information).sum()) for name, metric in metrics.items()}
+    average = np.mean([metric / kl[name] for name, metric in metrics.items()], axis=0)
+    return Asymptotics(
+        truth, sd, complete, scenario.num_rows, kl, tuple(divergence_weights(average, information).tolist())
+    )
 
 
-def _grid(scenario: Scenario, greeks: Mapping[str, Array]) -> Array:
-    outcomes = [scenario.outcome(greeks, z) for z in range(scenario.model.K)]
+def quantities(scenario: Scenario, fit: Fit) -> dict[str, float]:
+    """Return every quantity at the estimate of a fit: the Greeks' entries, interventional means, contrasts."""
+    found = entries({name: np.asarray(fit[name]) for name in fit.draws})
+    means = {each.mean_name: Predicted(fit, each.outcome, dict(each.do)).mean() for each in scenario.interventions}
+    everything = found | means | differences_of(means, scenario)
+    return {name: everything[name] for name in shown(everything)}
+
+
+def differences_of(means: Mapping[str, Any], scenario: Scenario) -> dict[str, Any]:
+    """Return the contrasts of a scenario, by name, from the means of its interventions (numbers or draws)."""
+    asked = contrasts(scenario.interventions)
+    return {each.name: means[each.one.mean_name] - means[each.versus.mean_name] for each in asked}
+
+
+def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, design: Design, seed: int) -> Array:
+    """The Fisher information of a whole data set of the design: the sum over its rows."""
+    model = coordinates.model
+    if design.is_plain and isinstance(model, CausalMixture) and len(model.mechanisms) == 1:
+        name = next(iter(model.mechanisms))
+        grid = _grid([Predicted(coordinates.at(at), name, {"Z": z}) for z in range(model.K)])
+        if grid is not None:
+            points, weights = grid
+            columns: dict[str, Any] = {name: points}
+            data = Data(**columns)
+            score = _score(lambda v: np.asarray(coordinates.at(v).log_density(data)), at)
+            density = np.exp(np.asarray(coordinates.at(at).log_density(data)))
+            return design.num_rows * covariance_of_scores(score, density * weights)
+    times = max(1, SIMULATED_ROWS // design.num_rows)
+    greeks = {name: value[0] for name, value in coordinates.at(at).draws.items()}
+    data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
+    score = _score(lambda v: np.asarray(coordinates.at(v).log_density(data)), at)
+    # Rows of one data set have the design's own weights; `times` such data sets are averaged.
+    counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
+    return covariance_of_scores(score, counts / times)
+
+
+def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, Any]) -> Array:
+    """The Fisher information of one value of an outcome under an intervention."""
+
+    def predicted(vector: Array) -> Predicted:
+        return Predicted(coordinates.at(vector), outcome, do)
+
+    grid = _grid([predicted(at)])
+    points, weights = grid if grid is not None else (predicted(at).points(), np.array(1.0))
+    if points is None:
+        raise ValueError(f"outcome {outcome}: neither discrete nor with a density on a line")
+    score = _score(lambda v: predicted(v).logpdf(points), at)
+    return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
+
+
+def _grid(outcomes: list[Predicted]) -> tuple[Array, Array] | None:
+    """Points over the mass of continuous outcomes with the weights of the trapezoid rule; None where discrete."""
+    if any(outcome.points() is not None for outcome in outcomes):
+        return None
     ends = [support(outcome.cdf, outcome.mean(), tail=1e-14) for outcome in outcomes]
-    return np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID)
+    points = np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID)
+    weights = np.full(GRID, points[1] - points[0])
+    weights[[0, -1]] /= 2
+    return points, weights
+
+
+def _score(log_density: Callable[[Array], Array], at: Array) -> Array:
+    """``∂ log p / ∂ coordinates`` [P, M] at M points, by central differences."""
+    steps = STEP * np.eye(len(at))
+    return np.stack([(log_density(at + step) - log_density(at - step)) / (2 * STEP) for step in steps])

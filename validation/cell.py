@@ -1,21 +1,26 @@
 """One cell of a study: simulate a replicate, fit one estimator to it, measure the fit, and return rows."""
 
 import hashlib
+import math
+import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from estimators import Data, Fit
+from estimators import Fit
 from validation.contenders import LAPLACE_DRAWS, Contender, exact_reference
-from validation.measurement import Target, known_target, measure, reference_target
+from validation.measurement import Measures, Target, measure, target_of
 from validation.record import CONVERGED, ERROR, Row
-from validation.scenarios import Scenario, Seeds
+from validation.scenarios import Draw, Scenario, Seeds
+from validation.worker import one_thread
 
 T = TypeVar("T")
+# Pyro's handlers and the list of warnings belong to a whole process, so threads of one executor take turns.
+_TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,11 @@ class Cell:
     study_seed: int
     replicate: int
     keep_curves: bool
+
+    @property
+    def keys(self) -> tuple[tuple[str, str, int], ...]:
+        """Scenario, estimator and replicate of each of its rows."""
+        return tuple((self.scenario.name, name, self.replicate) for name in self.contender.rows)
 
     @property
     def seeds(self) -> Seeds:
@@ -64,14 +74,16 @@ def attempt(action: Callable[[], T]) -> Attempt[T]:
 
 def run_cell(cell: Cell) -> tuple[Row, ...]:
     """Return one row per name of the contender: the fit's and, for a point estimate, its Laplace approximation's."""
-    drawn = attempt(lambda: cell.scenario.source.draw(cell.scenario.model, cell.scenario.num_rows, cell.seeds))
-    if drawn.value is None:
-        return failed_rows(cell, f"simulating the data: {drawn.error}")
-    truth, data = drawn.value
-    prepared = attempt(lambda: _target(cell, truth, data))
-    fitted = attempt(lambda: cell.contender.estimator.fit(cell.scenario.model, data, seed=cell.seeds.fit))
-    attempts = [fitted, *([_laplace(fitted, cell.seeds.fit)] if cell.contender.laplace else [])]
-    return tuple(_row(cell, name, each, prepared) for name, each in zip(cell.contender.rows, attempts, strict=True))
+    with _TURN, one_thread():
+        drawn = attempt(lambda: cell.scenario.source.draw(cell.scenario, cell.seeds))
+        if drawn.value is None:
+            return failed_rows(cell, f"simulating the data: {drawn.error}")
+        replicate = drawn.value
+        prepared = attempt(lambda: _target(cell, replicate))
+        fitted = attempt(lambda: cell.contender.estimator.fit(cell.scenario.model, replicate.data, seed=cell.seeds.fit))
+        attempts = [fitted, *([with_laplace(fitted, cell.seeds.fit)] if cell.contender.laplace else [])]
+        names = zip(cell.contender.rows, attempts, strict=True)
+        return tuple(_row(cell, name, each, replicate, prepared) for name, each in names)
 
 
 def failed_rows(cell: Cell, reason: str) -> tuple[Row, ...]:
@@ -80,7 +92,8 @@ def failed_rows(cell: Cell, reason: str) -> tuple[Row, ...]:
     return tuple(Row(cell.scenario.name, name, *head, ERROR, reason) for name in cell.contender.rows)
 
 
-def _laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
+def with_laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
+    """Return the Laplace approximation of a point fit, or why there is none."""
     point = fitted.value
     if point is None:
         return fitted
@@ -88,28 +101,29 @@ def _laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
     return Attempt(spread.value, spread.error, spread.warnings, fitted.seconds + spread.seconds)
 
 
-def _target(cell: Cell, truth: Mapping[str, np.ndarray] | None, data: Data) -> Target:
+def _target(cell: Cell, drawn: Draw) -> Target:
     reference = None
     if cell.scenario.exact:
-        reference = exact_reference().fit(cell.scenario.model, data, seed=cell.seeds.reference)
-    if truth is not None:
-        return known_target(cell.scenario, truth, reference)
-    if reference is None:
-        raise ValueError(f"scenario {cell.scenario.name}: neither a truth nor an exact posterior to compare with")
-    return reference_target(cell.scenario, reference)
+        reference = exact_reference().fit(cell.scenario.model, drawn.data, seed=cell.seeds.reference)
+    target = target_of(cell.scenario, drawn, reference, cell.seeds)
+    if undefined := [name for name, value in target.quantities.items() if math.isnan(value)]:
+        raise ValueError(f"the true {undefined[0]} is not a number")
+    return target
 
 
-def _row(cell: Cell, name: str, fitted: Attempt[Fit], prepared: Attempt[Target]) -> Row:
+def _row(cell: Cell, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Attempt[Target]) -> Row:
     head = (cell.scenario.name, name, cell.replicate, cell.seeds.fit)
     target, fit = prepared.value, fitted.value
     if fit is None or target is None:
-        truth = {} if target is None else target.entries
+        truth = {} if target is None else target.quantities
         reason = fitted.error or f"preparing the truth: {prepared.error}"
         return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, truth)
-    measured = attempt(lambda: measure(cell.scenario, fit, target, keep_curves=cell.keep_curves))
+    measured = attempt(
+        lambda: _defined(measure(cell.scenario, fit, target, drawn.data, cell.seeds, keep_curves=cell.keep_curves))
+    )
     if measured.value is None:
         reason = f"measuring the fit: {measured.error}"
-        return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, target.entries)
+        return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, target.quantities)
     status = fit.status.name
     reason = "" if status == CONVERGED else fit.status.value
     measures = measured.value
@@ -119,9 +133,20 @@ def _row(cell: Cell, name: str, fitted: Attempt[Fit], prepared: Attempt[Target])
         reason,
         fitted.seconds,
         fitted.warnings,
-        target.entries,
+        target.quantities,
         measures.estimate,
         measures.intervals,
         measures.predictions,
         measures.exactness,
+        measures.diagnostics,
     )
+
+
+def _defined(measures: Measures) -> Measures:
+    """Return measures without diagnostics that are undefined; raises ValueError where an estimate or interval is."""
+    for name, value in measures.estimate.items():
+        spread = measures.intervals.get(name)
+        if any(math.isnan(each) for each in (value, *(astuple(spread) if spread else ()))):
+            raise ValueError(f"the estimate or the interval of {name} is not a number")
+    known = {name: value for name, value in measures.diagnostics.items() if not math.isnan(value)}
+    return replace(measures, diagnostics=known)

@@ -1,47 +1,37 @@
-"""Claims: what is asserted of which estimator on which scenario, and how each claim is judged from rows.
+"""Judge the claims of a plan on the rows of its study."""
 
-The false-alarm budget is split evenly over the judged claims of the *standard* study, so that running a part of it
-moves no threshold.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from validation.asymptotics import Asymptotics, asymptotics
-from validation.contenders import Contender, standard_contenders
 from validation.kinds import (
     AgreesWithExact,
     BiasIsSmall,
     Converges,
     Covers,
     DivergenceIsSmall,
-    IsCentred,
+    IsCalibrated,
+    IsEfficient,
     IsExpected,
     Kind,
 )
+from validation.plan import Claim, Described, Plan
 from validation.record import Row
-from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
-from validation.tolerances import BUDGET, Verdict, judge
+from validation.tolerances import Verdict, judge
 
-
-@dataclass(frozen=True)
-class Claim:
-    """One assertion about one estimator (`contender`, a row name) on one scenario; `judged` ones count."""
-
-    scenario: Scenario
-    contender: str
-    kind: Kind
-    judged: bool
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What identifies the claim in the budget."""
-        return self.scenario.name, self.contender, self.kind.name
-
-    @property
-    def spends(self) -> bool:
-        """Whether the claim takes a share of the false-alarm budget."""
-        return self.judged and self.kind.random
+V = TypeVar("V")
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        BiasIsSmall(),
+        DivergenceIsSmall(),
+        IsEfficient(),
+        Covers(),
+        IsCalibrated(),
+        AgreesWithExact(),
+        Converges(),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +46,7 @@ class Finding:
     scenario: str
     estimator: str
     kind: str
+    only: str
     sentence: str
     unit: str
     statistic: float | None
@@ -70,91 +61,68 @@ class Finding:
     verdict: Verdict
 
 
-def claims_on(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Claim, ...]:
-    """Return the claims of a scenario: by its source of truth, and by what each contender is."""
-    judged = scenario.role is Role.JUDGED
+def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
+    """Judge every claim of a plan on the rows."""
+    mine: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        mine.setdefault((row.scenario, row.estimator), []).append(row)
     return tuple(
-        Claim(scenario, name, kind, judged and counts)
-        for contender in contenders
-        if scenario.exact or not contender.small_only
-        for name in contender.rows
-        for kind, counts in _kinds(scenario, contender, name)
+        assess_claim(claim, plan.scenario(claim.scenario), mine.get((claim.scenario, claim.estimator), []))
+        for claim in plan.claims
     )
 
 
-def standard_share() -> tuple[float, frozenset[tuple[str, str, str]]]:
-    """Return the false-alarm probability of each claim of the standard study, and the claims that share the budget."""
-    keys = frozenset(claim.key for claim in _all(STANDARD_SCENARIOS, standard_contenders()) if claim.spends)
-    return BUDGET / len(keys), keys
-
-
-def assess_claims(
-    scenarios: Sequence[Scenario], contenders: Sequence[Contender], rows: Sequence[Row]
-) -> tuple[Finding, ...]:
-    """Judge every claim of the given scenarios and contenders on the rows.
-
-    Claims of the standard study keep their share of its budget; if there are others, these share a budget of their
-    own.
-    """
-    claims = _all(scenarios, contenders)
-    share, standard = standard_share()
-    others = sum(claim.spends and claim.key not in standard for claim in claims)
-    references = {scenario.name: asymptotics(scenario) for scenario in scenarios}
-    findings = []
-    for claim in claims:
-        alpha = BUDGET / others if claim.spends and claim.key not in standard else share
-        mine = [row for row in rows if (row.scenario, row.estimator) == claim.key[:2]]
-        findings.append(_assess(claim, mine, references[claim.scenario.name], alpha if claim.kind.random else 0.0))
-    return tuple(findings)
-
-
-def _all(scenarios: Sequence[Scenario], contenders: Sequence[Contender]) -> list[Claim]:
-    return [claim for scenario in scenarios for claim in claims_on(scenario, contenders)]
-
-
-def _kinds(scenario: Scenario, contender: Contender, name: str) -> list[tuple[Kind, bool]]:
-    """Return the kinds of claims on the rows of one name, each with whether it counts where the scenario is judged.
-
-    The Laplace approximation of a point estimate promises nothing: its coverage and its distance to the exact
-    posterior are shown. Coverage is nominal over truths drawn from the prior, so at fixed truths it is shown too.
-    """
-    truth = scenario.source.truth
-    approximate = name != contender.name
-    has_draws = approximate or contender.posterior
-    kinds: list[tuple[Kind, bool]] = []
-    if name in scenario.expected:
-        kinds.append((IsExpected(tuple(scenario.expected[name].items())), True))
-    if truth is Truth.FIXED and not approximate:
-        kinds += [(BiasIsSmall(), True), (DivergenceIsSmall(), True)]
-    if scenario.exact and has_draws:
-        kinds.append((AgreesWithExact(), contender.posterior))
-    if truth is not Truth.EXACT and has_draws:
-        kinds.append((Covers(), contender.posterior and truth is Truth.PRIOR))
-    if truth is Truth.PRIOR and contender.posterior:
-        kinds.append((IsCentred(), True))
-    if not approximate:
-        kinds.append((Converges(), truth is not Truth.PRIOR))
-    return kinds
-
-
-def _assess(claim: Claim, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Finding:
-    measured = claim.kind.measure(rows, reference, alpha)
-    accepted = measured.accepted and (measured.missing == 0 or claim.kind.counts_failures)
-    verdict = judge(accepted=accepted, detectable=measured.detectable, min_effect=claim.kind.min_effect)
+def assess_claim(claim: Claim, scenario: Described, rows: Sequence[Row]) -> Finding:
+    """Judge one claim on the rows of its estimator and scenario."""
+    kind = kind_of(claim, scenario)
+    limits = scenario.asymptotics
+    if claim.only:
+        rows = [_restricted(row, claim.only) for row in rows]
+        limits = limits and replace(limits, sd={claim.only: limits.sd[claim.only]})
+    if limits is None and kind.needs_asymptotics:
+        return _unjudged(claim, kind, rows)
+    measured = kind.measure(rows, limits, claim.alpha)
+    accepted = measured.accepted and (measured.missing == 0 or kind.counts_failures)
+    verdict = judge(accepted=accepted, detectable=measured.detectable, min_effect=claim.min_effect)
     return Finding(
-        scenario=claim.scenario.name,
-        estimator=claim.contender,
-        kind=claim.kind.name,
-        sentence=claim.kind.sentence,
-        unit=claim.kind.unit,
+        scenario=claim.scenario,
+        estimator=claim.estimator,
+        kind=claim.kind,
+        only=claim.only,
+        sentence=kind.sentence,
+        unit=kind.unit,
         statistic=measured.statistic,
         worst=measured.worst,
         low=measured.low,
         high=measured.high,
-        alpha=alpha,
+        alpha=claim.alpha,
         detectable=measured.detectable,
-        min_effect=claim.kind.min_effect,
+        min_effect=claim.min_effect,
         replicates=len(rows),
         missing=measured.missing,
         verdict=verdict if claim.judged else Verdict.REPORTED,
     )
+
+
+def kind_of(claim: Claim, scenario: Described) -> Kind:
+    """Return the kind of a claim; that of a mode holds the numbers known in closed form."""
+    if claim.kind == IsExpected.name:
+        return IsExpected(tuple(scenario.expected[claim.estimator].items()))
+    return KINDS[claim.kind]
+
+
+def _unjudged(claim: Claim, kind: Kind, rows: Sequence[Row]) -> Finding:
+    """A claim about errors in units of an efficient one, where the information of the scenario is singular."""
+    verdict = Verdict.UNDERPOWERED if claim.judged else Verdict.REPORTED
+    head = claim.scenario, claim.estimator, claim.kind, claim.only, kind.sentence, kind.unit
+    seen = claim.alpha, None, claim.min_effect, len(rows), 0
+    return Finding(*head, None, "the efficient error is not known", None, None, *seen, verdict)
+
+
+def _restricted(row: Row, only: str) -> Row:
+    """The row as if it held one quantity."""
+
+    def kept(values: Mapping[str, V]) -> dict[str, V]:
+        return {name: value for name, value in values.items() if name == only}
+
+    return replace(row, truth=kept(row.truth), estimate=kept(row.estimate), intervals=kept(row.intervals))

@@ -15,7 +15,7 @@ from scipy import stats
 
 from validation.asymptotics import Asymptotics
 from validation.measures import LEVELS
-from validation.record import CONVERGED, LEVEL, Row, free
+from validation.record import CONVERGED, LEVEL, LOG_LIKELIHOOD, RANKED, Row, greeks, shown
 from validation.tolerances import (
     POWER,
     binomial_bounds,
@@ -27,8 +27,8 @@ from validation.tolerances import (
     known_tolerance,
     mean_detectable,
     mean_tolerance,
-    uniform_mean_tolerance,
 )
+from validation.uniformity import detectable_shift, uniformity_p_value
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Measured:
 
 
 class Kind(Protocol):
-    """What is asserted, in which unit, which effect it must be able to see, and how it is measured."""
+    """What is asserted, in which unit, and how it is measured. A preset says which effect it must be able to see."""
 
     @property
     def name(self) -> str: ...
@@ -62,11 +62,9 @@ class Kind(Protocol):
     @property
     def unit(self) -> str: ...
     @property
-    def min_effect(self) -> float: ...
-    @property
-    def random(self) -> bool: ...
-    @property
     def counts_failures(self) -> bool: ...
+    @property
+    def needs_asymptotics(self) -> bool: ...
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured: ...
 
 
@@ -80,13 +78,12 @@ class BiasIsSmall:
 
     name: ClassVar[str] = "bias"
     sentence: ClassVar[str] = (
-        "Each Greek, and the contrast between interventions, is recovered with a bias below half the efficient "
-        "(Cramér–Rao) standard deviation, so bias adds at most a quarter to the mean squared error"
+        "Each Greek, interventional mean and contrast is recovered with a bias below half the efficient (Cramér–Rao) "
+        "standard deviation, so bias adds at most a quarter to the mean squared error"
     )
     unit: ClassVar[str] = "|mean error| / efficient sd"
-    min_effect: ClassVar[float] = 2.5
-    random: ClassVar[bool] = True
     counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = True
     margin: float = 0.5
     allowance: float = 1.5
 
@@ -96,7 +93,7 @@ class BiasIsSmall:
             raise ValueError("bias: needs a scenario of fixed truth, whose efficient standard deviations are known")
         kept = [row for row in rows if row.estimate]
         n, missing = len(kept), len(rows) - len(kept)
-        names = [*free(reference.sd), *(name for name in reference.sd if name.startswith("contrast["))]
+        names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
         sd, each = math.sqrt(self.allowance), alpha / len(names)
         high = known_tolerance(sd, n, alpha=each, margin=self.margin)
         detectable = known_detectable(sd, n, alpha=each, margin=self.margin)
@@ -112,17 +109,16 @@ class BiasIsSmall:
 
 @dataclass(frozen=True)
 class DivergenceIsSmall:
-    """The mean KL divergence of p(X | do(Z=z)), relative to its asymptotic expectation, is below an allowance."""
+    """The mean KL divergence of predictions, relative to its asymptotic expectation, is below an allowance."""
 
     name: ClassVar[str] = "divergence"
     sentence: ClassVar[str] = (
-        "Predictions of p(X | do(Z=z)) diverge (KL, averaged over z) at most half as much again as those of an "
-        "efficient estimator are expected to"
+        "Predicted distributions under interventions diverge from the truth (KL, averaged over interventions) at most "
+        "half as much again as those of an efficient estimator are expected to"
     )
     unit: ClassVar[str] = "mean KL / efficient KL"
-    min_effect: ClassVar[float] = 1 + BiasIsSmall.min_effect**2  # what a bias of the size asked for there does here
-    random: ClassVar[bool] = True
     counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = True
     allowance: float = 1.5
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
@@ -130,7 +126,7 @@ class DivergenceIsSmall:
         if reference is None:
             raise ValueError("divergence: needs a scenario of fixed truth, whose expected divergence is known")
         kept = [row for row in rows if row.predictions]
-        ratios = [np.mean([each.kl / reference.kl[each.z] for each in row.predictions]) for row in kept]
+        ratios = [np.mean([each.kl / reference.kl[each.of] for each in row.predictions]) for row in kept]
         n = len(kept)
         high = self.allowance * chi_square_mean_above(reference.kl_weights, n, alpha=alpha)
         least = chi_square_mean_below(reference.kl_weights, n, alpha=1 - POWER)
@@ -149,17 +145,17 @@ class Covers:
     """90 % intervals cover the truth in 90 % of replicates; a replicate without an interval does not cover."""
 
     name: ClassVar[str] = "coverage"
-    sentence: ClassVar[str] = "90 % intervals of each Greek cover the truth at their nominal rate"
+    sentence: ClassVar[str] = (
+        "90 % intervals of each Greek, interventional mean and contrast cover the truth at their nominal rate"
+    )
     unit: ClassVar[str] = "coverage"
-    # The effect to be seen is that of intervals of two fifths of their proper width.
-    min_effect: ClassVar[float] = LEVEL - (2 * float(stats.norm.cdf(0.4 * stats.norm.isf((1 - LEVEL) / 2))) - 1)
-    random: ClassVar[bool] = True
     counts_failures: ClassVar[bool] = True
+    needs_asymptotics: ClassVar[bool] = False
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
         """Compare counts with exact binomial bounds."""
         n = len(rows)
-        names = _greeks(rows)
+        names = _intervals_of(rows)
         covered = {name: sum(covers(row, name) for row in rows) for name in names}
         missing = sum(not row.intervals for row in rows)
         if not names:
@@ -171,29 +167,79 @@ class Covers:
 
 
 @dataclass(frozen=True)
-class IsCentred:
-    """Over truths drawn from the prior, the share of posterior draws below the truth is uniform, of mean one half."""
+class IsCalibrated:
+    """Over truths drawn from the prior, the ranks of the truth among posterior draws are uniform (the γ statistic)."""
 
-    name: ClassVar[str] = "centred"
-    sentence: ClassVar[str] = "Over truths drawn from the prior, the truth lies as often above posterior draws as below"
-    unit: ClassVar[str] = "|mean share of draws below the truth − ½|"
-    min_effect: ClassVar[float] = float(stats.norm.cdf(math.sqrt(0.5))) - 0.5  # of posteriors one sd off their place
-    random: ClassVar[bool] = True
+    name: ClassVar[str] = "calibration"
+    sentence: ClassVar[str] = (
+        "Over truths drawn from the prior, the rank of the truth among posterior draws is uniform, for each Greek, "
+        "interventional mean, contrast and the log-likelihood"
+    )
+    unit: ClassVar[str] = "p-value of γ; effects are shifts in posterior sd"
     counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = False
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
-        """Compare the mean rank of the truth with the mean of as many uniforms; there is no margin."""
+        """Compare the exact p-value of γ with alpha split over quantities; there is no margin."""
         kept = [row for row in rows if row.intervals]
-        names, missing = _greeks(kept), len(rows) - len(kept)
-        if not names:
+        names, missing = list(kept[0].intervals) if kept else [], len(rows) - len(kept)
+        ranked = [name for name in (*shown(names), LOG_LIKELIHOOD) if name in names]
+        if not ranked:
             return Measured(None, "", None, None, math.inf, missing)
-        n = len(kept)
-        high = uniform_mean_tolerance(n, alpha=alpha / len(names))
-        off = {name: abs(float(np.mean([row.intervals[name].rank for row in kept])) - 0.5) for name in names}
-        worst = max(off, key=lambda name: off[name])
-        # A shift makes ranks less variable than uniform ones, of variance 1/12.
-        detectable = high + float(stats.norm.isf(1 - POWER)) / math.sqrt(12 * n)
-        return Measured(off[worst], worst, None, high, detectable, missing)
+        each = alpha / len(ranked)
+        p = {name: uniformity_p_value([row.intervals[name].rank for row in kept], RANKED) for name in ranked}
+        worst = min(p, key=lambda name: p[name])
+        return Measured(p[worst], worst, each, None, detectable_shift(len(kept), RANKED, each), missing)
+
+
+@dataclass(frozen=True)
+class IsEfficient:
+    """The mean squared error of every quantity is the Cramér–Rao bound, up to a term of order 1/N."""
+
+    name: ClassVar[str] = "efficiency"
+    sentence: ClassVar[str] = (
+        "Mean squared errors reach the Cramér–Rao bound: their ratio to it is 1, up to Monte Carlo error and a term of "
+        "order 1/N"
+    )
+    unit: ClassVar[str] = "mean squared error / Cramér–Rao bound"
+    counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = True
+
+    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+        """Compare R · ratio with the χ²_R law of efficient normal errors, widened by the term of order 1/N."""
+        if reference is None:
+            raise ValueError("efficiency: needs a scenario of fixed truth, whose Cramér–Rao bound is known")
+        kept = [row for row in rows if row.estimate]
+        n, missing = len(kept), len(rows) - len(kept)
+        names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
+        if not kept:
+            return Measured(None, "", None, None, math.inf, missing)
+        each = alpha / len(names)
+        ratios = {
+            name: float(np.mean([(row.estimate[name] - row.truth[name]) ** 2 for row in kept]))
+            / reference.sd[name] ** 2
+            for name in names
+        }
+        below, above = float(stats.chi2.ppf(each / 2, n)) / n, float(stats.chi2.isf(each / 2, n)) / n
+        small = {name: second_order(reference, name) for name in names}
+        bounds = {name: (below * (1 - small[name]), above * (1 + small[name])) for name in names}
+        worst = max(names, key=lambda name: max(ratios[name] / bounds[name][1], bounds[name][0] / ratios[name]))
+        low, high = bounds[worst]
+        detectable = max(high for _, high in bounds.values()) * n / float(stats.chi2.ppf(1 - POWER, n))
+        return Measured(ratios[worst], worst, low, high, detectable, missing)
+
+
+def second_order(reference: Asymptotics, name: str) -> float:
+    """Return the relative term of order 1/N in the variance of an efficient estimate.
+
+    A component of weight θ has n ~ Binomial(N, θ) rows, and ``E[1/n] = (1 + (1-θ)/(Nθ) + …)/(Nθ)``. Where Z is hidden
+    a row is worth less, as if there were ``N · (complete-data variance / variance)`` of them.
+    """
+    weights = [value for entry, value in reference.truth.items() if entry.startswith("theta[")]
+    least = min(weights) if weights else 1.0
+    complete = reference.complete_sd[name] if reference.complete_sd else reference.sd[name]
+    worth = (complete / reference.sd[name]) ** 2 if complete > 0 else 1.0
+    return (1 - least) / (reference.num_rows * least * worth)
 
 
 @dataclass(frozen=True)
@@ -207,16 +253,13 @@ class AgreesWithExact:
         + " % points the distribution functions agree"
     )
     unit: ClassVar[str] = "|mean gap| in probability"
-    min_effect: ClassVar[float] = 0.2 * float(
-        stats.norm.pdf(0)
-    )  # of a normal posterior a fifth of its sd off its place
-    random: ClassVar[bool] = True
     counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = False
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
         """Compare the mean gap over replicates, each with draws of its own on both sides, with t · standard error."""
         kept = [row for row in rows if row.exactness]
-        names = free(kept[0].exactness) if kept else []
+        names = greeks(kept[0].exactness) if kept else []
         gaps = {
             f"{name} at {100 * level:g} %": np.array([row.exactness[name].gaps[i] for row in kept])
             for name in names
@@ -233,10 +276,9 @@ class IsExpected:
     name: ClassVar[str] = "mode"
     sentence: ClassVar[str] = "The estimate is the stationary point known in closed form, whatever the seed"
     unit: ClassVar[str] = "largest |error|"
-    random: ClassVar[bool] = False
     counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = False
     tolerance: float = 1e-5  # the accuracy the estimators promise on this case
-    min_effect: ClassVar[float] = 1e-5
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
         """Compare the largest error over entries and replicates with the promised accuracy: nothing is random."""
@@ -256,9 +298,8 @@ class Converges:
     name: ClassVar[str] = "convergence"
     sentence: ClassVar[str] = "At most one fit in twenty fails or says that it did not converge"
     unit: ClassVar[str] = "proportion of fits"
-    min_effect: ClassVar[float] = 0.6
-    random: ClassVar[bool] = True
     counts_failures: ClassVar[bool] = True
+    needs_asymptotics: ClassVar[bool] = False
     allowed: float = 0.05
 
     def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
@@ -276,9 +317,9 @@ def covers(row: Row, name: str) -> bool:
     return interval is not None and interval.lower <= row.truth[name] <= interval.upper
 
 
-def _greeks(rows: Sequence[Row]) -> list[str]:
-    """Return the names of the Greeks' free entries; contrasts use the fit's own labels, not sorted ones."""
-    return free(next((row.intervals for row in rows if row.intervals), {}))
+def _intervals_of(rows: Sequence[Row]) -> list[str]:
+    """Return the quantities that have an interval, but for the log-likelihood, which is only ranked."""
+    return shown(next((row.intervals for row in rows if row.intervals), {}))
 
 
 def _worst_mean(samples: dict[str, Array], alpha: float, *, missing: int) -> Measured:

@@ -1,58 +1,50 @@
 """Measure one fit against its target, through the public interface of a fit alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import arviz
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from estimators import Fit
+from estimators import Data, Fit
+from validation.asymptotics import differences_of, quantities
 from validation.measures import (
     central_interval,
     columns,
+    discrete_divergence,
+    discrete_wasserstein,
     distribution_gap,
-    entries,
     kl_divergence,
+    nodes,
+    rank_among,
     sample_wasserstein,
-    sort_components,
     support,
     wasserstein,
 )
-from validation.record import LEVEL, Curve, Exactness, Interval, Prediction
-from validation.scenarios import Distribution, Scenario, Truth
+from validation.outcomes import Outcome, Predicted
+from validation.record import LEVEL, LOG_LIKELIHOOD, RANKED, Curve, Exactness, Interval, Prediction
+from validation.scenarios import Draw, Intervention, Scenario, Seeds, Truth
 
 Array = NDArray[np.float64]
-OUTCOME = "X"
 CURVE_POINTS = 81
+EXPERIMENT_ROWS = 200  # of the fresh simulated experiment on which predictions are scored
+MAX_ELEMENTS = 4_000_000  # of draws times rows held at one time
+DIAGNOSTICS = ("min_ess", "max_r_hat", "num_divergences", "label_certainty")
 
 
-@dataclass(frozen=True)
-class Queried:
-    """The distribution of the outcome under an intervention, as a fit predicts it, with SciPy's names."""
-
-    fit: Fit
-    z: int
-
-    def logpdf(self, x: Array) -> Array:
-        """Return the log of the predictive density, averaged over draws."""
-        return np.asarray(self.fit.do(Z=self.z).log_density(OUTCOME, torch.as_tensor(x)).detach())
-
-    def cdf(self, x: Array) -> Array:
-        """Return the predictive distribution function."""
-        return np.asarray(self.fit.do(Z=self.z).cdf(OUTCOME, torch.as_tensor(x)).detach())
-
-    def mean(self) -> float:
-        """Return the predictive mean."""
-        return float(self.fit.do(Z=self.z).mean(OUTCOME).value)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
-    """What a fit is compared with: entries, interventional distributions by z, and draws of the exact posterior."""
+    """What a fit is compared with.
 
-    entries: Mapping[str, float]
-    outcomes: tuple[Distribution, ...]
+    True quantities by name, the true distribution of each intervention's outcome, rows of a fresh experiment under it,
+    and draws of the exact posterior where there are any.
+    """
+
+    quantities: Mapping[str, float]
+    outcomes: tuple[Outcome, ...]
+    experiments: tuple[Array, ...]
     posterior: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -64,78 +56,152 @@ class Measures:
     intervals: Mapping[str, Interval]
     predictions: tuple[Prediction, ...]
     exactness: Mapping[str, Exactness]
+    diagnostics: Mapping[str, float]
 
 
-def known_target(scenario: Scenario, truth: Mapping[str, Array], reference: Fit | None) -> Target:
-    """Return the target where the Greeks are known: interventional truth from SciPy, not from the code under test."""
-    outcomes = tuple(scenario.outcome(truth, z) for z in range(scenario.model.K))
-    posterior = {} if reference is None else _draws(reference, sort=True)
-    return Target(entries(truth) | _contrasts(outcomes), outcomes, posterior)
+def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: Seeds) -> Target:
+    """Return what fits to a replicate are compared with: its truth, or the exact posterior where nobody knows it.
+
+    Raises ValueError where there is neither.
+    """
+    posterior = {} if reference is None else arranged(scenario, reference).draws
+    draws = {name: np.asarray(value) for name, value in posterior.items()}
+    if drawn.outcomes is not None:
+        outcomes = tuple(drawn.outcomes[each.name] for each in scenario.interventions)
+        return Target(_queries(scenario, outcomes), outcomes, _experiments(outcomes, seeds), draws)
+    if drawn.greeks is not None:
+        truth = Fit.from_greeks(scenario.model, drawn.greeks)
+    elif reference is not None:
+        truth = arranged(scenario, reference)
+    else:
+        raise ValueError(f"scenario {scenario.name}: neither a truth nor an exact posterior to compare with")
+    found = quantities(scenario, truth)
+    if scenario.source.truth is Truth.PRIOR:
+        found[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
+    outcomes = tuple(Predicted(truth, each.outcome, dict(each.do)) for each in scenario.interventions)
+    return Target(found, outcomes, _experiments(outcomes, seeds), draws)
 
 
-def reference_target(scenario: Scenario, reference: Fit) -> Target:
-    """Return the target where nobody knows the Greeks: mean and predictions of the exact posterior."""
-    outcomes = tuple(Queried(reference, z) for z in range(scenario.model.K))
-    posterior = _draws(reference, sort=True)
-    means = entries({name: draws.mean(0) for name, draws in posterior.items()})
-    return Target(means | _contrasts(outcomes), outcomes, posterior)
-
-
-def measure(scenario: Scenario, fit: Fit, target: Target, *, keep_curves: bool) -> Measures:
-    """Return estimates, intervals, interventional distances and, where it is known, distance to the exact posterior."""
+def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: Seeds, *, keep_curves: bool) -> Measures:
+    """Return estimates, intervals, ranks, interventional distances and, where known, those to the exact posterior."""
     # Where components may overlap, posteriors are calibrated under one fixed map, applied to truth and draws alike.
-    draws = _draws(fit, sort=scenario.source.truth is not Truth.FIXED)
-    estimate = entries({name: value.mean(0) for name, value in draws.items()})
-    intervals = _intervals(draws, target.entries) if _has_spread(draws) else {}
-    for z in range(1, scenario.model.K):
-        contrast = fit.contrast(OUTCOME, do={"Z": z}, versus={"Z": 0})
-        estimate[f"contrast[{z}]"] = float(contrast.value)
-        if intervals:
-            lower, upper = (float(bound) for bound in contrast.interval(LEVEL))
-            rank = float((contrast.draws < target.entries[f"contrast[{z}]"]).double().mean())
-            intervals[f"contrast[{z}]"] = Interval(float(contrast.draws.std()), lower, upper, rank)
+    fit = arranged(scenario, fit)
+    draws = _draws_of_quantities(scenario, fit)
+    estimate = {name: float(values.mean()) for name, values in draws.items()}
+    intervals = {}
+    if fit.num_draws > 1:
+        if LOG_LIKELIHOOD in target.quantities:
+            draws[LOG_LIKELIHOOD] = _log_likelihoods(fit, data)
+        intervals = _intervals(fit, draws, target.quantities, seeds)
     x = _curve_grid(target.outcomes) if keep_curves else None
-    predictions = tuple(_prediction(fit, z, true, x) for z, true in enumerate(target.outcomes))
-    exactness = _exactness(_draws(fit, sort=True), target.posterior) if _has_spread(draws) else {}
-    return Measures(estimate, intervals, predictions, exactness)
+    predictions = tuple(
+        _prediction(each, Predicted(fit, each.outcome, dict(each.do)), true, rows, x)
+        for each, true, rows in zip(scenario.interventions, target.outcomes, target.experiments, strict=True)
+    )
+    exactness = _exactness(fit, target.posterior) if fit.num_draws > 1 else {}
+    known = {name: float(fit.stats[name]) for name in DIAGNOSTICS if name in fit.stats}
+    return Measures(estimate, intervals, predictions, exactness, known)
 
 
-def _draws(fit: Fit, *, sort: bool) -> dict[str, Array]:
-    draws = {name: np.asarray(value.detach(), dtype=np.float64) for name, value in fit.draws.items()}
-    return sort_components(draws, by=f"mu_{OUTCOME}") if sort else draws
-
-
-def _has_spread(draws: Mapping[str, Array]) -> bool:
-    return all(len(value) > 1 for value in draws.values())
-
-
-def _contrasts(outcomes: tuple[Distribution, ...]) -> dict[str, float]:
-    means = [float(outcome.mean()) for outcome in outcomes]
-    return {f"contrast[{z}]": means[z] - means[0] for z in range(1, len(means))}
-
-
-def _intervals(draws: Mapping[str, Array], truth: Mapping[str, float]) -> dict[str, Interval]:
-    found = {}
-    for name, column in columns(draws).items():
-        lower, upper = central_interval(column, LEVEL)
-        found[name] = Interval(float(column.std(ddof=1)), lower, upper, float(np.mean(column < truth[name])))
+def summarised(scenario: Scenario, fit: Fit) -> dict[str, dict[str, float | None]]:
+    """Return value and central interval (None for a point) of every quantity of a scenario, as a fit estimates it."""
+    found: dict[str, dict[str, float | None]] = {}
+    for name, values in _draws_of_quantities(scenario, arranged(scenario, fit)).items():
+        lower, upper = central_interval(values, LEVEL) if len(values) > 1 else (None, None)
+        found[name] = {"value": float(values.mean()), "lower": lower, "upper": upper}
     return found
 
 
-def _prediction(fit: Fit, z: int, true: Distribution, x: Array | None) -> Prediction:
-    predicted = Queried(fit, z)
-    inner = support(true.cdf, true.mean())
-    outer = support(predicted.cdf, predicted.mean())
-    both = (min(inner[0], outer[0]), max(inner[1], outer[1]))
-    curve = None if x is None else Curve(*map(_rounded, (x, np.exp(true.logpdf(x)), np.exp(predicted.logpdf(x)))))
-    return Prediction(
-        z, kl_divergence(true.logpdf, predicted.logpdf, inner), wasserstein(true.cdf, predicted.cdf, both), curve
-    )
+def arranged(scenario: Scenario, fit: Fit) -> Fit:
+    """Return a fit with each draw's components sorted where the scenario sorts them."""
+    if not scenario.sorts:
+        return fit
+    draws = scenario.arranged({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
+    return replace(fit, draws={name: torch.as_tensor(value) for name, value in draws.items()})
 
 
-def _curve_grid(outcomes: tuple[Distribution, ...]) -> Array:
-    """Return one grid over the bulk of all outcomes, so that a prediction for the wrong label is seen."""
-    ends = np.array([support(each.cdf, each.mean(), tail=1e-3) for each in outcomes])
+def _draws_of_quantities(scenario: Scenario, fit: Fit) -> dict[str, Array]:
+    """The draws [S] of every Greek's entry, interventional mean and contrast."""
+    found = columns({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
+    queries = {each.mean_name: Predicted(fit, each.outcome, dict(each.do)) for each in scenario.interventions}
+    means = {name: predicted.means() for name, predicted in queries.items()}
+    return found | means | differences_of(means, scenario)
+
+
+def _queries(scenario: Scenario, outcomes: tuple[Outcome, ...]) -> dict[str, float]:
+    means = {each.mean_name: outcome.mean() for each, outcome in zip(scenario.interventions, outcomes, strict=True)}
+    return means | differences_of(means, scenario)
+
+
+def _log_likelihoods(fit: Fit, data: Data) -> Array:
+    """log p(data | φ) of every draw [S], Z summed out."""
+    marginal = fit.model.marginal(data)
+    weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
+    step = max(1, MAX_ELEMENTS // data.num_rows)
+    parts = [
+        marginal.pointwise({name: value[start : start + step] for name, value in fit.draws.items()}) @ weights
+        for start in range(0, fit.num_draws, step)
+    ]
+    return np.asarray(torch.cat(parts).detach(), dtype=np.float64)
+
+
+def _intervals(fit: Fit, draws: Mapping[str, Array], truth: Mapping[str, float], seeds: Seeds) -> dict[str, Interval]:
+    generator = np.random.default_rng(seeds.ranks)
+    names = [name for name in draws if name in truth]
+    found = {}
+    for name, ess in zip(names, _effective_sizes(fit, [draws[name] for name in names]), strict=True):
+        values = draws[name]
+        lower, upper = central_interval(values, LEVEL)
+        rank = rank_among(values, truth[name], num_ranked=RANKED, ess=ess, generator=generator)
+        found[name] = Interval(float(values.std(ddof=1)), lower, upper, rank, ess)
+    return found
+
+
+def _effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
+    """Bulk effective sample sizes; independent draws, of the exact posterior or a Laplace approximation, all count."""
+    if fit.kind != "posterior":
+        return [float(fit.num_draws)] * len(draws)
+    found = []
+    for values in draws:
+        with np.errstate(all="ignore"):
+            ess = float(arviz.ess(values.reshape(fit.num_chains, -1), method="bulk"))
+        found.append(ess if np.isfinite(ess) else 1.0)
+    return found
+
+
+def _experiments(outcomes: tuple[Outcome, ...], seeds: Seeds) -> tuple[Array, ...]:
+    children = np.random.SeedSequence(seeds.experiment).generate_state(len(outcomes))
+    return tuple(each.draw(EXPERIMENT_ROWS, seed=int(s)) for each, s in zip(outcomes, children, strict=True))
+
+
+def _prediction(
+    asked: Intervention, predicted: Predicted, true: Outcome, experiment: Array, x: Array | None
+) -> Prediction:
+    points = true.points()
+    if points is not None:
+        log_p, log_q = true.logpdf(points), predicted.logpdf(points)
+        kl = discrete_divergence(log_p, log_q)
+        distance = discrete_wasserstein(true.cdf(points), predicted.cdf(points))
+        curve = None if x is None else Curve(*map(_rounded, (points, np.exp(log_p), np.exp(log_q))))
+    else:
+        inner = support(true.cdf, true.mean())
+        outer = support(predicted.cdf, predicted.mean())
+        both = (min(inner[0], outer[0]), max(inner[1], outer[1]))
+        kl = kl_divergence(true.logpdf, predicted.logpdf, *nodes(true.cdf, true.mean(), inner))
+        distance = wasserstein(true.cdf, predicted.cdf, *nodes(true.cdf, true.mean(), both))
+        curve = None if x is None else Curve(*map(_rounded, (x, np.exp(true.logpdf(x)), np.exp(predicted.logpdf(x)))))
+    regret = float(np.mean(true.logpdf(experiment) - predicted.logpdf(experiment)))
+    if np.isnan([kl, distance, regret]).any():
+        raise ValueError(f"the prediction of {asked.name} is not a distribution: its distances are not numbers")
+    return Prediction(asked.name, kl, distance, regret, curve)
+
+
+def _curve_grid(outcomes: tuple[Outcome, ...]) -> Array:
+    """One grid over the bulk of all continuous outcomes, so that a prediction for the wrong label is seen."""
+    continuous = [each for each in outcomes if each.points() is None]
+    if not continuous:
+        return np.zeros(0)
+    ends = np.array([support(each.cdf, each.mean(), tail=1e-3) for each in continuous])
     return np.linspace(ends.min(), ends.max(), CURVE_POINTS)
 
 
@@ -143,8 +209,8 @@ def _rounded(values: Array) -> tuple[float, ...]:
     return tuple(float(f"{value:.4g}") for value in values)
 
 
-def _exactness(draws: Mapping[str, Array], posterior: Mapping[str, Array]) -> dict[str, Exactness]:
-    ours = columns(draws)
+def _exactness(fit: Fit, posterior: Mapping[str, Array]) -> dict[str, Exactness]:
+    ours = columns({name: np.asarray(value) for name, value in fit.draws.items()})
     return {
         name: Exactness(tuple(distribution_gap(ours[name], exact).tolist()), sample_wasserstein(ours[name], exact))
         for name, exact in columns(posterior).items()

@@ -65,14 +65,6 @@ def known_detectable(sd: float, n: int, *, alpha: float, margin: float = 0.0, po
     return known_tolerance(sd, n, alpha=alpha, margin=margin) + float(stats.norm.isf(1 - power)) * sd / math.sqrt(n)
 
 
-def uniform_mean_tolerance(n: int, *, alpha: float) -> float:
-    """Return the bound that |mean of n uniforms on (0, 1) - ½| exceeds with probability at most alpha.
-
-    ``√(log(2/alpha)/(6n))``: a uniform variable is sub-Gaussian with its own variance 1/12, so this always holds.
-    """
-    return math.sqrt(math.log(2 / alpha) / (6 * n)) if n else math.inf
-
-
 def binomial_bounds(n: int, p: float, *, alpha: float) -> tuple[int, int]:
     """Return (low, high): a Binomial(n, p) count falls outside [low, high] with probability at most alpha (exact)."""
     low = int(stats.binom.ppf(alpha / 2, n, p))

@@ -1,17 +1,49 @@
 """How a worker process starts. Nothing heavy is imported here: limits must be set before NumPy and torch are loaded."""
 
+import multiprocessing
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def start() -> None:
-    """Keep this process to one thread, so that workers and not threads share the cores.
+    """Keep this process to one thread of arithmetic, and end it when its parent has ended, however that ended.
 
-    Many small matrix products on more threads than free cores wait for each other: ten times slower, as measured.
+    Many small matrix products on more threads than free cores wait for each other: ten times slower, as measured. A
+    worker of a pool whose parent was killed would wait for work for ever: it holds the other end of its own queue. An
+    interrupt at the terminal reaches every process; the parent says what becomes of it. The lock that tqdm shares
+    between processes would be left behind by one that is killed.
     """
+    tqdm.set_lock(threading.RLock())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in LIMITS:
         os.environ[name] = "1"
-    import torch
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    torch.set_num_threads(1)
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Do arithmetic on one thread, and put the process's own numbers back: processes, not threads, share the cores."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
+from threadpoolctl import threadpool_info
 
 from estimators import EM, EstimationWarning
 
@@ -78,3 +79,23 @@ class Dies:
 
     def fit(self, model, data, *, seed=None):
         os._exit(3)
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """EM with an effect that is undefined, in a Greek on which no prediction depends."""
+
+    def fit(self, model, data, *, seed=None):
+        fit = EM(progress_bar=False).fit(model, data, seed=seed)
+        return changed(fit, nuisance=torch.full((1, 1), float("nan")))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """EM that says in a warning on how many threads it runs."""
+
+    def fit(self, model, data, *, seed=None):
+        pools = sorted({pool["num_threads"] for pool in threadpool_info()})
+        limits = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")]
+        warnings.warn(f"torch {torch.get_num_threads()}, pools {pools}, {limits}", EstimationWarning, stacklevel=1)
+        return EM(progress_bar=False).fit(model, data, seed=seed)

@@ -9,12 +9,16 @@ from scipy import stats
 from validation.measures import (
     central_interval,
     columns,
+    covariance_of_scores,
     cramer_rao,
+    discrete_divergence,
+    discrete_wasserstein,
     distribution_gap,
     divergence_weights,
     entries,
-    fisher_information,
     kl_divergence,
+    nodes,
+    rank_among,
     sample_wasserstein,
     sort_components,
     support,
@@ -25,16 +29,22 @@ from validation.tolerances import mean_tolerance
 NORMALS = [((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.7, 1.0)), ((-3.0, 0.5), (4.0, 2.0)), ((1e4, 2.0), (1e4 + 1, 1.5))]
 
 
-def both(p, q):
+def inner(p, points=401):
+    """Nodes that hold the mass of p."""
+    return nodes(p.cdf, p.mean(), support(p.cdf, p.mean()), points=points)
+
+
+def outer(p, q):
+    """Nodes that hold the mass of both."""
     one, other = support(p.cdf, p.mean()), support(q.cdf, q.mean())
-    return min(one[0], other[0]), max(one[1], other[1])
+    return nodes(p.cdf, p.mean(), (min(one[0], other[0]), max(one[1], other[1])))
 
 
 @pytest.mark.parametrize(("one", "other"), NORMALS)
 def test_kl_between_normals(one, other):
     p, q = stats.norm(*one), stats.norm(*other)
     expected = math.log(other[1] / one[1]) + (one[1] ** 2 + (one[0] - other[0]) ** 2) / (2 * other[1] ** 2) - 0.5
-    assert kl_divergence(p.logpdf, q.logpdf, support(p.cdf, p.mean())) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize(("one", "other"), NORMALS)
@@ -47,12 +57,62 @@ def test_wasserstein_between_normals(one, other):
         if b == 0
         else b * math.sqrt(2 / math.pi) * math.exp(-((a / b) ** 2) / 2) + a * (1 - 2 * stats.norm.cdf(-a / b))
     )
-    assert wasserstein(p.cdf, q.cdf, both(p, q)) == pytest.approx(folded, rel=2e-3, abs=1e-9)
+    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(folded, rel=2e-3, abs=1e-9)
 
 
 def test_kl_of_a_far_prediction_does_not_underflow():
     p, q = stats.norm(0, 1), stats.norm(100, 1)
-    assert kl_divergence(p.logpdf, q.logpdf, support(p.cdf, 0.0)) == pytest.approx(5000.0)
+    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(5000.0)
+
+
+def test_a_heavy_tail_costs_no_accuracy():
+    p, q = stats.t(3), stats.t(3, loc=0.3)
+    x = np.linspace(-4000, 4000, 8_000_001)
+    reference = np.trapezoid(p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), x)
+    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(reference, rel=1e-5)
+    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(0.3, rel=2e-3)  # a shift moves all mass by itself
+
+
+def test_discrete_distances_of_counts():
+    n = np.arange(200.0)
+    p, q = stats.poisson(4.0), stats.poisson(6.0)
+    kl = 6.0 - 4.0 + 4.0 * math.log(4.0 / 6.0)
+    assert discrete_divergence(p.logpmf(n), q.logpmf(n)) == pytest.approx(kl, rel=1e-9)
+    assert discrete_wasserstein(p.cdf(n), q.cdf(n)) == pytest.approx(2.0, rel=1e-9)  # ordered laws: the means' distance
+
+
+def test_discrete_divergence_where_something_cannot_happen():
+    with np.errstate(divide="ignore"):
+        possible, impossible = np.log([0.5, 0.5, 0.0]), np.log([1.0, 0.0, 0.0])
+    assert discrete_divergence(impossible, possible) == pytest.approx(math.log(2))
+    assert discrete_divergence(possible, impossible) == math.inf
+    assert discrete_divergence(possible, possible) == 0.0
+
+
+@pytest.mark.parametrize("ess", [20.0, 63.0, 500.0])
+def test_ranks_are_uniform_whatever_the_effective_size(ess):
+    """Truth and draws from one law: every rank is equally likely, also where few draws are kept."""
+    rng = np.random.default_rng(int(ess))
+    repeats, num_ranked = 8000, 7
+    ranks = [
+        rank_among(rng.normal(size=500), rng.normal(), num_ranked=num_ranked, ess=ess / 10, generator=rng)
+        for _ in range(repeats)
+    ]
+    counts = np.bincount(ranks, minlength=num_ranked + 1)
+    assert stats.chisquare(counts).pvalue > 1e-6
+    shifted = [
+        rank_among(rng.normal(size=500), 0.5 + rng.normal(), num_ranked=num_ranked, ess=ess / 10, generator=rng)
+        for _ in range(repeats)
+    ]
+    assert stats.chisquare(np.bincount(shifted, minlength=num_ranked + 1)).pvalue < 1e-6
+
+
+def test_ranks_of_ties_are_spread_evenly():
+    rng = np.random.default_rng(0)
+    ranks = [rank_among(np.zeros(9), 0.0, num_ranked=9, ess=9.0, generator=rng) for _ in range(4000)]
+    assert stats.chisquare(np.bincount(ranks, minlength=10)).pvalue > 1e-6
+    assert rank_among(np.arange(9.0), -1.0, num_ranked=9, ess=9.0, generator=rng) == 0
+    assert rank_among(np.arange(9.0), 10.0, num_ranked=9, ess=9.0, generator=rng) == 9
 
 
 def test_support_names_its_tail():
@@ -88,6 +148,17 @@ def test_sort_components_moves_everything_together():
     assert arranged["beta_Y"][0].tolist() == [[3.0, 4.0], [1.0, 2.0]]
     assert arranged["beta_Y"][1].tolist() == [[5.0, 6.0], [7.0, 8.0]]
     assert arranged["sigma_X"].tolist() == [2.0, 3.0]
+
+
+def test_sort_components_along_the_axes_it_is_told():
+    draws = {
+        "mu": np.array([[2.0, 1.0]]),
+        "loadings": np.array([[[1.0, 2.0], [3.0, 4.0]]]),
+        "shared": np.array([[8.0, 9.0]]),
+    }
+    arranged = sort_components(draws, by="mu", axes={"mu": 0, "loadings": 1, "shared": None})
+    assert arranged["loadings"].tolist() == [[[2.0, 1.0], [4.0, 3.0]]]
+    assert arranged["shared"].tolist() == [[8.0, 9.0]]
 
 
 def test_central_interval():
@@ -131,20 +202,20 @@ def test_sample_wasserstein_is_in_units_of_the_reference():
     assert sample_wasserstein(np.full(5, 2.0), np.full(5, 1.0)) == pytest.approx(1.0)
 
 
-def normal_log_density(parameters, x):
-    return stats.norm.logpdf(x, parameters[0], parameters[1])
-
-
 def test_fisher_information_of_a_normal():
-    sigma = 2.0
-    information = fisher_information(normal_log_density, np.array([1.0, sigma]), np.linspace(-30, 32, 4001))
+    mu, sigma = 1.0, 2.0
+    p = stats.norm(mu, sigma)
+    x, weights = inner(p)
+    z = (x - mu) / sigma
+    score = np.stack([z / sigma, (z**2 - 1) / sigma])
+    information = covariance_of_scores(score, p.pdf(x) * weights)
     assert information == pytest.approx(np.diag([1 / sigma**2, 2 / sigma**2]), rel=1e-6, abs=1e-8)
 
 
 def test_cramer_rao_of_functions_of_normal_parameters():
     sigma, n = 2.0, 50
-    information = np.diag([1 / sigma**2, 2 / sigma**2])
-    sd = cramer_rao(information, lambda v: np.array([v[0], v[1], v[1] ** 2, v[0] - v[1]]), np.array([1.0, sigma]), n)
+    information = n * np.diag([1 / sigma**2, 2 / sigma**2])
+    sd = cramer_rao(information, lambda v: np.array([v[0], v[1], v[1] ** 2, v[0] - v[1]]), np.array([1.0, sigma]))
     variance = [sigma**2 / n, sigma**2 / (2 * n), 4 * sigma**4 / (2 * n), 1.5 * sigma**2 / n]
     assert sd == pytest.approx(np.sqrt(variance), rel=1e-6)
 
@@ -153,5 +224,5 @@ def test_divergence_weights_are_the_expected_divergence():
     # KL(N(mu, s) || N(mu + d, s)) = d²/(2 s²), with d ~ N(0, s²/n): expectation 1/(2n), one chi-squared term.
     information = np.diag([0.25, 0.5])
     metric = np.diag([0.25, 0.0])
-    assert divergence_weights(metric, information, 50) == pytest.approx([1 / 100])
-    assert divergence_weights(information, information, 50) == pytest.approx([1 / 100, 1 / 100])
+    assert divergence_weights(metric, 50 * information) == pytest.approx([1 / 100])
+    assert divergence_weights(information, 50 * information) == pytest.approx([1 / 100, 1 / 100])

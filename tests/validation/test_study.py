@@ -1,19 +1,25 @@
-"""A study end to end: the same rows whatever runs it, and failures that are rows."""
+"""A study end to end: the same rows whatever runs it, failures that are rows, and wrong estimators found out."""
 
 import importlib
 import sys
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from estimators import EM
-from validation.cell import Cell
+from validation.cell import Cell, failed_rows
 from validation.claims import assess_claims
 from validation.contenders import Contender
+from validation.executors import ClusterError
 from validation.record import ERROR
-from validation.study import Study, run
+from validation.scenarios import Seeds
+from validation.store import Store
+from validation.study import Study, perform, run
 from validation.tolerances import Verdict
 
 EM_ONLY = (Contender("EM", EM(progress_bar=False), laplace=True),)
@@ -28,50 +34,129 @@ def broken():
     sys.path.remove(folder)
 
 
-def run_here(study):
+@pytest.fixture(scope="module")
+def study(scenarios):
+    """Truths that are fixed, drawn from the prior, unknown, and of another world."""
+    names = ("five_points", "separated_100", "prior_truths_set", "student_noise")
+    return Study(tuple(scenarios[name] for name in names), EM_ONLY, seed=3, replicates=2)
+
+
+@pytest.fixture(scope="module")
+def rows(study):
+    return run_here(study)
+
+
+def run_here(study, **settings):
     with ThreadPoolExecutor(1) as executor:
-        return run(study, executor=executor)
+        return run(study, executor=executor, **settings)
 
 
 def without_times(rows):
     return [replace(row, seconds=None) for row in rows]
 
 
-def test_rows_do_not_depend_on_the_executor_or_on_what_else_runs(scenarios):
-    chosen = (scenarios["five_points"], scenarios["unbalanced"])
-    study = Study(chosen, EM_ONLY, seed=3, replicates=2)
-    announced = []
-    in_processes = run(study, workers=2, on_rows=announced.extend)
-    here = run_here(study)
-    assert without_times(in_processes) == without_times(here)
-    assert sorted(announced, key=repr) == sorted(in_processes, key=repr)
-    alone = run_here(replace(study, scenarios=chosen[1:], replicates=1))
-    assert without_times(alone) == [
-        row for row in without_times(here) if row.scenario == "unbalanced" and row.replicate == 0
+# ---------------------------------------------------------------- the same rows
+
+
+def test_a_pool_gives_the_same_rows_on_one_thread_each(study, rows, broken):
+    outcomes = []
+    counted = replace(study, contenders=(*EM_ONLY, Contender("Counts", broken.Counts())))
+    found = run(counted, workers=2, on_outcome=outcomes.append)
+    assert without_times(row for row in found if row.estimator != "Counts") == without_times(rows)
+    told = sorted(row for outcome in outcomes for row in map(repr, outcome.rows))
+    assert told == sorted(map(repr, found)), "every cell is told of once"
+    counts = {row.warnings for row in found if row.estimator == "Counts"}
+    assert counts == {("EstimationWarning: torch 1, pools [1], ['1', '1', '1']",)}
+    assert not active_children()
+
+
+def test_threads_and_order_do_not_matter(study, rows):
+    backwards = replace(study, scenarios=study.scenarios[::-1])
+    with ThreadPoolExecutor(3) as executor:
+        found = run(backwards, executor=executor)
+    order = [scenario.name for scenario in study.scenarios]
+    found = sorted(found, key=lambda row: order.index(row.scenario))
+    assert sorted(map(repr, without_times(found))) == sorted(map(repr, without_times(rows)))
+
+
+def test_what_else_runs_does_not_matter(study, rows):
+    alone = run_here(replace(study, scenarios=study.scenarios[1:2], replicates=1))
+    expected = [row for row in without_times(rows) if row.scenario == "separated_100" and row.replicate == 0]
+    assert without_times(alone) == expected
+
+
+def test_rows_are_in_the_order_of_the_cells(study, rows):
+    assert [(row.scenario, row.estimator, row.replicate) for row in rows] == [
+        key for cell in study.cells() for key in cell.keys
     ]
-    assert len(here) == 8
-    assert not any(row.failed for row in here)
+    assert not any(row.failed for row in rows)
 
 
 def test_seeds_depend_on_study_scenario_and_replicate_alone(scenarios):
-    def seeds(name="overlapping", study_seed=0, replicate=0, contender=EM_ONLY[0]):
-        return Cell(scenarios[name], contender, study_seed, replicate, False).seeds
+    def seeds(name="overlapping_300", study_seed=0, replicate=0, contender=EM_ONLY[0], **changes):
+        return Cell(replace(scenarios[name], **changes), contender, study_seed, replicate, False).seeds
 
-    assert seeds() == seeds(contender=Contender("other", estimator=None))
-    others = [seeds(), seeds(study_seed=1), seeds(replicate=1), seeds(name="unbalanced")]
-    assert len({number for each in others for number in each}) == 16
+    assert seeds() == seeds(contender=Contender("other", estimator=None)) == seeds(num_rows=7, replicates=3)
+    others = [seeds(), seeds(study_seed=1), seeds(replicate=1), seeds(name="separated_300")]
+    assert len({number for each in others for number in each}) == 4 * len(Seeds._fields)
 
 
 def test_replicates_have_data_of_their_own_and_contenders_share_them(scenarios):
-    rows = run_here(Study((scenarios["overlapping"],), (*EM_ONLY, replace(EM_ONLY[0], name="again")), replicates=2))
-    mine, again = ([row.estimate for row in rows if row.estimator == name] for name in ("EM", "again"))
+    twice = (*EM_ONLY, replace(EM_ONLY[0], name="again"))
+    found = run_here(Study((scenarios["overlapping_300"],), twice, replicates=2))
+    mine, again = ([row.estimate for row in found if row.estimator == name] for name in ("EM", "again"))
     assert mine == again
     assert mine[0] != mine[1]
 
 
+def test_a_study_with_a_store_runs_what_is_not_in_it(study, rows, tmp_path):
+    store = Store.create(tmp_path / "study.sqlite", study.plan())
+    some = [cell for i, cell in enumerate(study.cells()) if i % 3 == 0]
+    for cell in some:
+        store.add(perform(cell).rows, {"machine": "another"})
+    outcomes = []
+    found = run_here(study, store=store, on_outcome=outcomes.append)
+    assert without_times(found) == without_times(rows)
+    assert len(outcomes) == len(study.cells()) - len(some)
+    assert sorted(map(repr, store.rows())) == sorted(map(repr, found))
+    assert len(store.environments) == 2
+    assert run_here(study, store=store, on_outcome=outcomes.append) == found
+    assert len(outcomes) == len(study.cells()) - len(some), "a whole study runs nothing"
+    store.close()
+
+
+# ---------------------------------------------------------------- threads
+
+
+def test_a_cell_leaves_the_numbers_of_threads_of_its_process_alone(scenarios, broken):
+    def threads():
+        return torch.get_num_threads(), {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+
+    before = torch.get_num_threads()
+    contender = Contender("Counts", broken.Counts())
+    try:
+        torch.set_num_threads(2)
+        with threadpool_limits(2):
+            outside = threads()
+            outcome = perform(Cell(scenarios["separated_100"], contender, 0, 0, False))
+            assert threads() == outside
+            assert set(outside[1].values()) == {2}
+    finally:
+        torch.set_num_threads(before)
+    assert "torch 1, pools [1]" in outcome.rows[0].warnings[0]
+
+
+# ---------------------------------------------------------------- failures
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("Raises", "RuntimeError: no luck"), ("Panics", "BaseException: panicked"), ("Nonsense", "measuring the fit")],
+    [
+        ("Raises", "RuntimeError: no luck"),
+        ("Panics", "BaseException: panicked"),
+        ("Nonsense", "measuring the fit"),
+        ("Undefined", "measuring the fit: ValueError: the estimate or the interval of nuisance[0] is not a number"),
+    ],
 )
 def test_a_failing_estimator_becomes_rows_with_the_reason(name, reason, broken, scenarios):
     study = Study((scenarios["five_points"],), (Contender("EM", getattr(broken, name)(), laplace=True),), replicates=2)
@@ -86,12 +171,40 @@ def test_a_failing_estimator_becomes_rows_with_the_reason(name, reason, broken, 
     assert all(row.status == ERROR and reason in row.reason and not row.estimate for row in first)
     if name == "Raises":
         assert first[0].warnings == ("EstimationWarning: about to fail",)
-        findings = {f.kind: f for f in assess_claims(study.scenarios, study.contenders, rows)}
+        findings = {f.kind: f for f in assess_claims(study.plan(), rows)}
         assert findings["mode"].verdict is Verdict.FAIL
         assert findings["mode"].missing == 2
 
 
-def test_a_worker_that_dies_costs_its_own_cell_only(broken, scenarios):
+def test_a_source_that_fails_gives_rows(scenarios):
+    world = scenarios["student_noise"].source
+
+    class Fails:
+        truth = world.truth
+
+        def draw(self, scenario, seeds):
+            raise ValueError("no rows today")
+
+    class Undefined(Fails):
+        def draw(self, scenario, seeds):
+            drawn = world.draw(scenario, seeds)
+            nowhere = {name: replace(outcome, location=float("nan")) for name, outcome in drawn.outcomes.items()}
+            return replace(drawn, outcomes=nowhere)
+
+    for source, reason in (
+        (Fails(), "simulating the data: ValueError: no rows today"),
+        (Undefined(), "preparing the truth: ValueError: the true E[X | do(Z=0)] is not a number"),
+    ):
+        cell = Cell(replace(scenarios["student_noise"], source=source), EM_ONLY[0], 0, 0, False)
+        rows = perform(cell).rows
+        assert [(row.estimator, row.status, row.reason) for row in rows] == [
+            ("EM", ERROR, reason),
+            ("EM+laplace", ERROR, reason),
+        ]
+        assert not rows[0].truth
+
+
+def test_a_process_that_dies_costs_its_own_cell_only(broken, scenarios):
     study = Study((scenarios["five_points"],), (Contender("Dies", broken.Dies()), *EM_ONLY), replicates=1)
     dead, *others = run(study, workers=1)
     assert dead.status == ERROR
@@ -99,13 +212,74 @@ def test_a_worker_that_dies_costs_its_own_cell_only(broken, scenarios):
     assert [row.status for row in others] == ["CONVERGED", "CONVERGED"]
 
 
-def test_an_executor_that_breaks_gives_rows(broken, scenarios):
+def test_an_executor_that_breaks_gives_rows(scenarios):
     class Breaks(ThreadPoolExecutor):
         def submit(self, *_args, **_kwargs):
             raise BrokenExecutor("gone")
 
     rows = run(Study((scenarios["five_points"],), EM_ONLY, replicates=1), executor=Breaks(1))
     assert [row.reason for row in rows] == ["the worker process died: gone"] * 2
+
+
+def test_an_executor_that_gives_work_back_undone_is_no_failure_of_a_fit(scenarios, tmp_path):
+    class Loses(ThreadPoolExecutor):
+        def submit(self, *_args, **_kwargs):
+            lost = Future()
+            lost.cancel()
+            lost.set_running_or_notify_cancel()
+            return lost
+
+    study = Study((scenarios["five_points"],), EM_ONLY, replicates=1)
+    store = Store.create(tmp_path / "study.sqlite", study.plan())
+    with pytest.raises(ClusterError, match="the executor has gone"):
+        run(study, executor=Loses(1), store=store)
+    assert not store.done()
+    store.close()
+
+
+def test_an_interrupt_cancels_what_has_not_begun(scenarios):
+    class Slots(ThreadPoolExecutor):
+        """Does the first task only; takes no `cancel_futures`, as the executor of a cluster."""
+
+        waiting = ()
+
+        def submit(self, fn, cell):
+            future = Future()
+            if self.waiting:
+                self.waiting = (*self.waiting, future)
+            else:
+                self.waiting = (future,)
+                future.set_result(perform(cell))
+            return future
+
+        def shutdown(self, wait=True):
+            super().shutdown(wait=wait)
+
+    def interrupt(outcome):
+        raise KeyboardInterrupt
+
+    study = Study((scenarios["five_points"],), EM_ONLY, replicates=3)
+    executor = Slots(1)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, executor=executor, on_outcome=interrupt)
+    assert [future.cancelled() for future in executor.waiting] == [False, True, True]
+
+
+def test_what_cannot_be_sent_to_a_process_gives_rows(scenarios):
+    unsendable = replace(scenarios["separated_100"], make_model=lambda: None)
+    rows = run(Study((unsendable,), EM_ONLY, replicates=1), workers=1)
+    assert [row.status for row in rows] == [ERROR, ERROR]
+    assert "pickle" in rows[0].reason.lower()
+
+
+def test_failed_rows_say_whose_they_are(scenarios):
+    cell = Cell(scenarios["five_points"], EM_ONLY[0], 0, 7, False)
+    rows = failed_rows(cell, "why")
+    assert [(row.scenario, row.estimator, row.replicate) for row in rows] == list(cell.keys)
+    assert {row.seed for row in rows} == {cell.seeds.fit}
+
+
+# ---------------------------------------------------------------- wrong estimators
 
 
 @pytest.mark.parametrize(
@@ -118,25 +292,31 @@ def test_an_executor_that_breaks_gives_rows(broken, scenarios):
 )
 def test_a_wrong_estimator_is_found_out(name, settings, kinds, broken, scenarios):
     contender = Contender("EM", getattr(broken, name)(**settings))
-    study = Study((scenarios["well_separated"],), (contender,), replicates=20)
-    findings = assess_claims(study.scenarios, study.contenders, run_here(study))
+    study = Study((scenarios["separated_100"],), (contender,), replicates=24)
+    findings = assess_claims(study.plan(), run_here(study))
     assert {finding.kind for finding in findings if finding.verdict is Verdict.FAIL} == kinds
     assert not any(finding.verdict is Verdict.UNDERPOWERED for finding in findings)
 
 
-@pytest.mark.parametrize(("width", "verdict"), [(1.0, Verdict.PASS), (0.3, Verdict.FAIL)])
-def test_over_confident_intervals_are_found_out(width, verdict, broken, scenarios):
+@pytest.mark.parametrize(
+    ("width", "replicates", "verdict"),
+    [(0.3, 30, Verdict.FAIL), pytest.param(1.0, 100, Verdict.PASS, marks=pytest.mark.slow)],
+)
+def test_over_confident_intervals_are_found_out(width, replicates, verdict, broken, scenarios):
     contender = Contender("NUTS", broken.Spread(width), posterior=True)
-    study = Study((scenarios["prior_truths"],), (contender,))
-    findings = {finding.kind: finding for finding in assess_claims(study.scenarios, study.contenders, run_here(study))}
+    study = Study((scenarios["prior_truths"],), (contender,), replicates=replicates)
+    findings = {finding.kind: finding for finding in assess_claims(study.plan(), run_here(study))}
     assert findings["coverage"].verdict is verdict
 
 
 def test_laplace_draws_are_not_the_exact_posterior(broken, scenarios):
     contender = Contender("NUTS", broken.Spread(0.5), posterior=True)
-    study = Study((scenarios["five_points"],), (contender,), replicates=20)
-    findings = {finding.kind: finding for finding in assess_claims(study.scenarios, study.contenders, run_here(study))}
+    study = Study((scenarios["five_points"],), (contender,), replicates=10)
+    findings = {finding.kind: finding for finding in assess_claims(study.plan(), run_here(study))}
     assert findings["exactness"].verdict is Verdict.FAIL
+
+
+# ---------------------------------------------------------------- what makes no sense
 
 
 @pytest.mark.parametrize(
@@ -145,6 +325,7 @@ def test_laplace_draws_are_not_the_exact_posterior(broken, scenarios):
         ({"replicates": 0}, "replicates: expected at least 1, got 0"),
         ({"seed": -1}, "seed: expected 0 or more, got -1"),
         ({"scenarios": ()}, "scenarios: expected at least one"),
+        ({"preset": "huge"}, "preset: expected one of quick, standard, full, mine, got 'huge'"),
         ({"contenders": EM_ONLY * 2}, "estimators: expected at least one, each of its own name"),
     ],
 )

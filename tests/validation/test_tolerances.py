@@ -20,7 +20,6 @@ from validation.tolerances import (
     mean_detectable,
     mean_tolerance,
     proportion_interval,
-    uniform_mean_tolerance,
 )
 
 REPEATS = 4000
@@ -77,19 +76,11 @@ def test_what_is_detectable_is_detected(tolerance_of, shift):
     assert not at_least(means_outside(np.random.default_rng(2), shift=0.6 * shift, tolerance_of=tolerance_of), POWER)
 
 
-def test_mean_of_uniforms():
-    n, alpha = 12, 0.05
-    off = np.abs(np.random.default_rng(7).uniform(size=(REPEATS, n)).mean(axis=1) - 0.5)
-    assert at_most(int(np.sum(off > uniform_mean_tolerance(n, alpha=alpha))), alpha)
-    assert not at_most(int(np.sum(off > 0.6 * uniform_mean_tolerance(n, alpha=alpha))), alpha)
-
-
 def test_mean_of_one_says_nothing():
     assert mean_tolerance(1.0, 1, alpha=0.01) == math.inf
     assert mean_detectable(1.0, 1, alpha=0.01) == math.inf
     assert known_tolerance(1.0, 0, alpha=0.01) == math.inf
     assert known_detectable(1.0, 0, alpha=0.01) == math.inf
-    assert uniform_mean_tolerance(0, alpha=0.01) == math.inf
 
 
 @pytest.mark.parametrize(

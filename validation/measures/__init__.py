@@ -1,20 +1,32 @@
 """Pure functions from arrays to measures of recovery, interventional accuracy, exactness and information."""
 
+from validation.measures.calibration import rank_among
 from validation.measures.exactness import LEVELS, distribution_gap, sample_wasserstein
-from validation.measures.information import cramer_rao, divergence_weights, fisher_information
-from validation.measures.interventional import kl_divergence, support, wasserstein
+from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
+from validation.measures.interventional import (
+    discrete_divergence,
+    discrete_wasserstein,
+    kl_divergence,
+    nodes,
+    support,
+    wasserstein,
+)
 from validation.measures.recovery import central_interval, columns, entries, sort_components
 
 __all__ = [
     "LEVELS",
     "central_interval",
     "columns",
+    "covariance_of_scores",
     "cramer_rao",
+    "discrete_divergence",
+    "discrete_wasserstein",
     "distribution_gap",
     "divergence_weights",
     "entries",
-    "fisher_information",
     "kl_divergence",
+    "nodes",
+    "rank_among",
     "sample_wasserstein",
     "sort_components",
     "support",

@@ -25,19 +25,24 @@ def columns(draws: Mapping[str, Array]) -> dict[str, Array]:
     return flat
 
 
-def sort_components(draws: Mapping[str, Array], *, by: str) -> dict[str, Array]:
-    """Return the draws [S, K, …] with the components of each draw in ascending order of the Greek `by` [S, K].
+def sort_components(
+    draws: Mapping[str, Array], *, by: str, axes: Mapping[str, int | None] | None = None
+) -> dict[str, Array]:
+    """Return the draws [S, ...] with the components of each draw in ascending order of the Greek `by` [S, K].
 
-    One fixed map for truth and draws alike, never an alignment of one to the other. Greeks without a component axis
-    (first event dimension other than K) stay as they are.
+    One fixed map for truth and draws alike, never an alignment of one to the other. `axes` says which axis of each
+    Greek runs over components (None: none of them); without it, the first, where it has length K.
     """
     key = np.asarray(draws[by], dtype=np.float64)
     order = np.argsort(key, axis=1, kind="stable")
     arranged: dict[str, Array] = {}
     for name, value in draws.items():
         array = np.asarray(value, dtype=np.float64)
-        if array.ndim >= 2 and array.shape[1] == key.shape[1]:
-            array = np.take_along_axis(array, order.reshape(order.shape + (1,) * (array.ndim - 2)), axis=1)
+        axis = axes.get(name) if axes is not None else 0 if array.shape[1:2] == key.shape[1:] else None
+        if axis is not None and array.ndim > 1:
+            places = [1] * array.ndim
+            places[0], places[1 + axis] = order.shape
+            array = np.take_along_axis(array, order.reshape(places), axis=1 + axis)
         arranged[name] = array
     return arranged
 

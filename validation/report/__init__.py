@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-EXTRA = ("jinja2", "matplotlib")
+EXTRA = ("jinja2", "matplotlib", "rich")
 
 
 class MissingExtraError(ImportError):

@@ -1,47 +1,43 @@
 """The page: results in, one HTML file out, with nothing to load from anywhere else."""
 
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation.claims import Finding
-from validation.report import figures, tables
-from validation.results import Described, Results
-from validation.scenarios import Truth
-from validation.tolerances import BUDGET, POWER, Verdict
-
-# What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.
-KINDS = ("bias", "divergence", "coverage", "centred", "exactness", "mode", "convergence")
-
-
-@dataclass(frozen=True)
-class Group:
-    """The findings of one kind of claim, under the sentence they share."""
-
-    kind: str
-    sentence: str
-    unit: str
-    findings: tuple[Finding, ...]
+from validation.plan import Described
+from validation.report import verdicts, your_data
+from validation.report.sections import Part, Study, anchors, facts, is_open
+from validation.report.words import count, number
+from validation.results import Results
+from validation.tolerances import POWER, Verdict
 
 
 @dataclass(frozen=True)
 class Section:
-    """One scenario's tables and figures."""
+    """One scenario on the page: what it is, how its claims came out, and its parts, unfolded or not."""
 
     scenario: Described
-    fixed: bool
-    estimates: tuple[Markup, ...]
-    predictions: tuple[Markup, ...]
-    has_curves: bool
-    recovery: tuple[tables.RecoveryLine, ...]
-    interventional: tuple[tables.Interventional, ...]
-    distances: tuple[tables.Distance, ...]
-    endings: tuple[tables.Ending, ...]
+    anchor: str
+    facts: list[str]
+    verdicts: list[tuple[Verdict, int]]
+    parts: list[Part]
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """Scenarios that differ in their number of rows, and what is said of all of them."""
+
+    name: str
+    anchor: str
+    parts: list[Part]
+    sections: list[Section]
 
 
 def write_report(results: Results, path: Path) -> None:
@@ -58,75 +54,66 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, signed=signed, tolerance=tolerance, readable=figures.readable)
+    environment.filters.update(number=number, safe_panels=Markup)
+    study, places = Study(results), anchors(results)
+    table = verdicts.verdict_table(results, places)
     return environment.get_template("index.html.jinja").render(
-        style=Markup(files("validation.report").joinpath("style.css").read_text(encoding="utf-8")),
+        style=_asset("style.css"),
+        script=_asset("sortable/sortable.min.js"),
         results=results,
-        verdicts=list(Verdict),
-        counts={verdict: sum(f.verdict is verdict for f in results.findings) for verdict in Verdict},
-        groups=_groups(results.findings),
-        sections=[_section(each, results) for each in results.scenarios],
-        budget=BUDGET,
+        plan=results.plan,
+        missing=study.missing,
+        failed=sum(row.failed for row in results.rows),
+        count=count,
+        counts=verdicts.counts(results.findings),
+        claims=verdicts.claims(results.findings),
+        exit=verdicts.exit_words(results),
+        verdicts=table,
+        hides_reported=any(tag != Verdict.REPORTED.name for tag in table.tags),
         power=POWER,
+        mine=_mine(study),
+        palette=study.palette,
+        names=list(dict.fromkeys(name for each in results.plan.scenarios for name in each.estimators)),
+        families=[_family(i, name, members, study, places) for i, (name, members) in enumerate(study.families())],
     )
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with `digits` significant digits, or a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    text = f"{value:.{digits}g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        mantissa = mantissa.replace("-", "−")
-        return f"{mantissa}·10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
-    return text.replace("-", "−")
+def _family(
+    number_of: int, name: str, members: tuple[Described, ...], study: Study, places: Mapping[str, str]
+) -> Family:
+    found = Counter((each.scenario, each.verdict) for each in study.results.findings)
+    efficiency = study.efficiency(members)
+    several, shared = len(members) > 1, [efficiency] if efficiency else []
+    sections = [
+        Section(
+            scenario=each,
+            anchor=places[each.name],
+            facts=facts(each),
+            verdicts=[(verdict, found[each.name, verdict]) for verdict in verdicts.ORDER if found[each.name, verdict]],
+            parts=study.parts(each) if several else _inserted(study.parts(each), shared),
+            is_open=is_open(each),
+        )
+        for each in members
+    ]
+    return Family(name, f"family-{number_of}", shared if several else [], sections)
 
 
-def signed(value: float | None, digits: int = 2) -> str:
-    """Return a number with its sign."""
-    return f"+{number(value, digits)}" if value is not None and value > 0 else number(value, digits)
+def _inserted(parts: list[Part], shared: list[Part]) -> list[Part]:
+    """The parts of a scenario with those of its family, of which it is all, after the first."""
+    return [*parts[:1], *shared, *parts[1:]]
 
 
-def tolerance(finding: Finding) -> str:
-    """Return the interval in which a claim's statistic is accepted."""
-    if finding.low is not None and finding.high is not None:
-        return f"{number(finding.low)} to {number(finding.high)}"
-    if finding.high is not None and math.isfinite(finding.high):
-        return f"≤ {number(finding.high)}"
-    return "–"
-
-
-def _groups(findings: Sequence[Finding]) -> list[Group]:
-    """Return findings by kind of claim, the failed first within each."""
-    order = {
-        verdict: i for i, verdict in enumerate((Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED))
+def _mine(study: Study) -> dict[str, Any] | None:
+    if "mine" not in study.results.notes:
+        return None
+    told = dict(study.results.notes["mine"])
+    rows = study.rows[study.results.plan.scenarios[0].name]
+    return told | {
+        "explanation": your_data.explanation(told),
+        "tables": your_data.tables(study.results, rows),
+        "endings": your_data.endings(told),
     }
-    groups = []
-    kinds = dict.fromkeys(finding.kind for finding in findings)
-    for kind in sorted(kinds, key=lambda kind: KINDS.index(kind) if kind in KINDS else len(KINDS)):
-        mine = [finding for finding in findings if finding.kind == kind]
-        mine.sort(key=lambda finding: order[finding.verdict])
-        groups.append(Group(kind, mine[0].sentence, mine[0].unit, tuple(mine)))
-    return groups
 
 
-def _section(scenario: Described, results: Results) -> Section:
-    rows = tables.by_estimator(scenario, results.rows)
-    fixed = scenario.kind != Truth.PRIOR.name
-    curves = figures.densities(scenario, rows) if fixed else []
-    return Section(
-        scenario=scenario,
-        fixed=fixed,
-        estimates=_safe(figures.estimates(scenario, rows) if fixed else figures.truth_against_estimate(scenario, rows)),
-        predictions=_safe(curves or figures.divergences(scenario, rows)),
-        has_curves=bool(curves),
-        recovery=tuple(tables.recovery(scenario, rows)),
-        interventional=tuple(tables.interventional(scenario, rows)),
-        distances=tuple(tables.distances(rows)),
-        endings=tuple(tables.endings(rows)),
-    )
-
-
-def _safe(panels: Sequence[str]) -> tuple[Markup, ...]:
-    return tuple(Markup(panel) for panel in panels)
+def _asset(name: str) -> Markup:
+    return Markup(files("validation.report").joinpath(name).read_text(encoding="utf-8"))

@@ -1,22 +1,9 @@
-"""Matplotlib figures as inline SVG that takes its colours from the page, so that it follows light and dark."""
+"""Size and style of a Matplotlib panel, for the figure of a refutation (`validation.refutation_figure`)."""
 
-import io
-import re
-from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
-from matplotlib.figure import Figure
-
-# Stand-ins that no real figure uses; each becomes a CSS variable of the page.
-INK, FAINT, TRUTH = "#010101", "#010102", "#010103"
-SERIES = ("#010111", "#010112", "#010113", "#010114", "#010115", "#010116")
-VARIABLES: Mapping[str, str] = {
-    INK: "var(--ink)",
-    FAINT: "var(--faint)",
-    TRUTH: "var(--truth)",
-    **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)},
-}
+PANEL = (3.0, 2.3)  # inches
+INK, FAINT = "#1c1f24", "#9aa3b0"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -33,37 +20,3 @@ STYLE: dict[Any, Any] = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
-PANEL = (3.0, 2.3)  # inches
-
-
-def new_panel() -> Figure:
-    """Return an empty figure of the size of one panel, in the page's style."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=PANEL)
-        figure.add_subplot()
-        figure.subplots_adjust(left=0.17, right=0.97, bottom=0.14, top=0.88)
-    return figure
-
-
-def to_svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an ``<svg>`` element: no prologue, no metadata, ids and colours of its own page.
-
-    `name` makes ids unique within the page; `description` is read out by screen readers.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    text = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", text)
-    for stand_in, variable in VARIABLES.items():
-        text = text.replace(stand_in, variable)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(description)}" ', 1)
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -1,31 +1,35 @@
 """Scenarios: what is simulated, with which truth, and what is asked of the estimators."""
 
-from validation.scenarios.base import (
-    Distribution,
-    FixedData,
-    FixedTruth,
-    NormalOutcome,
-    PriorTruth,
-    Role,
-    Scenario,
-    Seeds,
-    Truth,
-)
+from validation.scenarios.base import Draw, Model, Role, Seeds, Source, Truth
+from validation.scenarios.calibration import CALIBRATION
+from validation.scenarios.design import Design
+from validation.scenarios.graphs import GRAPHS
+from validation.scenarios.intervention import Contrast, Intervention, contrasts
+from validation.scenarios.misspecified import MISSPECIFIED
 from validation.scenarios.mixtures import MIXTURES
-from validation.scenarios.prior import PRIOR
+from validation.scenarios.scenario import Scenario, do_each
+from validation.scenarios.sources import FixedData, FixedTruth, OtherNoise, Partly, PriorTruth
 from validation.scenarios.tutorial import TUTORIAL
 
-STANDARD_SCENARIOS: tuple[Scenario, ...] = (*TUTORIAL, *MIXTURES, *PRIOR)
+STANDARD_SCENARIOS: tuple[Scenario, ...] = (*CALIBRATION, *TUTORIAL, *MIXTURES, *GRAPHS, *MISSPECIFIED)
 
 __all__ = [
     "STANDARD_SCENARIOS",
-    "Distribution",
+    "Contrast",
+    "Design",
+    "Draw",
     "FixedData",
     "FixedTruth",
-    "NormalOutcome",
+    "Intervention",
+    "Model",
+    "OtherNoise",
+    "Partly",
     "PriorTruth",
     "Role",
     "Scenario",
     "Seeds",
+    "Source",
     "Truth",
+    "contrasts",
+    "do_each",
 ]

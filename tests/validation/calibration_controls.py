@@ -1,0 +1,76 @@
+"""Calibration that is right, and three ways in which it is wrong; spawned processes import them from here."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from estimators import NUTS, Data, GaussianMixture
+from validation.contenders import Contender
+from validation.scenarios import Partly, PriorTruth, Scenario, do_each
+
+FAST = NUTS(num_samples=150, warmup_steps=150, num_chains=1, progress_bar=False)
+
+
+def wide():
+    return GaussianMixture(K=2, concentration=5.0, loc_scale=10.0)
+
+
+def close():
+    return GaussianMixture(K=2, concentration=5.0, loc_scale=1.0)
+
+
+@dataclass(frozen=True)
+class Halved:
+    """NUTS under a prior of half the scale that truths are drawn from."""
+
+    def fit(self, model, data, *, seed=None):
+        narrow = GaussianMixture(K=2, concentration=5.0, loc_scale=0.5)
+        return replace(FAST.fit(narrow, data, seed=seed), model=model)
+
+
+@dataclass(frozen=True)
+class SetAsSeen:
+    """NUTS that takes rows in which Z was set for rows in which it was seen."""
+
+    def fit(self, model, data, *, seed=None):
+        return FAST.fit(model, Data(**data.columns), seed=seed)
+
+
+@dataclass(frozen=True)
+class InGeneratingOrder:
+    """Truths of the prior in the order in which they were drawn, while draws are sorted."""
+
+    truth = PriorTruth.truth
+
+    def draw(self, scenario, seeds):
+        drawn = PriorTruth().draw(scenario, seeds)
+        if np.random.default_rng(seeds.truth).random() < 0.5:
+            return drawn
+        return replace(drawn, greeks={name: value[::-1].copy() for name, value in drawn.greeks.items()})
+
+
+def scenario(name, make_model, num_rows, source=None, sort_by="mu_X"):
+    return Scenario(
+        name=name,
+        sentence="A control.",
+        make_model=make_model,
+        source=source or PriorTruth(),
+        num_rows=num_rows,
+        interventions=do_each(2),
+        sort_by=sort_by,
+    )
+
+
+RIGHT = Contender("NUTS", FAST, posterior=True)
+MOSTLY_SET = PriorTruth(Partly(set=0.8))
+CASES = {
+    "wide": (scenario("wide", wide, 100), RIGHT),
+    "close": (scenario("close", close, 20), RIGHT),
+    "mostly_set": (scenario("mostly_set", wide, 60, MOSTLY_SET, None), RIGHT),
+    "halved": (scenario("halved", close, 20), Contender("NUTS", Halved(), posterior=True)),
+    "order": (scenario("order", wide, 60, InGeneratingOrder()), RIGHT),
+    "set_as_seen": (
+        scenario("set_as_seen", wide, 60, MOSTLY_SET, None),
+        Contender("NUTS", SetAsSeen(), posterior=True),
+    ),
+}

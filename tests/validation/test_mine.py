@@ -1,0 +1,226 @@
+"""A study of the user's own data: reading it, the model of it, the truth taken from it, and the command."""
+
+import json
+import shutil
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from validation import mine
+from validation.__main__ import main
+from validation.mine import Asked, DataError
+from validation.record import is_query
+from validation.scenarios import Truth
+from validation.store import Store
+from validation.study import Study
+from validation.tolerances import BUDGET, Verdict
+
+ASKED = Asked("data.csv", ("X",), "gaussian_mixture", 2)
+EM_AND_MAP = tuple(each for each in mine.contenders() if each.name != "NUTS")
+OWN_MODEL = """
+from estimators import CausalMixture
+from estimators.mechanisms import Gaussian
+from pyro.distributions import Normal
+
+def make(K):
+    return CausalMixture(K, {"X": Gaussian(loc=Normal(0, 10), scale=1.0)}, concentration=1.0)
+
+def wrong(K):
+    return "no model"
+
+def fails(K):
+    raise RuntimeError("not today")
+"""
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random(60) < 0.4, -3.0, 3.0) + rng.normal(size=60)
+    return pd.DataFrame({"X": x, "W": x + rng.normal(size=60), "who": ["a", "b"] * 30, "same": 1.0})
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Point estimators only, in this process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from validation import commands
+    from validation.study import run
+
+    def run_here(study, *, workers=None, executor=None, **settings):
+        with ThreadPoolExecutor(1) as here:
+            return run(study, executor=here, **settings)
+
+    monkeypatch.setattr(mine, "contenders", lambda: EM_AND_MAP)
+    monkeypatch.setattr(commands, "run", run_here)
+
+
+# ---------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".pq", ".CSV"])
+def test_files_are_read_to_the_last_bit(suffix, frame, tmp_path):
+    path = tmp_path / f"data{suffix}"
+    (frame.to_csv(path, index=False) if "csv" in suffix.lower() else frame.to_parquet(path))
+    columns = mine.read(replace(ASKED, file=str(path), columns=("X", "W")))
+    assert list(columns) == ["X", "W"]
+    assert columns["X"] == frame["X"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "message"),
+    [
+        ("data.txt", ("X",), "expected a file that ends in .csv or .parquet"),
+        ("nowhere.csv", ("X",), "nowhere.csv: there is no such file"),
+        ("data.csv", ("Q",), "--columns: .*data.csv has no column 'Q'; it has X, W, who, same"),
+        ("data.csv", ("who",), "column 'who' has 60 entries that are not finite numbers, the first in row 1: 'a'"),
+        ("gaps.csv", ("X",), "column 'X' has 2 entries that are not finite numbers, the first in row 4: "),
+        ("broken.parquet", ("X",), "broken.parquet: cannot be read: "),
+        ("empty.csv", ("X",), "empty.csv: cannot be read: "),
+    ],
+)
+def test_files_that_cannot_be_used(name, columns, message, frame, tmp_path, capsys):
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame.assign(X=frame["X"].mask(frame.index.isin([3, 7]))).to_csv(tmp_path / "gaps.csv", index=False)
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 or not")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(DataError, match=message):
+        mine.read(replace(ASKED, file=str(tmp_path / name), columns=columns))
+    arguments = ["mine", str(tmp_path / name), "--columns", *columns, "--K", "2", "--output", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("validation: ")
+    assert not (tmp_path / "out" / "study.sqlite").exists()
+
+
+# ---------------------------------------------------------------- the model
+
+
+def test_the_model_moves_with_the_data(frame):
+    """Shifted and scaled data get the shifted and scaled prior, so no unit is favoured."""
+    columns = {"X": frame["X"].to_numpy()}
+    model = mine.model_of(ASKED, columns)
+    far = mine.model_of(ASKED, {"X": 1e6 + 1e3 * columns["X"]})
+    at = {"theta": torch.tensor([0.4, 0.6]), "mu_X": torch.tensor([-3.0, 3.0]), "sigma_X": torch.tensor([1.0, 1.2])}
+    there = {"theta": at["theta"], "mu_X": 1e6 + 1e3 * at["mu_X"], "sigma_X": 1e3 * at["sigma_X"]}
+    shift = {}
+    for name, each, greeks in (("near", model, at), ("far", far, there)):
+        prior = {p.name: p.prior for p in each.parameters}
+        shift[name] = sum(float(prior[k].log_prob(greeks[k].double()).sum()) for k in ("mu_X", "sigma_X"))
+    assert shift["near"] - shift["far"] == pytest.approx(4 * np.log(1e3))
+    assert model.K == 2 and mine.model_of(replace(ASKED, K=3), columns).K == 3
+    known = mine.model_of(replace(ASKED, scale=1.5), columns)
+    assert "sigma_X" not in {p.name for p in known.parameters}
+
+
+def test_models_that_cannot_be_made(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    own = tmp_path / "mine_models.py"
+    own.write_text(OWN_MODEL)
+    columns = {"X": frame["X"].tolist(), "same": frame["same"].tolist()}
+    for asked, message in (
+        (replace(ASKED, model="normal"), "--model: expected gaussian_mixture or my_models.py:make_model, got 'normal'"),
+        (replace(ASKED, model=f"{own}:nothing"), "has no function 'nothing'"),
+        (replace(ASKED, model=f"{own}:wrong"), r"wrong\(2\) should return a CausalMixture; 'no model'"),
+        (replace(ASKED, model=f"{own}:fails"), "RuntimeError: not today"),
+    ):
+        with pytest.raises(DataError, match=message):
+            mine.model_of(asked, columns)
+    with pytest.raises(DataError, match="column 'same' is constant; there is nothing to learn from it"):
+        mine.model_of(ASKED, {"same": columns["same"]})
+    assert mine.model_of(replace(ASKED, model=f"{own}:make"), columns).K == 2
+
+
+# ---------------------------------------------------------------- the truth and the claims
+
+
+def test_the_fit_is_the_truth(frame, quick):
+    columns = {"X": frame["X"].tolist()}
+    prepared = mine.prepare(ASKED, columns, seed=0)
+    notes = prepared.notes["mine"]
+    assert notes["truth_from"] == "EM" and notes["rows"] == 60 and notes["columns"] == ["X"]
+    assert set(notes["fits"]) == {"EM", "EM+laplace", "MAP", "MAP+laplace"}
+    source = prepared.scenario.source
+    assert source.truth is Truth.FIXED
+    told = notes["fits"]["EM"]["quantities"]
+    assert told["mu_X[0]"]["value"] == source.greeks["mu_X"][0]
+    assert told["mu_X[0]"]["lower"] is None
+    laplace = notes["fits"]["EM+laplace"]["quantities"]["E[X | do(Z=1)]"]
+    assert laplace["lower"] < laplace["value"] < laplace["upper"]
+    again = mine.rebuilt(ASKED, columns, json.loads(json.dumps(dict(source.greeks))))
+    assert again.source.greeks == source.greeks
+    assert again.sentence != "" and again.interventions == prepared.scenario.interventions
+    assert mine.prepare(replace(ASKED, truth="MAP"), columns, seed=0).notes["mine"]["truth_from"] == "MAP"
+
+
+def test_every_query_is_judged_and_the_budget_is_spent_once(frame, quick):
+    scenario = mine.prepare(ASKED, {"X": frame["X"].tolist()}, seed=0).scenario
+    plan = mine.judged(Study((scenario,), EM_AND_MAP, preset="mine").plan())
+    judged = [claim for claim in plan.claims if claim.judged]
+    queries = {claim.only for claim in judged if claim.only}
+    assert queries == {"E[X | do(Z=0)]", "E[X | do(Z=1)]", "E[X | do(Z=1)] − E[X | do(Z=0)]"}
+    assert all(is_query(name) for name in queries)
+    assert sum(claim.alpha for claim in judged) == pytest.approx(BUDGET)
+    for name in ("EM", "MAP"):
+        kinds = {(claim.kind, claim.only) for claim in judged if claim.estimator == name}
+        assert kinds == {("bias", query) for query in queries} | {("convergence", "")}
+        spread = {(claim.kind, claim.only) for claim in judged if claim.estimator == f"{name}+laplace"}
+        assert spread == {(kind, query) for kind in ("bias", "coverage") for query in queries}
+
+
+def test_no_fit_no_truth(frame, monkeypatch):
+    class Refuses:
+        def fit(self, model, data, *, seed=None):
+            raise ValueError("not today")
+
+    monkeypatch.setattr(mine, "contenders", lambda: (replace(EM_AND_MAP[0], estimator=Refuses()),))
+    with pytest.raises(DataError, match="no fit to take as the truth: EM: ValueError: not today"):
+        mine.prepare(ASKED, {"X": frame["X"].tolist()}, seed=0)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_end_to_end(frame, quick, tmp_path, capsys):
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    arguments = ["mine", str(path), "--columns", "X", "--model", "gaussian_mixture", "--K", "2", "--replicates", "12"]
+    assert main([*arguments, "--output", str(out)]) in (0, 3)
+    assert capsys.readouterr().out.startswith(f"Report: {out / 'index.html'}\n")
+    html = (out / "index.html").read_text()
+    assert 'id="your-data"' in html and "data.csv" in html
+    with closing(Store.open(out / "study.sqlite")) as store:
+        rows, notes = list(store.rows()), store.notes["mine"]
+    assert {row.estimator for row in rows} == {"EM", "EM+laplace", "MAP", "MAP+laplace"}
+    assert len(rows) == 4 * 12
+    truth = notes["fits"]["EM"]["quantities"]["mu_X[0]"]["value"]
+    assert {row.truth["mu_X[0]"] for row in rows} == {truth}
+    results = json.loads((out / "results.json").read_text())
+    assert {each["verdict"] for each in results["findings"]} <= {each.name for each in Verdict}
+    path.unlink()  # the study has its data in its file
+    assert main(["resume", str(out / "study.sqlite")]) in (0, 3)
+    assert main([*arguments, "--output", str(out)]) == 2
+
+
+def test_a_killed_study_of_own_data_ends_with_the_same_rows(frame, quick, tmp_path):
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, index=False)
+    arguments = ["mine", str(path), "--columns", "X", "W", "--K", "2", "--replicates", "3", "--quiet"]
+    assert main([*arguments, "--output", str(tmp_path / "whole")]) in (0, 3)
+    shutil.copytree(tmp_path / "whole", tmp_path / "part")
+    with closing(Store.open(tmp_path / "part" / "study.sqlite")) as store, store.connection:
+        store.connection.execute("DELETE FROM rows WHERE replicate = 1")
+    path.unlink()
+    assert main(["resume", str(tmp_path / "part" / "study.sqlite"), "--quiet"]) in (0, 3)
+    whole, part = (rows_in(tmp_path / name / "study.sqlite") for name in ("whole", "part"))
+    assert whole == part and len(whole) == 12
+
+
+def rows_in(path):
+    with closing(Store.open(path)) as store:
+        rows = sorted(store.rows(), key=lambda row: (row.estimator, row.replicate))
+    return [replace(row, seconds=None) for row in rows]

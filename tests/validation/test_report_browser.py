@@ -1,0 +1,121 @@
+"""The page in a real browser: no errors, nothing loaded, sortable, readable on a phone, light and dark."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.support import ui
+
+from estimators import EM
+from validation import Study, assess, run
+from validation.contenders import Contender
+from validation.environment import environment
+from validation.report.page import write_report
+from validation.scenarios import STANDARD_SCENARIOS
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver: apt-get install chromium-driver"
+)
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    names = ("separated_100", "few_rows", "hidden_confounder")
+    study = Study(
+        tuple(s for s in STANDARD_SCENARIOS if s.name in names),
+        (Contender("EM", EM(progress_bar=False), laplace=True),),
+        replicates=4,
+    )
+    with ThreadPoolExecutor(1) as executor:
+        results = assess(study.plan(), run(study, executor=executor), environments=[environment()])
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    write_report(results, path)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    # Without a network, as on a train.
+    driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    yield driver
+    driver.quit()
+
+
+def test_no_errors_and_nothing_loaded(browser, address):
+    browser.get(address)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert browser.execute_script("return document.querySelectorAll('svg').length") > 20
+
+
+def wait(browser, condition):
+    ui.WebDriverWait(browser, 5).until(lambda _: condition())
+
+
+def column(browser, place):
+    script = f"return [...document.querySelectorAll('#verdicts tbody tr')].map(r => r.cells[{place}].dataset.sort)"
+    return browser.execute_script(script)
+
+
+@pytest.mark.parametrize("by_keyboard", [False, True])
+def test_a_click_or_a_key_on_a_heading_sorts(browser, address, by_keyboard):
+    browser.get(address)
+    place = 4  # the statistic
+    before, orders = column(browser, place), []
+    for _ in range(2):
+        button = browser.find_elements("css selector", "#verdicts thead th button")[place]
+        button.send_keys("\ue007") if by_keyboard else button.click()
+        wait(browser, lambda: column(browser, place) != (orders or [before])[-1])
+        head = browser.find_elements("css selector", "#verdicts thead th")[place]
+        orders.append(column(browser, place))
+        numbers = [float(text) for text in orders[-1] if text]
+        assert numbers == sorted(numbers, reverse=head.get_attribute("aria-sort") == "descending")
+        assert orders[-1][: len(numbers)] == [text for text in orders[-1] if text]  # missing ones are last
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("width", [375, 1200])
+def test_the_page_itself_never_scrolls_sideways(browser, address, width):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    )
+    browser.get(address)
+    browser.execute_script("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_light_and_dark(browser, address):
+    colours = set()
+    for scheme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        browser.get(address)
+        colours.add(
+            browser.execute_script(
+                "const s = getComputedStyle; return s(document.body).backgroundColor + ' ' + "
+                "s(document.querySelector('svg .title')).fill"
+            )
+        )
+    assert len(colours) == 2

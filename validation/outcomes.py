@@ -1,0 +1,64 @@
+"""The distribution of an outcome under an intervention, as a fit predicts it or as it truly is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from estimators import Fit
+
+Array = NDArray[np.float64]
+LOOK = 200  # values looked at to see whether an outcome is discrete
+RARE = 1e-9  # probability of the values of a count that are left out
+
+
+class Outcome(Protocol):
+    """A distribution of one variable; `points` are its values [P] where it is discrete, None where continuous."""
+
+    def logpdf(self, x: Array) -> Array: ...
+    def cdf(self, x: Array) -> Array: ...
+    def mean(self) -> float: ...
+    def points(self) -> Array | None: ...
+    def draw(self, size: int, seed: int) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a fit says of an outcome under ``do(...)``: the predictive distribution, over all its draws."""
+
+    fit: Fit
+    outcome: str
+    do: dict[str, Any]
+
+    @cached_property
+    def _query(self) -> Any:
+        return self.fit.do(**{name: int(v) if float(v).is_integer() else v for name, v in self.do.items()})
+
+    def logpdf(self, x: Array) -> Array:
+        """Return the log of the predictive density (of a discrete outcome, the log probability)."""
+        return np.asarray(self._query.log_density(self.outcome, torch.as_tensor(x)).detach())
+
+    def cdf(self, x: Array) -> Array:
+        """Return the predictive distribution function."""
+        return np.asarray(self._query.cdf(self.outcome, torch.as_tensor(x)).detach())
+
+    def mean(self) -> float:
+        """Return the predictive mean."""
+        return float(self.means().mean())
+
+    def means(self) -> Array:
+        """Return the mean under each draw of the Greeks [S]."""
+        return np.asarray(self._query.mean(self.outcome).draws.detach(), dtype=np.float64)
+
+    def draw(self, size: int, seed: int) -> Array:
+        """Draw values, each with Greeks from a draw of the fit's own."""
+        return np.asarray(self._query.sample(size, seed=seed)[self.outcome], dtype=np.float64)
+
+    def points(self) -> Array | None:
+        """Return the values 0, 1, … of a discrete outcome but for the rarest, or None for a continuous one."""
+        if not np.all(np.mod(self.draw(LOOK, seed=0), 1) == 0):
+            return None
+        return np.arange(0.0, 1.0 + float(self._query.quantile(self.outcome, 1 - RARE)))

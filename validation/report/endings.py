@@ -1,0 +1,78 @@
+"""How fits ended: status with reasons, what the chains say of themselves, and how long it took."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from validation.plan import Described
+from validation.record import CONVERGED, ERROR, Row
+from validation.report.summaries import ByEstimator
+from validation.report.tables import Cell, Column, Table, name_of, of
+from validation.report.words import count
+
+MOST = 6  # different reasons that are told in full
+COLUMNS = (
+    Column("Estimator", numeric=False),
+    Column("Fits"),
+    Column("Converged"),
+    Column("Failed", hint="fits that gave nothing: status ERROR"),
+    Column("Seconds", hint="median"),
+    Column("Slowest"),
+    Column("ESS / s", hint="median effective draws per second of the quantity that has fewest"),
+    Column("R̂", hint="median over fits of the largest"),
+    Column("Worst R̂"),
+    Column("ESS", hint="median over fits of the smallest"),
+    Column("Worst ESS"),
+    Column("Ended otherwise", numeric=False),
+)
+
+
+def endings(scenario: Described, rows: ByEstimator) -> Table:
+    """Return a line per estimator; counts are over all replicates."""
+    return Table(
+        "endings",
+        COLUMNS,
+        tuple(_line(name_of(name, scenario.estimators), rows[name]) for name in scenario.estimators),
+    )
+
+
+def _line(name: Cell, rows: Sequence[Row]) -> tuple[Cell, ...]:
+    failed = sum(row.failed for row in rows)
+    seconds = [row.seconds for row in rows if row.seconds is not None]
+    worth = [row.ess_per_second for row in rows if row.ess_per_second is not None]
+    r_hat, ess = ([row.diagnostics[key] for row in rows if key in row.diagnostics] for key in ("max_r_hat", "min_ess"))
+    return (
+        name,
+        of(len(rows), 9),
+        of(sum(row.status == CONVERGED for row in rows), 9),
+        Cell(str(failed), failed, css="bad" if failed else ""),
+        of(_median(seconds)),
+        of(max(seconds, default=None)),
+        of(_median(worth)),
+        of(_median(r_hat), 4),
+        of(max(r_hat, default=None), 4),
+        of(_median(ess)),
+        of(min(ess, default=None)),
+        Cell(_reasons(rows) or "–", css="long"),
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if len(values) else None
+
+
+def _reasons(rows: Sequence[Row]) -> str:
+    """Statuses with their reasons, the most frequent first, and warnings that say something else."""
+    told = Counter(f"{row.status}: {row.reason or 'no reason was given'}" for row in rows if row.status != CONVERGED)
+    warned = Counter(
+        f"warned: {text}" for row in rows for text in row.warnings if row.status == ERROR or row.status not in text
+    )
+    lines = []
+    for kinds in (told, warned):
+        lines += [f"{times} × {text}" for text, times in kinds.most_common(MOST)]
+        if (others := len(kinds) - MOST) > 0:
+            lines.append(
+                f"{sum(kinds.values()) - sum(n for _, n in kinds.most_common(MOST))} × {count(others, 'other kind')}"
+            )
+    return "\n".join(" ".join(line.split()) for line in lines)

@@ -1,0 +1,47 @@
+"""Efficiency against the number of rows: one panel per quantity, the estimators side by side at each N."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from validation.plan import Described
+from validation.report import summaries
+from validation.report.figures.estimates import fitted
+from validation.report.marks import Axis, line, ring
+from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
+from validation.report.summaries import ByEstimator, Efficiency
+from validation.report.words import clipped
+
+Rows = Mapping[str, ByEstimator]  # by scenario
+
+
+def efficiency(scenarios: Sequence[Described], rows: Rows, palette: Palette) -> list[str]:
+    """Return one panel per quantity of a family."""
+    named = dict.fromkeys(quantity for each in scenarios for quantity in summaries.bounds(each))
+    return [_panel(quantity, scenarios, rows, palette) for quantity in named]
+
+
+def _panel(quantity: str, scenarios: Sequence[Described], rows: Rows, palette: Palette) -> str:
+    found: dict[tuple[int, str], Efficiency] = {}
+    for i, each in enumerate(scenarios):
+        for name in fitted(each, rows[each.name]):
+            bound = summaries.bounds(each).get(quantity)
+            if bound and (value := summaries.efficiency(rows[each.name][name], quantity, bound)):
+                found[i, name] = value
+    ends = [v for each in found.values() for v in (each.low, each.high)]
+    y = Axis.over(np.array([*ends, 1.0]), BOTTOM, TOP, log=True)
+    marks = [line([LEFT, RIGHT], y.at([1.0, 1.0]), "truth dashed")]
+    width = (RIGHT - LEFT) / len(scenarios)
+    middles = [LEFT + width * (i + 0.5) for i in range(len(scenarios))]
+    names = list(dict.fromkeys(name for _, name in found))
+    for j, name in enumerate(names):
+        beside = (j - (len(names) - 1) / 2) * min(12.0, 0.8 * width / len(names))
+        points = [(middles[i] + beside, e) for (i, each), e in found.items() if each == name]
+        if len(points) > 1:
+            marks.append(line([x for x, _ in points], y.at([e.value for _, e in points]), f"{palette.css(name)} faint"))
+        for x, e in points:
+            marks.append(line([x, x], y.at([e.low, e.high]), palette.css(name)))
+            marks.append(ring(x, float(y.at(e.value)), palette.css(name)))
+    across = [(middle, f"N={each.num_rows}") for middle, each in zip(middles, scenarios, strict=True)]
+    what = f"Cramér–Rao bound over mean squared error of {quantity} against the number of rows, by {', '.join(names)}"
+    return framed(clipped(quantity, 40), marks, x=across, y=y, description=what)

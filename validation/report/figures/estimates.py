@@ -1,0 +1,111 @@
+"""Truth and estimates: a column of dots per estimator where the truth is fixed, a scatter where it varies."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from validation.plan import Described
+from validation.record import Row, greeks, is_contrast, is_query
+from validation.report.marks import Array, Axis, area, dots, line, words
+from validation.report.panels import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    Palette,
+    column_names,
+    column_of_dots,
+    columns,
+    framed,
+    is_approximate,
+    thinned,
+)
+from validation.report.summaries import ByEstimator, bounds, quantities
+from validation.report.words import clipped, short
+
+INNER = 1.6448536269514722  # sd of a normal variable's central 90 %
+
+
+def strips(scenario: Described, rows: ByEstimator, palette: Palette) -> list[list[str]]:
+    """Return one panel per quantity: every replicate's estimate, the truth, and an efficient estimator's 90 %."""
+    return [[_strip(scenario, rows, palette, quantity) for quantity in quantities(rows)]]
+
+
+def scatters(scenario: Described, rows: ByEstimator, palette: Palette) -> list[list[str]]:
+    """Return a row of panels per kind of quantity, one for each estimator: estimates against their own truths."""
+    names = fitted(scenario, rows)
+    found = []
+    for label, entries in _kinds(quantities(rows)).items():
+        pairs = {name: _pairs(rows[name], entries) for name in names}
+        if names:
+            both = robust(np.concatenate([each.ravel() for each in pairs.values()]))
+            found.append([_scatter(label, name, pairs[name], both, palette) for name in names])
+    return found
+
+
+def fitted(scenario: Described, rows: ByEstimator) -> list[str]:
+    """Return the estimators that gave estimates, without Laplace approximations, whose centre is their mode."""
+    return [
+        name for name in scenario.estimators if not is_approximate(name) and any(row.estimate for row in rows[name])
+    ]
+
+
+def robust(values: Array, *, log: bool = False) -> Axis:
+    """Return an axis that holds all but values far beyond the bulk, which are counted at the edge instead."""
+    v = values[np.isfinite(values)]
+    if v.size and not log:
+        low, high = np.quantile(v, [0.01, 0.99])
+        v = v[(v >= low - (high - low)) & (v <= high + (high - low))]
+    return Axis.over(v, BOTTOM, TOP, log=log)
+
+
+def _strip(scenario: Described, rows: ByEstimator, palette: Palette, quantity: str) -> str:
+    names = fitted(scenario, rows)
+    values = {name: np.array([r.estimate[quantity] for r in rows[name] if quantity in r.estimate]) for name in names}
+    truth = float(np.mean([r.truth[quantity] for each in rows.values() for r in each if quantity in r.truth]))
+    half = INNER * bounds(scenario).get(quantity, 0.0)
+    y = robust(np.concatenate([*values.values(), [truth - half, truth, truth + half]]))
+    marks = []
+    if half:
+        marks.append(area([LEFT, RIGHT], y.at([truth - half] * 2), y.at([truth + half] * 2), "truth"))
+    marks.append(line([LEFT, RIGHT], y.at([truth] * 2), "truth dashed"))
+    width = (RIGHT - LEFT) / max(len(names), 1)
+    for name, middle in zip(names, columns(names), strict=True):
+        marks.append(column_of_dots(values[name], y, middle, width, palette.css(name)))
+        mean = float(np.mean(values[name])) if values[name].size else np.nan
+        if y.holds(mean):
+            marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([mean] * 2), "mean"))
+    what = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
+    return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=what)
+
+
+def _kinds(names: Sequence[str]) -> dict[str, list[str]]:
+    """Quantities of one kind under its name: the entries of a Greek, interventional means, contrasts."""
+    found: dict[str, list[str]] = {}
+    for name in greeks(names):
+        found.setdefault(name.split("[")[0], []).append(name)
+    queries = [name for name in names if is_query(name)]
+    for label, kept in (("means under do(…)", False), ("contrasts", True)):
+        if chosen := [name for name in queries if is_contrast(name) is kept]:
+            found[label if len(chosen) > 1 else short(chosen[0])] = chosen
+    return found
+
+
+def _pairs(rows: Sequence[Row], names: Sequence[str]) -> Array:
+    """Truth and estimate [M, 2] of all entries in all replicates."""
+    found = [(r.truth[q], r.estimate[q]) for r in rows for q in names if q in r.estimate and q in r.truth]
+    return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+
+def _scatter(label: str, name: str, pairs: Array, both: Axis, palette: Palette) -> str:
+    truth, estimate = pairs.T
+    x, y = Axis(both.low, both.high, LEFT, RIGHT), both
+    ends = np.array([both.low, both.high])
+    marks = [line(x.at(ends), y.at(ends), "truth")]
+    inside = x.holds(truth) & y.holds(estimate)
+    kept = thinned(np.flatnonzero(inside)).astype(int)
+    marks.append(dots(x.at(truth[kept]), y.at(estimate[kept]), palette.css(name)))
+    if beyond := int(np.sum(~inside)):
+        marks.append(words(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
+    what = f"Estimates of {label} by {name} against the truth"
+    return framed(clipped(f"{name}: {label}", 32), marks, x=x, y=y, description=what, labels=("truth", "estimate"))

@@ -1,0 +1,70 @@
+"""How a positive number is spread over replicates: divergences, seconds, effective draws per second."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from validation.plan import Described
+from validation.report.figures.estimates import robust
+from validation.report.marks import Array, line, words
+from validation.report.panels import (
+    LEFT,
+    RIGHT,
+    TOP,
+    Palette,
+    column_names,
+    column_of_dots,
+    columns,
+    framed,
+    is_approximate,
+)
+from validation.report.summaries import ByEstimator
+from validation.report.words import clipped
+
+LEAST = 1e-6  # a smaller divergence is drawn here
+
+
+def divergences(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+    """Return one panel per intervention: the divergence in every replicate, and what an efficient estimator expects."""
+    found = []
+    for asked in scenario.interventions:
+        values = {
+            name: np.array([max(p.kl, LEAST) for row in rows[name] for p in row.predictions if p.of == asked])
+            for name in scenario.estimators
+            if not is_approximate(name)
+        }
+        expected = scenario.asymptotics.kl.get(asked) if scenario.asymptotics else None
+        found.append(spread(f"KL, nats: {asked}", values, palette, reference=expected))
+    return [panel for panel in found if panel]
+
+
+def seconds(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+    """Return the seconds that fits took, and where there are draws, the effective ones per second."""
+    took = {name: np.array([r.seconds for r in rows[name] if r.seconds]) for name in scenario.estimators}
+    worth = {
+        name: np.array([r.ess_per_second for r in rows[name] if r.ess_per_second is not None])
+        for name in scenario.estimators
+    }
+    panels = [spread("seconds per fit", took, palette), spread("effective draws per second", worth, palette)]
+    return [panel for panel in panels if panel]
+
+
+def spread(title: str, values: Mapping[str, Array], palette: Palette, reference: float | None = None) -> str:
+    """Return a panel with a column of dots for each estimator and a bar at the median; "" where there is nothing."""
+    values = {name: v for name, v in values.items() if v.size}
+    if not values:
+        return ""
+    names = list(values)
+    everything = np.concatenate([*values.values(), [reference] if reference else []])
+    y = robust(everything, log=True)
+    marks = [line([LEFT, RIGHT], y.at([reference] * 2), "truth dashed")] if reference else []
+    width = (RIGHT - LEFT) / len(names)
+    for name, middle in zip(names, columns(names), strict=True):
+        finite = values[name][np.isfinite(values[name])]
+        marks.append(column_of_dots(finite, y, middle, width, palette.css(name)))
+        if infinite := len(values[name]) - len(finite):
+            marks.append(words(middle, TOP + 6, f"∞ {infinite}", "beyond"))
+        if np.isfinite(median := float(np.median(values[name]))):
+            marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([median] * 2), "mean"))
+    description = f"{title} by {', '.join(names)}, each replicate a dot, on a logarithmic axis"
+    return framed(clipped(title, 40), marks, x=column_names(names), y=y, description=description)

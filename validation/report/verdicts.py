@@ -1,0 +1,88 @@
+"""The verdicts: one line per finding, what is claimed in words, and what the exit status counts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from validation.claims import Finding
+from validation.plan import Plan
+from validation.report.tables import Cell, Column, Table, of
+from validation.report.words import short
+from validation.results import Results
+from validation.tolerances import Verdict
+
+ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED)
+# What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.
+KINDS = ("bias", "divergence", "efficiency", "coverage", "calibration", "exactness", "mode", "convergence")
+COLUMNS = (
+    Column("Verdict", numeric=False),
+    Column("Scenario", numeric=False),
+    Column("Estimator", numeric=False),
+    Column("Claim", numeric=False),
+    Column("Statistic"),
+    Column("Closest at", numeric=False, hint="of several numbers, the one nearest to its bound or furthest beyond"),
+    Column("Accepted from"),
+    Column("to"),
+    Column("False alarm", hint="probability that the statistic of a true claim leaves that interval"),
+    Column("Would see", hint="smallest effect that is found with the stated probability, in the statistic's unit"),
+    Column("Asked", hint="the effect that the claim must be able to see"),
+    Column("Replicates"),
+    Column("Missing", hint="replicates without a result"),
+)
+EXIT = {
+    0: "0: every judged claim passed",
+    1: "1: a judged claim failed",
+    3: "3: no judged claim failed, but some were underpowered",
+}
+
+
+def verdict_table(results: Results, anchors: Mapping[str, str]) -> Table:
+    """Return every finding, the failed first; `anchors` are the places of scenarios on the page."""
+    places = {each.name: i for i, each in enumerate(results.plan.scenarios)}
+    findings = sorted(results.findings, key=lambda f: (ORDER.index(f.verdict), places[f.scenario], _kind(f)))
+    lines = tuple(_line(each, places, results.plan, anchors) for each in findings)
+    return Table("verdicts", COLUMNS, lines, tuple(each.verdict.name for each in findings))
+
+
+def counts(findings: Sequence[Finding]) -> list[tuple[Verdict, int]]:
+    """Return how many claims came out how."""
+    found = Counter(each.verdict for each in findings)
+    return [
+        (verdict, found[verdict]) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.REPORTED)
+    ]
+
+
+def claims(findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
+    """Return kind, sentence and unit of every kind of claim."""
+    found = {each.kind: (each.kind, each.sentence, each.unit) for each in sorted(findings, key=_kind)}
+    return list(found.values())
+
+
+def exit_words(results: Results) -> str:
+    """Return the exit status in words."""
+    if not any(each.verdict is not Verdict.REPORTED for each in results.findings):
+        return "0: nothing was judged"
+    return EXIT[results.exit_status]
+
+
+def _kind(finding: Finding) -> int:
+    return KINDS.index(finding.kind) if finding.kind in KINDS else len(KINDS)
+
+
+def _line(finding: Finding, places: Mapping[str, int], plan: Plan, anchors: Mapping[str, str]) -> tuple[Cell, ...]:
+    f = finding
+    estimators = plan.scenario(f.scenario).estimators
+    return (
+        Cell(f.verdict.name, ORDER.index(f.verdict), css=f"verdict {f.verdict.name}"),
+        Cell(f.scenario, places[f.scenario], href=anchors.get(f.scenario, "")),
+        Cell(f.estimator, estimators.index(f.estimator) if f.estimator in estimators else len(estimators)),
+        Cell(f"{f.kind}: {f.only}" if f.only else f.kind),
+        of(f.statistic),
+        Cell(short(f.worst) or "–", f.worst),
+        of(f.low),
+        of(f.high),
+        of(f.alpha, 2),
+        of(f.detectable),
+        of(f.min_effect),
+        of(f.replicates, 9),
+        Cell(str(f.missing), f.missing, css="bad" if f.missing else ""),
+    )

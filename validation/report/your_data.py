@@ -1,0 +1,102 @@
+"""The reader's own data: what every estimator predicts, and how far the study of data sets like them trusts it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from validation.claims import Finding
+from validation.plan import Described
+from validation.record import ERROR, LEVEL, is_query, shown
+from validation.report import summaries
+from validation.report.summaries import ByEstimator
+from validation.report.tables import Cell, Column, Table
+from validation.report.words import interval, number, signed
+from validation.results import Results
+from validation.tolerances import Verdict
+
+TRUSTED, NOT_TRUSTED, NOT_SHOWN, NOTHING = "trusted", "not trusted", "not shown", "–"
+JUDGED = ("bias", "coverage")
+
+
+def tables(results: Results, rows: ByEstimator) -> list[tuple[str, Table]]:
+    """Return a table of queries and one of Greeks, with their titles."""
+    mine: Mapping[str, Any] = results.notes["mine"]
+    scenario = results.plan.scenarios[0]
+    names = shown(name for fit in mine["fits"].values() for name in fit["quantities"])
+    queries = [name for name in names if is_query(name)]
+    others = [name for name in names if not is_query(name)]
+    return [
+        (title, _table(name, kept, mine["fits"], scenario, rows, results.findings))
+        for title, name, kept in (("Your questions", "queries", queries), ("The Greeks", "greeks", others))
+        if kept
+    ]
+
+
+def explanation(mine: Mapping[str, Any]) -> str:
+    """Return what the tables show, in words."""
+    return (
+        "Each cell has what an estimator says of your rows, with its 90 % interval, and then how it did on data sets "
+        f"like them, made with the fit of {mine['truth_from']} as the truth. It is trusted where its bias is small and "
+        "its intervals hold the truth often enough, not trusted where either is not so, not shown where the study was "
+        "too small to tell. A point estimate has no interval and is never trusted alone. All this holds if the model "
+        "is right."
+    )
+
+
+def endings(mine: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return estimator, status and reason of the fits to the data themselves."""
+    return [(name, fit["status"], fit["reason"]) for name, fit in mine["fits"].items()]
+
+
+def trust(findings: Sequence[Finding], estimator: str, quantity: str) -> str:
+    """Return a verdict in words: trusted only where bias and coverage of this quantity both passed."""
+    found = {
+        f.kind: f.verdict for f in findings if f.estimator == estimator and f.only == quantity and f.kind in JUDGED
+    }
+    if failed := [kind for kind in JUDGED if found.get(kind) is Verdict.FAIL]:
+        return f"{NOT_TRUSTED}: {' and '.join(failed)}"
+    if Verdict.UNDERPOWERED in found.values():
+        return NOT_SHOWN
+    return TRUSTED if all(found.get(kind) is Verdict.PASS for kind in JUDGED) else NOTHING
+
+
+def _table(
+    name: str,
+    quantities: Sequence[str],
+    fits: Mapping[str, Any],
+    scenario: Described,
+    rows: ByEstimator,
+    findings: Sequence[Finding],
+) -> Table:
+    estimators = list(dict.fromkeys((*(each for each in scenario.estimators if each in fits), *fits)))
+    lines = tuple(
+        (
+            Cell(quantity, i),
+            *(_cell(quantity, fits[each], rows.get(each, ()), trust(findings, each, quantity)) for each in estimators),
+        )
+        for i, quantity in enumerate(quantities)
+    )
+    columns = (Column("Quantity", numeric=False), *(Column(each, numeric=False) for each in estimators))
+    return Table(name, columns, lines)
+
+
+def _cell(quantity: str, fit: Mapping[str, Any], rows: Sequence[Any], verdict: str) -> Cell:
+    """Prediction with its interval on the data, then what the study says, then the verdict."""
+    found = fit["quantities"].get(quantity)
+    if found is None:
+        return Cell("no fit" if fit["status"] == ERROR else NOTHING, "", css="stack")
+    spread = "" if found["lower"] is None else f" ({interval(found['lower'], found['upper'])})"
+    told = [f"{number(found['value'])}{spread}", *_studied(quantity, rows), verdict]
+    css = {TRUSTED: "good", NOTHING: ""}.get(verdict, "bad" if verdict.startswith(NOT_TRUSTED) else "unsure")
+    return Cell("\n".join(told), found["value"], css=f"stack {css}".strip())
+
+
+def _studied(quantity: str, rows: Sequence[Any]) -> list[str]:
+    if not rows:
+        return ["not studied"]
+    errors = summaries.recovery(rows, quantity)
+    told = [f"bias {signed(errors.bias.value)}, RMSE {number(errors.rmse)}"]
+    if any(quantity in row.intervals for row in rows):
+        rate = summaries.coverage(rows, quantity)
+        told.append(f"{LEVEL:.0%} intervals hold in {rate.count} of {rate.replicates}")
+        told.append(f"rate {interval(rate.low, rate.high, 2)}")
+    return told

@@ -1,0 +1,47 @@
+"""What is asked of a fit: the distribution of an outcome under an intervention, and contrasts between two of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """``p(outcome | do(...))``.
+
+    >>> Intervention("X", {"Z": 1}).mean_name
+    'E[X | do(Z=1)]'
+    """
+
+    outcome: str
+    do: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """As in ``X | do(Z=1)``."""
+        return f"{self.outcome} | do({', '.join(f'{name}={value:g}' for name, value in self.do.items())})"
+
+    @property
+    def mean_name(self) -> str:
+        """The name of the outcome's mean."""
+        return f"E[{self.name}]"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """``E[outcome | do(...)] − E[outcome | do(versus)]``, of two interventions on one outcome."""
+
+    one: Intervention
+    versus: Intervention
+
+    @property
+    def name(self) -> str:
+        """The name of the quantity."""
+        return f"{self.one.mean_name} − {self.versus.mean_name}"
+
+
+def contrasts(interventions: Sequence[Intervention]) -> tuple[Contrast, ...]:
+    """Return every intervention against the first on the same outcome."""
+    first: dict[str, Intervention] = {}
+    for each in interventions:
+        first.setdefault(each.outcome, each)
+    return tuple(Contrast(each, first[each.outcome]) for each in interventions if each is not first[each.outcome])

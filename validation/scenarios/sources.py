@@ -1,0 +1,155 @@
+"""Where truth and data come from: fixed Greeks, Greeks from the prior, fixed rows, or a world outside the model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+
+from estimators import CausalMixture, Data
+from validation.outcomes import Outcome
+from validation.scenarios.base import Draw, Model, Seeds, Situation, Truth
+from validation.scenarios.design import Design
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Partly:
+    """Shares of the rows in which Z is set (to each label in turn) and in which it is seen."""
+
+    seen: float = 0.0
+    set: float = 0.0
+
+    def of(self, scenario: Situation) -> Design:
+        """Return the design of a scenario's rows."""
+        model = scenario.model
+        if not self.seen and not self.set:
+            return Design(scenario.num_rows)
+        if not isinstance(model, CausalMixture):
+            raise ValueError(f"scenario {scenario.name}: rows of a Pyro program are plain, with nothing seen or set")
+        return Design.partly(scenario.num_rows, K=model.K, seen=self.seen, set=self.set)
+
+
+@dataclass(frozen=True)
+class FixedTruth:
+    """The same Greeks in every replicate (components in ascending order of `sort_by`), fresh rows in each."""
+
+    greeks: Mapping[str, Any]
+    rows: Partly = Partly()
+    design: Design | None = None
+    truth: ClassVar[Truth] = Truth.FIXED
+
+    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+        """Return rows simulated from the Greeks."""
+        truth = {name: np.asarray(value, dtype=np.float64) for name, value in self.greeks.items()}
+        design = self.rows.of(scenario) if self.design is None else self.design
+        return Draw(design.simulate(scenario.model, truth, hidden=scenario.hidden, seed=seeds.data), truth)
+
+
+@dataclass(frozen=True)
+class PriorTruth:
+    """Greeks drawn from the model's own prior in each replicate, sorted where labels are free, and rows from them."""
+
+    rows: Partly = Partly()
+    truth: ClassVar[Truth] = Truth.PRIOR
+
+    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+        """Return Greeks from the prior and rows simulated from them."""
+        model = scenario.model
+        drawn = {name: value[None] for name, value in _from_prior(model, seeds.truth).items()}
+        truth = {name: value[0] for name, value in scenario.arranged(drawn).items()}
+        design = self.rows.of(scenario)
+        return Draw(design.simulate(model, truth, hidden=scenario.hidden, seed=seeds.data), truth)
+
+
+def _from_prior(model: Model, seed: int) -> dict[str, Array]:
+    if isinstance(model, CausalMixture):
+        drawn = model.prior_greeks(seed=seed)
+    else:
+        names = [greek.name for greek in model.structure().greeks]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            sites = pyro.poutine.trace(model).get_trace(1).nodes
+        if improper := [name for name in names if sites[name]["type"] != "sample"]:
+            raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")
+        drawn = {name: torch.as_tensor(sites[name]["value"]) for name in names}
+    return {name: np.asarray(value.detach(), dtype=np.float64) for name, value in drawn.items()}
+
+
+@dataclass(frozen=True)
+class FixedData:
+    """The same rows in every replicate; only the estimator's own randomness differs."""
+
+    columns: Mapping[str, tuple[float, ...]]
+    truth: ClassVar[Truth] = Truth.EXACT
+
+    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+        """Return the rows, and no truth."""
+        columns: dict[str, Any] = dict(self.columns)
+        return Draw(Data(**columns), None)
+
+
+class Noise(Protocol):
+    """A distribution of mean 0 and sd 1, as SciPy's frozen ones."""
+
+    def rvs(self, size: int, random_state: np.random.Generator) -> Array: ...
+    def logpdf(self, x: Array) -> Array: ...
+    def cdf(self, x: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Located:
+    """``location + scale · noise``."""
+
+    noise: Noise
+    location: float
+    scale: float
+
+    def logpdf(self, x: Array) -> Array:
+        """Return the log density."""
+        return np.asarray(self.noise.logpdf((x - self.location) / self.scale) - np.log(self.scale))
+
+    def cdf(self, x: Array) -> Array:
+        """Return the distribution function."""
+        return np.asarray(self.noise.cdf((x - self.location) / self.scale))
+
+    def mean(self) -> float:
+        """Return the mean."""
+        return self.location
+
+    def points(self) -> None:
+        """Return None: it is continuous."""
+
+    def draw(self, size: int, seed: int) -> Array:
+        """Draw values."""
+        return self.location + self.scale * np.asarray(self.noise.rvs(size, random_state=np.random.default_rng(seed)))
+
+
+@dataclass(frozen=True)
+class OtherNoise:
+    """Rows whose noise is not normal: ``X = mean_Z + scale_Z · noise``, with noise of mean 0 and sd 1.
+
+    There are no true Greeks of the model; what is true is each ``p(X | do(Z=z))``, its mean and the contrasts.
+    """
+
+    weights: Sequence[float]
+    means: Sequence[float]
+    scales: Sequence[float]
+    noise: Noise
+    truth: ClassVar[Truth] = Truth.OUTSIDE
+
+    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+        """Return rows of the other world, and its interventional distributions."""
+        generator = np.random.default_rng(seeds.data)
+        z = generator.choice(len(self.weights), size=scenario.num_rows, p=self.weights)
+        noise = np.asarray(self.noise.rvs(scenario.num_rows, random_state=generator))
+        x = np.asarray(self.means)[z] + np.asarray(self.scales)[z] * noise
+        outcomes: dict[str, Outcome] = {
+            each.name: Located(self.noise, self.means[int(each.do["Z"])], self.scales[int(each.do["Z"])])
+            for each in scenario.interventions
+        }
+        return Draw(Data(X=torch.as_tensor(x)), None, outcomes)

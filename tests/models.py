@@ -4,14 +4,11 @@ import warnings
 
 import pyro.distributions as dist
 import torch
-from scipy.stats import norm
 
 from estimators import CausalMixture, Data, EstimationWarning, Fit, GaussianMixture
 from estimators.algorithms.base import Estimator
 from estimators.mechanisms import Gaussian
 
-# Chance that one statistical test of a program fails on right code.
-FALSE_ALARM = 1e-6
 TUTORIAL_ROWS = [0.0, 1.0, 10.0, 11.0, 12.0]
 
 
@@ -43,11 +40,6 @@ MODELS: dict[str, CausalMixture] = {
     ),
     "two columns": two_columns(),
 }
-
-
-def within(comparisons: int) -> float:
-    """How many standard errors all of some comparisons stay within, but for the false alarms."""
-    return float(norm.isf(FALSE_ALARM / comparisons / 2))
 
 
 def rows_of(model: CausalMixture, num_rows: int, seed: int = 0, separation: float = 6.0) -> Data:

@@ -1,16 +1,12 @@
 """Models and experiments that the tests of refutation share, and how p-values are held against the uniform law."""
 
-import math
-
 import numpy as np
 import pyro
 import torch
 
 from estimators import CausalMixture, Data, GaussianMixture
 from estimators.mechanisms import Gaussian
-from validation.tolerances import binomial_bounds
 
-ALPHA = 1e-6  # false-alarm probability of each statistical test of this file
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5)
 SIMULATIONS = 199  # p-values are multiples of 1/200, so that every one of LEVELS can be met exactly
 POWER = 0.95
@@ -45,23 +41,11 @@ def hidden(model, greeks, num_rows, seed):
     return Data(**{name: column for name, column in rows.items() if name != "Z"})
 
 
-def outside(p, alpha=ALPHA):
-    """The levels at which the number of p-values at or below is not that of uniform ones, by exact binomial tails."""
-    found = {}
+UNIFORM_CHECKS = len(LEVELS) + 1
+
+
+def check_uniform(stat, p):
+    """P-values held against the uniform law on their grid: their ECDF, and how many are within each of LEVELS."""
+    stat.cdf(p, lambda x: np.floor(np.clip(x, 0.0, 1.0) * (SIMULATIONS + 1) + 1e-6) / (SIMULATIONS + 1))
     for level in LEVELS:
-        low, high = binomial_bounds(len(p), level, alpha=alpha / len(LEVELS))
-        count = int((p <= level + 1e-9).sum())
-        if not low <= count <= high:
-            found[level] = (count, low, high)
-    return found
-
-
-def uniform_distance(p):
-    """The largest difference between the ECDF of p-values and that of uniform ones on the same grid."""
-    grid = np.arange(1, SIMULATIONS + 2) / (SIMULATIONS + 1)
-    return float(np.abs((p[:, None] <= grid + 1e-9).mean(0) - grid).max())
-
-
-def dkw(n, alpha=ALPHA):
-    """The distance that an ECDF of n independent values exceeds with probability at most alpha."""
-    return math.sqrt(math.log(2 / alpha) / (2 * n))
+        stat.proportion(int((p <= level + 1e-9).sum()), len(p), level)

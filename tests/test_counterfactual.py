@@ -4,7 +4,7 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
-from scipy.stats import kstest, norm
+from scipy.stats import norm
 from torch import Tensor
 
 from estimators import Data, Fit, PyroModel
@@ -12,7 +12,7 @@ from estimators.isolation import isolated
 from estimators.structural import GumbelMax, MonotoneInverse, Residual
 from tests.causal_models import WORLDS, known, posterior_of
 from tests.gallery import tutorial
-from tests.models import FALSE_ALARM, within
+from validation.statistical import Stat
 
 EVERY_WORLD = pytest.mark.parametrize("name", WORLDS)
 CAUSES = {"confounder": "T", "mediated": "T", "mixed": "C"}
@@ -86,31 +86,33 @@ def test_labels_may_be_named() -> None:
     torch.testing.assert_close(named, fit.counterfactual(data, do={"Z": 1}, seed=0).mean("Y").value)
 
 
-def test_a_mean_is_that_of_the_sampled_worlds() -> None:
+@pytest.mark.statistical(min_effect=0.5)
+def test_a_mean_is_that_of_the_sampled_worlds(stat: Stat) -> None:
     (data, _), fit = rows_of("mixed", 12), known("mixed")
     counterfactual = fit.counterfactual(data, do={"C": 2}, seed=0)
     mean = counterfactual.mean("Y")
     assert mean.error is not None
-    worlds = torch.stack([counterfactual.sample(seed=s)["Y"] for s in range(300)])
-    # Over all rows together, since a class that is rare given a row may not be met in 300 worlds.
-    error = float((worlds.mean(1).var() / 300 + (mean.error[0] ** 2).sum() / 12**2).sqrt())
-    gap = float(worlds.mean() - mean.value.mean())
-    assert abs(gap) < within(1) * error
-    assert abs(float(data.columns["Y"].mean() - mean.value.mean())) > within(1) * error, "the negative control"
+    worlds = torch.stack([counterfactual.sample(seed=stat.seed + s)["Y"] for s in range(300)])
+    # Over all rows together, since a class that is rare given a row may not be met in 300 worlds. The mean is itself
+    # simulated, with an error that makes the worlds worth fewer.
+    variance = float(worlds.mean(1).var())
+    ess = variance / (variance / 300 + float((mean.error[0] ** 2).sum()) / 12**2)
+    stat.mean(worlds.mean(1), float(mean.value.mean()), ess=ess)
+    with stat.control():
+        stat.mean(worlds.mean(1), float(data.columns["Y"].mean()), ess=ess)
 
 
-def test_counterfactuals_over_rows_have_the_interventional_distribution() -> None:
+@pytest.mark.statistical(checks=2, min_effect=0.07)
+def test_counterfactuals_over_rows_have_the_interventional_distribution(stat: Stat) -> None:
     """Averaged over rows of the truth, what would have been is what is when it is done."""
     fit = known("mixed")
     data, _ = rows_of("mixed", 3000)
-    world = fit.counterfactual(data, do={"C": 2}).sample(seed=9)
+    world = fit.counterfactual(data, do={"C": 2}).sample(seed=stat.seed)
     done = fit.do(C=2)
-    assert kstest(world["Y"].numpy(), lambda y: done.cdf("Y", y).numpy()).pvalue > FALSE_ALARM
-    counts = world["P"].numpy()
-    error = counts.std() / len(counts) ** 0.5
-    assert abs(counts.mean() - float(done.mean("P").value)) < within(1) * error
-    # The negative control: what was is not what would have been.
-    assert kstest(data.columns["Y"].numpy(), lambda y: done.cdf("Y", y).numpy()).pvalue < FALSE_ALARM
+    stat.cdf(world["Y"], lambda y: done.cdf("Y", y))
+    stat.mean(world["P"], float(done.mean("P").value), min_effect=0.2 * float(world["P"].std()))
+    with stat.control():  # what was is not what would have been
+        stat.cdf(data.columns["Y"], lambda y: done.cdf("Y", y))
 
 
 @pytest.mark.parametrize(
@@ -125,16 +127,18 @@ def test_counterfactuals_over_rows_have_the_interventional_distribution() -> Non
         (Residual(), dist.Normal(1.0, 2.0), dist.Normal(-1.0, 0.5)),
     ],
 )
-def test_an_assumption_keeps_values_and_distributions(assumption, before, after) -> None:  # type: ignore[no-untyped-def]
-    with isolated(0):
+@pytest.mark.statistical
+def test_an_assumption_keeps_values_and_distributions(stat, assumption, before, after) -> None:  # type: ignore[no-untyped-def]
+    with isolated(stat.seed):
         many = before.expand([50_000])
         value = many.sample().double()
         noise = assumption.abduct(many, value)
         assert torch.allclose(assumption.act(many, noise), value, atol=1e-5)
         moved = assumption.act(after.expand([50_000]), noise).double()
-    error = moved.std() / 50_000**0.5
     mean = after.probs @ torch.arange(3.0) if isinstance(after, dist.Categorical) else after.mean
-    assert abs(float(moved.mean() - mean)) < within(3) * float(error)
+    stat.mean(moved, float(mean), min_effect=0.03 * float(moved.std()))
+    with stat.control():
+        stat.mean(moved, float(mean) + 0.06 * float(moved.std()))
     if isinstance(after, dist.Bernoulli):
         assert bool((moved >= value).all()), "what raises the chance of 1 never makes a 0 of a 1"
     if isinstance(after, dist.Categorical):

@@ -7,13 +7,14 @@ import pyro.distributions as dist
 import pytest
 import torch
 from scipy import stats
-from scipy.stats import kstwo
 
 from estimators import CausalMixture, Data, Exact, GaussianMixture
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS
+from validation.statistical import Stat
 
-FALSE_ALARM = 1e-6
+# Distances of CDFs that matter, and that 20,000 draws show.
+DISTANCE = 0.03
 
 
 def test_the_evidence_is_the_integral_of_likelihood_times_prior() -> None:
@@ -43,19 +44,19 @@ def test_set_and_seen_rows_enter_the_evidence_as_they_should() -> None:
     assert seen == pytest.approx(alone + math.log(0.5), abs=1e-12)
 
 
-def test_one_component_is_the_conjugate_posterior() -> None:
+@pytest.mark.statistical(min_effect=DISTANCE)
+def test_one_component_is_the_conjugate_posterior(stat: Stat) -> None:
     model = CausalMixture(1, {"X": Gaussian(scale=2.0)}, concentration=1.0)
-    fit = Exact(num_draws=20_000).fit(model, {"X": [1.0, 3.0, 5.5]}, seed=1)
+    fit = Exact(num_draws=20_000).fit(model, {"X": [1.0, 3.0, 5.5]}, seed=stat.seed)
     precision = 1 / 100 + 3 / 4
     mean, sd = (9.5 / 4) / precision, precision**-0.5
-    distance = stats.ks_1samp(fit.draws["mu_X"][:, 0].numpy(), stats.norm(mean, sd).cdf).statistic
-    assert distance < kstwo.isf(FALSE_ALARM, 20_000)
-    # Negative control: a posterior shifted by a tenth of its sd is told apart.
-    shifted = stats.ks_1samp(fit.draws["mu_X"][:, 0].numpy(), stats.norm(mean + 0.1 * sd, sd).cdf).statistic
-    assert shifted > kstwo.isf(FALSE_ALARM, 20_000)
+    stat.cdf(fit.draws["mu_X"][:, 0], stats.norm(mean, sd).cdf)
+    with stat.control():  # shifted by a tenth of its sd
+        stat.cdf(fit.draws["mu_X"][:, 0], stats.norm(mean + 0.1 * sd, sd).cdf)
 
 
-def test_theta_follows_its_marginal_posterior() -> None:
+@pytest.mark.statistical(min_effect=DISTANCE)
+def test_theta_follows_its_marginal_posterior(stat: Stat) -> None:
     """p(theta | x) of K = 2 by quadrature over the means' closed form, against the draws' CDF."""
     model = GaussianMixture(K=2, concentration=[1.0, 3.0], loc_scale=2.0)
     rows = np.array([0.0, 2.5])
@@ -77,8 +78,10 @@ def test_theta_follows_its_marginal_posterior() -> None:
     def cdf(x: np.ndarray) -> np.ndarray:
         return sum(w * stats.beta.cdf(x, a, b) for w, (_, (a, b)) in zip(weights, parts, strict=True))
 
-    fit = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=2)
-    assert stats.ks_1samp(fit.draws["theta"][:, 0].numpy(), cdf).statistic < kstwo.isf(FALSE_ALARM, 20_000)
+    fit = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
+    stat.cdf(fit.draws["theta"][:, 0], cdf)
+    with stat.control():  # the prior
+        stat.cdf(fit.draws["theta"][:, 0], stats.beta(1, 3).cdf)
 
 
 def test_draws_are_independent_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +96,12 @@ def test_draws_are_independent_of_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
         torch.testing.assert_close(first.draws[name], second.draws[name], rtol=1e-12, atol=1e-12)
 
 
-def test_the_posterior_weights_of_labels_are_bayes_rule() -> None:
+@pytest.mark.statistical(min_effect=DISTANCE)
+def test_the_posterior_weights_of_labels_are_bayes_rule(stat: Stat) -> None:
     """With means known to lie far apart, p(theta) is a Beta with the counts of the rows."""
     loc = dist.Normal(torch.tensor([-50.0, 50.0]), 1.0)
     model = CausalMixture(2, {"X": Gaussian(loc=loc, scale=1.0)}, concentration=1.0)
-    fit = Exact(num_draws=20_000).fit(model, {"X": [-50.0, -51.0, 50.0]}, seed=4)
-    distance = stats.ks_1samp(fit.draws["theta"][:, 0].numpy(), stats.beta(3, 2).cdf).statistic
-    assert distance < kstwo.isf(FALSE_ALARM, 20_000)
+    fit = Exact(num_draws=20_000).fit(model, {"X": [-50.0, -51.0, 50.0]}, seed=stat.seed)
+    stat.cdf(fit.draws["theta"][:, 0], stats.beta(3, 2).cdf)
+    with stat.control():
+        stat.cdf(fit.draws["theta"][:, 0], stats.beta(2, 2).cdf)

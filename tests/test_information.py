@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2
+from scipy.stats import norm
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture
 from estimators.density import Density
 from estimators.information import observed_information
 from tests.models import MODELS, mixed_rows, rows_of
-
-FALSE_ALARM = 1e-6
+from validation.statistical import Stat
 
 
 def test_one_gaussian_has_the_textbook_information() -> None:
@@ -52,18 +51,20 @@ def test_missing_labels_cost_information() -> None:
     assert (sds[0] > 1.5 * sds[1]).all()
 
 
-def test_laplace_draws_have_the_covariance_they_should() -> None:
+@pytest.mark.statistical(checks=2, min_effect=0.06)
+def test_laplace_draws_have_the_covariance_they_should(stat: Stat) -> None:
     model = GaussianMixture(K=2, concentration=2.0)
     data = rows_of(model, 300, separation=8.0)
-    fit = EM(num_starts=4).fit(model, data, seed=0).laplace(num_draws=4000, seed=1)
-    assert (fit.kind, fit.num_draws, fit.stats["seed"]) == ("laplace", 4000, 1)
-    rows = 300 * fit.model.marginal(data).responsibilities({n: v[:1] for n, v in fit.draws.items()})[0].mean(0)
+    point = EM(num_starts=4).fit(model, data, seed=0)
+    fit = point.laplace(num_draws=4000, seed=stat.seed)
+    assert (fit.kind, fit.num_draws, fit.stats["seed"]) == ("laplace", 4000, stat.seed)
+    rows = 300 * fit.model.marginal(data).responsibilities({n: v[:1] for n, v in point.draws.items()})[0].mean(0)
     for k in (0, 1):
-        # Separated classes of known sd 1: mu_k ~ Normal(., 1/n_k), so (S - 1) s² n_k is chi-square with S - 1 degrees.
-        statistic = 3999 * float(fit.draws["mu_X"][:, k].var()) * float(rows[k])
-        low, high = chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], 3999)
-        assert low < statistic < high
-        assert not low < 1.5 * statistic < high
+        # Separated classes of known sd 1: mu_k ~ Normal(estimate, 1/n_k).
+        scores = (fit.draws["mu_X"][:, k] - point["mu_X"][k]) * rows[k].sqrt()
+        stat.cdf(scores, norm.cdf)
+        with stat.control():
+            stat.cdf(scores * 1.5**0.5, norm.cdf)
 
 
 def test_laplace_needs_an_interior_mode_and_a_point_fit() -> None:

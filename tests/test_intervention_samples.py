@@ -1,25 +1,21 @@
 """Samples under do(...): the query's and those of pyro.do on the fit's program follow the closed-form distribution.
 
-A sample's largest distance from the CDF exceeds ``sqrt(log(2/alpha) / 2n)`` with probability at most alpha
-(Dvoretzky, Kiefer & Wolfowitz; Massart 1990). Seeds are fixed, and a wrong distribution must exceed the same bound.
+A sample is held against the CDF at its largest distance, and each time against a wrong distribution too.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pyro
 import pytest
 import torch
-from scipy.stats import binom
 from torch import Tensor
 
 from estimators import CausalMixture, Exact, Fit, Query, Status
 from estimators.isolation import isolated
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS
+from validation.statistical import Stat
 
-FALSE_ALARM = 1e-6
 PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
 POINT = Fit.from_greeks(
     PAIR,
@@ -32,17 +28,6 @@ POINT = Fit.from_greeks(
     },
 )
 MANY = Exact(num_draws=300).fit(MODELS["tutorial"], {"X": TUTORIAL_ROWS}, seed=0)
-
-
-def bound(num_rows: int) -> float:
-    return float(np.sqrt(np.log(2 / FALSE_ALARM) / (2 * num_rows)))
-
-
-def distance(sample: Tensor, cdf: Callable[[Tensor], Tensor]) -> float:
-    """sup |F_n - F|, attained at a jump of F_n."""
-    values = cdf(torch.sort(sample.double()).values).numpy()
-    steps = np.arange(len(values) + 1) / len(values)
-    return float(max((steps[1:] - values).max(), (values - steps[:-1]).max()))
 
 
 def by_program(fit: Fit, settings: dict[str, Any], num_rows: int, seed: int) -> dict[str, Tensor]:
@@ -66,58 +51,71 @@ CASES = [
 
 
 @pytest.mark.parametrize(("fit", "settings", "name", "other"), CASES)
-def test_samples_follow_the_closed_form(fit: Fit, settings: dict[str, Any], name: str, other: dict[str, Any]) -> None:
+@pytest.mark.statistical(min_effect=0.03)
+def test_samples_follow_the_closed_form(
+    stat: Stat, fit: Fit, settings: dict[str, Any], name: str, other: dict[str, Any]
+) -> None:
     query, wrong = fit.do(**settings), fit.do(**other)
-    sample = query.sample(20_000, seed=1)[name]
-    assert distance(sample, lambda x: query.cdf(name, x)) < bound(20_000)
-    assert distance(sample, lambda x: wrong.cdf(name, x)) > bound(20_000)
+    sample = query.sample(20_000, seed=stat.seed)[name]
+    stat.cdf(sample, lambda x: query.cdf(name, x))
+    with stat.control():
+        stat.cdf(sample, lambda x: wrong.cdf(name, x))
 
 
 @pytest.mark.parametrize(("fit", "settings", "name", "other"), CASES)
+@pytest.mark.statistical
 def test_pyro_do_on_the_program_follows_the_closed_form(
-    fit: Fit, settings: dict[str, Any], name: str, other: dict[str, Any]
+    stat: Stat, fit: Fit, settings: dict[str, Any], name: str, other: dict[str, Any]
 ) -> None:
     query, wrong = fit.do(**settings), fit.do(**other)
     num_rows = 20_000 if fit.num_draws == 1 else 1_500
-    sample = by_program(fit, settings, num_rows, seed=2)[name]
-    assert distance(sample, lambda x: query.cdf(name, x)) < bound(num_rows)
-    assert distance(sample, lambda x: wrong.cdf(name, x)) > bound(num_rows)
+    sample = by_program(fit, settings, num_rows, seed=stat.seed)[name]
+    effect = 0.03 if num_rows == 20_000 else 0.1
+    stat.cdf(sample, lambda x: query.cdf(name, x), min_effect=effect)
+    with stat.control():
+        stat.cdf(sample, lambda x: wrong.cdf(name, x), min_effect=effect)
 
 
-def test_samples_carry_the_spread_of_the_draws() -> None:
+@pytest.mark.statistical(min_effect=0.06)
+def test_samples_carry_the_spread_of_the_draws(stat: Stat) -> None:
     """The negative control of the mixture over draws: a fit at the posterior mean is too narrow, and is told apart."""
     draws = MANY.draws["mu_X"].clone()
     draws[:, 1] += 3.0 * torch.randn(300, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     wide = Fit(MANY.model, "exact", {**MANY.draws, "mu_X": draws}, 1, Status.CONVERGED, {})
     narrow = Fit.from_greeks(MANY.model, {name: wide[name] for name in wide.draws})
-    sample = wide.do(Z=1).sample(5_000, seed=3)["X"]
-    assert distance(sample, lambda x: wide.do(Z=1).cdf("X", x)) < bound(5_000)
-    assert distance(sample, lambda x: narrow.do(Z=1).cdf("X", x)) > bound(5_000)
+    sample = wide.do(Z=1).sample(5_000, seed=stat.seed)["X"]
+    stat.cdf(sample, lambda x: wide.do(Z=1).cdf("X", x))
+    with stat.control():
+        stat.cdf(sample, lambda x: narrow.do(Z=1).cdf("X", x))
 
 
-def test_what_is_set_is_set_and_z_keeps_its_weights() -> None:
-    rows = by_program(POINT, {"X": 5.0}, 20_000, seed=4)
+@pytest.mark.statistical(checks=3, min_effect=0.03)
+def test_what_is_set_is_set_and_z_keeps_its_weights(stat: Stat) -> None:
+    rows = by_program(POINT, {"X": 5.0}, 20_000, seed=stat.seed)
     assert bool((rows["X"] == 5.0).all())
     for k, weight in enumerate(POINT["theta"].tolist()):
-        low, high = binom.interval(1 - FALSE_ALARM, 20_000, weight)
-        assert low <= int((rows["Z"] == k).sum()) <= high
+        stat.proportion(int((rows["Z"] == k).sum()), 20_000, weight)
+        with stat.control():
+            stat.proportion(int((rows["Z"] == k).sum()), 20_000, POINT["theta"].roll(1)[k].item())
     query = POINT.do(Z=1, X=5.0).sample(50, seed=0)
     assert bool((query["X"] == 5.0).all())
     assert set(query) == {"X", "Y"}, "Z is hidden, and set: it is not a prediction"
 
 
-def test_rows_follow_their_own_settings() -> None:
+@pytest.mark.statistical(checks=6, min_effect=0.06)
+def test_rows_follow_their_own_settings(stat: Stat) -> None:
     labels = torch.arange(15_000) % 3
     levels = torch.linspace(-1.0, 1.0, 15_000, dtype=torch.float64)
     for rows in (
-        POINT.do(Z=labels, X=levels).sample(15_000, seed=5),
-        by_program(POINT, {"Z": labels, "X": levels}, 15_000, seed=5),
+        POINT.do(Z=labels, X=levels).sample(15_000, seed=stat.seed),
+        by_program(POINT, {"Z": labels, "X": levels}, 15_000, seed=stat.seed),
     ):
         assert torch.equal(rows["X"], levels)
         for k in range(3):
             query: Query = POINT.do(Z=k)
-            assert distance(rows["Y"][labels == k], lambda y, q=query: q.cdf("Y", y)) < bound(5_000)
-        assert distance(rows["Y"][labels == 0], lambda y: POINT.do(Z=1).cdf("Y", y)) > bound(5_000)
+            stat.cdf(rows["Y"][labels == k], lambda y, q=query: q.cdf("Y", y))
+        with stat.control():
+            stat.cdf(rows["Y"][labels == 0], lambda y: POINT.do(Z=1).cdf("Y", y))
 
 
 def test_rows_of_many_draws_are_paired_with_one_draw_each() -> None:

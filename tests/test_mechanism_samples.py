@@ -12,6 +12,7 @@ from scipy.integrate import dblquad, quad
 from scipy.special import gammaln, logsumexp
 
 from estimators import CausalMixture, Data, Exact
+from estimators.isolation import isolated
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -28,7 +29,7 @@ from tests.mechanism_models import (
     hidden_rows,
     random_greeks,
 )
-from tests.models import FALSE_ALARM, within
+from validation.statistical import Stat
 
 EVERY_FAMILY = pytest.mark.parametrize("mechanism", FAMILIES.values(), ids=FAMILIES)
 CONJUGATE: dict[str, Mechanism] = {
@@ -44,86 +45,74 @@ CONJUGATE: dict[str, Mechanism] = {
 DRAWS = 20_000
 
 
-def standard_errors(mechanism: Mechanism, scale: float = 1.0) -> np.ndarray:
-    """(mean of the samples - the mechanism's mean at sigma scaled) in standard errors, for every cell."""
-    model = CausalMixture(2, {"X": mechanism})
-    greeks = random_greeks(model, 8)
-    moved = {name: value + (scale - 1.0) * value for name, value in greeks.items() if name != "theta"}
-    found = []
-    for k in range(2):
-        latent = torch.full((DRAWS,), k)
-        drawn = model.nodes["X"].distribution(greeks, latent, {})
-        with torch.random.fork_rng():
-            torch.manual_seed(k)
-            sample = drawn.sample().double()
-        local = model.nodes["X"].local({**greeks, **moved})
-        mean = mechanism.mean(local, torch.tensor(k), torch.zeros(0))
-        found.append((sample.mean(0) - mean) / (sample.std(0) / DRAWS**0.5))
-    return np.concatenate([np.atleast_1d(part.numpy()) for part in found])
+def sampled(
+    model: CausalMixture, greeks: dict[str, torch.Tensor], k: int, seed: int, draws: int = DRAWS
+) -> torch.Tensor:
+    """Samples of p(X | Z = k)."""
+    with isolated(seed + k):
+        return model.nodes["X"].distribution(greeks, torch.full((draws,), k), {}).sample().double()
 
 
 @EVERY_FAMILY
-def test_samples_have_the_mean(mechanism: Mechanism) -> None:
-    errors = standard_errors(mechanism)
-    assert np.abs(errors).max() < within(errors.size)
-    control = standard_errors(mechanism, 1.3)
-    if not isinstance(mechanism, Categorical):
-        assert np.abs(control).max() > within(errors.size)
-
-
-def misses_of_cdf(mechanism: Mechanism, move: float) -> int:
-    """How many counts of samples below a point are in the tails of their binomial distribution."""
+@pytest.mark.statistical(checks=2, min_effect=0.1)
+def test_samples_have_the_mean(stat: Stat, mechanism: Mechanism) -> None:
     model = CausalMixture(2, {"X": mechanism})
-    greeks, misses = random_greeks(model, 9), 0
+    greeks, local = random_greeks(model, 8), model.nodes["X"].local
+    wrong = {name: value if name == "theta" else 1.3 * value for name, value in greeks.items()}
     for k in range(2):
-        given: Any = model.nodes["X"].distribution(greeks, torch.full((DRAWS,), k), {})
-        with torch.random.fork_rng():
-            torch.manual_seed(k)
-            sample = given.sample().double()
-        for place in sample.quantile(torch.tensor([0.1, 0.5, 0.9]).double()).round(decimals=3):
-            below, probability = int((sample <= place).sum()), float(given.cdf(place + move)[0])
-            ends = stats.binom.interval(1.0 - FALSE_ALARM / 6, DRAWS, probability)
-            misses += not ends[0] <= below <= ends[1]
-    return misses
+        sample = sampled(model, greeks, k, stat.seed)
+        mean, other = (mechanism.mean(local(at), torch.tensor(k), torch.zeros(0)) for at in (greeks, wrong))
+        stat.means(sample.reshape(DRAWS, -1), mean.reshape(-1))
+        if not isinstance(mechanism, Categorical) and float((other - mean).abs().max()) > 0.2 * float(sample.std()):
+            with stat.control():
+                stat.means(sample.reshape(DRAWS, -1), other.reshape(-1))
 
 
 @pytest.mark.parametrize("family", ["Gaussian", "Poisson"])
-def test_samples_have_the_cdf(family: str) -> None:
-    assert misses_of_cdf(FAMILIES[family], 0.0) == 0
-    assert misses_of_cdf(FAMILIES[family], 1.0) > 0
+@pytest.mark.statistical(checks=2, min_effect=0.03)
+def test_samples_have_the_cdf(stat: Stat, family: str) -> None:
+    model = CausalMixture(2, {"X": FAMILIES[family]})
+    greeks = random_greeks(model, 9)
+    for k in range(2):
+        sample, one = sampled(model, greeks, k, stat.seed), torch.tensor([k])
+
+        def cdf(x: np.ndarray, one: torch.Tensor = one) -> torch.Tensor:
+            found: torch.Tensor = model.nodes["X"].distribution(greeks, one, {}).cdf(torch.from_numpy(x))
+            return found
+
+        stat.cdf(sample, cdf)
+        with stat.control():
+            stat.cdf(sample + 1.0, cdf)
 
 
 @pytest.mark.parametrize("family", ["Bernoulli", "Categorical"])
-def test_samples_have_the_masses(family: str) -> None:
+@pytest.mark.statistical(checks=9, min_effect=0.03)
+def test_samples_have_the_masses(stat: Stat, family: str) -> None:
     model = CausalMixture(3, {"X": FAMILIES[family]})
     node, greeks = model.nodes["X"], random_greeks(model, 10)
     masses = node.mechanism.log_masses(node.local(greeks)).exp()  # type: ignore[attr-defined]
     torch.testing.assert_close(masses.sum(-1), torch.ones(3).double(), rtol=1e-12, atol=0)
-    level, misses = 1.0 - FALSE_ALARM / masses.numel(), [0, 0]
     for k in range(3):
-        with torch.random.fork_rng():
-            torch.manual_seed(k)
-            sample = node.distribution(greeks, torch.full((DRAWS,), k), {}).sample()
-        for value in range(masses.shape[-1]):
-            for control in (0, 1):
-                ends = stats.binom.interval(level, DRAWS, float(masses[(k + control) % 3, value]))
-                misses[control] += not ends[0] <= int((sample == value).sum()) <= ends[1]
-    assert misses[0] == 0
-    assert misses[1] > 0
+        sample = sampled(model, greeks, k, stat.seed)
+        counts = [int((sample == value).sum()) for value in range(masses.shape[-1])]
+        for value, count in enumerate(counts):
+            stat.proportion(count, DRAWS, float(masses[k, value]))
+        with stat.control():
+            worst = int((masses[(k + 1) % 3] - masses[k]).abs().argmax())
+            stat.proportion(counts[worst], DRAWS, float(masses[(k + 1) % 3, worst]))
 
 
-def test_full_gaussian_samples_have_the_covariance() -> None:
+@pytest.mark.statistical(min_effect=0.1)
+def test_full_gaussian_samples_have_the_covariance(stat: Stat) -> None:
     model = MODELS["three dimensions"]
     greeks = random_greeks(model, 11)
     factor = greeks["sigma_X"][1][:, None] * greeks["corr_X"][1]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        sample = model.nodes["X"].distribution(greeks, torch.full((DRAWS,), 1), {}).sample()
+    draws = 5 * DRAWS  # products are skewed
+    sample = sampled(model, greeks, 1, stat.seed, draws)
     products = (sample - greeks["mu_X"][1])[:, :, None] * (sample - greeks["mu_X"][1])[:, None, :]
-    error = (products.mean(0) - factor @ factor.T) / (products.std(0) / DRAWS**0.5)
-    assert float(error.abs().max()) < within(6)
-    wrong = (products.mean(0) - factor.T @ factor) / (products.std(0) / DRAWS**0.5)
-    assert float(wrong.abs().max()) > within(6)
+    stat.means(products.reshape(draws, -1), (factor @ factor.T).reshape(-1))
+    with stat.control():
+        stat.means(products.reshape(draws, -1), (factor.T @ factor).reshape(-1))
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.7, 12.0, 3e4, 1e8])
@@ -218,18 +207,20 @@ def test_exact_evidence_with_a_table(family: str) -> None:
     assert fit.stats["log_evidence"] == pytest.approx(evidence_by_brute_force(model, data), rel=1e-7)
 
 
-def test_exact_draws_have_the_posterior_mean_of_one_component() -> None:
+@pytest.mark.statistical(checks=2, min_effect=0.15)
+def test_exact_draws_have_the_posterior_mean_of_one_component(stat: Stat) -> None:
     counts, rows = np.array([5.0, 0.0, 2.0]), torch.tensor([0.0] * 5 + [2.0] * 2)
-    fit = Exact(num_draws=4000).fit(CausalMixture(1, {"X": CONJUGATE["Categorical"]}), Data(X=rows), seed=1)
+    exact = Exact(num_draws=20_000)
+    draws = exact.fit(CausalMixture(1, {"X": CONJUGATE["Categorical"]}), Data(X=rows), seed=stat.seed).draws["p_X"]
     powers = np.array([0.6, 1.0, 2.0]) + counts
-    draws = fit.draws["p_X"][:, 0].numpy()
-    errors = (draws.mean(0) - powers / powers.sum()) / (draws.std(0) / 4000**0.5)
-    assert np.abs(errors).max() < within(3)
-    assert np.abs((draws.mean(0) - counts / counts.sum()) / (draws.std(0) / 4000**0.5)).max() > within(3)
-    fit = Exact(num_draws=4000).fit(CausalMixture(1, {"X": CONJUGATE["Poisson"]}), Data(X=[3.0, 4.0, 9.0]), seed=1)
-    rates = fit.draws["rate_X"][:, 0].numpy()
-    assert abs(rates.mean() - 18.0 / 3.5) < within(1) * rates.std() / 4000**0.5
-    assert abs(rates.mean() - 16.0 / 3.0) > within(1) * rates.std() / 4000**0.5
+    stat.means(draws[:, 0], powers / powers.sum())
+    with stat.control():
+        stat.means(draws[:, 0], counts / counts.sum())
+    fit = exact.fit(CausalMixture(1, {"X": CONJUGATE["Poisson"]}), Data(X=[3.0, 4.0, 9.0]), seed=stat.seed)
+    rates = fit.draws["rate_X"][:, 0]
+    stat.mean(rates, 18.0 / 3.5)
+    with stat.control():
+        stat.mean(rates, 16.0 / 3.0)
 
 
 def test_tiny_dirichlet_powers_have_draws() -> None:

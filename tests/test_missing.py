@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, Estimate, Fit
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
 from estimators.density import Density
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
 from estimators.models import density_of
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
-from tests.models import FALSE_ALARM, fit_quietly
-from validation.tolerances import mean_tolerance
+from tests.models import fit_quietly
+from validation.statistical import Stat
 
 CHAIN = CausalMixture(
     2,
@@ -184,6 +184,7 @@ IS_GONE = np.random.default_rng(0).random(300) < 0.2
 WITH_GAPS = Data(T=np.where(IS_GONE, np.nan, FULL["T"].numpy()), Y=FULL["Y"], missing="marginalize")
 COMPLETE = Data(T=FULL["T"], Y=FULL["Y"])
 WITHOUT_GAPS = Data(T=FULL["T"][~IS_GONE], Y=FULL["Y"][~IS_GONE])
+SLOPES = Density(CONFOUNDER, CONFOUNDER.marginal(COMPLETE), jacobian=True).size
 
 
 @pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=40, num_steps=20)])
@@ -198,21 +199,23 @@ def test_a_point_fit_to_missing_entries_is_the_maximum(estimator: EM | MAP) -> N
     assert best > max(height(fit) for fit in [*others, Fit.from_greeks(CONFOUNDER, WORLDS["confounder"][1])])
 
 
-def test_nuts_draws_from_the_posterior_given_missing_entries() -> None:
+@pytest.mark.statistical(checks=SLOPES, power=0.8)
+def test_nuts_draws_from_the_posterior_given_missing_entries(stat: Stat) -> None:
     """E[∇ log p(v | data)] = 0 over draws of the posterior; of rows without gaps it is another posterior."""
-    fit = fit_quietly(NUTS(num_samples=1000, warmup_steps=300, num_chains=2), CONFOUNDER, WITH_GAPS, seed=0)
+    fit = fit_quietly(NUTS(num_samples=1000, warmup_steps=300, num_chains=2), CONFOUNDER, WITH_GAPS, seed=stat.seed)
     greeks = {name: value.numpy() for name, value in fit.draws.items()}
-    for data, is_right in ((WITH_GAPS, True), (WITHOUT_GAPS, False)):
+
+    def slopes(data: Data) -> np.ndarray:
+        """[D, chains, draws]"""
         density = Density(CONFOUNDER, CONFOUNDER.marginal(data), jacobian=True)
-        slopes = np.stack([density.value_and_gradient(v)[1] for v in density.unconstrain(greeks)])
-        within = []
-        for slope in slopes.T:
-            ess = Estimate(torch.from_numpy(slope), fit.num_chains)
-            size = int((float(slope.std(ddof=1)) / ess.mcse) ** 2)
-            within.append(
-                abs(slope.mean()) <= mean_tolerance(float(slope.std(ddof=1)), size, alpha=FALSE_ALARM / len(slopes.T))
-            )
-        assert all(within) == is_right
+        found = np.stack([density.value_and_gradient(v)[1] for v in density.unconstrain(greeks)])
+        return found.T.reshape(-1, fit.num_chains, len(found) // fit.num_chains)
+
+    for slope in slopes(WITH_GAPS):
+        stat.mean(slope, 0.0, chains=True, min_effect=0.5 * float(slope.std()))
+    with stat.control():
+        for slope in slopes(WITHOUT_GAPS)[:1]:
+            stat.mean(slope, 0.0, chains=True)
 
 
 def test_both_nuts_engines_have_one_posterior_with_a_missing_cause() -> None:

@@ -10,6 +10,7 @@ from pyro.infer.autoguide import AutoNormal
 from estimators import CausalMixture, GaussianMixture
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS
+from validation.statistical import Stat
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -77,15 +78,16 @@ def test_pyros_own_inference_runs_unchanged() -> None:
     assert labels.shape == (5,)
 
 
-def test_simulate_follows_the_greeks() -> None:
+@pytest.mark.statistical(min_effect=0.1)
+def test_simulate_follows_the_greeks(stat: Stat) -> None:
     model = CausalMixture(2, {"X": Gaussian()}, concentration=1.0)
     greeks = {"theta": [0.25, 0.75], "mu_X": [-100.0, 100.0], "sigma_X": [0.001, 0.1]}
-    rows = model.simulate(2000, greeks, seed=5)
+    rows = model.simulate(2000, greeks, seed=stat.seed)
     assert torch.equal(rows["Z"] == 1, rows["X"] > 0)
-    assert torch.equal(model.simulate(2000, greeks, seed=5)["X"], rows["X"])
-    share = float((rows["Z"] == 1).double().mean())
-    # Six standard errors of a proportion: one false alarm in 5e8.
-    assert abs(share - 0.75) < 6 * (0.75 * 0.25 / 2000) ** 0.5
+    assert torch.equal(model.simulate(2000, greeks, seed=stat.seed)["X"], rows["X"])
+    stat.proportion(int((rows["Z"] == 1).sum()), 2000, 0.75)
+    with stat.control():
+        stat.proportion(int((rows["Z"] == 0).sum()), 2000, 0.75)
 
 
 def test_the_prior_is_what_was_asked_for() -> None:

@@ -6,91 +6,68 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
-from scipy.stats import norm
 
-from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
+from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, Status
 from estimators.algorithms import nuts as nuts_module
 from estimators.algorithms.base import begin
-from estimators.arviz_export import diagnostics
 from estimators.ascent import Summit
 from estimators.density import Density
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
+from tests.posteriors import check_other_posterior, check_same_posterior
+from validation.statistical import Stat
 
-FALSE_ALARM = 1e-4
 SEPARATED = TUTORIAL_ROWS
 # Hidden labels of the middle rows are unsure, so the posterior is far from that of labelled rows.
 OVERLAPPING = [-2.0, -1.4, -0.4, 0.2, 0.5, 1.1, 2.2, 2.6]
 
 
-def disagreements(fit: Fit, other: Fit) -> list[float]:
-    """Differences of the means of every Greek, and of its square, in Monte Carlo standard errors of both."""
-    found = []
-    for power in (1, 2):
-        a, b = ({n: v**power for n, v in f.draws.items()} for f in (fit, other))
-        errors = []
-        for draws, of in ((a, fit), (b, other)):
-            independent = {n: np.full(v.shape[1:], len(v)) for n, v in draws.items()}
-            ess = diagnostics(draws, of.num_chains)[1] if of.kind == "posterior" else independent
-            errors.append({n: v.std(0).numpy() / np.sqrt(ess[n]) for n, v in draws.items()})
-        for name in a:
-            gap = (a[name].mean(0) - b[name].mean(0)).numpy()
-            error = np.hypot(errors[0][name], errors[1][name])
-            found += (np.abs(gap) / np.maximum(error, 1e-12)).reshape(-1).tolist()
-    return found
-
-
-def limit(count: int) -> float:
-    """The z-score that `count` comparisons stay below but for the false-alarm probability."""
-    return float(norm.isf(FALSE_ALARM / (2 * count)))
-
-
 @pytest.mark.parametrize("rows", [SEPARATED, OVERLAPPING], ids=["separated", "overlapping"])
 @pytest.mark.parametrize("concentration", [1.0, 5.0])
-def test_nutpie_samples_the_exact_posterior(rows: list[float], concentration: float) -> None:
+@pytest.mark.statistical(checks=3, min_effect=0.2)
+def test_nutpie_samples_the_exact_posterior(stat: Stat, rows: list[float], concentration: float) -> None:
     model = GaussianMixture(K=2, concentration=concentration, loc_scale=3.0)
-    exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=1)
-    fit = fit_quietly(NUTS(num_samples=2000, warmup_steps=1000), model, {"X": rows}, seed=2)
-    scores = disagreements(fit, exact)
-    assert max(scores) < limit(len(scores))
+    exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
+    fit = fit_quietly(NUTS(num_samples=2000, warmup_steps=1000), model, {"X": rows}, seed=stat.seed)
+    check_same_posterior(stat, fit, exact)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rows", [SEPARATED, OVERLAPPING], ids=["separated", "overlapping"])
-def test_pyro_samples_the_exact_posterior(rows: list[float]) -> None:
+@pytest.mark.statistical(checks=3, min_effect=0.4)
+def test_pyro_samples_the_exact_posterior(stat: Stat, rows: list[float]) -> None:
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
-    exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=1)
+    exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
     sampler = NUTS(num_samples=400, warmup_steps=200, num_chains=2, engine="pyro")
-    fit = fit_quietly(sampler, model, {"X": rows}, seed=3)
-    scores = disagreements(fit, exact)
-    assert max(scores) < limit(len(scores))
+    check_same_posterior(stat, fit_quietly(sampler, model, {"X": rows}, seed=stat.seed), exact)
 
 
-def test_pyro_agrees_on_few_draws() -> None:
-    """The quick version: one chain on three rows, one of them seen and one set."""
+@pytest.mark.statistical(checks=3, min_effect=0.6)
+def test_pyro_agrees_on_few_draws(stat: Stat) -> None:
+    """The quick version: one chain on four rows, one of them seen and one set."""
     model = GaussianMixture(K=2, concentration=3.0, loc_scale=3.0)
     data = Data(X=[0.0, 1.0, 4.0, 5.0], Z=[-1, 0, 1, -1], intervened={"Z": [False, False, True, False]})
-    exact = Exact(num_draws=20_000).fit(model, data, seed=1)
-    sampler = NUTS(num_samples=120, warmup_steps=60, num_chains=1, engine="pyro")
-    fit = fit_quietly(sampler, model, data, seed=5)
-    scores = disagreements(fit, exact)
-    assert max(scores) < limit(len(scores))
+    exact = Exact(num_draws=20_000).fit(model, data, seed=stat.seed)
+    sampler = NUTS(num_samples=160, warmup_steps=60, num_chains=1, engine="pyro")
+    fit = fit_quietly(sampler, model, data, seed=stat.seed)
+    check_same_posterior(stat, fit, exact)
 
 
-def test_a_posterior_that_is_wrong_is_told_from_the_exact_one() -> None:
+@pytest.mark.statistical(checks=6, min_effect=0.3)
+def test_a_posterior_that_is_wrong_is_told_from_the_exact_one(stat: Stat) -> None:
     """Negative control: a prior half as wide, or a set row treated as seen, fails the same comparison."""
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
     data = Data(X=OVERLAPPING, Z=[0, -1, -1, -1, -1, -1, -1, 1], intervened={"Z": [True] + [False] * 6 + [True]})
-    exact = Exact(num_draws=20_000).fit(model, data, seed=1)
-    sampler = NUTS(num_samples=2000, warmup_steps=500)
-    narrow = fit_quietly(sampler, GaussianMixture(K=2, concentration=5.0, loc_scale=1.5), data, seed=2)
-    scores = disagreements(narrow, exact)
-    assert max(scores) > limit(len(scores))
+    exact = Exact(num_draws=20_000).fit(model, data, seed=stat.seed)
+    sampler = NUTS(num_samples=1000, warmup_steps=500)
+    check_same_posterior(stat, fit_quietly(sampler, model, data, seed=stat.seed), exact)
+    narrow = fit_quietly(sampler, GaussianMixture(K=2, concentration=5.0, loc_scale=1.5), data, seed=stat.seed)
+    check_other_posterior(stat, narrow, exact, "mu_X[1]")
     lopsided = Data(X=[*OVERLAPPING, 3.0, 3.1, 2.9], Z=[-1] * 8 + [1] * 3, intervened={"Z": [False] * 8 + [True] * 3})
+    exact = Exact(num_draws=20_000).fit(model, lopsided, seed=stat.seed)
+    check_same_posterior(stat, fit_quietly(sampler, model, lopsided, seed=stat.seed), exact)
     seen = Data(**dict(lopsided.columns))
-    exact = Exact(num_draws=20_000).fit(model, lopsided, seed=1)
-    scores = disagreements(fit_quietly(sampler, model, seen, seed=2), exact)
-    assert max(scores) > limit(len(scores))
+    check_other_posterior(stat, fit_quietly(sampler, model, seen, seed=stat.seed), exact, "theta[0]")
 
 
 def test_chains_that_do_not_mix_between_modes_are_reported() -> None:
@@ -107,7 +84,8 @@ def test_chains_that_do_not_mix_between_modes_are_reported() -> None:
     assert fit.stats["max_r_hat"] > 1.01
 
 
-def test_label_switching_is_undone_before_r_hat_is_computed() -> None:
+@pytest.mark.statistical(checks=3, min_effect=0.35)
+def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
     """Chains started in permuted modes give raw draws that disagree and relabelled draws that do not."""
     model = GaussianMixture(K=2, concentration=5.0)
     data = rows_of(model, 60, separation=6.0)
@@ -124,8 +102,7 @@ def test_label_switching_is_undone_before_r_hat_is_computed() -> None:
         again = fit_quietly(NUTS(num_samples=300, warmup_steps=300), model, data, seed=1)
     # Unswitched, the chains would stand 12 sds apart, and R-hat with them far beyond 2.
     assert again.stats["max_r_hat"] < 1.5
-    scores = disagreements(fit, again)
-    assert max(scores) < limit(len(scores))
+    check_same_posterior(stat, fit, again)
 
 
 def test_the_start_of_a_chain_depends_on_the_seed_and_lies_off_the_mode() -> None:

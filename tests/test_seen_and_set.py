@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
-from estimators import EM, MAP, NUTS, Data, Fit, GaussianMixture
+from estimators import EM, MAP, NUTS, Data, GaussianMixture
 from estimators.algorithms.base import Estimator
 from estimators.density import Density
-from tests.models import FALSE_ALARM, fit_quietly
-from validation.tolerances import mean_detectable, mean_tolerance
+from tests.models import fit_quietly
+from tests.posteriors import independent
+from validation.statistical import Stat
 
 MODEL = GaussianMixture(K=2, concentration=2.0)
 # Classes 12 standard deviations apart, so that no hidden row is unsure of its class.
@@ -29,29 +31,35 @@ def with_rows(count: int, *, is_set: bool) -> Data:
 
 @pytest.mark.parametrize("estimator", POINT.values(), ids=POINT)
 @pytest.mark.parametrize("count", [1, 20, 300])
-def test_set_rows_leave_theta_and_sharpen_mu(estimator: Estimator, count: int) -> None:
+@pytest.mark.statistical(checks=2, min_effect=0.06)
+def test_set_rows_leave_theta_and_sharpen_mu(stat: Stat, estimator: Estimator, count: int) -> None:
     before = estimator.fit(MODEL, HIDDEN, seed=0)
     after = estimator.fit(MODEL, with_rows(count, is_set=True), seed=0)
     torch.testing.assert_close(after["theta"], before["theta"], rtol=0, atol=1e-6)
-    spread = [sd_of_mu(fit.laplace(2000, seed=1)) for fit in (before, after)]
-    rows_before = 60 * float(before["theta"][1])
-    # sd of a mean is 1/sqrt(rows): the ratio follows, within 6 standard errors of an sd from 2,000 draws.
-    assert spread[1] / spread[0] == pytest.approx(
-        (rows_before / (rows_before + count)) ** 0.5, rel=6 / (2 * 2000) ** 0.5 * 2
-    )
+    for fit, known in ((before, 0), (after, count)):
+        scores = (fit.laplace(4000, seed=stat.seed).draws["mu_X"][:, 1] - fit["mu_X"][1]) * sharpness(estimator, known)
+        stat.cdf(scores, norm.cdf)
+        with stat.control():
+            stat.cdf(scores * 1.5, norm.cdf)
 
 
 @pytest.mark.parametrize("estimator", POINT.values(), ids=POINT)
-def test_seen_rows_move_both(estimator: Estimator) -> None:
+@pytest.mark.statistical(min_effect=0.06)
+def test_seen_rows_move_both(stat: Stat, estimator: Estimator) -> None:
     before = estimator.fit(MODEL, HIDDEN, seed=0)
     after = estimator.fit(MODEL, with_rows(100, is_set=False), seed=0)
     assert float(after["theta"][1] - before["theta"][1]) > 0.1
     assert abs(float(after["mu_X"][1] - before["mu_X"][1])) > 1e-4
-    assert sd_of_mu(after.laplace(2000, seed=1)) < 0.8 * sd_of_mu(before.laplace(2000, seed=1))
+    scores = (after.laplace(4000, seed=stat.seed).draws["mu_X"][:, 1] - after["mu_X"][1]) * sharpness(estimator, 100)
+    stat.cdf(scores, norm.cdf)
+    with stat.control():
+        stat.cdf(scores * 1.5, norm.cdf)
 
 
-def sd_of_mu(fit: Fit) -> float:
-    return float(fit.draws["mu_X"][:, 1].std())
+def sharpness(estimator: Estimator, known: int) -> float:
+    """1/sd of mu[1]: the root of its rows, those of the prior included, which are worth a hundredth of one."""
+    rows = int((HIDDEN.columns["X"] > 0).sum()) + known
+    return float((rows + (0.0 if isinstance(estimator, EM) else 0.01)) ** 0.5)
 
 
 @pytest.mark.parametrize("count", [1, 20, 300])
@@ -67,17 +75,21 @@ def test_set_rows_leave_the_posterior_of_theta_that_nuts_samples(count: int) -> 
     assert abs(moved - slopes[0]) > 0.05
 
 
-def test_nuts_with_set_and_with_seen_rows() -> None:
+@pytest.mark.statistical(checks=4, min_effect=0.25)
+def test_nuts_with_set_and_with_seen_rows(stat: Stat) -> None:
     data_sets = (HIDDEN, with_rows(100, is_set=True), with_rows(100, is_set=False))
-    fits = [fit_quietly(SAMPLER, MODEL, data, seed=3) for data in data_sets]
-    hidden, chosen, seen = (fit.do(Z=1).mean("X") for fit in fits)
-    assert float(chosen.sd) < 0.8 * float(hidden.sd)
-    assert float(seen.sd) < 0.8 * float(hidden.sd)
-    shares = [fit.draws["theta"][:, 1] for fit in fits]
-    errors = [float(share.std()) / (fit.stats["min_ess"] ** 0.5) for share, fit in zip(shares, fits, strict=True)]
-    # Five standard errors of the difference: one false alarm in 2e6; the seen rows are the negative control.
-    assert abs(float(shares[1].mean() - shares[0].mean())) < 5 * float(np.hypot(errors[0], errors[1]))
-    assert abs(float(shares[2].mean() - shares[0].mean())) > 5 * float(np.hypot(errors[0], errors[2]))
+    fits = [fit_quietly(SAMPLER, MODEL, data, seed=stat.seed + n) for n, data in enumerate(data_sets)]
+    for fit, data, known in zip(fits, data_sets, (0, 100, 100), strict=True):
+        column = data.columns["X"]
+        mean = float(column[column > 0].sum()) / sharpness(SAMPLER, known) ** 2
+        scores = independent(fit, (fit.draws["mu_X"][:, 1].numpy() - mean) * sharpness(SAMPLER, known))
+        stat.cdf(scores, norm.cdf)
+    with stat.control():
+        stat.cdf(scores * (sharpness(SAMPLER, 0) / sharpness(SAMPLER, 100)) ** 2, norm.cdf)
+    shares = [independent(fit, fit.draws["theta"][:, 1].numpy()) for fit in fits]
+    stat.same_distribution(shares[0], shares[1])
+    with stat.control():
+        stat.same_distribution(shares[0], shares[2])
 
 
 def test_partly_seen_labels_keep_their_names() -> None:
@@ -98,28 +110,30 @@ def test_all_rows_seen_is_counting() -> None:
 
 
 # The bias of theta that the test below has to see, and the power that it has to see it with.
-MIN_EFFECT, POWER = 0.03, 0.999
+MIN_EFFECT, POWER = 0.03, 0.99
 REPLICATES = 120
+# Of a maximum-likelihood estimate from 300 rows, at most: that of a proportion of .3, (1 - 2p)/sqrt(n p (1 - p)).
+SKEWNESS = 0.06
 
 
-def bias_of_theta(*, as_set: bool) -> tuple[float, float]:
-    """Mean and sd of the error of theta[1], over data sets of 300 rows with Z hidden and 200 with Z put to 1."""
+def errors_of_theta(seeds: range, *, as_set: bool) -> list[float]:
+    """Errors of theta[1], over data sets of 300 rows with Z hidden and 200 with Z put to 1."""
     truth = {"theta": [0.7, 0.3], "mu_X": [0.0, 4.0]}
     model, errors = GaussianMixture(K=2), []
-    for seed in range(REPLICATES):
+    for seed in seeds:
         seen = model.simulate(300, truth, seed)["X"]
         experiment = 4.0 + torch.randn(200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         labels = torch.cat([torch.full((300,), -1), torch.ones(200, dtype=torch.long)])
         intervened = {"Z": labels == 1} if as_set else None
         data = Data(X=torch.cat([seen, experiment]), Z=labels, intervened=intervened)
         errors.append(float(EM(num_starts=3).fit(model, data, seed=0)["theta"][1]) - 0.3)
-    return float(np.mean(errors)), float(np.std(errors, ddof=1))
+    return errors
 
 
-def test_theta_is_unbiased_with_set_rows_and_would_not_be_with_seen_ones() -> None:
-    """|bias| is within its tolerance, which is fine enough to see MIN_EFFECT; set rows treated as seen fail it."""
-    bias, sd = bias_of_theta(as_set=True)
-    assert mean_detectable(sd, REPLICATES, alpha=FALSE_ALARM, power=POWER) < MIN_EFFECT
-    assert abs(bias) < mean_tolerance(sd, REPLICATES, alpha=FALSE_ALARM)
-    wrong, sd = bias_of_theta(as_set=False)
-    assert abs(wrong) > mean_detectable(sd, REPLICATES, alpha=FALSE_ALARM, power=POWER)
+@pytest.mark.statistical(min_effect=MIN_EFFECT, power=POWER)
+def test_theta_is_unbiased_with_set_rows_and_would_not_be_with_seen_ones(stat: Stat) -> None:
+    """The bias is smaller than a mean of REPLICATES errors shows; set rows treated as seen fail."""
+    seeds = range(stat.seed, stat.seed + REPLICATES)
+    stat.mean(errors_of_theta(seeds, as_set=True), 0.0, skewness=SKEWNESS)
+    with stat.control():
+        stat.mean(errors_of_theta(seeds, as_set=False), 0.0, skewness=SKEWNESS)

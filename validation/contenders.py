@@ -42,7 +42,7 @@ def standard_contenders() -> tuple[Contender, ...]:
     return (
         Contender("EM", EM(progress_bar=False), efficient=True, laplace=True),
         Contender("MAP", MAP(num_starts=20, num_steps=40, progress_bar=False), laplace=True),
-        Contender("NUTS", NUTS(num_samples=400, warmup_steps=200, num_chains=2, progress_bar=False), posterior=True),
+        Contender("NUTS", NUTS(num_samples=1000, warmup_steps=300, num_chains=2, progress_bar=False), posterior=True),
         Contender("Exact", Exact(num_draws=1000), posterior=True, small_only=True),
     )
 

@@ -10,7 +10,7 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 from scipy.optimize import brentq
 
 BUDGET = 1e-3  # probability that a correct suite raises any false alarm at all
@@ -26,27 +26,34 @@ class Verdict(Enum):
     REPORTED = "shown with its figures and not judged"
 
 
-def mean_tolerance(sd: float, n: int, *, alpha: float) -> float:
+def mean_tolerance(sd: float, n: float, *, alpha: float, df: float | None = None) -> float:
     """Return the bound that |mean of n| exceeds with probability at most alpha if the true mean is 0.
 
-    ``t_{n-1, 1-alpha/2} · sd / √n``, with `sd` the sample standard deviation; infinite for n < 2.
-    """
-    return float(stats.t.isf(alpha / 2, n - 1)) * sd / math.sqrt(n) if n > 1 else math.inf
-
-
-def mean_detectable(sd: float, n: int, *, alpha: float, power: float = POWER) -> float:
-    """Return a |true mean| that exceeds `mean_tolerance` with probability at least `power`.
-
-    Let c be the t quantile and b = 1 - power. The sample sd is above ``σ·√(χ²_{n-1, 1-b/2}/(n-1))`` and the sample
-    mean below its own by ``z_{1-b/2}·σ/√n`` with probability b/2 each, hence
-    ``(c·√(χ²_{n-1, 1-b/2}/(n-1)) + z_{1-b/2})·σ/√n`` (sufficient; slightly larger than necessary).
+    ``t_{df, 1-alpha/2} · sd / √n``, with `sd` the sample standard deviation, known with `df` degrees of freedom
+    (default: n - 1, of independent samples); infinite for n < 2.
     """
     if n < 2:
         return math.inf
-    critical = float(stats.t.isf(alpha / 2, n - 1))
-    inflation = math.sqrt(float(stats.chi2.isf((1 - power) / 2, n - 1)) / (n - 1))
-    slack = float(stats.norm.isf((1 - power) / 2))
-    return (critical * inflation + slack) * sd / math.sqrt(n)
+    return -float(special.stdtrit(n - 1 if df is None else df, alpha / 2)) * sd / math.sqrt(n)
+
+
+def mean_detectable(sd: float, n: float, *, alpha: float, power: float = POWER, df: float | None = None) -> float:
+    """Return a |true mean| that exceeds `mean_tolerance` with probability at least `power`.
+
+    Let c be the t quantile and b = 1 - power. The sample sd is above ``σ·√(χ²_{df, 1-b/2}/df)`` and the sample mean
+    below its own by ``z_{1-b/2}·σ/√n`` with probability b/2 each, hence ``(c·√(χ²_{df, 1-b/2}/df) + z_{1-b/2})·σ/√n``
+    (sufficient; slightly larger than necessary).
+    """
+    if n < 2:
+        return math.inf
+    missed = (1 - power) / 2
+    inflated = sd * sd_inflation(missed, n - 1 if df is None else df)
+    return mean_tolerance(inflated, n, alpha=alpha, df=df) - float(special.ndtri(missed)) * sd / math.sqrt(n)
+
+
+def sd_inflation(tail: float, df: float) -> float:
+    """Return ``√(χ²_{df, 1-tail}/df)``: a sample sd is above this many times the true one with probability `tail`."""
+    return math.sqrt(float(special.chdtri(df, tail)) / df)
 
 
 def known_tolerance(sd: float, n: int, *, alpha: float, margin: float = 0.0) -> float:

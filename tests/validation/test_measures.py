@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.signal import lfilter
 
 from validation.measures import (
     central_interval,
@@ -24,7 +25,6 @@ from validation.measures import (
     support,
     wasserstein,
 )
-from validation.tolerances import mean_tolerance
 
 NORMALS = [((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.7, 1.0)), ((-3.0, 0.5), (4.0, 2.0)), ((1e4, 2.0), (1e4 + 1, 1.5))]
 
@@ -90,27 +90,31 @@ def test_discrete_divergence_where_something_cannot_happen():
 
 
 @pytest.mark.parametrize("ess", [20.0, 63.0, 500.0])
-def test_ranks_are_uniform_whatever_the_effective_size(ess):
+@pytest.mark.statistical(min_effect=0.15)
+def test_ranks_are_uniform_whatever_the_effective_size(stat, ess):
     """Truth and draws from one law: every rank is equally likely, also where few draws are kept."""
-    rng = np.random.default_rng(int(ess))
+    rng = np.random.default_rng(stat.seed)
     repeats, num_ranked = 8000, 7
     ranks = [
         rank_among(rng.normal(size=500), rng.normal(), num_ranked=num_ranked, ess=ess / 10, generator=rng)
         for _ in range(repeats)
     ]
-    counts = np.bincount(ranks, minlength=num_ranked + 1)
-    assert stats.chisquare(counts).pvalue > 1e-6
+    stat.uniform_ranks(ranks, num_ranked)
     shifted = [
         rank_among(rng.normal(size=500), 0.5 + rng.normal(), num_ranked=num_ranked, ess=ess / 10, generator=rng)
         for _ in range(repeats)
     ]
-    assert stats.chisquare(np.bincount(shifted, minlength=num_ranked + 1)).pvalue < 1e-6
+    with stat.control():
+        stat.uniform_ranks(shifted, num_ranked)
 
 
-def test_ranks_of_ties_are_spread_evenly():
-    rng = np.random.default_rng(0)
+@pytest.mark.statistical(min_effect=0.2)
+def test_ranks_of_ties_are_spread_evenly(stat):
+    rng = np.random.default_rng(stat.seed)
     ranks = [rank_among(np.zeros(9), 0.0, num_ranked=9, ess=9.0, generator=rng) for _ in range(4000)]
-    assert stats.chisquare(np.bincount(ranks, minlength=10)).pvalue > 1e-6
+    stat.uniform_ranks(ranks, 9)
+    with stat.control():
+        stat.uniform_ranks(np.maximum(ranks, 2), 9)
     assert rank_among(np.arange(9.0), -1.0, num_ranked=9, ess=9.0, generator=rng) == 0
     assert rank_among(np.arange(9.0), 10.0, num_ranked=9, ess=9.0, generator=rng) == 9
 
@@ -167,33 +171,24 @@ def test_central_interval():
     assert upper == pytest.approx(0.95)
 
 
-def gaps_over_repeats(rng, sample, repeats=200):
+def gaps_over_repeats(rng, sample, repeats=2000):
     return np.array([distribution_gap(sample(rng), rng.normal(size=999)) for _ in range(repeats)])
 
 
 def autocorrelated(rng, shift=0.0, scale=1.0):
     """A stationary AR(1) sample of standard normals, burn-in dropped."""
     noise = rng.normal(size=700) * math.sqrt(1 - 0.5**2)
-    x = np.empty(700)
-    x[0] = rng.normal()
-    for i in range(1, 700):
-        x[i] = 0.5 * x[i - 1] + noise[i]
-    return shift + scale * x
+    noise[0] /= math.sqrt(1 - 0.5**2)
+    return shift + scale * lfilter([1.0], [1.0, -0.5], noise)
 
 
-def test_distribution_gap_has_mean_zero_for_autocorrelated_exact_draws():
-    gaps = gaps_over_repeats(np.random.default_rng(4), autocorrelated)
-    sd = gaps.std(axis=0, ddof=1)
-    tolerance = [mean_tolerance(s, len(gaps), alpha=1e-6 / gaps.shape[1]) for s in sd]
-    assert np.all(np.abs(gaps.mean(axis=0)) <= tolerance)
-
-
-@pytest.mark.parametrize("wrong", [{"shift": 0.2}, {"scale": 0.8}])
-def test_distribution_gap_sees_wrong_draws(wrong):
-    gaps = gaps_over_repeats(np.random.default_rng(5), lambda rng: autocorrelated(rng, **wrong), repeats=40)
-    sd = gaps.std(axis=0, ddof=1)
-    tolerance = [mean_tolerance(s, len(gaps), alpha=1e-6 / gaps.shape[1]) for s in sd]
-    assert np.any(np.abs(gaps.mean(axis=0)) > tolerance)
+@pytest.mark.statistical(min_effect=0.3)
+def test_distribution_gap_has_mean_zero_for_autocorrelated_exact_draws(stat):
+    rng = np.random.default_rng(stat.seed)
+    stat.means(gaps_over_repeats(rng, autocorrelated), 0.0)
+    for wrong in ({"shift": 0.2}, {"scale": 0.8}):
+        with stat.control():
+            stat.means(gaps_over_repeats(rng, lambda rng, how=wrong: autocorrelated(rng, **how)), 0.0)
 
 
 def test_sample_wasserstein_is_in_units_of_the_reference():

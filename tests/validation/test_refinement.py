@@ -5,7 +5,6 @@ import pytest
 
 from estimators import EM, Data
 from tests.refutation_models import (
-    ALPHA,
     CLASSES,
     GOOD,
     ONE_SCALE,
@@ -18,7 +17,6 @@ from tests.refutation_models import (
     set_labels,
 )
 from validation import refine
-from validation.tolerances import binomial_bounds
 
 # ---------------------------------------------------------------- the loop
 
@@ -31,20 +29,25 @@ LOOPS = {
 }
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(5, marks=pytest.mark.statistical(min_effect=0.92)),
+        pytest.param(60, marks=[pytest.mark.slow, pytest.mark.statistical(min_effect=0.4)]),
+    ],
+)
 @pytest.mark.parametrize("case", LOOPS)
-def test_the_loop_ends_at_the_right_model_and_stays(case, count):
+def test_the_loop_ends_at_the_right_model_and_stays(stat, case, count):
     """Two experiments of 40 rows per setting after 300 hidden rows; each test at level 0.01 may raise a false alarm."""
     candidates, truth, greeks, right = LOOPS[case]
     ended = 0
-    for seed in range(count):
+    for seed in range(stat.seed, stat.seed + count):
         experiments = [set_labels(truth, greeks, (40, 40), 10_000 * (place + 1) + seed) for place in range(2)]
         history = refine(candidates, hidden(truth, greeks, 300, seed), experiments, EM(num_starts=5), seed=seed)
         ended += history.model is candidates[right] and not history.exhausted
         if history.model is candidates[right]:
             assert [step.number for step in history.steps] == sorted(step.number for step in history.steps)
-    low, _ = binomial_bounds(count, POWER - 2 * 0.01, alpha=ALPHA)
-    assert ended >= max(low, 1), (ended, count)
+    stat.proportion(ended, count, POWER - 2 * 0.01, alternative="less")
 
 
 def test_history_says_what_happened():

@@ -16,7 +16,6 @@ import validation
 from estimators import EM, CausalMixture, Data, Exact, Fit, PyroModel, mechanisms
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.refutation_models import (
-    ALPHA,
     CLASSES,
     GOOD,
     ONE_SCALE,
@@ -56,22 +55,25 @@ def spread():
     return Exact(num_draws=500).fit(PRIOR, Data(X=[-2.0, 3.0, -1.4, 2.6, 0.3], Z=[0, 1, -1, -1, -1]), seed=0)
 
 
-def test_simulated_experiments_share_the_greeks_and_keep_what_is_set(spread):
+@pytest.mark.statistical(checks=2, min_effect=7.0)
+def test_simulated_experiments_share_the_greeks_and_keep_what_is_set(stat, spread):
     rows = set_labels(PRIOR, {name: spread[name] for name in spread.draws}, (40, 60), 0)
-    found = with_simulated(spread, rows, 500, 1)
+    found = with_simulated(spread, rows, 500, stat.seed)
     assert (found.labels == rows.latent().numpy()).all()
     assert (found.columns["X"][0] == rows.columns["X"].numpy()).all()
     for arm in found.arms:
         means = found.columns["X"][1:][:, arm.rows].mean(1)
         mu = spread.draws["mu_X"][:, arm.settings["Z"]].numpy()
         # Each draw is used once, so that an arm's mean is that draw's plus noise of variance 1/m; sums of squares are
-        # non-central chi-squared. Were the Greeks drawn anew for each row, it would have a row's variance over m.
+        # non-central chi-squared, here as a normal score.
         size = len(arm.rows)
         total = size * means.var() * 500
         shift = size * mu.var() * 500
-        assert stats.ncx2.ppf(ALPHA / 2, 499, shift) <= total <= stats.ncx2.isf(ALPHA / 2, 499, shift)
-        anew = (1 + mu.var()) * stats.chi2.isf(ALPHA, 499)
-        assert anew < stats.ncx2.ppf(ALPHA / 2, 499, shift)
+        stat.estimate(stats.norm.ppf(stats.ncx2.cdf(total, 499, shift)), 1.0, 0.0)
+        # Were the Greeks drawn anew for each row, it would have a row's variance over m.
+        anew = stats.ncx2.rvs(499, 0.0, random_state=stat.seed) * (1 + mu.var())
+        with stat.control():
+            stat.estimate(max(stats.norm.ppf(stats.ncx2.cdf(anew, 499, shift)), -38.0), 1.0, 0.0)
 
 
 @pytest.mark.parametrize("seen", [False, True])

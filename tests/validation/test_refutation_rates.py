@@ -7,7 +7,6 @@ import torch
 from estimators import EM, CausalMixture, Data, Exact, Fit
 from estimators.mechanisms import Gaussian
 from tests.refutation_models import (
-    ALPHA,
     CLASSES,
     ONE_SCALE,
     POWER,
@@ -17,19 +16,17 @@ from tests.refutation_models import (
     THREE,
     TWO,
     TWO_SCALES,
-    dkw,
+    UNIFORM_CHECKS,
+    check_uniform,
     hidden,
-    outside,
     set_labels,
-    uniform_distance,
 )
 from validation import refute
-from validation.tolerances import binomial_bounds, proportion_interval
 
 # ---------------------------------------------------------------- the false-alarm rate
 
 
-def exact_fits(count, first_seed=0):
+def exact_fits(count, first_seed):
     """Truths from the prior, with the exact posterior given 8 hidden rows and 4 seen ones that hold both labels.
 
     Rows without both labels are skipped: a choice by the data alone, under which the posterior is what it is.
@@ -45,9 +42,9 @@ def exact_fits(count, first_seed=0):
             yield greeks, Exact(num_draws=1000).fit(PRIOR, Data(X=rows["X"], Z=Z), seed=seed), seed
 
 
-def exact_p_values(count, first_seed=0, change=lambda fit: fit, per_label=(12, 18), **options):
+def exact_p_values(stat, count, change=lambda fit: fit, per_label=(12, 18), **options):
     found = []
-    for greeks, fit, seed in exact_fits(count, first_seed):
+    for greeks, fit, seed in exact_fits(count, stat.seed):
         experiment = set_labels(PRIOR, greeks, per_label, 20_000 + seed)
         found.append(refute(change(fit), experiment, seed=seed, num_simulations=SIMULATIONS, **options).p_value)
     return np.array(found)
@@ -58,41 +55,38 @@ def known_at_the_mean(fit):
     return Fit.from_greeks(fit.model, {name: fit[name] for name in fit.draws})
 
 
-@pytest.mark.parametrize("count", [120, pytest.param(1000, marks=pytest.mark.slow)])
-def test_p_values_are_uniform_over_truths_from_the_prior_and_experiments(count):
-    p = exact_p_values(count)
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
+few = pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.45)
+many = [pytest.mark.slow, pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)]
 
 
-def test_p_values_without_the_greeks_own_spread_are_not_uniform():
-    p = exact_p_values(120, change=known_at_the_mean)
-    assert outside(p)
-    assert uniform_distance(p) > dkw(len(p))
-
-
-@pytest.mark.slow
-def test_p_values_are_uniform_with_matched_labels():
-    p = exact_p_values(600, labels="matched")
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
+@pytest.mark.parametrize("count", [pytest.param(120, marks=few), pytest.param(1000, marks=many)])
+def test_p_values_are_uniform_over_truths_from_the_prior_and_experiments(stat, count):
+    check_uniform(stat, exact_p_values(stat, count))
+    p = exact_p_values(stat, 120, change=known_at_the_mean)
+    with stat.control():  # without the Greeks' own spread
+        stat.proportion(int((p <= 0.05 + 1e-9).sum()), len(p), 0.05)
 
 
 @pytest.mark.slow
-def test_false_alarms_of_maximum_likelihood_with_a_laplace_spread():
+@pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)
+def test_p_values_are_uniform_with_matched_labels(stat):
+    check_uniform(stat, exact_p_values(stat, 600, labels="matched"))
+
+
+@pytest.mark.slow
+@pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)
+def test_false_alarms_of_maximum_likelihood_with_a_laplace_spread(stat):
     """Approximate: 300 rows of which 50 seen, scales unknown; the normal approximation stands for the posterior."""
     model = CausalMixture(2, {"X": Gaussian()}, concentration=5.0)
     found = []
-    for seed in range(400):
+    for seed in range(stat.seed, stat.seed + 400):
         greeks = model.prior_greeks(seed)
         rows = model.simulate(300, greeks, seed=10_000 + seed)
         Z = torch.where(torch.arange(300) < 50, rows["Z"], -1)
         fit = EM(num_starts=5).fit(model, Data(X=rows["X"], Z=Z), seed=seed)
         experiment = set_labels(model, greeks, (20, 30), 20_000 + seed)
         found.append(refute(fit, experiment, seed=seed, num_simulations=SIMULATIONS).p_value)
-    p = np.array(found)
-    assert not outside(p)
-    assert uniform_distance(p) <= dkw(len(p))
+    check_uniform(stat, np.array(found))
 
 
 # ---------------------------------------------------------------- power
@@ -109,25 +103,30 @@ RIGHT = {
 }
 
 
-def refutations(truth, greeks, model, per_label, count):
-    for seed in range(count):
+def refutations(first_seed, truth, greeks, model, per_label, count):
+    for seed in range(first_seed, first_seed + count):
         fit = EM(num_starts=5).fit(model, hidden(truth, greeks, 300, seed), seed=seed)
         yield refute(fit, set_labels(truth, greeks, per_label, 10_000 + seed), seed=seed)
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
+# How far off the rate must be to be seen in so many refutations.
+COUNTS = [
+    pytest.param(10, marks=pytest.mark.statistical(min_effect=0.9)),
+    pytest.param(200, marks=[pytest.mark.slow, pytest.mark.statistical(min_effect=0.2)]),
+]
+
+
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_model_is_refuted_with_power(case, count):
-    refuted = sum(found.refuted for found in refutations(*WRONG[case], count))
-    low, _ = binomial_bounds(count, POWER, alpha=ALPHA)
-    assert refuted >= low, proportion_interval(refuted, count)
+def test_a_wrong_model_is_refuted_with_power(stat, case, count):
+    refuted = sum(found.refuted for found in refutations(stat.seed, *WRONG[case], count))
+    stat.proportion(refuted, count, POWER, alternative="less")
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("case", RIGHT)
-def test_a_right_model_is_refuted_no_more_often_than_nominal(case, count):
-    refuted = sum(found.refuted for found in refutations(*RIGHT[case], count))
-    _, high = binomial_bounds(count, 0.01, alpha=ALPHA)
-    low, _ = binomial_bounds(count, POWER, alpha=ALPHA)
-    assert refuted <= high
-    assert refuted < low  # the check of power above would have failed here
+def test_a_right_model_is_refuted_no_more_often_than_nominal(stat, case, count):
+    refuted = sum(found.refuted for found in refutations(stat.seed, *RIGHT[case], count))
+    stat.proportion(refuted, count, 0.01, alternative="greater")
+    with stat.control():  # the check of power above
+        stat.proportion(refuted, count, POWER, alternative="less")

@@ -31,16 +31,14 @@ from validation.scenarios import (
     do_each,
 )
 from validation.scenarios.misspecified import MISSPECIFIED
-from validation.tolerances import mean_tolerance
 
-ALPHA = 1e-7  # of each check of a random quantity here
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
 EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}
 
 
-def seeds(n):
+def seeds(n, root):
     """`n` sets of independent seeds."""
-    state = np.random.SeedSequence(11).generate_state(n * len(Seeds._fields)).reshape(n, -1)
+    state = np.random.SeedSequence(root).generate_state(n * len(Seeds._fields)).reshape(n, -1)
     return [Seeds(*map(int, row)) for row in state]
 
 
@@ -110,26 +108,29 @@ def test_do_of_the_hidden_confounder_is_not_what_is_seen(t):
     assert abs(conditional - mean) > 0.5, "or there would be nothing to get wrong"
 
 
-def test_a_fresh_experiment_has_the_interventional_law():
+@pytest.mark.statistical(min_effect=0.06)
+def test_a_fresh_experiment_has_the_interventional_law(stat):
     scenario = EVERY["hidden_confounder"]
     target = target_of(scenario, scenario.source.draw(scenario, SEEDS), None, SEEDS)
-    y = target.outcomes[1].draw(4000, seed=3)
+    y = target.outcomes[1].draw(4000, seed=stat.seed)
     law = hidden_confounder_law(1)
-    assert stats.kstest(y, lambda v: sum(w * p.cdf(v) for w, p in law)).pvalue > ALPHA
-    assert stats.kstest(y - 0.3, lambda v: sum(w * p.cdf(v) for w, p in law)).pvalue < ALPHA, "the control"
+    stat.cdf(y, lambda v: sum(w * p.cdf(v) for w, p in law))
+    with stat.control():
+        stat.cdf(y - 0.4, lambda v: sum(w * p.cdf(v) for w, p in law))
 
 
 @pytest.mark.parametrize("name", ["hidden_confounder", "partly_seen", "partly_set", "unknown_scales"])
-def test_rows_have_the_law_of_the_model(name):
+@pytest.mark.statistical(min_effect=0.08)
+def test_rows_have_the_law_of_the_model(stat, name):
     """Many rows: class sizes among rows that nobody set, and the law of a column, against SciPy's."""
     scenario = EVERY[name]
     greeks = {key: np.asarray(value) for key, value in scenario.source.greeks.items()}
-    draws = [scenario.source.draw(scenario, each).data for each in seeds(20)]
+    draws = [scenario.source.draw(scenario, each).data for each in seeds(20, stat.seed)]
     if name == "hidden_confounder":
         treated = int(sum(float(data.columns["T"].sum()) for data in draws))
         rows = sum(data.num_rows for data in draws)
         expected = float(greeks["theta"] @ greeks["p_T"])
-        assert stats.binomtest(treated, rows, expected).pvalue > ALPHA
+        stat.proportion(treated, rows, expected)
         return
     outcome = np.concatenate([np.asarray(data.columns["X"])[~np.asarray(data.is_set("Z"))] for data in draws])
     sigma = greeks.get("sigma_X", np.ones(2))
@@ -138,58 +139,69 @@ def test_rows_have_the_law_of_the_model(name):
         parts = zip(greeks["theta"], greeks["mu_X"], sigma, strict=True)
         return sum(weight * stats.norm.cdf(x, mu, s) for weight, mu, s in parts)
 
-    assert stats.kstest(outcome, cdf).pvalue > ALPHA
+    stat.cdf(outcome, cdf)
+    with stat.control():
+        stat.cdf(outcome + 0.5, cdf)
 
 
-def test_what_is_seen_and_set():
+@pytest.mark.statistical(checks=2, min_effect=0.08)
+def test_what_is_seen_and_set(stat):
     seen = EVERY["partly_seen"].source.draw(EVERY["partly_seen"], SEEDS).data
     assert int((seen.latent() >= 0).sum()) == 100 and not seen.is_set("Z").any()
-    told = [int((each.latent()[each.latent() >= 0] == 1).sum()) for each in many("partly_seen")]
-    assert stats.binomtest(sum(told), 100 * len(told), 0.6).pvalue > ALPHA, "seen labels follow the weights"
-    assert stats.binomtest(sum(told), 100 * len(told), 0.5).pvalue < ALPHA, "the control"
+    told = [int((each.latent()[each.latent() >= 0] == 1).sum()) for each in many("partly_seen", stat.seed)]
+    stat.proportion(sum(told), 100 * len(told), 0.6)  # seen labels follow the weights
+    with stat.control():
+        stat.proportion(sum(told), 100 * len(told), 0.5)
     partly_set = EVERY["partly_set"].source.draw(EVERY["partly_set"], SEEDS).data
     is_set = partly_set.is_set("Z")
     assert int(is_set.sum()) == 100 and torch.equal(is_set, partly_set.latent() >= 0)
     assert int(partly_set.latent()[is_set].sum()) == 50, "set to each label in turn"
     means = np.array(
-        [float(each.columns["X"][each.is_set("Z") & (each.latent() == 1)].mean()) for each in many("partly_set")]
+        [
+            float(each.columns["X"][each.is_set("Z") & (each.latent() == 1)].mean())
+            for each in many("partly_set", stat.seed)
+        ]
     )
-    assert abs(means.mean() - 1.25) <= mean_tolerance(1 / math.sqrt(50), len(means), alpha=ALPHA)
+    stat.mean(means, 1.25, min_effect=0.3, skewness=0.0)
+    with stat.control():
+        stat.mean(means, 0.95, skewness=0.0)
 
 
-def many(name):
-    return [EVERY[name].source.draw(EVERY[name], each).data for each in seeds(30)]
+def many(name, root):
+    return [EVERY[name].source.draw(EVERY[name], each).data for each in seeds(30, root)]
 
 
 # ---------------------------------------------------------------- truths from the prior
 
 
-def test_truths_have_the_prior():
+@pytest.mark.statistical(checks=2, min_effect=0.15)
+def test_truths_have_the_prior(stat):
     scenario = EVERY["prior_truths"]
-    greeks = [PriorTruth().draw(replace(scenario, num_rows=1), each).greeks for each in seeds(800)]
+    greeks = [PriorTruth().draw(replace(scenario, num_rows=1), each).greeks for each in seeds(800, stat.seed)]
     mu = np.array([each["mu_X"] for each in greeks])
     theta = np.array([each["theta"] for each in greeks])
     assert (mu[:, 0] <= mu[:, 1]).all(), "labels are free, so truths are sorted"
     # The larger of two normals, and a weight of Dirichlet(5, 5), which does not know which mean is larger.
-    assert stats.kstest(mu[:, 1], lambda x: stats.norm.cdf(x, 0, 10) ** 2).pvalue > ALPHA
-    assert stats.kstest(theta[:, 0], stats.beta(5, 5).cdf).pvalue > ALPHA
-    assert (
-        stats.kstest(theta[:, 0], stats.beta(4, 4).cdf).pvalue > stats.kstest(theta[:, 0], stats.beta(1, 1).cdf).pvalue
-    )
-    assert stats.kstest(mu[:, 1], lambda x: stats.norm.cdf(x, 0, 10)).pvalue < ALPHA, "the control"
+    stat.cdf(mu[:, 1], lambda x: stats.norm.cdf(x, 0, 10) ** 2)
+    stat.cdf(theta[:, 0], stats.beta(5, 5).cdf)
+    with stat.control():
+        stat.cdf(mu[:, 1], lambda x: stats.norm.cdf(x, 0, 10))
+        stat.cdf(theta[:, 0], stats.beta(1, 1).cdf)
 
 
-def test_truths_of_pinned_labels_are_not_sorted():
+@pytest.mark.statistical(min_effect=0.3)
+def test_truths_of_pinned_labels_are_not_sorted(stat):
     scenario = EVERY["prior_truths_set"]
-    mu = np.array([scenario.source.draw(scenario, each).greeks["mu_X"] for each in seeds(200)])
-    assert stats.binomtest(int((mu[:, 0] < mu[:, 1]).sum()), len(mu), 0.5).pvalue > ALPHA
+    mu = np.array([scenario.source.draw(scenario, each).greeks["mu_X"] for each in seeds(200, stat.seed)])
+    stat.proportion(int((mu[:, 0] < mu[:, 1]).sum()), len(mu), 0.5)
 
 
 # ---------------------------------------------------------------- noise that is not the model's
 
 
 @pytest.mark.parametrize("scenario", MISSPECIFIED, ids=lambda scenario: scenario.name)
-def test_other_noise(scenario):
+@pytest.mark.statistical(checks=2, min_effect=0.07)
+def test_other_noise(stat, scenario):
     source = scenario.source
     assert isinstance(source, OtherNoise)
     assert source.noise.stats() == pytest.approx((0.0, 1.0)), "of mean 0 and standard deviation 1"
@@ -200,11 +212,14 @@ def test_other_noise(scenario):
     outcome = target.outcomes[1]
     x = np.linspace(-1, 9, 11)
     assert outcome.cdf(x) == pytest.approx(source.noise.cdf(x - 3.0))
-    assert stats.kstest(outcome.draw(4000, seed=1), outcome.cdf).pvalue > ALPHA
-    rows = np.concatenate([np.asarray(scenario.source.draw(scenario, each).data.columns["X"]) for each in seeds(8)])
+    stat.cdf(outcome.draw(4000, seed=stat.seed), outcome.cdf)
+    rows = np.concatenate(
+        [np.asarray(scenario.source.draw(scenario, each).data.columns["X"]) for each in seeds(8, stat.seed)]
+    )
     cdf = lambda v: 0.4 * source.noise.cdf(v + 3.0) + 0.6 * source.noise.cdf(v - 3.0)  # noqa: E731
-    assert stats.kstest(rows, cdf).pvalue > ALPHA
-    assert stats.kstest(rows, lambda v: 0.4 * stats.norm.cdf(v + 3) + 0.6 * stats.norm.cdf(v - 3)).pvalue < ALPHA
+    stat.cdf(rows, cdf)
+    with stat.control():
+        stat.cdf(rows, lambda v: 0.4 * stats.norm.cdf(v + 3) + 0.6 * stats.norm.cdf(v - 3))
 
 
 # ---------------------------------------------------------------- one's own
@@ -244,22 +259,24 @@ def test_a_design_is_read_off_the_data_and_made_again():
     assert doubled.num_rows == 2 * n and int(doubled.missing["Y"].sum()) == 4
 
 
-def test_rows_under_settings_follow_the_truncated_factorisation():
+@pytest.mark.statistical(checks=2, min_effect=0.05)
+def test_rows_under_settings_follow_the_truncated_factorisation(stat):
     """T set in half of the rows: in these Z keeps its weights and Y follows from the T that was set."""
     design = Design(20_000, {"T": np.where(np.arange(20_000) % 2 == 0, 1.0, np.nan)})
     greeks = {name: np.asarray(value) for name, value in GREEKS.items()}
-    data = design.simulate(graph(), greeks, hidden=("Z",), seed=4)
+    data = design.simulate(graph(), greeks, hidden=("Z",), seed=stat.seed)
     is_set = np.asarray(data.is_set("T"))
     y = np.asarray(data.columns["Y"])[is_set]
 
     def cdf(v, weights=(0.4, 0.6)):
         return weights[0] * stats.norm.cdf(v, -1.0, 0.7) + weights[1] * stats.norm.cdf(v, 3.5, 1.4)
 
-    assert stats.kstest(y, cdf).pvalue > ALPHA
+    stat.cdf(y, cdf)
     seen = np.array([0.4 * 0.2, 0.6 * 0.8])
-    assert stats.kstest(y, lambda v: cdf(v, seen / seen.sum())).pvalue < ALPHA, "as if T=1 had been seen"
+    with stat.control():  # as if T=1 had been seen
+        stat.cdf(y, lambda v: cdf(v, seen / seen.sum()))
     free = np.asarray(data.columns["T"])[~is_set]
-    assert stats.binomtest(int(free.sum()), len(free), 0.4 * 0.2 + 0.6 * 0.8).pvalue > ALPHA
+    stat.proportion(int(free.sum()), len(free), 0.4 * 0.2 + 0.6 * 0.8)
 
 
 @pytest.mark.parametrize(("seen", "chosen"), [(0.8, 0.3), (-0.1, 0.0), (0.0, 1.2)])
@@ -320,7 +337,8 @@ def test_from_fit_of_a_program():
         Scenario.from_fit(weighted, interventions=(Intervention("X", {"regime": 1}),))
 
 
-def test_a_program_s_truths_come_from_its_prior():
+@pytest.mark.statistical(min_effect=0.35)
+def test_a_program_s_truths_come_from_its_prior(stat):
     scenario = Scenario(
         name="program",
         sentence="A program.",
@@ -331,8 +349,10 @@ def test_a_program_s_truths_come_from_its_prior():
         sort_by="mu",
         hidden=("regime",),
     )
-    mu = np.array([scenario.source.draw(scenario, each).greeks["mu"] for each in seeds(150)])
-    assert stats.kstest(mu[:, 0], lambda x: 1 - stats.norm.sf(x, 0, 10) ** 2).pvalue > ALPHA
+    mu = np.array([scenario.source.draw(scenario, each).greeks["mu"] for each in seeds(150, stat.seed)])
+    stat.cdf(mu[:, 0], lambda x: 1 - stats.norm.sf(x, 0, 10) ** 2)
+    with stat.control():
+        stat.cdf(-mu[:, 0], lambda x: 1 - stats.norm.sf(x, 0, 10) ** 2)
     with pytest.raises(ValueError, match="rows of a Pyro program are plain"):
         replace(scenario, source=PriorTruth(Partly(seen=0.5))).source.draw(
             replace(scenario, source=PriorTruth(Partly(seen=0.5))), SEEDS

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from validation.statistical import Stat
 from validation.tolerances import (
     POWER,
     Verdict,
@@ -23,16 +24,15 @@ from validation.tolerances import (
 )
 
 REPEATS = 4000
-CHECK = 1e-6  # probability that a simulation below rejects a correct function (seeds are fixed, so never by chance)
 
 
-def at_most(count: int, probability: float) -> bool:
-    """Whether a count out of REPEATS is compatible with a probability of at most this."""
-    return count <= binomial_bounds(REPEATS, probability, alpha=2 * CHECK)[1]
+def at_most(stat: Stat, count: int, probability: float) -> None:
+    """A count out of REPEATS is that of a probability of at most this."""
+    stat.proportion(count, REPEATS, probability, alternative="greater")
 
 
-def at_least(count: int, probability: float) -> bool:
-    return count >= binomial_bounds(REPEATS, probability, alpha=2 * CHECK)[0]
+def at_least(stat: Stat, count: int, probability: float) -> None:
+    stat.proportion(count, REPEATS, probability, alternative="less")
 
 
 def means_outside(rng, *, shift, tolerance_of, n=12):
@@ -50,18 +50,16 @@ def by_known_sd(_, margin=0.7):
     return known_tolerance(2.0, 12, alpha=0.01, margin=margin)
 
 
-def test_false_alarms():
-    assert at_most(means_outside(np.random.default_rng(1), shift=0.0, tolerance_of=by_sample), 0.01)
-    assert at_most(means_outside(np.random.default_rng(1), shift=0.7, tolerance_of=by_known_sd), 0.01)
+@pytest.mark.statistical(checks=2, min_effect=0.015)
+def test_false_alarms(stat):
+    def outside(shift, tolerance_of):
+        return means_outside(np.random.default_rng(stat.seed), shift=shift, tolerance_of=tolerance_of)
 
-
-def test_a_tolerance_that_is_too_small_raises_false_alarms():
-    without_margin = means_outside(np.random.default_rng(1), shift=0.7, tolerance_of=lambda _: by_known_sd(_, 0.0))
-    normal_quantile = means_outside(
-        np.random.default_rng(1), shift=0.0, tolerance_of=lambda sd: known_tolerance(sd, 12, alpha=0.01)
-    )
-    assert not at_most(without_margin, 0.01)
-    assert not at_most(normal_quantile, 0.01)
+    at_most(stat, outside(0.0, by_sample), 0.01)
+    at_most(stat, outside(0.7, by_known_sd), 0.01)
+    with stat.control():  # tolerances that are too small
+        at_most(stat, outside(0.7, lambda _: by_known_sd(_, 0.0)), 0.01)
+        at_most(stat, outside(0.0, lambda sd: known_tolerance(sd, 12, alpha=0.01)), 0.01)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +69,14 @@ def test_a_tolerance_that_is_too_small_raises_false_alarms():
         (by_known_sd, known_detectable(2.0, 12, alpha=0.01, margin=0.7)),
     ],
 )
-def test_what_is_detectable_is_detected(tolerance_of, shift):
-    assert at_least(means_outside(np.random.default_rng(2), shift=shift, tolerance_of=tolerance_of), POWER)
-    assert not at_least(means_outside(np.random.default_rng(2), shift=0.6 * shift, tolerance_of=tolerance_of), POWER)
+@pytest.mark.statistical(min_effect=0.05)
+def test_what_is_detectable_is_detected(stat, tolerance_of, shift):
+    def outside(shift):
+        return means_outside(np.random.default_rng(stat.seed), shift=shift, tolerance_of=tolerance_of)
+
+    at_least(stat, outside(shift), POWER)
+    with stat.control():
+        at_least(stat, outside(0.6 * shift), POWER)
 
 
 def test_mean_of_one_says_nothing():
@@ -109,13 +112,18 @@ def test_proportion_interval():
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.5), (0.7, 0.2, 0.1)])
-def test_chi_square_mean_bounds(weights):
+@pytest.mark.statistical(checks=2, min_effect=0.015)
+def test_chi_square_mean_bounds(stat, weights):
     n, alpha = 8, 0.01
-    x = (np.random.default_rng(3).chisquare(1, size=(REPEATS, n, len(weights))) @ np.array(weights)).mean(axis=1)
+    x = (np.random.default_rng(stat.seed).chisquare(1, size=(REPEATS, n, len(weights))) @ np.array(weights)).mean(
+        axis=1
+    )
     above, below = chi_square_mean_above(weights, n, alpha=alpha), chi_square_mean_below(weights, n, alpha=alpha)
     assert below < sum(weights) < above
-    assert at_most(int(np.sum(x > above)), alpha)
-    assert at_most(int(np.sum(x < below)), alpha)
+    at_most(stat, int(np.sum(x > above)), alpha)
+    at_most(stat, int(np.sum(x < below)), alpha)
+    with stat.control():  # bounds half as far from the mean
+        at_most(stat, int(np.sum(x > (above + sum(weights)) / 2)), alpha)
 
 
 def test_chi_square_mean_bound_against_the_exact_tail():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.tolerances import POWER, binomial_bounds
+from validation.tolerances import POWER
 from validation.uniformity import (
     band,
     detectable_shift,
@@ -21,7 +21,6 @@ from validation.uniformity import (
 )
 
 REPEATS = 4000
-CHECK = 1e-6  # probability that a simulation below rejects a correct function (seeds are fixed, so never by chance)
 ROUNDING = 1e-10  # relative; exponents of up to n·log n = 33,000 are rounded at n = 4000
 TINY = [(1, 4), (2, 5), (3, 3), (4, 2), (5, 1)]  # (n, num_draws): at most a hundred rank vectors
 
@@ -47,11 +46,6 @@ def leaves(edges, counts):
 def rejections(rng, n, cells, edges):
     """How many of REPEATS samples of n ranks leave the band."""
     return int(np.sum(leaves(edges, counts_up_to(rng.multinomial(n, cells, size=REPEATS)))))
-
-
-def agrees(count, probability):
-    low, high = binomial_bounds(REPEATS, probability, alpha=CHECK)
-    return low <= count <= high
 
 
 @functools.cache
@@ -187,32 +181,37 @@ def test_band_spends_what_it_may(n, num_draws, alpha):
         assert size > (0.4 if n == 40 else 0.95) * alpha
 
 
-def test_false_alarms():
+@pytest.mark.statistical(min_effect=0.03)
+def test_false_alarms(stat):
     n, num_draws, alpha = 1000, 63, 0.05
     edges = band(n, num_draws, alpha)
     size = escape_probability(edges, n, uniform(num_draws))
-    assert agrees(rejections(np.random.default_rng(6), n, uniform(num_draws), edges), size)
+    stat.proportion(rejections(np.random.default_rng(stat.seed), n, uniform(num_draws), edges), REPEATS, size)
 
 
-def test_a_pointwise_band_raises_false_alarms():
+@pytest.mark.statistical(min_effect=0.05)
+def test_a_pointwise_band_raises_false_alarms(stat):
     n, num_draws, alpha = 1000, 63, 0.05
     z = np.arange(1, num_draws + 1) / (num_draws + 1)
     pointwise = stats.binom.ppf(alpha / 2, n, z), stats.binom.isf(alpha / 2, n, z)
-    count = rejections(np.random.default_rng(6), n, uniform(num_draws), pointwise)
-    assert not agrees(count, alpha)
-    assert agrees(count, escape_probability(pointwise, n, uniform(num_draws)))
+    count = rejections(np.random.default_rng(stat.seed), n, uniform(num_draws), pointwise)
+    stat.proportion(count, REPEATS, escape_probability(pointwise, n, uniform(num_draws)))
+    with stat.control():
+        stat.proportion(count, REPEATS, alpha)
 
 
 @pytest.mark.parametrize(
     "cells", [shifted_cells(31, 0.3), shifted_cells(31, -0.2), stretched_cells(31, 0.8), stretched_cells(31, 1.2)]
 )
-def test_power_is_the_simulated_one(cells):
+@pytest.mark.statistical(min_effect=0.05)
+def test_power_is_the_simulated_one(stat, cells):
     n, alpha = 200, 0.01
     edges = band(n, 31, alpha)
     power = escape_probability(edges, n, cells)
-    count = rejections(np.random.default_rng(7), n, cells, edges)
-    assert agrees(count, power)
-    assert not agrees(count, alpha)
+    count = rejections(np.random.default_rng(stat.seed), n, cells, edges)
+    stat.proportion(count, REPEATS, power)
+    with stat.control():
+        stat.proportion(count, REPEATS, alpha)
 
 
 def simulated_ranks(rng, num_draws, *, shift=0.0, ratio=1.0):
@@ -221,20 +220,23 @@ def simulated_ranks(rng, num_draws, *, shift=0.0, ratio=1.0):
     return np.sum(rng.normal(size=(REPEATS, num_draws)) < truth, axis=1)
 
 
-def cells_agree(cells, ranks):
-    counts = np.bincount(ranks, minlength=len(cells))
-    bounds = [binomial_bounds(REPEATS, p, alpha=CHECK / len(cells)) for p in cells]
-    return all(low <= count <= high for count, (low, high) in zip(counts, bounds, strict=True))
+def cumulative(cells):
+    """The distribution function of ranks in cells of these probabilities."""
+    sums = np.concatenate([[0.0], np.minimum(np.cumsum(cells), 1.0)])
+    return lambda x: sums[np.clip(np.floor(x).astype(int) + 1, 0, len(cells))]
 
 
 @pytest.mark.parametrize("num_draws", [1, 2, 15, 63])
-def test_cells_are_those_of_simulated_posteriors(num_draws):
-    rng = np.random.default_rng(8)
+@pytest.mark.statistical(checks=2, min_effect=0.07)
+def test_cells_are_those_of_simulated_posteriors(stat, num_draws):
+    rng = np.random.default_rng(stat.seed)
     shifted, stretched = (simulated_ranks(rng, num_draws, **kind) for kind in ({"shift": 0.7}, {"ratio": 0.5}))
-    assert cells_agree(shifted_cells(num_draws, 0.7), shifted)
-    assert not cells_agree(shifted_cells(num_draws, -0.7), shifted)
-    assert cells_agree(stretched_cells(num_draws, 0.5), stretched)
-    assert num_draws == 1 or not cells_agree(stretched_cells(num_draws, 2.0), stretched)  # one draw shows no spread
+    stat.cdf(shifted, cumulative(shifted_cells(num_draws, 0.7)))
+    stat.cdf(stretched, cumulative(stretched_cells(num_draws, 0.5)))
+    with stat.control():
+        stat.cdf(shifted, cumulative(shifted_cells(num_draws, -0.7)))
+        if num_draws > 1:  # one draw shows no spread
+            stat.cdf(stretched, cumulative(stretched_cells(num_draws, 2.0)))
 
 
 @pytest.mark.parametrize("num_draws", [1, 2, 15, 63, 400])

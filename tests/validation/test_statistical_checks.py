@@ -1,0 +1,650 @@
+"""The statistical checks as pure functions, and `stat`: exact against SciPy, clear where arguments are bad."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scipy.signal import lfilter
+
+from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
+from estimators.mechanisms import Bernoulli, LinearGaussian
+from validation.statistical import StatisticalFailure, StatisticalWarning, Underpowered
+from validation.statistical.check import Demand, Outcome
+from validation.statistical.dependence import thinned
+from validation.statistical.distribution import cdf_check, same_check
+from validation.statistical.fixture import Stat
+from validation.statistical.manifest import Entry
+from validation.statistical.marker import Share, wish_of
+from validation.statistical.mean import mean_check, mean_size
+from validation.statistical.message import odds
+from validation.statistical.proportion import coverage_check, proportion_check, proportion_detectable
+from validation.statistical.ranks import ranks_check
+from validation.statistical.recovery import errors_check, errors_of_draws, errors_of_fits
+from validation.statistical.search import in_words, smallest
+from validation.statistical.sizes import sample_size
+from validation.statistical.student import noncentral_critical, noncentral_detectable, trusted_level
+from validation.tolerances import (
+    binomial_bounds,
+    binomial_detectable_high,
+    binomial_detectable_low,
+    mean_detectable,
+    mean_tolerance,
+)
+from validation.uniformity import detectable_shift, uniformity_p_value
+
+DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.5)
+TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}
+MIXTURE = GaussianMixture(2)
+
+
+def make(*, alpha=1e-3, allow=False, keep=lambda record: None, **marker):
+    """The fixture's object of a test that has this much to spend on each check."""
+    marker = {"checks": 10, "min_effect": 0.5, **marker}
+    return Stat(Share("tests/test_x.py::test_y", alpha, wish_of((), marker), 0), keep, allow_underpowered=allow)
+
+
+def normals(n, mean=0.0, seed=0):
+    return np.random.default_rng(seed).normal(mean, 1.0, n)
+
+
+def autoregressive(rho, chains=4, draws=1000, seed=0):
+    noise = np.random.default_rng(seed).normal(size=(chains, draws)) * math.sqrt(1 - rho**2)
+    noise[:, 0] /= math.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], noise, axis=1)
+
+
+# ---------------------------------------------------------------- means
+
+
+def test_mean_is_the_t_test_where_skewness_is_known_to_be_none():
+    x = normals(50, 0.2)
+    check = mean_check(x, 0.0, DEMAND, skewness=0.0)
+    assert check.p_value == pytest.approx(stats.ttest_1samp(x, 0.0).pvalue)
+    assert check.bound == pytest.approx(mean_tolerance(x.std(ddof=1), 50, alpha=1e-3))
+    assert check.detectable == pytest.approx(mean_detectable(x.std(ddof=1), 50, alpha=1e-3))
+
+
+def test_skewness_of_the_sample_costs_a_fifth_of_alpha_and_too_much_of_it_is_underpowered():
+    x = normals(2000, 0.02)
+    assert mean_check(x, 0.0, DEMAND).p_value == pytest.approx(1.25 * stats.ttest_1samp(x, 0.0).pvalue)
+    skewed = np.random.default_rng(0).exponential(size=300)
+    check = mean_check(skewed, 0.0, DEMAND)  # far from 1, yet not judged
+    assert check.outcome is Outcome.UNDERPOWERED
+    assert math.isnan(check.p_value) and check.detectable == math.inf and "skewness" in check.told.note
+    enough = mean_check(np.random.default_rng(0).exponential(size=check.needed), 0.0, DEMAND)
+    assert enough.outcome is Outcome.FAILED
+
+
+def test_trusted_level():
+    z = stats.norm.isf(1e-3 / 1.25 / 2)
+    worst = (z**3 / (3 * math.log(2))) ** 2  # n at which a skewness of 1 doubles a tail
+    assert trusted_level(1.0, worst * 1.001, 1e-3, is_known=True) == pytest.approx(1e-3 / 1.25, rel=1e-3)
+    assert math.isnan(trusted_level(1.0, worst * 0.999, 1e-3, is_known=True))
+    assert trusted_level(0.0, 10, 1e-3, is_known=True) == 1e-3
+    assert trusted_level(0.0, 10, 1e-3, is_known=False) == pytest.approx(1e-3 / 1.25)
+
+
+def test_dependent_draws_are_worth_their_ess():
+    chains = autoregressive(0.9)
+    check = mean_check(chains, 0.0, DEMAND, chains=True, skewness=0.0)
+    assert 100 < check.ess < 400  # 4000·(1 - 0.9)/(1 + 0.9) = 211
+    by_hand = mean_check(chains.reshape(-1), 0.0, DEMAND, ess=check.ess, skewness=0.0)
+    assert by_hand.p_value == check.p_value
+    error = chains.std(ddof=1) / math.sqrt(check.ess)
+    assert check.p_value == pytest.approx(2 * stats.t.sf(abs(chains.mean()) / error, check.ess / 4))
+    assert mean_check(chains.reshape(-1), 0.0, DEMAND, skewness=0.0).detectable < check.detectable / 3
+    assert mean_check(autoregressive(-0.9), 0.0, DEMAND, chains=True).ess == 4000
+
+
+# ---------------------------------------------------------------- proportions
+
+
+@pytest.mark.parametrize(("k", "n", "p"), [(3, 50, 0.2), (10, 50, 0.2), (50, 50, 0.2), (0, 9, 0.5), (1, 30, 0.0)])
+def test_proportion_is_twice_the_smaller_tail(k, n, p):
+    check = proportion_check(k, n, p, replace(DEMAND, min_effect=0.3))
+    assert check.p_value == pytest.approx(min(1, 2 * min(stats.binom.cdf(k, n, p), stats.binom.sf(k - 1, n, p))))
+
+
+@pytest.mark.parametrize(("k", "n", "p"), [(3, 50, 0.2), (10, 50, 0.2), (28, 30, 0.9)])
+def test_a_proportion_of_which_one_side_is_no_fault(k, n, p):
+    for alternative, tail in (("less", stats.binom.cdf(k, n, p)), ("greater", stats.binom.sf(k - 1, n, p))):
+        check = proportion_check(k, n, p, replace(DEMAND, min_effect=0.05), alternative=alternative)
+        assert check.p_value == pytest.approx(tail)
+        smallest = binomial_bounds(n, p, alpha=2e-3)
+        if alternative == "less":
+            assert check.detectable == pytest.approx(p - binomial_detectable_low(n, smallest[0]))
+        else:
+            assert check.detectable == pytest.approx(binomial_detectable_high(n, smallest[1]) - p)
+    with pytest.raises(ValueError, match=r"no probability is 0\.3 below 0\.2"):
+        proportion_check(k, n, 0.2, replace(DEMAND, min_effect=0.3), alternative="less")
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 0.3), (60, 0.95), (300, 0.02)])
+def test_what_a_proportion_detects_is_detected(n, p):
+    """The power at the detectable effect, summed over every count the check rejects, is the power asked for."""
+    demand = replace(DEMAND, min_effect=0.5)
+    effect = proportion_detectable(n, p, demand)
+    rejected = [k for k in range(n + 1) if proportion_check(k, n, p, demand).outcome is Outcome.FAILED]
+    sides = [q for q in (p - effect, p + effect) if 0 <= q <= 1]
+    assert min(stats.binom.pmf(rejected, n, q).sum() for q in sides) == pytest.approx(0.9, abs=1e-6)
+
+
+def test_an_effect_that_is_possible_on_one_side_is_judged_there():
+    demand = replace(DEMAND, min_effect=0.1)
+    assert proportion_detectable(400, 0.98, demand) < 0.1  # towards 0.88; 1.08 is no probability
+    assert proportion_detectable(20, 0.02, replace(demand, min_effect=0.02)) == math.inf  # 0 of 20 is no surprise
+    with pytest.raises(ValueError, match=r"no probability is 0\.6 away from 0\.5"):
+        proportion_detectable(400, 0.5, replace(demand, min_effect=0.6))
+
+
+def test_coverage_counts_intervals_with_their_truth():
+    intervals = [[-1.0, 1.0], [0.0, math.inf], [2.0, 3.0], [-1.0, 0.0]]
+    check = coverage_check(intervals, [0.0, 0.0, 0.0, 0.0], 0.9, DEMAND)
+    assert (check.observed, check.expected, check.n) == (0.75, 0.9, 4)
+    assert coverage_check(intervals, 0.0, 0.9, DEMAND).observed == 0.75
+
+
+# ---------------------------------------------------------------- ranks and distributions
+
+
+def test_ranks_are_judged_by_the_exact_test():
+    ranks = np.random.default_rng(1).integers(0, 20, 60)
+    check = ranks_check(ranks, 19, DEMAND)
+    assert check.p_value == uniformity_p_value(ranks, 19)
+    assert check.detectable == detectable_shift(60, 19, 1e-3, 0.9)
+    assert check.outcome is Outcome.UNDERPOWERED
+    enough = ranks_check(np.random.default_rng(1).integers(0, 20, check.needed), 19, DEMAND)
+    assert enough.outcome is Outcome.PASSED
+    assert ranks_check(np.full(60, 19), 19, DEMAND).outcome is Outcome.FAILED
+
+
+def test_cdf_distance_is_kolmogorovs_and_holds_for_jumps():
+    x = normals(40)
+    check = cdf_check(x, stats.norm.cdf, DEMAND)
+    assert check.observed == pytest.approx(stats.kstest(x, "norm").statistic)
+    assert check.p_value == pytest.approx(min(1, 2 * math.exp(-80 * check.observed**2)))
+    counts = np.array([0.0, 0.0, 1.0, 3.0])
+    steps = np.arange(4)
+    by_hand = max(abs(np.array([2, 3, 3, 4]) / 4 - stats.poisson.cdf(steps, 1.0)))
+    assert cdf_check(counts, lambda t: stats.poisson.cdf(t, 1.0), DEMAND).observed == pytest.approx(by_hand)
+
+
+def test_same_distribution_is_the_two_sample_test():
+    a, b = normals(200), normals(150, 0.1, seed=1)
+    check = same_check(a, b, DEMAND)
+    assert check.p_value == pytest.approx(stats.ks_2samp(a, b).pvalue / 0.98)  # the rest looks for dependence
+    assert same_check(a, b + 2, DEMAND).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(("m", "n"), [(30, 30), (100, 100), (70, 110), (1000, 1000), (333, 2000), (12_000, 15_000)])
+@pytest.mark.parametrize("alpha", [0.05, 1e-3, 1e-6])
+def test_the_distance_that_is_allowed_is_rejected_when_exceeded(m, n, alpha):
+    """The two-sample bound behind `detectable` is proved for m = n; here SciPy's p-value is within alpha at it."""
+    demand = Demand(alpha, 0.9, 0.5)
+    bound = same_check(np.random.default_rng(0).random(m), np.random.default_rng(1).random(n), demand).bound
+    if bound >= 1:
+        pytest.skip("so few samples that no distance is rejected")
+    below = math.ceil(bound * m - 1e-9)  # as many of a below all of b: a distance of at least the bound
+    order = np.linspace(0, 1, m - below + 2)[1:-1]
+    a = np.concatenate([np.linspace(-2, -1, below), order])
+    found = stats.ks_2samp(a, np.linspace(0, 1, n + 2)[1:-1] + 1e-9)
+    assert found.statistic >= bound
+    assert found.pvalue <= 0.98 * alpha
+
+
+def test_dependent_draws_are_an_error_until_they_are_thinned():
+    chains = autoregressive(0.9, draws=4000)
+    reference = normals(1000, seed=5)
+    with pytest.raises(ValueError, match=r"b: expected independent samples.*stat\.thinned"):
+        same_check(reference, chains.reshape(-1), DEMAND)
+    with pytest.raises(
+        ValueError, match=r"a: expected independent samples \[n\], got shape \(4, 4000\).*stat\.thinned"
+    ):
+        same_check(chains, reference, DEMAND)
+    with pytest.raises(ValueError, match="neighbours are correlated"):
+        same_check(np.sort(reference), reference, DEMAND)
+    kept = thinned(chains)
+    assert 200 < kept.size < 842  # 16000 draws are worth 842
+    assert same_check(reference, kept, DEMAND).outcome is Outcome.PASSED
+
+
+def test_thinning_leaves_neighbours_near_independent():
+    for rho in (0.5, 0.9):
+        step = 40_000 / thinned(autoregressive(rho, draws=10_000)).size
+        assert rho ** (0.8 * step) < 0.1
+    assert thinned(normals(2000)).size > 600
+
+
+# ---------------------------------------------------------------- fits
+
+
+def test_errors_of_many_fits_are_t_tested_entry_by_entry():
+    errors = np.random.default_rng(0).normal(0.3, 1.0, size=(20, 3))
+    check = errors_check("recovers", errors_of_fits(("a", "b", "c"), errors), DEMAND)
+    by_entry = stats.ttest_1samp(errors, 0.0).pvalue
+    assert check.p_value == pytest.approx(min(1, 3 * by_entry.min()))
+    assert check.told.got.startswith("abc"[int(by_entry.argmin())])
+
+
+def test_what_errors_detect_solves_the_noncentral_t():
+    check = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND)
+    critical = stats.t.isf(1e-3 / 4, 19)
+    assert stats.nct.sf(critical, 19, check.detectable * math.sqrt(20)) == pytest.approx(0.9)
+    allowed = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND, margin=0.3)
+    assert allowed.detectable > check.detectable + 0.25
+    assert allowed.p_value >= check.p_value
+
+
+def test_noncentral_quantiles():
+    critical = noncentral_critical(1e-4, 9, 1.5)
+    assert stats.nct.sf(critical, 9, 1.5) == pytest.approx(5e-5)
+    assert noncentral_detectable(math.inf, 9, 0.9) == math.inf
+    assert noncentral_detectable(-9.0, 9, 0.5) == 0.0
+
+
+def test_one_fit_is_judged_by_its_draws():
+    sd, ess = np.array([2.0]), np.array([400.0])
+    check = errors_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), DEMAND)
+    assert check.p_value == pytest.approx(2 * stats.t.sf(4.5 / math.sqrt(1 + 1 / 400), 100))
+    assert check.detectable == pytest.approx(stats.t.isf(5e-4, 100) + stats.norm.isf(0.1), rel=0.02)
+
+
+def test_skewed_estimates_need_more_fits():
+    errors = errors_of_fits(("a",), normals(20)[:, None])
+    check = errors_check("recovers", errors, replace(DEMAND, min_effect=2.0), skewness=1.0)
+    assert check.outcome is Outcome.UNDERPOWERED
+    assert check.needed > 200
+    assert errors_check("recovers", errors, replace(DEMAND, min_effect=2.0)).outcome is Outcome.PASSED
+
+
+def test_means_are_t_tested_column_by_column():
+    x = np.stack([normals(4000, 0.0, seed) for seed in range(3)], axis=1)
+    check = make(min_effect=0.2).means(x, [0.0, 0.0, 0.0], names=["a", "b", "c"], skewness=0.0)
+    assert check.p_value == pytest.approx(min(1.0, 3 * min(stats.ttest_1samp(x, 0.0).pvalue)))
+    assert make(min_effect=0.2).means(x, 0.0).detectable > check.detectable  # the skewness is not known
+    with pytest.raises(StatisticalFailure, match=r"b off by -0\.\d+ in 4,000 rows"):
+        make(min_effect=0.2).means(x, [0.0, 0.3, 0.0], names=["a", "b", "c"])
+
+
+def test_an_estimate_is_held_against_its_standard_error():
+    check = make(min_effect=6.0).estimate(1.3, 0.5, 1.0)
+    assert check.p_value == pytest.approx(2 * stats.norm.sf(0.6), rel=1e-6)
+    assert check.detectable == pytest.approx(stats.norm.isf(5e-4) + stats.norm.isf(0.1), rel=1e-6)
+    with_few = make(min_effect=20.0).estimate(1.3, 0.5, 1.0, df=4)
+    assert with_few.p_value == pytest.approx(2 * stats.t.sf(0.6, 4))
+    with pytest.raises(StatisticalFailure, match="4 standard errors"):
+        make(min_effect=6.0).estimate(3.0, 0.5, 1.0)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    rows = [MIXTURE.simulate(200, TRUTH, seed)["X"] for seed in range(12)]
+    return [EM().fit(MIXTURE, {"X": column}, seed=0) for column in rows]
+
+
+def test_fits_recover_the_truth_and_predict_interventions(fits):
+    stat = make(min_effect=3.0)
+    stat.recovers(fits, TRUTH)
+    stat.recovers(fits, [TRUTH] * len(fits), names=["mu_X"])
+    stat.interventions(fits, TRUTH, do={"Z": 1})
+    stat.recovers(fits[0], TRUTH, min_effect=7.0)  # by the Laplace draws of one fit
+    stat.interventions(fits[0], TRUTH, do={"Z": 1}, outcome="X", min_effect=7.0)
+
+
+def test_fits_that_miss_the_truth_are_found(fits):
+    wrong = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.5]}
+    with pytest.raises(StatisticalFailure, match=r"mu_X\[1\] off by -0\.\d+ in 12 fits"):
+        make(min_effect=3.0).recovers(fits, wrong)
+    with pytest.raises(StatisticalFailure, match=r"E\[X \| do\(Z=1\)\] off by"):
+        make(min_effect=3.0).interventions(fits, wrong, do={"Z": 1})
+    with pytest.raises(StatisticalFailure, match=r"mu_X\[1\] off by .* in one fit"):
+        make(min_effect=7.0).recovers(fits[0], {"theta": [0.4, 0.6], "mu_X": [-3.0, 4.0]})
+    swapped = {"theta": [0.6, 0.4], "mu_X": [3.0, -3.0]}
+    with pytest.raises(StatisticalFailure, match="furthest"):
+        make(min_effect=3.0).recovers(fits, swapped)
+
+
+def test_a_fit_with_draws_of_its_own():
+    model = GaussianMixture(1, concentration=1.0)
+    fit = Exact(num_draws=800).fit(model, {"X": normals(50, 2.0)}, seed=0)
+    check = make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]})
+    assert check.told.got.startswith("mu_X[0]")  # theta is known, and as it should be
+    with pytest.raises(ValueError, match=r"theta\[0\] do not vary"):
+        make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]}, names="theta")
+    with pytest.raises(StatisticalFailure):
+        make(min_effect=6.0).recovers(fit, {"theta": [0.9], "mu_X": [2.0]}, names="theta")
+
+
+def test_a_fit_without_a_spread_says_so():
+    known = Fit.from_greeks(MIXTURE, TRUTH)
+    with pytest.raises(StatisticalFailure, match=r"has none: .*Give a fit with draws, or several fits"):
+        make(min_effect=6.0).recovers(known, TRUTH)
+
+
+def test_interventions_on_causal_mixtures_predict_every_unset_variable():
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], scale=1.0)}, concentration=2.0)
+    truth = {"theta": [0.5, 0.5], "p_T": [0.2, 0.8], "beta_Y": [[0.0, 1.0], [6.0, 2.0]]}
+    columns = model.simulate(400, truth, 3)
+    fit = MAP(num_starts=10).fit(model, {"T": columns["T"], "Y": columns["Y"], "Z": columns["Z"]}, seed=0)
+    check = make(min_effect=7.0).interventions(fit, truth, do={"T": 1})
+    assert check.told.got.startswith("E[Y | do(T=1)]")
+    with pytest.raises(ValueError, match="no scalar variable is left"):
+        make(min_effect=7.0).interventions(fit, truth, do={"T": 1, "Y": 0.0})
+
+
+# ---------------------------------------------------------------- stages
+
+
+def test_drawing_stops_when_the_answer_is_clear():
+    asked = []
+
+    def sampler(shift):
+        def draw(n, seed):
+            asked.append((n, seed))
+            return np.random.default_rng(seed).normal(shift, 1.0, n)
+
+        return draw
+
+    records = []
+    samples = make(keep=records.append).draw_until_powered(sampler(0.0), 0.0, min_effect=0.1)
+    assert [n for n, _ in asked] == [256, 256, 512][: len(asked)]  # a mean within 0.1 is not clear at once
+    assert samples.size == sum(n for n, _ in asked) > 256
+    assert len({seed for _, seed in asked}) == len(asked)
+    assert len(records) == 1 and records[0]["outcome"] == "passed"
+    asked.clear()
+    with pytest.raises(StatisticalFailure, match="stage 1 of at most 10"):
+        make().draw_until_powered(sampler(1.0), 0.0, min_effect=0.3)
+    with pytest.raises(Underpowered, match="stage 3 of at most 3"):
+        make().draw_until_powered(sampler(0.0), 0.0, min_effect=0.001, stages=3)
+
+
+def test_every_kind_can_be_drawn_in_stages():
+    stat = make(min_effect=0.1)
+    coins = stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n) < 0.3, 0.3, kind="proportion")
+    assert set(np.unique(coins)) == {0.0, 1.0}
+    stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n), stats.uniform.cdf, kind="cdf")
+    with pytest.raises(StatisticalFailure):
+        stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n) < 0.5, 0.3, kind="proportion")
+    with pytest.raises(StatisticalFailure):
+        stat.draw_until_powered(lambda n, s: np.random.default_rng(s).normal(size=n), stats.uniform.cdf, kind="cdf")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kind", "message"),
+    [
+        (lambda n, s: np.zeros(n - 1), "mean", "expected n = 256 samples, got 255"),
+        (lambda n, s: np.full(n, np.nan), "mean", "expected finite numbers"),
+        (lambda n, s: np.full(n, 0.5), "proportion", "expected zeros and ones"),
+        (lambda n, s: np.zeros(n), "median", 'expected "mean", "proportion" or "cdf"'),
+    ],
+)
+def test_a_sampler_that_does_not_do_its_part(sampler, kind, message):
+    with pytest.raises(ValueError, match=message):
+        make().draw_until_powered(sampler, 0.0, kind=kind)
+
+
+# ---------------------------------------------------------------- underpowered, sizes
+
+CHECKS = {
+    "mean": lambda demand: mean_check(normals(500), 0.0, demand),
+    "chains": lambda demand: mean_check(autoregressive(0.5), 0.0, demand, chains=True),
+    "proportion": lambda demand: proportion_check(30, 100, 0.3, demand),
+    "coverage": lambda demand: coverage_check(np.tile([-1.0, 1.0], (90, 1)), [0.0] * 80 + [2.0] * 10, 0.9, demand),
+    "ranks": lambda demand: ranks_check(np.arange(60) % 20, 19, demand),
+    "cdf": lambda demand: cdf_check(normals(100), stats.norm.cdf, demand),
+    "same": lambda demand: same_check(normals(100), normals(100, seed=1), demand),
+    "recovers": lambda demand: errors_check("recovers", errors_of_fits(("a",), normals(20)[:, None]), demand),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_underpowered_is_what_cannot_see_the_effect(kind):
+    """Flagged exactly where the detectable effect exceeds `min_effect`, and not a whisker later."""
+    demand = Demand(1e-3, 0.9, 0.08)
+    detectable = CHECKS[kind](demand).detectable
+    if kind == "coverage":
+        detectable = CHECKS[kind](replace(demand, min_effect=detectable)).detectable  # judged on one side by now
+    assert CHECKS[kind](replace(demand, min_effect=detectable)).outcome is Outcome.PASSED
+    low = CHECKS[kind](replace(demand, min_effect=detectable * (1 - 1e-9)))
+    assert low.outcome is Outcome.UNDERPOWERED
+    assert low.needed > 0
+    assert CHECKS[kind](replace(demand, min_effect=detectable)).needed is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("mean", {}),
+        ("mean", {"skewness": 0.0}),
+        ("proportion", {"expected": 0.3}),
+        ("cdf", {}),
+        ("ranks", {"num_draws": 9}),
+    ],
+)
+@pytest.mark.parametrize("alpha", [0.01, 1e-5])
+def test_the_sample_size_is_enough_and_half_of_it_is_not(kind, options, alpha):
+    demand = Demand(alpha, 0.9, 0.2)
+    n = sample_size(kind, demand, **options)
+
+    def detectable(n):
+        # At the sd and skewness that chance allows a normal sample once in 1/alpha runs.
+        sd, score = math.sqrt(stats.chi2.isf(alpha, n - 1) / (n - 1)), stats.norm.isf(alpha / 2)
+        skewness = 0.0 if "skewness" in options else score * math.sqrt(6 / n)
+        level = trusted_level(skewness, n, alpha, is_known="skewness" in options)
+        return {
+            "mean": lambda: mean_detectable(sd, n, alpha=level) if level > 0 else math.inf,
+            "proportion": lambda: proportion_detectable(n, 0.3, demand),
+            "cdf": lambda: math.sqrt(math.log(2 / alpha) / (2 * n)) + math.sqrt(math.log(10) / (2 * n)),
+            "ranks": lambda: detectable_shift(n, 9, alpha),
+        }[kind]()
+
+    assert detectable(n) <= 0.2
+    assert detectable(n // 2) > 0.2
+
+
+def test_the_number_that_would_do_does():
+    for shift in (0.0, 0.01):
+        check = mean_check(normals(300, shift), 0.0, replace(DEMAND, min_effect=0.1))
+        assert check.outcome is Outcome.UNDERPOWERED
+        assert mean_check(normals(check.needed), 0.0, replace(DEMAND, min_effect=0.1)).outcome is Outcome.PASSED
+    assert mean_size(1.0, Demand(1e-6, 0.9, 1e-6)) is None
+
+
+def test_search():
+    assert smallest(lambda n: n >= 37) == 37
+    assert smallest(lambda n: n >= 2) == 2
+    assert smallest(lambda n: True, least=1) == 1
+    assert smallest(lambda n: False) is None
+    assert [in_words(n) for n in (7, 99, 101, 76_109, None)] == ["7", "99", "110", "77,000", "no number"]
+
+
+# ---------------------------------------------------------------- the object
+
+
+def test_two_checks_that_were_said_to_be_one_are_an_error():
+    stat = make(checks=1)
+    stat.mean(normals(500), 0.0)
+    with pytest.raises(ValueError, match=r"says checks=1 and makes check 2.*--statistical-update"):
+        stat.mean(normals(500), 0.0)
+
+
+def test_controls_must_fail_and_spend_nothing():
+    records = []
+    stat = make(keep=records.append)
+    stat.mean(normals(4000), 0.0, min_effect=0.2)
+    with stat.control():  # with the effect of the check before
+        stat.mean(normals(4000), 1.0)
+        stat.proportion(40, 400, 0.5)
+    assert [(each["outcome"], each["control"]) for each in records] == [
+        ("passed", False),
+        ("failed", True),
+        ("failed", True),
+    ]
+    assert {each["alpha"] for each in records} == {stat.alpha} == {1e-3}
+    for wrong, message in ((0.0, "a negative control passed"), (0.01, "blind to it")):
+        with pytest.raises(AssertionError, match=message), stat.control():
+            stat.mean(normals(4000), wrong)
+    with pytest.raises(ValueError, match="at least one check in the block"), stat.control():
+        pass
+    with pytest.raises(ValueError, match="no block within another"), stat.control(), stat.control():
+        pass
+    assert not stat.finish_stage()
+    alone = make(min_effect=0.2)
+    with alone.control():
+        alone.mean(normals(4000), 1.0)
+    assert not alone.finish_stage(), "controls can fail, too"
+
+
+def test_outcomes_are_raised_or_allowed():
+    with pytest.raises(StatisticalFailure):
+        make().mean(normals(2000, 1.0), 0.0)
+    with pytest.raises(Underpowered):
+        make().mean(normals(2000), 0.0, min_effect=0.01)
+    with pytest.warns(StatisticalWarning, match="underpowered"):
+        make(allow=True).mean(normals(2000), 0.0, min_effect=0.01)
+    assert make().mean(normals(2000), torch.tensor(0.0)).outcome is Outcome.PASSED
+
+
+def test_a_failure_is_confirmed_only_by_the_same_check():
+    def first_stage():
+        stat = make(confirm=True)
+        assert 0 <= stat.seed < 2**32
+        stat.mean(normals(2000), 0.0)
+        stat.mean(normals(2000, 1.0), 0.0)  # not raised yet
+        before = stat.seed
+        assert stat.finish_stage()
+        assert stat.seed != before
+        return stat
+
+    other = first_stage()
+    other.mean(normals(2000, 1.0), 0.0)
+    other.mean(normals(2000), 0.0)
+    assert not other.finish_stage()
+    same = first_stage()
+    same.mean(normals(2000), 0.0)
+    with pytest.raises(StatisticalFailure):
+        same.mean(normals(2000, 1.0), 0.0)
+
+
+def test_each_of_two_stages_has_the_square_root_of_alpha_and_power():
+    demand = make(alpha=1e-4, power=0.81, confirm=True).mean(normals(2000), 0.0).demand
+    assert (demand.alpha, demand.power) == pytest.approx((1e-2, 0.9))
+
+
+def test_what_cannot_fail_or_cannot_be_confirmed_is_an_error():
+    with pytest.raises(ValueError, match="made no check"):
+        make().finish_stage()
+    stat = make(confirm=True)
+    stat.mean(normals(2000), 0.0)
+    with pytest.raises(ValueError, match=r"inside the test from stat\.seed"):
+        stat.finish_stage()
+
+
+def test_seeds_are_stable_and_distinct():
+    share = Share("tests/test_x.py::test_y", 1e-3, wish_of((), {}), 0)
+    assert share.seed() == 2110651527  # the first four bytes of sha256("0:tests/test_x.py::test_y")
+    seeds = {share.seed(), share.seed("confirm"), replace(share, root_seed=1).seed(), replace(share, test="b").seed()}
+    assert len(seeds) == 4 and all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_wishes_are_checked():
+    assert wish_of((), {"weight": 2, "checks": 3, "min_effect": 1}).entry == Entry(2.0, 3)
+    for kwargs, message in [
+        ({"weight": 0}, "weight: expected a positive number, got 0"),
+        ({"weight": math.inf}, "weight"),
+        ({"checks": 0}, "checks: expected a whole number, 1 or more"),
+        ({"checks": 1.5}, "checks"),
+        ({"power": 1.0}, "power: expected a probability above 0 and below 1"),
+        ({"min_effect": -1.0}, "min_effect: expected a positive number"),
+        ({"confirm": 1}, "confirm: expected True or False"),
+        ({"wieght": 2}, "expected keywords among"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            wish_of((), kwargs)
+    with pytest.raises(TypeError, match="expected keywords"):
+        wish_of((2,), {})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.mean([], 0.0), "samples: expected at least 2, got 0"),
+        (lambda s: s.mean([1.0], 0.0), "samples: expected at least 2, got 1"),
+        (lambda s: s.mean([1.0, math.nan, 2.0], 0.0), r"samples: expected finite numbers, got \[nan\] at \[1\]"),
+        (lambda s: s.mean([1.0, math.inf], 0.0), "samples: expected finite numbers"),
+        (lambda s: s.mean(["a", "b"], 0.0), "samples: expected numbers"),
+        (lambda s: s.mean([0.3, 0.1 + 0.2], 0.0), r"samples: all 2 are 0\.3; without spread"),
+        (lambda s: s.mean(np.zeros((2, 9)), 0.0), r"samples: expected one dimension.*chains=True"),
+        (lambda s: s.mean(normals(9), 0.0, chains=True), "samples: expected chains by draws"),
+        (lambda s: s.mean(normals(9), "0"), "expected: expected a number, got '0'"),
+        (lambda s: s.mean(normals(9), math.nan), "expected: expected a finite number"),
+        (lambda s: s.mean(normals(9), 0.0, ess=0), "ess: expected a positive number"),
+        (lambda s: s.mean(normals(9), 0.0, ess=math.nan), "ess: expected a positive number"),
+        (lambda s: s.mean(normals(9), 0.0, min_effect=-0.1), "min_effect: expected a positive number"),
+        (lambda s: s.mean(normals(9), 0.0, min_effect=0), "min_effect: expected a positive number"),
+        (lambda s: s.mean(normals(9), 0.0, min_effect=math.inf), "min_effect: expected a positive number"),
+        (lambda s: s.mean(np.stack([normals(8), np.zeros(8)])[:, :3], 0.0, chains=True), "at least 4 draws"),
+        (lambda s: s.means(normals(9), 0.0), "samples: expected chains by draws"),
+        (lambda s: s.means(np.ones((9, 2)), 0.0), "samples: all 9 are 1; without spread"),
+        (lambda s: s.means(normals(18).reshape(9, 2), [0.0, 1.0, 2.0]), "expected: expected one number, or 2, got 3"),
+        (lambda s: s.means(normals(18).reshape(9, 2), 0.0, names=["a"]), "names: expected 2, one for each column"),
+        (lambda s: s.means(normals(2).reshape(1, 2), 0.0), "expected at least 2 rows"),
+        (lambda s: s.estimate(1.0, 0.0, 1.0), "error: expected a positive number, got 0.0"),
+        (lambda s: s.estimate(math.nan, 1.0, 1.0), "value: expected a finite estimate"),
+        (lambda s: s.estimate(1.0, 1.0, 1.0, df=0), "df: expected a positive number"),
+        (lambda s: s.proportion(1, 4, 0.5, alternative="more"), 'alternative: expected "two-sided", "less" or'),
+        (lambda s: s.proportion(5, 4, 0.5), "successes: expected at most trials = 4, got 5"),
+        (lambda s: s.proportion(-1, 4, 0.5), "successes: expected 0 or more, got -1"),
+        (lambda s: s.proportion(1.0, 4, 0.5), "successes: expected a whole number"),
+        (lambda s: s.proportion(1, 0, 0.5), "trials: expected 1 or more, got 0"),
+        (lambda s: s.proportion(1, 4, 1.5), "expected: expected a probability from 0 to 1"),
+        (lambda s: s.proportion(1, 4, 0.5, min_effect=0.7), r"no probability is 0\.7 away from 0\.5"),
+        (lambda s: s.coverage([[1.0, 0.0]], 0.5, 0.9), "no lower end above"),
+        (lambda s: s.coverage([[0.0, 1.0, 2.0]], 0.5, 0.9), "one lower and one upper end"),
+        (lambda s: s.coverage([[0.0, math.nan]], 0.5, 0.9), "intervals: expected numbers"),
+        (lambda s: s.coverage([[0.0, 1.0]], [0.5, 0.5], 0.9), "truths: expected 1, one for each interval, got 2"),
+        (lambda s: s.coverage([[0.0, 1.0]], 0.5, 1.0), "level: expected a probability"),
+        (lambda s: s.uniform_ranks([0, 10], 9), "ranks: expected whole numbers from 0 to num_draws = 9, got 10"),
+        (lambda s: s.uniform_ranks([], 9), "ranks: expected at least 1, got 0"),
+        (lambda s: s.cdf(normals(9), 0.5), "cdf: expected a function"),
+        (lambda s: s.cdf(normals(9), lambda x: x), "cdf: expected a probability"),
+        (lambda s: s.cdf(normals(9), lambda x: stats.norm.sf(x)), "cdf: expected a function that does not fall"),
+        (lambda s: s.cdf([], stats.norm.cdf), "samples: expected at least 1, got 0"),
+        (lambda s: s.same_distribution(normals(9), []), "b: expected at least 1, got 0"),
+        (lambda s: s.same_distribution(normals(9), [math.nan]), "b: expected finite numbers"),
+        (lambda s: s.recovers("fit", TRUTH), "expected a fit, or a list of fits"),
+        (lambda s: s.recovers([], TRUTH), "expected a fit, or a list of fits"),
+        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), {"mu_X": [0.0, 1.0]}), "truth: expected theta as well"),
+        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), 3.0), "truth: expected Greeks by name"),
+        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), TRUTH, ["nu"]), "names: expected Greeks among"),
+        (lambda s: s.interventions(Fit.from_greeks(MIXTURE, TRUTH), TRUTH, do={}), "do: expected settings"),
+        (
+            lambda s: s.recovers([Fit.from_greeks(MIXTURE, TRUTH)] * 2, {**TRUTH, "mu_X": [0.0]}),
+            r"expected shape \(2,\)",
+        ),
+        (lambda s: s.draw_until_powered(lambda n, s: normals(n), 0.0, first=1), "first: expected a whole number"),
+        (lambda s: s.sample_size("median"), 'expected "mean", "proportion", "cdf" or "ranks"'),
+        (lambda s: s.sample_size("proportion"), "expected=, the probability under the null"),
+        (lambda s: s.sample_size("ranks"), "num_draws="),
+        (lambda s: s.sample_size("mean", sd=-1.0), "sd: expected a positive number"),
+        (lambda s: s.sample_size("mean", min_effect=1e-9), "not even"),
+    ],
+)
+def test_bad_arguments_are_named_at_the_call(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(make())
+
+
+def test_an_effect_must_be_said():
+    with pytest.raises(ValueError, match="min_effect: say the smallest effect that matters"):
+        make(min_effect=None).mean(normals(9), 0.0)
+
+
+def test_odds():
+    assert odds(0.5) == "this or worse in 50 % of runs"
+    assert odds(3e-5) == "this or worse once in 33,000 runs (p = 3e-05)"
+    assert odds(0.0) == "this or worse once in 1e300 or more runs (p = 0)"
+    assert odds(math.nan).endswith("cannot be said")

@@ -1,0 +1,403 @@
+"""The plugin in sessions of its own: the marker, the stored list, workers, summary, records, replay."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+# Loaded here, so that sessions inside this process do not import them anew, which NumPy forbids.
+import validation.statistical.fits
+import validation.statistical.fixture  # noqa: F401
+
+pytest_plugins = ("pytester",)
+
+HEAD = """
+import pathlib
+
+import numpy as np
+import pytest
+
+def normals(seed, n=4000, shift=0.0):
+    return np.random.default_rng(seed).normal(shift, size=n)
+"""
+SUITE = (
+    HEAD
+    + """
+@pytest.mark.statistical(min_effect=0.2)
+def test_mean(stat):
+    stat.mean(normals(stat.seed), 0.0)
+
+@pytest.mark.statistical(weight=3, checks=2, min_effect=0.2)
+class TestTwo:
+    def test_both(self, stat):
+        x = normals(stat.seed)
+        stat.mean(x, 0.0)
+        stat.proportion(int((x > 0).sum()), len(x), 0.5)
+
+@pytest.mark.statistical(min_effect=0.2)
+@pytest.mark.parametrize("shift", [-1.0, 2.0])
+def test_cases(stat, shift):
+    stat.mean(normals(stat.seed, shift=shift), shift)
+
+def test_plain():
+    pass
+"""
+)
+IDS = (
+    "test_it.py::test_mean",
+    "test_it.py::TestTwo::test_both",
+    "test_it.py::test_cases[-1.0]",
+    "test_it.py::test_cases[2.0]",
+)
+
+
+@pytest.fixture
+def suite(pytester):
+    """Write a suite, renew its list, and return a function that runs it."""
+    pytester.makeini("[pytest]\naddopts = --strict-markers\n")
+
+    def write(text=SUITE, *, update=True):
+        pytester.makepyfile(test_it=text)
+        if update:
+            assert run("--statistical-update", "-q").ret in (0, 1)
+        return run
+
+    def run(*arguments):
+        return pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:randomly", *arguments)
+
+    return write
+
+
+def failing(body, marker="min_effect=0.2"):
+    return f"{HEAD}\n@pytest.mark.statistical({marker})\ndef test_it(stat):\n    {body}\n"
+
+
+def listed(pytester):
+    return json.loads((pytester.path / "statistical-manifest.json").read_text())
+
+
+def records(run, pytester, *arguments):
+    """The records of a run, by test and check."""
+    run("--statistical-report=out/report.json", "-q", *arguments)
+    found = json.loads((pytester.path / "out" / "report.json").read_text())
+    return {(each["test"], each["check"], each["stage"]): each for each in found["checks"]}
+
+
+# ---------------------------------------------------------------- the list, and what each check may spend
+
+
+def test_the_marker_is_described(suite):
+    result = suite(update=False)("--markers")
+    result.stdout.fnmatch_lines(
+        ["@pytest.mark.statistical(weight=1, checks=1, min_effect=None, power=0.9, confirm=False)*"]
+    )
+
+
+def test_a_list_that_is_missing(suite, pytester):
+    result = suite(update=False)()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stderr.str() + result.stdout.str()
+    assert f"no list of them at {pytester.path / 'statistical-manifest.json'}" in text
+    assert "Run: pytest --statistical-update" in text
+
+
+def test_the_budget_is_split_by_weight_and_checks(suite, pytester):
+    run = suite()
+    assert listed(pytester)["tests"] == {
+        name: {"weight": 3.0 if "Two" in name else 1.0, "checks": 2 if "Two" in name else 1} for name in IDS
+    }
+    found = records(run, pytester)
+    alpha = {key[:2]: each["alpha"] for key, each in found.items()}
+    assert alpha == pytest.approx(
+        {
+            (IDS[0], 0): 1e-3 / 6,
+            (IDS[1], 0): 1e-3 / 4,
+            (IDS[1], 1): 1e-3 / 4,
+            (IDS[2], 0): 1e-3 / 6,
+            (IDS[3], 0): 1e-3 / 6,
+        }
+    )
+    assert sum(alpha.values()) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("arguments", [("-k", "mean or cases"), ("-n2",), (IDS[3], IDS[0]), ("--statistical-seed=5",)])
+def test_a_selection_moves_no_threshold(arguments, suite, pytester):
+    run = suite()
+    whole, part = records(run, pytester), records(run, pytester, *arguments)
+    assert part and part.keys() <= whole.keys()
+    for key, each in part.items():
+        assert each["alpha"] == whole[key]["alpha"]
+        assert (each["observed"] == whole[key]["observed"]) == ("seed" not in arguments[0])
+
+
+def test_the_list_is_renewed_and_keeps_what_was_not_collected(suite, pytester):
+    run = suite()
+    pytester.makepyfile(test_other=failing("stat.mean(normals(stat.seed), 0.0)"))
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "test_other.py::test_it: new, weight 1, checks 1" in result.stderr.str() + result.stdout.str()
+    run("--statistical-update", "test_other.py").stdout.fnmatch_lines(["statistical: *5 tests: 1 changes*"])
+    assert set(listed(pytester)["tests"]) == {*IDS, "test_other.py::test_it"}
+    run("--statistical-update", "-k", "mean").stdout.fnmatch_lines(["statistical: *5 tests: no change*"])
+    (pytester.path / "test_other.py").unlink()
+    run("--statistical-update").stdout.fnmatch_lines(["*test_other.py::test_it: dropped*"])
+    assert set(listed(pytester)["tests"]) == set(IDS)
+    assert run().ret == 0
+
+
+def test_a_list_that_is_stale_or_damaged(suite, pytester):
+    run = suite()
+    pytester.makepyfile(test_it=SUITE.replace("weight=3", "weight=4"))
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "TestTwo::test_both: weight 3, checks 2 to weight 4, checks 2" in result.stderr.str() + result.stdout.str()
+    (pytester.path / "statistical-manifest.json").write_text("{")
+    assert "cannot be read" in (result := run()).stderr.str() + result.stdout.str()
+    pytester.makeini("[pytest]\nstatistical_false_alarm = 0.01\n")
+    run("--statistical-update")
+    assert listed(pytester)["false_alarm"] == 0.01
+    pytester.makeini("[pytest]\nstatistical_false_alarm = 0.02\n")
+    assert "is 0.02, but" in (result := run()).stderr.str() + result.stdout.str()
+    pytester.makeini("[pytest]\nstatistical_false_alarm = 2\n")
+    result = run("--statistical-update")
+    assert "expected a probability above 0 and below 1, got '2'" in result.stderr.str() + result.stdout.str()
+
+
+def test_a_list_is_renewed_by_whole_files_in_one_process(suite):
+    run = suite()
+    for arguments, message in (
+        ((IDS[0],), f"--statistical-update needs whole files, got {IDS[0]}"),
+        (("-n2",), "--statistical-update collects in one process: run it with -n0"),
+    ):
+        result = run("--statistical-update", *arguments)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert message in result.stderr.str() + result.stdout.str()
+
+
+def test_other_suites_need_no_list(suite, pytester):
+    run = suite("def test_plain():\n    pass\n", update=False)
+    assert run().ret == 0
+    run("--statistical-update").stdout.fnmatch_lines(["statistical: no statistical tests, nothing written"])
+    assert not (pytester.path / "statistical-manifest.json").exists()
+
+
+# ---------------------------------------------------------------- outcomes
+
+
+def test_a_failure_says_what_to_do_and_is_replayed(suite, pytester):
+    run = suite(failing("stat.mean(normals(stat.seed, shift=0.5), 0.0)"))
+    result = run("--statistical-seed=7")
+    result.assert_outcomes(failed=1)
+    out = result.stdout.str()
+    for line in (
+        "expected   a mean of 0",
+        "got        0.",
+        "standard errors of 0.01",
+        "by chance  this or worse once in",
+    ):
+        assert line in out
+    command = re.search(r"replay     (pytest .*)", out).group(1)
+    assert command == 'pytest "test_it.py::test_it" --statistical-seed=7'
+    first = records(run, pytester, "--statistical-seed=7")
+    again = records(run, pytester, *[part.strip('"') for part in command.split()[1:]])
+    other = records(run, pytester)
+    (key,) = first
+    assert first[key]["observed"] == again[key]["observed"] != other[key]["observed"]
+    assert first[key]["outcome"] == "failed" and first[key]["test_outcome"] == "failed"
+    assert first[key]["p_value"] <= first[key]["alpha"]
+
+
+def test_underpowered_fails_with_the_number_that_would_do_unless_it_is_allowed(suite, pytester):
+    run = suite(failing("stat.mean(normals(stat.seed, n=int(pathlib.Path('n').read_text())), 0.0)"))
+    (pytester.path / "n").write_text("100")
+    result = run()
+    result.assert_outcomes(failed=1)
+    out = result.stdout.str()
+    assert "stat.mean: underpowered, which is not a pass" in out
+    enough = re.search(r"enough     ([\d,]+) would do", out).group(1).replace(",", "")
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    result = run("--statistical-allow-underpowered")
+    result.assert_outcomes(passed=1, warnings=1)
+    assert "StatisticalWarning: stat.mean: underpowered" in result.stdout.str()
+    (pytester.path / "n").write_text(enough)
+    run().assert_outcomes(passed=1)
+
+
+def test_more_checks_than_said_are_an_error(suite):
+    result = suite(failing("x = normals(stat.seed); stat.mean(x, 0.0); stat.mean(x**3, 0.0)"))()
+    result.assert_outcomes(failed=1)
+    assert "this test says checks=1 and makes check 2: say how many in the marker" in result.stdout.str()
+
+
+def test_a_test_that_checks_nothing_fails(suite):
+    result = suite(failing("pass"))()
+    result.assert_outcomes(failed=1)
+    assert "made no check, so it could not have failed" in result.stdout.str()
+
+
+def test_the_fixture_and_the_marker_belong_together(suite):
+    result = suite(HEAD + "def test_it(stat):\n    pass\n")()
+    result.assert_outcomes(errors=1)
+    assert "the fixture `stat` needs the marker" in result.stdout.str()
+    result = suite(HEAD + "@pytest.mark.statistical(min_effect=1)\ndef test_it():\n    pass\n", update=False)(
+        "--statistical-update"
+    )
+    assert "is marked statistical but does not take the fixture `stat`" in result.stderr.str() + result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("weight=0", "weight: expected a positive number, got 0"),
+        ("checks=0", "checks: expected a whole number, 1 or more, got 0"),
+        ("power=1", "power: expected a probability above 0 and below 1, got 1"),
+        ("min_effect=-1", "min_effect: expected a positive number"),
+        ("effect=1", "expected keywords among weight, checks, min_effect, power, confirm, got ['effect']"),
+    ],
+)
+def test_a_marker_that_makes_no_sense(marker, message, suite):
+    result = suite(failing("pass", marker), update=False)("--statistical-update")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stderr.str() + result.stdout.str()
+    assert f"test_it.py::test_it: @pytest.mark.statistical: {message}" in text
+
+
+def test_an_argument_that_makes_no_sense_is_an_error_at_the_call(suite):
+    result = suite(failing("stat.mean([1.0, float('nan')], 0.0)"))()
+    result.assert_outcomes(failed=1)
+    assert "ValueError: samples: expected finite numbers, got [nan] at [1]" in result.stdout.str()
+
+
+# ---------------------------------------------------------------- a second stage
+
+
+CONFIRMED = (
+    HEAD
+    + """
+RUNS = []
+
+@pytest.mark.statistical(min_effect=0.2, confirm=True)
+def test_it(stat):
+    RUNS.append(stat.seed)
+    shift = 1.0 if len(RUNS) <= {wrong} else 0.0
+    stat.mean(normals(stat.seed, shift=shift), 0.0)
+
+def test_runs():
+    assert len(RUNS) == {runs} == len(set(RUNS))
+"""
+)
+
+
+@pytest.mark.parametrize(("wrong", "runs", "failed"), [(0, 1, 0), (1, 2, 0), (2, 2, 1)])
+def test_a_failure_is_confirmed_on_fresh_seeds(wrong, runs, failed, suite, pytester):
+    run = suite(CONFIRMED.format(wrong=wrong, runs=runs), update=False)
+    run("--statistical-update", "--collect-only")
+    result = run("--statistical-report=r.json")
+    result.assert_outcomes(passed=2 - failed, failed=failed)
+    found = json.loads((pytester.path / "r.json").read_text())["checks"]
+    assert [each["stage"] for each in found] == list(range(runs))
+    assert {each["alpha"] for each in found} == {1e-3**0.5}
+    if wrong == 1:
+        assert "but the test passed" in result.stdout.str()
+
+
+# ---------------------------------------------------------------- seeds, workers, summary, records
+
+
+def test_a_drawn_seed_is_printed_for_replay_and_shared_by_workers(suite, pytester):
+    run = suite()
+    seeds = set()
+    for workers in ("-n0", "-n2"):
+        result = run("--statistical-seed=random", "--statistical-report=r.json", workers)
+        seed = int(re.search(r"root seed (\d+); replay with --statistical-seed=\1", result.stdout.str()).group(1))
+        found = json.loads((pytester.path / "r.json").read_text())
+        assert found["root_seed"] == seed
+        assert {each["root_seed"] for each in found["checks"]} == {seed}
+        again = records(run, pytester, f"--statistical-seed={seed}")
+        assert {each["observed"] for each in found["checks"]} == {each["observed"] for each in again.values()}
+        seeds.add(seed)
+    assert len(seeds) == 2
+    result = run("--statistical-seed=soon")
+    assert (
+        "--statistical-seed: expected a whole number, or random, got 'soon'"
+        in result.stderr.str() + result.stdout.str()
+    )
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_the_summary(workers, suite, pytester):
+    body = "stat.mean(normals(stat.seed, shift=0.5), 0.0)"
+    pytester.makepyfile(test_bad=failing(body), test_blind=failing("stat.mean(normals(stat.seed, n=50), 0.0)"))
+    result = suite()(workers)
+    out = result.stdout.str()
+    section = out[out.index("statistical checks") :]
+    assert "budget 0.001 over 6 tests of statistical-manifest.json, root seed 0 (--statistical-seed=0)" in section
+    assert "7 checks: 5 passed, 1 failed, 1 underpowered" in section
+    assert section.count("× its α") == 3
+    assert re.search(r"failed:\n  test_bad.py::test_it \(check 1, mean\): p = ", section)
+    assert re.search(r"underpowered:\n  test_blind.py::test_it \(check 1, mean\): n = 50 sees .*; .* would do", section)
+
+
+def test_a_record_of_every_check(suite, pytester):
+    found = records(suite(), pytester)
+    assert {key[:2] for key in found} == {(IDS[0], 0), (IDS[1], 0), (IDS[1], 1), (IDS[2], 0), (IDS[3], 0)}
+    one = found[IDS[0], 0, 0]
+    assert one["kind"] == "mean" and one["n"] == 4000 and one["ess"] is None and one["outcome"] == "passed"
+    assert one["statistic"] == pytest.approx(one["observed"] / 4000**-0.5, rel=0.1)
+    assert 0 < one["detectable"] <= one["min_effect"] == 0.2 and one["power"] == 0.9
+    assert one["seed"] < 2**32 and one["root_seed"] == 0 and one["false_alarm"] == 1e-3
+    assert set(one["versions"]) >= {"python", "pytest", "exact-estimators", "numpy"}
+    assert one["replay"] == f'pytest "{IDS[0]}" --statistical-seed=0'
+
+
+def test_a_fit_is_checked(suite):
+    text = """
+import numpy as np
+import pytest
+from estimators import EM, Data, GaussianMixture
+
+TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}
+
+@pytest.fixture
+def fit(stat):
+    model = GaussianMixture(K=2)
+    rows = model.simulate(400, TRUTH, seed=stat.seed)
+    return EM(progress_bar=False).fit(model, Data(X=rows["X"]), seed=stat.seed)
+
+@pytest.mark.statistical(checks=2, min_effect=8.0)
+def test_right(stat, fit):
+    stat.recovers(fit, TRUTH)
+    stat.interventions(fit, TRUTH, do={"Z": 1})
+
+@pytest.mark.statistical(min_effect=8.0)
+def test_wrong(stat, fit):
+    stat.recovers(fit, {**TRUTH, "mu_X": [-3.0, 4.0]})
+"""
+    result = suite(text, update=False)("--statistical-update")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "stat.recovers: not what was expected" in result.stdout.str()
+
+
+# ---------------------------------------------------------------- a light import
+
+LIGHT = """
+import sys
+import pytest
+status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "statistical", "test_plain.py"])
+assert status == 0, status
+assert "validation.pytest_plugin" in sys.modules, "the plugin is not installed"
+heavy = {"torch", "pyro", "numpy", "scipy", "arviz", "pandas"} & set(sys.modules)
+assert not heavy, heavy
+assert "validation.statistical.fixture" not in sys.modules
+"""
+
+
+def test_a_session_that_does_not_use_it_pays_nothing(pytester):
+    pytester.makepyfile(test_plain="def test_plain():\n    pass\n")
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # other plugins here import NumPy
+    command = [sys.executable, "-c", LIGHT]
+    done = subprocess.run(command, cwd=pytester.path, env=alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,481 @@
+"""The rates that the checks promise, by simulation: false alarms of whole suites, and power at `min_effect`.
+
+Counts are held to exact binomial bounds. Each has a negative control: twice the tolerance's false-alarm probability is
+seen to be too much, and a third of the samples to be too few.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.signal import lfilter
+
+from validation.statistical import StatisticalFailure, Underpowered
+from validation.statistical.check import Check, Demand, Outcome
+from validation.statistical.distribution import cdf_check, cdf_size, same_check
+from validation.statistical.fixture import Stat
+from validation.statistical.manifest import Entry, Manifest
+from validation.statistical.marker import Share, Wish
+from validation.statistical.mean import mean_check, mean_size
+from validation.statistical.proportion import coverage_check, proportion_check, proportion_size
+from validation.statistical.ranks import ranks_check, ranks_size
+from validation.statistical.recovery import (
+    errors_check,
+    errors_of_columns,
+    errors_of_draws,
+    errors_of_fits,
+    errors_size,
+)
+from validation.statistical.student import trusted_level
+from validation.tolerances import binomial_bounds
+from validation.uniformity import band, escape_probability
+
+BUDGET = 0.05
+SUITES = 2000
+CHECK = 1e-6  # probability that a rate below rejects a right check (seeds are fixed, so never by chance)
+
+
+def most(probability, n=SUITES):
+    return binomial_bounds(n, probability, alpha=2 * CHECK)[1]
+
+
+def least(probability, n=SUITES):
+    return binomial_bounds(n, probability, alpha=2 * CHECK)[0]
+
+
+# ---------------------------------------------------------------- suites under the null
+
+
+ONCE = Entry()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A test of a suite: its share, what it does on right data, and how often it fails at a given alpha per check."""
+
+    run: Callable[[Stat, np.random.Generator], object]
+    attained: Callable[[float], float] = lambda alpha: alpha
+    entry: Entry = ONCE
+    confirm: bool = False
+
+
+def margins(parts: dict[str, Part], *, factor: float = 1.0) -> np.ndarray:
+    """The smallest p/alpha of every simulated suite [SUITES], its budget `factor` times what it should be."""
+    manifest = Manifest(BUDGET, {name: part.entry for name, part in parts.items()})
+    found = np.full(SUITES, np.inf)
+    for suite in range(SUITES):
+        failed = False
+        for name, part in parts.items():
+            wish = Wish(part.entry, 9.0 if name != "coins" else 0.5, 0.9, part.confirm)
+            records: list[dict] = []
+            stat = Stat(Share(name, factor * manifest.alpha(name), wish, suite), records.append)
+            try:
+                part.run(stat, np.random.default_rng(stat.seed))
+                if stat.finish_stage():
+                    part.run(stat, np.random.default_rng(stat.seed))
+            except StatisticalFailure:
+                failed = True
+            if not part.confirm:
+                found[suite] = min(found[suite], *(record["p_value"] / record["alpha"] for record in records))
+            elif failed:
+                found[suite] = min(found[suite], 1.0)
+        assert failed == (found[suite] <= 1)
+    return found
+
+
+def attained(parts: dict[str, Part], factor: float = 1.0) -> float:
+    manifest = Manifest(BUDGET, {name: part.entry for name, part in parts.items()})
+    passes = 1.0
+    for name, part in parts.items():
+        passes *= (1 - part.attained(factor * manifest.alpha(name))) ** part.entry.checks
+    return 1 - passes
+
+
+def by_mean(stat, rng):
+    stat.mean(rng.normal(3.0, 2.0, 12), 3.0, skewness=0.0)
+
+
+def by_two_means(stat, rng):
+    by_mean(stat, rng)
+    by_mean(stat, rng)
+
+
+def by_proportion(stat, rng):
+    stat.proportion(int(rng.binomial(500, 0.3)), 500, 0.3, min_effect=0.3)
+
+
+def by_coverage(stat, rng):
+    centre = rng.normal(size=400)
+    half = stats.norm.isf(0.1)
+    stat.coverage(np.stack([centre - half, centre + half], axis=1), 0.0, 0.8, min_effect=0.3)
+
+
+def by_ranks(stat, rng):
+    stat.uniform_ranks(rng.integers(0, 5, 40), 4)
+
+
+def by_cdf(stat, rng):
+    stat.cdf(rng.random(60), stats.uniform.cdf)
+
+
+def by_same(stat, rng):
+    stat.same_distribution(rng.normal(size=60), rng.normal(size=60))
+
+
+def by_fits(stat, rng):
+    demand = stat._demand(None)
+    stat._judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), demand))
+
+
+def by_columns(stat, rng):
+    stat.means(rng.normal(1.0, 2.0, size=(9, 3)), 1.0, skewness=0.0)
+
+
+def by_one_fit(stat, rng):
+    """The truth is one more draw from the posterior, 300 of which are independent."""
+    draws, truth = rng.normal(size=(300, 2)), rng.normal(size=2)
+    errors = errors_of_draws(("a", "b"), draws.mean(0) - truth, draws.std(0, ddof=1), np.full(2, 300.0))
+    stat._judged(errors_check("recovers", errors, stat._demand(None)))
+
+
+def binomial_level(n: int, p: float) -> Callable[[float], float]:
+    def level(alpha):
+        low, high = binomial_bounds(n, p, alpha=alpha)
+        return float(stats.binom.cdf(low - 1, n, p) + stats.binom.sf(high, n, p))
+
+    return level
+
+
+def ranks_level(alpha):
+    return escape_probability(band(40, 4, alpha), 40, np.full(5, 0.2))
+
+
+def cdf_level(alpha):
+    return float(stats.kstwo.sf(math.sqrt(math.log(2 / alpha) / 120), 60))
+
+
+def same_level(alpha):
+    """The largest p-value within 0.98·alpha: that of two samples whose ECDFs are k/60 apart."""
+    steps = [stats.ks_2samp(np.arange(60), np.arange(60) + k - 0.5).pvalue for k in range(5, 30)]
+    return max(p for p in steps if p <= 0.98 * alpha)
+
+
+def fits_level(alpha):
+    return 1 - (1 - alpha / 3) ** 3
+
+
+def one_fit_level(alpha):
+    """Judged with 75 degrees of freedom where independent draws have 299."""
+    return 1 - (1 - 2 * stats.t.sf(stats.t.isf(alpha / 4, 75), 299)) ** 2
+
+
+EXACT = {
+    "means": {
+        "light": Part(by_mean),
+        "heavy": Part(by_mean, entry=Entry(weight=3.0)),
+        "double": Part(by_two_means, entry=Entry(weight=2.0, checks=2)),
+    },
+    "counts": {
+        "proportion": Part(by_proportion, binomial_level(500, 0.3)),
+        "coverage": Part(by_coverage, binomial_level(400, 0.8)),
+        "ranks": Part(by_ranks, ranks_level, Entry(weight=2.0)),
+    },
+    "distances": {"cdf": Part(by_cdf, cdf_level), "same": Part(by_same, same_level)},
+    "fits": {
+        "many": Part(by_fits, fits_level),
+        "means": Part(by_columns, fits_level),
+        "one": Part(by_one_fit, one_fit_level),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_false_alarms_of_a_suite_are_its_budget_and_not_far_under(kind):
+    found = margins(EXACT[kind])
+    expected = attained(EXACT[kind])
+    assert 0.7 * BUDGET < expected <= BUDGET
+    assert least(expected) <= np.sum(found <= 1) <= most(expected)
+    assert np.sum(found <= 1) <= most(BUDGET)
+    # Twice the false-alarm probability is more than chance allows.
+    assert np.sum(found <= 2) > most(expected)
+
+
+CONFIRMED = {"a": Part(by_mean, confirm=True), "b": Part(by_two_means, entry=Entry(checks=2), confirm=True)}
+
+
+def test_false_alarms_of_confirmed_tests_are_the_budget():
+    assert attained(CONFIRMED) == pytest.approx(BUDGET, rel=0.03)
+    assert least(attained(CONFIRMED)) <= np.sum(margins(CONFIRMED) <= 1) <= most(BUDGET)
+    assert np.sum(margins(CONFIRMED, factor=2.5) <= 1) > most(BUDGET)
+
+
+def staged(kind, expected, draw, min_effect):
+    def run(stat, rng):
+        stat.draw_until_powered(
+            lambda n, seed: draw(np.random.default_rng(seed), n),
+            expected,
+            kind=kind,
+            min_effect=min_effect,
+            first=64,
+            stages=4,
+        )
+
+    return Part(run)
+
+
+STAGED = {
+    "means": staged("mean", 0.0, lambda rng, n: rng.normal(size=n), 0.25),
+    "coins": staged("proportion", 0.4, lambda rng, n: rng.random(n) < 0.4, 0.15),
+    "cdfs": staged("cdf", stats.uniform.cdf, lambda rng, n: rng.random(n), 0.2),
+}
+
+
+def test_false_alarms_of_early_stopping_are_within_the_budget():
+    found = margins(STAGED)
+    assert np.sum(found <= 1) <= most(BUDGET)
+    # Not far under: the last test of the suite alone rejects at its first stage with probability alpha/4.
+    first_stage = BUDGET / 3 / 4
+    assert np.sum(found <= 1) >= least(first_stage)
+    # To look four times with all of alpha, and not with its fourth part, raises more.
+    assert sum(peeking(np.random.default_rng(suite)) for suite in range(SUITES)) > most(BUDGET)
+
+
+def peeking(rng):
+    samples, demand = rng.normal(size=512), Demand(BUDGET, 0.9, 9.0)
+    looks = (mean_check(samples[:n], 0.0, demand, skewness=0.0) for n in (64, 128, 256, 512))
+    return any(look.outcome is Outcome.FAILED for look in looks)
+
+
+def autoregressive(rng, rho=0.8, chains=4, draws=200):
+    noise = rng.normal(size=(chains, draws)) * math.sqrt(1 - rho**2)
+    noise[:, 0] /= math.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], noise, axis=1)
+
+
+def by_chains(stat, rng):
+    stat.mean(autoregressive(rng), 0.0, chains=True, skewness=0.0)
+
+
+def by_skewed_samples(stat, rng):
+    stat.mean(rng.exponential(size=2500), 1.0)
+
+
+APPROXIMATE = {"chains": Part(by_chains), "skewed": Part(by_skewed_samples)}
+
+
+def test_false_alarms_of_dependent_and_of_skewed_samples_are_within_the_budget():
+    found = margins(APPROXIMATE)
+    assert least(0.6 * BUDGET) <= np.sum(found <= 1) <= most(BUDGET)
+    assert np.sum(found <= 2.5) > most(BUDGET)
+
+
+def count(check: Callable[[np.random.Generator], Check], outcome: Outcome, repeats: int, seed: int = 0) -> int:
+    rng = np.random.default_rng(seed)
+    return sum(check(rng).outcome is outcome for _ in range(repeats))
+
+
+def test_what_ess_and_skewness_protect_from():
+    """Chains taken for independent samples, and skewed samples taken for symmetric ones, raise far more alarms."""
+    demand = Demand(0.01, 0.9, 9.0)
+
+    def taken_for_independent(rng):
+        return mean_check(autoregressive(rng).reshape(-1), 0.0, demand, skewness=0.0)
+
+    def taken_for_symmetric(rng):
+        return mean_check(rng.exponential(size=40), 1.0, demand, skewness=0.0)
+
+    assert count(taken_for_independent, Outcome.FAILED, 500) > most(0.1, 500)
+    assert count(taken_for_symmetric, Outcome.FAILED, 2000) > most(0.01, 2000)
+    assert math.isnan(trusted_level(2.0, 40, 0.01, is_known=True))  # so it would not be judged
+
+
+def test_false_alarms_of_biased_fits_within_their_margin():
+    demand = Demand(0.05, 0.9, 9.0)
+
+    def check(rng, margin=0.5):
+        return errors_check("recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), demand, margin=margin)
+
+    # One side of the tolerance spends half of alpha, the other nothing.
+    found = count(check, Outcome.FAILED, 2000)
+    assert least(0.025) <= found <= most(0.025)
+    assert count(lambda rng: check(rng, 0.0), Outcome.FAILED, 2000) > most(0.05)
+
+
+# ---------------------------------------------------------------- power
+
+DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.2)
+
+
+@dataclass(frozen=True)
+class Powered:
+    """A check whose data have an effect, a size that should do, and the demand."""
+
+    check: Callable[[np.random.Generator, int, float], Check]
+    size: int
+    demand: Demand = DEMAND
+
+
+def mean_of_normals(rng, n, effect):
+    return mean_check(rng.normal(effect, 1.0, n), 0.0, DEMAND, skewness=0.0)
+
+
+def mean_of_unknown_skewness(rng, n, effect):
+    return mean_check(rng.normal(effect, 1.0, n), 0.0, DEMAND)
+
+
+def mean_of_chains(rng, n, effect):
+    return mean_check(effect + autoregressive(rng, 0.5, 4, n // 4), 0.0, DEMAND, chains=True, skewness=0.0)
+
+
+def means_of_columns(rng, n, effect):
+    errors, gamma = errors_of_columns(rng.normal([0.0, effect], 1.0, (n, 2)), 0.0, None, None)
+    return errors_check("means", errors, DEMAND, skewness=gamma, is_known=False)
+
+
+def share_below_one_sided(rng, n, effect):
+    return proportion_check(int(rng.binomial(n, 0.9 - effect)), n, 0.9, DEMAND, alternative="less")
+
+
+def share_above(rng, n, effect):
+    return proportion_check(int(rng.binomial(n, 0.3 + effect)), n, 0.3, DEMAND)
+
+
+def share_below(rng, n, effect):
+    return proportion_check(int(rng.binomial(n, 0.3 - effect)), n, 0.3, DEMAND)
+
+
+def intervals_too_narrow(rng, n, effect):
+    held = rng.random(n) < 0.9 - effect
+    return coverage_check(np.tile([-1.0, 1.0], (n, 1)), np.where(held, 0.0, 2.0), 0.9, DEMAND)
+
+
+SHIFT = Demand(1e-3, 0.9, 0.6)
+
+
+def shifted_ranks(rng, n, effect):
+    return ranks_check(rng.binomial(9, stats.norm.cdf(rng.normal(effect, 1.0, n))), 9, SHIFT)
+
+
+def moved(rng, n, effect):
+    """Uniform on [effect, 1]: as far as `effect` from uniform on [0, 1]."""
+    return rng.uniform(effect, 1.0, n)
+
+
+def distant_cdf(rng, n, effect):
+    return cdf_check(moved(rng, n, effect), stats.uniform.cdf, DEMAND)
+
+
+def distant_samples(rng, n, effect):
+    return same_check(rng.random(n), moved(rng, n, effect), DEMAND)
+
+
+BIAS = Demand(1e-3, 0.9, 1.0)
+
+
+def biased_fits(rng, n, effect):
+    return errors_check("recovers", errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2))), BIAS)
+
+
+def biased_beyond_the_margin(rng, n, effect):
+    errors = errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2)))
+    return errors_check("recovers", errors, BIAS, margin=0.3)
+
+
+POWERED = {
+    "mean": Powered(mean_of_normals, mean_size(1.0, DEMAND, skewness=0.0)),
+    "mean, skewness unknown": Powered(mean_of_unknown_skewness, mean_size(1.0, DEMAND)),
+    "mean of chains": Powered(mean_of_chains, 4 * 3 * mean_size(1.0, DEMAND, skewness=0.0, is_dependent=True) // 4),
+    # Enough for a sample whose skewness comes out high, too.
+    "means": Powered(means_of_columns, 2 * mean_size(1.0, DEMAND)),
+    "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, DEMAND, "less")),
+    "proportion above": Powered(share_above, proportion_size(0.3, DEMAND)),
+    "proportion below": Powered(share_below, proportion_size(0.3, DEMAND)),
+    "coverage": Powered(intervals_too_narrow, proportion_size(0.9, DEMAND)),
+    "ranks": Powered(shifted_ranks, ranks_size(9, SHIFT), SHIFT),
+    "cdf": Powered(distant_cdf, cdf_size(DEMAND)),
+    "same_distribution": Powered(distant_samples, same_check(range(9), range(9), DEMAND).needed // 2),
+    "fits": Powered(biased_fits, errors_size(2, BIAS), BIAS),
+    "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, margin=0.3), BIAS),
+}
+REPEATS = 800
+
+
+@pytest.mark.parametrize("kind", POWERED)
+def test_power_at_min_effect_is_at_least_what_was_asked(kind):
+    case = POWERED[kind]
+    effect = case.demand.min_effect
+    assert count(lambda rng: case.check(rng, case.size, effect), Outcome.FAILED, REPEATS) >= least(0.9, REPEATS)
+    assert count(lambda rng: case.check(rng, case.size, 0.0), Outcome.PASSED, 50) >= 49
+    # A third of the samples are too few to see it, and the check says so.
+    few = case.size // 3
+    assert count(lambda rng: case.check(rng, few, effect), Outcome.FAILED, REPEATS) < least(0.9, REPEATS)
+    assert count(lambda rng: case.check(rng, few, 0.0), Outcome.UNDERPOWERED, 50) >= 49
+
+
+def test_an_effect_is_passed_no_more_often_than_the_power_allows_whatever_the_size():
+    """Around the size at which chance decides whether a check is underpowered, too."""
+    size = mean_size(1.0, DEMAND, skewness=0.0)
+    for n in (4, 6, size // 3, int(0.8 * size), int(0.9 * size), size):
+        passed = count(lambda rng, n=n: mean_of_normals(rng, n, 0.2), Outcome.PASSED, REPEATS)
+        assert passed <= most(0.1, REPEATS)
+
+
+def one_fit_off(rng, effect):
+    """400 independent draws of a posterior that is `effect` of its sds off."""
+    draws, truth = rng.normal(size=400), rng.normal()
+    error = np.array([draws.mean() - truth - effect])
+    demand = Demand(1e-3, 0.9, 5.0)
+    return errors_check("recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), demand)
+
+
+def test_power_of_one_fit():
+    effect = one_fit_off(np.random.default_rng(0), 0.0).detectable
+    found = count(lambda rng: one_fit_off(rng, effect), Outcome.FAILED, 2000)
+    assert least(0.9) <= found <= most(0.93)
+    assert count(lambda rng: one_fit_off(rng, 0.8 * effect), Outcome.FAILED, 2000) < least(0.9)
+
+
+def two_stages(test: Callable[[Stat, np.random.Generator], object], alpha: float, root: int, *, confirm: bool) -> bool:
+    """Whether a test did anything but pass."""
+    stat = Stat(Share("t", alpha, Wish(Entry(), 0.2, 0.9, confirm), root), lambda record: None)
+    try:
+        test(stat, np.random.default_rng(stat.seed))
+        if stat.finish_stage():
+            test(stat, np.random.default_rng(stat.seed))
+    except (StatisticalFailure, Underpowered):
+        return True
+    return False
+
+
+def test_power_of_a_confirmed_test():
+    alpha = 1e-3
+    size = mean_size(1.0, Demand(math.sqrt(alpha), math.sqrt(0.9), 0.2), skewness=0.0)
+
+    def test_of(effect):
+        return lambda stat, rng: stat.mean(rng.normal(effect, 1.0, size), 0.0, skewness=0.0)
+
+    found = sum(two_stages(test_of(0.2), alpha, root, confirm=True) for root in range(REPEATS))
+    assert found >= least(0.9, REPEATS)
+    # `mean_size` leaves a stage underpowered by chance with probability alpha of that stage at most.
+    found = sum(two_stages(test_of(0.0), alpha, root, confirm=True) for root in range(REPEATS))
+    assert found <= most(alpha + 2 * math.sqrt(alpha), REPEATS)
+
+
+@pytest.mark.parametrize("kind", STAGED)
+def test_power_of_early_stopping(kind):
+    """Where it stops early and passes, the effect was there with at most the probability that power leaves."""
+    draw, expected, name = {
+        "means": (lambda rng, n: rng.normal(0.2, 1.0, n), 0.0, "mean"),
+        "coins": (lambda rng, n: rng.random(n) < 0.2, 0.4, "proportion"),
+        "cdfs": (lambda rng, n: moved(rng, n, 0.2), stats.uniform.cdf, "cdf"),
+    }[kind]
+
+    def test(stat, rng):
+        sampler = lambda n, seed: draw(np.random.default_rng(seed), n)  # noqa: E731
+        stat.draw_until_powered(sampler, expected, kind=name, first=64, stages=6)
+
+    found = sum(two_stages(test, 1e-3, root, confirm=False) for root in range(REPEATS // 2))
+    assert found >= least(0.9, REPEATS // 2)

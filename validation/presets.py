@@ -32,7 +32,7 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "a few minutes on two cores; sees gross errors only",
+            "a quarter of an hour on two cores; sees gross errors only",
             {Truth.FIXED: 24, Truth.PRIOR: 100, Truth.EXACT: 24, Truth.OUTSIDE: 12},
             hard=24,
             effects={
@@ -47,7 +47,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "standard",
-            "about half an hour on two cores",
+            "two to three hours on two cores",
             {Truth.FIXED: 200, Truth.PRIOR: 1000, Truth.EXACT: 100, Truth.OUTSIDE: 100},
             hard=200,
             effects={
@@ -62,7 +62,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
         Preset(
             "full",
-            "hours on two cores; sees coverage of .87 where .90 is claimed",
+            "half a day on two cores; sees coverage of .87 where .90 is claimed",
             {Truth.FIXED: 1000, Truth.PRIOR: 4500, Truth.EXACT: 400, Truth.OUTSIDE: 400},
             hard=1000,
             effects={

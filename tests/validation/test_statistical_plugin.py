@@ -341,6 +341,20 @@ def test_the_summary(workers, suite, pytester):
     assert re.search(r"underpowered:\n  test_blind.py::test_it \(check 1, mean\): n = 50 sees .*; .* would do", section)
 
 
+def test_controls_are_counted_apart(suite, pytester):
+    body = "x = normals(stat.seed); stat.mean(x, 0.0)\n    with stat.control():\n        stat.mean(x + {shift}, 0.0)"
+    result = suite(failing(body.format(shift=1.0)))("--statistical-report=r.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 checks: 1 passed, 0 failed, 0 underpowered", "negative controls: 1 of 1 refused*"])
+    found = json.loads((pytester.path / "r.json").read_text())["checks"]
+    assert [(each["control"], each["outcome"]) for each in found] == [(False, "passed"), (True, "failed")]
+    result = suite(failing(body.format(shift=0.0)), update=False)()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*a negative control passed, so the check is blind to it", "negative controls: 0 of 1*"]
+    )
+
+
 def test_a_record_of_every_check(suite, pytester):
     found = records(suite(), pytester)
     assert {key[:2] for key in found} == {(IDS[0], 0), (IDS[1], 0), (IDS[1], 1), (IDS[2], 0), (IDS[3], 0)}

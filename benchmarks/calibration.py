@@ -4,9 +4,9 @@
 
 Both calibrate NUTS (250 + 250 iterations, one chain) on the tutorial's mixture with concentration 5 and means of scale
 10, 100 rows a replicate. Ours is a study as `python -m validation run` does it: a process for each core, whose start is
-counted, rows written to a file, and far more measured than ranks. simuk runs one replicate after the other and compiles
-each anew, as it does; its first, in which JAX wakes up, is not counted. Ratios are what to read: absolute speeds depend
-on the machine and its load.
+counted, rows written to a file, and far more measured than ranks. simuk runs one replicate after the other, each by an
+`MCMC` of its own, as it does; its first, in which JAX wakes up and compiles, is not counted. Ratios are what to read:
+absolute speeds depend on the machine and its load.
 """
 
 import argparse

@@ -22,9 +22,12 @@ def independent(fit: Fit, draws: np.ndarray) -> np.ndarray:
 
 
 def check_same_posterior(stat: Stat, fit: Fit, other: Fit) -> None:
-    """One check for each entry."""
-    for (_, one), (_, two) in zip(entries(fit), entries(other), strict=True):
-        stat.same_distribution(independent(fit, one), independent(other, two))
+    """One check for each entry; the negative control is the last entry, moved by three sds."""
+    for (_, draws), (_, others) in zip(entries(fit), entries(other), strict=True):
+        one, two = independent(fit, draws), independent(other, others)
+        stat.same_distribution(one, two)
+    with stat.control():
+        stat.same_distribution(one + 3 * two.std(), two)
 
 
 def check_other_posterior(stat: Stat, fit: Fit, other: Fit, name: str) -> None:

@@ -176,6 +176,8 @@ def test_stochastic_settings_average_over_their_values(stat: Stat) -> None:
     np.testing.assert_allclose(fit.do(M=normal).mean("Y").draws, fit.do(M=0.5).mean("Y").draws, atol=1e-12)
     drawn = fit.do(T=dist.Bernoulli(half)).sample(2000, seed=stat.seed)["T"]
     stat.proportion(int(drawn.sum()), 2000, 0.25)
+    with stat.control():
+        stat.proportion(int(drawn.sum()), 2000, 0.4)
 
 
 @pytest.mark.statistical(min_effect=0.3)

@@ -62,6 +62,12 @@ def test_noise_is_called_a_change_no_more_often_than_was_asked(stat, false_alarm
         for i in range(first, first + 2 * pairs, 2)
     )
     stat.proportion(alarms, pairs, false_alarm, alternative="greater")
+    changes = [
+        bool(compare(study(seed=i, luck=1), study(seed=i + 1, luck=2, bias=1.5), false_alarm=false_alarm).changes)
+        for i in range(first, first + 60, 2)
+    ]
+    with stat.control():  # studies of two laws
+        stat.proportion(sum(changes), len(changes), false_alarm, alternative="greater")
 
 
 def test_a_bias_is_found_and_is_worse(study):

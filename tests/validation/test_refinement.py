@@ -48,6 +48,8 @@ def test_the_loop_ends_at_the_right_model_and_stays(stat, case, count):
         if history.model is candidates[right]:
             assert [step.number for step in history.steps] == sorted(step.number for step in history.steps)
     stat.proportion(ended, count, POWER - 2 * 0.01, alternative="less")
+    with stat.control():  # as if the loops had ended at the other candidate, and these there
+        stat.proportion(count - ended, count, POWER - 2 * 0.01, alternative="less")
 
 
 def test_history_says_what_happened():

@@ -6,6 +6,7 @@ import torch
 
 from estimators import EM, CausalMixture, Data, Exact, Fit
 from estimators.mechanisms import Gaussian
+from tests.models import fit_quietly
 from tests.refutation_models import (
     CLASSES,
     ONE_SCALE,
@@ -55,6 +56,12 @@ def known_at_the_mean(fit):
     return Fit.from_greeks(fit.model, {name: fit[name] for name in fit.draws})
 
 
+def check_not_uniform(stat, p):
+    """The negative control: p-values without the Greeks' own spread are small too often."""
+    with stat.control():
+        stat.proportion(int((p <= 0.05 + 1e-9).sum()), len(p), 0.05)
+
+
 few = pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.45)
 many = [pytest.mark.slow, pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)]
 
@@ -62,15 +69,14 @@ many = [pytest.mark.slow, pytest.mark.statistical(checks=UNIFORM_CHECKS, min_eff
 @pytest.mark.parametrize("count", [pytest.param(120, marks=few), pytest.param(1000, marks=many)])
 def test_p_values_are_uniform_over_truths_from_the_prior_and_experiments(stat, count):
     check_uniform(stat, exact_p_values(stat, count))
-    p = exact_p_values(stat, 120, change=known_at_the_mean)
-    with stat.control():  # without the Greeks' own spread
-        stat.proportion(int((p <= 0.05 + 1e-9).sum()), len(p), 0.05)
+    check_not_uniform(stat, exact_p_values(stat, 120, change=known_at_the_mean))
 
 
 @pytest.mark.slow
 @pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)
 def test_p_values_are_uniform_with_matched_labels(stat):
     check_uniform(stat, exact_p_values(stat, 600, labels="matched"))
+    check_not_uniform(stat, exact_p_values(stat, 120, change=known_at_the_mean, labels="matched"))
 
 
 @pytest.mark.slow
@@ -78,15 +84,19 @@ def test_p_values_are_uniform_with_matched_labels(stat):
 def test_false_alarms_of_maximum_likelihood_with_a_laplace_spread(stat):
     """Approximate: 300 rows of which 50 seen, scales unknown; the normal approximation stands for the posterior."""
     model = CausalMixture(2, {"X": Gaussian()}, concentration=5.0)
-    found = []
+    found, without_spread = [], []
     for seed in range(stat.seed, stat.seed + 400):
         greeks = model.prior_greeks(seed)
         rows = model.simulate(300, greeks, seed=10_000 + seed)
         Z = torch.where(torch.arange(300) < 50, rows["Z"], -1)
         fit = EM(num_starts=5).fit(model, Data(X=rows["X"], Z=Z), seed=seed)
         experiment = set_labels(model, greeks, (20, 30), 20_000 + seed)
-        found.append(refute(fit, experiment, seed=seed, num_simulations=SIMULATIONS).p_value)
+        options = {"seed": seed, "num_simulations": SIMULATIONS}
+        found.append(refute(fit, experiment, **options).p_value)
+        few_rows = fit_quietly(EM(num_starts=5), model, Data(X=rows["X"][:60], Z=Z[:60]), seed=seed)
+        without_spread.append(refute(known_at_the_mean(few_rows), experiment, **options).p_value)
     check_uniform(stat, np.array(found))
+    check_not_uniform(stat, np.array(without_spread))
 
 
 # ---------------------------------------------------------------- power
@@ -121,6 +131,8 @@ COUNTS = [
 def test_a_wrong_model_is_refuted_with_power(stat, case, count):
     refuted = sum(found.refuted for found in refutations(stat.seed, *WRONG[case], count))
     stat.proportion(refuted, count, POWER, alternative="less")
+    with stat.control():  # the check of the rate below
+        stat.proportion(refuted, count, 0.01, alternative="greater")
 
 
 @pytest.mark.parametrize("count", COUNTS)

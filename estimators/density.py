@@ -28,20 +28,20 @@ class Density:
         self.parameters = model.parameters
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
         transforms = model.transforms(marginal.references)
-        self._transforms = [transforms[parameter.name] for parameter in self.parameters]
-        sizes = [t.size(p.shape) for t, p in zip(self._transforms, self.parameters, strict=True)]
+        maps = [transforms[parameter.name] for parameter in self.parameters]
+        sizes = [t.size(p.shape) for t, p in zip(maps, self.parameters, strict=True)]
         ends = np.cumsum(sizes)
-        self._places = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
+        places = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
         log_priors = [log_density(parameter.prior) for parameter in self.parameters]
-        self._sites = list(zip(self.parameters, self._transforms, self._places, log_priors, strict=True))
+        self._sites = list(zip(self.parameters, maps, places, log_priors, strict=True))
         self.size = int(ends[-1])
         self.total_weight, self.count = marginal.total_weight, marginal.count
         # Components whose weight nothing keeps off 0: all without a prior, those of concentration <= 1 with one.
         self._free_weights = model.concentration.numpy() <= 1.0 if prior else np.ones(model.K, dtype=bool)
         # Coordinates that are logs or logits: their ends are the boundary of the Greek's support.
-        self.bounded = np.concatenate(
-            [np.full(size, t.bounded) for t, size in zip(self._transforms, sizes, strict=True)]
-        ).astype(bool)
+        self.bounded = np.concatenate([np.full(size, t.bounded) for t, size in zip(maps, sizes, strict=True)]).astype(
+            bool
+        )
 
     @property
     def names(self) -> list[str]:
@@ -87,12 +87,12 @@ class Density:
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v) for v [..., D]."""
-        return {
-            parameter.name: transform.forward(coordinates[..., place]).reshape(
-                (*coordinates.shape[:-1], *parameter.shape)
-            )
-            for parameter, transform, place, _ in self._sites
-        }
+        batch = coordinates.shape[:-1]
+        found = {}
+        for parameter, transform, place, _ in self._sites:
+            flat = transform.forward(coordinates[..., place])
+            found[parameter.name] = flat if len(parameter.shape) == 1 else flat.reshape(batch + parameter.shape)
+        return found
 
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
         """v(φ) as [..., D]."""
@@ -129,12 +129,11 @@ class Density:
                 log_p, prior_slope = log_prior(greek)
                 value += float(log_p)
                 slope = slope + prior_slope
-            flat, slope = greek.reshape(-1), np.reshape(slope, -1)
+            if len(parameter.shape) != 1:
+                greek, slope = greek.reshape(-1), np.reshape(slope, -1)
             if self._jacobian:
-                log_jacobian, jacobian_slope = transform.log_jacobian(flat)
-                value += float(log_jacobian)
-                slope = slope + jacobian_slope
-            gradient[place] = transform.pull_back(flat, slope)
+                value += float(transform.log_jacobian(greek))
+            gradient[place] = transform.pull_back(greek, slope, jacobian=self._jacobian)
         return value, gradient, statistics
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
@@ -148,5 +147,5 @@ class Density:
                 value = value + log_prior(greek)[0]
             if self._jacobian:
                 flat = greek.reshape(*coordinates.shape[:-1], -1)
-                value = value + transform.log_jacobian(flat)[0]
+                value = value + transform.log_jacobian(flat)
         return value

@@ -95,11 +95,9 @@ class Rows:
         """The coefficients of all features, [..., K, F]."""
         first = next(iter(coefficients.values()))
         stacked = np.zeros((*first.shape[:-1], self.width))
-        for name, places in self.places.items():
-            mine = coefficients[name]
-            stacked[..., places[0]] += mine[..., 0]
-            if len(places) > 1:
-                stacked[..., places[1] : places[-1] + 1] = mine[..., 1:]
+        for name, places in self._slices.items():
+            # Places are all different, so a list of them adds each coefficient once too.
+            stacked[..., places] += coefficients[name]
         return stacked
 
     def weigh(self, rows: slice, values: Array, shares: Array) -> None:
@@ -150,9 +148,9 @@ class Shared:
         """Σ w ℓ and S [K, F] for coefficients [K, F]."""
         if self._is_one_part:
             # As NUTS meets it thousands of times, on a few rows.
-            values, shares = normalise(coefficients @ self._rows.features)
+            values, shares = normalise(coefficients.dot(self._rows.features))
             self._rows.weigh(slice(None), values, shares)
-            return np.add.reduce(values), shares @ self._rows.features.T
+            return np.add.reduce(values), shares.dot(self._rows.features.T)
         quadratic = {name: self._matrices(name, coefficients) for name in self._rows.designs}
 
         def of_part(part: Part) -> tuple[Array, Array]:

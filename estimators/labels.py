@@ -7,6 +7,7 @@ models", JRSS B 62, algorithm 2), from the draw of highest density, then put in 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from numbers import Integral
 from typing import Any
 
@@ -140,21 +141,24 @@ def align(shares: Shares, draws: Draws, groups: Groups, scale: Array, best: int)
 
     ``shares`` gives responsibilities [S', N, K] of a part of the draws.
     Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with π_s in the
-    symmetry group. The certainty is the mean softmax weight of π_s against all its single swaps, by minus that cost.
+    symmetry group; ``Σ P log P`` is the same for all of these, and left out. The certainty is
+    the mean softmax weight of π_s against all its single swaps, by minus that cost.
     """
     num_draws = len(next(iter(draws.values())))
     target = _part(shares, draws, slice(best, best + 1))[0]
     permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
+    parts = _parts(num_draws, target.size)
+    whole = _part(shares, draws, parts[0]) if len(parts) == 1 else None
     for _ in range(MAX_SWEEPS):
         log_target = np.log(np.maximum(target, FLOOR))
         moved = np.empty_like(permutations)
         total = np.zeros_like(target)
         certainty = 0.0
-        for part in _parts(num_draws, target.size):
-            found = _part(shares, draws, part)
-            costs = _costs(found, log_target, scale)
+        for part in parts:
+            found = _part(shares, draws, part) if whole is None else whole
+            costs = -np.einsum("nk,snj->skj", log_target * scale[:, None], found)
             moved[part] = [_assign(cost, groups) for cost in costs]
-            certainty += sum(_certainty(c, p, groups) for c, p in zip(costs, moved[part], strict=True))
+            certainty += float(_certainties(costs, moved[part], groups).sum())
             total += np.take_along_axis(found, moved[part][:, None, :], axis=2).sum(0)
         settled = np.array_equal(moved, permutations)
         permutations, target = moved, total / num_draws
@@ -224,14 +228,9 @@ def _part(shares: Shares, draws: Draws, part: slice) -> Array:
     return shares({name: value[part] for name, value in draws.items()})
 
 
-def _costs(shares: Array, log_target: Array, scale: Array) -> Array:
-    """cost[s, k, j]: the KL contribution of giving label k to component j of draw s."""
-    weighted = shares * scale[:, None]
-    entropy = (weighted * np.log(np.maximum(shares, FLOOR))).sum(1)
-    return np.asarray(entropy[:, None, :] - np.einsum("nk,snj->skj", log_target, weighted))
-
-
 def _assign(cost: Array, groups: Groups) -> Indices:
+    if len(groups) == 1:
+        return np.asarray(linear_sum_assignment(cost)[1])
     chosen = np.arange(len(cost))
     for group in groups:
         if len(group) > 1:
@@ -240,14 +239,15 @@ def _assign(cost: Array, groups: Groups) -> Indices:
     return chosen
 
 
-def _certainty(cost: Array, chosen: Indices, groups: Groups) -> float:
-    """The softmax weight of the chosen permutation against all its single swaps, by minus the cost."""
-    others = 0.0
+def _certainties(costs: Array, chosen: Indices, groups: Groups) -> Array:
+    """The softmax weight [S] of the chosen permutations against all their single swaps, by minus the cost."""
+    # Of label k with the component that label m has.
+    crossed = np.take_along_axis(costs, chosen[:, None, :], axis=2)
+    others = np.zeros(len(costs))
     for group in groups:
-        for a, k in enumerate(group):
-            for m in group[a + 1 :]:
-                extra = cost[k, chosen[m]] + cost[m, chosen[k]] - cost[k, chosen[k]] - cost[m, chosen[m]]
-                others += float(np.exp(-max(extra, 0.0)))
+        for k, m in combinations(group, 2):
+            extra = crossed[:, k, m] + crossed[:, m, k] - crossed[:, k, k] - crossed[:, m, m]
+            others += np.exp(-np.maximum(extra, 0.0))
     return 1.0 / (1.0 + others)
 
 

@@ -312,6 +312,6 @@ _NO_INPUTS = np.zeros((0, 0))
 
 def log_weights(weights: Array) -> Array:
     """The logarithm, with LOG_ZERO for a weight of 0."""
-    if weights.min() > 0:
+    if weights.item(weights.argmin()) > 0:
         return np.asarray(np.log(weights))
     return np.where(weights > 0, np.log(np.maximum(weights, 5e-324)), LOG_ZERO)

@@ -50,8 +50,8 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
 class Transform(Protocol):
     """A map from unconstrained coordinates [..., size] to a Greek [..., *shape], flat in its last axis.
 
-    ``pull_back`` turns a gradient with respect to the Greek into one with respect to the coordinates. ``log_jacobian``
-    is log |d Greek / d coordinates| [...] as a function of the Greek, with its gradient with respect to the Greek.
+    ``log_jacobian`` is log |d Greek / d coordinates| [...] as a function of the Greek. ``pull_back`` turns a gradient
+    with respect to the Greek into one with respect to the coordinates, that of ``log_jacobian`` added where asked.
     """
 
     @property
@@ -65,8 +65,8 @@ class Transform(Protocol):
     def size(self, shape: tuple[int, ...]) -> int: ...
     def forward(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
-    def pull_back(self, value: Array, gradient: Array) -> Array: ...
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]: ...
+    def log_jacobian(self, value: Array) -> Array | float: ...
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Real:
     def inverse(self, value: Array) -> Array:
         return np.asarray((value - self.origin) / self.unit)
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
-        return gradient * self.unit
+    def log_jacobian(self, value: Array) -> Array | float:
+        return float(log(self.unit) * value.shape[-1])
 
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        return log(self.unit) * value.shape[-1], 0.0
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        return gradient * self.unit
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,12 @@ class Positive:
     def inverse(self, value: Array) -> Array:
         return np.asarray(np.log(value / self.scale))
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
-        return gradient * value
+    def log_jacobian(self, value: Array) -> Array | float:
+        return np.asarray(np.log(value).sum(-1))
 
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        return np.log(value).sum(-1), 1.0 / value
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        slope = gradient * value
+        return slope + 1.0 if jacobian else slope
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,13 @@ class UnitInterval:
     def inverse(self, value: Array) -> Array:
         return np.asarray(logit(value))
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
-        return gradient * value * (1.0 - value)
-
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
+    def log_jacobian(self, value: Array) -> Array | float:
         low, high = np.maximum(value, TINY), np.maximum(1.0 - value, TINY)
-        return (np.log(low) + np.log(high)).sum(-1), 1.0 / low - 1.0 / high
+        return np.asarray((np.log(low) + np.log(high)).sum(-1))
+
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        slope = gradient * value * (1.0 - value)
+        return slope + (1.0 - 2.0 * value) if jacobian else slope
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Simplex:
         value = np.empty((*apart.shape[:-1], self.length))
         value[..., 0] = 1.0
         # expit(-v), not 1 - expit(v), which is 0 for a large v.
-        np.cumprod(expit(-shifted), axis=-1, out=value[..., 1:])
+        np.multiply.accumulate(expit(-shifted), axis=-1, out=value[..., 1:])
         value[..., :-1] *= expit(shifted)
         return self._flat(value, coordinates)
 
@@ -173,16 +175,17 @@ class Simplex:
         found = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
         return self._flat(found, value)
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
+    def log_jacobian(self, value: Array) -> Array | float:
+        return np.asarray(np.add.reduce(np.log(np.maximum(value, TINY)), -1))
+
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
         # d x_j / d v_i = x_j ([i = j] - z_i [j >= i]) with z_i = x_i / (x_i + ... + x_K).
         apart = self._apart(value, self.length)
         weighted = self._apart(gradient, self.length) * apart
+        if jacobian:
+            weighted += 1.0
         broken = apart[..., :-1] / _from_here(apart)[..., :-1]
         return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1], value)
-
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        held = np.maximum(value, TINY)
-        return np.log(held).sum(-1), 1.0 / held
 
     def _apart(self, flat: Array, length: int) -> Array:
         """[..., count * length] as [..., count, length], or as it is where there is one simplex."""
@@ -216,11 +219,11 @@ class Linear:
             value, lambda x: np.asarray(np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
         )
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
-        return self._each(gradient, lambda slope: slope @ self.matrix)
+    def log_jacobian(self, value: Array) -> Array | float:
+        return float(np.linalg.slogdet(self.matrix)[1] * (value.shape[-1] // len(self.origin)))
 
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        return float(np.linalg.slogdet(self.matrix)[1]) * (value.shape[-1] // len(self.origin)), 0.0
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        return self._each(gradient, lambda slope: slope @ self.matrix)
 
     def _each(self, flat: Array, of: Callable[[Array], Array]) -> Array:
         return of(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)

@@ -170,7 +170,7 @@ def test_the_priors_information_is_that_of_the_prior_and_the_jacobian(model: Cau
         for parameter in model.parameters:
             value = torch.from_numpy(density.constrain(point)[parameter.name])
             total += float(parameter.prior.log_prob(value).sum())
-            total += float(transforms[parameter.name].log_jacobian(value.numpy().reshape(-1))[0])
+            total += float(transforms[parameter.name].log_jacobian(value.numpy().reshape(-1)))
         return total
 
     at = density.unconstrain({name: value.numpy() for name, value in greeks.items()})

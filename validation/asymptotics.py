@@ -22,6 +22,7 @@ from validation.scenarios import Design, FixedTruth, Model, Scenario, contrasts
 
 Array = NDArray[np.float64]
 GRID = 4001
+LOOK = 200  # values looked at to see whether an outcome is discrete
 SIMULATED_ROWS = 50_000
 STEP = 1e-4  # of the unconstrained coordinates, whose unit is of the order of one
 
@@ -149,7 +150,7 @@ def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, An
         return Predicted(coordinates.at(vector), outcome, do)
 
     grid = _grid([predicted(at)])
-    points, weights = grid if grid is not None else (predicted(at).points(), np.array(1.0))
+    points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
     if points is None:
         raise ValueError(f"outcome {outcome}: neither discrete nor with a density on a line")
     score = _score(lambda v: predicted(v).logpdf(points), at)
@@ -158,13 +159,17 @@ def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, An
 
 def _grid(outcomes: list[Predicted]) -> tuple[Array, Array] | None:
     """Points over the mass of continuous outcomes with the weights of the trapezoid rule; None where discrete."""
-    if any(outcome.points() is not None for outcome in outcomes):
+    if any(_points(outcome) is not None for outcome in outcomes):
         return None
     ends = [support(outcome.cdf, outcome.mean(), tail=1e-14) for outcome in outcomes]
     points = np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID)
     weights = np.full(GRID, points[1] - points[0])
     weights[[0, -1]] /= 2
     return points, weights
+
+
+def _points(outcome: Predicted) -> Array | None:
+    return outcome.points(outcome.draw(LOOK, seed=0))
 
 
 def _score(log_density: Callable[[Array], Array], at: Array) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from estimators import Data, Fit
 from validation.asymptotics import differences_of, quantities
 from validation.measures import (
+    bulk,
     central_interval,
     columns,
     discrete_divergence,
@@ -93,7 +94,7 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
         if LOG_LIKELIHOOD in target.quantities:
             draws[LOG_LIKELIHOOD] = _log_likelihoods(fit, data)
         intervals = _intervals(fit, draws, target.quantities, seeds)
-    x = _curve_grid(target.outcomes) if keep_curves else None
+    x = _curve_grid(target) if keep_curves else None
     predictions = tuple(
         _prediction(each, Predicted(fit, each.outcome, dict(each.do)), true, rows, x)
         for each, true, rows in zip(scenario.interventions, target.outcomes, target.experiments, strict=True)
@@ -177,18 +178,19 @@ def _experiments(outcomes: tuple[Outcome, ...], seeds: Seeds) -> tuple[Array, ..
 def _prediction(
     asked: Intervention, predicted: Predicted, true: Outcome, experiment: Array, x: Array | None
 ) -> Prediction:
-    points = true.points()
+    points = true.points(experiment)
     if points is not None:
         log_p, log_q = true.logpdf(points), predicted.logpdf(points)
         kl = discrete_divergence(log_p, log_q)
         distance = discrete_wasserstein(true.cdf(points), predicted.cdf(points))
         curve = None if x is None else Curve(*map(_rounded, (points, np.exp(log_p), np.exp(log_q))))
     else:
-        inner = support(true.cdf, true.mean())
+        centre = true.mean()
+        scale, inner = bulk(true.cdf, centre), support(true.cdf, centre)
         outer = support(predicted.cdf, predicted.mean())
         both = (min(inner[0], outer[0]), max(inner[1], outer[1]))
-        kl = kl_divergence(true.logpdf, predicted.logpdf, *nodes(true.cdf, true.mean(), inner))
-        distance = wasserstein(true.cdf, predicted.cdf, *nodes(true.cdf, true.mean(), both))
+        kl = kl_divergence(true.logpdf, predicted.logpdf, *nodes(centre, scale, inner))
+        distance = wasserstein(true.cdf, predicted.cdf, *nodes(centre, scale, both))
         curve = None if x is None else Curve(*map(_rounded, (x, np.exp(true.logpdf(x)), np.exp(predicted.logpdf(x)))))
     regret = float(np.mean(true.logpdf(experiment) - predicted.logpdf(experiment)))
     if np.isnan([kl, distance, regret]).any():
@@ -196,9 +198,10 @@ def _prediction(
     return Prediction(asked.name, kl, distance, regret, curve)
 
 
-def _curve_grid(outcomes: tuple[Outcome, ...]) -> Array:
+def _curve_grid(target: Target) -> Array:
     """One grid over the bulk of all continuous outcomes, so that a prediction for the wrong label is seen."""
-    continuous = [each for each in outcomes if each.points() is None]
+    drawn = zip(target.outcomes, target.experiments, strict=True)
+    continuous = [each for each, values in drawn if each.points(values) is None]
     if not continuous:
         return np.zeros(0)
     ends = np.array([support(each.cdf, each.mean(), tail=1e-3) for each in continuous])

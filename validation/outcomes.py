@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 from estimators import Fit
 
 Array = NDArray[np.float64]
-LOOK = 200  # values looked at to see whether an outcome is discrete
 RARE = 1e-9  # probability of the values of a count that are left out
 
 
 class Outcome(Protocol):
-    """A distribution of one variable; `points` are its values [P] where it is discrete, None where continuous."""
+    """A distribution of one variable; `points` are its values [P] where draws show it to be discrete, else None."""
 
     def logpdf(self, x: Array) -> Array: ...
     def cdf(self, x: Array) -> Array: ...
     def mean(self) -> float: ...
-    def points(self) -> Array | None: ...
+    def points(self, drawn: Array) -> Array | None: ...
     def draw(self, size: int, seed: int) -> Array: ...
 
 
@@ -57,8 +56,8 @@ class Predicted:
         """Draw values, each with Greeks from a draw of the fit's own."""
         return np.asarray(self._query.sample(size, seed=seed)[self.outcome], dtype=np.float64)
 
-    def points(self) -> Array | None:
+    def points(self, drawn: Array) -> Array | None:
         """Return the values 0, 1, … of a discrete outcome but for the rarest, or None for a continuous one."""
-        if not np.all(np.mod(self.draw(LOOK, seed=0), 1) == 0):
+        if not np.all(np.mod(drawn, 1) == 0):
             return None
         return np.arange(0.0, 1.0 + float(self._query.quantile(self.outcome, 1 - RARE)))

@@ -7,6 +7,8 @@ NUTS on the Pyro program with Z enumerated by Pyro itself: slow, independent of 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from pyro.infer.autoguide import init_to_value
 from torch import Tensor
 
 from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
+from estimators.algorithms.foreign_thread import ForeignThread
 from estimators.algorithms.map import map_starts
 from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
@@ -119,21 +122,28 @@ def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, see
 
 def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> Chains:
     errors: list[Exception] = []
+    thread, draws = ForeignThread(), count(1)
 
     def make_log_density() -> Callable[[Array], tuple[float, Array]]:
         def log_density(coordinates: Array) -> tuple[float, Array]:
+            thread.hold()
             # An exception here would become a Rust panic: it is kept, and raised after the run.
             try:
                 value, gradient = density.value_and_gradient(coordinates)
             except Exception as error:
                 errors.append(error)
                 return float("nan"), np.full(density.size, np.nan)
-            return (value, gradient) if np.isfinite(value) else (float("-inf"), np.zeros(density.size))
+            return (value, gradient) if isfinite(value) else (float("-inf"), np.zeros(density.size))
 
         return log_density
 
     def make_expand(*_: Any) -> Callable[[Array], dict[str, Array]]:
-        return lambda coordinates: {"coordinates": np.array(coordinates)}
+        def expand(coordinates: Array) -> dict[str, Array]:
+            if next(draws) == nuts.warmup_steps + nuts.num_samples:
+                thread.let_go()
+            return {"coordinates": np.array(coordinates)}
+
+        return expand
 
     compiled = from_pyfunc(
         density.size,

@@ -291,21 +291,25 @@ class CholeskyOfCorrelation:
         far = signs * np.log((rest[..., :-1] + np.abs(rows[..., :-1])) / rest[..., 1:])
         return self._coordinates(far, value)
 
-    def pull_back(self, value: Array, gradient: Array) -> Array:
+    def log_jacobian(self, value: Array) -> Array | float:
+        # The product of the s_j of each row but the first, that of the last entry twice.
+        _, rest = self._rows(value)
+        return np.asarray((self._times() * np.log(rest)).sum((-1, -2)).sum(-1))
+
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
         rows, rest = self._rows(value)
         slope = np.tril(gradient.reshape(rows.shape))
+        if jacobian:
+            slope = slope + rows * np.cumsum(self._times() / (rest * rest), -1)
         after = np.cumsum((slope * rows)[..., ::-1], -1)[..., ::-1][..., 1:]
         own = slope[..., :-1] * rest[..., 1:] ** 2 / rest[..., :-1]
         return self._coordinates(own - rows[..., :-1] / rest[..., :-1] * after, value)
 
-    def log_jacobian(self, value: Array) -> tuple[Array | float, Array | float]:
-        # The product of the s_j of each row but the first, that of the last entry twice.
-        rows, rest = self._rows(value)
+    def _times(self) -> Array:
+        """How often each s_j is a factor of the Jacobian."""
         times = np.tril(np.ones((self.length, self.length))) + np.eye(self.length)
         times[:, 0] = 0.0
-        slope = rows * np.cumsum(times / (rest * rest), -1)
-        total = (times * np.log(rest)).sum((-1, -2)).sum(-1)
-        return np.asarray(total), np.asarray(slope.reshape(value.shape))
+        return times
 
     def _rows(self, value: Array) -> tuple[Array, Array]:
         """The rows of the factors [..., count, D, D] and s, with 1 in place of what is above the diagonal."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro.distributions as dist
@@ -116,32 +117,32 @@ class Gaussian:
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m²/2s² - log sigma - log(2π)/2, m/s², -1/2s²) in standardised units."""
-        mean, scale = self._standardised(greeks, reference)
-        precision = 1.0 / (scale * scale)
-        out = np.empty((*np.broadcast(mean, scale).shape, 3))
-        out[..., 1] = mean * precision
-        out[..., 2] = -0.5 * precision
-        out[..., 0] = mean * mean * out[..., 2] - np.log(scale * reference.scale) - HALF_LOG_2PI
+        mean, noise = self._mean(greeks, reference), self._noise(greeks, reference)
+        linear = mean * noise.precision
+        out = np.empty((*linear.shape, 3))
+        out[..., 0] = -0.5 * mean * linear + noise.constant
+        out[..., 1] = linear
+        out[..., 2] = noise.quadratic
         return out
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
         """dJ/dmu and dJ/dsigma from S = Σ r (1, u, u²)."""
-        mean, scale = self._standardised(greeks, reference)
-        precision = 1.0 / (scale * scale)
-        count, first, second = statistics[..., 0], statistics[..., 1], statistics[..., 2]
+        mean, noise = self._mean(greeks, reference), self._noise(greeks, reference)
+        count, first = statistics[..., 0], statistics[..., 1]
         residual = first - mean * count
         found = {}
         if "mu" in greeks:
-            found["mu"] = residual * precision / reference.scale
+            found["mu"] = residual * noise.precision / reference.scale
         if "sigma" in greeks:
-            squares = second - mean * (first + residual)
-            slope = (squares * precision - count) / (scale * reference.scale)
+            squares = statistics[..., 2] - mean * (first + residual)
+            slope = (squares * noise.precision - count) / (noise.scale * reference.scale)
             found["sigma"] = slope.sum(-1) if self.shared_scale else slope
         return found
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
         """Whether eps * (range / sigma)² > 1e-10."""
-        precision = -2.0 * float(coefficients[..., 2].min())
+        quadratic = coefficients[..., 2]
+        precision = -2.0 * quadratic.item(quadratic.argmin())
         return EPS * (2.0 * reference.reach) ** 2 * precision > DIGITS_LOST
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
@@ -262,11 +263,38 @@ class Gaussian:
         return not self.shared_scale if "sigma" in greeks else sigma.ndim > 0
 
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
+        return self._mean(greeks, reference), self._noise(greeks, reference).scale
+
+    def _mean(self, greeks: Greeks, reference: Reference) -> Array:
         mu = greeks["mu"] if "mu" in greeks else self._known["mu"]
-        sigma = greeks["sigma"] if "sigma" in greeks else self._known["sigma"]
-        if "sigma" in greeks and self.shared_scale:
-            sigma = sigma[..., None]
-        return (mu - reference.centre) / reference.scale, sigma / reference.scale
+        return np.asarray((mu - reference.centre) / reference.scale)
+
+    def _noise(self, greeks: Greeks, reference: Reference) -> "Noise":
+        if "sigma" not in greeks:
+            return _known_noise(self, reference.scale)
+        return Noise.of(greeks["sigma"][..., None] if self.shared_scale else greeks["sigma"], reference.scale)
+
+
+class Noise(NamedTuple):
+    """What the scale alone says of C: the scale in standardised units, 1/s², -1/2s² and -log sigma - log(2π)/2."""
+
+    scale: Array
+    precision: Array
+    quadratic: Array
+    constant: Array
+
+    @classmethod
+    def of(cls, sigma: Array, unit: float) -> "Noise":
+        """Of scales [..., cells] of a column whose own is `unit`."""
+        scale = sigma / unit
+        precision = 1.0 / (scale * scale)
+        return cls(scale, precision, -0.5 * precision, -np.log(sigma) - HALF_LOG_2PI)
+
+
+# A known scale is met with the same column at every step of an estimator.
+@lru_cache(maxsize=64)
+def _known_noise(mechanism: Gaussian, unit: float) -> Noise:
+    return Noise.of(mechanism._known["sigma"], unit)
 
 
 class StableNormal(dist.Normal):

@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from validation.measures import (
+    bulk,
     central_interval,
     columns,
     covariance_of_scores,
@@ -31,13 +32,13 @@ NORMALS = [((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.7, 1.0)), ((-3.0, 0.5), (4.
 
 def inner(p, points=401):
     """Nodes that hold the mass of p."""
-    return nodes(p.cdf, p.mean(), support(p.cdf, p.mean()), points=points)
+    return nodes(p.mean(), bulk(p.cdf, p.mean()), support(p.cdf, p.mean()), points=points)
 
 
 def outer(p, q):
     """Nodes that hold the mass of both."""
     one, other = support(p.cdf, p.mean()), support(q.cdf, q.mean())
-    return nodes(p.cdf, p.mean(), (min(one[0], other[0]), max(one[1], other[1])))
+    return nodes(p.mean(), bulk(p.cdf, p.mean()), (min(one[0], other[0]), max(one[1], other[1])))
 
 
 @pytest.mark.parametrize(("one", "other"), NORMALS)

@@ -4,6 +4,7 @@ from validation.measures.calibration import rank_among
 from validation.measures.exactness import LEVELS, distribution_gap, sample_wasserstein
 from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
 from validation.measures.interventional import (
+    bulk,
     discrete_divergence,
     discrete_wasserstein,
     kl_divergence,
@@ -15,6 +16,7 @@ from validation.measures.recovery import central_interval, columns, entries, sor
 
 __all__ = [
     "LEVELS",
+    "bulk",
     "central_interval",
     "columns",
     "covariance_of_scores",

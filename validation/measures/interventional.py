@@ -7,26 +7,41 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
+STRIDE = 8  # doublings from one look at a distribution function to the next, before those between are looked at
 
 
 def support(cdf: Function, centre: float, *, tail: float = 1e-10) -> tuple[float, float]:
     """Return (low, high) with cdf(low) ≤ tail and cdf(high) ≥ 1 - tail, found by doubling steps from `centre`."""
-    reach = np.exp2(np.arange(-40, 60, dtype=np.float64))
-    below = np.asarray(cdf(centre - reach)) <= tail
-    above = np.asarray(cdf(centre + reach)) >= 1 - tail
+    powers = np.arange(-40.0, 65.0, STRIDE)
+    reach = np.exp2(powers)
+    below, above = _beyond(cdf, centre - reach, centre + reach, tail)
     if not (below.any() and above.any()):
         raise ValueError(f"cdf: does not reach {tail} and 1 - {tail} within {reach[-1]:.0e} of {centre}")
-    return float(centre - reach[below.argmax()]), float(centre + reach[above.argmax()])
+    between = np.arange(1.0 - STRIDE, 1.0)
+    left = centre - np.exp2(powers[below.argmax()] + between)
+    right = centre + np.exp2(powers[above.argmax()] + between)
+    below, above = _beyond(cdf, left, right, tail)
+    below[-1] = above[-1] = True
+    return float(left[below.argmax()]), float(right[above.argmax()])
 
 
-def nodes(cdf: Function, centre: float, interval: tuple[float, float], *, points: int = 401) -> tuple[Array, Array]:
+def _beyond(cdf: Function, left: Array, right: Array, tail: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    values = np.asarray(cdf(np.concatenate([left, right])))
+    return values[: len(left)] <= tail, values[len(left) :] >= 1 - tail
+
+
+def bulk(cdf: Function, centre: float) -> float:
+    """Return about half the width of the central two thirds of a distribution."""
+    low, high = support(cdf, centre, tail=1 / 6)
+    return (high - low) / 4  # what `support` finds is up to twice as wide
+
+
+def nodes(centre: float, scale: float, interval: tuple[float, float], *, points: int = 401) -> tuple[Array, Array]:
     """Return points x and weights w with ``Σ w f(x) ≈ ∫ f dx`` over an interval, dense in a distribution's bulk.
 
-    The trapezoid rule in t with ``x = centre + scale · sinh(t)``, where `scale` is half the width of the central two
-    thirds: heavy tails that reach a thousand scales out cost no accuracy in the bulk.
+    The trapezoid rule in t with ``x = centre + scale · sinh(t)``, where `scale` is that of the `bulk`: heavy tails that
+    reach a thousand scales out cost no accuracy in the bulk.
     """
-    low, high = support(cdf, centre, tail=1 / 6)
-    scale = (high - low) / 4  # what `support` finds is up to twice as wide
     first, last = np.arcsinh((np.asarray(interval) - centre) / scale)
     t = np.linspace(float(first), float(last), points)
     weights = scale * np.cosh(t) * (t[1] - t[0])

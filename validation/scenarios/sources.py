@@ -121,7 +121,7 @@ class Located:
         """Return the mean."""
         return self.location
 
-    def points(self) -> None:
+    def points(self, drawn: Array) -> None:
         """Return None: it is continuous."""
 
     def draw(self, size: int, seed: int) -> Array:

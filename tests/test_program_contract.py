@@ -20,7 +20,7 @@ from tests.models import fit_quietly
 ESTIMATORS: dict[str, Estimator] = {
     "EM": EM(num_starts=3, max_iterations=200),
     "MAP": MAP(num_starts=5, num_steps=5),
-    "NUTS": NUTS(num_samples=30, warmup_steps=40, num_chains=2),
+    "NUTS": NUTS(num_samples=15, warmup_steps=20, num_chains=2),
     "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=2, num_chains=1, engine="pyro"),
 }
 CASES = [

@@ -67,7 +67,7 @@ class Plan:
 
 
 PLANS = [
-    pytest.param(Plan(MAP(num_starts=10, num_steps=5), 10, 0.85, 6.0), id="MAP"),
+    pytest.param(Plan(MAP(num_starts=5, num_steps=5), 10, 0.85, 6.0), id="MAP"),
     pytest.param(Plan(MAP(num_starts=10, num_steps=5), 150, 0.2, 0.6), id="MAP, in full", marks=pytest.mark.slow),
     # At 200 rows the normal approximation of a likelihood without priors covered 54 of 80: some maxima have a class
     # whose probability of T is at its end, and no interval. With three starts, so do local ones at 4,000 rows.

@@ -24,7 +24,7 @@ RIGHT = {"close": 80, "mostly_set": 80}
 # The quantity that gives each control away, and the replicates at which the slow test below computes a power of at
 # least 0.99, at a level below that of any check here.
 CONTROLS = {
-    "halved": (300, "mu_X[1]"),
+    "halved": (260, "mu_X[1]"),
     "order": (60, "mu_X[1]"),
     "set_as_seen": (180, "theta[0]"),
 }

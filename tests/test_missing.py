@@ -222,13 +222,14 @@ def test_nuts_draws_from_the_posterior_given_missing_entries(stat: Stat) -> None
 def test_both_nuts_engines_have_one_posterior_with_a_missing_cause() -> None:
     """Pyro's enumeration of the missing levels gives the likelihood of the E-step; to take them for 0 does not."""
     data = Data(T=[0.0, 1.0, np.nan, np.nan], Y=[0.3, 3.0, 2.0, -1.0], Z=[-1, 1, -1, 0], missing="marginalize")
-    filled = data.replace(T=[0.0, 1.0, 0.0, 0.0])
+    filled, differences = data.replace(T=[0.0, 1.0, 0.0, 0.0]), []
     for seed in range(5):
         greeks = {name: value.requires_grad_() for name, value in random_greeks(CONFOUNDER, seed).items()}
         slow = enumerated(CONFOUNDER, data, greeks)
         torch.testing.assert_close(CONFOUNDER.marginal(data).log_likelihood(greeks), slow, rtol=1e-9, atol=1e-9)
-        assert not torch.allclose(CONFOUNDER.marginal(filled).log_likelihood(greeks), slow, rtol=1e-3)
-    fit = fit_quietly(NUTS(4, 4, 1, engine="pyro"), CONFOUNDER, data, seed=0)
+        differences.append(float((CONFOUNDER.marginal(filled).log_likelihood(greeks) - slow).detach()))
+    assert max(map(abs, differences)) > 0.5, differences
+    fit = fit_quietly(NUTS(4, 2, 1, engine="pyro"), CONFOUNDER, data, seed=0)
     assert fit.num_draws == 4
     chain = CausalMixture(2, {"A": Gaussian(), "B": LinearGaussian(parents=["A"])})
     gaps = Data(A=[0.0, np.nan, 1.0], B=[1.0, 2.0, 3.0], missing="marginalize")

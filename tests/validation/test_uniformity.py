@@ -165,7 +165,8 @@ def test_rejected_if_and_only_if_outside_the_band(n, num_draws):
                 outside = bool(leaves(band(n, num_draws, alpha), tally(ranks, num_draws)))
                 assert outside == (p <= alpha)
                 rejected += outside
-    assert rejected
+    # One rank of one draw has the p-value 1 (or next to it, by rounding), which no level below it rejects.
+    assert rejected or n == num_draws == 1
 
 
 @pytest.mark.parametrize("alpha", [0.05, 1e-6, 1e-9])

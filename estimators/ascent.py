@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.optimize import minimize
 
-from estimators.information import eigen, observed_information
+from estimators.information import curvature
 from estimators.parameters import Array
 
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
@@ -82,13 +82,12 @@ def climb(density: Objective, start: Array, *, gradient: float, max_steps: int) 
 def _newton(density: Objective, point: Array) -> tuple[Array, Array | None]:
     """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
     _, gradient = density.value_and_gradient(point)
-    values, vectors = eigen(observed_information(density, point))
-    if values[0] < -1e-6 * max(float(np.abs(values).max()), 1e-300):
-        return point, point + 0.1 * vectors[:, 0]
-    if values[0] <= 0.0:
-        return point, None
+    found = curvature(density, point)
+    way_up = found.way_up()
+    if way_up is not None:
+        return point, point + 0.1 * way_up
     for _ in range(NEWTON_STEPS):
-        moved = point + vectors @ ((vectors.T @ gradient) / values)
+        moved = point + found.newton_step(gradient)
         if np.abs(moved[density.bounded]).max(initial=0.0) > LIMIT:
             # Still climbing towards the boundary, and held there.
             return np.where(density.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None

@@ -260,8 +260,8 @@ class Fit:
     def identifiability(self) -> Identifiability:
         """What the data tell about the Greeks, and which they leave open: ``print(fit.identifiability())``.
 
-        At the mode of a point fit, at the mean of draws: the observed information of the likelihood against the
-        prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
+        At a point fit, or the mode that the best of the draws climbs to: the observed information of the likelihood
+        against the prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
         """
         data = self._fitted_data("identifiability")
         uses_prior = "ml" not in (self.kind, self.stats.get("of"))

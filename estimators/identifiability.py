@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import Tensor
 
+from estimators.ascent import ascend
 from estimators.data import Data
-from estimators.information import observed_information
+from estimators.information import Curvature, curvature
 from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
 from estimators.programs.density import ProgramDensity
@@ -31,6 +32,8 @@ MOST, TOGETHER = 0.5, 0.1
 WIDEST = 1e4
 # Below this the difference of two densities is rounding; and of eigenvalues scaled to 1.
 ZERO, ROUNDING = 1e-9, 1e-6
+# Draws among which the best is sought, from where to climb.
+CLIMBERS = 100
 EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
 Entries = Mapping[str, Sequence[str]]
 NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
@@ -96,7 +99,7 @@ class Identifiability:
 def identify(
     model: Model, data: Data, draws: Mapping[str, Tensor], *, status: Status, uses_prior: bool, entries: Entries
 ) -> Identifiability:
-    """Compare the likelihood with the prior at a point fit, or at the mean of draws in unconstrained coordinates.
+    """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to.
 
     ``entries`` are the names of each Greek's entries.
     """
@@ -105,15 +108,16 @@ def identify(
     likelihood = density_of(model, data, prior=False)
     if not likelihood.size:
         return _without(None)
-    at = likelihood.unconstrain({name: value.numpy() for name, value in draws.items()}).mean(0)
+    at = _mode(density_of(model, data, prior=uses_prior, jacobian=uses_prior), draws)
     if not np.isfinite(at).all() or likelihood.at_boundary(at):
         return _without(EDGE)
     with np.errstate(all="ignore"):
-        information = observed_information(likelihood, at)
-        prior = observed_information(_Beyond(likelihood, density_of(model, data, prior=True, jacobian=True)), at)
+        information = curvature(likelihood, at).information
+        beyond = curvature(_Beyond(likelihood, density_of(model, data, prior=True, jacobian=True)), at)
+    prior = beyond.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
         return _without("the density is not finite, or not smooth, next to the estimate")
-    is_against_prior = uses_prior and _is_positive(likelihood, prior, information)
+    is_against_prior = uses_prior and _is_proper(likelihood, beyond)
     reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at))
     names = [entry for name in likelihood.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
@@ -136,6 +140,7 @@ class _Beyond:
 
     def __init__(self, likelihood: AnyDensity, density: AnyDensity) -> None:
         self._likelihood, self._density, self.size = likelihood, density, likelihood.size
+        self.bounded, self.total_weight = likelihood.bounded, likelihood.total_weight
 
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         value, gradient = self._density.value_and_gradient(coordinates)
@@ -148,19 +153,26 @@ def _without(problem: str | None) -> Identifiability:
     return Identifiability(np.zeros(0), none, none, {}, (), (), "nothing was compared", problem=problem)
 
 
+def _mode(density: AnyDensity, draws: Mapping[str, Tensor]) -> Array:
+    """A point fit as it is; of draws, the mode above the best: their mean may lie between two modes, near neither."""
+    points = density.unconstrain({name: value.numpy() for name, value in draws.items()})
+    if len(points) == 1:
+        return np.asarray(points[0])
+    points = points[:: -(-len(points) // CLIMBERS)]
+    values = np.where(np.isfinite(points).all(1), density.value(points), -np.inf)
+    return ascend(density, points[int(values.argmax())], 1e-6).coordinates
+
+
 def _where(draws: Mapping[str, Tensor], status: Status) -> str:
-    place = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mean of the draws"
+    place = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
     return place if status is Status.CONVERGED else f"{place} of a fit that ended as {status.name}"
 
 
-def _is_positive(density: AnyDensity, prior: Array, information: Array) -> bool:
+def _is_proper(density: AnyDensity, prior: Curvature) -> bool:
     """Whether the prior informs every direction, by more than the rounding of a difference of two densities."""
     if isinstance(density, ProgramDensity) and any(g.initial is not None for g in density.marginal.coordinates.greeks):
         return False
-    own = np.diag(prior)
-    if not (own > 1e-13 * np.abs(np.diag(information))).all():
-        return False
-    return bool(not len(own) or np.linalg.eigvalsh(prior / np.sqrt(np.outer(own, own)))[0] > ROUNDING)
+    return not bool(prior.is_flat.any())
 
 
 def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, at: Array) -> Array:
@@ -171,7 +183,7 @@ def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, 
     """
     own = np.abs(np.diag(information))
     jacobian = _Beyond(density, density_of(model, data, prior=False, jacobian=True))
-    logit = 0.5 * np.diag(observed_information(jacobian, at))
+    logit = 0.5 * np.diag(curvature(jacobian, at).information)
     location = np.ones(len(at))
     if isinstance(density, ProgramDensity):
         location = np.maximum(own / density.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)

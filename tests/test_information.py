@@ -3,13 +3,17 @@
 import math
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from scipy.stats import norm
 
-from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture
+from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture, PyroModel
 from estimators.density import Density
-from estimators.information import observed_information
+from estimators.information import curvature, observed_information
+from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators.programs.density import ProgramDensity
 from tests.models import MODELS, mixed_rows, rows_of
 from validation.statistical import Stat
 
@@ -49,6 +53,78 @@ def test_missing_labels_cost_information() -> None:
         density = Density(model, model.marginal(data))
         sds.append(np.sqrt(np.diag(np.linalg.inv(observed_information(density, density.unconstrain(at))))))
     assert (sds[0] > 1.5 * sds[1]).all()
+
+
+EQUAL = CausalMixture(2, {"X": Gaussian(loc=[0.0, 0.0], scale=1.0)})
+TWICE = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"])})
+
+
+def columns(num_rows: int, seed: int) -> dict[str, np.ndarray]:
+    """Y depends on T and on U, which are next to the same thing, and X is pure noise."""
+    T, U, X, noise = np.random.default_rng(seed).normal(size=(4, num_rows))
+    return {"T": T, "U": 2.0 * T + 1e-3 * U, "X": X, "Y": 3.0 * T + noise}
+
+
+def flat_directions(model: CausalMixture, greeks: dict[str, object], data: Data) -> int:
+    density = Density(model, model.marginal(data), prior=False)
+    point = density.unconstrain({name: value.numpy() for name, value in model.check_greeks(greeks).items()})
+    return int(curvature(density, point).is_flat.sum())
+
+
+@pytest.mark.parametrize("num_rows", [2, 3, 8, 50, 1000, 100_000])
+def test_flatness_is_judged_against_rounding_not_zero(num_rows: int) -> None:
+    """Equal components: the likelihood does not depend on theta, but its computed differences are seldom exactly 0."""
+    for seed in range(3 if num_rows > 1000 else 12):
+        data = Data(X=columns(num_rows, seed)["X"] * 10.0**seed)
+        greeks = {"theta": [0.3 + 0.04 * seed, 0.7 - 0.04 * seed]}
+        assert flat_directions(EQUAL, greeks, data) == 1
+
+
+@pytest.mark.parametrize("num_rows", [20, 1000, 100_000])
+def test_what_is_not_flat_is_not_taken_for_it(num_rows: int) -> None:
+    """The control: components a hundredth of an sd apart tell the weights, if no more than a hundred rows' worth."""
+    for distance in (2.0, 0.01):
+        model = CausalMixture(2, {"X": Gaussian(loc=[0.0, distance], scale=1.0)})
+        data = Data(X=model.simulate(num_rows, {"theta": [0.4, 0.6]}, seed=3)["X"])
+        assert flat_directions(model, {"theta": [0.5, 0.5]}, data) == 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_next_to_collinear_causes_are_not_flat_and_collinear_ones_are(offset: float) -> None:
+    """Two slopes correlated to within 1e-7 are still told apart from the rounding of their information."""
+    found = columns(500, seed=0)
+    greeks = {"theta": [1.0], "mu_T": [offset], "sigma_T": [1.0], "mu_U": [0.0], "sigma_U": [2.0], "sigma_Y": [1.0]}
+    rows = {"T": found["T"] + offset, "Y": found["Y"]}
+    for U, expected in ((found["U"], 0), (2.0 * found["T"], 1)):
+        slopes = [-3.0 * offset, 3.0, 0.0]
+        assert flat_directions(TWICE, {**greeks, "beta_Y": [slopes]}, Data(U=U, **rows)) == expected
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e6])
+def test_a_program_is_judged_as_a_mixture_is(size: float) -> None:
+    """Neither of two numbers of which only the sum matters is told, in whatever unit the column is."""
+
+    def together(N: int) -> None:
+        first = pyro.sample("first", dist.Normal(0.0, 10.0 * size))
+        second = pyro.sample("second", dist.Normal(0.0, 10.0 * size))
+        with pyro.plate("rows", N):
+            Z = pyro.sample("Z", dist.Bernoulli(0.5))
+            pyro.sample("X", dist.Normal(first + second + size * Z, size))
+
+    model = PyroModel(together)
+    marginal = model.marginal(Data(X=size * columns(60, seed=1)["X"]))
+    for prior, expected in ((False, 1), (True, 0)):
+        density = ProgramDensity(marginal, prior=prior)
+        assert int(curvature(density, np.array([0.1, -0.3]) * size).is_flat.sum()) == expected
+
+
+def test_newton_leaves_a_flat_direction_alone() -> None:
+    """The answer along it would be rounding over rounding: another one on another processor."""
+    density = Density(EQUAL, EQUAL.marginal(Data(X=columns(50, seed=0)["X"])), prior=False)
+    found = curvature(density, np.array([0.3]))
+    assert found.is_flat.all()
+    assert found.newton_step(np.array([1e-15])).tolist() == [0.0]
+    assert found.way_up() is None
 
 
 @pytest.mark.statistical(checks=2, min_effect=0.06)

@@ -17,6 +17,9 @@ POINT = Contender("EM", estimator=None, efficient=True)
 POSTERIOR = Contender("NUTS", estimator=None, posterior=True)
 FIXED = ["separated_100", "overlapping_1000", "unknown_scales", "hidden_confounder", "partly_set"]
 
+# Tens of thousands of rows.
+FULL = pytest.param("full", marks=pytest.mark.slow)
+
 
 def plan(scenarios, contenders, preset="quick"):
     return plan_of(scenarios, contenders, PRESETS[preset], seed=0, replicates=None)
@@ -32,7 +35,7 @@ def lost(row, status=ERROR):
 
 
 @pytest.mark.parametrize("name", FIXED)
-@pytest.mark.parametrize("preset", ["quick", "standard", "full"])
+@pytest.mark.parametrize("preset", ["quick", "standard", FULL])
 def test_an_efficient_estimator_passes_at_the_size_of_each_preset(name, preset, scenarios, efficient_rows):
     size = PRESETS[preset].replicates_of(scenarios[name])
     found = verdicts(scenarios[name], POINT, efficient_rows(name, "EM", n=size), preset)
@@ -105,7 +108,7 @@ def test_fits_that_do_not_converge_fail(scenarios, efficient_rows):
     assert verdicts(scenarios["overlapping_1000"], POINT, half)["convergence"].verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("preset", ["quick", "standard", "full"])
+@pytest.mark.parametrize("preset", ["quick", "standard", FULL])
 def test_a_calibrated_posterior_passes_at_the_size_of_each_preset(preset, scenarios, posterior_rows):
     size = PRESETS[preset].replicates[Truth.PRIOR]
     found = verdicts(scenarios["prior_truths"], POSTERIOR, posterior_rows("prior_truths", "NUTS", n=size), preset)
@@ -122,8 +125,8 @@ def test_a_calibrated_posterior_passes_at_the_size_of_each_preset(preset, scenar
         ("quick", {"shift": -1.0}, "calibration"),
         ("standard", {"width": 0.8}, "coverage"),
         ("standard", {"shift": 0.3}, "calibration"),
-        ("full", {"width": 0.9}, "coverage"),
-        ("full", {"shift": -0.15}, "calibration"),
+        pytest.param("full", {"width": 0.9}, "coverage", marks=pytest.mark.slow),
+        pytest.param("full", {"shift": -0.15}, "calibration", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_posterior_fails(preset, wrong, kind, scenarios, posterior_rows):

@@ -26,7 +26,7 @@ from validation.store import Store, StoreError
 from validation.study import Study, run
 
 OWN = Path(__file__).with_name("own_study.py")
-PATIENCE = 90
+PATIENCE = 600
 
 
 @dataclass

@@ -23,7 +23,7 @@ from validation.study import Study, run
 
 OWN = Path(__file__).with_name("own_study.py")
 REPLICATES = 8
-PATIENCE = 120
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ class Command:
 
     def leaves_nobody(self):
         """Whether all processes of the group have ended."""
-        return until(lambda: not self.group(), patience=20)
+        return until(lambda: not self.group(), patience=120)
 
 
 def command_line(pid):

@@ -291,7 +291,7 @@ class Fit:
         return arviz_export.exported(posterior, pointwise, data.columns, sampler, self.num_chains)
 
     def save(self, path: str | Path) -> None:
-        """Write the fit to one file of arrays and JSON (no pickle)."""
+        """Write the fit to one file of arrays and JSON (no pickle), whole or not at all."""
         storage.save(self, Path(path))
 
     @staticmethod

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators import mechanisms as families
+from estimators.atomic_file import write_atomically
 from estimators.data import Data
 from estimators.model import CausalMixture
 from estimators.models import Model
@@ -50,8 +52,9 @@ def save(fit: Any, path: Path) -> None:
         if fit.data.weights is not None:
             arrays["weights/"] = fit.data.weights.numpy()
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getbuffer())
 
 
 def load(path: Path, model: PyroModel | None = None) -> dict[str, Any]:

@@ -1,12 +1,9 @@
-"""Bad questions to a fit, and files that are not fits: refused with the argument, what was expected and what came."""
+"""Bad questions to a fit: refused with the argument, what was expected and what came."""
 
-import json
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from estimators import (
@@ -183,69 +180,3 @@ def test_a_variable_of_a_query_is_named() -> None:
     assert isinstance(PAIR.do(Z=1), Query)
     with refused(ValueError, "['X', 'Y']", "'W'"):
         PAIR.do(Z=1).mean("W")
-
-
-def written(path: Path, write: Callable[..., Any], *arrays: Any, **named: Any) -> None:
-    with path.open("wb") as file:
-        write(file, *arrays, **named)
-
-
-def rewritten(path: Path, **changes: Any) -> None:
-    """Save a fit and change fields of the file's header."""
-    EXACT.save(path)
-    with np.load(path) as archive:
-        arrays = dict(archive)
-    header = json.loads(arrays["header"].tobytes())
-    header.update(changes)
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    written(path, np.savez_compressed, **arrays)
-
-
-def truncated(path: Path) -> None:
-    EXACT.save(path)
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-def flipped(path: Path) -> None:
-    EXACT.save(path)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 0xFF
-    path.write_bytes(bytes(content))
-
-
-def pickled(path: Path) -> None:
-    written(path, np.savez, header=np.array([{"format": "exact-estimators fit"}], dtype=object))
-
-
-def without_a_greek(path: Path) -> None:
-    EXACT.save(path)
-    with np.load(path) as archive:
-        arrays = {name: value for name, value in archive.items() if name != "draws/mu_X"}
-    written(path, np.savez_compressed, **arrays)
-
-
-FILES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "empty": (lambda path: path.write_bytes(b""), ("damaged",)),
-    "text": (lambda path: path.write_text("mu = 3\n"), ("damaged",)),
-    "truncated": (truncated, ("damaged",)),
-    "a flipped byte": (flipped, ("damaged",)),
-    "one array": (lambda path: written(path, np.save, np.zeros(3)), ("damaged",)),
-    "another program's archive": (lambda path: written(path, np.savez, a=np.zeros(3)), ("damaged",)),
-    "a pickle inside": (pickled, ("damaged",)),
-    "another program's header": (lambda path: rewritten(path, format="their fit"), ("damaged", "their fit")),
-    "another version": (lambda path: rewritten(path, version=99), ("version 99", "reads version 1")),
-    "an unknown status": (lambda path: rewritten(path, status="PERFECT"), ("damaged", "PERFECT")),
-    "an unknown kind": (lambda path: rewritten(path, kind="guess"), ("damaged", "guess")),
-    "chains that do not divide": (lambda path: rewritten(path, num_chains=3), ("damaged",)),
-    "a Greek missing": (without_a_greek, ("damaged", "mu_X")),
-}
-
-
-@pytest.mark.parametrize(("write", "parts"), FILES.values(), ids=FILES)
-def test_a_file_that_is_not_a_fit_is_refused(
-    write: Callable[[Path], Any], parts: tuple[str, ...], tmp_path: Path
-) -> None:
-    path = tmp_path / "fit.npz"
-    write(path)
-    with refused(ValueError, "load", str(path), *parts):
-        Fit.load(path)

@@ -9,8 +9,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol, TypeVar
 
+from estimators.atomic_file import write_atomically
 from validation import mine
 from validation.contenders import Contender, standard_contenders
 from validation.executors import ClusterError, cluster
@@ -18,7 +20,7 @@ from validation.modules import ModuleError, absolute, contender_in, fingerprint,
 from validation.plan import Plan
 from validation.presets import PRESETS
 from validation.report import MissingExtraError, check_extra
-from validation.results import Results, assess, write_results
+from validation.results import Results, results_of, write_results
 from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
 from validation.store import Store, StoreError
 from validation.study import Study, run
@@ -139,10 +141,8 @@ def resume(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study from its rows alone."""
     _check_report()
-    with _explained():
-        store = Store.open(options.study)
-        results = _results(store)
-        store.close()
+    with _explained(), closing(Store.open(options.study)) as store:
+        results = results_of(store)
     folder = options.output or options.study.parent
     writable(folder)
     done, planned = len(results.rows), _planned(results.plan)
@@ -179,9 +179,7 @@ def writable(folder: Path) -> None:
     """Make a folder and check that it can be written to, before anything is computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        TemporaryFile(dir=folder).close()
     except OSError as problem:
         raise UnusableArgumentError(f"--output: cannot write to {folder} ({problem.strerror})") from None
 
@@ -234,11 +232,7 @@ def _complete(study: Study, store: Store, executor: Executor | None, options: ar
     done = sum(there.issuperset(cell.keys) for cell in cells)
     with progress(len(cells), done=done, quiet=options.quiet) as on_outcome:
         run(study, store=store, executor=executor, workers=options.workers, on_outcome=on_outcome)
-    return _results(store)
-
-
-def _results(store: Store) -> Results:
-    return assess(store.plan, list(store.rows()), environments=store.environments, notes=store.notes)
+    return results_of(store)
 
 
 def _write(results: Results, folder: Path, form: str, *, quiet: bool = False) -> None:
@@ -248,7 +242,7 @@ def _write(results: Results, folder: Path, form: str, *, quiet: bool = False) ->
         if form == "markdown":
             from validation.report.markdown import render_markdown
 
-            path.write_text(render_markdown(results), encoding="utf-8")
+            write_atomically(path, render_markdown(results))
         else:
             from validation.report.page import write_report  # needs the extra that was checked before
 

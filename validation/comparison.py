@@ -7,8 +7,10 @@ of any change that is none is split evenly over the comparisons.
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from scipy import stats
 from validation.commands import UnusableArgumentError
 from validation.kinds import covers
 from validation.record import CONVERGED, Row, shown
-from validation.results import Results, assess
+from validation.results import Results, results_of
 from validation.store import Store, StoreError
 from validation.tolerances import Verdict
 
@@ -132,11 +134,9 @@ def compare_command(options: argparse.Namespace) -> int:
     return found.exit_status
 
 
-def _read(path: object) -> Results:
-    store = Store.open(path)  # type: ignore[arg-type]
-    results = assess(store.plan, list(store.rows()), environments=store.environments, notes=store.notes)
-    store.close()
-    return results
+def _read(path: Path) -> Results:
+    with closing(Store.open(path)) as store:
+        return results_of(store)
 
 
 def _by_estimator(results: Results) -> dict[tuple[str, str], dict[int, Row]]:

@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from estimators.atomic_file import write_atomically
 from validation.claims import Finding, assess_claims
 from validation.plan import Plan, plan_to_json
 from validation.record import LEVEL, RANKED, Row, row_to_json
+from validation.store import Store, StoreError
 from validation.tolerances import POWER, Verdict
 
 SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 2
@@ -57,10 +59,28 @@ def assess(
     environments: Sequence[Mapping[str, Any]] = (),
     notes: Mapping[str, Any] | None = None,
 ) -> Results:
-    """Judge the rows of a study and return its results, rows in the plan's order."""
+    """Judge the rows of a study and return its results, rows in the plan's order.
+
+    Raises ValueError for a row of a scenario or an estimator that the plan has not.
+    """
     order = plan.order
+    strays = [row for row in rows if (row.scenario, row.estimator) not in order]
+    if strays:
+        raise ValueError(
+            f"the row of {strays[0].scenario} / {strays[0].estimator} / replicate {strays[0].replicate} is not of the "
+            "plan; give the rows of one study"
+        )
     rows = sorted(rows, key=lambda row: (order[row.scenario, row.estimator], row.replicate))
     return Results(plan, tuple(environments), assess_claims(plan, rows), tuple(rows), notes or {})
+
+
+def results_of(store: Store) -> Results:
+    """Judge the rows in the file of a study; raises StoreError where it is damaged, or they are of another plan."""
+    rows = list(store.rows())
+    try:
+        return assess(store.plan, rows, environments=store.environments, notes=store.notes)
+    except ValueError as problem:
+        raise StoreError(f"{store.path}: {problem}") from problem
 
 
 def results_to_json(results: Results) -> dict[str, Any]:
@@ -84,7 +104,7 @@ def results_to_json(results: Results) -> dict[str, Any]:
 def write_results(results: Results, path: Path) -> None:
     """Write ``results.json`` as this module describes it."""
     text = json.dumps(results_to_json(results), allow_nan=False, separators=(",", ":"))
-    path.write_text(text + "\n", encoding="utf-8")
+    write_atomically(path, text + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -4,10 +4,14 @@ Tables: ``study`` (one row: the plan and the arguments as JSON, when it was begu
 ``rows``, one for each scenario, estimator and replicate, its fields (`validation.record.Row`) as JSON in ``body``.
 The view ``quantities`` is the same as a tidy table: truth, estimate, sd, lower, upper, rank and ess of every quantity.
 
+SQLite does not see a number that was changed on the disk. Every row of these tables has the SHA-256 of its other
+columns in ``checksum``, and ``totals`` has how many there are; what is read is held to both.
+
 The rows of a cell are written in one transaction as it ends, in WAL mode, so a process that is killed at any point
 leaves whole cells or nothing of them.
 """
 
+import hashlib
 import json
 import math
 import sqlite3
@@ -24,15 +28,19 @@ from validation.record import Row, row_from_json, row_to_json
 
 T = TypeVar("T")
 INFINITE = "\0inf"  # in the place of an infinite number while JSON is made; no text of ours has a NUL
-APPLICATION, VERSION = 0x45584553, 1  # "EXES": what SQLite calls the application and the user version of a file
+APPLICATION, VERSION = 0x45584553, 2  # "EXES": what SQLite calls the application and the user version of a file
 TABLES = """
-CREATE TABLE study (plan TEXT NOT NULL, arguments TEXT NOT NULL, notes TEXT NOT NULL, begun TEXT NOT NULL);
-CREATE TABLE environments (id INTEGER PRIMARY KEY, description TEXT NOT NULL UNIQUE);
+CREATE TABLE study (
+    plan TEXT NOT NULL, arguments TEXT NOT NULL, notes TEXT NOT NULL, begun TEXT NOT NULL, checksum TEXT NOT NULL
+);
+CREATE TABLE environments (id INTEGER PRIMARY KEY, description TEXT NOT NULL UNIQUE, checksum TEXT NOT NULL);
 CREATE TABLE rows (
     scenario TEXT NOT NULL, estimator TEXT NOT NULL, replicate INTEGER NOT NULL, seed INTEGER NOT NULL,
     status TEXT NOT NULL, seconds REAL, environment INTEGER NOT NULL REFERENCES environments (id), body TEXT NOT NULL,
-    PRIMARY KEY (scenario, estimator, replicate)
+    checksum TEXT NOT NULL, PRIMARY KEY (scenario, estimator, replicate)
 ) WITHOUT ROWID;
+CREATE TABLE totals (environments INTEGER NOT NULL, rows INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0);
 CREATE VIEW quantities AS
     SELECT rows.scenario, rows.estimator, rows.replicate, rows.status, entry.key AS quantity,
         truth.value AS truth, entry.value AS estimate,
@@ -82,7 +90,7 @@ class Store:
                     f"BEGIN; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}"
                 )
                 values = (_text(plan_to_json(plan)), _text(arguments or {}), _text(notes or {}), begun)
-                connection.execute("INSERT INTO study VALUES (?, ?, ?, ?)", values)
+                connection.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?)", (*values, _checksum(*values)))
                 connection.commit()
         except BaseException:
             path.unlink()  # it is ours, and nothing is in it
@@ -136,38 +144,79 @@ class Store:
     def environments(self) -> list[dict[str, Any]]:
         """Where the rows were made."""
         with _explained(self.path):
-            found = self.connection.execute("SELECT description FROM environments ORDER BY id").fetchall()
-        return _understood(self.path, lambda: [json.loads(text) for (text,) in found])
+            found = self.connection.execute(
+                "SELECT environments, id, description, checksum FROM totals LEFT JOIN environments AS e ORDER BY id"
+            ).fetchall()
+        descriptions = [
+            _checked(self.path, f"environment {number}", (number, text), checksum)[1]
+            for _, number, text, checksum in found
+            if number is not None
+        ]
+        self._check_number("environments", len(descriptions), found)
+        return _understood(self.path, lambda: [json.loads(text) for text in descriptions])
 
     def add(self, rows: Sequence[Row], environment: Mapping[str, Any]) -> None:
         """Write the rows of one cell, all or none; rows that are there already stay as they are."""
         with _explained(self.path), self.connection:
-            text = _text(environment)
-            self.connection.execute("INSERT OR IGNORE INTO environments (description) VALUES (?)", (text,))
-            (where,) = self.connection.execute("SELECT id FROM environments WHERE description = ?", (text,)).fetchone()
-            self.connection.executemany(
-                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            self.connection.execute("BEGIN IMMEDIATE")
+            where = self._environment(_text(environment))
+            written = self.connection.executemany(
+                "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (scenario, estimator, replicate) DO NOTHING",
-                [
-                    (r.scenario, r.estimator, r.replicate, r.seed, r.status, r.seconds, where, _text(row_to_json(r)))
-                    for r in rows
-                ],
+                [(*columns, _checksum(*columns)) for columns in (_columns(row, where) for row in rows)],
             )
+            self.connection.execute("UPDATE totals SET rows = rows + ?", (written.rowcount,))
 
     def done(self) -> set[tuple[str, str, int]]:
         """Return the scenario, estimator and replicate of every row that is there."""
-        with _explained(self.path):
-            return set(self.connection.execute("SELECT scenario, estimator, replicate FROM rows"))
+        return {key for key, _ in self._bodies()}
 
     def rows(self) -> Iterator[Row]:
-        """Return every row, in no particular order."""
+        """Return every row, in no particular order; raises StoreError that names the first that is damaged."""
+        for key, body in self._bodies():
+            row = _understood(self.path, partial(_row, body))
+            if (row.scenario, row.estimator, row.replicate) != key:
+                raise _damaged(self.path, _named(key))
+            yield row
+
+    def _bodies(self) -> Iterator[tuple[tuple[str, str, int], str]]:
+        """The key and the body of every row, as they were written."""
+        keys, found = set[tuple[str, str, int]](), None
         with _explained(self.path):
-            for (body,) in self.connection.execute("SELECT body FROM rows"):
-                yield _understood(self.path, partial(_row, body))
+            # One statement, so that the number of rows is that of the moment at which they are read.
+            for found in self.connection.execute("SELECT totals.rows, r.* FROM totals LEFT JOIN rows AS r"):
+                _, *columns, checksum = found
+                if checksum is not None:
+                    _checked(self.path, _named(columns), columns, checksum)
+                    scenario, estimator, replicate, *_, body = columns
+                    keys.add((scenario, estimator, replicate))
+                    yield (scenario, estimator, replicate), body
+        self._check_number("rows", len(keys), found and [found])
+
+    def _environment(self, text: str) -> int:
+        """The number of an environment, which is added if it is not there."""
+        found = self.connection.execute("SELECT id FROM environments WHERE description = ?", (text,)).fetchone()
+        if found:
+            return int(found[0])
+        self.connection.execute("UPDATE totals SET environments = environments + 1")
+        (number,) = self.connection.execute("SELECT environments FROM totals").fetchone()
+        values = int(number), text
+        self.connection.execute("INSERT INTO environments VALUES (?, ?, ?)", (*values, _checksum(*values)))
+        return values[0]
+
+    def _check_number(self, table: str, number: int, found: Any) -> None:
+        """Raise unless as many rows were found, each after the total, as there should be."""
+        if not found or found[0][0] != number:
+            raise _damaged(self.path, f"the table of {table}, of which {number} can be read,")
 
     def _document(self, column: str) -> dict[str, Any]:
         with _explained(self.path):
-            (text,) = self.connection.execute(f"SELECT {column} FROM study").fetchone()
+            found = self.connection.execute("SELECT plan, arguments, notes, begun, checksum FROM study").fetchall()
+        if len(found) != 1:
+            raise _damaged(self.path, "the plan")
+        *values, checksum = found[0]
+        _checked(self.path, "the plan", values, checksum)
+        text = values[("plan", "arguments", "notes").index(column)]
         document: dict[str, Any] = _understood(self.path, lambda: json.loads(text))
         return document
 
@@ -202,6 +251,8 @@ def _explained(path: Path) -> Iterator[None]:
         }
         reason = next((text for part, text in advice.items() if part in said), said)
         raise StoreError(f"{path}: {reason} (SQLite says: {said})") from problem
+    except UnicodeDecodeError as problem:  # of what SQLite says, which has names from the damaged file
+        raise StoreError(f"{path}: the file is damaged; restore a copy, or begin the study again") from problem
 
 
 def _understood(path: Path, read: Callable[[], T]) -> T:
@@ -212,6 +263,39 @@ def _understood(path: Path, read: Callable[[], T]) -> T:
         raise StoreError(
             f"{path}: the file is damaged; restore a copy, or begin the study again ({problem!r})"
         ) from problem
+
+
+def _damaged(path: Path, what: str) -> StoreError:
+    return StoreError(
+        f"{path}: {what} is not as it was written: the file is damaged; restore a copy, or begin the study again"
+    )
+
+
+def _named(key: Sequence[Any]) -> str:
+    scenario, estimator, replicate, *_ = key
+    return f"the row of {scenario} / {estimator} / replicate {replicate}"
+
+
+def _columns(row: Row, environment: int) -> tuple[Any, ...]:
+    """The columns of a row but for its checksum, with the types that SQLite gives back."""
+    seconds = None if row.seconds is None else float(row.seconds)
+    key = row.scenario, row.estimator, row.replicate
+    return *key, row.seed, row.status, seconds, environment, _text(row_to_json(row))
+
+
+def _checksum(*columns: Any) -> str:
+    return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+
+
+def _checked(path: Path, what: str, columns: Sequence[Any], checksum: Any) -> Sequence[Any]:
+    """Columns as they were read, if they are as they were written."""
+    try:
+        found = _checksum(*columns)
+    except TypeError:  # bytes, where SQLite no longer takes them for text
+        found = None
+    if found is None or found != checksum:
+        raise _damaged(path, what)
+    return columns
 
 
 def _row(body: str) -> Row:

@@ -14,7 +14,8 @@ import pytest
 
 from estimators import EM
 from validation.contenders import Contender
-from validation.record import ERROR, Curve, Exactness, Interval, Prediction, Row
+from validation.record import ERROR, Curve, Exactness, Interval, Prediction, Row, row_to_json
+from validation.results import assess, results_of
 from validation.store import VERSION, Store, StoreError
 from validation.study import Study, run
 
@@ -272,12 +273,132 @@ def test_a_truncated_file_is_refused(path, plan, rows):
             assert found == (plan, sorted(map(repr, rows)), [HERE])
 
 
-def test_damage_that_sqlite_does_not_see_is_refused(path, plan, rows):
+FLIPS = 150
+
+
+def everything(path):
+    with closing(Store.open(path)) as store:
+        plan, environments, found = store.plan, store.environments, sorted(map(repr, store.rows()))
+        assert len(store.done()) == len(found)
+        return plan, store.arguments, environments, found
+
+
+def test_a_flipped_bit_changes_nothing_or_is_seen(path, plan, rows):
+    with closing(Store.create(path, plan, arguments={"seed": 3})) as store:
+        for row in rows[:6]:
+            store.add([row], HERE)
+    whole, expected = path.read_bytes(), everything(path)
+    rng, seen = np.random.default_rng(0), 0
+    for place in rng.integers(len(whole), size=FLIPS):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            assert everything(path) == expected
+        except StoreError as refused:
+            assert str(refused).startswith(f"{path}: ")
+            seen += 1
+    assert seen > FLIPS / 4, "the others are free space"
+
+
+def test_a_flipped_bit_in_the_log_loses_whole_cells_at_its_end_and_changes_nothing(path, plan, rows):
+    """As a power cut would, which SQLite cannot tell from it; the study is then not complete, and can be resumed."""
+    log = path.with_name("study.sqlite-wal")
     with closing(Store.create(path, plan)) as store:
+        for cell in (rows[:2], rows[2:4], rows[4:6]):
+            store.add(cell, HERE)
+        files = path.read_bytes(), log.read_bytes()
+    rng = np.random.default_rng(0)
+    cells = [sorted(map(repr, rows[:n])) for n in (0, 2, 4, 6)]
+    last = range(len(files[1]) - 3000, len(files[1]), 100)  # what was written last
+    lengths = set()
+    for place in [*rng.integers(len(files[1]), size=20), *last]:
+        flipped = bytearray(files[1])
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(files[0])
+        log.write_bytes(flipped)
+        try:
+            found = everything(path)
+        except StoreError:
+            continue
+        assert found[0] == plan
+        assert found[-1] in cells
+        lengths.add(len(found[-1]))
+    assert 4 in lengths
+
+
+def changed(path, statement):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute(statement).rowcount
+
+
+@pytest.mark.parametrize(
+    ("statement", "telling"),
+    [
+        ("UPDATE rows SET body = replace(body, '.', '.1') WHERE replicate = 1", "five_points / EM / replicate 1"),
+        ("UPDATE rows SET body = replace(body, 'five_points', 'zzz') WHERE replicate = 0", "five_points / EM"),
+        ("UPDATE rows SET body = '{}' WHERE replicate = 0", "five_points / EM"),
+        ("UPDATE rows SET body = x'ff' WHERE replicate = 0", "five_points / EM"),
+        ("UPDATE rows SET scenario = 'zzz' WHERE replicate = 0 AND estimator = 'EM'", "zzz / EM / replicate 0"),
+        ("UPDATE rows SET replicate = 7 WHERE replicate = 0 AND estimator = 'EM'", "five_points / EM / replicate 7"),
+        ("UPDATE rows SET seed = seed + 1 WHERE replicate = 1", "five_points / EM / replicate 1"),
+        ("UPDATE rows SET seconds = seconds + 1 WHERE replicate = 1", "five_points / EM / replicate 1"),
+        ("UPDATE rows SET environment = 2 WHERE replicate = 1", "five_points / EM / replicate 1"),
+        ("UPDATE rows SET checksum = body WHERE replicate = 1", "five_points / EM / replicate 1"),
+        ("DELETE FROM rows WHERE replicate = 1", "the table of rows, of which 2 can be read,"),
+        ("DELETE FROM rows", "the table of rows, of which 0 can be read,"),
+        ("UPDATE totals SET rows = rows + 1", "the table of rows, of which 4 can be read,"),
+        ("DELETE FROM totals", "can be read,"),
+        ("UPDATE study SET plan = replace(plan, '1', '2')", "the plan"),
+        ("UPDATE study SET begun = 'now'", "the plan"),
+        ("UPDATE environments SET description = replace(description, 'here', 'her')", "environment 1"),
+        ("UPDATE environments SET id = 2", "environment 2"),
+        ("DELETE FROM environments", "the table of environments"),
+    ],
+)
+def test_what_is_not_as_it_was_written_is_named(statement, telling, path, plan, rows):
+    with closing(Store.create(path, plan)) as store:
+        store.add([row for row in rows if row.scenario == "five_points"], HERE)
+    everything(path)
+    changed(path, statement)
+    with pytest.raises(StoreError) as refused:
+        everything(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert telling in str(refused.value)
+    assert "damaged; restore a copy, or begin the study again" in str(refused.value)
+
+
+def test_two_rows_that_changed_places_are_seen(path, plan, rows):
+    with closing(Store.create(path, plan)) as store:
+        store.add(rows[:2], HERE)
+    whole = path.read_bytes()
+    one, other = (json.dumps(row.estimate, separators=(",", ":")).encode() for row in rows[:2])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        bodies = [body for (body,) in connection.execute("SELECT body FROM rows")]
+        for body, new in zip(bodies, reversed(bodies), strict=True):
+            connection.execute("UPDATE rows SET body = ? WHERE body = ?", (f"-{new}", body))
+        connection.execute("UPDATE rows SET body = substr(body, 2)")
+    assert one != other and path.read_bytes() != whole
+    with pytest.raises(StoreError, match="the row of five_points / EM"):
+        everything(path)
+
+
+def test_a_row_with_a_checksum_of_its_own_that_contradicts_its_key(path, plan, rows, monkeypatch):
+    monkeypatch.setattr("validation.store.row_to_json", lambda row: row_to_json(replace(row, scenario="zzz")))
+    with closing(Store.create(path, plan)) as store:
+        store.add(rows[:1], HERE)
+        with pytest.raises(StoreError, match=r"the row of five_points / EM / replicate 0 is not as it was written"):
+            list(store.rows())
+
+
+def test_rows_of_another_plan_are_not_judged(path, study, rows):
+    fewer = replace(study, scenarios=study.scenarios[1:]).plan()
+    with pytest.raises(ValueError, match=r"the row of five_points / EM / replicate 0 is not of the plan"):
+        assess(fewer, rows)
+    with closing(Store.create(path, fewer)) as store:
         store.add(rows, HERE)
-    path.write_bytes(path.read_bytes().replace(b'"estimate":{', b'"estimate"#{'))
-    with closing(Store.open(path)) as damaged, pytest.raises(StoreError, match="the file is damaged; restore a copy"):
-        list(damaged.rows())
+        with pytest.raises(StoreError, match=r"study.sqlite: the row of five_points / EM / replicate 0 is not of"):
+            results_of(store)
 
 
 def test_a_file_that_cannot_be_written_to(path, store, rows):

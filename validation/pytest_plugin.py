@@ -147,7 +147,10 @@ class Session:
             from validation.statistical.session import budget_of
 
             run = {"false_alarm": budget_of(self.config), "root_seed": self.root_seed}
-            write_report(Path(path), self.records, run)
+            try:
+                write_report(Path(path), self.records, run)
+            except OSError as problem:
+                raise pytest.UsageError(f"--statistical-report: {path} cannot be written: {problem}") from problem
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
         """Summarise the checks."""

@@ -166,6 +166,22 @@ def test_a_list_that_is_stale_or_damaged(suite, pytester):
     assert "expected a probability above 0 and below 1, got '2'" in result.stderr.str() + result.stdout.str()
 
 
+def test_files_that_cannot_be_written_are_one_sentence(suite, pytester):
+    run = suite()
+    result = run("--statistical-report=test_it.py/r.json")
+    said = result.stderr.str() + result.stdout.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--statistical-report: test_it.py/r.json cannot be written: " in said
+    assert "INTERNALERROR" not in said
+    (pytester.path / "statistical-manifest.json").unlink()
+    (pytester.path / "statistical-manifest.json").mkdir()
+    result = run("--statistical-update")
+    said = result.stderr.str() + result.stdout.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "statistical: the list cannot be written: " in said
+    assert "INTERNALERROR" not in said
+
+
 def test_a_list_is_renewed_by_whole_files_in_one_process(suite):
     run = suite()
     for arguments, message in (

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from estimators.atomic_file import write_atomically
 from validation.plan import Described
 from validation.report import verdicts, your_data
 from validation.report.sections import Part, Study, anchors, facts, is_open
@@ -42,7 +43,7 @@ class Family:
 
 def write_report(results: Results, path: Path) -> None:
     """Write the report as one HTML file."""
-    path.write_text(render(results), encoding="utf-8")
+    write_atomically(path, render(results))
 
 
 def render(results: Results) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from validation.statistical.writing import write
+
 SCHEMA = 1
 COMMAND = "pytest --statistical-update"
 
@@ -39,7 +41,7 @@ class Manifest:
         tests = {name: vars(self.tests[name]) for name in sorted(self.tests)}
         lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in tests.items())
         head = f'{{\n "schema": {SCHEMA},\n "false_alarm": {json.dumps(self.false_alarm)},\n "tests": {{\n'
-        path.write_text(f"{head}{lines}\n }}\n}}\n", encoding="utf-8")
+        write(path, f"{head}{lines}\n }}\n}}\n")
 
     @staticmethod
     def read(path: Path) -> "Manifest":
@@ -51,7 +53,7 @@ class Manifest:
                 f"there are statistical tests, but no list of them at {path}, by which they share the false-alarm "
                 f"budget. Run: {COMMAND}"
             ) from None
-        except (OSError, ValueError) as problem:
+        except (OSError, RecursionError, ValueError) as problem:
             raise ManifestError(f"{path} cannot be read ({problem}). Restore it, or run: {COMMAND}") from None
         return _parsed(found, path)
 
@@ -66,7 +68,7 @@ def _parsed(found: Any, path: Path) -> Manifest:
         return Manifest(float(found["false_alarm"]), tests)
     except ManifestError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
         raise ManifestError(f"{path} is damaged ({problem!r}). Restore it, or run: {COMMAND}") from None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from validation.statistical.check import Check, Outcome
+from validation.statistical.writing import write
 
 SCHEMA = 1
 CLOSEST = 3
@@ -49,7 +50,7 @@ def write_report(path: Path, records: Sequence[Record], run: Mapping[str, Any]) 
     versions = _versions()
     checks = [{**record, **run, "versions": versions} for record in records]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"schema": SCHEMA, **run, "checks": checks}, indent=1, allow_nan=False) + "\n", "utf-8")
+    write(path, json.dumps({"schema": SCHEMA, **run, "checks": checks}, indent=1, allow_nan=False) + "\n")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ def shares_of(config: pytest.Config, items: Sequence[pytest.Item], files: Collec
             check_current(manifest, false_alarm, entries, path)
     except (ManifestError, TypeError, ValueError) as problem:
         return Shares(problem=f"statistical: {problem}")
+    except OSError as problem:
+        return Shares(problem=f"statistical: the list cannot be written: {problem}")
     shares = {test: Share(test, manifest.alpha(test), wish, root_seed) for test, wish in wishes.items()}
     return Shares(shares, changes=changes)
 

@@ -49,16 +49,19 @@ N = TypeVar("N", bound=Named)
 
 def list_available(options: argparse.Namespace) -> int:
     """Print presets, scenarios and estimators."""
+    with _explained():
+        scenarios = (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios))
+        contenders = (*standard_contenders(), *_own_contenders(options.estimators))
     print("Presets (effects are the smallest that each kind of claim must be able to see)")
     for preset in PRESETS.values():
         effects = ", ".join(f"{kind} {effect:g}" for kind, effect in preset.effects.items())
         print(f"  {preset.name}: {preset.sentence}\n    {effects}")
     print("Scenarios (replicates by preset)")
-    for scenario in (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios)):
+    for scenario in scenarios:
         counts = ", ".join(f"{name} {PRESETS[name].replicates_of(scenario)}" for name in ("quick", "standard", "full"))
         print(f"  {scenario.name} ({counts}; {scenario.role.name})\n    {scenario.sentence}")
     print("Estimators")
-    for contender in (*standard_contenders(), *_own_contenders(options.estimators)):
+    for contender in contenders:
         print(f"  {contender.name}\n    {contender.estimator}")
     return 0
 
@@ -109,7 +112,7 @@ def run_mine(options: argparse.Namespace) -> int:
             "seed": options.seed,
             "replicates": options.replicates,
         }
-        plan, notes = mine.judged(study.plan()), prepared.notes
+        plan, notes = _plan_of_mine(study), prepared.notes
     begin = partial(Store.create, path, plan, arguments=given, notes=notes)
     return _run(study, begin, options, [options.model] if ":" in options.model else [])
 
@@ -278,6 +281,15 @@ def _study_of(given: Mapping[str, Any]) -> Study:
 
 def _study_of_mine(scenario: Scenario, seed: int, replicates: int | None) -> Study:
     return Study((scenario,), mine.contenders(), seed=seed, preset="mine", replicates=replicates)
+
+
+def _plan_of_mine(study: Study) -> Plan:
+    try:
+        return mine.judged(study.plan())
+    except (ArithmeticError, ValueError) as problem:
+        raise mine.DataError(
+            f"no study can be planned at the fit ({problem}); is --scale, if given, in the units of the columns?"
+        ) from problem
 
 
 def _own_scenarios(places: Sequence[str] | None) -> tuple[Scenario, ...]:

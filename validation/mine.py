@@ -1,5 +1,6 @@
 """A study of one's own data: fit every estimator, take a fit as the truth, and study data sets like the real one."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from validation.tolerances import BUDGET
 
 GAUSSIAN_MIXTURE = "gaussian_mixture"
 PREFERRED = ("EM", "MAP", "NUTS")
+LARGEST = 1e100  # that a column of `Data` may hold
 
 
 class DataError(ValueError):
@@ -56,25 +58,44 @@ def read(asked: Asked) -> dict[str, list[float]]:
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: expected a file that ends in .csv or .parquet")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: there is no such file")
     try:
         frame = readers[path.suffix.lower()](path)
+        # Of two columns of one name pandas calls the second X.1.
+        names = _header(path) if path.suffix.lower() == ".csv" else list(frame.columns)
     except Exception as problem:  # whatever the parser says of a damaged file
-        raise DataError(f"{path}: cannot be read: {problem}") from problem
+        raise DataError(f"{path}: cannot be read: {str(problem).strip()}") from problem
     missing = [name for name in asked.columns if name not in frame.columns]
     if missing:
         raise DataError(f"--columns: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
-    found = {}
-    for name in asked.columns:
-        values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            raise DataError(
-                f"--columns: column {name!r} has {bad.size} entries that are not finite numbers, the first in row "
-                f"{bad[0] + 1}: {frame[name].iloc[bad[0]]!r}; drop or mend them"
-            )
-        found[name] = values.tolist()
+    twice = [name for name in asked.columns if names.count(name) > 1]
+    if twice:
+        raise DataError(f"--columns: {path} has {names.count(twice[0])} columns {twice[0]!r}; rename all but one")
+    if not len(frame):
+        raise DataError(f"{path}: expected rows below the names of the columns, got none")
+    return {name: _numbers(name, frame[name]) for name in asked.columns}
+
+
+def _header(path: Path) -> list[Any]:
+    return list(pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0])
+
+
+def _numbers(name: str, column: pd.Series) -> list[float]:
+    """The entries of a column as numbers, or a DataError that names the first that is none."""
+    if column.dtype.kind in "mM":
+        raise DataError(f"--columns: column {name!r} holds times ({column.dtype}); expected numbers")
+    try:
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as problem:
+        raise DataError(f"--columns: column {name!r}: expected numbers ({problem})") from problem
+    bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if bad.size:
+        raise DataError(
+            f"--columns: column {name!r} has {bad.size} entries that are not finite numbers, the first in row "
+            f"{bad[0] + 1}: {column.iloc[bad[0]]!r}; drop or mend them, or rescale the column to below {LARGEST:g}"
+        )
+    found: list[float] = values.tolist()
     return found
 
 

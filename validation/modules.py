@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -60,8 +61,8 @@ def load(place: str) -> ModuleType:
     The file's folder is put first on the path of this process, and with it of the processes it spawns.
     """
     if place.endswith(".py"):
-        path = Path(place).resolve()
-        if not path.is_file():
+        path = Path(os.path.realpath(place))
+        if not os.path.isfile(path):
             raise ModuleError(f"{place}: there is no such file")
         known = getattr(sys.modules.get(path.stem), "__file__", None)
         if path.stem in sys.modules and (known is None or Path(known).resolve() != path):
@@ -85,7 +86,7 @@ def name_of(place: str) -> str:
 def absolute(place: str) -> str:
     """Return a place that means the same in another working folder."""
     where, colon, name = place.rpartition(":") if ":" in place else (place, "", "")
-    return f"{Path(where).resolve()}{colon}{name}" if where.endswith(".py") else place
+    return f"{os.path.realpath(where)}{colon}{name}" if where.endswith(".py") else place
 
 
 def fingerprint(place: str) -> str:

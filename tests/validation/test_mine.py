@@ -82,6 +82,15 @@ def test_files_are_read_to_the_last_bit(suffix, frame, tmp_path):
         ("gaps.csv", ("X",), "column 'X' has 2 entries that are not finite numbers, the first in row 4: "),
         ("broken.parquet", ("X",), "broken.parquet: cannot be read: "),
         ("empty.csv", ("X",), "empty.csv: cannot be read: "),
+        ("names.csv", ("X",), "names.csv: expected rows below the names of the columns, got none"),
+        ("latin.csv", ("X",), "latin.csv: cannot be read: 'utf-8' codec can't decode"),
+        ("twice.csv", ("X",), "twice.csv has 2 columns 'X'; rename all but one"),
+        ("huge.csv", ("X",), "column 'X' has 1 entries that are not finite numbers, the first in row 2: .*1e.200"),
+        ("times.parquet", ("X",), "column 'X' holds times .*; expected numbers"),
+        ("whole.parquet", ("X",), "column 'X' has 1 entries that are not finite numbers, the first in row 2: <NA>"),
+        ("lists.parquet", ("X",), "column 'X' has 2 entries that are not finite numbers, the first in row 1: "),
+        ("folder.csv", ("X",), "folder.csv: there is no such file"),
+        ("x" * 300 + ".csv", ("X",), "there is no such file"),
     ],
 )
 def test_files_that_cannot_be_used(name, columns, message, frame, tmp_path, capsys):
@@ -89,6 +98,17 @@ def test_files_that_cannot_be_used(name, columns, message, frame, tmp_path, caps
     frame.assign(X=frame["X"].mask(frame.index.isin([3, 7]))).to_csv(tmp_path / "gaps.csv", index=False)
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 or not")
     (tmp_path / "empty.csv").touch()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "names.csv").write_text("X,W\n")
+    (tmp_path / "latin.csv").write_bytes("X,é\n1,2\n".encode("latin-1"))
+    (tmp_path / "twice.csv").write_text("X,X\n1,2\n2,3\n")
+    (tmp_path / "huge.csv").write_text("X\n1\n1e200\n")
+    for kind, values in (
+        ("times", pd.to_datetime(["2020-01-01", "2020-01-02"])),
+        ("whole", pd.array([1, None], dtype="Int64")),
+        ("lists", [[1.0], [2.0]]),
+    ):
+        pd.DataFrame({"X": values}).to_parquet(tmp_path / f"{kind}.parquet")
     with pytest.raises(DataError, match=message):
         mine.read(replace(ASKED, file=str(tmp_path / name), columns=columns))
     arguments = ["mine", str(tmp_path / name), "--columns", *columns, "--K", "2", "--output", str(tmp_path / "out")]
@@ -136,6 +156,22 @@ def test_models_that_cannot_be_made(frame, tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- the truth and the claims
+
+
+def test_a_fit_at_which_nothing_can_be_planned_is_one_sentence(frame, quick, tmp_path, monkeypatch, capsys):
+    """As with a --scale of 1e300, where the grid of an outcome has no size."""
+
+    def no_grid(study):
+        raise ValueError("Maximum allowed size exceeded")
+
+    monkeypatch.setattr(Study, "plan", no_grid)
+    monkeypatch.setattr(mine, "contenders", lambda: EM_AND_MAP[:1])
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = ["mine", str(tmp_path / "data.csv"), "--columns", "X", "--K", "2", "--output", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("validation: no study can be planned at the fit (Maximum allowed size exceeded); is --scale")
+    assert not (tmp_path / "out" / "study.sqlite").exists()
 
 
 def test_the_fit_is_the_truth(frame, quick):

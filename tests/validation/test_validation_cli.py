@@ -377,11 +377,22 @@ def test_estimators_that_cannot_be_used(name, message, alone, tmp_path, capsys):
 
 
 def test_a_module_that_is_not_there(alone, tmp_path, capsys):
-    for place, message in (("nowhere.py", "there is no such file"), ("no_such_module", "No module named")):
-        assert main(["run", "--scenarios", place, "--output", str(tmp_path / "out")]) == 2
-        err = capsys.readouterr().err
-        assert err.startswith("validation: ") and f"{place}: " in err
-        assert message in err
+    loop = tmp_path / "loop.py"
+    loop.symlink_to(loop)
+    for place, message in (
+        ("nowhere.py", "there is no such file"),
+        ("x" * 300 + ".py", "there is no such file"),
+        (str(loop), "there is no such file"),
+        ("no_such_module", "No module named"),
+    ):
+        for command in (["run", "--output", str(tmp_path / "out")], ["list"]):
+            assert main([*command, "--scenarios", place]) == 2
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert err.startswith("validation: ") and f"{place}: " in err
+            assert message in err
+    assert main(["list", "--estimators", "no_such_module:x"]) == 2
+    assert "No module named" in capsys.readouterr().err
 
 
 def test_list(alone, tmp_path, capsys):

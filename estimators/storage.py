@@ -35,7 +35,11 @@ Support = tuple[tuple[int, ...], Any]
 
 
 def save(fit: Any, path: Path) -> None:
-    """Write the archive. Raises TypeError for a model that cannot be written as data (a mechanism of one's own)."""
+    """Write the archive, whole or not at all.
+
+    Raises TypeError for a model that cannot be written as data (a mechanism of one's own), ValueError for draws that no
+    fit has, and OSError where the file cannot be written.
+    """
     document = {
         "kind": fit.kind,
         "num_chains": fit.num_chains,
@@ -222,4 +226,8 @@ def _described_model(fit: Any) -> dict[str, Any]:
         # What tells this program from another with the same Greeks, as far as the rows do.
         check = _first_log_likelihood(model, fit.data, fit.draws)
         return {"program": describe(model.fn), "order_by": model.order_by, "log_likelihood": check}
+    try:
+        _check_draws(fit.draws, {p.name: (p.shape, p.prior.support) for p in model.parameters})
+    except ValueError as error:
+        raise ValueError(f"save: {error}; what cannot be loaded again is not written") from None
     return described(model)

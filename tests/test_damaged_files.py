@@ -246,6 +246,16 @@ def test_what_no_fit_holds_is_refused(
         Fit.load(path)
 
 
+def test_draws_that_could_not_be_loaded_are_not_saved(path: Path) -> None:
+    FIT.save(path)
+    whole = path.read_bytes()
+    for name, value in (("mu_X", NAN), ("theta", 5.0)):
+        wrong = Fit(MODEL, "ml", {**DRAWS, name: torch.full((1, 2), value).double()}, 1, Status.CONVERGED, {})
+        with refused(ValueError, f"save: draws of {name} that are not finite values in"):
+            wrong.save(path)
+    assert path.read_bytes() == whole
+
+
 def test_the_same_values_sealed_anew_are_a_fit(path: Path) -> None:
     """The control of the test above: an edit that changes nothing is not what is refused."""
     edited(FIT, path, {"kind": "posterior"}, draws__mu_X=FIT.draws["mu_X"].numpy())

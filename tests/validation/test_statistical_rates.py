@@ -192,7 +192,11 @@ EXACT = {
 }
 
 
-@pytest.mark.parametrize("kind", EXACT)
+# Two thousand suites of a kind take up to half a minute: the kinds left out run the same code around other checks.
+LONG = ("counts", "fits")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG)) for kind in EXACT])
 def test_false_alarms_of_a_suite_are_its_budget_and_not_far_under(kind):
     found = margins(EXACT[kind])
     expected = attained(EXACT[kind])
@@ -233,6 +237,7 @@ STAGED = {
 }
 
 
+@pytest.mark.slow
 def test_false_alarms_of_early_stopping_are_within_the_budget():
     found = margins(STAGED)
     assert np.sum(found <= 1) <= most(BUDGET)
@@ -292,6 +297,7 @@ def test_what_ess_and_skewness_protect_from():
     assert math.isnan(trusted_level(2.0, 40, 0.01, is_known=True))  # so it would not be judged
 
 
+@pytest.mark.slow
 def test_false_alarms_of_biased_fits_within_their_margin():
     demand = Demand(0.05, 0.9, 9.0)
 

@@ -10,11 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.columns import (
+    LARGEST,
+    MARGINALIZE,
+    SMALLEST,
+    as_array,
+    check_name,
+    check_same_rows,
+    column_tensor,
+    in_rows,
+    named_columns,
+    numeric_array,
+)
+
 LATENT = "Z"
 NOT_SEEN = -1
-LARGEST = 1e100
-MOST_DIMENSIONS = 3
-MARGINALIZE = "marginalize"
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -23,19 +33,23 @@ class Data:
 
     ``Data(X=[0.3, 1.2], Z=[-1, 1], intervened={"Z": [False, True]}, weights=[1.0, 2.0])``
 
-    Columns come from lists, NumPy, torch, pandas, polars or xarray and are kept as float64 or int64 tensors [N], or
-    [N, ...] where a row holds several numbers (a vector, a sequence). A single number is a scalar, an argument of a
-    Pyro program that is the same for every row.
+    Columns come from lists, NumPy, torch, pandas, polars, xarray or pyarrow and are kept as float64 or int64 tensors
+    [N], or [N, ...] where a row holds several numbers (a vector, a sequence). A single number is a scalar, an argument
+    of a Pyro program that is the same for every row. A mapping or a data frame given as the first argument is columns
+    only: one of its columns may be called ``weights`` or ``missing``.
     ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
     ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
     ``missing="marginalize"`` other columns may have NaN or masked entries too, which are summed or integrated out.
 
     Raises ValueError or TypeError, naming the column, for columns of different length or type, NaN or infinite
-    entries, values beyond 1e100, weights that are negative or all zero, and set entries without a value.
+    entries, values beyond 1e100, differences below 1e-100, pandas or xarray columns whose indices differ (they are
+    never joined by position), weights that are negative or all zero, and set entries without a value.
 
     >>> Data(X=[0.0, 1.0, 10.0]).num_rows
     3
+    >>> Data({"X": [0.0, 1.0], "weights": [62.5, 80.0]}, weights=[1.0, 2.0])
+    Data(2 rows: X, weights, row weights)
     """
 
     columns: Mapping[str, Tensor]
@@ -46,41 +60,47 @@ class Data:
 
     def __init__(
         self,
+        source: Any = None,
+        /,
         *,
         intervened: Mapping[str, Any] | None = None,
         weights: Any = None,
         missing: str | None = None,
         **columns: Any,
     ) -> None:
-        if missing not in (None, MARGINALIZE):
+        if missing is not None and not (isinstance(missing, str) and missing == MARGINALIZE):
             raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
-        if not columns:
-            raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
-        scalars = {name: _scalar(name, value) for name, value in columns.items() if _is_scalar(value)}
-        if len(scalars) == len(columns):
+        given = _given(source, columns)
+        tensors, scalars = _checked(given, allow_missing=missing is not None)
+        if not tensors:
             raise ValueError(
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
             )
-        allow = missing is not None
-        tensors = {
-            name: _column(name, values, allow_missing=allow) for name, values in columns.items() if name not in scalars
-        }
-        lengths = {name: len(column) for name, column in tensors.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"Data: expected columns of one length, got {lengths}")
-        num_rows = next(iter(lengths.values()))
-        if num_rows == 0:
-            raise ValueError("Data: expected at least one row, got empty columns")
-        object.__setattr__(self, "columns", MappingProxyType(tensors))
-        object.__setattr__(
-            self, "intervened", MappingProxyType(_masks({} if intervened is None else intervened, tensors, num_rows))
-        )
-        object.__setattr__(self, "weights", None if weights is None else _weights(weights, num_rows))
-        object.__setattr__(self, "scalars", MappingProxyType(scalars))
+        num_rows = _common_length(tensors)
+        masks = _masks({} if intervened is None else intervened, tensors, num_rows)
+        marks = {f"intervened[{name!r}]": mask for name, mask in (intervened or {}).items()}
+        counted = _weights(weights, num_rows)
+        check_same_rows([*given.items(), *marks.items(), ("weights", weights)])
+        self._fill(tensors, scalars, masks, counted, missing)
+
+    def _fill(
+        self,
+        columns: dict[str, Tensor],
+        scalars: Mapping[str, float | int],
+        intervened: dict[str, Tensor],
+        weights: Tensor | None,
+        missing: str | None,
+    ) -> "Data":
+        """Set the fields to what is known to be right."""
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "intervened", MappingProxyType(intervened))
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "scalars", MappingProxyType(dict(scalars)))
         object.__setattr__(self, "missing", missing)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, ({**self.columns, **self.scalars}, dict(self.intervened), self.weights, self.missing)
+        return _rebuilt, (dict(self.columns), dict(self.scalars), dict(self.intervened), self.weights, self.missing)
 
     @property
     def num_rows(self) -> int:
@@ -92,7 +112,7 @@ class Data:
 
     def __repr__(self) -> str:
         parts = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
-        parts += [] if self.weights is None else ["weights"]
+        parts += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
         return f"Data({self.num_rows} rows: {', '.join(parts)})"
 
     def latent(self, name: str = LATENT) -> Tensor:
@@ -128,26 +148,29 @@ class Data:
             return self
         latent = self.latent(name)
         renamed = torch.where(latent < 0, latent, torch.argsort(torch.as_tensor(order))[latent.clamp_min(0)])
-        return self.replace(**{name: renamed})
+        return self.replace({name: renamed})
 
-    def replace(self, *, weights: Any = ..., **columns: Any) -> "Data":
+    def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
         """Return the same data with other values of some columns, or other weights."""
-        return Data(
-            **{**self.columns, **self.scalars, **columns},
-            intervened=dict(self.intervened),
-            weights=self.weights if weights is ... else weights,
-            missing=self.missing,
-        )
+        changed = _given(source, columns) if source is not None or columns else {}
+        tensors, numbers = _checked(changed, allow_missing=self.missing is not None)
+        found = {name: column for name, column in self.columns.items() if name not in numbers} | tensors
+        scalars = {name: number for name, number in self.scalars.items() if name not in tensors} | numbers
+        num_rows = _common_length(found)
+        masks = _masks(self.intervened, found, num_rows)
+        counted = self.weights if weights is ... else _weights(weights, num_rows)
+        check_same_rows([*changed.items(), ("weights", weights)])
+        return Data.__new__(Data)._fill(found, scalars, masks, counted, self.missing)
 
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
-        return Data(
-            **{name: column[index] for name, column in self.columns.items()},
-            **self.scalars,
-            intervened={name: mask[index] for name, mask in self.intervened.items()},
-            weights=None if self.weights is None else self.weights[index],
-            missing=self.missing,
-        )
+        columns = {name: column[index] for name, column in self.columns.items()}
+        _common_length(columns)
+        masks = {name: mask[index] for name, mask in self.intervened.items()}
+        masks = {name: mask for name, mask in masks.items() if bool(mask.any())}
+        weights = None if self.weights is None else _counting(self.weights[index])
+        # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
+        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
 
     @staticmethod
     def concat(parts: Sequence["Data"]) -> "Data":
@@ -190,35 +213,51 @@ class Data:
                     for part in parts
                 ]
             )
-        return Data(
-            **columns,
-            **scalars,
-            intervened={name: torch.cat([part.is_set(name) for part in parts]) for name in masked},
-            weights=weights,
-            missing=MARGINALIZE if any(part.missing for part in parts) else None,
-        )
+        masks = {name: torch.cat([part.is_set(name) for part in parts]) for name in masked}
+        rule = MARGINALIZE if any(part.missing for part in parts) else None
+        return Data.__new__(Data)._fill(columns, scalars, masks, weights, rule)
 
 
-def _rebuilt(
-    columns: dict[str, Tensor], intervened: dict[str, Tensor], weights: Tensor | None, missing: str | None
-) -> Data:
-    return Data(**columns, intervened=intervened, weights=weights, missing=missing)
+def _rebuilt(*fields: Any) -> Data:
+    return Data.__new__(Data)._fill(*fields)
 
 
 def as_data(value: object) -> Data:
-    """Return `value` as `Data`: a `Data`, a mapping of columns, or a data frame (pandas, polars, xarray Dataset)."""
-    if isinstance(value, Data):
-        return value
-    if isinstance(value, Mapping):
-        return Data(**{str(name): column for name, column in value.items()})
-    if hasattr(value, "data_vars"):
-        return Data(**{str(name): value[name] for name in value.data_vars})  # type: ignore[index]
-    if hasattr(value, "columns"):
-        return Data(**{str(name): value[name] for name in value.columns})  # type: ignore[index]
-    raise TypeError(
-        "data: expected Data(X=...), a mapping of columns, or a data frame, "
-        f"got {type(value).__name__}; wrap it as Data(X=...)"
-    )
+    """Return `value` as `Data`: a `Data`, or a mapping or a data frame, which is columns and never options."""
+    return value if isinstance(value, Data) else Data(named_columns(value))
+
+
+def _given(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """All columns by name, from the first argument and by keyword."""
+    if isinstance(source, Data):
+        raise TypeError("data: expected columns, got Data; Data.replace changes some of its columns")
+    given = {} if source is None else named_columns(source)
+    twice = [name for name in columns if name in given]
+    if twice:
+        raise ValueError(f"data: the column {twice[0]!r} is given twice, in the first argument and by keyword")
+    given |= columns
+    for name in given:
+        check_name("data", name)
+    if not given:
+        raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
+    return given
+
+
+def _checked(given: Mapping[str, Any], *, allow_missing: bool) -> tuple[dict[str, Tensor], dict[str, float | int]]:
+    """What is given as columns and as single numbers."""
+    scalars = {name: _scalar(name, value) for name, value in given.items() if _is_scalar(value)}
+    rest = {name: values for name, values in given.items() if name not in scalars}
+    return {name: _column(name, values, allow_missing=allow_missing) for name, values in rest.items()}, scalars
+
+
+def _common_length(columns: Mapping[str, Tensor]) -> int:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Data: expected columns of one length, got {lengths}")
+    num_rows = next(iter(lengths.values()))
+    if num_rows == 0:
+        raise ValueError("Data: expected at least one row, got empty columns")
+    return num_rows
 
 
 def _is_scalar(value: Any) -> bool:
@@ -233,63 +272,11 @@ def _scalar(name: str, value: Any) -> float | int:
 
 
 def _column(name: str, values: Any, *, allow_missing: bool) -> Tensor:
-    array, missing = _numpy(name, values)
-    if not 1 <= array.ndim <= MOST_DIMENSIONS:
-        raise ValueError(
-            f"column {name}: expected one dimension [N], or up to {MOST_DIMENSIONS} with rows first, "
-            f"got shape {array.shape}"
-        )
-    if array.dtype.kind == "b":
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(
-            f"column {name}: expected numbers, got values of type {array.dtype} (first: {array[:3].tolist()})"
-        )
-    if name == LATENT and array.ndim == 1:
-        return _latent(array, missing)
-    if missing.any() and not allow_missing:
-        raise ValueError(
-            f"column {name}: missing (masked) in {_where(missing)}; drop these rows first, or say "
-            f"Data(..., missing={MARGINALIZE!r}) to integrate them out"
-        )
-    if missing.any():
-        array = np.where(missing, np.nan, array.astype(np.float64))
-    if array.dtype.kind == "f":
-        array = array.astype(np.float64)
-        bad = np.isinf(array) if allow_missing else ~np.isfinite(array)
-        if bad.any():
-            hint = f", or say Data(..., missing={MARGINALIZE!r}) to integrate NaN out" if np.isnan(array).any() else ""
-            raise ValueError(f"column {name}: NaN or infinite in {_where(bad)}; drop or repair these rows first{hint}")
-        huge = np.abs(array) > LARGEST
-        if huge.any():
-            raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {_where(huge)}; rescale the column")
-        return torch.from_numpy(array)
-    huge = array > np.iinfo(np.int64).max
-    if huge.any():
-        raise ValueError(f"column {name}: beyond a 64-bit integer in {_where(huge)}; give floating-point numbers")
-    return torch.from_numpy(array.astype(np.int64))
-
-
-def _numpy(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return a NumPy array and the mask of entries that the source itself marks as missing."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = (values.double() if values.is_floating_point() else values).numpy()
-    if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    try:
-        array = np.array(values)
-        if array.dtype.kind == "O":
-            missing = np.array([entry is None or str(entry) == "<NA>" for entry in array])
-            array = np.array([0.0 if gone else float(entry) for gone, entry in zip(missing, array, strict=True)])
-            return array, missing
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"column {name}: expected a sequence of numbers, got {type(values).__name__} ({error})"
-        ) from None
-    return array, np.zeros(array.shape, dtype=bool)
+    if name == LATENT:
+        array, missing = numeric_array(name, values)
+        if array.ndim == 1:
+            return _latent(array, missing)
+    return column_tensor(name, values, allow_missing=allow_missing)
 
 
 def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
@@ -299,7 +286,7 @@ def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
         fractional = ~np.isfinite(whole) | (whole != np.floor(whole))
         if fractional.any():
             raise ValueError(
-                f"column {LATENT}: expected whole numbers (or -1 / NaN for not seen), not in {_where(fractional)}"
+                f"column {LATENT}: expected whole numbers (or -1 / NaN for not seen), not in {in_rows(fractional)}"
             )
         array = whole
     return torch.from_numpy(np.where(missing, NOT_SEEN, array).astype(np.int64))
@@ -317,13 +304,13 @@ def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_row
             unset = (mask & (columns[name] < 0)).numpy()
             if unset.any():
                 raise ValueError(
-                    f"intervened {name}: set but without a value (-1) in {_where(unset)}; say what it was set to"
+                    f"intervened {name}: set but without a value (-1) in {in_rows(unset)}; say what it was set to"
                 )
         elif columns[name].is_floating_point():
             unset = mask.numpy() & np.isnan(columns[name].numpy()).reshape(num_rows, -1).any(1)
             if unset.any():
                 raise ValueError(
-                    f"intervened {name}: set but without a value (missing) in {_where(unset)}; say what it was set to"
+                    f"intervened {name}: set but without a value (missing) in {in_rows(unset)}; say what it was set to"
                 )
         if bool(mask.any()):
             masks[name] = mask
@@ -333,9 +320,9 @@ def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_row
 def _mask(name: str, value: Any, num_rows: int) -> Tensor:
     if isinstance(value, bool | np.bool_):
         return torch.full((num_rows,), bool(value))
-    array, missing = _numpy(f"intervened {name}", value)
+    array, missing = as_array(f"intervened {name}", value)
     if missing.any():
-        raise ValueError(f"intervened {name}: missing in {_where(missing)}; say True or False for every row")
+        raise ValueError(f"intervened {name}: missing in {in_rows(missing)}; say True or False for every row")
     if array.shape != (num_rows,):
         raise ValueError(f"intervened {name}: expected True or a mask of shape ({num_rows},), got shape {array.shape}")
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
@@ -343,8 +330,10 @@ def _mask(name: str, value: Any, num_rows: int) -> Tensor:
     return torch.from_numpy(array.astype(bool))
 
 
-def _weights(values: Any, num_rows: int) -> Tensor:
-    array, missing = _numpy("weights", values)
+def _weights(values: Any, num_rows: int) -> Tensor | None:
+    if values is None:
+        return None
+    array, missing = as_array("weights", values)
     if array.shape != (num_rows,):
         raise ValueError(f"weights: expected shape ({num_rows},), one per row, got {array.shape}")
     if array.dtype.kind not in "biuf":
@@ -352,13 +341,13 @@ def _weights(values: Any, num_rows: int) -> Tensor:
     weights = array.astype(np.float64)
     bad = missing | ~np.isfinite(weights) | (weights < 0) | (weights > LARGEST)
     if bad.any():
-        raise ValueError(f"weights: expected finite values >= 0, not so in {_where(bad)}")
-    if not (weights > 0).any():
+        raise ValueError(f"weights: expected finite values >= 0 up to {LARGEST:g}, not so in {in_rows(bad)}")
+    if 0 < weights.max() < SMALLEST:
+        raise ValueError(f"weights: all are below {SMALLEST:g}; rescale the weights")
+    return _counting(torch.from_numpy(weights))
+
+
+def _counting(weights: Tensor) -> Tensor:
+    if not bool((weights > 0).any()):
         raise ValueError("weights: all are zero; at least one row must count")
-    return torch.from_numpy(weights)
-
-
-def _where(bad: np.ndarray) -> str:
-    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(1))
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f"row(s) {', '.join(str(row) for row in rows[:5])}{more}"
+    return weights

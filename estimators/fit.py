@@ -109,14 +109,14 @@ class Fit:
 
     # ---------------------------------------------------------------- queries
 
-    def do(self, **settings: Any) -> Query | ProgramQuery:
+    def do(self, /, **settings: Any) -> Query | ProgramQuery:
         """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
 
         Raises ValueError for an unknown variable or label.
         """
         return self._query(settings, {}, "do")
 
-    def given(self, **seen: Any) -> Query | ProgramQuery:
+    def given(self, /, **seen: Any) -> Query | ProgramQuery:
         """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
 
         For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.

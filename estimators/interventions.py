@@ -48,7 +48,7 @@ class Query:
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
 
-    def given(self, **seen: Any) -> "Query":
+    def given(self, /, **seen: Any) -> "Query":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
         if self.label_names and LATENT in seen:
             seen = {**seen, LATENT: numbers_of("given", LATENT, seen[LATENT], self.label_names)}

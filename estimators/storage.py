@@ -141,8 +141,7 @@ def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tenso
     if not groups["columns"]:
         return None
     return Data(
-        **groups["columns"],
-        **document["scalars"],
+        {**groups["columns"], **document["scalars"]},
         intervened=groups["intervened"],
         weights=groups["weights"].get(""),
         missing=document["missing"],

@@ -130,7 +130,7 @@ def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, desig
         if grid is not None:
             points, weights = grid
             columns: dict[str, Any] = {name: points}
-            data = Data(**columns)
+            data = Data(columns)
             score = _score(lambda v: np.asarray(coordinates.at(v).log_density(data)), at)
             density = np.exp(np.asarray(coordinates.at(at).log_density(data)))
             return design.num_rows * covariance_of_scores(score, density * weights)

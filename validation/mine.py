@@ -147,7 +147,7 @@ def contenders() -> tuple[Contender, ...]:
 
 def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) -> Mine:
     """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged."""
-    data, model = Data(**_columns(columns)), model_of(asked, columns)
+    data, model = Data(_columns(columns)), model_of(asked, columns)
     fits = _fits(model, data, seed)
     names = (asked.truth,) if asked.truth else PREFERRED
     good = [name for name in names if name in fits and fits[name][0] is not None]
@@ -171,7 +171,7 @@ def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) 
 
 def rebuilt(asked: Asked, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
     """Return the scenario of an earlier `prepare` from what was stored of it."""
-    data, model = Data(**_columns(columns)), model_of(asked, columns)
+    data, model = Data(_columns(columns)), model_of(asked, columns)
     known = Fit.from_greeks(model, greeks)
     return Scenario.from_fit(replace(known, data=data), name="mine")
 

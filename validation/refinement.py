@@ -175,6 +175,6 @@ def _checked(models: Any, data: Any, experiments: Any, seed: Any, level: Any) ->
     check_seed(seed)
     check_reachable_level(level, 10**9)
     parts = [as_experiment(experiment) for experiment in experiments]
-    rows = data if isinstance(data, Data) else Data(**{str(name): column for name, column in dict(data).items()})
+    rows = data if isinstance(data, Data) else Data(data)
     Data.concat([rows, *parts])
     return list(models), rows, parts

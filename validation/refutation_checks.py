@@ -41,7 +41,7 @@ def as_experiment(value: Any) -> Data:
     """An experiment as `Data`, or an error that says what it lacks."""
     if not isinstance(value, Data | Mapping):
         raise TypeError(f"experiment: expected Data(..., intervened=...), got {type(value).__name__}")
-    rows = value if isinstance(value, Data) else Data(**{str(name): column for name, column in value.items()})
+    rows = value if isinstance(value, Data) else Data(value)
     if not rows.intervened:
         raise ValueError(
             "experiment: no entry was set; say which were, e.g. Data(X=..., Z=..., intervened={'Z': True})"

@@ -84,7 +84,7 @@ def _by_table(fit: Fit, experiments: Experiments) -> Array:
             if label >= 0 or LATENT in experiments.design.columns:
                 columns[LATENT] = np.full(len(knots), label)
             columns.update({name: knots, **experiments.design.scalars})
-            rows = Data(**columns, intervened=dict.fromkeys(arm.settings, True))
+            rows = Data(columns, intervened=dict.fromkeys(arm.settings, True))
             return np.asarray(fit.log_density(rows))
 
         found[:, arm.rows] = interpolated(experiments, arm, name, density)
@@ -105,7 +105,7 @@ def _by_row(fit: Fit, experiments: Experiments) -> Array:
         if LATENT in design.columns:
             columns[LATENT] = experiments.labels[part].reshape(-1)
         masks = {name: np.tile(mask.numpy(), repeats) for name, mask in design.intervened.items()}
-        found[part] = fit.log_density(Data(**columns, intervened=masks)).numpy().reshape(repeats, size)
+        found[part] = fit.log_density(Data(columns, intervened=masks)).numpy().reshape(repeats, size)
     return found
 
 

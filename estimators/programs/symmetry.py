@@ -114,7 +114,7 @@ def _find(
     }
     # Spread over the data, which may be in order of a column that some axis depends on.
     places = torch.linspace(0, marginal.num_rows - 1, min(SOME_ROWS, marginal.num_rows)).round().long()
-    hidden = Data(**columns, **dict[str, Any](marginal.data.scalars)).rows(places)
+    hidden = Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(places)
     few = marginal.of(hidden)
     points = _points(few, at)
     others = [

@@ -83,7 +83,7 @@ class Design:
         if self.is_plain:
             rows = model.simulate(self.num_rows, known, seed=seed)
             seen: dict[str, Any] = {name: column for name, column in rows.items() if name not in hidden}
-            return Data(**seen)
+            return Data(seen)
         if isinstance(model, PyroModel):
             raise ValueError("design: of a Pyro program only plain rows can be made, nothing set, seen or missing")
         return self._recorded(_under_settings(model, known, self._groups(), seed))
@@ -109,7 +109,7 @@ class Design:
             columns[LATENT] = np.where(known, labels, -1).astype(np.int64)
         for name, mask in self.missing.items():
             columns[name] = np.where(mask, np.nan, columns[name])
-        return Data(**columns, intervened=is_set, weights=self.weights, missing="marginalize" if self.missing else None)
+        return Data(columns, intervened=is_set, weights=self.weights, missing="marginalize" if self.missing else None)
 
 
 def _setting(name: str, values: Array) -> Tensor:

@@ -90,7 +90,7 @@ class FixedData:
     def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
         """Return the rows, and no truth."""
         columns: dict[str, Any] = dict(self.columns)
-        return Draw(Data(**columns), None)
+        return Draw(Data(columns), None)
 
 
 class Noise(Protocol):

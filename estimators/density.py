@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estimators.ascent import LEAST_ROWS
+from estimators.intervals import ran_into_prior
 from estimators.marginal import MixtureMarginal, Statistics
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
@@ -19,15 +20,23 @@ class Density:
     """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]`` for v [..., D].
 
     The likelihood alone is EM's objective; with the prior, MAP's (a density of the constrained Greeks, as AutoDelta
-    defines it); with the Jacobian as well, NUTS's.
+    defines it); with the Jacobian as well, NUTS's. Coordinates are of all that a prior allows, or, where
+    ``within_priors`` is False (as it is by default without a prior), of all that the likelihood does.
     """
 
     def __init__(
-        self, model: CausalMixture, marginal: MixtureMarginal, *, prior: bool = True, jacobian: bool = False
+        self,
+        model: CausalMixture,
+        marginal: MixtureMarginal,
+        *,
+        prior: bool = True,
+        jacobian: bool = False,
+        within_priors: bool | None = None,
     ) -> None:
         self.parameters = model.parameters
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
-        transforms = model.transforms(marginal.references)
+        self._within_priors = prior if within_priors is None else within_priors
+        transforms = model.transforms(marginal.references, within_priors=self._within_priors)
         maps = [transforms[parameter.name] for parameter in self.parameters]
         sizes = [t.size(p.shape) for t, p in zip(maps, self.parameters, strict=True)]
         ends = np.cumsum(sizes)
@@ -69,14 +78,20 @@ class Density:
         return self.looks_collapsed(coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight that nothing keeps off 0, a probability or a rate is a hundredth of a row from its end."""
+        """Whether a weight that nothing keeps off 0, a probability or a rate is a hundredth of a row from its end.
+
+        Or whether a Greek has run into an end of its prior.
+        """
         greeks = self.constrain(coordinates)
         few = greeks[WEIGHTS] * self.count < LEAST_ROWS
-        return bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS)
+        if bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS):
+            return True
+        return any(ran_into_prior(transform, greeks[p.name].reshape(-1)) for p, transform, _, _ in self._sites)
 
     def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
         """The same density of other rows."""
-        return Density(model, marginal, prior=self._prior, jacobian=self._jacobian)
+        flags = {"prior": self._prior, "jacobian": self._jacobian, "within_priors": self._within_priors}
+        return Density(model, marginal, **flags)
 
     def unit_of(self, name: str) -> float:
         """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""

@@ -105,20 +105,22 @@ def identify(
     """
     if status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         return _without(f"{EDGE}. {status}")
-    likelihood = density_of(model, data, prior=False)
+    likelihood = density_of(model, data, prior=False, within_priors=uses_prior)
     if not likelihood.size:
         return _without(None)
-    at = _mode(density_of(model, data, prior=uses_prior, jacobian=uses_prior), draws)
+    at = _mode(density_of(model, data, prior=uses_prior, jacobian=uses_prior, within_priors=uses_prior), draws)
     if not np.isfinite(at).all() or likelihood.at_boundary(at):
         return _without(EDGE)
     with np.errstate(all="ignore"):
         information = curvature(likelihood, at).information
-        beyond = curvature(_Beyond(likelihood, density_of(model, data, prior=True, jacobian=True)), at)
+        beyond = curvature(
+            _Beyond(likelihood, density_of(model, data, prior=True, jacobian=True, within_priors=uses_prior)), at
+        )
     prior = beyond.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
         return _without("the density is not finite, or not smooth, next to the estimate")
     is_against_prior = uses_prior and _is_proper(likelihood, beyond)
-    reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at))
+    reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at, uses_prior))
     names = [entry for name in likelihood.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
     ratios, vectors = _relative(information, reference)
@@ -175,14 +177,15 @@ def _is_proper(density: AnyDensity, prior: Curvature) -> bool:
     return not bool(prior.is_flat.any())
 
 
-def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, at: Array) -> Array:
+def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, at: Array, uses_prior: bool) -> Array:
     """What one row would tell about each coordinate [D].
 
     About a logit, p (1 - p), which is half of what a flat prior of p tells; about a log, or a location in units of its
     column, 1; about a location in a program, whose unit nobody states, all rows' information over their number.
     """
     own = np.abs(np.diag(information))
-    jacobian = _Beyond(density, density_of(model, data, prior=False, jacobian=True))
+    # Logits are told from logs by their Jacobian, in whichever coordinates the density has.
+    jacobian = _Beyond(density, density_of(model, data, prior=False, jacobian=True, within_priors=uses_prior))
     logit = 0.5 * np.diag(curvature(jacobian, at).information)
     location = np.ones(len(at))
     if isinstance(density, ProgramDensity):

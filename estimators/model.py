@@ -16,6 +16,7 @@ from torch import Tensor
 from estimators.data import LATENT, Data
 from estimators.drawing import digraph, draw
 from estimators.graph import causal_order, levels_of, widths_of
+from estimators.intervals import within_prior
 from estimators.isolation import check_seed, isolated
 from estimators.marginal import MixtureMarginal
 from estimators.mechanisms import Gaussian, Mechanism
@@ -215,7 +216,7 @@ class CausalMixture:
 
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
-        return checked_greeks(greeks, {p.name: (p.shape, p.prior.support) for p in self.parameters})
+        return checked_greeks(greeks, {p.name: (p.shape, p.support) for p in self.parameters})
 
     def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
@@ -262,11 +263,17 @@ class CausalMixture:
         self.check(data)
         return MixtureMarginal(self.weights, self.nodes, self.K, data)
 
-    def transforms(self, references: Mapping[str, Reference]) -> dict[str, Transform]:
-        """The unconstrained coordinates of every Greek, in units of the standardised columns."""
+    def transforms(self, references: Mapping[str, Reference], *, within_priors: bool = False) -> dict[str, Transform]:
+        """The unconstrained coordinates of every Greek, in units of the standardised columns.
+
+        Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
+        """
         found: dict[str, Transform] = {WEIGHTS: Simplex(self.K, self.weights.width)}
         for name, node in self.nodes.items():
-            found.update(node.transforms(references[name]))
+            own = node.transforms(references[name])
+            if within_priors:
+                own = {p.name: within_prior(p, own[p.name]) for p in node.parameters}
+            found.update(own)
         return found
 
     def exchangeable(self, data: Data | None = None) -> list[list[int]]:

@@ -10,8 +10,14 @@ Model = CausalMixture | PyroModel
 AnyDensity = Density | ProgramDensity
 
 
-def density_of(model: Model, data: Data, *, prior: bool = True, jacobian: bool = False) -> AnyDensity:
-    """log p(data | φ) [+ log prior] [+ log Jacobian] in unconstrained coordinates, Z summed out."""
+def density_of(
+    model: Model, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
+) -> AnyDensity:
+    """log p(data | φ) [+ log prior] [+ log Jacobian] in unconstrained coordinates, Z summed out.
+
+    These are of what the priors allow, by default where the prior is in, or else of all that the likelihood does.
+    """
     if isinstance(model, PyroModel):
         return ProgramDensity(model.marginal(data), prior=prior, jacobian=jacobian)
-    return Density(model, model.marginal(data), prior=prior, jacobian=jacobian)
+    marginal = model.marginal(data)
+    return Density(model, marginal, prior=prior, jacobian=jacobian, within_priors=within_priors)

@@ -26,12 +26,20 @@ LOG_ZERO = -1e290
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """A Greek: its name, its shape, its prior over that shape, and the axis that runs over components, if one does."""
+    """A Greek: its name, its shape, its prior over that shape, and the axis that runs over components, if one does.
+
+    ``support`` is where the likelihood is defined: that of the prior, or wider.
+    """
 
     name: str
     shape: tuple[int, ...]
     prior: TorchDistributionMixin
     component_axis: int | None = 0
+    support: Any = None
+
+    def __post_init__(self) -> None:
+        if self.support is None:
+            object.__setattr__(self, "support", self.prior.support)
 
 
 def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, Tensor]:

@@ -4,8 +4,8 @@ Source of the formulas: the densities in the documentation of `torch.distributio
 compare each with autograd.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import gammaln
 from torch import Tensor
-from torch.distributions import constraints
 
 from estimators.parameters import TINY, Array
 
@@ -33,10 +32,15 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
             f"; use pyro.distributions.{kind.__name__}" if isinstance(prior, torch.distributions.Distribution) else ""
         )
         raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
-    parameters = parameters_of(prior)
-    if not parameters:
-        return prior
-    return type(prior)(**{name: value.double() for name, value in parameters.items()})
+    return rebuilt(prior, {name: value.double() for name, value in parameters_of(prior).items()}) or prior
+
+
+def rebuilt(prior: TorchDistributionMixin, parameters: Mapping[str, Tensor]) -> TorchDistributionMixin | None:
+    """The same family with other parameters, or None where it cannot be made of those that can be read off it."""
+    try:
+        return type(prior)(**parameters) if parameters else None
+    except (TypeError, ValueError):
+        return None
 
 
 def parameters_of(prior: TorchDistributionMixin) -> dict[str, torch.Tensor]:
@@ -48,42 +52,6 @@ def parameters_of(prior: TorchDistributionMixin) -> dict[str, torch.Tensor]:
         # Each is computed from the other; the constructor takes the one that was given.
         names.remove("logits" if "probs" in vars(prior) else "probs")
     return {name: torch.as_tensor(getattr(prior, name)) for name in names}
-
-
-def known_or_prior(argument: str, value: object, support: Any) -> Any:
-    """Return a float64 tensor for known values, or the prior in float64 if it is over the support."""
-    kind = _KINDS[support]
-    if isinstance(value, Real | np.ndarray | list | tuple | Tensor) and not isinstance(value, bool):
-        known = torch.as_tensor(value, dtype=torch.float64)
-        if not bool(torch.isfinite(known).all()):
-            raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")
-        if not bool(torch.as_tensor(support.check(known)).all()):
-            raise ValueError(f"{argument}: expected a number {_NUMBERS[support]}, got {value!r}")
-        return known
-    prior = as_prior(argument, value)
-    found = prior.support
-    while isinstance(found, constraints.independent):
-        found = found.base_constraint
-    bounds = getattr(found, "lower_bound", None), getattr(found, "upper_bound", None)
-    wanted = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    fits = found is support if wanted == (None, None) else bounds == wanted and not found.is_discrete
-    if not fits:
-        raise ValueError(f"{argument}: expected a prior over {kind}, got {prior} over {found}")
-    return prior
-
-
-_KINDS = {
-    constraints.real: "the real line",
-    constraints.positive: "the positive numbers",
-    constraints.unit_interval: "the interval from 0 to 1",
-    constraints.simplex: "the weights that sum to 1",
-}
-_NUMBERS = {
-    constraints.real: "on the real line",
-    constraints.positive: "> 0",
-    constraints.unit_interval: "from 0 to 1",
-    constraints.simplex: "that sum to 1",
-}
 
 
 def expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ...]) -> TorchDistributionMixin:
@@ -122,7 +90,10 @@ def _of_component(part: Any, k: int) -> list[Any]:
     """The numbers of one component's prior or known value."""
     if isinstance(part, Tensor):
         return [part[k].tolist() if part.ndim else part.tolist()]
-    return [value[k].tolist() if part.batch_shape else value.tolist() for value in parameters_of(part).values()]
+    if not part.batch_shape:
+        return [value.tolist() for value in parameters_of(part).values()]
+    shape = (*part.batch_shape, *part.event_shape)
+    return [value.expand(shape)[k].tolist() for value in parameters_of(part).values()]
 
 
 def log_density(prior: TorchDistributionMixin) -> LogDensity:
@@ -190,6 +161,16 @@ def _gamma(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
+def _uniform(p: Mapping[str, Array], dims: int) -> LogDensity:
+    constant = -np.sum(np.log(p["high"] - p["low"]))
+
+    def evaluate(x: Array) -> tuple[Array, Array]:
+        # Its Greek's coordinates keep within: the ends, to which x may round, have the same density.
+        return np.full(x.shape[: x.ndim - dims], constant), np.zeros_like(x)
+
+    return evaluate
+
+
 def _exponential(p: Mapping[str, Array], dims: int) -> LogDensity:
     return _gamma({"concentration": np.ones_like(p["rate"]), "rate": p["rate"]}, dims)
 
@@ -226,10 +207,13 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
     dist.Beta: _beta,
     dist.Exponential: _exponential,
     dist.Dirichlet: _dirichlet,
+    dist.Uniform: _uniform,
 }
 
 
 def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
+    prior = _unvalidated(prior)
+
     def evaluate(x: Array) -> tuple[Array, Array]:
         value = torch.tensor(x, dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
@@ -239,3 +223,12 @@ def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
         return density.detach().numpy(), slope.numpy()
 
     return evaluate
+
+
+def _unvalidated(prior: TorchDistributionMixin) -> TorchDistributionMixin:
+    """The same distribution, without errors of torch at a value that rounds to an end of its support."""
+    found = copy.copy(prior)
+    found._validate_args = False
+    if hasattr(found, "base_dist"):
+        found.base_dist = _unvalidated(found.base_dist)
+    return found

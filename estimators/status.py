@@ -20,9 +20,9 @@ class Status(Enum):
         "that keeps away from 0 together with MAP or NUTS."
     )
     BOUNDARY = (
-        "No start reached an interior stationary point: a component's weight, a probability or a rate ran to the end "
-        "of its support and was held just short of it. The data support fewer components; lower K, or raise "
-        "`concentration` and use priors that keep probabilities off 0 and 1 (MAP, NUTS)."
+        "No start reached an interior stationary point: a component's weight, a probability, a rate, or a Greek with a "
+        "bounded prior ran to the end of its support and was held just short of it. The data support fewer components; "
+        "lower K, or raise `concentration` and use priors that keep probabilities off 0 and 1 (MAP, NUTS)."
     )
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "

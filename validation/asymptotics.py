@@ -55,7 +55,7 @@ class _Coordinates:
     @staticmethod
     def of(model: Model, greeks: Mapping[str, torch.Tensor]) -> "_Coordinates":
         if isinstance(model, CausalMixture):
-            supports = {each.name: each.prior.support for each in model.parameters}
+            supports = {each.name: each.support for each in model.parameters}
         else:
             supports = {each.name: each.support for each in model.structure().greeks}
         transforms = {name: biject_to(supports[name]) for name in greeks}

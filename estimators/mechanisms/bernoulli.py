@@ -15,7 +15,8 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters import LOG_ZERO, Array, Parameter, Transform, UnitInterval
-from estimators.priors import check_shape, expanded, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import check_shape, expanded, groups, permuted
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
 EDGE = 1e-12
@@ -28,7 +29,8 @@ class Bernoulli:
     ``log p = (1 - x) log(1 - p_k) + x log p_k``, so Φ = (1 - x, x).
 
     Greek: ``p`` [K], or [K, levels, ...] with discrete observed ``parents``. ``prior`` is a distribution over the
-    interval from 0 to 1, or a number, which means known. Raises TypeError or ValueError for anything else.
+    interval from 0 to 1 or a part of it, or a number, which means known. Raises TypeError or ValueError for anything
+    else.
 
     >>> Bernoulli(prior=dist.Beta(2.0, 2.0)).num_levels
     2
@@ -57,7 +59,7 @@ class Bernoulli:
         if isinstance(self.prior, Tensor):
             check_shape("prior", self.prior.shape, table)
             return ()
-        return (Parameter("p", table, expanded("prior", self.prior, table)),)
+        return (Parameter("p", table, expanded("prior", self.prior, table), support=constraints.unit_interval),)
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """The logit."""

@@ -16,7 +16,8 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters import LOG_ZERO, TINY, Array, Parameter, Simplex, Transform
-from estimators.priors import check_shape, expanded, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import check_shape, expanded, groups, permuted
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.
 EDGE = 1e-12

@@ -16,7 +16,8 @@ from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.mechanisms.categorical import checked_count
 from estimators.mechanisms.gaussian import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.parameters import Array, Linear, Parameter, Positive, Transform
-from estimators.priors import HALF_LOG_2PI, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import HALF_LOG_2PI, groups, permuted
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +189,8 @@ def vector_parameter(symbol: str, argument: str, part: Any, shape: tuple[int, ..
     found = tuple(part.batch_shape if is_prior else part.shape)
     if found not in ((), shape[-1:], shape):
         raise ValueError(f"{argument}: expected one value, or shape {shape[-1:]} or {shape}, got shape {found}")
-    return (Parameter(symbol, shape, part.expand(torch.Size(shape))),) if is_prior else ()
+    support = constraints.real if symbol == "mu" else constraints.positive
+    return (Parameter(symbol, shape, part.expand(torch.Size(shape)), support=support),) if is_prior else ()
 
 
 def vector_transform(parameter: Parameter, reference: Reference) -> Transform:

@@ -30,7 +30,8 @@ from estimators.mechanisms.diagonal_gaussian import (
 )
 from estimators.mechanisms.gaussian import DIGITS_LOST, EPS
 from estimators.parameters import Array, Parameter, Transform
-from estimators.priors import HALF_LOG_2PI, known_or_prior
+from estimators.prior_checks import known_or_prior
+from estimators.priors import HALF_LOG_2PI
 
 # The M-step holds the variance in every direction at this share of D, the variance of all standardised columns. Sums of
 # squares have no digits below 1e-15 of the largest.

@@ -15,7 +15,8 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.parameters import Array, Parameter, Positive, Real, Transform
-from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
 
 # x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
 DIGITS_LOST = 1e-10
@@ -31,8 +32,9 @@ class Gaussian:
     ``log p = -log(sigma_k) - log(2π)/2 - (x - mu_k)² / (2 sigma_k²)``, so Φ = (1, u, u²) with u the standardised x.
 
     Greeks: ``mu`` [K]; ``sigma`` [K], or [] with ``shared_scale``. ``loc`` and ``scale`` are priors (over the reals and
-    over the positive numbers), or numbers, which mean known. With discrete observed ``parents``, one ``mu`` and one
-    ``sigma`` for each of their levels too: [K, levels, ...]. Raises TypeError or ValueError for anything else.
+    over the positive numbers, or a part of them), or numbers, which mean known. With discrete observed ``parents``, one
+    ``mu`` and one ``sigma`` for each of their levels too: [K, levels, ...]. Raises TypeError or ValueError for anything
+    else.
 
     >>> Gaussian(loc=dist.Normal(0.0, 10.0), scale=1.0, parents=["T"]).parents
     ('T',)
@@ -69,13 +71,13 @@ class Gaussian:
         """The Greeks with their priors."""
         found = []
         if isinstance(self.loc, TorchDistributionMixin):
-            found.append(Parameter("mu", table, expanded("loc", self.loc, table)))
+            found.append(Parameter("mu", table, expanded("loc", self.loc, table), support=constraints.real))
         else:
             check_shape("loc", self.loc.shape, table)
         shape = () if self.shared_scale else table
         if isinstance(self.scale, TorchDistributionMixin):
             prior = expanded("scale", self.scale, shape)
-            found.append(Parameter("sigma", shape, prior, None if self.shared_scale else 0))
+            found.append(Parameter("sigma", shape, prior, None if self.shared_scale else 0, constraints.positive))
         else:
             check_shape("scale", self.scale.shape, table)
         return tuple(found)

@@ -15,7 +15,8 @@ from torch.distributions import constraints
 from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.mechanisms.gaussian import DIGITS_LOST, EPS, SCALE_FLOOR, StableNormal
 from estimators.parameters import Array, Linear, Parameter, Positive, Transform
-from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,15 @@ class LinearGaussian:
         if isinstance(self.coefficients, TorchDistributionMixin):
             if tuple(self.coefficients.batch_shape) not in ((), (1 + num_inputs,), shape):
                 check_shape("coefficients", tuple(self.coefficients.batch_shape), shape)
-            found.append(Parameter("beta", shape, self.coefficients.expand(torch.Size(shape))))
+            found.append(
+                Parameter("beta", shape, self.coefficients.expand(torch.Size(shape)), support=constraints.real)
+            )
         elif tuple(self.coefficients.shape) not in ((), (1 + num_inputs,), shape):
             check_shape("coefficients", tuple(self.coefficients.shape), shape)
         scales = () if self.shared_scale else table
         if isinstance(self.scale, TorchDistributionMixin):
             prior = expanded("scale", self.scale, scales)
-            found.append(Parameter("sigma", scales, prior, None if self.shared_scale else 0))
+            found.append(Parameter("sigma", scales, prior, None if self.shared_scale else 0, constraints.positive))
         else:
             check_shape("scale", tuple(self.scale.shape), table)
         return tuple(found)

@@ -15,7 +15,8 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters import Array, Parameter, Positive, Transform
-from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, known_or_prior, permuted
+from estimators.prior_checks import known_or_prior
+from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
 RATE_FLOOR = 1e-30
@@ -31,7 +32,8 @@ class Poisson:
     ``h = log Poisson(x; r)``, and large counts keep their digits.
 
     Greek: ``rate`` [K], or [K, levels, ...] with discrete observed ``parents``. ``prior`` is a distribution over the
-    positive numbers, or a number, which means known. Raises TypeError or ValueError for anything else.
+    positive numbers or a part of them, or a number, which means known. Raises TypeError or ValueError for anything
+    else.
 
     >>> Poisson(prior=dist.Gamma(2.0, 0.5), parents=["T"]).parents
     ('T',)
@@ -60,7 +62,7 @@ class Poisson:
         if isinstance(self.prior, Tensor):
             check_shape("prior", tuple(self.prior.shape), table)
             return ()
-        return (Parameter("rate", table, expanded("prior", self.prior, table)),)
+        return (Parameter("rate", table, expanded("prior", self.prior, table), support=constraints.positive),)
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """The log of the ratio to the column's mean."""

@@ -236,7 +236,7 @@ class MixtureMarginal:
             reference = self.references[name]
             found[name] = node.coefficients(greeks, reference)
             if node.loses_digits(found[name], reference):
-                moved[name] = node.mechanism.recentred(node.local(greeks), reference)
+                moved[name] = node.recentred(greeks, reference)
                 found[name] = node.coefficients(greeks, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 

@@ -223,6 +223,14 @@ class Node:
             coefficients = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1)
         return self.mechanism.loses_digits(coefficients, reference)
 
+    def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
+        """A reference with a centre for every cell, also where known numbers serve all of them."""
+        found = self.mechanism.recentred(self.local(greeks), reference)
+        centre, entry = np.asarray(found.centre), np.ndim(reference.centre)
+        lead, last = centre.shape[: max(centre.ndim - entry - 1, 0)], centre.shape[centre.ndim - entry :]
+        count = self.num_levels * (self.K if self.is_below else 1)
+        return found.at(np.broadcast_to(centre, (*lead, count, *last)))
+
     def distribution(
         self, greeks: Mapping[str, Tensor], latent: Tensor, columns: Mapping[str, Tensor]
     ) -> TorchDistributionMixin:

@@ -122,11 +122,9 @@ class DiagonalGaussian:
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres [cells, D] at the components' means, where the quadratic features are (x_d - mu_kd)² themselves."""
-        mean, scale = self._standardised(greeks, reference)
-        centre = np.broadcast_to(
-            reference.centre + reference.scale * mean, np.broadcast_shapes(mean.shape, scale.shape)
-        )
-        return reference.at(centre)
+        mu = vector_array(greeks.get("mu"), self.loc, self.num_columns)
+        sigma = vector_array(greeks.get("sigma"), self.scale, self.num_columns)
+        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted means, and weighted root mean squares about them."""

@@ -173,9 +173,9 @@ class FullGaussian:
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres [cells, D] at the components' means."""
-        mean, factor = self._standardised(greeks, reference)
-        shape = np.broadcast_shapes(mean.shape, factor.shape[:-1])
-        return reference.at(np.broadcast_to(reference.centre + reference.scale * mean, shape))
+        mu = vector_array(greeks.get("mu"), self.loc, self.num_columns)
+        factor = self._standardised(greeks, reference)[1]
+        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, factor.shape[:-1])))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted means, and weighted covariances about them, no direction of which may lose its variance.

@@ -149,9 +149,9 @@ class Gaussian:
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres at the components' means, where the quadratic feature is (x - mu_k)² itself."""
-        mean, scale = self._standardised(greeks, reference)
-        centre = np.broadcast_to(reference.centre + reference.scale * mean, np.broadcast(mean, scale).shape)
-        return reference.at(centre)
+        # The means themselves: read off standardised ones they would lose the digits that a far row costs these.
+        mu = greeks["mu"] if "mu" in greeks else self._known["mu"]
+        return reference.at(np.broadcast_to(mu, np.broadcast(mu, self._noise(greeks, reference).scale).shape))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted means, and weighted root mean squares about them (pooled with ``shared_scale``)."""

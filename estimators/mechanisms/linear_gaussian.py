@@ -23,12 +23,14 @@ from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permu
 class Line(Reference):
     """The line in standardised inputs ``t = (1, (inputs - input_centre) / input_scale)`` that is taken off a column.
 
-    ``u = (y - centre · t) / scale``, with ``centre`` [1 + P].
+    ``u = (y - centre · (1, inputs)) / scale``, with ``centre`` [1 + P] in the inputs' own units: a far input does not
+    cost the others digits. ``input_reach`` is the largest |t| of each input.
     """
 
     input_centre: Any = ()
     input_scale: Any = ()
     column_centre: float = 0.0
+    input_reach: Any = ()
 
     @property
     def location(self) -> tuple[Any, Any]:
@@ -113,8 +115,7 @@ class LinearGaussian:
         if parameter.name == "sigma":
             return Positive(reference.scale)
         assert isinstance(reference, Line)
-        inverse = np.linalg.inv(reference.matrix)
-        return Linear(inverse * reference.scale, inverse @ reference.centre)
+        return Linear(np.linalg.inv(reference.matrix) * reference.scale, reference.centre)
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(y | cell, inputs)."""
@@ -130,12 +131,13 @@ class LinearGaussian:
         """The means and standard deviations of the column and of the inputs (1 where they are constant)."""
         if not len(column):
             width = inputs.shape[-1]
-            return Line(np.zeros(1 + width), 1.0, 0.0, False, np.zeros(width), np.ones(width))
+            return Line(np.zeros(1 + width), 1.0, 0.0, False, np.zeros(width), np.ones(width), 0.0, np.zeros(width))
         centre, scale = _centre_and_scale(column[:, None])
         input_centre, input_scale = _centre_and_scale(inputs)
         line = np.concatenate([centre, np.zeros(inputs.shape[1])])
         reach = float(np.abs(column - centre[0]).max() / scale[0])
-        return Line(line, float(scale[0]), reach, False, input_centre, input_scale, float(centre[0]))
+        input_reach = np.abs(inputs - input_centre).max(0) / input_scale
+        return Line(line, float(scale[0]), reach, False, input_centre, input_scale, float(centre[0]), input_reach)
 
     def points(self, column: Array, reference: Reference) -> Array:
         """The standardised column."""
@@ -146,7 +148,8 @@ class LinearGaussian:
         """Φ = (t ⊗ t, u t, u²) as [F, N]."""
         assert isinstance(reference, Line)
         design = reference.design(inputs)
-        u = (column - design @ reference.centre) / reference.scale
+        line = np.asarray(reference.centre)
+        u = (column - line[0] - inputs @ line[1:]) / reference.scale
         first, second = _pairs(design.shape[1])
         return np.concatenate([(design[:, first] * design[:, second]).T, (design * u[:, None]).T, u[None] ** 2])
 
@@ -167,15 +170,18 @@ class LinearGaussian:
         return found
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether eps * (range / sigma)² > 1e-10."""
-        precision = -2.0 * float(coefficients[..., -1].min())
-        return EPS * (2.0 * reference.reach) ** 2 * precision > DIGITS_LOST
+        """Whether eps * (range / sigma)² > 1e-10, of the column or of the line over the inputs."""
+        assert isinstance(reference, Line)
+        size = len(reference.matrix)
+        precision = -2.0 * coefficients[..., -1]
+        line = np.abs(coefficients[..., -1 - size : -1]) / precision[..., None]
+        reach = np.maximum(2.0 * reference.reach, line @ np.array([1.0, *reference.input_reach]))
+        return bool((EPS * reach**2 * precision > DIGITS_LOST).any())
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """The cells' own lines, about which the quadratic feature is the squared residual itself."""
-        line, scale = self._standardised(greeks, reference)
-        lines = np.broadcast_to(line, (*np.broadcast_shapes(line.shape[:-1], scale.shape), line.shape[-1]))
-        return reference.at(reference.centre + reference.scale * lines)
+        beta, sigma = self._beta(greeks, reference), self._standardised(greeks, reference)[1]
+        return reference.at(np.broadcast_to(beta, (*np.broadcast_shapes(beta.shape[:-1], sigma.shape), beta.shape[-1])))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted least squares, and the root mean square of its residuals (pooled with ``shared_scale``)."""
@@ -189,8 +195,8 @@ class LinearGaussian:
             residual = cross[..., None] - squares @ line[..., None]
             step = (np.linalg.pinv(squares, rcond=1e-13, hermitian=True) @ residual)[..., 0]
             line = np.where(count[..., None] > 0, line + step, line)
-            standard = reference.centre + reference.scale * line
-            found["beta"] = np.linalg.solve(reference.matrix, standard[..., None])[..., 0]
+            moved = np.linalg.solve(reference.matrix, reference.scale * line[..., None])[..., 0]
+            found["beta"] = reference.centre + moved
         if "sigma" in previous:
             left = np.maximum(total - 2.0 * (cross * line).sum(-1) + _quadratic(squares, line), 0.0)
             if self.shared_scale:
@@ -261,17 +267,22 @@ class LinearGaussian:
         known: Tensor = self.coefficients
         return known if known.ndim else known.expand(1 + num_inputs)
 
+    def _beta(self, greeks: Greeks, reference: Reference) -> Array:
+        """The lines [..., cells, 1 + P]; one for all cells where one is known."""
+        if "beta" in greeks:
+            return greeks["beta"]
+        assert isinstance(reference, Line)
+        known: Array = self.coefficients.numpy()
+        return known if known.ndim > 1 else np.broadcast_to(known, (1, len(reference.matrix)))
+
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
         """The lines less the reference's own [..., cells, 1 + P] and the scales [..., cells], in standardised units."""
         assert isinstance(reference, Line)
-        size = len(reference.matrix)
-        beta = greeks["beta"] if "beta" in greeks else np.broadcast_to(self.coefficients.numpy(), (1, size))
-        if "beta" not in greeks and self.coefficients.ndim > 1:
-            beta = self.coefficients.numpy()
         sigma = greeks["sigma"] if "sigma" in greeks else self.scale.reshape(-1).numpy()
         if "sigma" in greeks and self.shared_scale:
             sigma = sigma[..., None]
-        return (beta @ reference.matrix.T - reference.centre) / reference.scale, sigma / reference.scale
+        line = (self._beta(greeks, reference) - reference.centre) @ reference.matrix.T / reference.scale
+        return line, sigma / reference.scale
 
 
 def _pairs(size: int) -> tuple[np.ndarray, np.ndarray]:

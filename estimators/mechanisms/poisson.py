@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.mechanisms.gaussian import DIGITS_LOST, EPS
 from estimators.parameters import Array, Parameter, Positive, Transform
 from estimators.prior_checks import known_or_prior
 from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
@@ -103,19 +104,20 @@ class Poisson:
         # The logarithm of a ratio near 1 has no digits beyond those of the ratio.
         close = np.log1p(np.where(np.abs(ratio) < 0.5, ratio, 0.0))
         logs = np.where(np.abs(ratio) < 0.5, close, np.log(rate / reference.centre))
-        return np.stack([-excess, logs, np.ones_like(rate)], -1)
+        return np.stack([-excess, logs, np.ones_like(excess)], -1)
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
         """dJ/drate = S₁ / rate - S₀."""
         return {"rate": statistics[..., 1] / greeks["rate"] - statistics[..., 0]} if "rate" in greeks else {}
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Never: no feature is a square."""
-        return False
+        """Whether eps times the largest count or rate, less the column's mean, is above 1e-10."""
+        excess = float(np.abs(coefficients[..., 0]).max(initial=0.0))
+        return bool(EPS * max(excess, reference.reach * reference.scale) > DIGITS_LOST)
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """One centre serves all cells."""
-        return reference
+        """Centres at the cells' own rates, where h is log p(x) itself."""
+        return reference.at(self._array(greeks))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """The weighted means."""
@@ -123,7 +125,7 @@ class Poisson:
             return {}
         count = statistics[..., 0]
         mean = np.where(count > 0, statistics[..., 1] / np.where(count > 0, count, 1.0), previous["rate"])
-        return {"rate": np.maximum(mean, RATE_FLOOR * reference.centre)}
+        return {"rate": np.maximum(mean, RATE_FLOOR * (reference.scale if reference.by_cell else reference.centre))}
 
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Never: the likelihood is bounded."""

@@ -4,15 +4,19 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import arviz
 import numpy as np
+import torch
 import xarray
 from torch import Tensor
 
 Draws = Mapping[str, Tensor]
+OWN_AXES = ("chain", "draw")
+# Log-likelihoods of repeated rows in one export: 1.6 GB.
+MOST_ELEMENTS = 2e8
 
 
 def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> xarray.Dataset:
@@ -22,8 +26,15 @@ def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None 
         array = value.numpy()
         array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
         names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
-        variables[name] = (("chain", "draw", *names), array)
+        variables[name] = (("chain", "draw", *(_unused(dim, draws) for dim in names)), array)
     return xarray.Dataset(variables, coords=_coordinates(variables))
+
+
+def _unused(dim: str, variables: Container[str]) -> str:
+    """The name of an axis, or the next that is not a variable's: xarray takes a variable so called for its labels."""
+    while dim in variables:
+        dim += "_"
+    return dim
 
 
 def diagnostics(draws: Draws, num_chains: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -31,14 +42,18 @@ def diagnostics(draws: Draws, num_chains: int) -> tuple[dict[str, np.ndarray], d
     num_draws = len(next(iter(draws.values())))
     if num_draws // num_chains < 4:
         raise ValueError(f"diagnostics: expected at least 4 draws per chain, got {num_draws // num_chains}")
-    data = dataset(draws, num_chains)
+    # Under names that are no axes'.
+    places = {name: f"x{number}" for number, name in enumerate(draws)}
+    data = dataset({place: draws[name] for name, place in places.items()}, num_chains)
     with np.errstate(all="ignore"):
         ess = arviz.ess(data, method="bulk")
         r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
     return (
-        {} if r_hat is None else {name: _settled(r_hat[name].values, constant[name], 1.0, np.inf) for name in draws},
-        {name: _settled(ess[name].values, constant[name], float(num_draws), 1.0) for name in draws},
+        {}
+        if r_hat is None
+        else {name: _settled(r_hat[places[name]].values, constant[name], 1.0, np.inf) for name in draws},
+        {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws},
     )
 
 
@@ -58,15 +73,34 @@ def dims(name: str, num_axes: int, component_axis: int) -> list[str]:
     return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
 
 
+def repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str]:
+    """Each row's number as often as its weight says, and why rows cannot be repeated, which is empty if they can.
+
+    The row that leave-one-out leaves out is one of the rows that a weight counts, not all of them at once.
+    """
+    if weights is None:
+        return slice(None), ""
+    if not bool((weights == weights.round()).all()):
+        return slice(None), (
+            "the weights are not whole numbers, so no row can be left out as one of so many: the log_likelihood group "
+            "is left out, and with it arviz.loo and arviz.compare"
+        )
+    if float(weights.sum()) * num_draws > MOST_ELEMENTS:
+        return slice(None), (
+            f"rows repeated by their weights would make {float(weights.sum()) * num_draws:.3g} log-likelihoods, more "
+            f"than {MOST_ELEMENTS:.3g}: the log_likelihood group is left out, and with it arviz.loo; export fewer draws"
+        )
+    return torch.arange(len(weights)).repeat_interleave(weights.long()), ""
+
+
 def exported(
-    posterior: xarray.Dataset, pointwise: Tensor, columns: Mapping[str, Tensor], sampler: Draws, num_chains: int
+    posterior: xarray.Dataset, pointwise: Tensor | None, columns: Mapping[str, Tensor], sampler: Draws, num_chains: int
 ) -> Any:
     """Return a whole fit: its draws, the log-likelihood of each row [S, N], the rows, and the sampler's statistics."""
-    groups = {
-        "posterior": posterior,
-        "log_likelihood": dataset({"rows": pointwise}, num_chains, {"rows": ["row"]}),
-        "observed_data": rows_dataset(columns),
-    }
+    groups = {"posterior": posterior}
+    if pointwise is not None:
+        groups["log_likelihood"] = dataset({"rows": pointwise}, num_chains, {"rows": ["row"]})
+    groups["observed_data"] = rows_dataset(columns)
     if sampler:
         groups["sample_stats"] = dataset(sampler, num_chains)
     return container(groups)
@@ -91,8 +125,9 @@ def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) ->
 def rows_dataset(columns: Mapping[str, Tensor]) -> xarray.Dataset:
     """Observed columns [N] as a data set over rows."""
     size = len(next(iter(columns.values())))
-    variables = {
-        name: (("row", *(f"{name}_dim_{axis}" for axis in range(column.ndim - 1))), column.numpy())
-        for name, column in columns.items()
-    }
-    return xarray.Dataset(variables, coords={"row": np.arange(size)})
+    row = _unused("row", columns)
+    variables = {}
+    for name, column in columns.items():
+        axes = [_unused(f"{name}_dim_{axis}", columns) for axis in range(column.ndim - 1)]
+        variables[name] = ((row, *axes), column.numpy())
+    return xarray.Dataset(variables, coords={row: np.arange(size)})

@@ -183,10 +183,16 @@ class Fit:
     @property
     def program(self) -> Callable[[int], dict[str, Tensor]]:
         """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
-        run_rows = program_of(self.model, self.data) if isinstance(self.model, PyroModel) else self.model.rows
+        if isinstance(self.model, PyroModel):
+            run_rows, names = program_of(self.model, self.data), self.model.structure(self.data).names
+        else:
+            run_rows, names = self.model.rows, frozenset(self.model.mechanisms)
+        site = "draw"
+        while site in names:
+            site += "_"
 
         def posterior_program(num_rows: int) -> dict[str, Tensor]:
-            which = pyro.sample("draw", dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
+            which = pyro.sample(site, dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
             values = {name: value[which] for name, value in self.draws.items()}
             if isinstance(self.model, CausalMixture):
                 values = {name: pyro.deterministic(name, value) for name, value in values.items()}
@@ -274,21 +280,32 @@ class Fit:
     def to_arviz(self) -> Any:
         """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
 
-        The log-likelihood of a row is that of the marginal, Z summed out, so `arviz.loo` and `arviz.compare` work.
-        Raises ValueError on a single draw.
+        The log-likelihood of a row is that of the marginal, Z summed out, so `arviz.loo` and `arviz.compare` work. Rows
+        with whole weights are repeated, as the weights say; where weights are not whole numbers there is no row to
+        leave out, and no log_likelihood, as a warning says. Raises ValueError on a single draw, and for a Greek called
+        "chain" or "draw".
         """
         if self.num_draws < 2:
             raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
         data = self._fitted_data("to_arviz")
+        taken = [name for name in arviz_export.OWN_AXES if name in self.draws]
+        if taken:
+            raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
         marginal = self.model.marginal(data)
-        pointwise = torch.cat([marginal.pointwise(part) for part in self._parts(marginal.num_rows)])
+        times, why_not = arviz_export.repeats(data.weights, self.num_draws)
+        if why_not:
+            warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=2)
+        parts = [] if why_not else [marginal.pointwise(part) for part in self._parts(marginal.num_rows)]
+        pointwise = torch.cat(parts)[:, times] if parts else None
+        rows = {name: column[times] for name, column in data.columns.items()}
         axes = self._symmetry.axes if isinstance(self.model, CausalMixture) or self.label_names else {}
         dims = {name: arviz_export.dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
         posterior = arviz_export.dataset(self.draws, self.num_chains, dims)
         if self.label_names and dims:
-            posterior = posterior.assign_coords(component=list(self.label_names))
+            labels = {name: list(self.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
+            posterior = posterior.assign_coords(labels)
         sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
-        return arviz_export.exported(posterior, pointwise, data.columns, sampler, self.num_chains)
+        return arviz_export.exported(posterior, pointwise, rows, sampler, self.num_chains)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to one file of arrays and JSON (no pickle), whole or not at all."""

@@ -8,10 +8,11 @@ import arviz
 import numpy as np
 import pytest
 import torch
+import xarray
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture
+from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
 from estimators.arviz_export import dataset, diagnostics, effective_sample_size
 from estimators.mechanisms import Gaussian
 
@@ -170,3 +171,38 @@ def test_diagnostics_are_arviz_on_chains_laid_end_to_end() -> None:
         assert r_hat["x"][entry] == pytest.approx(float(arviz.rhat(cube[..., entry], method="rank")), rel=1e-12)
     assert effective_sample_size(draws[:, 0], 4) == pytest.approx(float(ess["x"][0]), rel=1e-12)
     assert dataset({"x": draws}, 4)["x"].shape == (4, 50, 3)
+
+
+WEIGHTED = GaussianMixture(K=2, concentration=2.0)
+COUNTS = [3, 1, 0, 2, 5, 1, 1, 1, 2, 1, 1, 4]
+
+
+def draws_of(data: Data) -> Fit:
+    """The same draws of the Greeks, whatever the rows."""
+    rng = np.random.default_rng(0)
+    means = torch.tensor([0.0, 10.0]) + torch.from_numpy(rng.normal(0.0, 0.3, (200, 2)))
+    theta = torch.from_numpy(rng.dirichlet([6.0, 8.0], 200))
+    return Fit(WEIGHTED, "exact", {"theta": theta, "mu_X": means}, 1, Status.CONVERGED, {}, data=data)
+
+
+def test_rows_with_whole_weights_are_exported_as_the_repeated_rows() -> None:
+    weighted = draws_of(Data(X=ROWS, weights=COUNTS)).to_arviz()
+    repeated = draws_of(Data(X=np.repeat(ROWS, COUNTS))).to_arviz()
+    xarray.testing.assert_allclose(weighted["log_likelihood"], repeated["log_likelihood"], rtol=1e-12)
+    assert weighted["observed_data"].equals(repeated["observed_data"])
+    with warnings.catch_warnings():
+        # These draws are of no posterior.
+        warnings.simplefilter("ignore", UserWarning)
+        one, other = arviz.loo(weighted), arviz.loo(repeated)
+    assert one.elpd_loo == pytest.approx(other.elpd_loo, rel=1e-9)
+    assert one.p_loo == pytest.approx(other.p_loo, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weights", "why"), [([0.5] * 12, "not whole numbers"), ([1.0] * 11 + [1e9], "more than 2e\\+08")]
+)
+def test_other_weights_leave_the_log_likelihood_out_and_say_why(weights: list[float], why: str) -> None:
+    with pytest.warns(EstimationWarning, match=f"{why}.*log_likelihood group is left out"):
+        export = draws_of(Data(X=ROWS, weights=weights)).to_arviz()
+    assert set(export.groups()) == {"posterior", "observed_data"}
+    assert export["observed_data"]["X"].values.tolist() == ROWS

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
@@ -63,13 +64,13 @@ def _text(label: object) -> str:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise a ValueError for a name that no file of a fit could hold: empty, too long, NUL, not Unicode."""
+    """Raise a ValueError for a name that no file of a fit could hold: empty, too long, control characters."""
     problem = None
     if not name:
         problem = "it is empty"
-    elif "\0" in name:
-        problem = "it has a NUL character"
-    elif any("\ud800" <= letter <= "\udfff" for letter in name):
+    elif any(category(letter) == "Cc" for letter in name):
+        problem = "it has a control character (NUL, a tab, or the end of a line)"
+    elif any(category(letter) == "Cs" for letter in name):
         problem = "it is not valid Unicode (a lone surrogate)"
     elif len(name.encode()) > LONGEST_NAME:
         problem = f"it is longer than {LONGEST_NAME} bytes"

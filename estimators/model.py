@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.columns import check_name
 from estimators.data import LATENT, Data
 from estimators.drawing import digraph, draw
 from estimators.graph import causal_order, levels_of, widths_of
@@ -26,6 +27,8 @@ from estimators.parameters import Parameter, Simplex, Transform, checked_greeks
 
 # Arguments of Data that are not columns.
 RESERVED = ("weights", "intervened", "missing")
+# The plate over rows.
+ROWS = "rows"
 PARALLEL: Any = {"enumerate": "parallel"}
 
 
@@ -77,6 +80,7 @@ class CausalMixture:
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
         own = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
         object.__setattr__(self, "parameters", (*weights.parameters, *own))
+        _check_apart(self.mechanisms, self.parameters)
 
     def _node(self, name: str) -> Node:
         mechanism = self.mechanisms[name]
@@ -100,12 +104,9 @@ class CausalMixture:
         greeks = {}
         for parameter in self.parameters:
             batch = parameter.prior.batch_shape
-            names = [f"entries_{axis}" for axis in range(len(batch))]
-            if parameter.component_axis is not None and parameter.component_axis < len(batch):
-                names[parameter.component_axis] = "components"
             with ExitStack() as plates:
-                for place, (name, size) in enumerate(zip(names, batch, strict=True)):
-                    plates.enter_context(pyro.plate(f"{name}_{parameter.name}", size, dim=place - len(batch)))
+                for place, (name, size) in enumerate(zip(_plates_of(parameter), batch, strict=True)):
+                    plates.enter_context(pyro.plate(name, size, dim=place - len(batch)))
                 greeks[parameter.name] = pyro.sample(parameter.name, parameter.prior)
         return greeks
 
@@ -115,7 +116,7 @@ class CausalMixture:
         A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
         """
         columns: dict[str, Tensor] = {}
-        with pyro.plate("rows", num_rows):
+        with pyro.plate(ROWS, num_rows):
             for name, node in self.nodes.items():
                 if not node.is_below:
                     columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
@@ -127,7 +128,7 @@ class CausalMixture:
         columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
         return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
 
-    def observe(self, greeks: Mapping[str, Tensor], data: Data, suffix: str) -> None:
+    def observe(self, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
         """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
 
         Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
@@ -135,18 +136,18 @@ class CausalMixture:
         known is left out. This is the truncated factorisation as Pyro states it, independent of `marginal.py`.
         """
         latent, columns = data.latent(), dict[str, Tensor]()
-        with pyro.plate(f"rows_{suffix}", data.num_rows):
+        with pyro.plate(f"{number}_{ROWS}", data.num_rows):
             for name, node in self.nodes.items():
                 if not node.is_below:
-                    columns[name] = self._observe_one(node, greeks, torch.tensor(0), columns, data, suffix)
+                    columns[name] = self._observe_one(node, greeks, torch.tensor(0), columns, data, number)
             if not bool(data.is_set(LATENT).all()):
                 seen = latent if bool((latent >= 0).all()) else None
                 infer = PARALLEL if seen is None else None
                 given = self.weights.distribution(greeks, columns)
-                latent = pyro.sample(f"{LATENT}_{suffix}", given, obs=seen, infer=infer)
+                latent = pyro.sample(f"{number}_{LATENT}", given, obs=seen, infer=infer)
             for name, node in self.nodes.items():
                 if node.is_below:
-                    columns[name] = self._observe_one(node, greeks, latent, columns, data, suffix)
+                    columns[name] = self._observe_one(node, greeks, latent, columns, data, number)
 
     def _observe_one(
         self,
@@ -155,15 +156,15 @@ class CausalMixture:
         latent: Tensor,
         columns: Mapping[str, Tensor],
         data: Data,
-        suffix: str,
+        number: int,
     ) -> Tensor:
         given = node.distribution(greeks, latent, columns)
         if not bool(data.is_missing(node.name).any()):
             column = node.mechanism.check(node.name, data.columns[node.name])
-            pyro.sample(f"{node.name}_{suffix}", given.mask(~data.is_set(node.name)), obs=column)
+            pyro.sample(f"{number}_{node.name}", given.mask(~data.is_set(node.name)), obs=column)
             return column
         if node.mechanism.num_levels is not None:
-            return torch.as_tensor(pyro.sample(f"{node.name}_{suffix}", given, infer=PARALLEL))
+            return torch.as_tensor(pyro.sample(f"{number}_{node.name}", given, infer=PARALLEL))
         used = [child.name for child in self.nodes.values() if node.name in child.parents]
         known = [child for child in used if not bool((data.is_set(child) | data.is_missing(child)).all())]
         if known or not bool(data.is_missing(node.name).all()):
@@ -181,7 +182,7 @@ class CausalMixture:
         def program() -> None:
             greeks = self.sample_greeks()
             for number, rows in enumerate(blocks):
-                self.observe(greeks, rows, str(number))
+                self.observe(greeks, rows, number)
 
         return program, nesting
 
@@ -368,6 +369,7 @@ def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
     for name, mechanism in mechanisms.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"mechanisms: expected variable names, got {name!r}")
+        check_name("mechanisms", name)
         if name == LATENT:
             raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
         if name in RESERVED:
@@ -375,6 +377,24 @@ def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
         if not hasattr(mechanism, "natural_parameters"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
     return MappingProxyType(dict(mechanisms))
+
+
+def _plates_of(parameter: Parameter) -> list[str]:
+    """The names of the plates over a Greek's entries, one for each batch axis of its prior."""
+    names = [f"entries_{axis}" for axis in range(len(parameter.prior.batch_shape))]
+    if parameter.component_axis is not None and parameter.component_axis < len(names):
+        names[parameter.component_axis] = "components"
+    return [f"{name}_{parameter.name}" for name in names]
+
+
+def _check_apart(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
+    """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
+    uses = {ROWS: "the plate over rows"}
+    uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in _plates_of(p)}
+    uses |= {p.name: "a Greek of this model" for p in parameters}
+    for name in mechanisms:
+        if name in uses:
+            raise ValueError(f"mechanisms: {name!r} is the name of {uses[name]}; give the variable another name")
 
 
 def _checked_concentration(concentration: object, num_components: int) -> Tensor:

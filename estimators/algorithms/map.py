@@ -1,6 +1,6 @@
 """Maximum a posteriori by Pyro's SVI with AutoDelta, on a program with Z summed out, finished deterministically."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from pyro import poutine
 from pyro.infer import ELBO, SVI, Trace_ELBO, TraceEnum_ELBO
 from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
+from pyro.poutine.messenger import Messenger
 
 from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
 from estimators.algorithms.starts import starts
@@ -101,10 +102,12 @@ class MAP:
         self, task: Task, density: AnyDensity, trained: Trainable, start: Array, bar: Any
     ) -> tuple[Array, list[float], list[float]]:
         """SVI from one start: the better of its first and last point, the losses and the gradient norms."""
-        values = {name: value[0] for name, value in density.draws(start[None]).items()}
-        units = {f"AutoDelta.{name}": density.unit_of(name) for name in density.names}
+        # The guide is a torch module, whose attributes cannot be called "a.b" beside "a", or as its own methods are.
+        alias = {name: f"greek_{number}" for number, name in enumerate(density.names)}
+        values = {alias[name]: value[0] for name, value in density.draws(start[None]).items()}
+        units = {f"AutoDelta.{alias[name]}": density.unit_of(name) for name in density.names}
         decay = 0.01 ** (1.0 / self.num_steps)
-        program, elbo = trained
+        program, elbo = _Renamed(alias)(trained[0]), trained[1]
 
         def settings(name: str) -> dict[str, float]:
             return {"lr": self.learning_rate * units[name], "lrd": decay, "clip_norm": float("inf")}
@@ -112,7 +115,9 @@ class MAP:
         losses: list[float] = []
         norms: list[list[float]] = []
         with program_mode(task.seed), single_thread():
-            guide = AutoDelta(poutine.block(program, expose=density.names), init_loc_fn=init_to_value(values=values))
+            guide = AutoDelta(
+                poutine.block(program, expose=list(alias.values())), init_loc_fn=init_to_value(values=values)
+            )
             optimiser = ClippedAdam(settings)  # type: ignore[arg-type]
             svi = SVI(program, guide, optimiser, elbo)
             guide()
@@ -122,7 +127,8 @@ class MAP:
                 norms.append([])
                 losses.append(float(svi.step()))
                 bar.update()
-            ended = {name: value.detach().numpy() for name, value in guide.median().items()}
+            median = guide.median()
+            ended = {name: median[site].detach().numpy() for name, site in alias.items()}
         end = density.unconstrain(ended)
         if not (np.isfinite(end).all() and density.value(end) >= density.value(start)):
             end = start
@@ -134,6 +140,17 @@ class MAP:
         if summit.at_limit or density.at_boundary(summit.coordinates):
             return Status.BOUNDARY
         return Status.CONVERGED if summit.gradient_norm < self.tolerance else Status.MAX_ITERATIONS
+
+
+class _Renamed(Messenger):
+    """Gives sites other names."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def _pyro_sample(self, msg: Any) -> None:
+        msg["name"] = self._names.get(msg["name"], msg["name"])
 
 
 def _trainable(task: Task, density: AnyDensity) -> Trainable:

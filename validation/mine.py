@@ -1,7 +1,8 @@
 """A study of one's own data: fit every estimator, take a fit as the truth, and study data sets like the real one."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -69,9 +70,9 @@ def read(asked: Asked) -> dict[str, list[float]]:
     missing = [name for name in asked.columns if name not in frame.columns]
     if missing:
         raise DataError(f"--columns: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
-    twice = [name for name in asked.columns if names.count(name) > 1]
+    twice = [name for name in asked.columns if asked.columns.count(name) > 1 or names.count(name) > 1]
     if twice:
-        raise DataError(f"--columns: {path} has {names.count(twice[0])} columns {twice[0]!r}; rename all but one")
+        raise DataError(f"--columns: {twice[0]!r} is there more than once; rename one of the columns, or name it once")
     if not len(frame):
         raise DataError(f"{path}: expected rows below the names of the columns, got none")
     return {name: _numbers(name, frame[name]) for name in asked.columns}
@@ -112,7 +113,25 @@ def model_of(asked: Asked, columns: Mapping[str, Sequence[float]]) -> CausalMixt
             raise DataError(f"--columns: column {name!r} is constant; there is nothing to learn from it")
         scale = HalfNormal(sd) if asked.scale is None else asked.scale
         mechanisms[name] = Gaussian(loc=Normal(centre, 2 * sd), scale=scale)
-    return CausalMixture(asked.K, mechanisms, concentration=asked.concentration)
+    with _about_columns():
+        return CausalMixture(asked.K, mechanisms, concentration=asked.concentration)
+
+
+def data_of(columns: Mapping[str, Sequence[float]]) -> Data:
+    """Return the rows; raises DataError for columns that no model can be fitted to."""
+    if "Z" in columns:
+        raise DataError("--columns: 'Z' is the hidden cause, which is what is estimated; rename the column")
+    with _about_columns():
+        return Data({name: list(values) for name, values in columns.items()})
+
+
+@contextmanager
+def _about_columns() -> Iterator[None]:
+    """What is wrong with a name or with values is wrong with what ``--columns`` names."""
+    try:
+        yield
+    except (ValueError, TypeError) as problem:
+        raise DataError(f"--columns: {problem}") from problem
 
 
 def _own_model(asked: Asked) -> CausalMixture:
@@ -147,7 +166,7 @@ def contenders() -> tuple[Contender, ...]:
 
 def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) -> Mine:
     """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged."""
-    data, model = Data(_columns(columns)), model_of(asked, columns)
+    data, model = data_of(columns), model_of(asked, columns)
     fits = _fits(model, data, seed)
     names = (asked.truth,) if asked.truth else PREFERRED
     good = [name for name in names if name in fits and fits[name][0] is not None]
@@ -171,7 +190,7 @@ def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) 
 
 def rebuilt(asked: Asked, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
     """Return the scenario of an earlier `prepare` from what was stored of it."""
-    data, model = Data(_columns(columns)), model_of(asked, columns)
+    data, model = data_of(columns), model_of(asked, columns)
     known = Fit.from_greeks(model, greeks)
     return Scenario.from_fit(replace(known, data=data), name="mine")
 
@@ -224,7 +243,3 @@ def _told(scenario: Scenario, fit: Fit | None, why: str) -> dict[str, Any]:
         return {"status": ERROR, "reason": why, "quantities": {}}
     reason = "" if fit.status is Status.CONVERGED else fit.status.value
     return {"status": fit.status.name, "reason": reason, "quantities": summarised(scenario, fit)}
-
-
-def _columns(columns: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    return {name: list(values) for name, values in columns.items()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from estimators import Data, Fit
+from validation.measures import entry_name
 from validation.refutation_checks import checked
 from validation.refutation_design import LATENT, Array, Experiments, with_simulated
 from validation.refutation_predictive import MAX_DRAWS, best_labels, is_continuous, log_densities, split
@@ -208,8 +209,7 @@ def _score_words(values: Values, experiments: Experiments) -> str:
     for name in experiments.measured(arm):
         rows = experiments.columns[name][:, arm.rows]
         for place in np.ndindex(rows.shape[2:]):
-            entry = f"{name}[{', '.join(map(str, place))}]" if place else name
-            parts.append(_compared(f"{entry} under {arm.words}", rows[:, :, *place]))
+            parts.append(_compared(f"{entry_name(name, place)} under {arm.words}", rows[:, :, *place]))
     plain = [part for part in parts if part[0] >= PLAIN]
     return f"the rows are {less} probable than predicted ({figures})" + (f"; {max(plain)[1]}" if plain else "")
 

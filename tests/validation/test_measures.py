@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
+from estimators import CausalMixture, Fit
+from estimators.mechanisms import Gaussian, LinearGaussian
 from validation.measures import (
     bulk,
     central_interval,
@@ -129,8 +131,10 @@ def test_support_names_its_tail():
 
 
 def test_entries_are_named_like_a_summary():
-    flat = entries({"theta": np.array([0.4, 0.6]), "sigma_X": np.array(2.0), "beta_Y": np.ones((2, 2))})
-    assert list(flat) == ["theta[0]", "theta[1]", "sigma_X", "beta_Y[0,0]", "beta_Y[0,1]", "beta_Y[1,0]", "beta_Y[1,1]"]
+    greeks = {"theta": np.array([0.4, 0.6]), "sigma_X": np.array(2.0), "beta_Y": np.ones((2, 2))}
+    flat = entries(greeks)
+    lines = CausalMixture(2, {"X": Gaussian(loc=0.0, shared_scale=True), "Y": LinearGaussian(["X"], scale=1.0)})
+    assert list(flat) == list(Fit.from_greeks(lines, greeks).summary().index)
     assert flat["theta[1]"] == 0.6
     draws = columns({"mu_X": np.array([[1.0, 2.0], [3.0, 4.0]]), "sigma_X": np.array([5.0, 6.0])})
     assert {name: values.tolist() for name, values in draws.items()} == {

@@ -1,12 +1,15 @@
 """A study of the user's own data: reading it, the model of it, the truth taken from it, and the command."""
 
 import json
+import re
 import shutil
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -84,7 +87,7 @@ def test_files_are_read_to_the_last_bit(suffix, frame, tmp_path):
         ("empty.csv", ("X",), "empty.csv: cannot be read: "),
         ("names.csv", ("X",), "names.csv: expected rows below the names of the columns, got none"),
         ("latin.csv", ("X",), "latin.csv: cannot be read: 'utf-8' codec can't decode"),
-        ("twice.csv", ("X",), "twice.csv has 2 columns 'X'; rename all but one"),
+        ("twice.csv", ("X",), "'X' is there more than once"),
         ("huge.csv", ("X",), "column 'X' has 1 entries that are not finite numbers, the first in row 2: .*1e.200"),
         ("times.parquet", ("X",), "column 'X' holds times .*; expected numbers"),
         ("whole.parquet", ("X",), "column 'X' has 1 entries that are not finite numbers, the first in row 2: <NA>"),
@@ -115,6 +118,39 @@ def test_files_that_cannot_be_used(name, columns, message, frame, tmp_path, caps
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("validation: ")
     assert not (tmp_path / "out" / "study.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("Z",), "'Z' is the hidden cause"),
+        (("weights",), "'weights' is an argument of Data"),
+        (("theta",), "'theta' is the name of a Greek"),
+        (("X", "mu_X"), "'mu_X' is the name of a Greek"),
+        (("rows",), "'rows' is the name of the plate"),
+        (("X", "X"), "'X' is there more than once"),
+        (("tiny",), "column tiny: .*rescale"),
+        (("huge",), "column huge: beyond 1e[+]100 .*rescale"),
+        (("two\nlines",), "control character"),
+    ],
+)
+def test_columns_that_no_model_can_have_are_two_and_a_sentence(columns, message, frame, tmp_path, capsys):
+    names = ("Z", "weights", "theta", "mu_X", "rows", "two\nlines")
+    frame = frame.assign(**dict.fromkeys(names, frame["X"]), tiny=frame["X"] * 1e-160, huge=frame["X"] * 1e160)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    arguments = ["mine", str(tmp_path / "data.csv"), "--K", "2", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--columns", *columns]) == 2
+    said = capsys.readouterr().err
+    assert re.match(f"validation: --columns: .*{message}", said, re.DOTALL)
+    assert not (tmp_path / "out" / "study.sqlite").exists()
+
+
+def test_a_parquet_file_may_repeat_a_column_that_is_not_asked_for(frame, tmp_path):
+    table = pyarrow.table([frame["X"], frame["W"], frame["W"]], names=["X", "W", "W"])
+    pyarrow.parquet.write_table(table, tmp_path / "data.parquet")
+    asked = replace(ASKED, file=str(tmp_path / "data.parquet"))
+    with pytest.raises(DataError, match=r"'W' is there more than once|cannot be read"):
+        mine.read(replace(asked, columns=("W",)))
 
 
 # ---------------------------------------------------------------- the model

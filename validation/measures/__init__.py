@@ -12,7 +12,7 @@ from validation.measures.interventional import (
     support,
     wasserstein,
 )
-from validation.measures.recovery import central_interval, columns, entries, sort_components
+from validation.measures.recovery import central_interval, columns, entries, entry_name, sort_components
 
 __all__ = [
     "LEVELS",
@@ -26,6 +26,7 @@ __all__ = [
     "distribution_gap",
     "divergence_weights",
     "entries",
+    "entry_name",
     "kl_divergence",
     "nodes",
     "rank_among",

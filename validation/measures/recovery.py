@@ -15,13 +15,18 @@ def entries(greeks: Mapping[str, Array]) -> dict[str, float]:
     }
 
 
+def entry_name(name: str, place: tuple[int, ...]) -> str:
+    """Return the name of an entry, as in `Fit.summary`: ``p_T[0, 0]``, or the Greek's own where it is one number."""
+    return f"{name}[{', '.join(map(str, place))}]" if place else name
+
+
 def columns(draws: Mapping[str, Array]) -> dict[str, Array]:
     """Return the draws [S] of every entry of every Greek [S, …], by the entry's name."""
     flat: dict[str, Array] = {}
     for name, value in draws.items():
         array = np.asarray(value, dtype=np.float64)
         for index in np.ndindex(array.shape[1:]):
-            flat[f"{name}[{','.join(map(str, index))}]" if index else name] = array[:, *index]
+            flat[entry_name(name, index)] = array[:, *index]
     return flat
 
 

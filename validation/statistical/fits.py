@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from estimators import Estimate, EstimationError, Fit
+from validation.measures import entry_name
 from validation.statistical.arguments import Array, as_array
 from validation.statistical.errors import StatisticalFailure
 from validation.statistical.recovery import Errors, errors_of_draws, errors_of_fits
@@ -29,11 +30,11 @@ def recovery_errors(fits: Any, truth: Truth | Sequence[Truth], names: Sequence[s
     def entries(fit: Fit) -> Draws:
         draws = {name: fit.draws[name].numpy() for name in chosen}
         places = [(name, place) for name, value in draws.items() for place in np.ndindex(value.shape[1:])]
-        return {_entry(name, place): draws[name][:, *place] for name, place in places}
+        return {entry_name(name, place): draws[name][:, *place] for name, place in places}
 
     def known(fit: Fit, at: Truth) -> dict[str, float]:
         values = {name: _shaped(name, at, tuple(fit.draws[name].shape[1:])) for name in chosen}
-        return {_entry(n, place): float(v[place]) for n, v in values.items() for place in np.ndindex(v.shape)}
+        return {entry_name(n, place): float(v[place]) for n, v in values.items() for place in np.ndindex(v.shape)}
 
     return _errors("stat.recovers", found, truths, entries, known, seed)
 
@@ -171,7 +172,3 @@ def _outcomes(fit: Fit, do: Mapping[str, Any]) -> list[str]:
 
 def _settings(do: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in do.items())
-
-
-def _entry(name: str, place: tuple[int, ...]) -> str:
-    return f"{name}[{', '.join(map(str, place))}]" if place else name

@@ -123,7 +123,7 @@ TWO = {"X": [0.0, 1.0, 3.0, 10.0, 11.0, 12.0], "C": [1, 0, 2, 8, 5, 6]}
 
 
 def test_the_mode_under_flat_priors_is_the_maximum_of_the_likelihood() -> None:
-    mode = MAP(num_steps=20, num_starts=10).fit(FLAT, TWO, seed=0)
+    mode = MAP(num_steps=5, num_starts=6).fit(FLAT, TWO, seed=0)
     best = EM().fit(FLAT, TWO, seed=0)
     assert mode.status is best.status is Status.CONVERGED
     for name, value in best.draws.items():

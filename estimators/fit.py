@@ -22,7 +22,7 @@ from estimators import arviz_export, storage
 from estimators.counterfactual import Counterfactual, counterfactual_of
 from estimators.data import LATENT, Data, as_data
 from estimators.diagnostics import chain_status
-from estimators.estimate import Estimate, check_level
+from estimators.estimate import Estimate, check_level, difference
 from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
 from estimators.interventions import Query, check_settings
@@ -129,12 +129,14 @@ class Fit:
         """E[name | do(...)] - E[name | do(versus)], draw by draw.
 
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
+        ``error`` is that of both means, where they had to be simulated.
         """
-        one, other = (self._query(settings, given or {}, "do").mean(name).draws for settings in (do, versus))
-        if one.ndim == other.ndim == 2 and one.shape != other.shape:
-            raise ValueError(f"contrast: do has {one.shape[1]} rows and versus {other.shape[1]}; expected as many")
-        difference = _per_row(one, other) - _per_row(other, one)
-        return Estimate(difference, self.num_chains)
+        queries = [self._query(settings, given or {}, "do") for settings in (do, versus)]
+        are_independent = isinstance(queries[1], Query)
+        if isinstance(queries[1], Query):
+            queries[1] = replace(queries[1], seed=queries[1].seed + 2)
+        one, other = (query.mean(name) for query in queries)
+        return difference(one, other, are_independent=are_independent)
 
     def counterfactual(
         self,
@@ -432,8 +434,3 @@ def finish(
             raise EstimationError(str(status))
         warnings.warn(str(status), EstimationWarning, stacklevel=3)
     return fit
-
-
-def _per_row(draws: Tensor, other: Tensor) -> Tensor:
-    """Draws [S], or [S, 1] where they meet draws [S, rows]."""
-    return draws[:, None] if draws.ndim < other.ndim else draws

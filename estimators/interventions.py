@@ -1,44 +1,48 @@
 """Interventional prediction: p(x | do(...)) by the truncated factorisation, for every draw of the Greeks at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.optimize import brentq
 from torch import Tensor
 
+from estimators.averages import LogOf, Total, added, density_of_open, log_cdf_of, log_prob_of, mean_of, total_of
+from estimators.conditional_draws import draw_open
 from estimators.data import LATENT
 from estimators.estimate import Estimate, check_level, level_of, numbers
+from estimators.integration import open_variables, weigh
 from estimators.isolation import check_seed, isolated
 from estimators.labels import numbers_of
+from estimators.laws import has_mean, is_finite, levels
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
-from estimators.predictive import Joint, Setting, Situation
+from estimators.prediction import Prediction
+from estimators.predictive import Setting, Situation
 from estimators.priors import as_prior
-from estimators.status import EstimationError
+from estimators.quantiles import quantile_of, whole_quantile_of
 
-# Elements of a [points, draws, configurations] density held at one time.
+# Elements of a [draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
-# Values drawn of a variable that is set at random to a distribution without a closed form.
-SIMULATED_VALUES = 2_000
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
     """What the model says under an intervention, or when something is seen, for each draw of the Greeks.
 
-    Under ``do(...)`` a variable keeps nothing of its own mechanism; what is *seen* informs about everything above it,
-    Z too. Means, densities, CDFs and quantiles are exact: a mixture over draws, Z and the unset discrete causes, with
-    Gaussian causes integrated out. Densities, CDFs and quantiles are of the predictive distribution, over all draws.
+    Under ``do(...)`` a variable keeps nothing of its own mechanism; what is *seen* informs about everything above it:
+    Z, the unset causes, and what was set at random. Means, densities, CDFs and quantiles are mixtures over draws, Z and
+    the unset discrete causes, with Gaussian causes integrated out; densities, CDFs and quantiles are of the predictive
+    distribution, over all draws.
 
-    A setting may be a number, one per row, or a Pyro distribution (a stochastic intervention). One that is neither
-    discrete nor Normal is simulated by 2,000 values: means then state their standard error (`Estimate.error`).
+    A setting may be a number, one per row, or a Pyro distribution (a stochastic intervention): in closed form where it
+    is discrete or Normal, by quadrature where one other continuous setting matters to the answer. Where several do, or
+    one whose density cannot be integrated, 2,000 of their values are drawn, each weighed by p(seen | value), and the
+    answer states its standard error (`Estimate.error`, `Prediction.error`); ``seed`` is that of these draws.
     """
 
     model: CausalMixture
@@ -47,6 +51,7 @@ class Query:
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
+    seed: int = 0
 
     def given(self, /, **seen: Any) -> "Query":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
@@ -67,36 +72,42 @@ class Query:
         fixed = {**self.settings, **self.seen}.get(name)
         if isinstance(fixed, Tensor):
             return Estimate(_repeated(fixed.double(), self._num_draws), self.num_chains)
-        settings, simulated = self._simulated(name)
-        parts = []
-        for part in self._parts(self._num_rows(settings)):
-            joint = self._situation(settings, part).joint(name)
-            parts.append(_mean(joint, name))
-        means = torch.cat(parts)
-        if simulated:
-            error = means.std(1) / float(np.sqrt(means.shape[1]))
-            return Estimate(means.mean(1), self.num_chains, error)
-        return Estimate(means if self._is_per_row else means[:, 0], self.num_chains)
+        self._check_mean(name)
+        parts = [mean_of(weigh(self._situation(part), name, None, self.seed), name) for part in self._parts()]
+        means, errors = torch.cat([mean for mean, _ in parts]), [error for _, error in parts if error is not None]
+        error = torch.cat(errors) if errors else None
+        if not self._is_per_row:
+            return Estimate(means[:, 0], self.num_chains, None if error is None else error[:, 0])
+        shape = (len(means), self._situation(self.draws).num_rows, *means.shape[2:])
+        return Estimate(means.expand(shape), self.num_chains, None if error is None else error.expand(shape))
 
-    def log_density(self, name: str, at: Any) -> Tensor:
+    def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
-        return self._predict(name, at, lambda d, x: d.log_prob(x), "log_density")
+        points, shape = self._points(name, at, "log_density")
+        total = self._total(name, points, log_prob_of)
+        error = total.error
+        return Prediction.of(total.log.reshape(shape), None if error is None else error.reshape(shape))
 
-    def cdf(self, name: str, at: Any) -> Tensor:
-        """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
-        return self._predict(name, at, _log_cdf, "cdf").exp().clamp(0.0, 1.0)
+    def cdf(self, name: str, at: Any) -> Prediction:
+        """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
+        points, shape = self._points(name, at, "cdf")
+        total = self._total(name, points, log_cdf_of)
+        values, error = total.log.exp().clamp(0.0, 1.0), total.error
+        return Prediction.of(values.reshape(shape), None if error is None else (error * values).reshape(shape))
 
-    def quantile(self, name: str, level: Any) -> Tensor:
-        """The value below which a share `level` in (0, 1) of p(name | do(...)) lies: the root of the CDF.
+    def quantile(self, name: str, level: Any) -> Prediction:
+        """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
 
-        Of a discrete variable, the smallest value whose CDF reaches the level.
+        Raises EstimationError where no finite value is.
         """
-        levels = numbers("level", level)
-        for value in levels.reshape(-1).tolist():
+        asked = numbers("level", level)
+        for value in asked.reshape(-1).tolist():
             check_level(value)
         self._check_predictable(name, "quantile")
-        found = [self._quantile(name, value) for value in levels.reshape(-1).tolist()]
-        return torch.tensor(found, dtype=torch.float64).reshape(levels.shape)
+        found = [self._quantile(name, value) for value in asked.reshape(-1).tolist()]
+        values = torch.tensor([value for value, _ in found], dtype=torch.float64).reshape(asked.shape)
+        errors = [error for _, error in found if error is not None]
+        return Prediction.of(values, torch.tensor(errors).double().reshape(asked.shape) if errors else None)
 
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.
@@ -115,13 +126,11 @@ class Query:
         with isolated(check_seed(seed)):
             which = torch.randint(self._num_draws, (int(num_rows),))
             greeks = {name: value[which] for name, value in self.draws.items()}
-            settings = {name: self._drawn(name, value, int(num_rows)) for name, value in self._values().items()}
-            if self.seen:
-                lifted = {name: _lifted(value, self._own_dims(name), 0) for name, value in settings.items()}
-                done = {name: value for name, value in lifted.items() if name in self.settings}
-                seen = {name: value for name, value in lifted.items() if name in self.seen}
-                drawn = Situation(self.model, greeks, done, seen).joint().draw()
-                settings |= {name: value.long() if name == LATENT else value for name, value in drawn.items()}
+            values = self._drawn_given(which) if self.seen else {}
+            settings = {
+                name: values[name] if name in values else self._drawn(name, value, int(num_rows))
+                for name, value in self._values().items()
+            } | values
             rows = pyro.do(self.model.rows, data=settings)(greeks, int(num_rows))
         return {name: column for name, column in rows.items() if name != LATENT or self.seen}
 
@@ -144,41 +153,65 @@ class Query:
     def _is_per_row(self) -> bool:
         return any(self._has_rows(name, value) for name, value in self._values().items())
 
-    def _num_rows(self, settings: Mapping[str, Setting]) -> int:
-        """M: the values per row, all of one number."""
-        values = {**settings, **self.seen}
-        sizes = {name: len(value) for name, value in values.items() if self._has_rows(name, value)}
+    def _check_rows(self) -> None:
+        """Raise a ValueError unless the values per row are all of one number."""
+        sizes = {name: len(value) for name, value in self._values().items() if self._has_rows(name, value)}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"expected as many values of each variable, got {sizes}")
-        return next(iter(sizes.values()), 1)
 
-    def _parts(self, size: int) -> list[dict[str, Tensor]]:
-        step = max(MAX_ELEMENTS // max(size * self.model.K * 8, 1), 1)
+    def _parts(self) -> list[dict[str, Tensor]]:
+        """The draws of the Greeks, as many at a time as there is room for."""
+        self._check_rows()
+        situation = self._situation({name: value[:1] for name, value in self.draws.items()})
+        is_closed = not self._is_open(situation)
+        size = situation.num_rows * self.model.K * (8 if is_closed else 2_000)
+        step = max(MAX_ELEMENTS // size, 1)
         starts = range(0, self._num_draws, step)
         return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
 
-    def _simulated(self, target: str) -> tuple[dict[str, Setting], bool]:
-        """The settings, with values in place of a distribution that has no closed form, and whether there is one."""
-        found, is_simulated = dict(self.settings), False
-        for name, value in self.settings.items():
-            if isinstance(value, Tensor | dist.Normal) or value.has_enumerate_support:
-                continue
-            if name == target and not self.seen:
-                continue
-            if self._is_per_row:
-                raise NotImplementedError(f"do: {name} is set to {value}, which is simulated, beside settings per row")
-            with isolated(0):
-                found[name] = value.sample(torch.Size([SIMULATED_VALUES])).double()
-            is_simulated = True
-        return found, is_simulated
-
-    def _situation(self, settings: Mapping[str, Setting], draws: Mapping[str, Tensor]) -> Situation:
+    def _situation(self, draws: Mapping[str, Tensor]) -> Situation:
         return Situation(
             self.model,
             draws,
-            {n: _lifted(v, self._own_dims(n), 1) if isinstance(v, Tensor) else v for n, v in settings.items()},
+            {n: _lifted(v, self._own_dims(n), 1) if isinstance(v, Tensor) else v for n, v in self.settings.items()},
             {name: _lifted(value, self._own_dims(name), 1) for name, value in self.seen.items()},
         )
+
+    def _is_open(self, situation: Situation) -> bool:
+        """Whether anything may have to be integrated numerically."""
+        names = situation.above(list(self.model.mechanisms))
+        return bool(open_variables(situation, names, None))
+
+    def _drawn_given(self, which: Tensor) -> dict[str, Tensor]:
+        """Values [N] of all that what is seen informs about, for rows of the given draws of the Greeks [N]."""
+        seed = int(torch.randint(2**31, ()))
+        is_open = self._is_open(self._situation({name: value[:1] for name, value in self.draws.items()}))
+        step = max(MAX_ELEMENTS // (self.model.K * (1_000 if is_open else 8)), 1)
+        parts = [self._drawn_rows(which, rows, seed) for rows in torch.arange(len(which)).split(step)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _drawn_rows(self, which: Tensor, rows: Tensor, seed: int) -> dict[str, Tensor]:
+        """What has no closed form is drawn first, then the rest given that and what is seen."""
+        values: dict[str, Setting] = {
+            name: _lifted(value[rows] if self._has_rows(name, value) else value, self._own_dims(name), 0)
+            if isinstance(value, Tensor)
+            else value
+            for name, value in self._values().items()
+        }
+        done = {name: value for name, value in values.items() if name in self.settings}
+        seen = {name: value for name, value in values.items() if isinstance(value, Tensor) and name in self.seen}
+        own = {name: value[which[rows]] for name, value in self.draws.items()}
+        if self._is_per_row:
+            opened = draw_open(Situation(self.model, own, done, seen), torch.arange(len(rows)), seed)
+        else:
+            draws, place = which[rows].unique(return_inverse=True)
+            greeks = {name: value[draws] for name, value in self.draws.items()}
+            opened = draw_open(Situation(self.model, greeks, done, seen), place, seed)
+        known = {name: _lifted(value, 0, 0) for name, value in opened.items()}
+        done |= {name: value for name, value in known.items() if name in self.settings}
+        seen |= {name: value for name, value in known.items() if name not in self.settings}
+        drawn = Situation(self.model, own, done, seen).joint().draw()
+        return {name: value.long() if name == LATENT else value for name, value in drawn.items()}
 
     def _drawn(self, name: str, value: Setting, num_rows: int) -> Tensor:
         """A setting as one value per row."""
@@ -202,56 +235,72 @@ class Query:
         if self._own_dims(name) and what != "log_density":
             raise NotImplementedError(f"{what}: {name} is a column of vectors; use .mean, .log_density or .sample")
 
-    def _predict(self, name: str, at: Any, log_of: Callable[[Any, Tensor], Tensor], what: str) -> Tensor:
-        """The log of the mean over draws and configurations of a function of the components, given as its log."""
+    def _check_mean(self, name: str) -> None:
+        """Raise a ValueError where a setting without a mean carries over to the variable, and nothing seen holds it."""
+        situation = self._situation({key: value[:1] for key, value in self.draws.items()})
+        held = situation.above(list(self.seen))
+        for above in situation.above([name]):
+            law = self.settings.get(above)
+            if law is not None and above not in held and not has_mean(law):
+                raise ValueError(
+                    f"mean: {name} has no finite mean where {above} is set to {law}; ask for quantiles, or set "
+                    "another distribution"
+                )
+
+    def _points(self, name: str, at: Any, what: str) -> tuple[Tensor, torch.Size]:
+        """The points of a question as [P] or [P, D], and the shape of its answer."""
         self._check_predictable(name, what)
         points = numbers(what, at)
-        if not bool(torch.isfinite(points).all()):
+        is_wrong = torch.isnan(points) if what == "cdf" else ~torch.isfinite(points)
+        if bool(is_wrong.any()):
             raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
         own = self._own_dims(name)
         width = self.model.mechanisms[name].num_columns if own else None
         if own and (points.ndim < 1 or points.shape[-1] != width):
             raise ValueError(f"{what}: {name} expects points of {width} numbers, got shape {tuple(points.shape)}")
         shape = points.shape[: points.ndim - own]
-        flat = points.reshape(shape.numel(), *points.shape[points.ndim - own :])
-        settings, _ = self._simulated(name)
-        terms = []
-        for draws in self._parts(self._num_rows(settings)):
-            joint = self._situation(settings, draws).joint(name)
-            terms.append(_log_total(joint, name, flat, log_of))
-        total = self._num_draws * self._num_rows(settings)
-        return (torch.stack(terms).logsumexp(0) - float(np.log(total))).reshape(shape)
+        return points.reshape(shape.numel(), *points.shape[points.ndim - own :]), shape
 
-    def _quantile(self, name: str, level: float) -> float:
+    def _total(self, name: str, points: Tensor, log_of: LogOf) -> Total:
+        """The log of the mean over draws of a function of the components, given as its log."""
+        if not len(points):
+            return Total(torch.zeros(0, dtype=torch.float64))
+        totals = []
+        with pyro.validation_enabled(False):
+            for draws in self._parts():
+                situation = self._situation(draws)
+                names = situation.above([name, *self.seen])
+                if log_of is log_prob_of and name in open_variables(situation, names, name):
+                    totals.append(density_of_open(situation, name, points, self.seed))
+                else:
+                    totals.append(total_of(situation, name, points, log_of, self.seed))
+        total = added(totals)
+        return replace(total, log=total.log - float(torch.tensor(self._num_draws).double().log()))
+
+    def _quantile(self, name: str, level: float) -> tuple[float, float | None]:
+        """A quantile and its standard error: half of what it moves by as the level moves by the error of the CDF."""
+        found = self._root(name, level)
+        spread = self.cdf(name, found).error
+        if spread is None:
+            return found, None
+        ends = [min(max(level + side * float(spread), 1e-12), 1.0 - 1e-12) for side in (-1.0, 1.0)]
+        low, high = (self._root(name, end) for end in ends)
+        return found, 0.5 * (high - low)
+
+    def _root(self, name: str, level: float) -> float:
         """The quantile lies between the smallest and the largest of the components' own."""
-        settings, _ = self._simulated(name)
-        discrete = name == LATENT or not self.model.mechanisms[name].is_gaussian
-        if discrete and name not in self.settings:
-            return self._discrete_quantile(name, level)
-        target = torch.tensor(level, dtype=torch.float64)
-        ends = []
-        for draws in self._parts(self._num_rows(settings)):
-            found = self._situation(settings, draws).joint(name).component(name).icdf(target)
-            ends += [float(found.min()), float(found.max())]
-        low, high = min(ends), max(ends)
-        if low == high:
-            return low
-        return float(
-            brentq(lambda x: float(self.cdf(name, x)) - level, low, high, xtol=1e-12 * max(abs(low), abs(high)))
-        )
-
-    def _discrete_quantile(self, name: str, level: float) -> float:
-        """The smallest whole number whose CDF reaches the level, by doubling and halving."""
-        high = 1
-        while float(self.cdf(name, high)) < level - 1e-12:
-            high *= 2
-            if high > 1e15:
-                raise EstimationError(f"quantile: the CDF of {name} does not reach {level}")
-        low = -1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if float(self.cdf(name, middle)) >= level - 1e-12 else (middle, high)
-        return float(high)
+        law, near = self.settings.get(name), []
+        for draws in self._parts():
+            situation = self._situation(draws)
+            component = weigh(situation, name, None, self.seed).joint.component(name)
+            near.append(_around(component, level))
+            is_whole = situation.is_integer_valued(name)
+        if law is not None and is_finite(law):
+            values = levels(law).sort().values
+            return float(values[int((self.cdf(name, values) >= level * (1.0 - 1e-12)).nonzero()[0])])
+        bracket = min(low for low, _ in near), max(high for _, high in near)
+        find = whole_quantile_of if is_whole else quantile_of
+        return find(lambda x: float(self.cdf(name, x)), level, bracket, name)
 
 
 def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
@@ -322,33 +371,13 @@ def _lifted(value: Tensor, own: int, axis: int) -> Tensor:
     return value.reshape(*shape, *value.shape[1:])
 
 
-def _mean(joint: Joint, name: str) -> Tensor:
-    """E[name | seen] as [S, M, ...]: the components' means, by the weights of the configurations."""
-    component, shares = joint.component(name), joint.log_weights.exp()
-    own = len(component.event_shape)
-    means = component.mean.double()
-    while means.ndim < 3 + own:
-        means = means[None]
-    weights = shares.reshape(*shares.shape, *[1] * own)
-    total: Tensor = (weights * means).sum(2)
-    return total
-
-
-def _log_total(joint: Joint, name: str, points: Tensor, log_of: Callable[[Any, Tensor], Tensor]) -> Tensor:
-    """log Σ over draws, rows and configurations of a function of the components at each point [P]."""
-    component, weights = joint.component(name), joint.log_weights
-    found = []
-    for part in points.split(max(MAX_ELEMENTS // weights.numel(), 1)):
-        at = part.reshape(len(part), 1, 1, 1, *part.shape[1:])
-        values = log_of(component, at) + weights
-        found.append(values.flatten(1).logsumexp(-1))
-    return torch.cat(found)
-
-
-def _log_cdf(component: Any, at: Tensor) -> Tensor:
+def _around(component: Any, level: float) -> tuple[float, float]:
+    """The smallest and the largest quantile of components; of those that do not say theirs, about where they are."""
     if isinstance(component, dist.Delta):
-        reached: Tensor = component.v <= at
-        return reached.double().log()
-    if isinstance(component, dist.Bernoulli):
-        return torch.where(at < 0, 0.0, torch.where(at < 1, 1.0 - component.probs, 1.0)).log()
-    return component.cdf(at).log()  # type: ignore[no-any-return]
+        return float(component.v.min()), float(component.v.max())
+    try:
+        found = component.icdf(torch.tensor(level, dtype=torch.float64))
+    except NotImplementedError:
+        with isolated(0):
+            found = component.sample(torch.Size([10])).double()
+    return float(found.min()), float(found.max())

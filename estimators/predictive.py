@@ -3,11 +3,12 @@
 Every answer is for all draws of the Greeks, rows of settings and *configurations* (Z and the levels of every unset
 discrete cause) at once: arrays [S, M, C]. Given a configuration the continuous variables are jointly Gaussian,
 ``x = mean + W ε`` with W lower triangular along the causal order, so that what is seen of them conditions the rest by
-the rules for a normal distribution. A Poisson cause is summed over the counts that have any probability to speak of.
+the rules for a normal distribution. A count that causes something is summed over all values that have any probability
+to speak of, given what is seen. What has no closed form enters by its value at nodes (`estimators.integration`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.stats import poisson
 from torch import Tensor
 
 from estimators.data import LATENT
 from estimators.graph import causes
+from estimators.laws import MISSED, is_finite, is_integer, levels, log_mass
 from estimators.mechanisms.gaussian import StableNormal
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS, Node
@@ -27,8 +28,10 @@ from estimators.parameters import LOG_ZERO
 
 # Beyond this many configurations an answer in closed form is not attempted.
 MOST_CONFIGURATIONS = 20_000
-# The probability of the counts of a Poisson cause that are left out of its sum.
-TAIL = 1e-16
+# The probability, given what is seen, of the last quarter of the values of a count that are summed over.
+TAIL = 1e-15
+# Values of a count to begin with; they are doubled until the last ones have no probability.
+FIRST_COUNTS = 32
 
 Setting = Tensor | TorchDistributionMixin
 
@@ -38,18 +41,35 @@ class Situation:
     """A model with some variables set and some seen, for draws of its Greeks.
 
     ``settings`` hold values [S | 1, M | 1, 1] (with D more for a column of vectors) or a distribution, ``seen`` values;
-    what is set keeps nothing of its mechanism, what is seen informs about everything above it.
+    what is set keeps nothing of its mechanism, what is seen informs about everything above it. ``nodes`` are values
+    [S | 1, M | 1, C] of variables that are summed over elsewhere: nothing here weighs them by their own law.
     """
 
     model: CausalMixture
     draws: Mapping[str, Tensor]
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor]
+    nodes: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_draws(self) -> int:
         """S."""
         return len(self.draws[WEIGHTS])
+
+    @property
+    def num_rows(self) -> int:
+        """M."""
+        given: list[Tensor] = [v for v in (*self.settings.values(), *self.seen.values()) if isinstance(v, Tensor)]
+        return max([value.shape[1] for value in given], default=1)
+
+    def repeated(self, times: int) -> "Situation":
+        """Every row as often as said, one after the other."""
+
+        def repeat(value: Tensor) -> Tensor:
+            return value.repeat_interleave(times, 1) if value.shape[1] > 1 else value
+
+        settings = {n: repeat(value) if isinstance(value, Tensor) else value for n, value in self.settings.items()}
+        return replace(self, settings=settings, seen={name: repeat(value) for name, value in self.seen.items()})
 
     @cached_property
     def edges(self) -> dict[str, list[str]]:
@@ -77,13 +97,27 @@ class Situation:
 
     def joint(self, *targets: str) -> "Joint":
         """The distribution of the targets and of all they depend on, given what is seen."""
-        return Joint(self, self.above([*targets, *self.seen]))
+        return joint_of(self, self.above([*targets, *self.seen]), {})
+
+    def is_cause(self, name: str, names: Sequence[str]) -> bool:
+        """Whether one of the variables has this one among its direct causes."""
+        return any(name in self.edges[other] for other in names)
 
     # ---------------------------------------------------------------- one variable
 
     def node(self, name: str) -> Node:
         """A variable's place in the model."""
         return self.model.nodes[name]
+
+    def is_integer_valued(self, name: str) -> bool:
+        """Whether the values of a variable are whole numbers."""
+        given = self.settings.get(name)
+        if given is not None:
+            return not isinstance(given, Tensor) and is_integer(given)
+        if name == LATENT or self.node(name).mechanism.num_levels is not None:
+            return True
+        nothing = {cause: torch.zeros(1, 1, 1, dtype=torch.float64) for cause in (LATENT, *self.node(name).parents)}
+        return is_integer(self.distribution(name, nothing))
 
     def log_masses(self, name: str) -> Tensor:
         """log p of every level [S, cells, L] of a discrete variable with finitely many levels."""
@@ -116,29 +150,27 @@ class Situation:
 class Joint:
     """Weights of the configurations and the Gaussian variables given each, for some variables of a situation."""
 
-    def __init__(self, situation: Situation, names: Sequence[str]) -> None:
+    def __init__(self, situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> None:
         self._situation = situation
-        kinds = {name: _kind(situation, name, names) for name in names}
+        kinds = {name: kind_of(situation, name, names) for name in names if name not in situation.nodes}
         self.discrete = [name for name, kind in kinds.items() if kind == "discrete"]
         self.gaussian = [name for name, kind in kinds.items() if kind == "gaussian"]
         self._others = [name for name, kind in kinds.items() if kind == "other"]
-        levels = {name: _levels(situation, name) for name in self.discrete if name not in situation.seen}
-        size = int(np.prod([len(level) for level in levels.values()]))
-        if size > MOST_CONFIGURATIONS:
-            raise NotImplementedError(
-                f"{size} configurations of {list(levels)} would have to be summed over, more than "
-                f"{MOST_CONFIGURATIONS}; use .sample(), or set some of these variables"
-            )
-        self.num_configurations = size
-        grid = torch.cartesian_prod(*levels.values()) if levels else torch.zeros(1, 0)
-        columns: Any = grid.reshape(size, -1).T if levels else []
+        self.grid = configurations(situation, self.discrete, num_counts)
+        self.num_configurations = int(np.prod([len(level) for level in self.grid.values()]))
         self.values: dict[str, Tensor] = {
             **{name: value for name, value in situation.settings.items() if isinstance(value, Tensor)},
             **situation.seen,
-            **{name: column.reshape(1, 1, -1) for name, column in zip(levels, columns, strict=True)},
+            **situation.nodes,
+            **columns_of(self.grid),
         }
         self._mean, self._loadings = self._linear()
-        self.log_weights = self._weigh()
+        self.log_joint = self._weigh()
+
+    @cached_property
+    def log_weights(self) -> Tensor:
+        """log p(configuration | what is seen) as [S, M, C]."""
+        return torch.log_softmax(checked(self.log_joint, self._situation.seen), -1)
 
     def _linear(self) -> tuple[Tensor, Tensor]:
         """Mean [S, M, C, d] and loadings W [S, M, C, d, d] of the Gaussian variables on independent noise."""
@@ -184,27 +216,25 @@ class Joint:
         return mean, found, scale
 
     def _weigh(self) -> Tensor:
-        """log p(configuration | what is seen) as [S, M, C]."""
+        """log p(configuration, what is seen) as [S, M, C]."""
         situation = self._situation
         total = torch.zeros(situation.num_draws, 1, 1, dtype=torch.float64)
         for name in self.discrete:
-            total = total + self._log_mass(name)
+            total = total + self.log_mass(name)
         for name in self._others:
             if name in situation.seen:
                 total = total + situation.distribution(name, self.values).log_prob(situation.seen[name])
         if any(name in situation.seen for name in self.gaussian):
             total = total + self._log_density_of_seen()
         total = total.clamp_min(LOG_ZERO)
-        total = total.expand(*torch.broadcast_shapes(total.shape, (1, 1, self.num_configurations)))
-        if bool((total.amax(-1) <= LOG_ZERO / 2).any()):
-            raise ValueError(f"what is given, {list(situation.seen)}, has probability 0 under the fit")
-        return torch.log_softmax(total, -1)
+        return total.expand(*torch.broadcast_shapes(total.shape, (1, 1, self.num_configurations)))
 
-    def _log_mass(self, name: str) -> Tensor:
+    def log_mass(self, name: str) -> Tensor:
+        """log p(name | its causes) of a discrete variable, [S | 1, M | 1, C | 1]."""
         situation, value = self._situation, self.values[name]
         given = situation.settings.get(name)
         if given is not None:
-            return given.log_prob(value)  # type: ignore[union-attr, no-any-return]
+            return log_mass(given, value)
         if name != LATENT and situation.node(name).mechanism.num_levels is None:
             return situation.distribution(name, self.values).log_prob(value)  # type: ignore[no-any-return]
         masses = _pick(situation.log_masses(name), situation.cell(name, self.values))
@@ -226,6 +256,19 @@ class Joint:
         loadings = self._loadings[..., seen, :]
         return residual, torch.linalg.cholesky(loadings @ loadings.mT)
 
+    @property
+    def standardised_errors(self) -> Tensor | None:
+        """What is seen of the Gaussian variables less its mean, as independent standard normals [S, M, C, d'].
+
+        None where no Gaussian variable is seen.
+        """
+        if not self._split[0]:
+            return None
+        residual, factor = self._seen_parts
+        factor = factor.expand(*residual.shape, -1)
+        found: Tensor = torch.linalg.solve_triangular(factor, residual[..., None], upper=False)[..., 0]
+        return found
+
     def _log_density_of_seen(self) -> Tensor:
         residual, factor = self._seen_parts
         return dist.MultivariateNormal(torch.zeros_like(residual), scale_tril=factor).log_prob(residual)  # type: ignore[no-any-return]
@@ -246,7 +289,7 @@ class Joint:
         """p(name | configuration, seen) with batch shape [S, M, C]."""
         if name in self.gaussian:
             return StableNormal(*self.moments(name), validate_args=False)
-        if name in self.discrete:
+        if name in self.values:
             return dist.Delta(self.values[name])
         return self._situation.distribution(name, self.values)
 
@@ -282,35 +325,95 @@ class Joint:
         return {name: found[:, place] for place, name in enumerate(self.gaussian)}
 
 
-def _kind(situation: Situation, name: str, names: Sequence[str]) -> str:
+def joint_of(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> Joint:
+    """The joint distribution, with as many values of every count as have probability given what is seen."""
+    joint = Joint(situation, names, num_counts)
+    more = more_counts(situation, joint)
+    return joint if not more else joint_of(situation, names, {**num_counts, **more})
+
+
+def more_counts(situation: Situation, joint: Joint) -> dict[str, int]:
+    """Twice as many values of every count that is cut off where it still has probability."""
+    return {name: 2 * len(level) for name, level in joint.grid.items() if _is_cut(situation, joint, name)}
+
+
+def _is_cut(situation: Situation, joint: Joint, name: str) -> bool:
+    """Whether the last values of a count have probability, on its own or given what is seen, in any configuration."""
+    if not is_count(situation, name):
+        return False
+    sizes = [len(level) for level in joint.grid.values()]
+    place = list(joint.grid).index(name)
+    own = joint.log_mass(name)
+    for log in (own.expand(*own.shape[:2], joint.num_configurations), joint.log_joint):
+        table = log.reshape(*log.shape[:2], *sizes).movedim(2 + place, -1)
+        last = torch.softmax(table, -1)[..., -(sizes[place] // 4) :].sum(-1)
+        if bool(((table.amax(-1) > LOG_ZERO / 2) & (last > TAIL)).any()):
+            return True
+    masses = own.expand(*own.shape[:2], joint.num_configurations).exp().reshape(*own.shape[:2], *sizes)
+    return bool((masses.sum(2 + place) < 1.0 - MISSED).any())
+
+
+def is_count(situation: Situation, name: str) -> bool:
+    """Whether a variable has whole numbers without end for values."""
+    given = situation.settings.get(name)
+    if given is not None:
+        return not isinstance(given, Tensor) and not is_finite(given) and is_integer(given)
+    if name == LATENT or situation.node(name).mechanism.num_levels is not None:
+        return False
+    return situation.is_integer_valued(name)
+
+
+def kind_of(situation: Situation, name: str, names: Sequence[str]) -> str:
     """How a variable enters: summed over its levels, jointly Gaussian, or on its own (nothing in question is below)."""
     given = situation.settings.get(name)
+    if isinstance(given, dist.Normal):
+        return "gaussian"
     if given is not None:
-        if isinstance(given, dist.Normal):
-            return "gaussian"
-        if given.has_enumerate_support:  # type: ignore[union-attr]
-            return "discrete"
-        return "other"
+        return "discrete" if is_finite(given) or is_integer(given) else "other"
     if name == LATENT or situation.node(name).mechanism.num_levels is not None:
         return "discrete"
-    node = situation.node(name)
-    if node.mechanism.is_gaussian and node.mechanism.num_columns is None:
-        return "gaussian"
-    is_cause = any(name in situation.edges[other] for other in names)
-    return "discrete" if is_cause and node.mechanism.num_columns is None else "other"
-
-
-def _levels(situation: Situation, name: str) -> Tensor:
-    given = situation.settings.get(name)
-    if given is not None:
-        return given.enumerate_support(expand=False).reshape(-1).double()  # type: ignore[union-attr]
-    if name == LATENT:
-        return torch.arange(situation.model.K, dtype=torch.float64)
     mechanism = situation.node(name).mechanism
-    if mechanism.num_levels is not None:
-        return torch.arange(mechanism.num_levels, dtype=torch.float64)
-    largest = float(situation.node(name).local(situation.draws)["rate"].max())
-    return torch.arange(int(poisson.isf(TAIL, largest)) + 2, dtype=torch.float64)
+    if mechanism.is_gaussian and mechanism.num_columns is None:
+        return "gaussian"
+    is_cause = mechanism.num_columns is None and situation.is_cause(name, names)
+    return "discrete" if is_cause and situation.is_integer_valued(name) else "other"
+
+
+def configurations(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> dict[str, Tensor]:
+    """The levels of every discrete variable that is not seen, or an error where they have too many combinations."""
+    found = {name: _levels(situation, name, num_counts) for name in names if name not in situation.seen}
+    size = int(np.prod([len(level) for level in found.values()]))
+    if size > MOST_CONFIGURATIONS:
+        raise NotImplementedError(
+            f"{size} configurations of {list(found)} would have to be summed over, more than "
+            f"{MOST_CONFIGURATIONS}; use .sample(), or set some of these variables"
+        )
+    return found
+
+
+def columns_of(grid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every combination of levels, as one column [1, 1, C] of each variable."""
+    if not grid:
+        return {}
+    combined = torch.cartesian_prod(*grid.values()).reshape(-1, len(grid))
+    return {name: column.reshape(1, 1, -1) for name, column in zip(grid, combined.T, strict=True)}
+
+
+def checked(log_joint: Tensor, seen: Mapping[str, Tensor]) -> Tensor:
+    """log p(..., what is seen) [S, M, ...], or a ValueError where what is seen cannot be."""
+    if bool((log_joint.flatten(2).amax(-1) <= LOG_ZERO / 2).any()):
+        raise ValueError(f"what is given, {list(seen)}, has probability 0 under the fit and what is set")
+    return log_joint
+
+
+def _levels(situation: Situation, name: str, num_counts: Mapping[str, int]) -> Tensor:
+    given = situation.settings.get(name)
+    if given is not None and is_finite(given):
+        return levels(given)
+    if given is None and name == LATENT:
+        return torch.arange(situation.model.K, dtype=torch.float64)
+    num_levels = None if given is not None else situation.node(name).mechanism.num_levels
+    return torch.arange(num_levels or num_counts.get(name, FIRST_COUNTS), dtype=torch.float64)
 
 
 def _all_draws(value: Tensor, num_draws: int, own: int) -> Tensor:

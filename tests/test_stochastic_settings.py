@@ -1,0 +1,344 @@
+"""Variables set at random: every answer against SciPy's quadrature (or a sum) over the values of the setting.
+
+Z causes T, X and Y, and T causes Y: under do(T ~ law) the law is all that is known of T before Y is seen.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from scipy import integrate, stats
+from scipy.stats import norm
+
+from estimators import CausalMixture, Fit
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
+from tests.refusals import refused
+from validation.statistical import Stat
+
+MODEL = CausalMixture(2, {"T": Gaussian(scale=1.0), "X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["T"])})
+THETA, MU, LINES, SIGMA = np.array([0.4, 0.6]), np.array([-1.0, 3.0]), np.array([[0.0, 1.0], [2.0, -0.5]]), [0.7, 1.5]
+
+
+def fit_of(lines: Any = LINES, sigma: Any = SIGMA) -> Fit:
+    greeks = {"theta": THETA, "mu_T": [0.0, 2.0], "mu_X": MU, "beta_Y": lines, "sigma_Y": sigma}
+    return Fit.from_greeks(MODEL, greeks)
+
+
+def law(name: str, *parameters: float) -> Any:
+    return getattr(dist, name)(*(torch.tensor(value, dtype=torch.float64) for value in parameters))
+
+
+LAWS: dict[str, tuple[Any, Any]] = {
+    "Exponential": (law("Exponential", 0.8), stats.expon(scale=1.25)),
+    "Gamma": (law("Gamma", 2.0, 0.5), stats.gamma(2.0, scale=2.0)),
+    "Gamma, infinite at 0": (law("Gamma", 0.3, 0.5), stats.gamma(0.3, scale=2.0)),
+    "Uniform": (law("Uniform", -1.0, 4.0), stats.uniform(-1.0, 5.0)),
+    "StudentT": (law("StudentT", 3.0, 1.0, 2.0), stats.t(3.0, 1.0, 2.0)),
+    "LogNormal": (law("LogNormal", 0.3, 1.1), stats.lognorm(1.1, scale=np.exp(0.3))),
+    "Laplace": (law("Laplace", 1.0, 0.5), stats.laplace(1.0, 0.5)),
+    "Beta, infinite at both ends": (law("Beta", 0.5, 0.5), stats.beta(0.5, 0.5)),
+}
+EVERY_LAW = pytest.mark.parametrize("name", LAWS)
+
+
+class Brute:
+    """Sums over k of integrals over t of p(k) p(t) p(y | k, t) · (what is asked), by SciPy."""
+
+    def __init__(self, reference: Any, seen: float | None, lines: Any = LINES, sigma: Any = SIGMA) -> None:
+        self.reference, self.seen, self.lines, self.sigma = reference, seen, np.asarray(lines), sigma
+        self.total = self(lambda k, t: 1.0)
+
+    def __call__(self, asked: Any, low: float = -np.inf, high: float = np.inf, points: Any = ()) -> float:
+        """By the probability u, t = F⁻¹(u), where the density is infinite."""
+        reference, support = self.reference, self.reference.support()
+        low, high = max(low, support[0]), min(high, support[1])
+        marks = list(reference.ppf([1e-9, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 1e-9])) + list(points)
+        is_infinite = reference.dist.name in ("gamma", "beta") and reference.args[0] < 1.0
+        found = 0.0
+        for k, ((intercept, slope), sigma) in enumerate(zip(self.lines, self.sigma, strict=True)):
+
+            def weighed(t: float, k: int = k, sigma: float = sigma) -> float:
+                seen = 1.0 if self.seen is None else norm.pdf(self.seen, self.mean(k, t), sigma)
+                return float(THETA[k] * seen * asked(k, t))
+
+            def by_value(t: float, weighed: Any = weighed) -> float:
+                return float(reference.pdf(t) * weighed(t))
+
+            def by_probability(u: float, weighed: Any = weighed) -> float:
+                return float(weighed(reference.ppf(u)))
+
+            peak = [] if self.seen is None else (self.seen - intercept) / slope + sigma / slope * np.arange(-9, 10)
+            ends = np.unique(np.clip([low, *marks, *peak, high], low, high))
+            pairs = itertools.pairwise(np.unique(reference.cdf(ends)) if is_infinite else ends)
+            integrand = by_probability if is_infinite else by_value
+            found += sum(integrate.quad(integrand, a, b, epsabs=1e-13, epsrel=1e-10)[0] for a, b in pairs)
+        return found
+
+    def mean(self, k: int, t: float) -> float:
+        return float(self.lines[k, 0] + self.lines[k, 1] * t)
+
+    def of(self, asked: Any, **limits: Any) -> float:
+        return self(asked, **limits) / self.total
+
+
+@EVERY_LAW
+def test_given_what_is_seen_below(name: str) -> None:
+    setting, reference = LAWS[name]
+    query, brute = fit_of().do(T=setting).given(Y=2.5), Brute(reference, 2.5)
+    for variable, asked in {"T": lambda k, t: t, "X": lambda k, t: MU[k]}.items():
+        found = query.mean(variable)
+        assert found.error is None
+        assert float(found.value) == pytest.approx(brute.of(asked), abs=2e-8)
+    assert float(query.log_density("Z", 1.0).exp()) == pytest.approx(brute.of(lambda k, t: k), abs=1e-8)
+    x = 0.3
+    assert float(query.log_density("X", x).exp()) == pytest.approx(brute.of(lambda k, t: norm.pdf(x, MU[k])), abs=1e-8)
+    assert float(query.cdf("X", x)) == pytest.approx(brute.of(lambda k, t: norm.cdf(x, MU[k])), abs=1e-8)
+    at = reference.ppf(0.6)
+    parts = [THETA[k] * norm.pdf(2.5, brute.mean(k, at), SIGMA[k]) for k in range(2)]
+    assert float(query.log_density("T", at).exp()) == pytest.approx(
+        reference.pdf(at) * sum(parts) / brute.total, rel=1e-7
+    )
+    below = query.cdf("T", at)
+    assert below.error is None
+    assert float(below) == pytest.approx(brute.of(lambda k, t: 1.0, high=at), abs=1e-8)
+    assert float(query.quantile("T", float(below))) == pytest.approx(at, rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["Exponential", "Gamma, infinite at 0", "Uniform", "StudentT"])
+def test_below_the_setting(name: str) -> None:
+    setting, reference = LAWS[name]
+    query, brute = fit_of().do(T=setting), Brute(reference, None)
+    mean = THETA @ LINES[:, 0] + THETA @ LINES[:, 1] * reference.mean()
+    assert float(query.mean("Y").value) == pytest.approx(mean, abs=1e-8)
+    points = [(2.0 - LINES[k, 0]) / LINES[k, 1] + SIGMA[k] * s for k in range(2) for s in range(-6, 7, 3)]
+    density = brute.of(lambda k, t: norm.pdf(2.0, brute.mean(k, t), SIGMA[k]), points=points)
+    assert float(query.log_density("Y", 2.0).exp()) == pytest.approx(density, abs=1e-8)
+    below = brute.of(lambda k, t: norm.cdf(2.0, brute.mean(k, t), SIGMA[k]), points=points)
+    assert float(query.cdf("Y", 2.0)) == pytest.approx(below, abs=1e-8)
+    assert float(query.quantile("Y", below)) == pytest.approx(2.0, abs=1e-6)
+
+
+@EVERY_LAW
+def test_the_variable_itself_has_the_law(name: str) -> None:
+    """T is continuous: its quantiles are no whole numbers, and beyond its support it has no density."""
+    setting, reference = LAWS[name]
+    query, levels = fit_of().do(T=setting), np.array([0.01, 0.3, 0.5, 0.99])
+    np.testing.assert_allclose(query.quantile("T", levels), reference.ppf(levels), rtol=1e-7, atol=1e-9)
+    low, high = reference.support()
+    at = np.clip(reference.ppf(levels), low, high)
+    np.testing.assert_allclose(query.cdf("T", at), reference.cdf(at), atol=1e-9)
+    np.testing.assert_allclose(query.log_density("T", at), reference.logpdf(at), rtol=1e-9, atol=1e-9)
+    assert float(query.mean("T").value) == pytest.approx(reference.mean(), abs=1e-8)
+    assert query.cdf("T", [-np.inf, np.inf]).tolist() == [0.0, 1.0]
+    if np.isfinite(low):
+        assert query.cdf("T", low - 1.0).item() == 0.0
+        assert query.log_density("T", low - 1.0).item() == -np.inf
+
+
+@EVERY_LAW
+def test_what_the_setting_does_not_reach_is_not_integrated(name: str) -> None:
+    fit, (setting, _) = fit_of(), LAWS[name]
+    query, other = fit.do(T=setting), fit.do(T=0.0)
+    assert float(query.cdf("X", 100.0)) == 1.0
+    for ask in ("log_density", "cdf"):
+        assert torch.equal(getattr(query, ask)("X", [0.0, 3.0]), getattr(other, ask)("X", [0.0, 3.0]))
+    assert torch.equal(query.log_density("Z", [0.0, 1.0]), other.log_density("Z", [0.0, 1.0]))
+    assert torch.equal(query.quantile("X", 0.5), other.quantile("X", 0.5))
+    assert query.cdf("X", 0.0).error is None
+
+
+@pytest.mark.parametrize("slope", [1.0, 1e3, 1e6])
+def test_peaks_that_are_narrow_for_the_law_are_found(slope: float) -> None:
+    """Where Y says T to a millionth of its spread, T given Y is normal, but for the density of its law there."""
+    lines, sigma = [[0.0, slope], [2.0, slope]], [0.1, 0.1]
+    setting, reference = LAWS["Gamma"]
+    query = fit_of(lines, sigma).do(T=setting)
+    given, brute = query.given(Y=2.0 * slope), Brute(reference, 2.0 * slope, lines, sigma)
+    assert float(given.mean("T").value) == pytest.approx(brute.of(lambda k, t: t), rel=1e-8)
+    assert float(given.mean("X").value) == pytest.approx(brute.of(lambda k, t: MU[k]), abs=1e-7)
+    density = sum(
+        THETA[k]
+        * integrate.quad(
+            lambda z, k=k: norm.pdf(z) * reference.pdf((2.0 * slope - lines[k][0] + 0.1 * z) / slope), -12, 12
+        )[0]
+        for k in range(2)
+    )
+    assert float(query.log_density("Y", 2.0 * slope).exp()) * slope == pytest.approx(density, rel=1e-8)
+
+
+def test_what_is_seen_may_be_far_in_the_tail_of_the_law() -> None:
+    """Exponential times normal is a normal moved by variance × rate, cut at 0."""
+    setting = law("Exponential", 0.8)
+    fit = fit_of([[0.0, 1.0], [0.0, 1.0]], [0.5, 0.5])
+    assert float(fit.do(T=setting).given(Y=300.0).mean("T").value) == pytest.approx(300.0 - 0.25 * 0.8, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reference"),
+    [
+        (law("Poisson", 3.0), stats.poisson(3.0)),
+        (law("Geometric", 0.3), stats.geom(0.3, loc=-1)),
+        (
+            dist.NegativeBinomial(torch.tensor(4.0).double(), torch.tensor(0.6, dtype=torch.float64)),
+            stats.nbinom(4, 0.4),
+        ),
+        (dist.Binomial(6, torch.tensor(0.3, dtype=torch.float64)), stats.binom(6, 0.3)),
+    ],
+    ids=["Poisson", "Geometric", "NegativeBinomial", "Binomial"],
+)
+@pytest.mark.parametrize("seen", [None, 2.5, 60.0])
+def test_counts_are_summed(setting: Any, reference: Any, seen: float | None) -> None:
+    counts = np.arange(400.0)
+    query = fit_of().do(T=setting)
+    joint = THETA[:, None] * reference.pmf(counts)
+    means = LINES[:, :1] + LINES[:, 1:] * counts
+    if seen is not None:
+        query = query.given(Y=seen)
+        log = np.log(np.maximum(joint, 1e-300)) + norm.logpdf(seen, means, np.array(SIGMA)[:, None])
+        log = np.where(joint > 0, log, -np.inf)
+        joint = np.exp(log - log.max())
+    joint = joint / joint.sum()
+    assert float(query.mean("T").value) == pytest.approx((joint * counts).sum(), rel=1e-9)
+    assert float(query.mean("X").value) == pytest.approx(joint.sum(1) @ MU, rel=1e-9)
+    masses = joint.sum(0)
+    np.testing.assert_allclose(query.log_density("T", counts[:30]).exp(), masses[:30], atol=1e-12)
+    np.testing.assert_allclose(query.cdf("T", counts[:30]), masses.cumsum()[:30], atol=1e-9)
+    assert float(query.quantile("T", 0.5)) == counts[np.argmax(masses.cumsum() >= 0.5)]
+    if seen is None:
+        below = (joint * norm.cdf(2.0, means, np.array(SIGMA)[:, None])).sum()
+        assert float(query.cdf("Y", 2.0)) == pytest.approx(below, abs=1e-10)
+        np.testing.assert_allclose(query.quantile("Y", below), 2.0, atol=1e-7)
+
+
+def test_an_unset_count_is_summed_as_far_as_what_is_seen_says() -> None:
+    model = CausalMixture(2, {"N": Poisson(), "Y": LinearGaussian(parents=["N"], scale=0.5)})
+    fit = Fit.from_greeks(model, {"theta": [0.5, 0.5], "rate_N": [1.0, 2.0], "beta_Y": [[0.0, 1.0], [0.0, 1.0]]})
+    counts = np.arange(300)
+    log = np.logaddexp(*(stats.poisson.logpmf(counts, rate) for rate in (1.0, 2.0))) + norm.logpdf(120.0, counts, 0.5)
+    weights = np.exp(log - log.max())
+    assert float(fit.given(Y=120.0).mean("N").value) == pytest.approx(
+        (counts * weights).sum() / weights.sum(), rel=1e-12
+    )
+
+
+def test_several_settings_of_which_one_is_integrated() -> None:
+    """A count and a Normal in closed form beside one by quadrature, with Z seen or not: a sum of integrals."""
+    model = CausalMixture(
+        2,
+        {"N": Poisson(), "T": Gaussian(), "M": Gaussian(), "Y": LinearGaussian(parents=["N", "T", "M"], scale=1.0)},
+    )
+    beta = np.array([[0.0, 1.0, -1.0, 2.0], [1.0, 0.5, 1.0, -1.0]])
+    greeks = {
+        "theta": THETA,
+        "rate_N": [1.0, 2.0],
+        "mu_T": MU,
+        "sigma_T": [1.0, 1.0],
+        "mu_M": MU,
+        "sigma_M": [1.0, 1.0],
+    }
+    query = Fit.from_greeks(model, {**greeks, "beta_Y": beta}).do(
+        N=law("Poisson", 2.0), T=law("Exponential", 1.0), M=law("Normal", 0.5, 0.8)
+    )
+    grid = 0.001 * (np.arange(30_000) + 0.5)
+    counts = np.arange(40)[:, None]
+    tables = []
+    for k in range(2):
+        mean = beta[k, 0] + beta[k, 1] * counts + beta[k, 2] * grid + beta[k, 3] * 0.5
+        spread = np.sqrt(1.0 + (beta[k, 3] * 0.8) ** 2)
+        tables.append(THETA[k] * stats.poisson.pmf(counts, 2.0) * np.exp(-grid) * norm.pdf(1.0, mean, spread))
+    joint = np.array(tables)
+    given = query.given(Y=1.0)
+    assert float(given.mean("T").value) == pytest.approx((joint * grid).sum() / joint.sum(), rel=1e-6)
+    assert float(given.mean("N").value) == pytest.approx((joint * counts).sum() / joint.sum(), rel=1e-6)
+    of_one = joint[1] / joint[1].sum()
+    assert float(given.given(Z=1).mean("T").value) == pytest.approx((of_one * grid).sum(), rel=1e-6)
+    assert float(query.mean("Y").value) == pytest.approx(THETA @ (beta @ [1.0, 2.0, 1.0, 0.5]), rel=1e-10)
+
+
+def test_rows_of_their_own_beside_a_stochastic_setting() -> None:
+    fit, setting = fit_of(), law("Gamma", 2.0, 0.5)
+    both = fit.do(T=setting).given(Y=[0.0, 2.5]).mean("X")
+    assert both.draws.shape == (1, 2)
+    for row, y in enumerate((0.0, 2.5)):
+        alone = fit.do(T=setting).given(Y=y).mean("X").draws
+        assert float(both.draws[0, row]) == pytest.approx(float(alone[0]), abs=1e-10)
+    assert fit.do(T=setting, X=[1.0, 2.0]).mean("Y").draws.shape == (1, 2)
+
+
+def test_contrasts_of_stochastic_settings() -> None:
+    fit = fit_of()
+    gamma, exponential = law("Gamma", 2.0, 0.5), law("Exponential", 0.8)
+    found = fit.contrast("Y", do={"T": gamma}, versus={"T": exponential})
+    assert found.error is None
+    assert float(found.value) == pytest.approx(THETA @ LINES[:, 1] * (4.0 - 1.25), abs=1e-8)
+    given = fit.contrast("T", do={"T": gamma}, versus={"T": 1.0}, given={"Y": 2.5})
+    assert float(given.value) == pytest.approx(Brute(LAWS["Gamma"][1], 2.5).of(lambda k, t: t) - 1.0, abs=1e-8)
+
+
+def test_contrasts_keep_the_errors_of_what_is_simulated() -> None:
+    model = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"], scale=1.0)})
+    greeks = {
+        "theta": [1.0],
+        "mu_T": [0.0],
+        "mu_U": [0.0],
+        "sigma_T": [1.0],
+        "sigma_U": [1.0],
+        "beta_Y": [[0.0, 1.0, 2.0]],
+    }
+    fit = Fit.from_greeks(model, greeks)
+    settings = {"T": law("Exponential", 1.0), "U": law("Exponential", 1.0)}
+    alone = fit.do(**settings).mean("Y")
+    assert alone.error is not None
+    assert float(alone.error) == pytest.approx(np.sqrt(5.0 / 2000.0), rel=0.2)
+    found = fit.contrast("Y", do=settings, versus={"T": 0.0, "U": 0.0})
+    assert torch.equal(found.error, alone.error)
+    both = fit.contrast("Y", do=settings, versus=settings)
+    assert float(both.error) == pytest.approx(np.sqrt(2.0) * float(alone.error), rel=0.1)
+    assert 0.0 < abs(float(both.value)) < 5.0 * float(both.error), "drawn apart, so that the errors are independent"
+    quantile = fit.do(**settings).quantile("Y", 0.5)
+    assert quantile.error is not None and 0.01 < float(quantile.error) < 0.2
+
+
+def test_what_cannot_be_seen_under_the_setting_is_refused() -> None:
+    model = CausalMixture(1, {"T": Bernoulli(), "C": Categorical(2, prior=[[[1.0, 0.0], [0.5, 0.5]]], parents=["T"])})
+    fit = Fit.from_greeks(model, {"theta": [1.0], "p_T": [0.5]})
+    with refused(ValueError, "C", "probability 0"):
+        fit.do(T=law("Bernoulli", 0.0)).given(C=1).mean("T")
+    assert float(fit.do(T=law("Bernoulli", 0.5)).given(C=1).mean("T").value) == 1.0
+
+
+def test_a_setting_without_a_mean_has_quantiles() -> None:
+    fit, cauchy = fit_of([[0.0, 1.0], [0.0, 1.0]], [1.0, 1.0]), law("Cauchy", 0.0, 1.0)
+    for name in ("T", "Y"):
+        with refused(ValueError, "mean", name, "T", "quantiles"):
+            fit.do(T=cauchy).mean(name)
+    assert float(fit.do(T=cauchy).quantile("T", 0.75)) == pytest.approx(1.0, rel=1e-9)
+    # Cauchy plus normal: Voigt's profile, symmetric about 0.
+    assert float(fit.do(T=cauchy).cdf("Y", 0.0)) == pytest.approx(0.5, abs=1e-10)
+    assert float(fit.do(T=cauchy).given(Y=0.0).mean("T").value) == pytest.approx(0.0, abs=1e-9)
+
+
+SAMPLED: dict[str, tuple[Any, str]] = {
+    "Bernoulli": (law("Bernoulli", 0.3), "X"),
+    "Poisson": (law("Poisson", 3.0), "X"),
+    "Normal": (law("Normal", 1.0, 2.0), "T"),
+    "Exponential": (law("Exponential", 0.8), "T"),
+    "Gamma, infinite at 0": (law("Gamma", 0.3, 0.5), "T"),
+    "StudentT": (law("StudentT", 3.0, 1.0, 2.0), "T"),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.statistical(min_effect=0.12)
+def test_samples_have_the_conditional_law(stat: Stat, name: str) -> None:
+    setting, variable = SAMPLED[name]
+    query = fit_of().do(T=setting)
+    given = query.given(Y=7.0)
+    rows = given.sample(1000, seed=stat.seed)
+    assert bool((rows["Y"] == 7.0).all())
+    stat.cdf(rows[variable], lambda x: given.cdf(variable, x))
+    with stat.control():  # as if nothing had been seen of it
+        stat.cdf(rows[variable], lambda x: query.cdf(variable, x))

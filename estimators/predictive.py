@@ -142,6 +142,8 @@ class Situation:
         given = self.settings.get(name)
         if given is not None and not isinstance(given, Tensor):
             return given
+        if name == LATENT:
+            return dist.Categorical(_pick(self.log_masses(name), self.cell(name, values)).exp())
         node = self.node(name)
         local = {symbol: value[:, None, None] for symbol, value in node.local(self.draws).items()}
         return node.mechanism.distribution(local, self.cell(name, values), node.tensor_inputs(values))

@@ -203,13 +203,19 @@ def _log_poisson(count: Array, rate: float) -> Array:
 
 
 class CountingPoisson(dist.Poisson):
-    """Pyro's Poisson with a CDF and quantiles."""
+    """Pyro's Poisson with a CDF, its complement, and quantiles."""
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(count <= value), at any real value."""
         whole = torch.as_tensor(value, dtype=self.rate.dtype).floor()
         probability = torch.special.gammaincc(whole.clamp_min(0.0) + 1.0, self.rate)
         return torch.where(whole < 0, 0.0, probability)
+
+    def survival(self, value: Tensor) -> Tensor:
+        """P(count > value), whose digits 1 - P(count <= value) does not have."""
+        whole = torch.as_tensor(value, dtype=self.rate.dtype).floor()
+        probability = torch.special.gammainc(whole.clamp_min(0.0) + 1.0, self.rate)
+        return torch.where(whole < 0, 1.0, probability)
 
     def icdf(self, value: Tensor) -> Tensor:
         """The smallest count whose CDF is at least the level."""

@@ -98,7 +98,7 @@ def added(totals: Sequence[Total]) -> Total:
     """The total over the draws of all parts."""
     log = torch.stack([total.log for total in totals])
     whole = log.logsumexp(0)
-    shares = torch.softmax(log, 0)
+    shares = torch.softmax(log, 0).nan_to_num()
     changes = [s[:, None] * t.changes for s, t in zip(shares, totals, strict=True) if t.changes is not None]
     return Total(whole, torch.stack(changes).sum(0) if changes else None)
 

@@ -343,7 +343,22 @@ def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> T
             raise ValueError(f"{what}: {name} expects a distribution over 0 to {levels - 1}, got {given}")
     elif name != LATENT and model.mechanisms[name].num_columns is not None:
         raise ValueError(f"{what}: {name} is a column of vectors; set it to values")
+    elif name != LATENT:
+        _check_values(model, what, name, given)
     return given
+
+
+def _check_values(model: CausalMixture, what: str, name: str, law: Any) -> None:
+    """Raise a ValueError where a distribution has values that the variable cannot have."""
+    with isolated(0):
+        drawn = law.sample(torch.Size([100])).double()
+    try:
+        model.mechanisms[name].check(name, drawn)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"column {name}: ").split(" in row")[0]
+        raise ValueError(
+            f"{what}: {name} expects a distribution of values that it can have, got {law}: {reason}"
+        ) from None
 
 
 def _label(what: str, num_components: int, value: Any) -> Tensor:

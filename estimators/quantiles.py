@@ -26,9 +26,12 @@ def quantile_of(cdf: Cdf, level: float, near: tuple[float, float], what: str) ->
     root = float(brentq(lambda x: np.log(max(cdf(x), TINY)) - np.log(level), low, high, xtol=step, rtol=4.0 * EPS))
     if abs(cdf(root) - level) <= JUMP * level:
         return root
+    # At a jump: the first of the numbers there, 0 before its neighbours, which are too many to halve through.
     low, high = bracketed(cdf, level, (root - 4.0 * step, root + 4.0 * step), what)
-    while low < (middle := 0.5 * (low + high)) < high:
+    middle = 0.0 if low < 0.0 < high else 0.5 * (low + high)
+    while low < middle < high and high - low > EPS * step:
         low, high = (low, middle) if cdf(middle) >= level else (middle, high)
+        middle = 0.5 * (low + high)
     return high
 
 

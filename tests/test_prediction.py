@@ -1,0 +1,62 @@
+"""Densities, probabilities and quantiles are tensors that say how exact they are."""
+
+import copy
+import pickle
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import CausalMixture, Fit
+from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators.prediction import Prediction
+
+MODEL = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"], scale=1.0)})
+FIT = Fit.from_greeks(
+    MODEL,
+    {
+        "theta": [1.0],
+        "mu_T": [0.0],
+        "mu_U": [0.0],
+        "sigma_T": [1.0],
+        "sigma_U": [1.0],
+        "beta_Y": [[0.0, 1.0, 2.0]],
+    },
+)
+LAW = dist.Exponential(torch.tensor(1.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("at", [0.5, [0.5], [[0.1, 0.5, 0.9]]])
+def test_what_is_simulated_states_an_error_in_the_shape_of_its_values(at: object) -> None:
+    for query, is_exact in ((FIT.do(T=LAW, U=LAW), False), (FIT.do(T=LAW), True), (FIT.do(T=1.0), True)):
+        for ask in (query.log_density, query.cdf, query.quantile):
+            found = ask("Y", at)
+            assert found.shape == np.shape(at)
+            if is_exact:
+                assert found.error is None
+            else:
+                assert found.error is not None and found.error.shape == np.shape(at)
+                assert bool((found.error > 0).all())
+
+
+def test_the_errors_belong_together() -> None:
+    """The error of a quantile is that of the CDF over the density there."""
+    query = FIT.do(T=LAW, U=LAW)
+    median = query.quantile("Y", 0.5)
+    below, density = query.cdf("Y", median), query.log_density("Y", median).exp()
+    assert median.error is not None and below.error is not None
+    assert float(median.error) == pytest.approx(float(below.error) / float(density), rel=0.05)
+
+
+def test_a_prediction_is_a_tensor_and_what_is_made_of_it_is_a_plain_one() -> None:
+    values, error = torch.tensor([0.5, 0.25], dtype=torch.float64), torch.tensor([0.1, 0.2], dtype=torch.float64)
+    found = Prediction.of(values, error)
+    assert isinstance(found, torch.Tensor)
+    for plain in (found.exp(), found + 1.0, 1.0 - found, found[0], found.reshape(2, 1), found.sum(), found.clone()):
+        assert type(plain) is torch.Tensor
+    np.testing.assert_array_equal(found.numpy(), values.numpy())
+    assert torch.equal(found, values) and found.tolist() == values.tolist()
+    for other in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert isinstance(other, Prediction) and torch.equal(other, values)
+        assert other.error is not None and torch.equal(other.error, error)

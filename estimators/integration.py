@@ -8,6 +8,7 @@ are drawn from their laws. Either way a node weighs as much as p(what is seen | 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,7 +146,7 @@ def _drawn(
             else:
                 drawn[name] = law.sample(torch.Size([1, SIMULATED, 1])).double().repeat(1, situation.num_rows, 1)
     split = {name: v.reshape(len(v), situation.num_rows, SIMULATED, -1) for name, v in drawn.items()}
-    return Nodes(split, torch.zeros(1, situation.num_rows, SIMULATED, 1, dtype=torch.float64))
+    return Nodes(split, torch.full((1, situation.num_rows, SIMULATED, 1), -np.log(SIMULATED), dtype=torch.float64))
 
 
 def _quadrature(

@@ -10,11 +10,13 @@ import torch
 from numpy.polynomial import legendre
 from torch import Tensor
 
-from estimators.integration import Nodes, weigh
+from estimators.integration import SIMULATED, Nodes, weigh
 from estimators.laws import LOG_NODE_WEIGHTS, NUM_NODES
 from estimators.predictive import Situation
 
 HALVINGS = 48
+# Nodes that are resampled, of all draws of the Greeks together, and of one.
+MAX_ELEMENTS, MOST_DRAWN = 4_000_000, 100_000
 
 
 def draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tensor]:
@@ -23,7 +25,8 @@ def draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tenso
     Draws lie along the first axis of the situation, which has one row (M = 1). Random numbers are torch's, but for the
     nodes, which are those of ``seed``.
     """
-    weighed = weigh(situation, None, None, seed)
+    size = MAX_ELEMENTS // (situation.num_draws * 4 * situation.model.K)
+    weighed = weigh(situation, None, None, seed, num_drawn=min(max(size, SIMULATED), MOST_DRAWN))
     if weighed.nodes is None:
         return {}
     nodes = weighed.nodes

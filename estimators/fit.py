@@ -25,7 +25,7 @@ from estimators.diagnostics import chain_status
 from estimators.estimate import Estimate, check_level, difference
 from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
-from estimators.interventions import Query, check_settings
+from estimators.interventions import Query
 from estimators.isolation import check_seed
 from estimators.labels import label, names_of, numbers_of, permute, symmetry
 from estimators.marginal import MixtureMarginal
@@ -35,6 +35,7 @@ from estimators.program_queries import ProgramQuery, program_of, query_of_progra
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.symmetry import Symmetry
 from estimators.pyro_model import PyroModel
+from estimators.settings import check_settings
 from estimators.status import EstimationError, EstimationWarning, Status
 from estimators.structural import Structural
 from estimators.summary import summary_table

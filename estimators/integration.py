@@ -70,6 +70,7 @@ def weigh(
     seed: int = 0,
     *,
     may_be_impossible: bool = False,
+    num_drawn: int = SIMULATED,
 ) -> Weighed:
     """The joint of a target and all it depends on; with ``points`` [P] R is P where panels differ between them.
 
@@ -87,7 +88,8 @@ def weigh(
     num_counts: dict[str, int] = {}
     while True:
         if panels is None:
-            nodes = _drawn(situation, names, is_open, num_counts, seed)
+            with isolated(seed):
+                nodes = _drawn(situation, names, is_open, num_counts, num_drawn)
         else:
             asked = None if target is None or points is None else (target, points)
             nodes, num_counts = _quadrature(situation, names, (is_open[0], panels), asked, num_counts)
@@ -127,26 +129,26 @@ def _has_no_closed_form(situation: Situation, name: str, names: Sequence[str], t
 
 
 def _drawn(
-    situation: Situation, names: Sequence[str], is_open: Sequence[str], num_counts: Mapping[str, int], seed: int
+    situation: Situation, names: Sequence[str], is_open: Sequence[str], num_counts: Mapping[str, int], size: int
 ) -> Nodes:
-    """Draws of the open variables from their laws, in every configuration."""
+    """Draws of the open variables from their laws, in every configuration; random numbers are torch's."""
     discrete = [name for name in names if name not in is_open and kind_of(situation, name, names) == "discrete"]
-    grid = columns_of(configurations(situation, discrete, num_counts))
-    fixed = {name: value for name, value in situation.settings.items() if isinstance(value, Tensor)}
-    rows = situation.repeated(SIMULATED)
-    values = {**fixed, **rows.seen, **grid}
-    size = situation.num_rows * SIMULATED
+    rows = situation.repeated(size)
+    values = {
+        **{name: value for name, value in rows.settings.items() if isinstance(value, Tensor)},
+        **rows.seen,
+        **columns_of(configurations(situation, discrete, num_counts)),
+    }
     drawn: dict[str, Tensor] = {}
-    with isolated(seed):
-        for name in is_open:
-            law = rows.distribution(name, {**values, **drawn})
-            if law.batch_shape:
-                shape = torch.broadcast_shapes(law.batch_shape, (1, size, 1))
-                drawn[name] = law.expand(shape).sample().double()
-            else:
-                drawn[name] = law.sample(torch.Size([1, SIMULATED, 1])).double().repeat(1, situation.num_rows, 1)
-    split = {name: v.reshape(len(v), situation.num_rows, SIMULATED, -1) for name, v in drawn.items()}
-    return Nodes(split, torch.full((1, situation.num_rows, SIMULATED, 1), -np.log(SIMULATED), dtype=torch.float64))
+    for name in is_open:
+        law = rows.distribution(name, {**values, **drawn})
+        if law.batch_shape:
+            shape = torch.broadcast_shapes(law.batch_shape, (1, situation.num_rows * size, 1))
+            drawn[name] = law.expand(shape).sample().double()
+        else:
+            drawn[name] = law.sample(torch.Size([1, size, 1])).double().repeat(1, situation.num_rows, 1)
+    split = {name: value.reshape(len(value), situation.num_rows, size, -1) for name, value in drawn.items()}
+    return Nodes(split, torch.full((1, situation.num_rows, size, 1), -np.log(size), dtype=torch.float64))
 
 
 def _quadrature(

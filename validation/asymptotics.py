@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch.distributions import biject_to
 
 from estimators import CausalMixture, Data, Fit
-from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, support
+from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, knots, quadrature
 from validation.outcomes import Predicted
 from validation.record import shown
 from validation.scenarios import Design, FixedTruth, Model, Scenario, contrasts
 
 Array = NDArray[np.float64]
-GRID = 4001
 LOOK = 200  # values looked at to see whether an outcome is discrete
 SIMULATED_ROWS = 50_000
 STEP = 1e-4  # of the unconstrained coordinates, whose unit is of the order of one
@@ -158,14 +157,10 @@ def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, An
 
 
 def _grid(outcomes: list[Predicted]) -> tuple[Array, Array] | None:
-    """Points over the mass of continuous outcomes with the weights of the trapezoid rule; None where discrete."""
+    """Points over the mass of continuous outcomes with the weights of a quadrature; None where discrete."""
     if any(_points(outcome) is not None for outcome in outcomes):
         return None
-    ends = [support(outcome.cdf, outcome.mean(), tail=1e-14) for outcome in outcomes]
-    points = np.linspace(min(low for low, _ in ends), max(high for _, high in ends), GRID)
-    weights = np.full(GRID, points[1] - points[0])
-    weights[[0, -1]] /= 2
-    return points, weights
+    return quadrature(*(knots(outcome.cdf, outcome.mean(), tail=1e-14) for outcome in outcomes))
 
 
 def _points(outcome: Predicted) -> Array | None:

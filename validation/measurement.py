@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from estimators import Data, Fit
 from validation.asymptotics import differences_of, quantities
 from validation.measures import (
-    bulk,
     central_interval,
     columns,
     discrete_divergence,
     discrete_wasserstein,
     distribution_gap,
     kl_divergence,
-    nodes,
+    knots,
+    quadrature,
     rank_among,
     sample_wasserstein,
     support,
@@ -180,17 +180,17 @@ def _prediction(
 ) -> Prediction:
     points = true.points(experiment)
     if points is not None:
+        also = predicted.points(experiment)
+        # What the prediction holds possible beyond the truth's last value is far off, and counts.
+        points = points if also is None or len(also) < len(points) else also
         log_p, log_q = true.logpdf(points), predicted.logpdf(points)
         kl = discrete_divergence(log_p, log_q)
         distance = discrete_wasserstein(true.cdf(points), predicted.cdf(points))
         curve = None if x is None else Curve(*map(_rounded, (points, np.exp(log_p), np.exp(log_q))))
     else:
-        centre = true.mean()
-        scale, inner = bulk(true.cdf, centre), support(true.cdf, centre)
-        outer = support(predicted.cdf, predicted.mean())
-        both = (min(inner[0], outer[0]), max(inner[1], outer[1]))
-        kl = kl_divergence(true.logpdf, predicted.logpdf, *nodes(centre, scale, inner))
-        distance = wasserstein(true.cdf, predicted.cdf, *nodes(centre, scale, both))
+        inner, outer = knots(true.cdf, true.mean()), knots(predicted.cdf, predicted.mean())
+        kl = kl_divergence(true.logpdf, predicted.logpdf, *quadrature(inner))
+        distance = wasserstein(true.cdf, predicted.cdf, *quadrature(inner, outer))
         curve = None if x is None else Curve(*map(_rounded, (x, np.exp(true.logpdf(x)), np.exp(predicted.logpdf(x)))))
     regret = float(np.mean(true.logpdf(experiment) - predicted.logpdf(experiment)))
     if np.isnan([kl, distance, regret]).any():

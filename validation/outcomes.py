@@ -12,6 +12,7 @@ from estimators import Fit
 
 Array = NDArray[np.float64]
 RARE = 1e-9  # probability of the values of a count that are left out
+MOST_VALUES = 1_000_000  # of a count, whose probabilities are held at one time
 
 
 class Outcome(Protocol):
@@ -57,7 +58,16 @@ class Predicted:
         return np.asarray(self._query.sample(size, seed=seed)[self.outcome], dtype=np.float64)
 
     def points(self, drawn: Array) -> Array | None:
-        """Return the values 0, 1, … of a discrete outcome but for the rarest, or None for a continuous one."""
+        """Return the values 0, 1, … of a discrete outcome but for the rarest, or None for a continuous one.
+
+        Raises ValueError where they are too many to sum over.
+        """
         if not np.all(np.mod(drawn, 1) == 0):
             return None
-        return np.arange(0.0, 1.0 + float(self._query.quantile(self.outcome, 1 - RARE)))
+        last = float(self._query.quantile(self.outcome, 1 - RARE))
+        if not last < MOST_VALUES:
+            raise ValueError(
+                f"outcome {self.outcome}: its predicted counts reach {last:.3g}, more than the {MOST_VALUES:,} values "
+                "that distances are summed over; measure it in a larger unit"
+            )
+        return np.arange(0.0, 1.0 + last)

@@ -11,10 +11,12 @@ from pyro.distributions import Normal
 from scipy import stats
 
 from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from validation.measurement import EXPERIMENT_ROWS, arranged, measure, summarised, target_of
+from validation.outcomes import Predicted
 from validation.record import LEVEL, LOG_LIKELIHOOD, RANKED
-from validation.scenarios import STANDARD_SCENARIOS, Draw, Seeds
+from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
+from validation.scenarios.scenario import Given
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
 EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}
@@ -31,6 +33,70 @@ def drawn():
         warnings.simplefilter("ignore", EstimationWarning)  # of so few draws
         fit = nuts.fit(scenario.model, found.data, seed=3)
     return scenario, found, fit
+
+
+def poisson(rate):
+    return {"X": Poisson()}, {"rate_X": [rate]}, stats.poisson(rate)
+
+
+def categorical(*p):
+    return {"X": Categorical(len(p))}, {"p_X": [list(p)]}, stats.rv_discrete(values=(range(len(p)), p))
+
+
+def bernoulli(p):
+    return {"X": Bernoulli()}, {"p_X": [p]}, stats.bernoulli(p)
+
+
+def normal(mean, sd):
+    return {"X": Gaussian()}, {"mu_X": [mean], "sigma_X": [sd]}, stats.norm(mean, sd)
+
+
+@pytest.mark.parametrize(
+    ("truth", "estimate", "distance", "kl"),
+    [
+        (poisson(1.0), poisson(30.0), 29.0, 29.0 - math.log(30.0)),
+        (poisson(2.0), poisson(200.0), 198.0, 198.0 - 2.0 * math.log(100.0)),
+        (poisson(200.0), poisson(2.0), 198.0, 200.0 * math.log(100.0) - 198.0),
+        (poisson(1.0), poisson(3.0), 2.0, 2.0 - math.log(3.0)),
+        (categorical(1.0, 0.0, 0.0, 0.0), categorical(0.2, 0.3, 0.1, 0.4), 0.3 + 0.2 + 1.2, math.log(5.0)),
+        (bernoulli(0.0), bernoulli(0.3), 0.3, -math.log(0.7)),
+        (normal(0.0, 1.0), normal(1000.0, 1e-2), None, math.log(1e-2) + (1.0 + 1e6) / 2e-4 - 0.5),
+        (normal(5.0, 1e-3), normal(0.0, 3.0), None, math.log(3e3) + (1e-6 + 25.0) / 18.0 - 0.5),
+    ],
+)
+def test_distances_to_an_estimate_that_lies_elsewhere(truth, estimate, distance, kl):
+    """Both laws count to their ends, whichever reaches farther."""
+    mechanisms, greeks, law = truth
+    _, others, other = estimate
+    model = CausalMixture(1, mechanisms)
+    scenario = replace(
+        EVERY["separated_300"],
+        make_model=Given(model),
+        source=FixedTruth({"theta": [1.0], **greeks}),
+        num_rows=10,
+        interventions=do_each(1),
+        sort_by=None,
+    )
+    target = target_of(scenario, Draw(Data(X=np.zeros(3)), {"theta": [1.0], **greeks}), None, SEEDS)
+    fit = Fit.from_greeks(model, {"theta": [1.0], **others})
+    (found,) = measure(scenario, fit, target, Data(X=np.zeros(3)), SEEDS, keep_curves=False).predictions
+    if distance is None:
+        # W1 is the mean distance of quantiles: by the midpoint rule on 1e5 of them.
+        shares = (np.arange(1e5) + 0.5) / 1e5
+        distance = np.abs(law.ppf(shares) - other.ppf(shares)).mean()
+        assert found.wasserstein == pytest.approx(distance, rel=1e-4)
+    else:
+        assert found.wasserstein == pytest.approx(distance, rel=1e-6)
+    assert found.kl == pytest.approx(kl, rel=1e-6)
+
+
+def test_counts_too_many_to_sum_over_are_refused():
+    model = CausalMixture(1, {"X": Poisson()})
+    fit = Fit.from_greeks(model, {"theta": [1.0], "rate_X": [1e12]})
+    with pytest.raises(
+        ValueError, match=r"outcome X: its predicted counts reach 1e\+12, .* measure it in a larger unit"
+    ):
+        Predicted(fit, "X", {"Z": 0}).points(np.zeros(3))
 
 
 def test_a_point_estimate_of_normals():

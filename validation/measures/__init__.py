@@ -4,11 +4,11 @@ from validation.measures.calibration import rank_among
 from validation.measures.exactness import LEVELS, distribution_gap, sample_wasserstein
 from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
 from validation.measures.interventional import (
-    bulk,
     discrete_divergence,
     discrete_wasserstein,
     kl_divergence,
-    nodes,
+    knots,
+    quadrature,
     support,
     wasserstein,
 )
@@ -16,7 +16,6 @@ from validation.measures.recovery import central_interval, columns, entries, ent
 
 __all__ = [
     "LEVELS",
-    "bulk",
     "central_interval",
     "columns",
     "covariance_of_scores",
@@ -28,7 +27,8 @@ __all__ = [
     "entries",
     "entry_name",
     "kl_divergence",
-    "nodes",
+    "knots",
+    "quadrature",
     "rank_among",
     "sample_wasserstein",
     "sort_components",

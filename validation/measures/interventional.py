@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 STRIDE = 8  # doublings from one look at a distribution function to the next, before those between are looked at
+STEPS = 80  # between the first knots of a distribution
+SHARE = 0.03  # of the probability, at most, between knots
+LEAST_SHARE = 1e-6  # below which a step is left as wide as it is
+ORDER = 5  # points of the quadrature between knots
 
 
 def support(cdf: Function, centre: float, *, tail: float = 1e-10) -> tuple[float, float]:
@@ -30,27 +34,50 @@ def _beyond(cdf: Function, left: Array, right: Array, tail: float) -> tuple[NDAr
     return values[: len(left)] <= tail, values[len(left) :] >= 1 - tail
 
 
-def bulk(cdf: Function, centre: float) -> float:
-    """Return about half the width of the central two thirds of a distribution."""
-    low, high = support(cdf, centre, tail=1 / 6)
-    return (high - low) / 4  # what `support` finds is up to twice as wide
+def knots(cdf: Function, centre: float, *, tail: float = 1e-10) -> Array:
+    """Return points from one end of a distribution to the other, few enough to look at and none of its modes between.
 
-
-def nodes(centre: float, scale: float, interval: tuple[float, float], *, points: int = 401) -> tuple[Array, Array]:
-    """Return points x and weights w with ``Σ w f(x) ≈ ∫ f dx`` over an interval, dense in a distribution's bulk.
-
-    The trapezoid rule in t with ``x = centre + scale · sinh(t)``, where `scale` is that of the `bulk`: heavy tails that
-    reach a thousand scales out cost no accuracy in the bulk.
+    Even steps in t with ``x = centre + scale · sinh(t)``, so that heavy tails that reach a thousand scales out have
+    their share of the points; then steps that are too wide are halved (a jump, down to the numbers beside it), so that
+    modes far narrower than the distances between them are found.
     """
-    first, last = np.arcsinh((np.asarray(interval) - centre) / scale)
-    t = np.linspace(float(first), float(last), points)
-    weights = scale * np.cosh(t) * (t[1] - t[0])
-    weights[[0, -1]] /= 2
-    return centre + scale * np.sinh(t), weights
+    low, high = support(cdf, centre, tail=tail)
+    inner = support(cdf, centre, tail=1 / 6)
+    scale = (inner[1] - inner[0]) / 4  # what `support` finds is up to twice as wide
+    first, last = np.arcsinh((np.array([low, high]) - centre) / scale)
+    x = np.unique(np.clip(centre + scale * np.sinh(np.linspace(first, last, STEPS + 1)), low, high))
+    below = np.asarray(cdf(x))
+    while True:
+        middle = 0.5 * (x[:-1] + x[1:])
+        wide = _too_wide(np.diff(x), np.diff(below)) & (x[:-1] < middle) & (middle < x[1:])
+        if not wide.any():
+            return x
+        at = np.flatnonzero(wide) + 1
+        below = np.insert(below, at, np.asarray(cdf(middle[wide])))
+        x = np.insert(x, at, middle[wide])
+
+
+def _too_wide(step: Array, share: Array) -> NDArray[np.bool_]:
+    """Steps that hold much of the probability, far more than both beside them, or some of it in much greater width."""
+    least, most = np.pad(step, 1, constant_values=np.inf), np.pad(share, 1)
+    is_alone = share > 10.0 * np.maximum(most[:-2], most[2:])
+    is_coarse = step > 3.0 * np.minimum(least[:-2], least[2:])
+    return np.asarray((share > SHARE) | ((share > LEAST_SHARE) & (is_alone | is_coarse)))
+
+
+def quadrature(*parts: Array) -> tuple[Array, Array]:
+    """Return points x and weights w with ``Σ w f(x) ≈ ∫ f dx``: Gauss and Legendre's rule between successive knots.
+
+    The knots are those of one or several distributions.
+    """
+    ends = np.unique(np.concatenate(parts))
+    t, weights = np.polynomial.legendre.leggauss(ORDER)
+    half = 0.5 * np.diff(ends)[:, None]
+    return (0.5 * (ends[:-1] + ends[1:])[:, None] + half * t).ravel(), (half * weights).ravel()
 
 
 def kl_divergence(log_p: Function, log_q: Function, x: Array, weights: Array) -> float:
-    """Return ``KL(p ‖ q) = ∫ p (log p - log q) dx`` by the nodes [M] of a quadrature that hold p's mass.
+    """Return ``KL(p ‖ q) = ∫ p (log p - log q) dx`` by the points [M] of a quadrature that hold p's mass.
 
     Where p underflows the integrand is 0.
     """
@@ -63,7 +90,7 @@ def kl_divergence(log_p: Function, log_q: Function, x: Array, weights: Array) ->
 
 
 def wasserstein(cdf_p: Function, cdf_q: Function, x: Array, weights: Array) -> float:
-    """Return the Wasserstein-1 distance ``∫ |F - G| dx`` by the nodes [M] of a quadrature that hold both masses."""
+    """Return the Wasserstein-1 distance ``∫ |F - G| dx`` by the points [M] of a quadrature that hold both masses."""
     return float(np.abs(np.asarray(cdf_p(x)) - np.asarray(cdf_q(x))) @ weights)
 
 
@@ -75,5 +102,5 @@ def discrete_divergence(log_p: Array, log_q: Array) -> float:
 
 
 def discrete_wasserstein(cdf_p: Array, cdf_q: Array) -> float:
-    """Return the Wasserstein-1 distance ``Σ |F - G|`` between two variables whose values are whole numbers."""
+    """Return the Wasserstein-1 distance ``Σ |F - G|`` of whole numbers, at all values [P] up to the last of both."""
     return float(np.sum(np.abs(cdf_p - cdf_q)))

@@ -16,6 +16,7 @@ from estimators.isolation import isolated
 from estimators.laws import LOG_NODE_WEIGHTS, NODES, Panels, has_cdf, is_finite, is_integer, is_small, panels_of
 from estimators.parameters import LOG_ZERO
 from estimators.predictive import Joint, Situation, checked, columns_of, configurations, joint_of, kind_of, more_counts
+from estimators.sparse import in_logs
 
 # Draws of what is open, where there are several or the law's density cannot be integrated.
 SIMULATED = 2_000
@@ -141,7 +142,7 @@ def _drawn(
     }
     drawn: dict[str, Tensor] = {}
     for name in is_open:
-        law = rows.distribution(name, {**values, **drawn})
+        law = in_logs(rows.distribution(name, {**values, **drawn}))
         if law.batch_shape:
             shape = torch.broadcast_shapes(law.batch_shape, (1, situation.num_rows * size, 1))
             drawn[name] = law.expand(shape).sample().double()

@@ -24,6 +24,7 @@ from estimators.prediction import Prediction
 from estimators.predictive import Setting, Situation
 from estimators.quantiles import quantile_of, whole_quantile_of
 from estimators.settings import check_settings
+from estimators.sparse import in_logs
 
 # Elements of a [draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
@@ -216,7 +217,7 @@ class Query:
     def _drawn(self, name: str, value: Setting, num_rows: int) -> Tensor:
         """A setting as one value per row."""
         if not isinstance(value, Tensor):
-            drawn: Tensor = value.sample(torch.Size([num_rows]))
+            drawn: Tensor = in_logs(value).sample(torch.Size([num_rows]))
             return drawn.long() if name == LATENT else drawn.double()
         return value if self._has_rows(name, value) else _repeated(value, num_rows)
 

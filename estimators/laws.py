@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import isolated
+from estimators.sparse import in_logs
 
 # Gauss-Legendre nodes of a panel.
 NUM_NODES = 12
@@ -107,7 +108,7 @@ def has_mean(law: Any) -> bool:
 def panels_of(law: Any) -> Panels | None:
     """The panels of a continuous law, or None where the density on them does not sum to 1."""
     with isolated(0):
-        drawn = law.sample(torch.Size([4096])).double().sort().values
+        drawn = in_logs(law).sample(torch.Size([4096])).double().sort().values
     bounds = _bounds(law)
     location, scale = float(drawn[2048]), float(drawn[3072] - drawn[1024])
     if not np.isfinite([location, scale]).all() or scale <= 0:

@@ -24,6 +24,7 @@ from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.base import Reference, check_parents
 from estimators.nodes import WEIGHTS, Node, Weights
 from estimators.parameters import Parameter, Simplex, Transform, checked_greeks
+from estimators.sparse import in_logs
 
 # Arguments of Data that are not columns.
 RESERVED = ("weights", "intervened", "missing")
@@ -107,7 +108,7 @@ class CausalMixture:
             with ExitStack() as plates:
                 for place, (name, size) in enumerate(zip(_plates_of(parameter), batch, strict=True)):
                     plates.enter_context(pyro.plate(name, size, dim=place - len(batch)))
-                greeks[parameter.name] = pyro.sample(parameter.name, parameter.prior)
+                greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
         return greeks
 
     def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
@@ -199,7 +200,7 @@ class CausalMixture:
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks from their priors."""
         with isolated(check_seed(seed)):
-            return {parameter.name: parameter.prior.sample().double() for parameter in self.parameters}
+            return {parameter.name: in_logs(parameter.prior).sample().double() for parameter in self.parameters}
 
     def simulate(
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
@@ -228,7 +229,7 @@ class CausalMixture:
         """
         check_num_rows(num_rows)
         with isolated(check_seed(seed)):
-            greeks = {p.name: p.prior.sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
+            greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
             return {**greeks, **self.rows(greeks, int(num_rows))}
 
     def check(self, data: Data) -> Data:

@@ -21,6 +21,7 @@ from estimators.programs.evidence import Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import columns_of
 from estimators.programs.structure import Greek, Structure, find, run
+from estimators.sparse import DrawnInLogs
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,8 @@ class PyroModel:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program itself."""
-        return self.fn(*args, **kwargs)
+        with DrawnInLogs():
+            return self.fn(*args, **kwargs)
 
     def check(self, data: Data) -> Data:
         """Return the data if the program can be fitted to them; otherwise raise a ValueError that says why not."""

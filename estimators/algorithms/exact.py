@@ -16,6 +16,7 @@ from estimators.models import Model
 from estimators.nodes import WEIGHTS
 from estimators.parameters import Array
 from estimators.pyro_model import PyroModel
+from estimators.sparse import dirichlet_draws
 
 MAX_ALLOCATIONS = 2**20
 CHUNK = 2**16
@@ -99,8 +100,7 @@ class _Allocations:
     def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
         """One draw of the Greeks for each allocation."""
         sums = self._collect(numbers)
-        gammas = rng.standard_gamma(self._model.concentration.numpy() + self._counts(sums))
-        shares = gammas / gammas.sum(-1, keepdims=True)
+        shares = dirichlet_draws(self._model.concentration.numpy() + self._counts(sums), rng)
         draws = {WEIGHTS: shares.reshape(len(numbers), *self._model.weights.levels, self._model.K)}
         for name, node in self._model.nodes.items():
             reference = self._marginal.references[name]

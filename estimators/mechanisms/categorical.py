@@ -18,6 +18,7 @@ from estimators.mechanisms.base import Greeks, Reference, check_parents, check_w
 from estimators.parameters import LOG_ZERO, TINY, Array, Parameter, Simplex, Transform
 from estimators.prior_checks import known_or_prior
 from estimators.priors import check_shape, expanded, groups, permuted
+from estimators.sparse import dirichlet_draws
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.
 EDGE = 1e-12
@@ -169,11 +170,7 @@ class Categorical:
         self, statistics: Array, reference: Reference, generator: np.random.Generator
     ) -> dict[str, Array]:
         """``p | rows ~ Dirichlet(a + S)``."""
-        powers = self._conjugate() + statistics
-        # Gamma(a) is Gamma(a + 1) U^(1/a): in logs, because all weights of small powers underflow together.
-        logs = np.log(generator.standard_gamma(powers + 1.0)) - generator.standard_exponential(powers.shape) / powers
-        weights = np.exp(logs - logs.max(-1, keepdims=True))
-        return {"p": weights / weights.sum(-1, keepdims=True)}
+        return {"p": dirichlet_draws(self._conjugate() + statistics, generator)}
 
     def _conjugate(self) -> Array:
         return np.asarray(self.prior.concentration.reshape(-1, self.num_levels).numpy())

@@ -15,6 +15,7 @@ from torch.distributions import constraints
 from estimators.data import Data
 from estimators.isolation import program_mode
 from estimators.programs.call import Program, arguments, describe, passed
+from estimators.sparse import DrawnInLogs
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ def _base(support: Any) -> Any:
 def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_rows: int) -> Any:
     """The `Trace` of a program, a version of ``fn`` under handlers, on its arguments."""
     positional, named = arguments(fn, given, num_rows)
-    with poutine.block():
+    with poutine.block(), DrawnInLogs():
         return poutine.trace(program).get_trace(*positional, **named)
 
 

@@ -21,8 +21,9 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.features import PerComponent, Rows, Shared
 from estimators.first_order import differentiable
-from estimators.incomplete import IncompleteRows, Missing
+from estimators.incomplete import IncompleteRows
 from estimators.mechanisms.base import Greeks, Reference
+from estimators.missing import Missing
 from estimators.nodes import WEIGHTS, Node, Weights
 from estimators.parameters import Array
 

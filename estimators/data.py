@@ -119,13 +119,13 @@ class Data:
         """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
         if name in self.columns:
             return self.columns[name].long()
-        return torch.full((self.num_rows,), NOT_SEEN)
+        return torch.tensor(NOT_SEEN).expand(self.num_rows)
 
     def is_set(self, name: str) -> Tensor:
         """Return the mask [N] of entries of a column that an experimenter set."""
         if name in self.intervened:
             return self.intervened[name]
-        return torch.zeros(self.num_rows, dtype=torch.bool)
+        return torch.tensor(False).expand(self.num_rows)
 
     def is_missing(self, name: str) -> Tensor:
         """Return the mask of entries of a column that are missing, in the column's shape."""

@@ -27,6 +27,8 @@ PRODUCT = 200_000
 MANY_COLUMNS = 24
 # Fewer parts for each thread than this are not worth a thread.
 LEAST_PARTS = 2
+# Rows whose features are made at one time, where they are kept or summed.
+TOGETHER = 65_536
 
 Normalise = Callable[[Array], tuple[Array, Array]]
 Part = tuple[slice, Array, dict[str, Array]]
@@ -34,10 +36,10 @@ PartT = TypeVar("PartT")
 
 
 class Rows:
-    """The features of some rows: stacked as [F, n], the 1 of all terms with no entry left out stored once.
+    """Some rows and what their features are: [F, n], the 1 of all terms with no entry left out among them once.
 
-    ``columns`` hold all rows, ``active`` the terms with entries left out (set, say) and a 0 for each of these.
-    ``designs`` are t [1 + D, n] of the terms whose features are their products.
+    ``columns`` hold all rows, ``active`` the terms with entries left out (set, say) and a 0 for each of these. Features
+    that are products (of ``designs``) come last and are not stacked with the others.
     """
 
     def __init__(
@@ -46,31 +48,27 @@ class Rows:
         columns: Mapping[str, Array],
         active: Mapping[str, Array],
         weights: Array | None,
-        index: NDArray[np.intp],
+        index: NDArray[np.integer[Any]],
         references: Mapping[str, Reference],
     ) -> None:
         self.terms, self.num_rows = terms, len(index)
         self.weighted = weights is not None
-        self.weights = np.ones(len(index)) if weights is None else weights[index]
-        self._columns = {name: column[index] for name, column in columns.items()}
-        self._active = {name: mask[index] for name, mask in active.items()}
+        # Ones that take no memory, where rows have no weights.
+        self.weights = np.broadcast_to(1.0, len(index)) if weights is None else weights[index]
+        everything = all(len(column) == len(index) for column in columns.values())
+        self._columns = {name: column if everything else column[index] for name, column in columns.items()}
+        self._active = {name: mask if everything else mask[index] for name, mask in active.items()}
+        self.references = references
+        self.products = {name: width for name, term in terms.items() if (width := design_width(term))}
         self.places: dict[str, list[int]] = {}
-        self.designs: dict[str, Array] = {}
-        stacked, size = [np.ones((1, len(index)))], 1
+        size = 1
         for name, term in terms.items():
-            if is_product(term):
-                self.designs[name] = self.design(name, references[name])
-                continue
-            features = self.of(name, references[name])
-            if term.has_constant and name not in self._active:
-                self.places[name] = [0, *range(size, size + len(features) - 1)]
-                features = features[1:]
-            else:
-                self.places[name] = list(range(size, size + len(features)))
-            stacked.append(features)
-            size += len(features)
-        self.features = np.concatenate(stacked)
-        for name in self.designs:
+            if name not in self.products:
+                shares_one = term.has_constant and name not in self._active
+                self.places[name] = [*([0] if shares_one else []), *range(size, size + term.width - shares_one)]
+                size += term.width - shares_one
+        self.num_stacked = size
+        for name in self.products:
             self.places[name] = list(range(size, size + terms[name].width))
             size += terms[name].width
         self.width = size
@@ -79,9 +77,24 @@ class Rows:
             for name, places in self.places.items()
         }
 
-    def design(self, name: str, reference: Reference, which: Any = slice(None)) -> Array:
+    def stacked(self, rows: slice) -> Array:
+        """The features of some rows that are not products, about the shared references: [F, n]."""
+        start, stop, _ = rows.indices(self.num_rows)
+        found = np.empty((self.num_stacked, stop - start))
+        found[0] = 1.0
+        # A part at a time, so that what a family's features are made of takes little memory.
+        for first in range(start, stop, TOGETHER):
+            part = slice(first, min(first + TOGETHER, stop))
+            into = found[:, first - start : part.stop - start]
+            for name, places in self.places.items():
+                if name not in self.products:
+                    own = self.of(name, self.references[name], part)[places[0] == 0 :]
+                    into[places[-1] + 1 - len(own) : places[-1] + 1] = own
+        return found
+
+    def design(self, name: str, which: Any = slice(None)) -> Array:
         """t [1 + D, n] of a column of vectors, zero where its entry is left out."""
-        column = self._columns[name][which]
+        column, reference = self._columns[name][which], self.references[name]
         design = np.concatenate([np.ones((1, len(column))), ((column - reference.centre) / reference.scale).T])
         return design * self._active[name][which] if name in self._active else design
 
@@ -115,43 +128,70 @@ class Rows:
         """Σ_n weights Φ by term [..., K, F], for weights [..., K, n]."""
         # einsum, not a matrix product, whose sums depend on the thread count.
         found = np.zeros((*weights.shape[:-1], self.width))
-        found[..., : len(self.features)] = np.einsum("...n,fn->...f", weights, self.features)
-        for name in self.designs:
-            found[..., self.places[name]] = np.einsum("...n,fn->...f", weights, self.of(name, references[name]))
+        for start in range(0, self.num_rows, TOGETHER):
+            rows = slice(start, start + TOGETHER)
+            part = weights[..., rows]
+            found[..., : self.num_stacked] += np.einsum("...n,fn->...f", part, self.stacked(rows))
+            for name in self.products:
+                features = self.of(name, references[name], rows)
+                found[..., self.places[name]] += np.einsum("...n,fn->...f", part, features)
         return self.split(found)
 
 
-def is_product(term: RowTerm) -> bool:
-    """Whether a term's features are kept as the products that they are."""
+def design_width(term: RowTerm) -> int:
+    """1 + D of a term whose features are kept as the products that they are; 0 of any other."""
     if not isinstance(term, Node) or term.levels or not term.mechanism.has_products:
-        return False
-    return (term.mechanism.num_columns or 0) >= MANY_COLUMNS
+        return 0
+    size = term.mechanism.num_columns or 0
+    return 1 + size if size >= MANY_COLUMNS else 0
 
 
 class Shared:
-    """One Φ for all components."""
+    """One Φ for all components, kept once: rows in whole blocks as [blocks, F, size], the rows after as [F, n]."""
 
     def __init__(self, rows: Rows, num_components: int) -> None:
         self._rows = rows
-        size = _block_size(num_components, len(rows.features), [len(design) for design in rows.designs.values()])
-        whole = rows.num_rows // size
-        self._size, self._whole = size, whole
+        size = _block_size(num_components, rows.num_stacked, list(rows.products.values()))
         # One product over all rows of the part is as good where it may have as many rows as a part holds.
-        self._is_blocked = bool(whole > 1 and size * num_components < CHUNK)
-        one = self.chunk_rows(num_components, len(rows.features)) >= rows.num_rows
-        self._is_one_part = one and not rows.designs and not self._is_blocked
-        if self._is_blocked:
-            self._blocks = _blocked(rows.features, whole, size)
-            self._designs = {name: _blocked(design, whole, size) for name, design in rows.designs.items()}
+        self._is_blocked = bool(rows.num_rows // size > 1 and size * num_components < CHUNK)
+        self._size, self._whole = size, rows.num_rows // size if self._is_blocked else 0
+        self._blocks = np.empty((self._whole, rows.num_stacked, size))
+        self._design_blocks = {name: np.empty((self._whole, width, size)) for name, width in rows.products.items()}
+        step = max(TOGETHER // size, 1)
+        for first in range(0, self._whole, step):
+            last = min(first + step, self._whole)
+            part = slice(first * size, last * size)
+            self._blocks[first:last] = _blocked(rows.stacked(part), size)
+            for name, blocks in self._design_blocks.items():
+                blocks[first:last] = _blocked(rows.design(name, part), size)
+        after = slice(self._whole * size, None)
+        self._features = rows.stacked(after)
+        self._designs = {name: rows.design(name, after) for name in rows.products}
+        one = self.chunk_rows(num_components, rows.num_stacked) >= rows.num_rows
+        self._is_one_part = one and not rows.products and not self._is_blocked
+
+    def stacked(self, rows: slice) -> Array:
+        """The kept features of some rows that are not products [F, n]."""
+        return self._of(rows, self._blocks, self._features)
+
+    def _of(self, rows: slice, blocks: Array, after: Array) -> Array:
+        start, stop, _ = rows.indices(self._rows.num_rows)
+        border = self._whole * self._size
+        if start >= border:
+            return after[:, start - border : stop - border]
+        first = start // self._size
+        inside = np.concatenate(list(blocks[first : -(-stop // self._size)]), axis=1)
+        begin = first * self._size
+        return np.concatenate([inside, after[:, : max(stop - border, 0)]], 1)[:, start - begin : stop - begin]
 
     def sums(self, coefficients: Array, normalise: Normalise) -> tuple[Array, Array]:
         """Σ w ℓ and S [K, F] for coefficients [K, F]."""
         if self._is_one_part:
             # As NUTS meets it thousands of times, on a few rows.
-            values, shares = normalise(coefficients.dot(self._rows.features))
+            values, shares = normalise(coefficients.dot(self._features))
             self._rows.weigh(slice(None), values, shares)
-            return np.add.reduce(values), shares.dot(self._rows.features.T)
-        quadratic = {name: self._matrices(name, coefficients) for name in self._rows.designs}
+            return np.add.reduce(values), shares.dot(self._features.T)
+        quadratic = {name: self._matrices(name, coefficients) for name in self._rows.products}
 
         def of_part(part: Part) -> tuple[Array, Array]:
             rows, features, designs = part
@@ -171,23 +211,24 @@ class Shared:
 
     def joint(self, coefficients: Array, rows: slice) -> Array:
         """L [K', n] of some rows, for coefficients [K', F]."""
-        found = coefficients[:, : len(self._rows.features)] @ self._rows.features[:, rows]
-        for name, design in self._rows.designs.items():
-            part = design[:, rows]
+        found = coefficients[:, : self._rows.num_stacked] @ self.stacked(rows)
+        for name in self._rows.products:
+            part = self._of(rows, self._design_blocks[name], self._designs[name])
             for k, matrix in enumerate(self._matrices(name, coefficients)):
                 found[k] += np.einsum("dn,dn->n", matrix @ part, part)
         return np.asarray(found)
 
     def collect(self, responsibilities: Array, rows: slice, into: Array) -> None:
         """Add R Φᵀ of some rows."""
-        into[:, : len(self._rows.features)] += responsibilities @ self._rows.features[:, rows].T
-        for name, design in self._rows.designs.items():
-            self._collect(name, design[:, rows], responsibilities, into)
+        into[:, : self._rows.num_stacked] += responsibilities @ self.stacked(rows).T
+        for name in self._rows.products:
+            design = self._of(rows, self._design_blocks[name], self._designs[name])
+            self._collect(name, design, responsibilities, into)
 
     def chunk_rows(self, num_sets: int, num_features: int) -> int:
         """How many rows of parameter sets are taken at a time."""
-        widest = max((len(design) ** 2 for design in self._rows.designs.values()), default=1)
-        rows = PRODUCT // max(num_sets * min(num_features, len(self._rows.features)), widest)
+        widest = max((len(design) ** 2 for design in self._designs.values()), default=1)
+        rows = PRODUCT // max(num_sets * min(num_features, self._rows.num_stacked), widest)
         return max(min(CHUNK // num_sets, rows), 1)
 
     def _parts(self, num_sets: int, num_features: int) -> Iterator[Part]:
@@ -196,18 +237,19 @@ class Shared:
             together = max(CHUNK // (num_sets * self._size), 1)
             for first in range(0, self._whole, together):
                 last = min(first + together, self._whole)
-                designs = {name: design[first:last] for name, design in self._designs.items()}
+                designs = {name: design[first:last] for name, design in self._design_blocks.items()}
                 yield slice(first * self._size, last * self._size), self._blocks[first:last], designs
             start = self._whole * self._size
         step = self.chunk_rows(num_sets, num_features)
         for first in range(start, self._rows.num_rows, step):
             rows = slice(first, min(first + step, self._rows.num_rows))
-            designs = {name: design[:, rows] for name, design in self._rows.designs.items()}
-            yield rows, self._rows.features[:, rows], designs
+            after = slice(first - start, rows.stop - start)
+            designs = {name: design[:, after] for name, design in self._designs.items()}
+            yield rows, self._features[:, after], designs
 
     def _matrices(self, name: str, coefficients: Array) -> Array:
         """The symmetric matrices [K, 1 + D, 1 + D] with ``t' Q_k t = C_k Φ``."""
-        size = len(self._rows.designs[name])
+        size = len(self._designs[name])
         return _symmetric(coefficients[:, self._rows.places[name]], size)
 
     def _collect(self, name: str, design: Array, shares: Array, into: Array) -> None:
@@ -247,9 +289,9 @@ def _block_size(num_components: int, num_features: int, designs: list[int]) -> i
     return max(PRODUCT // max(num_components * num_features, *(size**2 for size in designs), 1), 1)
 
 
-def _blocked(features: Array, whole: int, size: int) -> Array:
-    """[F, N] as [blocks, F, size], contiguous; rows beyond the last whole block are left out."""
-    return np.ascontiguousarray(features[:, : whole * size].reshape(len(features), whole, size).swapaxes(0, 1))
+def _blocked(features: Array, size: int) -> Array:
+    """[F, blocks * size] as [blocks, F, size]."""
+    return features.reshape(len(features), -1, size).swapaxes(0, 1)
 
 
 def _first_axes(products: Array) -> Array:
@@ -260,8 +302,8 @@ def _first_axes(products: Array) -> Array:
 class PerComponent:
     """Φ centred at each component's own mean, (x - mu_k)² directly, where a shared centre would lose digits of x²."""
 
-    def __init__(self, rows: Rows, references: Mapping[str, Reference], num_components: int) -> None:
-        self._rows, self._K, self._references = rows, num_components, references
+    def __init__(self, rows: Rows, shared: Shared, references: Mapping[str, Reference], num_components: int) -> None:
+        self._rows, self._shared, self._K, self._references = rows, shared, num_components, references
         self._moved = {name: reference for name, reference in references.items() if reference.by_cell}
 
     def chunk_rows(self, num_sets: int, num_features: int) -> int:
@@ -292,8 +334,8 @@ class PerComponent:
 
     def _features(self, k: int, rows: slice) -> Array:
         stacked = np.empty((self._rows.width, len(range(*rows.indices(self._rows.num_rows)))))
-        stacked[: len(self._rows.features)] = self._rows.features[:, rows]
-        for name in {**self._moved, **self._rows.designs}:
+        stacked[: self._rows.num_stacked] = self._shared.stacked(rows)
+        for name in {**self._moved, **self._rows.products}:
             places = self._rows.places[name]
             features = self._rows.of(name, self._references[name], rows, k)
             if places[0] != 0:

@@ -133,7 +133,7 @@ class _Part:
         marks += [self._active[name] for name in self._gaussian if name in self._active]
         self._first, config = _distinct(marks, len(rows))
         self._x = _side_by_side([self._columns[name] for name in self._numbers], len(rows))
-        gone = _side_by_side([missing.unknown(name, rows) * 1.0 for name in self._numbers], len(rows))
+        gone = _side_by_side([missing.unknown(name, rows).astype(np.float64) for name in self._numbers], len(rows))
         self._patterns = Patterns.of(config, gone > 0)
         units = [references[name].location for name in self._numbers]
         origin, step = (_side_by_side([np.reshape(unit[i], (1, -1)) for unit in units], 1) for i in (0, 1))

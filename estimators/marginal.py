@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data import Data
@@ -87,8 +88,8 @@ class MixtureMarginal:
         latent = data.latent().numpy()
         missing = Missing(weights, nodes, data)
         incomplete = missing.incomplete
-        self._hidden_index = np.flatnonzero((latent < 0) & ~incomplete)
-        self._known_index = np.flatnonzero((latent >= 0) & ~incomplete)
+        self._hidden_index = _places((latent < 0) & ~incomplete)
+        self._known_index = _places((latent >= 0) & ~incomplete)
         row_weights = None if data.weights is None else data.weights.numpy()
         self.total_weight = float(data.num_rows if row_weights is None else row_weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
@@ -96,9 +97,7 @@ class MixtureMarginal:
         columns, active = missing.columns, missing.active
         self.references = {WEIGHTS: Reference()}
         for name, node in nodes.items():
-            counted = active[name] if name in active else np.ones(data.num_rows)
-            rows = np.flatnonzero((counted > 0) & ~missing.lacks(name, *node.parents))
-            self.references[name] = node.reference({key: column[rows] for key, column in columns.items()})
+            self.references[name] = node.reference(missing.informative(name, node.parents))
         some = (columns, active, row_weights)
         self._hidden = Rows(self._terms, *some, self._hidden_index, self.references)
         self._shared = Shared(self._hidden, num_components)
@@ -244,7 +243,7 @@ class MixtureMarginal:
     def _features_for(self, references: Mapping[str, Reference]) -> Shared | PerComponent:
         if references is self.references:
             return self._shared
-        return PerComponent(self._hidden, references, self.K)
+        return PerComponent(self._hidden, self._shared, references, self.K)
 
     def _sum_over_hidden(
         self, features: Shared | PerComponent, coefficients: Mapping[str, Array]
@@ -378,6 +377,12 @@ def _normalise(joint: Array) -> tuple[Array, Array]:
     # A product is several times faster than a quotient, and there are K of them for each row.
     shares *= (1.0 / total)[..., None, :]
     return values, shares
+
+
+def _places(mask: NDArray[np.bool_]) -> NDArray[np.integer[Any]]:
+    """The rows where a mask is true, in half the memory where their numbers allow it."""
+    places = np.flatnonzero(mask)
+    return places.astype(np.int32) if len(mask) < 2**31 else places
 
 
 def _chunks(num_rows: int, size: int) -> Iterator[slice]:

@@ -1,6 +1,6 @@
 """Which entries of a data set are missing, and what is left to sum or to integrate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -52,6 +52,14 @@ class Missing:
     def lacks(self, *names: str) -> Mask:
         """The rows where one of the entries is missing [N]."""
         return np.asarray(np.any([self._some[name] for name in names], axis=0))
+
+    def informative(self, name: str, parents: Sequence[str]) -> dict[str, Array]:
+        """A column and its parents in the rows where none is missing and the column's own factor counts."""
+        mask = ~self.lacks(name, *parents)
+        if name in self.active:
+            mask &= self.active[name] > 0
+        chosen = slice(None) if mask.all() else mask
+        return {key: self.columns[key][chosen] for key in (name, *parents)}
 
     def unknown(self, name: str, rows: NDArray[np.intp]) -> Mask:
         """The entries of a column in some rows that are to be summed or integrated out, in the column's shape."""

@@ -1,5 +1,7 @@
 """EM: the likelihood never falls, CONVERGED means a stationary point, and the answer moves with the data."""
 
+import tracemalloc
+
 import numpy as np
 import pyro.distributions as dist
 import pytest
@@ -151,3 +153,17 @@ def test_ties_are_not_broken_by_scale_priors() -> None:
     ]
     for name in fits[0].draws:
         torch.testing.assert_close(fits[0][name], fits[1][name], rtol=0, atol=1e-12)
+
+
+def test_a_long_column_is_kept_a_few_times_over() -> None:
+    """Its features once: 3 columns (1, u, u²), half a column of row numbers, and what is made on the way."""
+    column = np.random.default_rng(0).standard_normal(400_000)
+    model, data = GaussianMixture(2), Data(X=column)
+    tracemalloc.start()
+    try:
+        marginal = model.marginal(data)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert marginal.num_rows == len(column)
+    assert kept < 4.0 * column.nbytes and peak < 6.0 * column.nbytes, (kept / column.nbytes, peak / column.nbytes)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from estimators.ascent import ascend
-from estimators.data import Data
+from estimators.data import LATENT, Data
 from estimators.density import Density
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
@@ -67,6 +67,11 @@ def working_rows(data: Data, rng: np.random.Generator) -> Data:
     if data.num_rows <= WORKING_ROWS:
         return data
     order = rng.permutation(data.num_rows)
+    if LATENT not in data.columns:
+        chosen = torch.from_numpy(np.sort(order[:WORKING_ROWS]))
+        part = data.rows(chosen)
+        weights = torch.ones(len(chosen), dtype=torch.float64) if part.weights is None else part.weights
+        return part.replace(weights=weights * (data.num_rows / len(chosen)))
     known = (data.latent()[torch.from_numpy(order)] >= 0).numpy()
     half = order[known][: WORKING_ROWS // 2]
     chosen = torch.from_numpy(np.sort(np.concatenate([half, order[~known][: WORKING_ROWS - len(half)]])))

@@ -1,7 +1,7 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from estimators.intervals import ran_into_prior
 from estimators.marginal import MixtureMarginal, Statistics
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
-from estimators.parameters import Array
-from estimators.priors import log_density
+from estimators.parameters import LOGS, Array, Logged, Parameter, Transform
+from estimators.priors import log_density, log_density_of_logs
 
 
 class Density:
@@ -41,8 +41,14 @@ class Density:
         sizes = [t.size(p.shape) for t, p in zip(maps, self.parameters, strict=True)]
         ends = np.cumsum(sizes)
         places = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
-        log_priors = [log_density(parameter.prior) for parameter in self.parameters]
-        self._sites = list(zip(self.parameters, maps, places, log_priors, strict=True))
+        self._sites = list(zip(self.parameters, maps, places, strict=True))
+        # The density is a function of the logs of probabilities, where these themselves are rounded to 0 or 1.
+        self._greeks: list[_Valued | _Logs] = [
+            _Logs(parameter, cast(Logged, transform), place)
+            if transform.has_logs
+            else _Valued(parameter, transform, place)
+            for parameter, transform, place in self._sites
+        ]
         self.size = int(ends[-1])
         self.total_weight, self.count = marginal.total_weight, marginal.count
         # Components whose weight nothing keeps off 0: all without a prior, those of concentration <= 1 with one.
@@ -86,7 +92,7 @@ class Density:
         few = greeks[WEIGHTS] * self.count < LEAST_ROWS
         if bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS):
             return True
-        return any(ran_into_prior(transform, greeks[p.name].reshape(-1)) for p, transform, _, _ in self._sites)
+        return any(ran_into_prior(transform, greeks[p.name].reshape(-1)) for p, transform, _ in self._sites)
 
     def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
         """The same density of other rows."""
@@ -95,7 +101,7 @@ class Density:
 
     def unit_of(self, name: str) -> float:
         """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""
-        for parameter, transform, _, _ in self._sites:
+        for parameter, transform, _ in self._sites:
             if parameter.name == name:
                 return transform.unit
         raise KeyError(name)
@@ -104,7 +110,7 @@ class Density:
         """φ(v) for v [..., D]."""
         batch = coordinates.shape[:-1]
         found = {}
-        for parameter, transform, place, _ in self._sites:
+        for parameter, transform, place in self._sites:
             flat = transform.forward(coordinates[..., place])
             found[parameter.name] = flat if len(parameter.shape) == 1 else flat.reshape(batch + parameter.shape)
         return found
@@ -112,7 +118,7 @@ class Density:
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
         """v(φ) as [..., D]."""
         parts = []
-        for parameter, transform, _, _ in self._sites:
+        for parameter, transform, _ in self._sites:
             value = np.asarray(greeks[parameter.name])
             batch = value.shape[: value.ndim - len(parameter.shape)]
             parts.append(transform.inverse(value.reshape(*batch, -1)))
@@ -120,9 +126,15 @@ class Density:
 
     def value(self, coordinates: Array) -> Array:
         """The log density alone, for a batch of coordinates [..., D]."""
-        greeks = self.constrain(coordinates)
         with np.errstate(all="ignore"):
-            return self._add_prior(self.marginal.statistics(greeks).log_likelihood, coordinates, greeks)
+            greeks = self._represented(coordinates)
+            value = self.marginal.statistics(greeks).log_likelihood
+            for greek in self._greeks:
+                if self._prior:
+                    value = value + greek.log_prior(greeks)[0]
+                if self._jacobian:
+                    value = value + greek.log_jacobian(coordinates, greeks)
+        return value
 
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         """The log density and its gradient [D] at one point [D]."""
@@ -133,34 +145,99 @@ class Density:
     @np.errstate(all="ignore")
     def expand(self, coordinates: Array) -> tuple[float, Array, Statistics]:
         """The log density, its gradient, and the E-step they were computed from."""
-        greeks = self.constrain(coordinates)
+        greeks = self._represented(coordinates)
         statistics = self.marginal.statistics(greeks)
         slopes = self.marginal.gradient(greeks, statistics)
         value = float(statistics.log_likelihood)
         gradient = np.empty(self.size)
-        for parameter, transform, place, log_prior in self._sites:
-            greek, slope = greeks[parameter.name], slopes[parameter.name]
+        for greek in self._greeks:
+            own = greek.slopes(slopes)
             if self._prior:
-                log_p, prior_slope = log_prior(greek)
+                log_p, prior_slopes = greek.log_prior(greeks)
                 value += float(log_p)
-                slope = slope + prior_slope
-            if len(parameter.shape) != 1:
-                greek, slope = greek.reshape(-1), np.reshape(slope, -1)
+                own = [slope + prior_slope for slope, prior_slope in zip(own, prior_slopes, strict=True)]
             if self._jacobian:
-                value += float(transform.log_jacobian(greek))
-            gradient[place] = transform.pull_back(greek, slope, jacobian=self._jacobian)
+                value += float(greek.log_jacobian(coordinates, greeks))
+            gradient[greek.place] = greek.pull_back(coordinates, greeks, own, self._jacobian)
         return value, gradient, statistics
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of every draw, as tensors [S, *shape]."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
 
-    def _add_prior(self, value: Array, coordinates: Array, greeks: Mapping[str, Array]) -> Array:
-        for parameter, transform, _, log_prior in self._sites:
-            greek = greeks[parameter.name]
-            if self._prior:
-                value = value + log_prior(greek)[0]
-            if self._jacobian:
-                flat = greek.reshape(*coordinates.shape[:-1], -1)
-                value = value + transform.log_jacobian(flat)
-        return value
+    def _represented(self, coordinates: Array) -> dict[str, Array]:
+        """What the density is a function of: Greeks, or in place of probabilities their logs."""
+        found: dict[str, Array] = {}
+        for greek in self._greeks:
+            greek.put(coordinates, found)
+        return found
+
+
+class _Valued:
+    """A Greek in the density by its value."""
+
+    def __init__(self, parameter: Parameter, transform: Transform, place: slice) -> None:
+        self._transform, self.place, self.name, self._shape = transform, place, parameter.name, parameter.shape
+        self._log_prior = log_density(parameter.prior)
+
+    def put(self, coordinates: Array, into: dict[str, Array]) -> None:
+        """Add φ(v) to the Greeks."""
+        into[self.name] = _shaped(self._transform.far(coordinates[..., self.place]), self._shape)
+
+    def log_prior(self, greeks: Mapping[str, Array]) -> tuple[Array, Sequence[Array]]:
+        """log p(φ) and its gradient."""
+        value, slope = self._log_prior(greeks[self.name])
+        return value, (slope,)
+
+    def log_jacobian(self, coordinates: Array, greeks: Mapping[str, Array]) -> Array | float:
+        """log |dφ/dv|."""
+        return self._transform.log_jacobian(greeks[self.name].reshape(*coordinates.shape[:-1], -1))
+
+    def slopes(self, found: Mapping[str, Array]) -> Sequence[Array]:
+        """The gradient of the log-likelihood."""
+        return (found[self.name],)
+
+    def pull_back(
+        self, coordinates: Array, greeks: Mapping[str, Array], slopes: Sequence[Array], jacobian: bool
+    ) -> Array:
+        """The gradient with respect to v."""
+        return self._transform.pull_back(greeks[self.name].reshape(-1), slopes[0].reshape(-1), jacobian=jacobian)
+
+
+class _Logs:
+    """A probability, or weights, in the density by the logs."""
+
+    def __init__(self, parameter: Parameter, transform: Logged, place: slice) -> None:
+        self._transform, self.place, self.name, self._shape = transform, place, parameter.name, parameter.shape
+        count = len(transform.logs(np.zeros(transform.size(parameter.shape))))
+        self._names = [name.format(parameter.name) for name in LOGS[:count]]
+        self._log_prior = log_density_of_logs(parameter.prior)
+
+    def put(self, coordinates: Array, into: dict[str, Array]) -> None:
+        """Add log φ(v) to the Greeks."""
+        for name, logs in zip(self._names, self._transform.logs(coordinates[..., self.place]), strict=True):
+            into[name] = _shaped(logs, self._shape)
+
+    def log_prior(self, greeks: Mapping[str, Array]) -> tuple[Array, Sequence[Array]]:
+        """log p(φ) and its gradients."""
+        return self._log_prior([greeks[name] for name in self._names])
+
+    def log_jacobian(self, coordinates: Array, greeks: Mapping[str, Array]) -> Array | float:
+        """log |dφ/dv|."""
+        batch = coordinates.shape[:-1]
+        return self._transform.log_jacobian_of(tuple(greeks[name].reshape(*batch, -1) for name in self._names))
+
+    def slopes(self, found: Mapping[str, Array]) -> Sequence[Array]:
+        """The gradients of the log-likelihood."""
+        return [found[name] for name in self._names]
+
+    def pull_back(
+        self, coordinates: Array, greeks: Mapping[str, Array], slopes: Sequence[Array], jacobian: bool
+    ) -> Array:
+        """The gradient with respect to v."""
+        flat = [slope.reshape(-1) for slope in slopes]
+        return self._transform.pull_back_logs(coordinates[self.place], flat, jacobian=jacobian)
+
+
+def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
+    return flat if len(shape) == 1 else flat.reshape(flat.shape[:-1] + shape)

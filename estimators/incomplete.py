@@ -21,8 +21,8 @@ from estimators.quadratic import Integrated, Patterns, design, form, integrated
 
 # Numbers in the matrices of the rows that are taken at one time.
 MOST_NUMBERS = 2_000_000
-# A missing entry: its column, and its place in a column of vectors.
-Entry = tuple[str, int | None]
+# Of the size of a column: a component narrower than this is met in steps of it.
+LEAST_STEP = 1e-13
 Terms = Mapping[str, Weights | Node]
 
 
@@ -217,7 +217,10 @@ class _Part:
             spread = np.sqrt(np.where(spread > 0, spread, 1.0))
             scaled = matrix / (spread[:, :, None] * spread[:, None, :])
             mean = (np.linalg.pinv(scaled, hermitian=True) @ (linear / spread)[..., None])[..., 0] / spread
-            expansion = _Expansion({}, moved.origin + moved.step * mean, moved.step / spread)
+            origin = moved.origin + moved.step * mean
+            # Points nearer than this are not told apart.
+            least = LEAST_STEP * np.maximum(np.abs(origin), self._shared.step)
+            expansion = _Expansion({}, origin, np.maximum(moved.step / spread, least))
         return self._expansion(references, k, expansion.origin, expansion.step)
 
     def _standardised(self, expansion: _Expansion) -> Array:

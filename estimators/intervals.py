@@ -50,6 +50,7 @@ class Interval:
     scale: Array
     # Its coordinates are as wide as the prior is in units of the data: no number marks the end of the support.
     bounded = False
+    has_logs = False
 
     @property
     def unit(self) -> float:
@@ -69,6 +70,8 @@ class Interval:
         near = width * expit(-np.abs(logit))
         far = np.where(logit < 0, self.low + near, self.high - near)
         return np.asarray(np.where(np.abs(move) < 1.0, close, far))
+
+    far = forward
 
     def inverse(self, value: Array) -> Array:
         margin = INSIDE * np.minimum(self.scale, self.high - self.low)
@@ -109,6 +112,7 @@ class HalfLine:
     pace: Array
     scale: Array
     bounded = False
+    has_logs = False
 
     @property
     def unit(self) -> float:
@@ -119,9 +123,11 @@ class HalfLine:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
-        # The exponent is held where exp is finite and positive, as that of `Positive` is.
-        away = np.exp(np.minimum(np.maximum(self.pace * coordinates, -300.0), 300.0))
-        return np.asarray(self.end + self.side * self.reach * away)
+        # The exponents are held where they are in `Positive`.
+        return self._at(np.minimum(np.maximum(self.pace * coordinates, -300.0), 300.0))
+
+    def far(self, coordinates: Array) -> Array:
+        return self._at(np.minimum(np.maximum(self.pace * coordinates, -705.0), 705.0))
 
     def inverse(self, value: Array) -> Array:
         away = self.side * (value - self.end)
@@ -139,6 +145,9 @@ class HalfLine:
     def is_at_end(self, value: Array) -> bool:
         """Whether an entry has run into the end of the prior."""
         return bool((self.side * (value - self.end) < AT_END * self.scale).any())
+
+    def _at(self, exponent: Array) -> Array:
+        return np.asarray(self.end + self.side * self.reach * np.exp(exponent))
 
 
 def within_prior(parameter: Parameter, own: Transform) -> Transform:

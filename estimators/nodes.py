@@ -19,9 +19,10 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from estimators.mechanisms.base import Mechanism, Reference
-from estimators.parameters import LOG_ZERO, TINY, Array, Parameter, Transform
+from estimators.parameters import LOG_ZERO, LOGS, TINY, Array, Parameter, Transform
 
 WEIGHTS = "theta"
+LOG_WEIGHTS = LOGS[0].format(WEIGHTS)
 
 
 class RowTerm(Protocol):
@@ -63,7 +64,7 @@ class Node:
     levels: tuple[int, ...]
     widths: tuple[int, ...]
     parameters: tuple[Parameter, ...] = field(init=False)
-    # (symbol, name, whether it has one entry per cell, shape of an entry) of each Greek.
+    # (symbol, name, whether it has one entry per cell, shape of an entry) of each Greek, and of its logs after these.
     _own: tuple[tuple[str, str, bool, tuple[int, ...]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +76,11 @@ class Node:
             axis = 0 if per_cell and self.is_below else None
             found.append(replace(parameter, name=name, component_axis=axis))
         object.__setattr__(self, "parameters", tuple(found))
+        own += [
+            (log.format(symbol), log.format(name), by_cell, entry)
+            for symbol, name, by_cell, entry in own
+            for log in LOGS
+        ]
         object.__setattr__(self, "_own", tuple(own))
 
     @property
@@ -151,9 +157,11 @@ class Node:
     def local(self, greeks: Mapping[str, Any]) -> dict[str, Any]:
         """The mechanism's Greeks under their symbols, flat over cells: ``{'mu': greeks['mu_X']}``."""
         if self.is_below and not self.levels:
-            return {symbol: greeks[name] for symbol, name, _, _ in self._own}
+            return {symbol: greeks[name] for symbol, name, _, _ in self._own if name in greeks}
         found = {}
         for symbol, name, per_cell, entry in self._own:
+            if name not in greeks:
+                continue
             value = greeks[name]
             if per_cell:
                 batch = value.shape[: value.ndim - len(entry) - len(self.levels) - self.is_below]
@@ -206,7 +214,7 @@ class Node:
         """The unconstrained coordinates of every Greek."""
         return {
             name: self.mechanism.transform(replace(parameter, name=symbol), reference)
-            for parameter, (symbol, name, _, _) in zip(self.parameters, self._own, strict=True)
+            for parameter, (symbol, name, _, _) in zip(self.parameters, self._own, strict=False)
         }
 
     def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
@@ -280,26 +288,23 @@ class Weights:
 
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """log theta as [..., K, F]."""
-        if not self.levels:
-            return log_weights(greeks[WEIGHTS])[..., None]
-        return np.swapaxes(log_weights(self._flat(greeks)), -1, -2)
+        logs = greeks[LOG_WEIGHTS] if LOG_WEIGHTS in greeks else log_weights(greeks[WEIGHTS])
+        return np.swapaxes(self._flat(logs), -1, -2) if self.levels else logs[..., None]
 
     def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
-        """S / theta."""
-        if not self.levels:
-            return {WEIGHTS: sums[..., 0] / np.maximum(greeks[WEIGHTS], TINY)}
-        return {WEIGHTS: self._shaped(np.swapaxes(sums, -1, -2) / np.maximum(self._flat(greeks), TINY))}
+        """S / theta; with respect to log theta, where it is given, S."""
+        counts = self._shaped(np.swapaxes(sums, -1, -2)) if self.levels else sums[..., 0]
+        return {LOG_WEIGHTS: counts} if LOG_WEIGHTS in greeks else {WEIGHTS: counts / np.maximum(greeks[WEIGHTS], TINY)}
 
     def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
         """Shares of the rows; a level without rows keeps its weights."""
         counts = np.swapaxes(sums, -1, -2)
         total = counts.sum(-1, keepdims=True)
-        shares = np.where(total > 0, counts / np.where(total > 0, total, 1.0), self._flat(greeks))
+        shares = np.where(total > 0, counts / np.where(total > 0, total, 1.0), self._flat(greeks[WEIGHTS]))
         return {WEIGHTS: self._shaped(shares)}
 
-    def _flat(self, greeks: Mapping[str, Array]) -> Array:
-        """theta as [..., F, K]."""
-        theta = greeks[WEIGHTS]
+    def _flat(self, theta: Array) -> Array:
+        """theta, or its log, as [..., F, K]."""
         return theta.reshape(*theta.shape[: theta.ndim - len(self.levels) - 1], self.width, theta.shape[-1])
 
     def _shaped(self, flat: Array) -> Array:

@@ -5,7 +5,7 @@ NumPy, with their derivatives, because NUTS evaluates them thousands of times on
 autograd graph costs ten times the arithmetic. Tests compare every one with torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import log
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, logit
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -60,7 +60,15 @@ class Transform(Protocol):
 
     ``log_jacobian`` is log |d Greek / d coordinates| [...] as a function of the Greek. ``pull_back`` turns a gradient
     with respect to the Greek into one with respect to the coordinates, that of ``log_jacobian`` added where asked.
+
+    ``far`` is ``forward`` without holding the Greek where its square is finite and positive: what a density is of.
+    Where ``has_logs``, the density is a function of the Greek's logs instead, which keep their digits where the Greek
+    itself is rounded to 0 or 1 (see `Logged`).
     """
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether it is `Logged`."""
 
     @property
     def unit(self) -> float:
@@ -72,9 +80,25 @@ class Transform(Protocol):
 
     def size(self, shape: tuple[int, ...]) -> int: ...
     def forward(self, coordinates: Array) -> Array: ...
+    def far(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
     def log_jacobian(self, value: Array) -> Array | float: ...
     def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array: ...
+
+
+class Logged(Transform, Protocol):
+    """A map to probabilities p, with ``log p``, and ``log(1 - p)`` where p is not one of a simplex, as functions of v.
+
+    ``pull_back_logs`` turns gradients with respect to each of these into one with respect to the coordinates.
+    """
+
+    def logs(self, coordinates: Array) -> tuple[Array, ...]: ...
+    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array: ...
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array: ...
+
+
+# The names under which logs stand among Greeks, in the order of `Logged.logs`.
+LOGS = ("log {}", "log 1 - {}")
 
 
 @dataclass(frozen=True)
@@ -84,12 +108,15 @@ class Real:
     origin: Any = 0.0
     unit: float = 1.0
     bounded = False
+    has_logs = False
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return np.asarray(self.origin + self.unit * coordinates)
+
+    far = forward
 
     def inverse(self, value: Array) -> Array:
         return np.asarray((value - self.origin) / self.unit)
@@ -108,13 +135,16 @@ class Positive:
     scale: Any = 1.0
     unit = 1.0
     bounded = True
+    has_logs = False
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
-        # The exponent is held where exp is finite and positive: a proposal this far out is rejected on its density.
         return np.asarray(self.scale * np.exp(np.minimum(np.maximum(coordinates, -300.0), 300.0)))
+
+    def far(self, coordinates: Array) -> Array:
+        return np.asarray(self.scale * np.exp(np.minimum(np.maximum(coordinates, -705.0), 705.0)))
 
     def inverse(self, value: Array) -> Array:
         return np.asarray(np.log(value / self.scale))
@@ -133,12 +163,15 @@ class UnitInterval:
 
     unit = 1.0
     bounded = True
+    has_logs = True
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return np.asarray(expit(coordinates))
+
+    far = forward
 
     def inverse(self, value: Array) -> Array:
         return np.asarray(logit(value))
@@ -150,6 +183,16 @@ class UnitInterval:
     def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
         slope = gradient * value * (1.0 - value)
         return slope + (1.0 - 2.0 * value) if jacobian else slope
+
+    def logs(self, coordinates: Array) -> tuple[Array, ...]:
+        return log_expit(coordinates), log_expit(-coordinates)
+
+    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array:
+        return np.asarray((logs[0] + logs[1]).sum(-1))
+
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array:
+        high, low = (gradient + 1.0 if jacobian else gradient for gradient in gradients)
+        return np.asarray(high * expit(-coordinates) - low * expit(coordinates))
 
 
 @dataclass(frozen=True)
@@ -164,6 +207,7 @@ class Simplex:
     count: int = 1
     unit = 1.0
     bounded = True
+    has_logs = True
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape[:-1])) * (shape[-1] - 1)
@@ -177,6 +221,8 @@ class Simplex:
         np.multiply.accumulate(expit(-shifted), axis=-1, out=value[..., 1:])
         value[..., :-1] *= expit(shifted)
         return self._flat(value, coordinates)
+
+    far = forward
 
     def inverse(self, value: Array) -> Array:
         apart = np.maximum(self._apart(value, self.length), TINY)
@@ -195,6 +241,25 @@ class Simplex:
         broken = apart[..., :-1] / _from_here(apart)[..., :-1]
         return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1], value)
 
+    def logs(self, coordinates: Array) -> tuple[Array, ...]:
+        shifted = self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1)
+        found = np.empty((*shifted.shape[:-1], self.length))
+        found[..., 0] = 0.0
+        np.add.accumulate(log_expit(-shifted), axis=-1, out=found[..., 1:])
+        found[..., :-1] += log_expit(shifted)
+        return (self._flat(found, coordinates),)
+
+    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array:
+        return np.asarray(np.add.reduce(logs[0], -1))
+
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array:
+        # d log x_j / d v_i = [i = j] - z_i [j >= i].
+        apart = self._apart(gradients[0], self.length)
+        if jacobian:
+            apart = apart + 1.0
+        broken = expit(self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1))
+        return self._flat(apart[..., :-1] - broken * _from_here(apart)[..., :-1], coordinates)
+
     def _apart(self, flat: Array, length: int) -> Array:
         """[..., count * length] as [..., count, length], or as it is where there is one simplex."""
         return flat if self.count == 1 else flat.reshape(*flat.shape[:-1], self.count, length)
@@ -210,6 +275,7 @@ class Linear:
     matrix: Array
     origin: Array
     bounded = False
+    has_logs = False
 
     @property
     def unit(self) -> float:
@@ -221,6 +287,8 @@ class Linear:
 
     def forward(self, coordinates: Array) -> Array:
         return self._each(coordinates, lambda v: self.origin + v @ self.matrix.T)
+
+    far = forward
 
     def inverse(self, value: Array) -> Array:
         return self._each(

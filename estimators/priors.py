@@ -18,6 +18,8 @@ from torch import Tensor
 from estimators.parameters import TINY, Array
 
 LogDensity = Callable[[Array], tuple[Array, Array]]
+LogDensityOfLogs = Callable[[Sequence[Array]], tuple[Array, tuple[Array, ...]]]
+BELOW_ONE = 1.0 - float(np.finfo(np.float64).epsneg)
 HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
@@ -105,6 +107,25 @@ def log_density(prior: TorchDistributionMixin) -> LogDensity:
     return _by_autograd(prior)
 
 
+def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
+    """The same in the logs of a probability, and with gradients with respect to these."""
+    values = {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}
+    dims = len(prior.batch_shape)
+    if type(prior) is dist.Dirichlet:
+        return _dirichlet_of_logs(values, dims)
+    if type(prior) is dist.Beta:
+        return _beta_of_logs(values, dims)
+    by_value = log_density(prior)
+
+    def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        # A probability that is rounded to 1 is inside its support all the same.
+        x = np.minimum(np.exp(logs[0]), BELOW_ONE)
+        value, slope = by_value(x)
+        return value, (slope * x, *(np.zeros_like(x) for _ in logs[1:]))
+
+    return evaluate
+
+
 def _summed(value: Array, dims: int) -> Array:
     return value.sum(axis=tuple(range(-dims, 0))) if dims else value
 
@@ -176,25 +197,45 @@ def _exponential(p: Mapping[str, Array], dims: int) -> LogDensity:
 
 
 def _dirichlet(p: Mapping[str, Array], dims: int) -> LogDensity:
-    powers = p["concentration"] - 1.0
-    constant = np.sum(gammaln(p["concentration"].sum(-1)) - gammaln(p["concentration"]).sum(-1))
+    of_logs = _dirichlet_of_logs(p, dims)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         held = np.maximum(x, TINY)
-        return _inner(powers, np.log(held), dims + 1) + constant, powers / held
+        value, (powers,) = of_logs((np.log(held),))
+        return value, powers / held
+
+    return evaluate
+
+
+def _dirichlet_of_logs(p: Mapping[str, Array], dims: int) -> LogDensityOfLogs:
+    powers = p["concentration"] - 1.0
+    constant = np.sum(gammaln(p["concentration"].sum(-1)) - gammaln(p["concentration"]).sum(-1))
+
+    def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        return _inner(powers, logs[0], dims + 1) + constant, (powers,)
 
     return evaluate
 
 
 def _beta(p: Mapping[str, Array], dims: int) -> LogDensity:
+    of_logs = _beta_of_logs(p, dims)
+
+    def evaluate(x: Array) -> tuple[Array, Array]:
+        low, high = np.maximum(x, TINY), np.maximum(1.0 - x, TINY)
+        value, (one, other) = of_logs((np.log(low), np.log(high)))
+        return value, one / low - other / high
+
+    return evaluate
+
+
+def _beta_of_logs(p: Mapping[str, Array], dims: int) -> LogDensityOfLogs:
     one, other = p["concentration1"] - 1.0, p["concentration0"] - 1.0
     constant = np.sum(
         gammaln(p["concentration1"] + p["concentration0"]) - gammaln(p["concentration1"]) - gammaln(p["concentration0"])
     )
 
-    def evaluate(x: Array) -> tuple[Array, Array]:
-        low, high = np.maximum(x, TINY), np.maximum(1.0 - x, TINY)
-        return _summed(one * np.log(low) + other * np.log(high), dims) + constant, one / low - other / high
+    def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        return _summed(one * logs[0] + other * logs[1], dims) + constant, (one, other)
 
     return evaluate
 
@@ -219,7 +260,9 @@ def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
         with torch.enable_grad():
             density: Any = prior.log_prob(value)
             density = density.sum(dim=tuple(range(-len(prior.batch_shape), 0))) if prior.batch_shape else density
-            (slope,) = torch.autograd.grad(density.sum(), value)
+            # A uniform density depends on no value.
+            total = density.sum() + 0.0 * value.sum()
+            (slope,) = torch.autograd.grad(total, value)
         return density.detach().numpy(), slope.numpy()
 
     return evaluate

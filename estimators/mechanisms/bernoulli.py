@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters import LOG_ZERO, Array, Parameter, Transform, UnitInterval
+from estimators.parameters import LOG_ZERO, LOGS, Array, Parameter, Transform, UnitInterval
 from estimators.prior_checks import known_or_prior
 from estimators.priors import check_shape, expanded, groups, permuted
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
 EDGE = 1e-12
+LOG_P, LOG_REST = (name.format("p") for name in LOGS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +90,16 @@ class Bernoulli:
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (log(1 - p), log p)."""
+        if LOG_P in greeks:
+            return np.stack([greeks[LOG_REST], greeks[LOG_P]], -1)
         p = self._array(greeks)
         with np.errstate(divide="ignore"):
             return np.asarray(np.maximum(np.stack([np.log1p(-p), np.log(p)], -1), LOG_ZERO))
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
-        """dJ/dp = S₁/p - S₀/(1 - p)."""
+        """dJ/dp = S₁/p - S₀/(1 - p); with respect to logs, where they are given, S₁ and S₀."""
+        if LOG_P in greeks:
+            return {LOG_P: statistics[..., 1], LOG_REST: statistics[..., 0]}
         if "p" not in greeks:
             return {}
         p = np.clip(greeks["p"], 1e-300, 1.0 - 1e-16)

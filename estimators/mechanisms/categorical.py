@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters import LOG_ZERO, TINY, Array, Parameter, Simplex, Transform
+from estimators.parameters import LOG_ZERO, LOGS, TINY, Array, Parameter, Simplex, Transform
 from estimators.prior_checks import known_or_prior
 from estimators.priors import check_shape, expanded, groups, permuted
 from estimators.sparse import dirichlet_draws
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.
 EDGE = 1e-12
+LOG_P = LOGS[0].format("p")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +100,15 @@ class Categorical:
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = log p."""
+        if LOG_P in greeks:
+            return greeks[LOG_P]
         with np.errstate(divide="ignore"):
             return np.maximum(np.log(self._array(greeks)), LOG_ZERO)
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
-        """dJ/dp = S / p."""
+        """dJ/dp = S / p; with respect to log p, where it is given, S."""
+        if LOG_P in greeks:
+            return {LOG_P: statistics}
         return {"p": statistics / np.maximum(greeks["p"], TINY)} if "p" in greeks else {}
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:

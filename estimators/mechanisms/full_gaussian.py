@@ -269,15 +269,20 @@ class CholeskyOfCorrelation:
     length: int
     unit = 1.0
     bounded = False
+    has_logs = False
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape[:-2])) * (self.length * (self.length - 1) // 2)
 
     def forward(self, coordinates: Array) -> Array:
+        # Held where 1 - tanh² is not 0.
+        return self.far(np.clip(coordinates, -18.0, 18.0))
+
+    def far(self, coordinates: Array) -> Array:
         size, below = self.length, _below(self.length)
         apart = coordinates.reshape(*coordinates.shape[:-1], -1, len(below[0]))
-        # Held where 1 - tanh² is not 0.
-        held = np.clip(apart, -18.0, 18.0)
+        # Held where cosh is finite.
+        held = np.clip(apart, -705.0, 705.0)
         value = np.zeros((*apart.shape[:-1], size, size))
         left = np.ones_like(value)
         value[..., below[0], below[1]] = np.tanh(held)

@@ -1,0 +1,98 @@
+"""Far out, where Greeks are rounded to 0, 1 or a clamp, the density is still that of its gradient: by differences."""
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import CausalMixture, Data
+from estimators.density import Density
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Poisson,
+)
+
+FAR = (5.0, 37.0, 100.0, 690.0, 700.0)
+RNG = np.random.default_rng(0)
+T, C, N, X = RNG.integers(2, size=12), RNG.integers(3, size=12), RNG.poisson(3.0, 12), RNG.normal(size=(12, 2))
+SCALE = dist.Gamma(2.0, 1.0)
+MODELS = {
+    "yes or no": (CausalMixture(2, {"T": Bernoulli(dist.Beta(2.0, 0.5))}), {"T": T}),
+    "a uniform prior by autograd": (CausalMixture(2, {"T": Bernoulli(dist.Uniform(0.0, 1.0))}), {"T": T}),
+    "levels": (CausalMixture(2, {"C": Categorical(3)}, concentration=0.3), {"C": C}),
+    "a table": (CausalMixture(2, {"T": Bernoulli(), "C": Categorical(3, parents=["T"])}), {"T": T, "C": C}),
+    "counts": (CausalMixture(2, {"N": Poisson()}), {"N": N}),
+    "a cause of Z": (CausalMixture(3, {"T": Bernoulli(), "N": Poisson()}, latent_parents=["T"]), {"T": T, "N": N}),
+    "numbers": (CausalMixture(3, {"X": Gaussian(scale=SCALE)}, concentration=2.0), {"X": X[:, 0]}),
+    "lines": (
+        CausalMixture(2, {"T": Bernoulli(), "X": LinearGaussian(parents=["T"], scale=SCALE)}),
+        {"T": T, "X": X[:, 0]},
+    ),
+    "vectors": (CausalMixture(2, {"X": DiagonalGaussian(2, scale=SCALE)}), {"X": X}),
+    "correlated vectors": (CausalMixture(2, {"X": FullGaussian(2, scale=SCALE)}), {"X": X}),
+    "rows with gaps": (
+        CausalMixture(2, {"T": Bernoulli(), "X": LinearGaussian(parents=["T"], scale=SCALE)}),
+        {"T": np.where(np.arange(12) % 3, T, np.nan), "X": X[:, 0], "missing": "marginalize"},
+    ),
+}
+PARTS = {"likelihood": (False, False), "with prior and Jacobian": (True, True)}
+
+
+def slope(density: Density, at: np.ndarray, place: int, step: float) -> float:
+    move = np.zeros(density.size)
+    move[place] = step
+    return float(density.value(at + move) - density.value(at - move)) / (2.0 * step)
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize(("model", "columns"), MODELS.values(), ids=MODELS)
+def test_the_gradient_is_that_of_the_density(model: CausalMixture, columns: dict, part: tuple[bool, bool]) -> None:  # type: ignore[type-arg]
+    """In every coordinate, alone and all together, where the density is finite; where it is not, it says so."""
+    density = Density(model, model.marginal(Data(**columns)), prior=part[0], jacobian=part[1])
+    scales = [
+        p for greek in density._greeks for p in range(density.size)[greek.place] if greek.name.startswith("sigma")
+    ]
+    compared = 0
+    for far in (sign * size for size in FAR for sign in (1.0, -1.0)):
+        for place in range(density.size):
+            at = np.full(density.size, 0.3)
+            at[place] = far
+            value, gradient = density.value_and_gradient(at)
+            assert value == density.value(at) or (np.isnan(value) and np.isnan(density.value(at)))
+            # Of rows with gaps a component may be as narrow as 1e-13 of the column, which points do not resolve.
+            if not np.isfinite(value) or ("missing" in columns and place in scales and far < -30.0):
+                continue
+            found = slope(density, at, place, 1e-3 if abs(gradient[place]) < 1e6 else 1e-6)
+            if np.isfinite(found):
+                rounding = 1e-12 * abs(value) / 1e-6
+                assert gradient[place] == pytest.approx(found, rel=1e-4, abs=1e-6 + rounding), (place, far)
+                compared += 1
+    assert compared >= 6 * density.size
+
+
+def test_probabilities_have_a_finite_density_everywhere() -> None:
+    """At a logit of v: S₁ log expit(v) + S₀ log expit(-v), with no row the more or the less for rounding."""
+    model = CausalMixture(1, {"T": Bernoulli()})
+    density = Density(model, model.marginal(Data(T=T)), prior=False)
+    yes, no = int(T.sum()), int((1 - T).sum())
+    for v in (*FAR, *(-far for far in FAR)):
+        value, gradient = density.value_and_gradient(np.array([v]))
+        assert value == pytest.approx(-yes * np.logaddexp(0.0, -v) - no * np.logaddexp(0.0, v), rel=1e-14)
+        assert gradient[0] == pytest.approx((yes if v < 0 else -no), abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["yes or no", "levels", "a cause of Z"])
+def test_by_logs_and_by_values_are_one_density(name: str) -> None:
+    """Where Greeks keep their digits, the public likelihood of the Greeks is the density's."""
+    model, columns = MODELS[name]
+    marginal = model.marginal(Data(**columns))
+    density = Density(model, marginal, prior=False)
+    at = np.random.default_rng(1).normal(size=(4, density.size))
+    greeks = {key: torch.from_numpy(value) for key, value in density.constrain(at).items()}
+    by_value = marginal.pointwise(greeks).sum(-1).numpy()
+    np.testing.assert_allclose(density.value(at), by_value, rtol=1e-12)

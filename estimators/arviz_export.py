@@ -5,7 +5,7 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 """
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import arviz
 import numpy as np
@@ -37,24 +37,36 @@ def _unused(dim: str, variables: Container[str]) -> str:
     return dim
 
 
-def diagnostics(draws: Draws, num_chains: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Rank-normalised R-hat and bulk ESS of every entry of every Greek; a constant counts as converged."""
+# Draws of a chain below which its halves say nothing of convergence.
+LEAST_DRAWS = 4
+
+
+class Diagnostics(NamedTuple):
+    """R-hat (empty of one chain), and the effective sample sizes of the bulk and of the 5 % tails, by Greek."""
+
+    r_hat: dict[str, np.ndarray]
+    bulk: dict[str, np.ndarray]
+    tail: dict[str, np.ndarray]
+
+
+def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
+    """Rank-normalised R-hat, bulk and tail ESS of every entry of every Greek; a constant counts as converged."""
     num_draws = len(next(iter(draws.values())))
-    if num_draws // num_chains < 4:
-        raise ValueError(f"diagnostics: expected at least 4 draws per chain, got {num_draws // num_chains}")
+    if num_draws // num_chains < LEAST_DRAWS:
+        raise ValueError(f"diagnostics: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}")
     # Under names that are no axes'.
     places = {name: f"x{number}" for number, name in enumerate(draws)}
     data = dataset({place: draws[name] for name, place in places.items()}, num_chains)
     with np.errstate(all="ignore"):
-        ess = arviz.ess(data, method="bulk")
+        sizes = [arviz.ess(data, method=method) for method in ("bulk", "tail")]
         r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
-    return (
-        {}
-        if r_hat is None
-        else {name: _settled(r_hat[places[name]].values, constant[name], 1.0, np.inf) for name in draws},
-        {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws},
+    bulk, tail = (
+        {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
+        for ess in sizes
     )
+    known = {} if r_hat is None else {n: _settled(r_hat[places[n]].values, constant[n], 1.0, np.inf) for n in draws}
+    return Diagnostics(known, bulk, tail)
 
 
 def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:
@@ -62,10 +74,17 @@ def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_st
     return np.where(constant, if_constant, np.where(np.isfinite(values), values, if_stuck))
 
 
-def effective_sample_size(draws: Tensor, num_chains: int) -> float:
-    """Bulk ESS of one quantity's draws [S]."""
-    _, ess = diagnostics({"quantity": draws}, num_chains)
-    return float(ess["quantity"])
+def mean_error(draws: Tensor, num_chains: int) -> float:
+    """The Monte Carlo standard error of the mean of one quantity's draws [S]: sd / sqrt(ESS of the mean)."""
+    per_chain = len(draws) // num_chains
+    if per_chain < LEAST_DRAWS:
+        raise ValueError(f"mcse: expected at least {LEAST_DRAWS} draws per chain, got {per_chain}; draw more")
+    values = draws.numpy().reshape(num_chains, -1)
+    if np.ptp(values) == 0:
+        return 0.0
+    with np.errstate(all="ignore"):
+        ess = float(arviz.ess(values, method="mean"))
+    return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
 
 
 def dims(name: str, num_axes: int, component_axis: int) -> list[str]:

@@ -13,13 +13,13 @@ ESS_PER_CHAIN = 100
 
 
 def chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
-    """Return the status of relabelled draws, and the smallest ESS and the largest R-hat behind it."""
+    """Return the status of relabelled draws, and the smallest ESS (bulk or tail) and the largest R-hat behind it."""
     per_chain = len(next(iter(draws.values()))) // num_chains
-    if per_chain < 4:
+    if per_chain < arviz_export.LEAST_DRAWS:
         return Status.LOW_ESS, {}
-    r_hat, ess = arviz_export.diagnostics(draws, num_chains)
+    r_hat, bulk, tail = arviz_export.diagnostics(draws, num_chains)
     largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
-    smallest = min(float(np.min(value)) for value in ess.values())
+    smallest = min(float(np.min(value)) for value in (*bulk.values(), *tail.values()))
     extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}
     if largest > R_HAT_LIMIT:
         return Status.CHAINS_DISAGREE, extra

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.arviz_export import effective_sample_size
+from estimators.arviz_export import mean_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +38,11 @@ class Estimate:
 
     @property
     def mcse(self) -> float:
-        """The Monte Carlo standard error of a scalar `value`: sd / sqrt(ESS). Raises ValueError on one draw."""
+        """The Monte Carlo standard error of a scalar `value`, sd / sqrt(ESS of the mean). Raises on few draws."""
         self._need_draws("mcse")
         if self.draws.ndim > 1:
             raise ValueError(f"mcse: expected one quantity, got one for each of {self.draws.shape[1]} rows")
-        return float(self.draws.std()) / float(np.sqrt(effective_sample_size(self.draws, self.num_chains)))
+        return mean_error(self.draws, self.num_chains)
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """The equal-tailed credible interval: quantiles (1 - level)/2 and (1 + level)/2 of the draws.

@@ -13,7 +13,11 @@ from estimators import arviz_export
 def summary_table(
     names: Sequence[str], draws: Mapping[str, Tensor], level: float, num_chains: int | None
 ) -> pd.DataFrame:
-    """Return mean, and with draws sd, lower and upper, and with chains (else None) ess and r_hat, of every entry."""
+    """Return mean, and with draws sd, lower and upper, and with chains (else None) ess and r_hat, of every entry.
+
+    ``ess`` is that of the bulk (of the mean), ``ess_tail`` that of the 5 % tails (of the interval); both are left out
+    where a chain has fewer draws than diagnostics take.
+    """
 
     def column(of: Mapping[str, Any]) -> list[float]:
         return [float(value) for name in draws for value in np.asarray(of[name]).reshape(-1)]
@@ -23,9 +27,10 @@ def summary_table(
         table["sd"] = column({name: value.std(0) for name, value in draws.items()})
         for side, q in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
             table[side] = column({name: np.quantile(value.numpy(), q, axis=0) for name, value in draws.items()})
-    if num_chains is not None:
-        r_hat, ess = arviz_export.diagnostics(draws, num_chains)
-        table["ess"] = column(ess)
+    num_draws = len(next(iter(draws.values())))
+    if num_chains is not None and num_draws // num_chains >= arviz_export.LEAST_DRAWS:
+        r_hat, bulk, tail = arviz_export.diagnostics(draws, num_chains)
+        table["ess"], table["ess_tail"] = column(bulk), column(tail)
         if r_hat:
             table["r_hat"] = column(r_hat)
     frame = pd.DataFrame(table, index=pd.Index(names, name="Greek"))

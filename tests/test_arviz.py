@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 import xarray
+from scipy.signal import lfilter
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
-from estimators.arviz_export import dataset, diagnostics, effective_sample_size
+from estimators import EM, NUTS, CausalMixture, Data, Estimate, EstimationWarning, Exact, Fit, GaussianMixture, Status
+from estimators.arviz_export import dataset, diagnostics
+from estimators.diagnostics import chain_status
 from estimators.mechanisms import Gaussian
+from estimators.summary import summary_table
 
 ROWS = [0.1, -0.7, 0.4, 1.2, 8.9, 10.3, 9.6, 10.9, 11.4, 10.0, -0.2, 9.1]
 DATA = Data(
@@ -109,6 +112,7 @@ def test_arviz_summary_agrees_with_the_fits_own(kind: str) -> None:
     np.testing.assert_allclose(table["mean"], own["mean"], rtol=1e-12)
     if kind == "posterior":
         np.testing.assert_allclose(table["ess_bulk"], own["ess"], rtol=1e-12)
+        np.testing.assert_allclose(table["ess_tail"], own["ess_tail"], rtol=1e-12)
         np.testing.assert_allclose(table["r_hat"], own["r_hat"], rtol=1e-12)
 
 
@@ -157,19 +161,20 @@ def test_one_component_has_finite_diagnostics() -> None:
 
 def test_diagnostics_see_chains_stuck_at_different_values() -> None:
     stuck = {"stuck": torch.tensor([0.0, 1.0], dtype=torch.float64).repeat_interleave(50)}
-    r_hat, ess = diagnostics(stuck, 2)
+    r_hat, bulk, tail = diagnostics(stuck, 2)
     assert r_hat["stuck"] > 1.01
-    assert 0.0 < ess["stuck"] < 10.0
+    assert 0.0 < bulk["stuck"] < 10.0
+    assert 0.0 < tail["stuck"] < 10.0
 
 
 def test_diagnostics_are_arviz_on_chains_laid_end_to_end() -> None:
     draws = torch.from_numpy(np.random.default_rng(0).standard_normal((200, 3)))
-    r_hat, ess = diagnostics({"x": draws}, 4)
+    r_hat, bulk, tail = diagnostics({"x": draws}, 4)
     cube = draws.numpy().reshape(4, 50, 3)
     for entry in range(3):
-        assert ess["x"][entry] == pytest.approx(float(arviz.ess(cube[..., entry], method="bulk")), rel=1e-12)
+        assert bulk["x"][entry] == pytest.approx(float(arviz.ess(cube[..., entry], method="bulk")), rel=1e-12)
+        assert tail["x"][entry] == pytest.approx(float(arviz.ess(cube[..., entry], method="tail")), rel=1e-12)
         assert r_hat["x"][entry] == pytest.approx(float(arviz.rhat(cube[..., entry], method="rank")), rel=1e-12)
-    assert effective_sample_size(draws[:, 0], 4) == pytest.approx(float(ess["x"][0]), rel=1e-12)
     assert dataset({"x": draws}, 4)["x"].shape == (4, 50, 3)
 
 
@@ -206,3 +211,30 @@ def test_other_weights_leave_the_log_likelihood_out_and_say_why(weights: list[fl
         export = draws_of(Data(X=ROWS, weights=weights)).to_arviz()
     assert set(export.groups()) == {"posterior", "observed_data"}
     assert export["observed_data"]["X"].values.tolist() == ROWS
+
+
+def volatile_chains() -> torch.Tensor:
+    """Draws with independent signs whose size moves slowly: the mean mixes at once, the tails hardly."""
+    rng = np.random.default_rng(0)
+    log_size = lfilter([1.0], [1.0, -0.995], 0.15 * rng.standard_normal((4, 1000)))
+    return torch.from_numpy((rng.standard_normal((4, 1000)) * np.exp(log_size)).reshape(-1))
+
+
+def test_the_status_looks_at_the_tails_too() -> None:
+    """Bulk ESS above 100 a chain, tail ESS below: the interval is not to be trusted, though the mean is."""
+    draws = {"x": volatile_chains()}
+    _, bulk, tail = diagnostics(draws, 4)
+    assert float(tail["x"]) < 400.0 < float(bulk["x"])
+    _, extra = chain_status(draws, 4, 0)
+    assert extra["min_ess"] == float(tail["x"])
+    assert chain_status({"x": draws["x"]}, 4, 0)[0] is not Status.CONVERGED
+
+
+@pytest.mark.parametrize("per_chain", [1, 2, 3])
+def test_few_draws_have_no_diagnostics_and_no_nan(per_chain: int) -> None:
+    draws = {"x": torch.from_numpy(np.random.default_rng(0).standard_normal(2 * per_chain))}
+    assert chain_status(draws, 2, 0) == (Status.LOW_ESS, {})
+    table = summary_table(["x"], draws, 0.9, 2)
+    assert "ess" not in table and np.isfinite(table.to_numpy()).all()
+    with pytest.raises(ValueError, match="mcse: expected at least 4 draws per chain, got"):
+        _ = Estimate(draws["x"], num_chains=2).mcse

@@ -1,11 +1,11 @@
 """An estimate: value, sd, Monte Carlo error and interval are those of its draws, chain by chain."""
 
+import arviz
 import numpy as np
 import pytest
 import torch
 
 from estimators import Estimate, Exact, GaussianMixture
-from estimators.arviz_export import effective_sample_size
 from tests.models import TUTORIAL_ROWS
 
 
@@ -14,8 +14,11 @@ def test_an_estimate_is_its_draws() -> None:
     estimate = Estimate(draws, num_chains=2)
     assert estimate.value.item() == pytest.approx(draws.numpy().mean(), rel=1e-12)
     assert estimate.sd.item() == pytest.approx(draws.numpy().std(ddof=1), rel=1e-12)
-    ess = effective_sample_size(draws, 2)
-    assert estimate.mcse == pytest.approx(draws.numpy().std(ddof=1) / np.sqrt(ess), rel=1e-12)
+    assert estimate.mcse == pytest.approx(float(arviz.mcse(draws.numpy().reshape(2, -1), method="mean")), rel=1e-12)
+    skewed = torch.from_numpy(np.random.default_rng(1).exponential(size=200) ** 3).cumsum(0) % 7.0
+    own = float(arviz.mcse(skewed.numpy().reshape(2, -1), method="mean"))
+    assert Estimate(skewed, num_chains=2).mcse == pytest.approx(own, rel=1e-12)
+    assert Estimate(torch.ones(10).double()).mcse == 0.0
     for level in (0.5, 0.9, 0.99):
         low, high = estimate.interval(level)
         expected = np.quantile(draws.numpy(), [(1 - level) / 2, (1 + level) / 2])

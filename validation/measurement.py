@@ -159,13 +159,14 @@ def _intervals(fit: Fit, draws: Mapping[str, Array], truth: Mapping[str, float],
 
 
 def _effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
-    """Bulk effective sample sizes; independent draws, of the exact posterior or a Laplace approximation, all count."""
+    """Effective sample sizes, the smaller of bulk and tail; of the exact posterior or a Laplace approximation, all."""
     if fit.kind != "posterior":
         return [float(fit.num_draws)] * len(draws)
     found = []
     for values in draws:
         with np.errstate(all="ignore"):
-            ess = float(arviz.ess(values.reshape(fit.num_chains, -1), method="bulk"))
+            chains = values.reshape(fit.num_chains, -1)
+            ess = min(float(arviz.ess(chains, method=method)) for method in ("bulk", "tail"))
         found.append(ess if np.isfinite(ess) else 1.0)
     return found
 

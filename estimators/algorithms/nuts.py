@@ -48,7 +48,7 @@ class NUTS:
 
     ``num_chains`` chains of ``warmup_steps`` + ``num_samples`` start around the best modes found, over-dispersed; the
     same seed gives the same draws on any number of cores. Draws are relabelled before R-hat and ESS are computed; the
-    status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (< 100 per chain), in this order.
+    status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per chain), in order.
 
     >>> fit = NUTS(num_samples=200, warmup_steps=200).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0)
     >>> fit.num_draws

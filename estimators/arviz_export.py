@@ -53,7 +53,10 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
     """Rank-normalised R-hat, bulk and tail ESS of every entry of every Greek; a constant counts as converged."""
     num_draws = len(next(iter(draws.values())))
     if num_draws // num_chains < LEAST_DRAWS:
-        raise ValueError(f"diagnostics: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}")
+        raise ValueError(
+            f"effective sample size: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}; "
+            "raise `num_samples`"
+        )
     # Under names that are no axes'.
     places = {name: f"x{number}" for number, name in enumerate(draws)}
     data = dataset({place: draws[name] for name, place in places.items()}, num_chains)

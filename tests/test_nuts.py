@@ -7,12 +7,13 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, Status
+from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel, Status
 from estimators.algorithms import nuts as nuts_module
 from estimators.algorithms.base import begin
 from estimators.ascent import Summit
 from estimators.density import Density
 from estimators.mechanisms import Gaussian
+from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
 from tests.posteriors import check_other_posterior, check_same_posterior
 from validation.statistical import Stat
@@ -139,6 +140,27 @@ def test_few_draws_are_called_few() -> None:
     with pytest.warns(EstimationWarning):
         fit = NUTS(num_samples=40, warmup_steps=200, num_chains=2).fit(model, rows_of(model, 40), seed=1)
     assert fit.status in (Status.LOW_ESS, Status.CHAINS_DISAGREE)
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "num_samples"),
+    [
+        pytest.param(GaussianMixture(K=2), "nutpie", 1, id="mixture, nutpie"),
+        pytest.param(GaussianMixture(K=2), "pyro", 3, id="mixture, pyro"),
+        pytest.param(PyroModel(tutorial), "pyro", 3, id="program, pyro"),
+    ],
+)
+def test_draws_too_few_for_any_diagnostic_are_called_few(
+    model: GaussianMixture | PyroModel, engine: str, num_samples: int
+) -> None:
+    estimator = NUTS(num_samples=num_samples, warmup_steps=1, num_chains=1, engine=engine)
+    with pytest.warns(EstimationWarning, match="LOW_ESS") as caught:
+        fit = estimator.fit(model, {"X": TUTORIAL_ROWS}, seed=0)
+    assert fit.status is Status.LOW_ESS
+    assert not any("nan" in str(warning.message) for warning in caught)
+    table = fit.summary()
+    assert list(table) == ["mean", "sd", "lower", "upper"][: 1 if num_samples == 1 else 4]
+    assert np.isfinite(table.to_numpy()).all()
 
 
 @pytest.mark.parametrize("offset", [1e6])

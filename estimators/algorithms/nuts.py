@@ -214,6 +214,14 @@ def _pyro_chain(
     program, nesting = task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
     initial = {name: biject_to(support).inv(values[name]) for name, support in density.supports.items()}
+    divergences: list[int] = []
+
+    def after_step(kernel: PyroNUTS, _: Any, stage: str, __: int) -> None:
+        bar.update()
+        if stage.startswith("Sample"):
+            # `MCMC.diagnostics` has them too, but also ESS and R-hat, which it asserts to have four draws for.
+            divergences[:] = kernel.diagnostics()["divergences"]
+
     with program_mode(seed), single_thread(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         kernel = PyroNUTS(
@@ -228,13 +236,12 @@ def _pyro_chain(
             warmup_steps=nuts.warmup_steps,
             initial_params=initial,
             disable_progbar=True,
-            hook_fn=lambda *_: bar.update(),
+            hook_fn=after_step,
         )
         mcmc.run()
         drawn = {name: value.detach().numpy() for name, value in mcmc.get_samples().items()}
         diverging = torch.zeros(nuts.num_samples, dtype=torch.bool)
-        for places in mcmc.diagnostics()["divergences"].values():
-            diverging[torch.as_tensor(places, dtype=torch.long)] = True
+        diverging[torch.as_tensor(divergences, dtype=torch.long)] = True
     return drawn, diverging
 
 

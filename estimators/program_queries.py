@@ -16,8 +16,8 @@ from estimators.estimate import Estimate, check_level, level_of, numbers
 from estimators.isolation import check_seed, isolated, program_mode
 from estimators.parameters import LOG_ZERO
 from estimators.programs.call import arguments, parameters_of, passed
-from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.graph import Graph
+from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.predictive import (
     Of,
     Situation,

@@ -17,7 +17,7 @@ from estimators.parameters import checked_greeks
 from estimators.programs.call import Program, parameters_of, passed
 from estimators.programs.call import arguments as call_arguments
 from estimators.programs.checks import check_enumeration
-from estimators.programs.evidence import Observing, Substituting
+from estimators.programs.handlers import Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import columns_of
 from estimators.programs.structure import Greek, Structure, find, run

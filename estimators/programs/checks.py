@@ -10,8 +10,8 @@ from torch import Tensor
 
 from estimators.isolation import program_mode
 from estimators.programs.call import describe
-from estimators.programs.evidence import Evidence
 from estimators.programs.factors import Factors, Label, evaluate, posterior
+from estimators.programs.handlers import Evidence
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3

@@ -12,8 +12,8 @@ from estimators.ascent import LEAST_ROWS
 from estimators.isolation import program_mode
 from estimators.parameters import Array
 from estimators.programs.call import passed
-from estimators.programs.evidence import Observing
 from estimators.programs.graph import Graph
+from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.structure import run
 from estimators.status import EstimationError

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from estimators.data import Data
 from estimators.programs.call import Program, passed
-from estimators.programs.evidence import Evidence, Observing, Substituting
+from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.structure import Structure, run
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, passed
-from estimators.programs.evidence import Evidence, Observing, Substituting
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
+from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.structure import Structure, run
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].

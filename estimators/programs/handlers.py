@@ -1,0 +1,122 @@
+"""Handlers that put what is known into a program: observed values, hidden sites to sum out, entries set or missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.distributions.transforms import biject_to
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from estimators.parameters import LOG_ZERO
+
+
+class Evident(TorchDistribution):
+    """A discrete distribution with evidence on some entries: log p + log 1[value = seen]; without log p where set.
+
+    ``seen`` is -1 where there is no evidence. (Pyro's `obs_mask` would add a spurious log K per seen row.)
+    """
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012
+    has_enumerate_support = True
+
+    def __init__(self, base: Any, seen: Tensor, is_set: Tensor | None) -> None:
+        self.base, self.seen, self.is_set = base, seen, is_set
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        return self.base.support
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        found: Tensor = self.base.enumerate_support(expand=expand)
+        return found
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        drawn = self.base.sample(sample_shape)
+        return torch.where(self.seen >= 0, self.seen.to(drawn.dtype), drawn)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        density: Tensor = self.base.log_prob(value)
+        if self.is_set is not None:
+            density = torch.where(self.is_set, 0.0, density)
+        return density + torch.where((self.seen < 0) | (value == self.seen), 0.0, LOG_ZERO)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Evident":
+        return Evident(self.base.expand(batch_shape), self.seen, self.is_set)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of a program's sites, in tensors shaped as the sites are.
+
+    ``hidden`` sites are to be enumerated; ``values`` are observed; ``seen`` are values of hidden sites, -1 where not
+    seen; ``is_set`` marks entries whose own mechanism an experimenter replaced. ``free`` sites are sampled even where
+    the program itself observes them; ``idle`` ones, on which nothing that is asked depends, get any value of their
+    support instead of a random one.
+    """
+
+    hidden: tuple[str, ...] = ()
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
+    is_set: Mapping[str, Tensor] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+    idle: frozenset[str] = frozenset()
+
+
+class Observing(Messenger):
+    """Conditions a program on evidence and marks its hidden sites for parallel enumeration."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        super().__init__()
+        self._evidence = evidence
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name, evidence = msg["name"], self._evidence
+        if name in evidence.free and msg["is_observed"]:
+            msg["value"], msg["is_observed"] = None, False
+        if name in evidence.hidden:
+            # The program's own mark may be shared between calls, or ask for sequential enumeration.
+            msg["infer"] = {**(msg["infer"] or {}), "enumerate": "parallel"}
+            if msg["is_observed"]:
+                msg["value"], msg["is_observed"] = None, False
+            if name in evidence.seen:
+                msg["fn"] = Evident(msg["fn"], evidence.seen[name], evidence.is_set.get(name))
+            return
+        if name in evidence.idle:
+            msg["value"] = _some_value(msg["fn"])
+        if name in evidence.values:
+            msg["value"], msg["is_observed"] = evidence.values[name], True
+        if name in evidence.is_set:
+            msg["fn"] = msg["fn"].mask(~evidence.is_set[name])
+
+
+class Substituting(Messenger):
+    """Gives sites and `pyro.param` statements their values: Greeks in an evaluation."""
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._values = values
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self._values:
+            msg["value"], msg["done"] = self._values[msg["name"]], True
+
+    def _pyro_param(self, msg: Any) -> None:
+        if msg["name"] in self._values:
+            msg["value"], msg["done"] = self._values[msg["name"]], True
+
+
+def _some_value(fn: Any) -> Tensor:
+    """A value of a distribution's support, as a sample of it would be shaped."""
+    shape = fn.batch_shape + fn.event_shape
+    if fn.has_enumerate_support:
+        first: Tensor = fn.enumerate_support(expand=False)[0]
+        return first.expand(shape)
+    if getattr(fn.support, "is_discrete", False):
+        return torch.zeros(shape)
+    transform = biject_to(fn.support)
+    value: Tensor = transform(torch.zeros(transform.inverse_shape(shape)))
+    return value

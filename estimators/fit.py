@@ -375,7 +375,7 @@ class Fit:
             )
         else:
             marginal, why = self.model.marginal(self.data), self.stats.get("labels")
-            hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.hidden]
+            hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.latent]
         if hidden:
             object.__setattr__(self, "_warned", True)
             warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=4)

@@ -30,7 +30,7 @@ from estimators.programs.predictive import (
     mean_of,
     predict,
 )
-from estimators.programs.structure import Structure
+from estimators.programs.sites import Structure
 from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError
 
@@ -254,7 +254,7 @@ def query_of_program(
     structure, rows = _fitted(model, data)
     as_set = {name: _checked(structure, what, name, value) for name, value in settings.items()}
     as_seen = {name: _checked(structure, what, name, value) for name, value in seen.items()}
-    hidden = () if data is None else model.marginal(data).hidden
+    hidden = () if data is None else model.marginal(data).latent
     return ProgramQuery(model, draws, num_chains, as_set, as_seen, structure, rows, hidden)
 
 

@@ -20,7 +20,8 @@ from estimators.programs.checks import check_enumeration
 from estimators.programs.handlers import Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import columns_of
-from estimators.programs.structure import Greek, Structure, find, run
+from estimators.programs.sites import Greek, Structure
+from estimators.programs.structure import find, run
 from estimators.sparse import DrawnInLogs
 
 

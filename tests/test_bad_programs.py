@@ -9,6 +9,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.ops.indexing import Vindex
+from torch import Tensor
 
 from estimators import EM, MAP, NUTS, Data, Exact, Fit, GaussianMixture, PyroModel
 from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial
@@ -162,6 +163,71 @@ def neighbours(N: int) -> None:
         pyro.sample("X", dist.Normal(mu[z] + mu[z.roll(1, -1)], 1.0))
 
 
+def masked_above_what_counts(N: int, t: Tensor) -> None:
+    """z is masked where t is 0, but X, which depends on it, is not."""
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        with poutine.mask(mask=t == 1):
+            z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def masked_altogether(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta).mask(False))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def masked_middle_step(N: int, t: Tensor) -> None:
+    """A gap in the middle of a chain: the next step, which counts, depends on the masked one."""
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        with poutine.mask(mask=t == 1):
+            w = pyro.sample("w", dist.Categorical(torch.stack([theta, theta.flip(0)])[z]))
+        v = pyro.sample("v", dist.Categorical(torch.stack([theta, theta.flip(0)])[w]))
+        pyro.sample("X", dist.Normal(mu[v], 1.0))
+
+
+def masked_by_a_hidden_value(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        with poutine.mask(mask=z == 1):
+            pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def seen_by_obs_mask(N: int, label: Tensor, seen: Tensor) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta), obs=label.long(), obs_mask=seen.bool())
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def some_components(N: int) -> None:
+    with pyro.plate("components", 4, subsample_size=2):
+        mu = pyro.sample("mu", dist.Normal(0.0, 5.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(TWO))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def some_rows(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N, subsample_size=2):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
+def scaled_in_half_the_rows(N: int) -> None:
+    theta, mu = greeks()
+    with pyro.plate("rows", N):
+        with poutine.scale(scale=0.5 + 0.5 * (torch.arange(N) % 2)):
+            z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0))
+
+
 MATRIX = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 
 
@@ -211,6 +277,35 @@ PROGRAMS = [
     case("dependent support", fit(support_of_a_greek), ValueError, "'high'", "depends on other Greeks"),
     case("no Greek", fit(no_greek), ValueError, "no continuous site"),
     case("scaled", fit(scaled), ValueError, "'z'", "scaled by 2.0", "weights"),
+    case("scaled in half the rows", fit(scaled_in_half_the_rows), ValueError, "'z'", "scaled by", "weights"),
+    case(
+        "masked above what counts",
+        fit(masked_above_what_counts, {"X": X, "t": [1, 1, 1, 0, 1]}),
+        ValueError,
+        "masks the hidden site 'z'",
+        "'X' depends on it",
+        "leave it unmasked",
+    ),
+    case("masked altogether", fit(masked_altogether), ValueError, "masks the hidden site 'z'", "'X' depends on it"),
+    case(
+        "masked middle step",
+        fit(masked_middle_step, {"X": X, "t": [1, 1, 1, 1, 0]}),
+        ValueError,
+        "masks the hidden site 'w'",
+        "'v' depends on it",
+    ),
+    case("masked by a hidden value", fit(masked_by_a_hidden_value), ValueError, "mask of 'X'", "hidden site"),
+    case(
+        "obs_mask",
+        fit(seen_by_obs_mask, {"X": X, "label": [0, 0, 1, 1, 0], "seen": [1, 0, 0, 1, 0]}),
+        ValueError,
+        "obs_mask=",
+        "'z' in two",
+        "column 'z'",
+        "-1",
+    ),
+    case("some components", fit(some_components), ValueError, "'components'", "2 of its 4", "subsample_size"),
+    case("some rows", fit(some_rows), ValueError, "no plate over rows", "'rows': 2"),
     case("outside", fit(outside), ValueError, "outside the plate", "['z']"),
     case("neighbours", fit(neighbours), ValueError, "depends on another's"),
     case("no rate", fit(no_rate, {"count": [0, 1, 2, 0]}), ValueError, "gradient", "'rate'", "small number"),

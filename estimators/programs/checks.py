@@ -4,13 +4,15 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from estimators.isolation import program_mode
+from estimators.programs.attempt import attempt
 from estimators.programs.call import describe
-from estimators.programs.factors import Factors, Label, evaluate, posterior
+from estimators.programs.factors import Factors, Label, posterior
 from estimators.programs.handlers import Evidence
 from estimators.programs.marginal import ProgramMarginal
 
@@ -31,14 +33,15 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
     """
     small = marginal.of(marginal.data.rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
     name = describe(small.fn)
-    point = 0.3 * torch.randn(small.coordinates.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    point = small.probe
     greeks = small.coordinates.constrain(point)
-    values = small.evidence.values
+    # Evidence on hidden sites plays no part: they are fixed to one value after another.
+    known = replace(small.evidence, seen={}, is_set={})
     with program_mode():
         for configuration in _configurations(small):
             fixed = {site: _placed(small, site, value) for site, value in configuration.items()}
-            plain = _run(small, Evidence((), {**values, **fixed}), greeks, enumerated=False)
-            found = _run(small, Evidence(small.hidden, values, {k: v.long() for k, v in fixed.items()}), greeks)
+            plain = _run(small, replace(known, hidden=(), values={**known.values, **fixed}), greeks, enumerated=False)
+            found = _run(small, replace(known, seen={k: v.long() for k, v in fixed.items()}), greeks)
             _check_outside(small, plain, found)
             wrong = [site for site, gap in _gaps(plain, found).items() if not gap <= TOLERANCE]
             if wrong:
@@ -53,25 +56,7 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
 
 
 def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor], enumerated: bool = True) -> Factors:
-    name = describe(marginal.fn)
-    try:
-        return evaluate(marginal.fn, marginal.structure, evidence, marginal.data, greeks)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        detail = f"({type(error).__name__}: {first})"
-        if "Boolean value of Tensor" in str(error):
-            raise ValueError(
-                f"PyroModel: {name} uses a hidden site ({list(marginal.hidden)}) in Python control flow (if, while, "
-                "and, or), but under enumeration it has all its values at once; use torch.where or index a table "
-                f"with it {detail}"
-            ) from error
-        if enumerated:
-            raise ValueError(
-                f"PyroModel: {name} fails when its hidden sites {list(marginal.hidden)} are enumerated {detail}: they "
-                "have extra dimensions on the left then. Index with pyro.ops.indexing.Vindex, e.g. "
-                'Vindex(table)[Z, T], and keep dimensions from the right ("...")'
-            ) from error
-        raise ValueError(f"PyroModel: {name} fails on the data {detail}") from error
+    return attempt(marginal.fn, marginal.structure, evidence, marginal.data, greeks, enumerated=enumerated)
 
 
 def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:

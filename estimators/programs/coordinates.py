@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.programs.structure import Greek
+from estimators.programs.sites import Greek
 
 
 class Coordinates:

@@ -6,7 +6,8 @@ from torch import Tensor
 from estimators.data import NOT_SEEN, Data
 from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.handlers import Evidence
-from estimators.programs.structure import RowSite, Structure
+from estimators.programs.missing import stand_in
+from estimators.programs.sites import RowSite, Structure
 
 
 def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
@@ -16,11 +17,11 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     support, and for a site that is hidden and cannot be summed out.
     """
     columns = _site_columns(fn, structure, data)
-    hidden, values, seen = [], dict[str, Tensor](), dict[str, Tensor]()
+    hidden, values, seen, is_missing = [], dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
     for name, site in structure.sites.items():
         if name in data.scalars:
             raise ValueError(f"data: expected a column [N] for the site {name!r} of a row, got a single number")
-        column = columns.get(name)
+        column = _with_gaps(site, columns.get(name))
         if site.is_observed and name in required(fn) and not (site.is_discrete and _has_gaps(site, column)):
             # The program was passed the column, and observes what it makes of it.
             continue
@@ -32,6 +33,8 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
             hidden.append(name)
             seen[name] = _checked(site, column, allowed=NOT_SEEN)
         else:
+            if bool(column.isnan().any()):
+                is_missing[name], column = _missing(site, column)
             found = _checked(site, column)
             values[name] = found.to(site.values.dtype) if site.is_discrete else found.double()
     is_set = {name: _mask(structure, name, mask) for name, mask in data.intervened.items()}
@@ -44,7 +47,7 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
         for name, mask in is_set.items()
         if name in hidden and name not in seen
     }
-    return Evidence(tuple(hidden), values | scalars, seen, is_set)
+    return Evidence(tuple(hidden), values | scalars, seen, is_set, is_missing)
 
 
 def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Tensor]:
@@ -96,12 +99,36 @@ def _need_enumerable(site: RowSite) -> None:
     )
 
 
+def _with_gaps(site: RowSite, column: Tensor | None) -> Tensor | None:
+    """A column of a discrete site with -1 for its missing entries, which are summed out as hidden ones are."""
+    if column is None or not site.is_discrete or bool((site.values == NOT_SEEN).any()):
+        return column
+    return column.nan_to_num(nan=NOT_SEEN)
+
+
+def _missing(site: RowSite, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Which entries of a site's value are missing, and its column with some value of the support in their place."""
+    _need_width(site, column)
+    placed = column.reshape(len(column), *site.rest)
+    is_missing = placed.isnan()
+    if site.event_dim and not site.is_independent:
+        by_event = is_missing.flatten(-site.event_dim)
+        if bool((by_event.any(-1) != by_event.all(-1)).any()):
+            raise ValueError(
+                f"data: column {site.name!r} has rows with only some numbers of a value missing, which cannot be "
+                "integrated out; give all or none of them, or make each number a site of its own"
+            )
+    shape = site.placed(is_missing).shape
+    filled = torch.where(site.placed(is_missing), stand_in(site, shape), site.placed(placed))
+    return site.placed(is_missing), filled.movedim(site.axis, 0)
+
+
 def _has_gaps(site: RowSite, column: Tensor | None) -> bool:
     """Whether the site is not seen in some rows: -1, where that is not one of its values."""
     return column is not None and bool((column == NOT_SEEN).any()) and not bool((site.values == NOT_SEEN).any())
 
 
-def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tensor:
+def _need_width(site: RowSite, column: Tensor) -> None:
     expected = 1
     for size in site.rest:
         expected *= size
@@ -110,6 +137,10 @@ def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tenso
             f"data: column {site.name!r} has {column[0].numel()} value(s) in a row, shape {tuple(column.shape)}; its "
             f"site has {expected}, for which shape {(len(column), *site.rest)} is expected"
         )
+
+
+def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tensor:
+    _need_width(site, column)
     placed = site.placed(column)
     fits = torch.as_tensor(
         torch.isin(placed.double(), site.values.double())

@@ -22,7 +22,8 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.programs.call import Program, passed
 from estimators.programs.handlers import Evidence, Observing, Substituting
-from estimators.programs.structure import Structure, run
+from estimators.programs.sites import Structure
+from estimators.programs.structure import run
 
 
 @dataclass(frozen=True)

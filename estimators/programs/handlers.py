@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pyro.distributions import Independent, MaskedDistribution
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.transforms import biject_to
 from pyro.poutine.messenger import Messenger
@@ -12,11 +13,14 @@ from torch import Tensor
 
 from estimators.parameters import LOG_ZERO
 
+# Under which an enumerated site's own mask is kept in its trace.
+KEPT = "_kept"
+
 
 class Evident(TorchDistribution):
     """A discrete distribution with evidence on some entries: log p + log 1[value = seen]; without log p where set.
 
-    ``seen`` is -1 where there is no evidence. (Pyro's `obs_mask` would add a spurious log K per seen row.)
+    ``seen`` is -1 where there is no evidence.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012
@@ -53,17 +57,20 @@ class Evidence:
     """What is known of a program's sites, in tensors shaped as the sites are.
 
     ``hidden`` sites are to be enumerated; ``values`` are observed; ``seen`` are values of hidden sites, -1 where not
-    seen; ``is_set`` marks entries whose own mechanism an experimenter replaced. ``free`` sites are sampled even where
-    the program itself observes them; ``idle`` ones, on which nothing that is asked depends, get any value of their
-    support instead of a random one.
+    seen; ``is_set`` marks entries whose own mechanism an experimenter replaced, ``is_missing`` entries of observed
+    sites that have no value. ``free`` sites are sampled even where the program itself observes them; ``idle`` ones, on
+    which nothing that is asked depends, get any value of their support instead of a random one; ``unmasked`` ones count
+    in every entry, whatever the program masks.
     """
 
     hidden: tuple[str, ...] = ()
     values: Mapping[str, Tensor] = field(default_factory=dict)
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     is_set: Mapping[str, Tensor] = field(default_factory=dict)
+    is_missing: Mapping[str, Tensor] = field(default_factory=dict)
     free: frozenset[str] = frozenset()
     idle: frozenset[str] = frozenset()
+    unmasked: frozenset[str] = frozenset()
 
 
 class Observing(Messenger):
@@ -77,13 +84,10 @@ class Observing(Messenger):
         name, evidence = msg["name"], self._evidence
         if name in evidence.free and msg["is_observed"]:
             msg["value"], msg["is_observed"] = None, False
+        if name in evidence.unmasked:
+            msg["fn"], msg["mask"] = unmasked(msg["fn"], msg["mask"])[0], None
         if name in evidence.hidden:
-            # The program's own mark may be shared between calls, or ask for sequential enumeration.
-            msg["infer"] = {**(msg["infer"] or {}), "enumerate": "parallel"}
-            if msg["is_observed"]:
-                msg["value"], msg["is_observed"] = None, False
-            if name in evidence.seen:
-                msg["fn"] = Evident(msg["fn"], evidence.seen[name], evidence.is_set.get(name))
+            self._enumerate(msg)
             return
         if name in evidence.idle:
             msg["value"] = _some_value(msg["fn"])
@@ -91,6 +95,25 @@ class Observing(Messenger):
             msg["value"], msg["is_observed"] = evidence.values[name], True
         if name in evidence.is_set:
             msg["fn"] = msg["fn"].mask(~evidence.is_set[name])
+        if name in evidence.is_missing:
+            msg["fn"] = _without(msg["fn"], evidence.is_missing[name])
+
+    def _enumerate(self, msg: Any) -> None:
+        name, evidence = msg["name"], self._evidence
+        # A masked entry, whose factor is 1 whatever its value, would add K to the sum in place of 1. With its own
+        # distribution it adds 1, since nothing that counts depends on it (`reach`).
+        msg["fn"], kept = unmasked(msg["fn"], msg["mask"])
+        msg["mask"] = None
+        # The program's own mark may be shared between calls, or ask for sequential enumeration or for samples.
+        msg["infer"] = {**(msg["infer"] or {}), "enumerate": "parallel", "num_samples": None, KEPT: kept}
+        if msg["is_observed"]:
+            msg["value"], msg["is_observed"] = None, False
+        if name in evidence.seen:
+            is_set = evidence.is_set.get(name)
+            if kept is not True:
+                left_out = (evidence.seen[name] >= 0) & ~torch.as_tensor(kept)
+                is_set = left_out if is_set is None else is_set | left_out
+            msg["fn"] = Evident(msg["fn"], evidence.seen[name], is_set)
 
 
 class Substituting(Messenger):
@@ -120,3 +143,21 @@ def _some_value(fn: Any) -> Tensor:
     transform = biject_to(fn.support)
     value: Tensor = transform(torch.zeros(transform.inverse_shape(shape)))
     return value
+
+
+def unmasked(fn: Any, mask: Tensor | bool | None) -> tuple[Any, Tensor | bool]:
+    """A distribution without its mask, and which of its entries the mask and the handlers' masks let count."""
+    kept: Tensor | bool = True if mask is None else mask
+    while isinstance(fn, MaskedDistribution):
+        kept = kept & fn._mask
+        fn = fn.base_dist
+    return fn, kept
+
+
+def _without(fn: Any, is_missing: Tensor) -> Any:
+    """A distribution without the factors of missing entries, or of vectors of which all entries are missing."""
+    if isinstance(fn, MaskedDistribution):
+        return _without(fn.base_dist, is_missing).mask(fn._mask)
+    if isinstance(fn, Independent):
+        return _without(fn.base_dist, is_missing).to_event(fn.reinterpreted_batch_ndims)
+    return fn.mask(~(is_missing.flatten(-fn.event_dim).any(-1) if fn.event_dim else is_missing))

@@ -16,12 +16,15 @@ from estimators.ascent import ascend, climb
 from estimators.data import Data
 from estimators.isolation import program_mode
 from estimators.parameters import Array
+from estimators.programs.attempt import attempt
 from estimators.programs.call import Program
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
 from estimators.programs.factors import Factors, by_value, evaluate, posterior, weights_of
 from estimators.programs.graph import Graph
-from estimators.programs.structure import Structure, find
+from estimators.programs.reach import check_masks, check_missing
+from estimators.programs.sites import Structure
+from estimators.programs.structure import find
 
 # An M-step ends where the gradient of Q is this share of what it was.
 M_STEP_SHARE = 0.02
@@ -42,6 +45,8 @@ class ProgramMarginal:
         self.weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
         self.total_weight = float(self.weights.sum())
         self.count = max(float(data.num_rows), self.total_weight)
+        if self.structure.is_masked or self.evidence.is_missing:
+            self._check_entries_that_do_not_count()
 
     def of(self, data: Data) -> "ProgramMarginal":
         """The marginal of other rows with the same columns."""
@@ -51,6 +56,17 @@ class ProgramMarginal:
     def hidden(self) -> tuple[str, ...]:
         """The discrete sites that are hidden in some row, in program order."""
         return self.evidence.hidden
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """The hidden sites that are no observed columns with missing entries."""
+        return tuple(name for name in self.hidden if not self._is_incomplete(name))
+
+    @property
+    def probe(self) -> Tensor:
+        """Coordinates [D] at which nothing is equal by chance."""
+        generator = torch.Generator().manual_seed(0)
+        return 0.3 * torch.randn(self.coordinates.size, dtype=torch.float64, generator=generator)
 
     def factors(self, greeks: Mapping[str, Tensor]) -> Factors:
         """One enumerated run of the program; to be called in `program_mode`."""
@@ -83,7 +99,9 @@ class ProgramMarginal:
 
     def site(self, name: str | None) -> str:
         """The hidden site that is meant: the one named, or the only one."""
-        known = self.hidden or tuple(name for name, site in self.structure.sites.items() if site.is_discrete)
+        known = (
+            self.latent or self.hidden or tuple(name for name, site in self.structure.sites.items() if site.is_discrete)
+        )
         if name is None:
             if len(known) != 1:
                 raise ValueError(f"responsibilities: expected the name of a hidden site, one of {list(known)}")
@@ -91,6 +109,20 @@ class ProgramMarginal:
         if name not in self.structure.sites or not self.structure.sites[name].is_discrete:
             raise ValueError(f"responsibilities: expected a discrete site, one of {list(known)}, got {name!r}")
         return name
+
+    def _is_incomplete(self, name: str) -> bool:
+        column = self.data.columns.get(name, self.data.columns.get(name.rpartition("_")[0]))
+        return column is not None and bool(column.isnan().any())
+
+    def _check_entries_that_do_not_count(self) -> None:
+        known = self.fn, self.structure, self.evidence, self.data
+        with program_mode():
+            greeks = self.coordinates.constrain(self.probe)
+            factors = attempt(*known, greeks)
+            if self.structure.is_masked:
+                check_masks(self.fn, factors)
+            if self.evidence.is_missing:
+                check_missing(*known, greeks, factors)
 
     # ---------------------------------------------------------------- graphs
 

@@ -20,7 +20,8 @@ from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
 from estimators.programs.handlers import Evidence, Observing, Substituting
-from estimators.programs.structure import Structure, run
+from estimators.programs.sites import Structure
+from estimators.programs.structure import run
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Of = Callable[[Any, Tensor], Tensor]
@@ -128,9 +129,11 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     # been beside it, for which a Markov chain has no dimension.)
     given = {**situation.seen, **situation.settings}
     values = {name: _placed(structure, name, value, num_rows) for name, value in given.items()}
-    free = frozenset(structure.sites) - set(values)
+    every = frozenset(structure.sites)
+    free = every - set(values)
     idle = free - {*situation.enumerated, *simulated}
-    evidence = Evidence(situation.enumerated, values, free=free, idle=idle)
+    # Which entries of a fitted row counted says nothing of a row that is asked about.
+    evidence = Evidence(situation.enumerated, values, free=free, idle=idle, unmasked=every)
     observed = Observing(evidence)(fn)
     program = Substituting({**greeks, **situation.fixed})(
         poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims)

@@ -1,120 +1,21 @@
 """What a program is made of, found by running it: Greeks, the plate over rows, and the sites in it."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyro.distributions as dist
 import torch
 from pyro import poutine
-from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
 from pyro.distributions.transforms import biject_to
-from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.data import Data
 from estimators.isolation import program_mode
-from estimators.programs.call import Program, arguments, describe, passed
+from estimators.programs.call import Program, arguments, describe, passed, required
+from estimators.programs.handlers import unmasked
+from estimators.programs.missing import filled, need_complete
+from estimators.programs.sites import Greek, RowSite, Structure
 from estimators.sparse import DrawnInLogs
-
-
-@dataclass(frozen=True, eq=False)
-class Greek:
-    """A global continuous site, or a `pyro.param` (``initial`` is its value, and it has no prior)."""
-
-    name: str
-    shape: tuple[int, ...]
-    event_dim: int
-    support: Any
-    initial: Tensor | None
-    # Axis of `shape` that runs over each plate, by the plate's name.
-    plate_axes: Mapping[str, int]
-
-    @property
-    def transform(self) -> Any:
-        """The map from unconstrained coordinates to the support."""
-        return biject_to(self.support)
-
-    def bounded(self, shape: torch.Size) -> Tensor:
-        """Which coordinates, of this shape, are logs or logits, whose ends are the boundary of the support."""
-        base = _base(self.support)
-        found = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
-        if isinstance(base, type(ordered_vector)):
-            found[..., 1:] = True
-        return found
-
-    def shares(self, value: Tensor) -> list[Tensor]:
-        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length."""
-        base = _base(self.support)
-        if isinstance(base, type(constraints.simplex)):
-            return [value]
-        if isinstance(base, type(constraints.unit_interval)):
-            share = (value - base.lower_bound) / (base.upper_bound - base.lower_bound)
-            return [share, 1.0 - share]
-        return []
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the entries of the Greek are in increasing order."""
-        return isinstance(_base(self.support), _ORDERED)
-
-    @property
-    def is_scale(self) -> bool:
-        """Whether the coordinates are logs of positive numbers."""
-        return isinstance(_base(self.support), type(constraints.positive))
-
-
-@dataclass(frozen=True, eq=False)
-class RowSite:
-    """A site in the plate over rows. ``axis`` is the rows' axis of its value, whose other axes are ``rest``."""
-
-    name: str
-    axis: int
-    rest: tuple[int, ...]
-    event_dim: int
-    is_discrete: bool
-    # Observed by the program itself (`obs=...`).
-    is_observed: bool
-    # The values [K] of a discrete site.
-    values: Tensor
-    support: Any
-
-    @property
-    def has_fixed_support(self) -> bool:
-        """Whether the support is the same in every row and at all Greeks."""
-        return not any(isinstance(value, Tensor) for value in vars(_base(self.support)).values())
-
-    @property
-    def cardinality(self) -> int:
-        """K, the number of values of a discrete site."""
-        return len(self.values)
-
-    def placed(self, column: Tensor) -> Tensor:
-        """A column [N, ...] in the shape of the site's value."""
-        return column.reshape(len(column), *self.rest).movedim(0, self.axis)
-
-
-@dataclass(frozen=True, eq=False)
-class Structure:
-    """Greeks, sites of a row in program order, and the plates."""
-
-    greeks: tuple[Greek, ...]
-    sites: Mapping[str, RowSite]
-    rows_plate: str
-    num_plate_dims: int
-    # Every sample statement, which a column or scalar of that name conditions.
-    names: frozenset[str]
-
-
-_ORDERED = (type(ordered_vector), type(positive_ordered_vector))
-# Supports some of whose coordinates are locations.
-_WITH_LOCATIONS = (type(constraints.real), type(constraints.lower_cholesky), type(ordered_vector))
-
-
-def _base(support: Any) -> Any:
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support
 
 
 def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_rows: int) -> Any:
@@ -129,19 +30,25 @@ def find(fn: Program, data: Data) -> Structure:
 
     Raises ValueError where it has no plate over rows, or sites that this package cannot marginalise.
     """
+    need_complete(fn, {name: data.columns.get(name) for name in required(fn)})
     names = frozenset(
         name
-        for name, node in _sampled(fn, data, (), 2).nodes.items()
+        for name, node in _sampled(fn, filled(data), (), 2).nodes.items()
         if node["type"] == "sample" and not poutine.util.site_is_subsample(node)
     )
+    _need_no_obs_mask(names)
+    need_complete(fn, passed(fn, data, names))
     # On the data's own rows, since a program may take other sizes from a column.
     two, three = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
     rows = _rows_plate(fn, two, three, data.num_rows)
-    sites, greeks, nesting = {}, [], 0
+    sites, greeks, nesting, is_masked = {}, [], 0, False
     for name, node in three.nodes.items():
         if node["type"] == "param":
             greeks.append(_parameter(name, node))
-        if node["type"] != "sample" or poutine.util.site_is_subsample(node):
+        if node["type"] != "sample":
+            continue
+        if poutine.util.site_is_subsample(node):
+            _need_whole_plate(name, node)
             continue
         frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
         nesting = max([nesting, *(-frame.dim for frame in frames)])
@@ -154,9 +61,10 @@ def find(fn: Program, data: Data) -> Structure:
             )
         if any(frame.name == rows for frame in frames):
             sites[name] = _row_site(name, node, rows)
+            is_masked |= unmasked(node["fn"], node["mask"])[1] is not True
         elif not node["is_observed"]:
             greeks.append(_greek(name, node, two.nodes.get(name)))
-    return Structure(tuple(greeks), sites, rows, nesting, names)
+    return Structure(tuple(greeks), sites, rows, nesting, is_masked, names)
 
 
 def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: int) -> Any:
@@ -171,6 +79,24 @@ def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: in
         raise _failed(fn, error) from error
     except Exception as error:
         raise _failed(fn, error) from error
+
+
+def _need_no_obs_mask(names: Collection[str]) -> None:
+    for name in names:
+        if f"{name}_observed" in names and f"{name}_unobserved" in names:
+            raise ValueError(
+                f"PyroModel: obs_mask= splits the site {name!r} in two, {name}_observed and {name}_unobserved. Leave "
+                f"obs= and obs_mask= out, and give the column {name!r} in the data: -1 where a discrete {name} is not "
+                'seen, or NaN with Data(..., missing="marginalize")'
+            )
+
+
+def _need_whole_plate(name: str, node: Any) -> None:
+    if len(node["value"]) < node["fn"].size:
+        raise ValueError(
+            f"PyroModel: the plate {name!r} draws {len(node['value'])} of its {node['fn'].size} entries "
+            "(subsample_size), others at every evaluation; leave subsample_size out"
+        )
 
 
 def _failed(fn: Program, error: Exception) -> ValueError:
@@ -244,7 +170,11 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     except NotImplementedError:
         # Another number of values in each row, as of a Binomial: may be observed, not enumerated.
         is_discrete = False
-    return RowSite(name, axis, rest, fn.event_dim, is_discrete, bool(node["is_observed"]), values, fn.support)
+    inner = unmasked(fn, None)[0]
+    is_independent = isinstance(inner, dist.Independent) and not inner.base_dist.event_dim
+    return RowSite(
+        name, axis, rest, fn.event_dim, is_discrete, bool(node["is_observed"]), values, fn.support, is_independent
+    )
 
 
 def _greek(name: str, node: Any, other: Any) -> Greek:

@@ -18,7 +18,7 @@ from estimators.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
 from estimators.programs.factors import by_value, posterior
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.structure import Greek
+from estimators.programs.sites import Greek
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
 SOME_ROWS = 200
@@ -109,7 +109,7 @@ def _find(
         return None
     size = greek.shape[first]
     columns: dict[str, Any] = {
-        name: torch.full_like(column, NOT_SEEN) if name in marginal.hidden else column
+        name: torch.full_like(column, NOT_SEEN) if name in marginal.latent else column
         for name, column in marginal.data.columns.items()
     }
     # Spread over the data, which may be in order of a column that some axis depends on.

@@ -1,0 +1,42 @@
+"""A run of a program whose errors say what is wrong with it under enumeration."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from estimators.data import Data
+from estimators.programs.call import Program, describe
+from estimators.programs.factors import Factors, evaluate
+from estimators.programs.handlers import Evidence
+from estimators.programs.sites import Structure
+
+
+def attempt(
+    fn: Program,
+    structure: Structure,
+    evidence: Evidence,
+    data: Data,
+    greeks: Mapping[str, Tensor],
+    *,
+    enumerated: bool = True,
+) -> Factors:
+    """The factors of one run. Raises ValueError where it fails; to be called in `program_mode`."""
+    name, hidden = describe(fn), [site for site in structure.sites if site in evidence.hidden or site in evidence.seen]
+    try:
+        return evaluate(fn, structure, evidence, data, greeks)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        detail = f"({type(error).__name__}: {first})"
+        if "Boolean value of Tensor" in str(error):
+            raise ValueError(
+                f"PyroModel: {name} uses a hidden site ({hidden}) in Python control flow (if, while, "
+                "and, or), but under enumeration it has all its values at once; use torch.where or index a table "
+                f"with it {detail}"
+            ) from error
+        if enumerated:
+            raise ValueError(
+                f"PyroModel: {name} fails when its hidden sites {hidden} are enumerated {detail}: they "
+                "have extra dimensions on the left then. Index with pyro.ops.indexing.Vindex, e.g. "
+                'Vindex(table)[Z, T], and keep dimensions from the right ("...")'
+            ) from error
+        raise ValueError(f"PyroModel: {name} fails on the data {detail}") from error

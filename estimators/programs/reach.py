@@ -1,0 +1,125 @@
+"""What the value of an entry that does not count reaches: nothing that does, or the program is refused.
+
+A hidden site that the program masks, and a missing entry of an observed one, sum and integrate to 1, each with its own
+distribution, where no factor that counts depends on their values. Where one does, the integral is another: of
+``∫ p(x) p(y | x) dx`` for a missing x, and of what is left of a mask for a masked one, of which Pyro's handlers make
+``Σ_z p(y | z)``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from pyro.ops import packed
+from torch import Tensor
+
+from estimators.data import Data
+from estimators.programs.call import Program, describe
+from estimators.programs.factors import Factors, Label, evaluate
+from estimators.programs.handlers import KEPT, Evidence, Evident, unmasked
+from estimators.programs.missing import stand_in
+from estimators.programs.sites import Structure
+
+TOLERANCE = 1e-9
+MOVES = 3
+
+
+def check_masks(fn: Program, factors: Factors) -> None:
+    """Raise where a factor that counts depends on a masked hidden site, or an observed site's mask on a hidden one."""
+    masks = {label.site: _mask(factors, label) for label in factors.labels}
+    name = describe(fn)
+    for label in factors.labels:
+        mask = masks[label.site]
+        hidden = [dim for dim in _dims(mask) if dim not in label.plates]
+        if label.own is None and any(bool(_varies(mask, dim).any()) for dim in hidden):
+            raise ValueError(
+                f"PyroModel: in {name} the mask of {label.site!r} depends on a hidden site, so for some of its values "
+                f"{label.site!r} has no density, and no likelihood; give it a distribution there"
+            )
+        if label.own is not None and not bool(mask.all()):
+            for other, part in zip(factors.labels, factors.rows, strict=True):
+                if other.site != label.site and label.own in other.dims:
+                    _need_no_reach(name, label, mask, other, _counted(part, other, masks[other.site]))
+
+
+def _need_no_reach(name: str, label: Label, mask: Tensor, other: Label, counted: Tensor) -> None:
+    left_out, varies = packed.broadcast_all(_named(~mask, _dims(mask)), _varies(counted, str(label.own)))
+    if bool((left_out & varies).any()):
+        raise ValueError(
+            f"PyroModel: {name} masks the hidden site {label.site!r} in rows in which {other.site!r} depends on it and "
+            "is not masked, so its values have no weights to be summed with; mask what depends on it too, or leave it "
+            f"unmasked (where its value is known, give a column {label.site!r} with -1 elsewhere)"
+        )
+
+
+def check_missing(
+    fn: Program,
+    structure: Structure,
+    evidence: Evidence,
+    data: Data,
+    greeks: Mapping[str, Tensor],
+    factors: Factors,
+) -> None:
+    """Raise where a factor depends on a missing entry of an observed site, which is moved to see that."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(MOVES):
+        values = dict(evidence.values)
+        for site, is_missing in evidence.is_missing.items():
+            moved = stand_in(structure.sites[site], is_missing.shape, generator)
+            values[site] = torch.where(is_missing, moved, values[site])
+        other = evaluate(fn, structure, replace(evidence, values=values), data, greeks)
+        for site in _changed(factors, other):
+            raise ValueError(
+                f"data: {site} in {describe(fn)} depends on missing entries of the column(s) "
+                f"{list(evidence.is_missing)}, and continuous values cannot be integrated out of a program; leave "
+                "those rows out, or write a CausalMixture, which integrates linear Gaussian causes out"
+            )
+
+
+def _changed(one: Factors, other: Factors) -> Iterator[str]:
+    """The sites whose factors differ between two runs."""
+    outside = zip((one.log_prior, one.log_global), (other.log_prior, other.log_global), strict=True)
+    if not all(torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True) for a, b in outside):
+        yield "something outside the plate over rows"
+    if one.labels != other.labels:
+        yield "which sites there are"
+    for label, a, b in zip(one.labels, one.rows, other.rows, strict=False):
+        if not torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+            yield f"{label.site!r}"
+
+
+def _mask(factors: Factors, label: Label) -> Tensor:
+    """Which entries of a site the program lets count, packed as its factor is."""
+    node = factors.nodes[label.site]
+    kept = node["infer"][KEPT] if KEPT in node["infer"] else unmasked(node["fn"], node["mask"])[1]
+    if isinstance(node["fn"], Evident):
+        # A value that is seen has no sum over others.
+        kept = kept | (node["fn"].seen >= 0)
+    mask: Tensor = packed.pack(torch.as_tensor(kept).clone(), node["infer"]["_dim_to_symbol"])
+    return mask
+
+
+def _counted(part: Tensor, label: Label, mask: Tensor) -> Tensor:
+    """A factor with 0 in the entries of a masked hidden site, which keep a distribution of their own."""
+    factor, kept = packed.broadcast_all(_named(part, label.dims), mask)
+    return _named(torch.where(kept, factor, 0.0), _dims(factor))
+
+
+def _varies(part: Tensor, dim: str) -> Tensor:
+    """Where a packed tensor is not the same along a dimension."""
+    names = _dims(part)
+    place = names.index(dim)
+    values = part.double().clamp_min(torch.finfo(torch.float64).min)
+    high, low = values.amax(place), values.amin(place)
+    return _named(high - low > TOLERANCE * (1.0 + low.abs()), names.replace(dim, ""))
+
+
+def _dims(part: Tensor) -> str:
+    names: str = part._pyro_dims  # type: ignore[attr-defined]
+    return names
+
+
+def _named(part: Tensor, dims: str) -> Tensor:
+    alias = part.view_as(part)
+    alias._pyro_dims = dims  # type: ignore[attr-defined]
+    return alias

@@ -1,0 +1,114 @@
+"""What a program is made of: its Greeks, the sites of a row, and the plates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
+from pyro.distributions.transforms import biject_to
+from torch import Tensor
+from torch.distributions import constraints
+
+
+@dataclass(frozen=True, eq=False)
+class Greek:
+    """A global continuous site, or a `pyro.param` (``initial`` is its value, and it has no prior)."""
+
+    name: str
+    shape: tuple[int, ...]
+    event_dim: int
+    support: Any
+    initial: Tensor | None
+    # Axis of `shape` that runs over each plate, by the plate's name.
+    plate_axes: Mapping[str, int]
+
+    @property
+    def transform(self) -> Any:
+        """The map from unconstrained coordinates to the support."""
+        return biject_to(self.support)
+
+    def bounded(self, shape: torch.Size) -> Tensor:
+        """Which coordinates, of this shape, are logs or logits, whose ends are the boundary of the support."""
+        base = _base(self.support)
+        found = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
+        if isinstance(base, type(ordered_vector)):
+            found[..., 1:] = True
+        return found
+
+    def shares(self, value: Tensor) -> list[Tensor]:
+        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length."""
+        base = _base(self.support)
+        if isinstance(base, type(constraints.simplex)):
+            return [value]
+        if isinstance(base, type(constraints.unit_interval)):
+            share = (value - base.lower_bound) / (base.upper_bound - base.lower_bound)
+            return [share, 1.0 - share]
+        return []
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the entries of the Greek are in increasing order."""
+        return isinstance(_base(self.support), _ORDERED)
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether the coordinates are logs of positive numbers."""
+        return isinstance(_base(self.support), type(constraints.positive))
+
+
+@dataclass(frozen=True, eq=False)
+class RowSite:
+    """A site in the plate over rows. ``axis`` is the rows' axis of its value, whose other axes are ``rest``."""
+
+    name: str
+    axis: int
+    rest: tuple[int, ...]
+    event_dim: int
+    is_discrete: bool
+    # Observed by the program itself (`obs=...`).
+    is_observed: bool
+    # The values [K] of a discrete site.
+    values: Tensor
+    support: Any
+    # Entries of a vector are independent, each with a density of its own.
+    is_independent: bool
+
+    @property
+    def has_fixed_support(self) -> bool:
+        """Whether the support is the same in every row and at all Greeks."""
+        return not any(isinstance(value, Tensor) for value in vars(_base(self.support)).values())
+
+    @property
+    def cardinality(self) -> int:
+        """K, the number of values of a discrete site."""
+        return len(self.values)
+
+    def placed(self, column: Tensor) -> Tensor:
+        """A column [N, ...] in the shape of the site's value."""
+        return column.reshape(len(column), *self.rest).movedim(0, self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Greeks, sites of a row in program order, and the plates."""
+
+    greeks: tuple[Greek, ...]
+    sites: Mapping[str, RowSite]
+    rows_plate: str
+    num_plate_dims: int
+    # Whether the program masks some site of a row.
+    is_masked: bool
+    # Every sample statement, which a column or scalar of that name conditions.
+    names: frozenset[str]
+
+
+_ORDERED = (type(ordered_vector), type(positive_ordered_vector))
+# Supports some of whose coordinates are locations.
+_WITH_LOCATIONS = (type(constraints.real), type(constraints.lower_cholesky), type(ordered_vector))
+
+
+def _base(support: Any) -> Any:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support

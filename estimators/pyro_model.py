@@ -16,7 +16,7 @@ from estimators.isolation import check_seed, program_mode
 from estimators.parameters import checked_greeks
 from estimators.programs.call import Program, parameters_of, passed
 from estimators.programs.call import arguments as call_arguments
-from estimators.programs.checks import check_enumeration
+from estimators.programs.checks import check_program
 from estimators.programs.handlers import Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import columns_of
@@ -87,7 +87,7 @@ class PyroModel:
                 f"PyroModel: order_by={self.order_by!r} is not a Greek of the program; these are "
                 f"{[greek.name for greek in marginal.coordinates.greeks]}"
             )
-        check_enumeration(marginal)
+        check_program(marginal)
         return data
 
     def marginal(self, data: Data) -> ProgramMarginal:

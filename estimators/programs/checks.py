@@ -5,15 +5,18 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from estimators.isolation import program_mode
 from estimators.programs.attempt import attempt
-from estimators.programs.call import describe
+from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, Label, posterior
 from estimators.programs.handlers import Evidence
+from estimators.programs.independence import check_deterministic, check_independence
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
@@ -24,6 +27,43 @@ TOLERANCE = 1e-8
 MIXED_CONFIGURATIONS = 4
 
 Configuration = dict[str, list[float]]
+
+
+# What programs were checked on. A fit of other rows of the same shapes would find the same.
+_CHECKED: WeakKeyDictionary[Program, set[Any]] = WeakKeyDictionary()
+
+
+def check_program(marginal: ProgramMarginal) -> None:
+    """Compare what enumeration says with the program itself, and rows with themselves among other rows.
+
+    Once for a program and the shapes of its data, what is seen, set and missing in them, and the sites that it has on
+    them. Raises ValueError for a program whose rows are not independent given the Greeks, or that enumerates wrongly.
+    """
+    try:
+        checked = _CHECKED.setdefault(marginal.fn, set())
+    except TypeError:
+        # A callable that cannot be held weakly, or has no hash.
+        checked = set()
+    key = _shapes(marginal)
+    if key not in checked:
+        check_deterministic(marginal)
+        check_enumeration(marginal)
+        check_independence(marginal)
+        checked.add(key)
+
+
+def _shapes(marginal: ProgramMarginal) -> Any:
+    data, evidence, structure = marginal.data, marginal.evidence, marginal.structure
+    return (
+        tuple((name, column.shape, column.dtype) for name, column in sorted(data.columns.items())),
+        tuple(sorted(data.scalars.items())),
+        (
+            evidence.hidden,
+            *(frozenset(e) for e in (evidence.values, evidence.seen, evidence.is_set, evidence.is_missing)),
+        ),
+        tuple((greek.name, greek.shape) for greek in structure.greeks),
+        tuple((site.name, site.rest, site.cardinality, site.is_observed) for site in structure.sites.values()),
+    )
 
 
 def check_enumeration(marginal: ProgramMarginal) -> None:

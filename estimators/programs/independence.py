@@ -1,0 +1,114 @@
+"""Does a row's density depend on other rows? Each is compared with itself in another order, other company, and alone.
+
+Rows are independent given the Greeks where a row has the same factors whichever rows are with it. A column that is
+centred, ranked, summed up or shifted inside a program makes them depend on the others' entries.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from estimators.isolation import program_mode
+from estimators.programs.attempt import attempt
+from estimators.programs.call import describe
+from estimators.programs.factors import Factors, Label
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.sites import RowSite
+
+SOME_ROWS = 24
+TOLERANCE = 1e-8
+
+
+def check_deterministic(marginal: ProgramMarginal) -> None:
+    """Raise a ValueError where two runs at the same Greeks differ."""
+    index = _spread(marginal.num_rows)
+    # The same arguments in both runs, and another state of the generators.
+    one, two = (_run(marginal, index, seed) for seed in (0, 1))
+    wrong = _different(one, two, torch.arange(len(index)))
+    if wrong is not None:
+        raise ValueError(
+            f"PyroModel: the log probability of {wrong} in {describe(marginal.fn)} is another at every run: it draws "
+            "random numbers outside pyro.sample, or hides a site (poutine.block); make each a site, or fix it"
+        )
+
+
+def check_independence(marginal: ProgramMarginal) -> None:
+    """Raise a ValueError where a row's log probability depends on which other rows there are, or on its place."""
+    some = _spread(marginal.num_rows)
+    if len(some) < 2:
+        return
+    alone = _run(marginal, some)
+    for index in _companies(len(some)):
+        try:
+            other = _run(marginal, some[index])
+        except ValueError:
+            # A plate as long as a column's largest entry, say, which these rows do not reach.
+            continue
+        wrong = _different(alone, other, index)
+        if wrong is not None:
+            raise ValueError(
+                f"PyroModel: in {describe(marginal.fn)} the log probability of {wrong} in a row depends on which other "
+                "rows there are, or on its place among them, so that rows are not independent given the Greeks. Take "
+                "what is over rows (a mean, a rank, a lag, a row's number) out of the program: centre a column before "
+                "passing it, pass a lag as a column"
+            )
+
+
+def _companies(count: int) -> Iterator[Tensor]:
+    """Indices [M] into a few rows: backwards, every second twice, one row many times, and rows alone."""
+    rows = torch.arange(count)
+    yield rows.flip(0)
+    yield rows // 2
+    yield (rows + count) // 2
+    for row in {0, count // 2, count - 1}:
+        yield torch.full((count,), row)
+        yield torch.tensor([row])
+
+
+def _spread(num_rows: int) -> Tensor:
+    return torch.linspace(0, num_rows - 1, min(SOME_ROWS, num_rows)).round().long()
+
+
+def _run(marginal: ProgramMarginal, index: Tensor, seed: int = 0) -> Factors:
+    """The factors of the rows at an index [M], with the evidence of these rows."""
+    sites, known = marginal.structure.sites, marginal.evidence
+    evidence = replace(
+        known,
+        values=_taken(sites, known.values, index),
+        seen=_taken(sites, known.seen, index),
+        is_set=_taken(sites, known.is_set, index),
+        is_missing=_taken(sites, known.is_missing, index),
+    )
+    with program_mode(seed):
+        greeks = marginal.coordinates.constrain(marginal.probe)
+        return attempt(marginal.fn, marginal.structure, evidence, marginal.data.rows(index), greeks)
+
+
+def _taken(sites: Mapping[str, RowSite], values: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    return {
+        name: value.index_select(sites[name].axis, index) if name in sites else value for name, value in values.items()
+    }
+
+
+def _different(one: Factors, other: Factors, index: Tensor) -> str | None:
+    """What differs between rows at an index and the same rows in another run."""
+    same_size = one.num_rows == other.num_rows
+    if same_size and not torch.allclose(one.log_global, other.log_global, rtol=TOLERANCE, atol=TOLERANCE):
+        return "something outside the plate over rows"
+    if same_size and one.labels == other.labels:
+        for label, part, found in zip(one.labels, one.rows, other.rows, strict=True):
+            if not _same(_by_row(one, label, part, index), _by_row(other, label, found, None)):
+                return repr(label.site)
+    return None if _same(one.pointwise()[index], other.pointwise()) else "what is seen"
+
+
+def _by_row(factors: Factors, label: Label, part: Tensor, index: Tensor | None) -> Tensor:
+    if factors.rows_symbol not in label.dims or index is None:
+        return part
+    return part.index_select(label.dims.index(factors.rows_symbol), index)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

@@ -64,6 +64,17 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Compute whole numbers times a Python float in float64; then as before."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def check_seed(seed: object) -> int:
     """Return `seed` as an int in [0, 2^63), drawing a fresh one where it is None.
 

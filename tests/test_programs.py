@@ -13,6 +13,7 @@ from estimators import EM, PyroModel
 from estimators.data import Data
 from estimators.isolation import program_mode
 from estimators.programs.density import ProgramDensity
+from estimators.programs.graph import Graph
 from tests.gallery import EXAMPLES, Example, brute_force
 from tests.models import fit_quietly
 
@@ -133,6 +134,19 @@ def test_a_program_that_cannot_be_captured_is_run_as_it_is() -> None:
         greeks = {"shift": torch.tensor([shift] * 2), "weights": torch.full((2, 2), 0.5)}
         torch.testing.assert_close(marginal.pointwise(greeks), by_hand.expand(2, 4), rtol=1e-12, atol=1e-12)
     assert value == density.value(np.array([[-0.5, 0.2]]))[0]
+
+
+def test_a_captured_whole_number_is_computed_with_in_double_precision() -> None:
+    """A graph runs where the default is single precision, in which 1 / 3 of a whole number would be."""
+    counts, x = torch.tensor([1, 2]), torch.tensor([0.5, 2.0], dtype=torch.float64)
+    # A write into a constant keeps the graph from computing the constants once.
+    held = torch.zeros(2, dtype=torch.float64)
+    graph = Graph(lambda shift: (held.add_(1.0) * 0.0 + shift * (counts * 0.1).log(),), [x])
+    assert graph.is_captured
+    expected = x * torch.tensor([0.1, 0.2], dtype=torch.float64).log()
+    torch.testing.assert_close(graph(x)[0], expected, rtol=1e-14, atol=0)
+    torch.testing.assert_close(graph.batched(x[None])[0], expected[None], rtol=1e-14, atol=0)
+    assert torch.get_default_dtype() is torch.float32
 
 
 def test_a_sum_that_underflows_factor_by_factor_does_not_here() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from estimators.isolation import program_mode, single_thread
+from estimators.isolation import double_precision, program_mode, single_thread
 
 Function = Callable[..., tuple[Tensor, ...]]
 # Elements that one batched evaluation may hold in each of its intermediate tensors.
@@ -39,7 +39,7 @@ class Graph:
         if self._graph is None:
             with single_thread(), program_mode():
                 return tuple(part.detach() for part in self._function(*inputs))
-        with single_thread(), torch.no_grad():
+        with single_thread(), double_precision(), torch.no_grad():
             return tuple(self._graph(*inputs))
 
     def batched(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -48,7 +48,7 @@ class Graph:
         if self._graph is not None:
             chunk = max(MAX_ELEMENTS // max(self._row_size, 1), 1)
             try:
-                with single_thread(), torch.no_grad():
+                with single_thread(), double_precision(), torch.no_grad():
                     mapped = torch.func.vmap(lambda *one: tuple(self._graph(*one)), randomness="different")  # type: ignore[misc]
                     parts = [mapped(*(i[start : start + chunk] for i in inputs)) for start in range(0, size, chunk)]
                 return tuple(torch.cat(part) for part in zip(*parts, strict=True))

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
@@ -328,7 +328,8 @@ class Fit:
         settings, seen = self._numbered(settings, what), self._numbered(seen, what)
         self._warn_of_labels({**settings, **seen})
         if isinstance(self.model, PyroModel):
-            return query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
+            asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
+            return replace(asked, numbered=partial(self._numbered, what="given"))
         found = check_settings(self.model, settings) if what == "do" else {}
         query = Query(self.model, self.draws, self.num_chains, found, label_names=self.label_names)
         return query if what == "do" and not seen else query.given(**seen)

@@ -5,34 +5,26 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from pyro import poutine
-from scipy.optimize import brentq
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data import Data
 from estimators.estimate import Estimate, check_level, level_of, numbers
 from estimators.isolation import check_seed, isolated, program_mode
 from estimators.parameters import LOG_ZERO
+from estimators.prediction import Prediction
+from estimators.priors import as_prior
+from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import arguments, parameters_of, passed
 from estimators.programs.graph import Graph
 from estimators.programs.handlers import Evidence, Observing, Substituting
-from estimators.programs.predictive import (
-    Of,
-    Situation,
-    columns_of,
-    fixed_greeks,
-    forwards,
-    hidden_shares,
-    log_cdf_of,
-    log_density_of,
-    mean_of,
-    predict,
-)
+from estimators.programs.predictive import Situation, columns_of, drawn, drawn_rows, fixed_greeks, predict
+from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
 from estimators.programs.sites import Structure
 from estimators.pyro_model import PyroModel
-from estimators.status import EstimationError
+from estimators.quantiles import quantile_of
 
 # Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
 SIMULATED_ROWS = 400_000
@@ -43,70 +35,87 @@ LEAST_REPEATS = 100
 class ProgramQuery:
     """What a program says when sites are set or seen, for each draw of the Greeks.
 
-    ``do(...)`` goes through `pyro.do` on the user's own program; what is *seen* conditions it. Discrete sites are
-    summed out exactly; where continuous sites above the answer have to be simulated, its standard error is stated
-    (`Estimate.error`). Where the program takes columns as arguments, answers are averages over the fitted rows'.
+    ``do(...)`` goes through `pyro.do` on the user's own program, a setting that is a Pyro distribution takes the place
+    of the site's own; what is *seen*, after what is set, conditions it. Discrete sites are summed out exactly; where
+    continuous sites above the answer have to be simulated, its standard error is stated (`Estimate.error`,
+    `Prediction.error`). Where the program takes columns as arguments, answers are averages over the fitted rows', each
+    in proportion to p(what is seen | row).
     """
 
     model: PyroModel
     draws: Mapping[str, Tensor]
     num_chains: int
     settings: Mapping[str, Tensor]
+    # Distributions in place of the sites' own.
+    replaced: Mapping[str, Any]
     seen: Mapping[str, Tensor]
     structure: Structure
     rows: Data
     hidden: tuple[str, ...]
+    # Values with labels by number where they are given by name.
+    numbered: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
 
+    def given(self, **seen: Any) -> "ProgramQuery":
+        """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        found = {name: _checked(self.structure, "given", name, value) for name, value in self.numbered(seen).items()}
+        _need_one_role({**self.settings, **self.replaced}, found)
+        return replace(self, seen={**self.seen, **found})
+
     def mean(self, name: str) -> Estimate:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
-        num_draws = len(next(iter(self.draws.values())))
         self._check_variable(name)
         if name in self.settings or name in self.seen:
             value = (self.settings.get(name, self.seen.get(name))).double()  # type: ignore[union-attr]
-            return Estimate(value.expand(num_draws, *value.shape), self.num_chains)
-        found, error = self._ask(name, mean_of, torch.zeros(1), "mean")
-        value = found[:, 0]
+            return Estimate(value.expand(self._num_draws, *value.shape), self.num_chains)
+        found = self._ask(name, mean_of, torch.zeros(1), "mean")
+        value = found.values[:, 0]
         if not bool(torch.isfinite(value).all()):
             raise ValueError(
                 f"mean: {name} has no finite mean here (a distribution with heavy tails?); ask for quantiles"
             )
-        return Estimate(value, self.num_chains, None if error is None else error[:, 0])
+        return Estimate(value, self.num_chains, None if found.error is None else found.error[:, 0])
 
-    def log_density(self, name: str, at: Any) -> Tensor:
+    def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at`."""
         points = self._points(name, at, "log_density")
-        found, _ = self._ask(name, log_density_of, points.reshape(-1), "log_density")
-        return (torch.logsumexp(found, 0) - float(np.log(len(found)))).reshape(points.shape)
+        log, error = self._predicted(name, log_density_of, points.reshape(-1), "log_density")
+        return Prediction.of(log.reshape(points.shape), None if error is None else error.reshape(points.shape))
 
-    def cdf(self, name: str, at: Any) -> Tensor:
+    def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
         points = self._points(name, at, "cdf")
-        found, _ = self._ask(name, log_cdf_of, points.reshape(-1), "cdf")
-        return found.exp().mean(0).clamp(0.0, 1.0).reshape(points.shape)
+        log, error = self._predicted(name, log_cdf_of, points.reshape(-1), "cdf")
+        found = log.exp().clamp(0.0, 1.0)
+        return Prediction.of(
+            found.reshape(points.shape), None if error is None else (error * found).reshape(points.shape)
+        )
 
-    def quantile(self, name: str, level: Any) -> Tensor:
-        """The value below which a share `level` in (0, 1) of p(name | do(...)) lies: the root of the CDF."""
+    def quantile(self, name: str, level: Any) -> Prediction:
+        """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
+
+        Raises EstimationError where no finite value is.
+        """
         levels = numbers("level", level)
         for value in levels.reshape(-1).tolist():
             check_level(value)
         self._points(name, 0.0, "quantile")
-        site = self.structure.sites[name]
-        if site.is_discrete:
-            masses = self.cdf(name, site.values.double())
-            found = [
-                float(site.values[int((masses >= one - 1e-12).nonzero()[0])]) for one in levels.reshape(-1).tolist()
-            ]
-        else:
-            found = [self._root(name, one) for one in levels.reshape(-1).tolist()]
-        return torch.tensor(found, dtype=torch.float64).reshape(levels.shape)
+        found = [self._quantile(name, one) for one in levels.reshape(-1).tolist()]
+        values = torch.tensor(found, dtype=torch.float64)
+        error = self.cdf(name, values).error
+        if error is not None:
+            spans = zip(levels.reshape(-1).tolist(), error.tolist(), strict=True)
+            error = torch.tensor([self._quantile_error(name, *span) for span in spans], dtype=torch.float64)
+            error = error.reshape(levels.shape)
+        return Prediction.of(values.reshape(levels.shape), error)
 
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows with `pyro.do` on the program, each row with Greeks from a draw of the fit's own.
 
         Returns every site of a row [num_rows, ...] but those hidden in the fitted data; with something seen, these too,
-        drawn from p(hidden | seen, φ).
+        drawn from p(hidden | seen, φ), and the columns that the program takes are those of a fitted row drawn in
+        proportion to p(seen | row, φ).
         """
         if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
             raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
@@ -115,20 +124,28 @@ class ProgramQuery:
                 raise ValueError(f"sample: {name} has {len(value)} values, but {num_rows} rows were asked for")
         self._check_samplable()
         seed = check_seed(seed)
+        base, per_row = self._base_rows()
         with isolated(seed):
-            which = torch.randint(len(next(iter(self.draws.values()))), (int(num_rows),)).sort().values
-            where = torch.randint(self.rows.num_rows, (int(num_rows),))
+            which = torch.randint(self._num_draws, (int(num_rows),)).sort().values
+            where = base if per_row else torch.randint(len(base), (int(num_rows),))
             seeds = torch.randint(2**31, (int(num_rows),))
-        situation = self._situation(where)
+        weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
         parts = []
         for draw in which.unique().tolist():
             index = (which == draw).nonzero()[:, 0]
+            greeks = {name: value[draw] for name, value in self.draws.items()}
             with program_mode(int(seeds[index[0]])):
-                parts.append(_drawn(situation.repeated(index), {n: v[draw] for n, v in self.draws.items()}))
+                if weighed is not None:
+                    where[index] = drawn_rows(weighed, greeks, len(index))
+                parts.append(drawn(self._situation(where).repeated(index), greeks))
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return {name: column for name, column in columns.items() if self.seen or name not in self.hidden}
 
     # ---------------------------------------------------------------- inside
+
+    @property
+    def _num_draws(self) -> int:
+        return len(next(iter(self.draws.values())))
 
     def _check_variable(self, name: str) -> None:
         if name not in self.structure.sites:
@@ -149,7 +166,8 @@ class ProgramQuery:
 
     def _situation(self, where: Tensor) -> Situation:
         """The situation on an index [M] into the rows of the program's other arguments."""
-        return Situation(self.model.fn, self.structure, self.settings, self.seen, self.rows.rows(where))
+        rows = self.rows.rows(where)
+        return Situation(self.model.fn, self.structure, self.settings, self.replaced, self.seen, rows)
 
     def _base_rows(self) -> tuple[Tensor, bool]:
         """An index into the rows that the program's column arguments come from, and whether answers are per row."""
@@ -163,30 +181,35 @@ class ProgramQuery:
             size = next(iter(sizes.values()))
             if takes_columns and size != self.rows.num_rows:
                 raise ValueError(
-                    f"the program takes columns of the data, which have {self.rows.num_rows} rows; got {sizes} values"
+                    f"the program takes columns of the data, which have {self.rows.num_rows} rows; got {size} values"
                 )
             return torch.arange(size).clamp_max(self.rows.num_rows - 1), True
         return torch.arange(self.rows.num_rows if takes_columns else 1), False
 
-    def _ask(self, name: str, of: Of, points: Tensor, what: str) -> tuple[Tensor, Tensor | None]:
-        """Answers [S, P, ...] ([S, P, rows] for settings per row) and their standard errors, where simulated."""
+    def _predicted(self, name: str, of: Of, points: Tensor, what: str) -> tuple[Tensor, Tensor | None]:
+        """Logarithms [P] of the average over draws, and their errors where simulated."""
+        found = self._ask(name, of, points, what)
+        # A program that is run as it is begins at the same random numbers for every draw.
+        return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
+
+    def _ask(self, name: str, of: Of, points: Tensor, what: str) -> Average:
+        """Answers [S, P, ...] ([S, P, rows] for settings per row)."""
         base, per_row = self._base_rows()
         plain = self._situation(base)
-        simulated = plain.simulated_before(name)
-        if plain.is_seen_below(name) and name not in plain.enumerated and of is not mean_of:
+        is_below = plain.is_seen_below(name) and name not in plain.enumerated
+        if is_below and of is not mean_of:
             raise NotImplementedError(f"{what}: something below {name} is seen, so it is simulated; ask for its mean")
-        num_draws = len(next(iter(self.draws.values())))
-        is_simulated = bool(simulated) or (plain.is_seen_below(name) and name not in plain.enumerated)
-        repeats = max(SIMULATED_ROWS // (num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
-        places = torch.arange(len(base)).repeat_interleave(repeats)
-        situation = plain.repeated(places)
-        log = of is not mean_of
+        is_simulated = bool(plain.simulated_before(name)) or is_below
+        repeats = max(SIMULATED_ROWS // (self._num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
         key = (name, of, len(points))
         if key not in self._graphs:
+            situation = plain.repeated(torch.arange(len(base)).repeat_interleave(repeats))
             self._graphs[key] = self._captured(name, of, points, situation, (len(base), repeats))
         try:
             with isolated(0):
-                found, seen = self._graphs[key].batched(points.expand(num_draws, *points.shape), *self.draws.values())
+                found, seen = self._graphs[key].batched(
+                    points.expand(self._num_draws, *points.shape), *self.draws.values()
+                )
         except NotImplementedError:
             raise NotImplementedError(
                 f"{what}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
@@ -194,18 +217,7 @@ class ProgramQuery:
             ) from None
         if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
             raise ValueError(f"{what}: what is given, {list(self.seen)}, has probability 0 under the fit")
-        # [S, P, base, repeats, ...] and [S, base, repeats]
-        axes = (2,) if per_row else (1, 2)
-        shares = torch.softmax(seen.flatten(1) if not per_row else seen, -1).reshape(seen.shape)
-        spread = shares[:, None].reshape(num_draws, 1, *seen.shape[1:], *[1] * (found.ndim - 4))
-        over = tuple(axis + 1 for axis in axes)
-        if log:
-            return torch.logsumexp(found + spread.log(), over), None
-        value = (found * spread).sum(over)
-        if not is_simulated:
-            return value, None
-        centred = found - (value[:, :, :, None] if per_row else value[:, :, None, None])
-        return value, ((spread * centred) ** 2).sum(over).sqrt()
+        return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
 
     def _captured(self, name: str, of: Of, points: Tensor, situation: Situation, shape: tuple[int, int]) -> Graph:
         names = list(self.draws)
@@ -218,17 +230,32 @@ class ProgramQuery:
         with isolated(0):
             return Graph(answer, [points, *first], situation.rows.num_rows * len(points) * 8)
 
-    def _root(self, name: str, level: float) -> float:
-        centre, width = 0.0, 1.0
-        while float(self.cdf(name, centre - width)) > level or float(self.cdf(name, centre + width)) < level:
-            width *= 4.0
-            if width > 1e100:
-                raise EstimationError(f"quantile: the CDF of {name} does not reach {level}")
-        return float(
-            brentq(lambda x: float(self.cdf(name, x)) - level, centre - width, centre + width, xtol=1e-12 * width)
-        )
+    def _quantile(self, name: str, level: float) -> float:
+        site = self.structure.sites[name]
+        if site.is_discrete:
+            masses = self.cdf(name, site.values.double())
+            return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
+        return quantile_of(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
+
+    def _cdf_at(self, name: str, point: float) -> float:
+        found = float(self.cdf(name, point))
+        if found != found:
+            raise ValueError(f"quantile: the CDF of {name} is not a number at {point:g}; use .sample()")
+        return found
+
+    def _quantile_error(self, name: str, level: float, error: float) -> float:
+        """Half of how far the quantile moves over levels within one standard error of the CDF."""
+        low, high = max(level - error, 0.5 * level), min(level + error, 0.5 * (1.0 + level))
+        if not low < high:
+            return 0.0
+        return (self._quantile(name, high) - self._quantile(name, low)) / (high - low) * error
 
     def _check_samplable(self) -> None:
+        if self.structure.factors:
+            raise NotImplementedError(
+                f"sample: the program weighs rows by pyro.factor ({list(self.structure.factors)}), so that running it "
+                "does not draw from its law; ask for means, densities or quantiles"
+            )
         situation = self._situation(torch.zeros(1, dtype=torch.long))
         for name in self.seen:
             above = [site for site in situation.simulated_before(name) if site in list(self.structure.sites)]
@@ -252,10 +279,13 @@ def query_of_program(
     if not settings and not seen:
         raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
     structure, rows = _fitted(model, data)
-    as_set = {name: _checked(structure, what, name, value) for name, value in settings.items()}
+    laws = {name: value for name, value in settings.items() if isinstance(value, TorchDistributionMixin)}
+    replaced = {name: _checked_law(structure, what, name, law) for name, law in laws.items()}
+    as_set = {name: _checked(structure, what, name, value) for name, value in settings.items() if name not in laws}
     as_seen = {name: _checked(structure, what, name, value) for name, value in seen.items()}
+    _need_one_role(settings, as_seen)
     hidden = () if data is None else model.marginal(data).latent
-    return ProgramQuery(model, draws, num_chains, as_set, as_seen, structure, rows, hidden)
+    return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
 
 
 def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
@@ -284,8 +314,7 @@ def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
 
 
 def _checked(structure: Structure, what: str, name: str, value: Any) -> Tensor:
-    if name not in structure.sites:
-        raise ValueError(f"{what}: the program has no site {name!r} in a row; it has {list(structure.sites)}")
+    _need_site(structure, what, name)
     site, found = structure.sites[name], level_of(what, name, value)
     if site.is_discrete:
         if not bool(torch.isin(found, site.values.double()).all()):
@@ -294,12 +323,29 @@ def _checked(structure: Structure, what: str, name: str, value: Any) -> Tensor:
     return found
 
 
-def _drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One draw of every row: hidden sites from their exact posterior, one after the other, then the rest forwards."""
-    if situation.seen:
-        for name in situation.enumerated:
-            shares = hidden_shares(situation, name, greeks)
-            drawn = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
-            value = situation.structure.sites[name].values[drawn]
-            situation = replace(situation, seen={**situation.seen, name: value})
-    return forwards(situation, greeks)
+def _checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
+    """A stochastic setting, or an error where its values are not the site's."""
+    _need_site(structure, what, name)
+    site, law = structure.sites[name], as_prior(f"{what}: {name}", law)
+    if law.batch_shape or law.event_shape or site.event_dim:
+        raise ValueError(f"{what}: {name} expects one distribution of a number, the same for all rows, got {law}")
+    if site.is_discrete:
+        values = law.enumerate_support(expand=False) if law.has_enumerate_support else None
+        if values is None or not torch.equal(values.double(), site.values.double()):
+            raise ValueError(f"{what}: {name} expects a distribution over {site.values.tolist()}, got {law}")
+        if values.is_floating_point() != site.values.is_floating_point():
+            raise ValueError(
+                f"{what}: {name} has whole numbers for values, which index tables; write {law} as a Categorical"
+            )
+    return law
+
+
+def _need_site(structure: Structure, what: str, name: str) -> None:
+    if name not in structure.sites:
+        raise ValueError(f"{what}: the program has no site {name!r} in a row; it has {list(structure.sites)}")
+
+
+def _need_one_role(settings: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
+    for name in seen:
+        if name in settings:
+            raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")

@@ -134,6 +134,11 @@ class PyroModel:
         if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
             raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
         structure, known = self.structure(), {} if greeks is None else self.check_greeks(greeks)
+        if structure.factors:
+            raise NotImplementedError(
+                f"simulate: the program weighs rows by pyro.factor ({list(structure.factors)}), so that running it "
+                "does not draw from its law; write its factors as distributions"
+            )
         with program_mode(check_seed(seed)):
             given = passed(self.fn, Data(rows=torch.zeros(1)), structure.names)
             trace = run(Substituting(known)(self.fn), self.fn, given, int(num_rows))

@@ -132,6 +132,20 @@ class Substituting(Messenger):
             msg["value"], msg["done"] = self._values[msg["name"]], True
 
 
+class Replacing(Messenger):
+    """Gives sites other distributions, one for all rows: stochastic interventions."""
+
+    def __init__(self, sources: Mapping[str, Any], num_plate_dims: int) -> None:
+        super().__init__()
+        self._sources, self._num_plate_dims = sources, num_plate_dims
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self._sources:
+            # Dimensions further left are those of hidden causes, which the site no longer has.
+            plates = msg["fn"].batch_shape[-self._num_plate_dims :]
+            msg["fn"] = self._sources[msg["name"]].expand(plates)
+
+
 def _some_value(fn: Any) -> Tensor:
     """A value of a distribution's support, as a sample of it would be shaped."""
     shape = fn.batch_shape + fn.event_shape

@@ -5,7 +5,7 @@ w the exact weights given what is seen. Continuous sites above it that are neith
 each hidden configuration and each of `repeats` copies of a row; then the answer has a stated error.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,39 +19,20 @@ from estimators.data import Data
 from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
-from estimators.programs.handlers import Evidence, Observing, Substituting
+from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
+from estimators.programs.questions import Masses, Of, Point, mean_of
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
-
-# A function of the target's distribution and points [P, ...]: its values [P, ...].
-Of = Callable[[Any, Tensor], Tensor]
-
-
-def mean_of(source: Any, at: Tensor) -> Tensor:
-    """The mean, at no point in particular."""
-    mean: Tensor = source.mean
-    return mean.unsqueeze(0)
-
-
-def log_density_of(source: Any, at: Tensor) -> Tensor:
-    """log p(at)."""
-    found: Tensor = source.log_prob(at)
-    return found
-
-
-def log_cdf_of(source: Any, at: Tensor) -> Tensor:
-    """log P(value <= at)."""
-    found: Tensor = source.cdf(at)
-    return found.log()
 
 
 @dataclass(frozen=True, eq=False)
 class Situation:
-    """A program with sites set (`pyro.do`) and seen, on rows of its other arguments."""
+    """A program with sites set (`pyro.do`), given other distributions, and seen, on rows of its other arguments."""
 
     fn: Program
     structure: Structure
     settings: Mapping[str, Tensor]
+    replaced: Mapping[str, Any]
     seen: Mapping[str, Tensor]
     rows: Data
 
@@ -63,6 +44,11 @@ class Situation:
             for name, site in self.structure.sites.items()
             if site.is_discrete and name not in self.settings and name not in self.seen
         )
+
+    @property
+    def program(self) -> Program:
+        """The program with the distributions of stochastic settings."""
+        return Replacing(self.replaced, self.structure.num_plate_dims)(self.fn) if self.replaced else self.fn
 
     @property
     def fixed(self) -> dict[str, Tensor]:
@@ -116,8 +102,8 @@ def predict(
     node, site = trace.nodes[target], situation.structure.sites[target]
     if target in situation.enumerated:
         shares = by_value(factors, _weights(factors), target)
-        return of(_Masses(shares, site.values.double()), at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
-    source: Any = _Point(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
+        return of(Masses(shares, site.values.double()), at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
+    source: Any = Point(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
     dims = len(node["fn"].batch_shape) + len(node["fn"].event_shape)
     found = of(source, at.reshape((-1, *[1] * dims)))
     return _averaged(found, factors, trace, target, is_log=of is not mean_of), log_seen
@@ -134,7 +120,7 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     idle = free - {*situation.enumerated, *simulated}
     # Which entries of a fitted row counted says nothing of a row that is asked about.
     evidence = Evidence(situation.enumerated, values, free=free, idle=idle, unmasked=every)
-    observed = Observing(evidence)(fn)
+    observed = Observing(evidence)(situation.program)
     program = Substituting({**greeks, **situation.fixed})(
         poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims)
     )
@@ -158,7 +144,7 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
     structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
     values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
     evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
-    program = Observing(evidence)(set_sites(fn, structure, situation.settings, num_rows))
+    program = Observing(evidence)(set_sites(situation.program, structure, situation.settings, num_rows))
     trace = run(
         Substituting({**greeks, **situation.fixed})(program), fn, passed(fn, situation.rows, structure.names), num_rows
     )
@@ -168,6 +154,25 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
         site = structure.sites[name]
         columns[name] = _placed(structure, name, value, num_rows).movedim(site.axis, 0)
     return columns
+
+
+def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One draw of every row: hidden sites from their exact posterior, one after the other, then the rest forwards."""
+    if situation.seen:
+        for name in situation.enumerated:
+            shares = hidden_shares(situation, name, greeks)
+            value = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
+            found = situation.structure.sites[name].values[value]
+            situation = replace(situation, seen={**situation.seen, name: found})
+    return forwards(situation, greeks)
+
+
+def drawn_rows(situation: Situation, greeks: Mapping[str, Tensor], count: int) -> Tensor:
+    """An index [count] into the rows, each drawn in proportion to p(what is seen | row)."""
+    log_seen = _enumerated(situation, greeks, ())[0].pointwise()
+    if not bool((log_seen > LOG_ZERO).any()):
+        raise ValueError(f"given: what is seen, {list(situation.seen)}, has probability 0 under the fit")
+    return torch.multinomial(torch.softmax(log_seen, 0), count, replacement=True)
 
 
 def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Tensor]:
@@ -227,27 +232,3 @@ def _averaged(found: Tensor, factors: Factors, trace: Any, target: str, *, is_lo
     if factors.rows_symbol in left:
         return total.movedim(left.index(factors.rows_symbol) + 1, 1)
     return total.unsqueeze(1).expand(num_points, factors.num_rows, *total.shape[1:])
-
-
-class _Masses:
-    """A discrete site's own probabilities [M, ..., K] over its values [K], asked like a distribution."""
-
-    def __init__(self, shares: Tensor, values: Tensor) -> None:
-        self._shares, self._values = shares, values
-
-    @property
-    def mean(self) -> Tensor:
-        return (self._shares * self._values).sum(-1)
-
-    def log_prob(self, at: Tensor) -> Tensor:
-        return (self._shares * (self._values == at[..., None])).sum(-1).log()
-
-    def cdf(self, at: Tensor) -> Tensor:
-        return (self._shares * (self._values <= at[..., None])).sum(-1)
-
-
-class _Point:
-    """A simulated value, asked like a distribution."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.mean = value

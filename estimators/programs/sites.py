@@ -99,6 +99,8 @@ class Structure:
     num_plate_dims: int
     # Whether the program masks some site of a row.
     is_masked: bool
+    # The `pyro.factor` statements in the plate over rows.
+    factors: tuple[str, ...]
     # Every sample statement, which a column or scalar of that name conditions.
     names: frozenset[str]
 

@@ -41,7 +41,7 @@ def find(fn: Program, data: Data) -> Structure:
     # On the data's own rows, since a program may take other sizes from a column.
     two, three = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
     rows = _rows_plate(fn, two, three, data.num_rows)
-    sites, greeks, nesting, is_masked = {}, [], 0, False
+    sites, greeks, factors, nesting, is_masked = {}, [], list[str](), 0, False
     for name, node in three.nodes.items():
         if node["type"] == "param":
             greeks.append(_parameter(name, node))
@@ -53,6 +53,8 @@ def find(fn: Program, data: Data) -> Structure:
         frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
         nesting = max([nesting, *(-frame.dim for frame in frames)])
         if _is_fixed(node):
+            if isinstance(_base(node["fn"]), dist.Unit) and any(frame.name == rows for frame in frames):
+                factors.append(name)
             continue
         if any(frame.name == rows for frame in frames) and not _is_one(node["scale"]):
             raise ValueError(
@@ -64,7 +66,7 @@ def find(fn: Program, data: Data) -> Structure:
             is_masked |= unmasked(node["fn"], node["mask"])[1] is not True
         elif not node["is_observed"]:
             greeks.append(_greek(name, node, two.nodes.get(name)))
-    return Structure(tuple(greeks), sites, rows, nesting, is_masked, names)
+    return Structure(tuple(greeks), sites, rows, nesting, is_masked, tuple(factors), names)
 
 
 def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: int) -> Any:
@@ -151,10 +153,13 @@ def _is_one(scale: Any) -> bool:
 
 def _is_fixed(node: Any) -> bool:
     """A deterministic site or a factor, which has nothing to estimate."""
-    fn = node["fn"]
+    return bool(node["infer"].get("_deterministic")) or isinstance(_base(node["fn"]), dist.Delta | dist.Unit)
+
+
+def _base(fn: Any) -> Any:
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return bool(node["infer"].get("_deterministic")) or isinstance(fn, dist.Delta | dist.Unit)
+    return fn
 
 
 def _row_site(name: str, node: Any, rows: str) -> RowSite:

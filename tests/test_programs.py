@@ -1,13 +1,17 @@
 """Any Pyro program: enumeration against brute force, over a gallery of models."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
+import scipy.stats
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
+from torch.distributions.transforms import AffineTransform, ExpTransform
 
 from estimators import EM, PyroModel
 from estimators.data import Data
@@ -134,6 +138,48 @@ def test_a_program_that_cannot_be_captured_is_run_as_it_is() -> None:
         greeks = {"shift": torch.tensor([shift] * 2), "weights": torch.full((2, 2), 0.5)}
         torch.testing.assert_close(marginal.pointwise(greeks), by_hand.expand(2, 4), rtol=1e-12, atol=1e-12)
     assert value == density.value(np.array([[-0.5, 0.2]]))[0]
+
+
+def pareto(s: Tensor) -> TorchDistribution:
+    return dist.Pareto(s, 3.0)
+
+
+def shifted_exponential(s: Tensor) -> TorchDistribution:
+    return dist.TransformedDistribution(dist.Exponential(torch.ones(())), [AffineTransform(s, 1.0)])
+
+
+def shifted_lognormal(s: Tensor) -> TorchDistribution:
+    return dist.TransformedDistribution(dist.Normal(0.0, 1.0), [ExpTransform(), AffineTransform(s, 1.0)])
+
+
+def uniform(s: Tensor) -> TorchDistribution:
+    return dist.Uniform(s, s + 4.0)
+
+
+@pytest.mark.parametrize(
+    ("of", "law"),
+    [
+        (pareto, lambda s: scipy.stats.pareto(3.0, scale=s)),
+        (shifted_exponential, lambda s: scipy.stats.expon(s)),
+        (shifted_lognormal, lambda s: scipy.stats.lognorm(1.0, s)),
+        (uniform, lambda s: scipy.stats.uniform(s, 4.0)),
+    ],
+)
+def test_a_value_outside_a_components_support_has_density_0_there(of: Any, law: Any) -> None:
+    """The second component begins at 1.5: rows below are of the first."""
+
+    def program(N: int) -> None:
+        s = pyro.sample("s", dist.LogNormal(torch.zeros(2), 1.0).to_event(1))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(torch.tensor([0.4, 0.6])))
+            pyro.sample("x", of(s[z]))
+
+    x, s = np.array([1.0, 2.0, 3.0]), torch.tensor([0.8, 1.5], dtype=torch.float64, requires_grad=True)
+    marginal = PyroModel(program).marginal(Data(x=x))
+    value = marginal.log_likelihood({"s": s})
+    expected = np.log(0.4 * law(0.8).pdf(x) + 0.6 * law(1.5).pdf(x)).sum()
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-10)
+    assert bool(torch.isfinite(torch.autograd.grad(value, s)[0]).all())
 
 
 def test_a_captured_whole_number_is_computed_with_in_double_precision() -> None:

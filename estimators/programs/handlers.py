@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from pyro.distributions import Independent, MaskedDistribution
-from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.distributions.torch_distribution import TorchDistribution, TorchDistributionMixin
 from pyro.distributions.transforms import biject_to
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from estimators.parameters import LOG_ZERO
+from estimators.programs.supports import bounded
 
 # Under which an enumerated site's own mask is kept in its trace.
 KEPT = "_kept"
@@ -93,6 +94,8 @@ class Observing(Messenger):
             msg["value"] = _some_value(msg["fn"])
         if name in evidence.values:
             msg["value"], msg["is_observed"] = evidence.values[name], True
+        if msg["is_observed"] and isinstance(msg["fn"], TorchDistributionMixin):
+            msg["fn"] = bounded(msg["fn"])
         if name in evidence.is_set:
             msg["fn"] = msg["fn"].mask(~evidence.is_set[name])
         if name in evidence.is_missing:

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+
+from estimators.programs.supports import base_support, is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Of = Callable[[Any, Tensor], Tensor]
@@ -22,18 +23,16 @@ def log_density_of(source: Any, at: Tensor) -> Tensor:
     if isinstance(source, Masses):
         return source.log_prob(at)
     # Outside the support a distribution computes what its formula gives.
-    return torch.where(source.support.check(at), source.log_prob(at), -torch.inf)
+    return torch.where(is_possible(source, at), source.log_prob(at), -torch.inf)
 
 
 def log_cdf_of(source: Any, at: Tensor) -> Tensor:
     """log P(value <= at)."""
     found: Tensor = source.cdf(at)
     if not isinstance(source, Masses):
-        support = source.support
-        while isinstance(support, constraints.independent):
-            support = support.base_constraint
+        support = base_support(source.support)
         low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
-        found = torch.where(at < low, 0.0, torch.where(at >= high, 1.0, found))
+        found = torch.where(at < low, 0.0, torch.where(at >= high, 1.0, found)).clamp(0.0, 1.0)
     return found.log()
 
 

@@ -1,0 +1,93 @@
+"""Values outside a support that depends on parameters have probability 0, whatever a formula gives there.
+
+Pyro checks values where validation is on, which it cannot be while a sum runs over components to whose support a value
+need not belong: the log density of ``Pareto(scale, 3)`` below its scale, or of an exponential shifted past its value,
+is a finite number then.
+"""
+
+from typing import Any
+
+import torch
+from pyro.distributions import Independent, MaskedDistribution, TransformedDistribution
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.distributions.transforms import biject_to
+from torch import Tensor
+from torch.distributions import constraints
+
+
+class Bounded(TorchDistribution):
+    """A distribution whose log probability is -∞ where a value is not possible."""
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self, base: Any) -> None:
+        self.base = base
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        return self.base.support
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        fits = is_possible(self.base, value)
+        # The formula at a value inside, since the gradient of a branch that is not taken has to be finite too.
+        density: Tensor = self.base.log_prob(torch.where(fits, value, _inside(self.base)))
+        return torch.where(fits, density, -torch.inf)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Bounded":
+        return Bounded(self.base.expand(batch_shape))
+
+
+def bounded(fn: Any) -> Any:
+    """The distribution, bounded where its support depends on parameters; itself where it does not."""
+    if isinstance(fn, MaskedDistribution):
+        return bounded(fn.base_dist).mask(fn._mask)
+    if isinstance(fn, Independent):
+        inner = bounded(fn.base_dist)
+        return fn if inner is fn.base_dist else inner.to_event(fn.reinterpreted_batch_ndims)
+    return Bounded(fn) if not fn.event_dim and (_is_transformed(fn) or _depends_on_parameters(fn)) else fn
+
+
+def is_possible(fn: Any, value: Tensor) -> Tensor:
+    """Where a number is in the support of a distribution of numbers."""
+    if _is_transformed(fn):
+        # What it says of its support is the last transform's range.
+        for transform in reversed(fn.transforms):
+            value = transform.inv(value)
+        fn = fn.base_dist
+    fits: Tensor = fn.support.check(value)
+    return fits
+
+
+def _inside(fn: Any) -> Tensor:
+    """A value of the support."""
+    transforms = fn.transforms if _is_transformed(fn) else []
+    support = base_support((fn.base_dist if transforms else fn).support)
+    if getattr(support, "is_discrete", False):
+        value = torch.as_tensor(getattr(support, "lower_bound", 0.0)).double()
+    else:
+        value = biject_to(support)(torch.zeros(fn.batch_shape, dtype=torch.float64))
+    for transform in transforms:
+        value = transform(value)
+    return value
+
+
+def base_support(support: Any) -> Any:
+    """The constraint of each number of a vector."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support
+
+
+def _is_transformed(fn: Any) -> bool:
+    """Whether it is a distribution under transforms, and no class that knows its support."""
+    return type(fn) is TransformedDistribution and not fn.event_dim
+
+
+def _depends_on_parameters(fn: Any) -> bool:
+    try:
+        support = base_support(fn.support)
+    except NotImplementedError:
+        return False
+    bounds = [getattr(support, name, None) for name in ("lower_bound", "upper_bound")]
+    return any(isinstance(bound, Tensor) and bound.ndim > 0 for bound in bounds)

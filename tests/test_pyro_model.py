@@ -191,6 +191,16 @@ def test_only_the_named_causes_labels_move() -> None:
         assert len(found.groups) == 1
 
 
+def test_an_observed_column_with_gaps_moves_with_the_labels_that_it_depends_on() -> None:
+    """b is seen in some rows and depends on z: its table is an axis of the labels, b itself is not renamed."""
+    example = EXAMPLES["parameters"]
+    model, columns = PyroModel(example.fn, order_by="loc"), dict(example.data(12).columns)
+    columns["b"] = torch.where(torch.arange(12) % 3 == 0, -1, columns["b"].long())
+    found = symmetry(model, Data(**columns), {key: value[None] for key, value in example.truth.items()})
+    assert found.axes == {"loc": (0,), "weights": (0,), "p": (0,)}
+    assert found.sites == ("z",)
+
+
 def test_rows_in_order_of_a_covariate_do_not_hide_an_axis() -> None:
     """Slopes play no part in the first rows, where the covariate is 0."""
     example = EXAMPLES["regressions"]

@@ -5,7 +5,7 @@ weights, both axes of a transition matrix. The smallest set of axes, with that o
 whose common permutation leaves the log joint unchanged is the symmetry.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -70,7 +70,10 @@ def symmetry_of_program(marginal: ProgramMarginal | None, order_by: str | None, 
             "PyroModel(fn, order_by=...), or give rows in which the site is seen",
             is_fixed=_all_seen(marginal),
         )
-    found = _find(marginal, order_by, at)
+    found = _find(marginal, order_by, at, marginal.latent)
+    if found is not None and set(marginal.evidence.seen) - set(found[1]):
+        # A partly seen site whose values are not renamed may depend on the labels, which shows where it is seen.
+        found = _find(marginal, order_by, at, found[1])
     if found is None:
         return Symmetry(
             [],
@@ -99,7 +102,7 @@ def order_axis(greek: Greek, sizes: Sequence[int]) -> int | None:
 
 
 def _find(
-    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor]
+    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], unseen: Collection[str]
 ) -> tuple[Axes, tuple[str, ...], int] | None:
     structure = marginal.structure
     discrete = {name: site.cardinality for name, site in structure.sites.items() if site.is_discrete}
@@ -109,7 +112,7 @@ def _find(
         return None
     size = greek.shape[first]
     columns: dict[str, Any] = {
-        name: torch.full_like(column, NOT_SEEN) if name in marginal.latent else column
+        name: torch.full_like(column, NOT_SEEN) if name in unseen else column
         for name, column in marginal.data.columns.items()
     }
     # Spread over the data, which may be in order of a column that some axis depends on.

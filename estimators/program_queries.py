@@ -11,11 +11,11 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.estimate import Estimate, check_level, level_of, numbers
+from estimators.estimate import Estimate, check_level, numbers
 from estimators.isolation import check_seed, isolated, program_mode
 from estimators.parameters import LOG_ZERO
 from estimators.prediction import Prediction
-from estimators.priors import as_prior
+from estimators.program_settings import checked_law, checked_value, need_one_role
 from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import arguments, parameters_of, passed
 from estimators.programs.graph import Graph
@@ -59,8 +59,10 @@ class ProgramQuery:
 
     def given(self, **seen: Any) -> "ProgramQuery":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
-        found = {name: _checked(self.structure, "given", name, value) for name, value in self.numbered(seen).items()}
-        _need_one_role({**self.settings, **self.replaced}, found)
+        found = {
+            name: checked_value(self.structure, "given", name, value) for name, value in self.numbered(seen).items()
+        }
+        need_one_role({**self.settings, **self.replaced}, found)
         return replace(self, seen={**self.seen, **found})
 
     def mean(self, name: str) -> Estimate:
@@ -280,10 +282,10 @@ def query_of_program(
         raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
     structure, rows = _fitted(model, data)
     laws = {name: value for name, value in settings.items() if isinstance(value, TorchDistributionMixin)}
-    replaced = {name: _checked_law(structure, what, name, law) for name, law in laws.items()}
-    as_set = {name: _checked(structure, what, name, value) for name, value in settings.items() if name not in laws}
-    as_seen = {name: _checked(structure, what, name, value) for name, value in seen.items()}
-    _need_one_role(settings, as_seen)
+    replaced = {name: checked_law(structure, what, name, law) for name, law in laws.items()}
+    as_set = {name: checked_value(structure, what, name, value) for name, value in settings.items() if name not in laws}
+    as_seen = {name: checked_value(structure, what, name, value) for name, value in seen.items()}
+    need_one_role(settings, as_seen)
     hidden = () if data is None else model.marginal(data).latent
     return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
 
@@ -311,41 +313,3 @@ def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
     if data is None:
         return model.structure(), Data(rows=torch.zeros(2))
     return model.marginal(data).structure, data
-
-
-def _checked(structure: Structure, what: str, name: str, value: Any) -> Tensor:
-    _need_site(structure, what, name)
-    site, found = structure.sites[name], level_of(what, name, value)
-    if site.is_discrete:
-        if not bool(torch.isin(found, site.values.double()).all()):
-            raise ValueError(f"{what}: {name} expects values among {site.values.tolist()}, got {value!r}")
-        return found.to(site.values.dtype)
-    return found
-
-
-def _checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
-    """A stochastic setting, or an error where its values are not the site's."""
-    _need_site(structure, what, name)
-    site, law = structure.sites[name], as_prior(f"{what}: {name}", law)
-    if law.batch_shape or law.event_shape or site.event_dim:
-        raise ValueError(f"{what}: {name} expects one distribution of a number, the same for all rows, got {law}")
-    if site.is_discrete:
-        values = law.enumerate_support(expand=False) if law.has_enumerate_support else None
-        if values is None or not torch.equal(values.double(), site.values.double()):
-            raise ValueError(f"{what}: {name} expects a distribution over {site.values.tolist()}, got {law}")
-        if values.is_floating_point() != site.values.is_floating_point():
-            raise ValueError(
-                f"{what}: {name} has whole numbers for values, which index tables; write {law} as a Categorical"
-            )
-    return law
-
-
-def _need_site(structure: Structure, what: str, name: str) -> None:
-    if name not in structure.sites:
-        raise ValueError(f"{what}: the program has no site {name!r} in a row; it has {list(structure.sites)}")
-
-
-def _need_one_role(settings: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
-    for name in seen:
-        if name in settings:
-            raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")

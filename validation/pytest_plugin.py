@@ -24,6 +24,7 @@ PROPERTY = "statistical"
 SEED = "statistical_seed"
 SHARE: "pytest.StashKey[Share]" = pytest.StashKey()
 STAT: "pytest.StashKey[Stat]" = pytest.StashKey()
+FAILURE: "pytest.StashKey[AssertionError]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +63,9 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
     if SHARE not in item.stash:
         pytest.fail("the fixture `stat` needs the marker: @pytest.mark.statistical(min_effect=...)", pytrace=False)
 
+    if FAILURE not in item.stash:  # of an earlier run, where something reruns tests
+        item.user_properties[:] = [each for each in item.user_properties if each[0] != PROPERTY]
+
     def keep(record: dict[str, Any]) -> None:
         item.user_properties.append((PROPERTY, json.dumps(record)))
 
@@ -78,9 +82,15 @@ class Session:
         self.root_seed = root_seed
         self.is_worker = hasattr(config, "workerinput")
         self.files: set[str] = set()
-        self.records: list[dict[str, Any]] = []
+        # By test: of a test that is run again, the last run counts.
+        self.records: dict[str, list[dict[str, Any]]] = {}
         self.problem = ""
         self.changes: tuple[str, ...] = ()
+
+    @property
+    def all_records(self) -> list[dict[str, Any]]:
+        """The records of every test, in the order of their first runs."""
+        return [record for records in self.records.values() for record in records]
 
     def pytest_report_header(self) -> str | None:
         """Say the root seed if it was drawn, before anything can go wrong."""
@@ -126,10 +136,23 @@ class Session:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Run a test a second time, on fresh seeds, where a failed check is to be confirmed."""
+        """Run a test a second time, on fresh seeds, where a failed check is to be confirmed.
+
+        Where something reruns failed tests, a check that has failed fails again: a rerun is not another chance.
+        """
         __tracebackhide__ = True
-        result = yield
-        if SHARE in pyfuncitem.stash and pyfuncitem.stash[STAT].finish_stage():
+        if SHARE not in pyfuncitem.stash:
+            return (yield)
+        from validation.statistical.errors import StatisticalFailure, Underpowered
+
+        if FAILURE in pyfuncitem.stash:
+            raise pyfuncitem.stash[FAILURE]
+        try:
+            result = yield
+        except (StatisticalFailure, Underpowered) as failure:
+            pyfuncitem.stash[FAILURE] = failure
+            raise
+        if pyfuncitem.stash[STAT].finish_stage():
             return pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)
         return result
 
@@ -137,7 +160,8 @@ class Session:
         """Collect the records, which came with the report from whichever process ran the test."""
         if report.when == "call":
             found = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
-            self.records += [{**record, "test_outcome": report.outcome} for record in found]
+            if found:
+                self.records[report.nodeid] = [{**record, "test_outcome": report.outcome} for record in found]
 
     def pytest_sessionfinish(self) -> None:
         """Write the report."""
@@ -148,7 +172,7 @@ class Session:
 
             run = {"false_alarm": budget_of(self.config), "root_seed": self.root_seed}
             try:
-                write_report(Path(path), self.records, run)
+                write_report(Path(path), self.all_records, run)
             except OSError as problem:
                 raise pytest.UsageError(f"--statistical-report: {path} cannot be written: {problem}") from problem
 
@@ -160,7 +184,7 @@ class Session:
         from validation.statistical.session import summary_budget
 
         terminalreporter.section("statistical checks")
-        for line in summary(self.records, summary_budget(self.config, self.root_seed)):
+        for line in summary(self.all_records, summary_budget(self.config, self.root_seed)):
             terminalreporter.write_line(line)
 
 

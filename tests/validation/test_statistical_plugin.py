@@ -320,6 +320,79 @@ def test_a_failure_is_confirmed_on_fresh_seeds(wrong, runs, failed, suite, pytes
         assert "but the test passed" in result.stdout.str()
 
 
+# ---------------------------------------------------------------- tests that something else runs again
+
+# As pytest-rerunfailures does it: the same item, its fixtures anew, every run reported.
+RERUNS = """
+import pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for run in range(3):
+        item._initrequest()
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        failed = any(report.failed for report in reports)
+        for report in reports:
+            if report.when == "call" and failed and run < 2:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+        if not failed:
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+"""
+RERUN = """
+RUNS = []
+
+@pytest.mark.statistical(checks=2, min_effect=0.2)
+def test_it(stat):
+    RUNS.append(stat.seed)
+    x = normals(stat.seed)
+    {body}
+
+def test_runs():
+    assert len(RUNS) == {runs} and len(set(RUNS)) == 1
+"""
+
+
+def rerun(suite, pytester, body, runs, *arguments):
+    pytester.makeconftest(RERUNS)
+    run = suite(HEAD + RERUN.format(body=body, runs=runs), update=False)
+    run("--statistical-update", "--collect-only")
+    result = run("--statistical-report=r.json", *arguments)
+    return result, json.loads((pytester.path / "r.json").read_text())["checks"]
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_the_checks_of_a_test_that_is_rerun_count_once(workers, suite, pytester):
+    """The first two runs fail for a reason of their own, after one check or both; the last run counts."""
+    body = "stat.mean(x, 0.0); assert len(RUNS) > 1; stat.mean(x[::2], 0.0); assert len(RUNS) > 2"
+    result, found = rerun(suite, pytester, body, 3, workers)
+    result.assert_outcomes(passed=2)
+    assert [(each["check"], each["outcome"], each["test_outcome"]) for each in found] == [
+        (0, "passed", "passed"),
+        (1, "passed", "passed"),
+    ]
+    assert "2 checks: 2 passed, 0 failed, 0 underpowered" in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("stat.mean(x, 0.0); stat.mean(x + (len(RUNS) == 1), 0.0)", "failed"),
+        ("stat.mean(x, 0.0); stat.mean(x[: 4000 if len(RUNS) > 1 else 20], 0.0)", "underpowered"),
+    ],
+)
+def test_a_rerun_is_not_another_chance(body, outcome, suite, pytester):
+    """A check that failed on what is not of its seed would pass the second time; it is not asked again."""
+    result, found = rerun(suite, pytester, body, 1)
+    result.assert_outcomes(passed=1, failed=1)
+    assert [each["outcome"] for each in found] == ["passed", outcome]
+    assert "2 checks: 1 passed" in result.stdout.str()
+
+
 # ---------------------------------------------------------------- seeds, workers, summary, records
 
 

@@ -1,33 +1,106 @@
-"""Containment of Pyro's and torch's global state: the only module that forks generators or scopes the param store."""
+"""Containment of global state, Pyro's, torch's and NumPy's: the only module that changes any, and puts it back."""
 
+import logging
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 import numpy as np
 import pyro
+import pyro.distributions as dist
 import torch
+from pyro import infer, poutine
+from pyro.poutine import runtime
+from torch import Tensor
 
 # Pyro's handler stack and the global generators are shared by all threads, so one Pyro program runs at a time.
 _PYRO = threading.RLock()
+# Whether this thread is inside a public call: the state to go back to is that before the outermost.
+_CALL = threading.local()
 
 
 @contextmanager
-def isolated(seed: int | None = None) -> Iterator[None]:
-    """Run a block with its own random state and an empty param store; everything global is put back afterwards.
+def own_modes() -> Iterator[None]:
+    """Compute as in a fresh interpreter, whatever modes the caller's thread is in; a decorator of public calls too.
 
-    ``seed=None`` keeps drawing from the caller's generators (as `torch.randn` would), so that the Pyro programs of
-    this package behave under `pyro.set_rng_seed` as any other program does.
+    NumPy's default answers to floating-point errors, gradients on, no inference mode, no autocast, and new tensors on
+    the CPU. All of these belong to the thread, so other threads see nothing of it. After Ctrl-C, which may come while
+    a library puts something back itself, all that is global is put back once more.
+    """
+    with _put_back_if_interrupted(), ExitStack() as stack:
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        # Torch would pass every operation through Python under a default device of its own, even the CPU.
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.is_autocast_enabled("cpu"):
+            stack.enter_context(torch.autocast("cpu", enabled=False))
+        yield
+
+
+@contextmanager
+def _put_back_if_interrupted() -> Iterator[None]:
+    if getattr(_CALL, "is_open", False):
+        yield
+        return
+    put_back = _restorer()
+    _CALL.is_open = True
+    try:
+        yield
+    except KeyboardInterrupt:
+        put_back()
+        raise
+    finally:
+        _CALL.is_open = False
+
+
+def _restorer() -> Callable[[], None]:
+    """A function that puts everything global back as it is now."""
+    generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    modes = np.geterr(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_dtype()
+    filters, handlers, parameters = warnings.filters[:], _stacks(), _parameters()
+    validation = dist.is_validation_enabled(), infer.is_validation_enabled(), poutine.is_validation_enabled()
+
+    def put_back() -> None:
+        random.setstate(generators[0])
+        np.random.set_state(generators[1])
+        torch.set_rng_state(generators[2])
+        np.seterr(**modes[0])
+        torch.set_grad_enabled(modes[1])
+        torch.set_num_threads(modes[2])
+        torch.set_default_dtype(modes[3])
+        cast(list[Any], warnings.filters)[:] = filters
+        _set_stacks(handlers)
+        _set_parameters(parameters)
+        for module, is_enabled in zip((dist, infer, poutine), validation, strict=True):
+            module.enable_validation(is_enabled)
+
+    return put_back
+
+
+def float64(value: Any) -> Tensor:
+    """A value as a float64 tensor that this package may keep: on the CPU, outside the caller's autograd.
+
+    Raises TypeError, ValueError or RuntimeError, as `torch.as_tensor` does, where it is not made of numbers.
+    """
+    found = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+    return found.clone() if found.is_inference() else found
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Run a block alone, with its own random state, no handlers of Pyro's around it and an empty param store.
+
+    Everything global is put back afterwards.
     """
     with _PYRO:
-        if seed is None:
-            with pyro.get_param_store().scope():
-                yield
-            return
         python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
-            with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
+            with _nothing_around(), torch.random.fork_rng(devices=[]):
                 # As pyro.set_rng_seed, which refuses what NumPy's generator does not take.
                 torch.manual_seed(seed)
                 random.seed(seed)
@@ -36,6 +109,45 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)
+
+
+@contextmanager
+def _nothing_around() -> Iterator[None]:
+    """Without the handlers and plates around this call, and without the parameters in the store."""
+    stacks, parameters = _stacks(), _parameters()
+    _set_stacks(([], [], {}))
+    _set_parameters({"params": {}, "constraints": {}})
+    try:
+        yield
+    finally:
+        _set_parameters(parameters)
+        _set_stacks(stacks)
+
+
+def _parameters() -> dict[str, dict[str, Any]]:
+    """What is in the param store; its own `get_state` takes attributes off the caller's parameters."""
+    store = pyro.get_param_store()
+    return {"params": dict(store._params), "constraints": dict(store._constraints)}
+
+
+def _set_parameters(state: Any) -> None:
+    pyro.get_param_store().clear()
+    pyro.get_param_store().set_state(state)
+
+
+Stacks = tuple[list[Any], list[Any], dict[str, Any]]
+
+
+def _stacks() -> Stacks:
+    """What Pyro knows of the handlers, plates and enumerated dimensions around a statement."""
+    return list(runtime._PYRO_STACK), list(runtime._DIM_ALLOCATOR._stack), dict(vars(runtime._ENUM_ALLOCATOR))
+
+
+def _set_stacks(stacks: Stacks) -> None:
+    # In place: Pyro's modules hold them by reference.
+    runtime._PYRO_STACK[:], runtime._DIM_ALLOCATOR._stack[:], enumerated = stacks
+    vars(runtime._ENUM_ALLOCATOR).clear()
+    vars(runtime._ENUM_ALLOCATOR).update(enumerated)
 
 
 @contextmanager
@@ -51,6 +163,17 @@ def program_mode(seed: int = 0) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(before)
+
+
+@contextmanager
+def kept_logger(name: str) -> Iterator[None]:
+    """Put a library's logger back as it was after the library has set it up for itself."""
+    logger = logging.getLogger(name)
+    handlers, propagate = list(logger.handlers), logger.propagate
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.propagate = handlers, propagate
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """How an estimation ended, in words a person can act on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 
@@ -58,3 +60,18 @@ class EstimationWarning(UserWarning):
 
 class EstimationError(RuntimeError):
     """A fit did not converge and ``strict=True`` asked for an error, or an operation needs a converged fit."""
+
+
+@contextmanager
+def in_words(what: str) -> Iterator[None]:
+    """Run what evaluates a model at Greeks of an algorithm's choice: an exception there becomes an EstimationError."""
+    try:
+        yield
+    except (EstimationError, NotImplementedError):
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        raise EstimationError(
+            f"{what}: the model raised {type(error).__name__} ({first}) at some of the Greeks that were tried; let its "
+            "log probability be a number or -inf wherever the Greeks are in their supports, or use tighter priors"
+        ) from error

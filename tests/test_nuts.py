@@ -7,7 +7,17 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel, Status
+from estimators import (
+    NUTS,
+    CausalMixture,
+    Data,
+    EstimationError,
+    EstimationWarning,
+    Exact,
+    GaussianMixture,
+    PyroModel,
+    Status,
+)
 from estimators.algorithms import nuts as nuts_module
 from estimators.algorithms.base import begin
 from estimators.ascent import Summit
@@ -117,7 +127,7 @@ def test_the_start_of_a_chain_depends_on_the_seed_and_lies_off_the_mode() -> Non
     assert np.isfinite(density.value(starts[0])).all()
 
 
-def test_an_error_inside_the_sampler_is_raised_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_inside_the_sampler_is_raised_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     model = GaussianMixture(K=2)
     original = Density.value_and_gradient
     calls = {"count": 0}
@@ -131,8 +141,10 @@ def test_an_error_inside_the_sampler_is_raised_as_itself(monkeypatch: pytest.Mon
     monkeypatch.setattr(nuts_module, "ascend", lambda density, start, *_, **__: Summit(start, 0.0, start, 0.0, False))
     monkeypatch.setattr(nuts_module, "_local_sd", lambda density, mode: np.ones(density.size))
     monkeypatch.setattr(Density, "value_and_gradient", breaks_later)
-    with pytest.raises(ZeroDivisionError, match="from inside"):
+    with pytest.raises(EstimationError, match=r"NUTS: the model raised ZeroDivisionError \(from inside\)") as caught:
         NUTS(num_samples=200, warmup_steps=200, num_chains=1).fit(model, {"X": TUTORIAL_ROWS}, seed=0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert calls["count"] == 301
 
 
 def test_few_draws_are_called_few() -> None:

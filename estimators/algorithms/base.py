@@ -89,4 +89,9 @@ def shows_progress(setting: bool | None) -> bool:
 
 def progress(total: int, what: str, setting: bool | None) -> Any:
     """A progress bar on standard error."""
-    return tqdm(total=total, desc=what, disable=not shows_progress(setting), leave=False)
+    return _Bar(total=total, desc=what, disable=not shows_progress(setting), leave=False)
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    # The thread by which tqdm watches slow bars would live on after the fit.
+    monitor_interval = 0

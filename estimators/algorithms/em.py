@@ -16,6 +16,7 @@ from estimators.algorithms.base import begin, check_flag, check_positive, check_
 from estimators.algorithms.starts import starts
 from estimators.data import Data
 from estimators.fit import Fit, finish
+from estimators.isolation import own_modes
 from estimators.model import CausalMixture
 from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
@@ -70,6 +71,7 @@ class EM:
         check_flag("accelerate", self.accelerate)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
+    @own_modes()
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         task = begin(model, data, seed, strict)

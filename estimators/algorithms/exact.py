@@ -11,6 +11,7 @@ from scipy.special import gammaln, logsumexp
 from estimators.algorithms.base import begin, check_flag, check_whole, progress
 from estimators.data import Data
 from estimators.fit import Fit, finish
+from estimators.isolation import own_modes
 from estimators.model import CausalMixture
 from estimators.models import Model
 from estimators.nodes import WEIGHTS
@@ -44,6 +45,7 @@ class Exact:
         check_whole("num_draws", self.num_draws, least=2)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
+    @own_modes()
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Draw from the exact posterior: a `Fit` of kind "exact"."""
         if isinstance(model, PyroModel):

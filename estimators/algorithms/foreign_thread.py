@@ -15,6 +15,11 @@ class ForeignThread:
     def __init__(self) -> None:
         self._held: int | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a thread's state is kept."""
+        return self._held is not None
+
     def hold(self) -> None:
         """Keep the calling thread's state; nothing where it is kept already."""
         if self._held is None:

@@ -17,11 +17,11 @@ from estimators.algorithms.base import Task, begin, check_flag, check_positive, 
 from estimators.algorithms.starts import starts
 from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
-from estimators.isolation import program_mode, single_thread
+from estimators.isolation import own_modes, program_mode, single_thread
 from estimators.models import AnyDensity, Model, density_of
 from estimators.parameters import Array
 from estimators.pyro_model import PyroModel
-from estimators.status import Status, worth
+from estimators.status import Status, in_words, worth
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
@@ -58,6 +58,7 @@ class MAP:
         check_positive("tolerance", self.tolerance)
         check_flag("progress_bar", self.progress_bar, optional=True)
 
+    @own_modes()
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         task = begin(model, data, seed, strict)
@@ -114,7 +115,7 @@ class MAP:
 
         losses: list[float] = []
         norms: list[list[float]] = []
-        with program_mode(task.seed), single_thread():
+        with in_words("MAP"), program_mode(task.seed), single_thread():
             guide = AutoDelta(
                 poutine.block(program, expose=list(alias.values())), init_loc_fn=init_to_value(values=values)
             )

@@ -6,9 +6,8 @@ NUTS on the Pyro program with Z enumerated by Pyro itself: slow, independent of 
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,25 @@ from pyro.infer.autoguide import init_to_value
 from torch import Tensor
 
 from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
-from estimators.algorithms.foreign_thread import ForeignThread
 from estimators.algorithms.map import map_starts
+from estimators.algorithms.nutpie_callback import NutpieCallback
 from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
 from estimators.information import eigen, observed_information
-from estimators.isolation import program_mode, single_thread, spawn_seeds
+from estimators.isolation import kept_logger, own_modes, program_mode, single_thread, spawn_seeds
 from estimators.models import AnyDensity, density_of
 from estimators.parameters import Array
-from estimators.status import EstimationError
+from estimators.status import EstimationError, in_words
 
+RESCALE = (
+    "the columns, the weights and the priors may be many orders of magnitude apart: rescale the columns, lower the "
+    "weights or widen the priors"
+)
+# How often a running chain is looked after, and how long a chain that is to end is waited for before it is aborted.
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 1.0
+# The largest step between neighbouring floating-point numbers, in nats, at which densities are still compared.
+RESOLUTION = 1e-3
 NUM_STARTS = 50
 # Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
 NUM_MODES = 4
@@ -71,6 +79,7 @@ class NUTS:
         if self.engine not in _ENGINES:
             raise ValueError(f"engine: expected one of {sorted(_ENGINES)}, got {self.engine!r}")
 
+    @own_modes()
     def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
         task = begin(model, data, seed, strict)
@@ -78,6 +87,11 @@ class NUTS:
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
         coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
+        if len(coordinates) != self.num_chains * self.num_samples:
+            raise EstimationError(
+                f"NUTS: the sampler gave {len(coordinates)} draws instead of {self.num_chains} chains of "
+                f"{self.num_samples}; nothing is kept of an incomplete run"
+            )
         divergences = int(info["diverging"].sum())
         stats = {
             "estimator": "NUTS",
@@ -121,52 +135,18 @@ def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, see
 
 
 def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> Chains:
-    errors: list[Exception] = []
-    thread, draws = ForeignThread(), count(1)
-
-    def make_log_density() -> Callable[[Array], tuple[float, Array]]:
-        def log_density(coordinates: Array) -> tuple[float, Array]:
-            thread.hold()
-            # An exception here would become a Rust panic: it is kept, and raised after the run.
-            try:
-                value, gradient = density.value_and_gradient(coordinates)
-            except Exception as error:
-                errors.append(error)
-                return float("nan"), np.full(density.size, np.nan)
-            return (value, gradient) if isfinite(value) else (float("-inf"), np.zeros(density.size))
-
-        return log_density
-
-    def make_expand(*_: Any) -> Callable[[Array], dict[str, Array]]:
-        def expand(coordinates: Array) -> dict[str, Array]:
-            if next(draws) == nuts.warmup_steps + nuts.num_samples:
-                thread.let_go()
-            return {"coordinates": np.array(coordinates)}
-
-        return expand
-
+    callback = NutpieCallback(density, start, nuts.warmup_steps + nuts.num_samples)
     compiled = from_pyfunc(
         density.size,
-        make_log_density,
-        make_expand,
+        lambda: callback.log_density,
+        lambda *_: callback.expand,
         [np.dtype("float64")],
         [(density.size,)],
         ["coordinates"],
-        make_initial_point_fn=lambda _: start,
+        make_initial_point_fn=callback.first_point,
     )
-    try:
-        trace = _sample(nuts, compiled, seed)
-    except RuntimeError as error:
-        if errors:
-            raise errors[0] from None
-        raise EstimationError(
-            f"NUTS: the sampler could not start ({str(error).splitlines()[0]}); the columns and the priors may be many "
-            "orders of magnitude apart: rescale the columns or widen the priors"
-        ) from None
-    if errors:
-        raise errors[0]
     # The draws as nutpie holds them: on few rows its conversion to ArviZ takes a fifth of the time of a chain.
-    (batch,), (sampler,) = trace.get_arrow_trace()
+    (batch,), (sampler,) = _sample(nuts, compiled, seed, callback).get_arrow_trace()
     kept = ~sampler.column("tuning").to_numpy()
     coordinates = pyarrow.array(batch.column("coordinates")).flatten().to_numpy().reshape(len(kept), -1)[kept]
     taken = {"diverging": "diverging", "energy": "energy", "lp": "logp", "n_steps": "n_steps", "tree_depth": "depth"}
@@ -177,19 +157,44 @@ def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> C
     return coordinates, {**info, "diverging": info["diverging"].bool()}
 
 
-def _sample(nuts: NUTS, compiled: Any, seed: int) -> Any:
-    return nutpie.sample(
-        compiled,
-        draws=nuts.num_samples,
-        tune=nuts.warmup_steps,
-        chains=1,
-        cores=1,
-        seed=seed,
-        progress_bar=False,
-        save_warmup=False,
-        return_raw_trace=True,
-        target_accept=nuts.target_accept_prob,
-    )
+def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> Any:
+    """The trace of one whole chain; Ctrl-C, and an error in the callback, end it at once."""
+    sampler = None
+    try:
+        sampler = nutpie.sample(
+            compiled,
+            draws=nuts.num_samples,
+            tune=nuts.warmup_steps,
+            chains=1,
+            cores=1,
+            seed=seed,
+            progress_bar=False,
+            save_warmup=False,
+            return_raw_trace=True,
+            target_accept=nuts.target_accept_prob,
+            blocking=False,
+        )
+        while callback.error is None:
+            with suppress(TimeoutError):
+                return sampler.wait(timeout=POLL_SECONDS)
+        raise callback.error
+    except BaseException as error:
+        has_panicked = type(error).__module__ == "pyo3_runtime"
+        callback.stop(PATIENCE_SECONDS)
+        # What has panicked cannot be asked anything.
+        if sampler is not None and not has_panicked:
+            sampler.cancel()
+        if callback.error is not None:
+            with in_words("NUTS"):
+                raise callback.error from None
+        if callback.is_refused:
+            raise EstimationError(
+                f"NUTS: a chain cannot start where the log density has no slope in some direction; {RESCALE}, or give "
+                "every Greek a proper prior"
+            ) from None
+        if isinstance(error, RuntimeError) or has_panicked:
+            raise EstimationError(f"NUTS: the sampler stopped ({str(error).splitlines()[0]}); {RESCALE}") from None
+        raise
 
 
 def _with_pyro(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds: list[int]) -> Chains:
@@ -214,16 +219,15 @@ def _pyro_chain(
     program, nesting = task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
     initial = {name: biject_to(support).inv(values[name]) for name, support in density.supports.items()}
-    divergences: list[int] = []
+    diverging = torch.zeros(nuts.num_samples, dtype=torch.bool)
 
-    def after_step(kernel: PyroNUTS, _: Any, stage: str, __: int) -> None:
+    def after_draw(kernel: PyroNUTS, _: Any, stage: str, draw: int) -> None:
         bar.update()
-        if stage.startswith("Sample"):
-            # `MCMC.diagnostics` has them too, but also ESS and R-hat, which it asserts to have four draws for.
-            divergences[:] = kernel.diagnostics()["divergences"]
+        if stage == "Sample" and draw == nuts.num_samples - 1:
+            diverging[torch.as_tensor(kernel.diagnostics()["divergences"], dtype=torch.long)] = True
 
-    with program_mode(seed), single_thread(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
+    quiet = warnings.catch_warnings(action="ignore", category=FutureWarning)
+    with in_words("NUTS"), program_mode(seed), single_thread(), kept_logger("pyro.infer.mcmc"), quiet:
         kernel = PyroNUTS(
             program,
             target_accept_prob=nuts.target_accept_prob,
@@ -236,12 +240,10 @@ def _pyro_chain(
             warmup_steps=nuts.warmup_steps,
             initial_params=initial,
             disable_progbar=True,
-            hook_fn=after_step,
+            hook_fn=after_draw,
         )
         mcmc.run()
         drawn = {name: value.detach().numpy() for name, value in mcmc.get_samples().items()}
-        diverging = torch.zeros(nuts.num_samples, dtype=torch.bool)
-        diverging[torch.as_tensor(divergences, dtype=torch.long)] = True
     return drawn, diverging
 
 
@@ -265,8 +267,12 @@ def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
         )
     found = np.array(starts)
     if not np.isfinite(density.value(found)).all():
+        raise EstimationError(f"NUTS: the log density is not finite at any start; {RESCALE}")
+    coarsest = float(np.spacing(np.abs(density.value(found))).max())
+    if coarsest > RESOLUTION:
         raise EstimationError(
-            "NUTS: the log density is not finite at any start; rescale the columns or widen the priors"
+            f"NUTS: the log density is so large that its numbers are {coarsest:.2g} apart, too coarse to tell draws "
+            f"apart; {RESCALE}"
         )
     return found
 

@@ -16,7 +16,7 @@ from estimators.programs.graph import Graph
 from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.structure import run
-from estimators.status import EstimationError
+from estimators.status import EstimationError, in_words
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
 SPIKE = -12.0
@@ -111,7 +111,7 @@ class ProgramDensity:
         program = Observing(marginal.evidence)(marginal.fn)
         given = passed(marginal.fn, marginal.data, marginal.structure.names)
         for seed in generator.integers(2**32, size=count).tolist():
-            with program_mode(seed):
+            with in_words("PyroModel"), program_mode(seed):
                 trace = run(program, marginal.fn, given, marginal.num_rows)
                 values = {
                     greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks

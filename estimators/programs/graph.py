@@ -5,6 +5,7 @@ A run of a Pyro program costs milliseconds in message passing around microsecond
 parameters. A program that cannot be captured (Python control flow on the value of a Greek) is run as it is.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from estimators.isolation import double_precision, program_mode, single_thread
+from estimators.status import in_words
 
 Function = Callable[..., tuple[Tensor, ...]]
 # Elements that one batched evaluation may hold in each of its intermediate tensors.
@@ -37,7 +39,7 @@ class Graph:
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         if self._graph is None:
-            with single_thread(), program_mode():
+            with in_words("PyroModel"), single_thread(), program_mode():
                 return tuple(part.detach() for part in self._function(*inputs))
         with single_thread(), double_precision(), torch.no_grad():
             return tuple(self._graph(*inputs))
@@ -61,7 +63,8 @@ class Graph:
 
 def _captured(function: Function, examples: Sequence[Tensor]) -> GraphModule | None:
     try:
-        with single_thread(), program_mode():
+        # Torch warns of its own parts, and modules that it loads here add filters of their own.
+        with single_thread(), program_mode(), warnings.catch_warnings(action="ignore"):
             graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
             return _folded(graph)
     except Exception:

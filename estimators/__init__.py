@@ -5,6 +5,7 @@ from estimators.data import Data
 from estimators.estimate import Estimate
 from estimators.fit import Fit
 from estimators.interventions import Query
+from estimators.isolation import isolated, own_modes
 from estimators.model import CausalMixture, GaussianMixture
 from estimators.pyro_model import PyroModel
 from estimators.status import EstimationError, EstimationWarning, Status
@@ -24,4 +25,6 @@ __all__ = [
     "PyroModel",
     "Query",
     "Status",
+    "isolated",
+    "own_modes",
 ]

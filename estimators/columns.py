@@ -165,8 +165,14 @@ def numeric_array(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
 def as_array(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     """A NumPy array of any shape and type, and the mask of entries that the source itself marks as missing."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu().resolve_conj().resolve_neg()
-        values = (values.double() if values.is_floating_point() else values).numpy()
+        try:
+            values = values.detach().cpu().resolve_conj().resolve_neg()
+            values = (values.double() if values.is_floating_point() else values).numpy()
+        except (NotImplementedError, RuntimeError, TypeError):
+            raise TypeError(
+                f"column {name}: expected a dense tensor with its numbers in memory, got {values.layout} on device "
+                f'"{values.device}"; convert it first, e.g. with .to_dense().cpu()'
+            ) from None
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
     if hasattr(values, "to_numpy"):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from estimators.data import LATENT, Data
 from estimators.estimate import Estimate
-from estimators.isolation import check_seed, isolated
+from estimators.isolation import check_seed, isolated, own_modes
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
 from estimators.predictive import Setting, Situation
@@ -49,6 +49,7 @@ class Counterfactual:
     assumptions: Mapping[str, Structural]
     seed: int
 
+    @own_modes()
     def mean(self, name: str) -> Estimate:
         """E[name | row, had ... been set] for every draw and row, as an Estimate of draws [S, N]."""
         self._check(name)
@@ -68,6 +69,7 @@ class Counterfactual:
         error = change.std(1) / float(np.sqrt(worlds)) if drawn else None
         return Estimate(fact + change.mean(1), self.num_chains, error)
 
+    @own_modes()
     def sample(self, seed: int | None = None) -> dict[str, Tensor]:
         """One world for every row: Greeks, Z and noise drawn given the row, and every variable in it [N], Z included.
 

@@ -22,6 +22,7 @@ from estimators.columns import (
     named_columns,
     numeric_array,
 )
+from estimators.isolation import own_modes
 
 LATENT = "Z"
 NOT_SEEN = -1
@@ -58,6 +59,7 @@ class Data:
     scalars: Mapping[str, float | int]
     missing: str | None
 
+    @own_modes()
     def __init__(
         self,
         source: Any = None,
@@ -119,13 +121,13 @@ class Data:
         """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
         if name in self.columns:
             return self.columns[name].long()
-        return torch.tensor(NOT_SEEN).expand(self.num_rows)
+        return torch.tensor(NOT_SEEN, device="cpu").expand(self.num_rows)
 
     def is_set(self, name: str) -> Tensor:
         """Return the mask [N] of entries of a column that an experimenter set."""
         if name in self.intervened:
             return self.intervened[name]
-        return torch.tensor(False).expand(self.num_rows)
+        return torch.tensor(False, device="cpu").expand(self.num_rows)
 
     def is_missing(self, name: str) -> Tensor:
         """Return the mask of entries of a column that are missing, in the column's shape."""
@@ -139,9 +141,10 @@ class Data:
     def counts(self) -> Tensor:
         """Return the mask [N] of rows that count: those with a weight above 0."""
         if self.weights is None:
-            return torch.ones(self.num_rows, dtype=torch.bool)
+            return torch.ones(self.num_rows, dtype=torch.bool, device="cpu")
         return self.weights > 0
 
+    @own_modes()
     def relabelled(self, order: Sequence[int], name: str = LATENT) -> "Data":
         """Return the same rows with label k of a hidden cause renamed to the place of k in ``order``."""
         if name not in self.columns:
@@ -150,6 +153,7 @@ class Data:
         renamed = torch.where(latent < 0, latent, torch.argsort(torch.as_tensor(order))[latent.clamp_min(0)])
         return self.replace({name: renamed})
 
+    @own_modes()
     def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
         """Return the same data with other values of some columns, or other weights."""
         changed = _given(source, columns) if source is not None or columns else {}
@@ -162,6 +166,7 @@ class Data:
         check_same_rows([*changed.items(), ("weights", weights)])
         return Data.__new__(Data)._fill(found, scalars, masks, counted, self.missing)
 
+    @own_modes()
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
         columns = {name: column[index] for name, column in self.columns.items()}
@@ -173,6 +178,7 @@ class Data:
         return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
 
     @staticmethod
+    @own_modes()
     def concat(parts: Sequence["Data"]) -> "Data":
         """Stack data sets by rows; an absent Z is "not seen", an absent mask False, absent weights 1.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.arviz_export import mean_error
+from estimators.isolation import float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,7 @@ def check_level(level: object) -> None:
 def numbers(argument: str, value: Any) -> Tensor:
     """Return a value as a float64 tensor, or raise a TypeError that names the argument."""
     try:
-        return torch.as_tensor(value, dtype=torch.float64)
+        return float64(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
 
@@ -111,7 +112,7 @@ def level_of(what: str, name: str, value: Any, size: int | None = None) -> Tenso
     own = () if size is None else (size,)
     expected = "a finite number" if size is None else f"{size} finite numbers"
     try:
-        level = torch.as_tensor(value, dtype=torch.float64)
+        level = float64(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
     fits = level.ndim in (len(own), len(own) + 1) and tuple(level.shape[level.ndim - len(own) :]) == own

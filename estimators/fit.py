@@ -26,7 +26,7 @@ from estimators.estimate import Estimate, check_level, difference
 from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
 from estimators.interventions import Query
-from estimators.isolation import check_seed
+from estimators.isolation import check_seed, own_modes
 from estimators.labels import label, names_of, numbers_of, permute, symmetry
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
@@ -72,6 +72,7 @@ class Fit:
     label_names: tuple[str, ...] = ()
 
     @staticmethod
+    @own_modes()
     def from_greeks(model: Model, greeks: Mapping[str, Any]) -> "Fit":
         """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
         known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
@@ -102,6 +103,7 @@ class Fit:
         values = ", ".join(f"{name}={np.round(self[name].numpy(), 4).tolist()}" for name in self.draws)
         return f"Fit({self.kind}, {self.status.name}, {self.num_draws} draw(s): {values})"
 
+    @own_modes()
     def summary(self, level: float = 0.9) -> pd.DataFrame:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
@@ -110,6 +112,7 @@ class Fit:
 
     # ---------------------------------------------------------------- queries
 
+    @own_modes()
     def do(self, /, **settings: Any) -> Query | ProgramQuery:
         """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
 
@@ -117,6 +120,7 @@ class Fit:
         """
         return self._query(settings, {}, "do")
 
+    @own_modes()
     def given(self, /, **seen: Any) -> Query | ProgramQuery:
         """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
 
@@ -124,6 +128,7 @@ class Fit:
         """
         return self._query({}, seen, "given")
 
+    @own_modes()
     def contrast(
         self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
     ) -> Estimate:
@@ -139,6 +144,7 @@ class Fit:
         one, other = (query.mean(name) for query in queries)
         return difference(one, other, are_independent=are_independent)
 
+    @own_modes()
     def counterfactual(
         self,
         data: Any,
@@ -165,6 +171,7 @@ class Fit:
         settings = check_settings(self.model, asked, "counterfactual do")
         return counterfactual_of(self.model, self.draws, self.num_chains, rows, settings, assumptions, seed)
 
+    @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
         """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
         data = as_data(data)
@@ -177,6 +184,7 @@ class Fit:
         name = marginal.site(site)
         return self._averaged(lambda draws: marginal.responsibilities(draws, name).sum(0), marginal.row_size)
 
+    @own_modes()
     def log_density(self, rows: Any) -> Tensor:
         """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
         marginal = self.model.marginal(as_data(rows))
@@ -205,6 +213,7 @@ class Fit:
 
     # ---------------------------------------------------------------- other fits from this one
 
+    @own_modes()
     def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
         """A fit with a spread, from a point fit: draws of the normal approximation at the mode.
 
@@ -234,6 +243,7 @@ class Fit:
         )
         return replace(spread, label_names=self.label_names)
 
+    @own_modes()
     def relabel(self, order: Sequence[int] | NDArray[np.intp] | Mapping[str, int]) -> "Fit":
         """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels.
 
@@ -266,6 +276,7 @@ class Fit:
         names = tuple(self.label_names[k] for k in order) if self.label_names else ()
         return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data, label_names=names)
 
+    @own_modes()
     def identifiability(self) -> Identifiability:
         """What the data tell about the Greeks, and which they leave open: ``print(fit.identifiability())``.
 
@@ -280,6 +291,7 @@ class Fit:
 
     # ---------------------------------------------------------------- export
 
+    @own_modes()
     def to_arviz(self) -> Any:
         """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
 
@@ -310,11 +322,13 @@ class Fit:
         sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
         return arviz_export.exported(posterior, pointwise, rows, sampler, self.num_chains)
 
+    @own_modes()
     def save(self, path: str | Path) -> None:
         """Write the fit to one file of arrays and JSON (no pickle), whole or not at all."""
         storage.save(self, Path(path))
 
     @staticmethod
+    @own_modes()
     def load(path: str | Path, model: PyroModel | None = None) -> "Fit":
         """Read a fit; of a `PyroModel`, whose program is code and not in the file, with the model.
 
@@ -379,7 +393,7 @@ class Fit:
             hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.latent]
         if hidden:
             object.__setattr__(self, "_warned", True)
-            warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=4)
+            warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=5)
 
     def _fitted_data(self, what: str) -> Data:
         if self.data is None:
@@ -434,5 +448,5 @@ def finish(
     if status is not Status.CONVERGED:
         if strict:
             raise EstimationError(str(status))
-        warnings.warn(str(status), EstimationWarning, stacklevel=3)
+        warnings.warn(str(status), EstimationWarning, stacklevel=4)
     return fit

@@ -15,7 +15,7 @@ from estimators.conditional_draws import draw_open
 from estimators.data import LATENT
 from estimators.estimate import Estimate, check_level, numbers
 from estimators.integration import open_variables, weigh
-from estimators.isolation import check_seed, isolated
+from estimators.isolation import check_seed, isolated, own_modes
 from estimators.labels import numbers_of
 from estimators.laws import has_mean, is_finite, levels
 from estimators.model import CausalMixture
@@ -53,6 +53,7 @@ class Query:
     label_names: tuple[str, ...] = ()
     seed: int = 0
 
+    @own_modes()
     def given(self, /, **seen: Any) -> "Query":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
         if self.label_names and LATENT in seen:
@@ -66,6 +67,7 @@ class Query:
                 raise ValueError(f"given: {name} expects a value, got {value}")
         return replace(self, seen={**self.seen, **found})
 
+    @own_modes()
     def mean(self, name: str) -> Estimate:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
         self._check_variable(name)
@@ -81,6 +83,7 @@ class Query:
         shape = (len(means), self._situation(self.draws).num_rows, *means.shape[2:])
         return Estimate(means.expand(shape), self.num_chains, None if error is None else error.expand(shape))
 
+    @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
         points, shape = self._points(name, at, "log_density")
@@ -88,6 +91,7 @@ class Query:
         error = total.error
         return Prediction.of(total.log.reshape(shape), None if error is None else error.reshape(shape))
 
+    @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
         points, shape = self._points(name, at, "cdf")
@@ -95,6 +99,7 @@ class Query:
         values, error = total.log.exp().clamp(0.0, 1.0), total.error
         return Prediction.of(values.reshape(shape), None if error is None else (error * values).reshape(shape))
 
+    @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
         """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
 
@@ -109,6 +114,7 @@ class Query:
         errors = [error for _, error in found if error is not None]
         return Prediction.of(values, torch.tensor(errors).double().reshape(asked.shape) if errors else None)
 
+    @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.
 

@@ -18,7 +18,7 @@ from estimators.data import LATENT, Data
 from estimators.drawing import digraph, draw
 from estimators.graph import causal_order, levels_of, widths_of
 from estimators.intervals import within_prior
-from estimators.isolation import check_seed, isolated
+from estimators.isolation import check_seed, float64, isolated, own_modes
 from estimators.marginal import MixtureMarginal
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.base import Reference, check_parents
@@ -61,6 +61,7 @@ class CausalMixture:
     # In an order in which causes come before effects.
     nodes: Mapping[str, Node] = field(init=False, repr=False)
 
+    @own_modes()
     def __post_init__(self) -> None:
         if isinstance(self.K, bool) or not isinstance(self.K, Integral):
             raise TypeError(f"K: expected a whole number of components, got {self.K!r}")
@@ -197,11 +198,13 @@ class CausalMixture:
         _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
         return [data.rows((which == part).nonzero()[:, 0]) for part in range(int(which.max()) + 1)]
 
+    @own_modes()
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks from their priors."""
         with isolated(check_seed(seed)):
             return {parameter.name: in_logs(parameter.prior).sample().double() for parameter in self.parameters}
 
+    @own_modes()
     def simulate(
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> dict[str, Tensor]:
@@ -216,10 +219,12 @@ class CausalMixture:
         with isolated(check_seed(seed)):
             return self.rows(known, int(num_rows))
 
+    @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
         return checked_greeks(greeks, {p.name: (p.shape, p.support) for p in self.parameters})
 
+    @own_modes()
     def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
 
@@ -232,6 +237,7 @@ class CausalMixture:
             greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
             return {**greeks, **self.rows(greeks, int(num_rows))}
 
+    @own_modes()
     def check(self, data: Data) -> Data:
         """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""
         known = {*self.mechanisms, LATENT}
@@ -260,6 +266,7 @@ class CausalMixture:
             raise ValueError(f"Z: expected -1 (not seen) to {self.K - 1}, got {int(latent[row])} in row {row}")
         return data
 
+    @own_modes()
     def marginal(self, data: Data) -> MixtureMarginal:
         """log p(data | φ) with Z summed out: the exact E-step that every estimator shares."""
         self.check(data)
@@ -278,6 +285,7 @@ class CausalMixture:
             found.update(own)
         return found
 
+    @own_modes()
     def exchangeable(self, data: Data | None = None) -> list[list[int]]:
         """Groups of components whose labels are free: equal priors, and no row with that Z known."""
         keys = [self.concentration.tolist()]
@@ -345,6 +353,7 @@ class GaussianMixture(CausalMixture):
     'mu_X'
     """
 
+    @own_modes()
     def __init__(self, K: int, concentration: Any = 0.5, scale: Any = 1.0, loc_scale: float = 10.0) -> None:
         if isinstance(loc_scale, bool) or not isinstance(loc_scale, Real):
             raise TypeError(f"loc_scale: expected a number, got {loc_scale!r}")
@@ -402,7 +411,7 @@ def _checked_concentration(concentration: object, num_components: int) -> Tensor
     if isinstance(concentration, str | bool) or concentration is None:
         raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
     try:
-        values = torch.as_tensor(concentration, dtype=torch.float64)
+        values = float64(concentration)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"concentration: expected a number > 0, got {concentration!r}") from None
     if tuple(values.shape) not in ((), (num_components,)):

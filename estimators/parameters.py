@@ -18,6 +18,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import expit, log_expit, logit
 from torch import Tensor
 
+from estimators.isolation import float64
+
 Array = NDArray[np.float64]
 TINY = 1e-300
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
@@ -46,7 +48,7 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
     """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
     if set(greeks) != set(expected):
         raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
-    checked = {name: torch.as_tensor(greeks[name], dtype=torch.float64) for name in expected}
+    checked = {name: float64(greeks[name]) for name in expected}
     for name, (shape, support) in expected.items():
         if tuple(checked[name].shape) != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {tuple(checked[name].shape)}")

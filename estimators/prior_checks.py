@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.intervals import ends_of
-from estimators.isolation import isolated
+from estimators.isolation import float64, isolated
 from estimators.priors import as_prior, log_density, parameters_of, rebuilt
 
 # Where a density is tried: these shares of an interval, or these many typical distances from its end or its middle.
@@ -60,7 +60,7 @@ def known_or_prior(argument: str, value: object, support: Any) -> Any:
 
 
 def _known(argument: str, value: Any, support: Any) -> Tensor:
-    known = torch.as_tensor(value, dtype=torch.float64)
+    known = float64(value)
     if not bool(torch.isfinite(known).all()):
         raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")
     if not bool(torch.as_tensor(support.check(known)).all()):

@@ -15,6 +15,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import gammaln
 from torch import Tensor
 
+from estimators.isolation import float64
 from estimators.parameters import TINY, Array
 
 LogDensity = Callable[[Array], tuple[Array, Array]]
@@ -34,7 +35,7 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
             f"; use pyro.distributions.{kind.__name__}" if isinstance(prior, torch.distributions.Distribution) else ""
         )
         raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
-    return rebuilt(prior, {name: value.double() for name, value in parameters_of(prior).items()}) or prior
+    return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
 
 
 def rebuilt(prior: TorchDistributionMixin, parameters: Mapping[str, Tensor]) -> TorchDistributionMixin | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estimators.data import Data
 from estimators.estimate import Estimate, check_level, numbers
-from estimators.isolation import check_seed, isolated, program_mode
+from estimators.isolation import check_seed, isolated, own_modes, program_mode
 from estimators.parameters import LOG_ZERO
 from estimators.prediction import Prediction
 from estimators.program_settings import checked_law, checked_value, need_one_role
@@ -57,7 +57,8 @@ class ProgramQuery:
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
 
-    def given(self, **seen: Any) -> "ProgramQuery":
+    @own_modes()
+    def given(self, /, **seen: Any) -> "ProgramQuery":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
         found = {
             name: checked_value(self.structure, "given", name, value) for name, value in self.numbered(seen).items()
@@ -65,6 +66,7 @@ class ProgramQuery:
         need_one_role({**self.settings, **self.replaced}, found)
         return replace(self, seen={**self.seen, **found})
 
+    @own_modes()
     def mean(self, name: str) -> Estimate:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
         self._check_variable(name)
@@ -79,12 +81,14 @@ class ProgramQuery:
             )
         return Estimate(value, self.num_chains, None if found.error is None else found.error[:, 0])
 
+    @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at`."""
         points = self._points(name, at, "log_density")
         log, error = self._predicted(name, log_density_of, points.reshape(-1), "log_density")
         return Prediction.of(log.reshape(points.shape), None if error is None else error.reshape(points.shape))
 
+    @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
         points = self._points(name, at, "cdf")
@@ -94,6 +98,7 @@ class ProgramQuery:
             found.reshape(points.shape), None if error is None else (error * found).reshape(points.shape)
         )
 
+    @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
         """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
 
@@ -112,6 +117,7 @@ class ProgramQuery:
             error = error.reshape(levels.shape)
         return Prediction.of(values.reshape(levels.shape), error)
 
+    @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw rows with `pyro.do` on the program, each row with Greeks from a draw of the fit's own.
 

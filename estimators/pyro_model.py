@@ -12,7 +12,7 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from estimators.data import Data
-from estimators.isolation import check_seed, program_mode
+from estimators.isolation import check_seed, own_modes, program_mode
 from estimators.parameters import checked_greeks
 from estimators.programs.call import Program, parameters_of, passed
 from estimators.programs.call import arguments as call_arguments
@@ -74,6 +74,7 @@ class PyroModel:
         with DrawnInLogs():
             return self.fn(*args, **kwargs)
 
+    @own_modes()
     def check(self, data: Data) -> Data:
         """Return the data if the program can be fitted to them; otherwise raise a ValueError that says why not."""
         marginal = self.marginal(data)
@@ -90,6 +91,7 @@ class PyroModel:
         check_program(marginal)
         return data
 
+    @own_modes()
     def marginal(self, data: Data) -> ProgramMarginal:
         """log p(data | φ) with every hidden discrete site summed out."""
         if not self._last or self._last[0].data is not data:
@@ -120,10 +122,12 @@ class PyroModel:
         """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
         return find(self.fn, Data(rows=torch.zeros(2)) if data is None else data)
 
+    @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
         return checked_greeks(greeks, {greek.name: (greek.shape, greek.support) for greek in self.structure().greeks})
 
+    @own_modes()
     def simulate(
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from estimators import Fit
+from estimators import Fit, own_modes
 from validation.contenders import LAPLACE_DRAWS, Contender, exact_reference
 from validation.measurement import Measures, Target, measure, target_of
 from validation.record import CONVERGED, ERROR, Row
@@ -72,6 +72,7 @@ def attempt(action: Callable[[], T]) -> Attempt[T]:
     return Attempt(value, error, messages, time.perf_counter() - start)
 
 
+@own_modes()
 def run_cell(cell: Cell) -> tuple[Row, ...]:
     """Return one row per name of the contender: the fit's and, for a point estimate, its Laplace approximation's."""
     with _TURN, one_thread():

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from estimators import CausalMixture, Data, Fit, PyroModel
+from estimators import CausalMixture, Data, Fit, PyroModel, own_modes
 from validation.refutation import Refutation, refute
 from validation.refutation_checks import as_experiment, check_reachable_level, check_seed
 from validation.refutation_design import LATENT
@@ -93,6 +93,7 @@ class History:
         )
 
 
+@own_modes()
 def refine(
     models: Sequence[Model],
     data: Any,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from estimators import Data, Fit
+from estimators import Data, Fit, own_modes
 from validation.measures import entry_name
 from validation.refutation_checks import checked
 from validation.refutation_design import LATENT, Array, Experiments, with_simulated
@@ -73,6 +73,7 @@ class Refutation:
         return observed_against_predicted(self.fit, self.experiment, self.sentence)
 
 
+@own_modes()
 def refute(
     fit: Fit,
     experiment: Any,

@@ -1,7 +1,6 @@
 """What an experiment fixes (which entries of which rows were set), and experiments of the same design from a fit."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any
@@ -11,7 +10,7 @@ import pyro
 import torch
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Data, Fit
+from estimators import CausalMixture, Data, Fit, isolated
 
 Array = NDArray[Any]
 LATENT = "Z"
@@ -95,7 +94,7 @@ def with_simulated(fit: Fit, experiment: Data, num_simulations: int, seed: int) 
     for name, column in {**observed, LATENT: labels}.items():
         drawn[name][:] = column
     simulate = _simulate_mixture if isinstance(fit.model, CausalMixture) else _simulate_program
-    with _forked(int(rng.integers(2**62))):
+    with isolated(int(rng.integers(2**62))):
         simulate(fit, experiment, which, drawn)
     latent = np.where(labels < 0, -1, drawn.pop(LATENT))
     return Experiments(experiment, arms_of(experiment), drawn, latent)
@@ -140,11 +139,3 @@ def _patterns(experiment: Data) -> Iterator[tuple[list[str], Array]]:
     found, which = np.unique(masks, axis=0, return_inverse=True)
     for number, mask in enumerate(found):
         yield [name for name, on in zip(names, mask, strict=True) if on], np.flatnonzero(which.reshape(-1) == number)
-
-
-@contextmanager
-def _forked(seed: int) -> Iterator[None]:
-    """Run a block with torch's generator seeded, and put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -7,6 +7,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from dataclasses import dataclass
 from typing import Any
 
+from estimators import own_modes
 from validation import worker
 from validation.cell import Cell, failed_rows, run_cell
 from validation.contenders import Contender
@@ -49,6 +50,7 @@ class Study:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}")
 
+    @own_modes()
     def plan(self) -> Plan:
         """Return what is run and claimed, with the efficient errors of every fixed truth."""
         return plan_of(

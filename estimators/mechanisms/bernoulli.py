@@ -13,6 +13,7 @@ from scipy.special import betaln
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters import LOG_ZERO, LOGS, Array, Parameter, Transform, UnitInterval
 from estimators.prior_checks import known_or_prior
@@ -47,6 +48,7 @@ class Bernoulli:
     num_levels = 2
     num_columns = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.unit_interval))
         object.__setattr__(self, "parents", check_parents(self.parents))

@@ -14,6 +14,7 @@ from scipy.special import gammaln
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters import LOG_ZERO, LOGS, TINY, Array, Parameter, Simplex, Transform
 from estimators.prior_checks import known_or_prior
@@ -49,6 +50,7 @@ class Categorical:
     has_constant = False
     num_columns = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_levels", checked_count("num_levels", self.num_levels, least=2))
         if self.prior is None:

@@ -15,6 +15,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.mechanisms.categorical import checked_count
 from estimators.mechanisms.diagonal_gaussian import (
@@ -72,6 +73,7 @@ class FullGaussian:
     has_constant = True
     num_levels = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
         object.__setattr__(self, "loc", known_or_prior("loc", self.loc, constraints.real))

@@ -13,6 +13,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.parameters import Array, Parameter, Positive, Real, Transform
 from estimators.prior_checks import known_or_prior
@@ -53,6 +54,7 @@ class Gaussian:
     num_columns = None
     has_constant = True
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "loc", known_or_prior("loc", self.loc, constraints.real))
         object.__setattr__(self, "scale", known_or_prior("scale", self.scale, constraints.positive))

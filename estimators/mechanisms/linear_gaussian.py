@@ -12,6 +12,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents
 from estimators.mechanisms.gaussian import DIGITS_LOST, EPS, SCALE_FLOOR, StableNormal
 from estimators.parameters import Array, Linear, Parameter, Positive, Transform
@@ -77,6 +78,7 @@ class LinearGaussian:
     num_levels = None
     num_columns = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "parents", check_parents(self.parents))
         if not self.parents:

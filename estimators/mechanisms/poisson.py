@@ -13,6 +13,7 @@ from scipy.special import gammaln, xlogy
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.isolation import own_modes
 from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.mechanisms.gaussian import DIGITS_LOST, EPS
 from estimators.parameters import Array, Parameter, Positive, Transform
@@ -50,6 +51,7 @@ class Poisson:
     num_levels = None
     num_columns = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.positive))
         object.__setattr__(self, "parents", check_parents(self.parents))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators import CausalMixture, Data, PyroModel
+from estimators import CausalMixture, Data, PyroModel, isolated
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -122,8 +122,7 @@ def _under_settings(
 ) -> dict[str, Any]:
     """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings."""
     columns: dict[str, Any] = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with isolated(seed):
         for rows, settings in groups:
             drawn = pyro.do(model.rows, data=settings)(greeks, int(rows.sum()))
             for name, column in drawn.items():

@@ -9,7 +9,7 @@ import pyro
 import torch
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Data
+from estimators import CausalMixture, Data, isolated
 from validation.outcomes import Outcome
 from validation.scenarios.base import Draw, Model, Seeds, Situation, Truth
 from validation.scenarios.design import Design
@@ -71,8 +71,7 @@ def _from_prior(model: Model, seed: int) -> dict[str, Array]:
         drawn = model.prior_greeks(seed=seed)
     else:
         names = [greek.name for greek in model.structure().greeks]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with isolated(seed):
             sites = pyro.poutine.trace(model).get_trace(1).nodes
         if improper := [name for name in names if sites[name]["type"] != "sample"]:
             raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 from contextlib import closing
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from estimators.density import Density
 from validation import mine
 from validation.__main__ import main
 from validation.mine import Asked, DataError
@@ -276,6 +278,18 @@ def test_the_command_end_to_end(frame, quick, tmp_path, capsys):
     path.unlink()  # the study has its data in its file
     assert main(["resume", str(out / "study.sqlite")]) in (0, 3)
     assert main([*arguments, "--output", str(out)]) == 2
+
+
+def test_an_interrupt_while_the_truth_is_fitted(frame, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Density, "expand", interrupted)
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    command = ["mine", str(tmp_path / "d.csv"), "--columns", "X", "--K", "2", "--output", str(tmp_path / "out")]
+    assert main(command) == 130
+    assert capsys.readouterr() == ("", "validation: interrupted\n")
+    assert not (tmp_path / "out" / "study.sqlite").exists()
 
 
 def test_a_killed_study_of_own_data_ends_with_the_same_rows(frame, quick, tmp_path):

@@ -393,6 +393,30 @@ def test_a_rerun_is_not_another_chance(body, outcome, suite, pytester):
     assert "2 checks: 1 passed" in result.stdout.str()
 
 
+def test_an_interrupted_session_ends_at_once_and_keeps_what_was_checked(suite, pytester):
+    run = suite(
+        SUITE
+        + """
+@pytest.mark.statistical(min_effect=0.2)
+def test_interrupted(stat):
+    import signal
+    x = normals(stat.seed)
+    signal.raise_signal(signal.SIGINT)
+    stat.mean(x, 0.0)
+
+@pytest.mark.statistical(min_effect=0.2)
+def test_after(stat):
+    stat.mean(normals(stat.seed), 0.0)
+""",
+        update=False,
+    )
+    run("--statistical-update", "--collect-only")
+    arguments = ("-p", "no:cacheprovider", "-p", "no:randomly", "--statistical-report=r.json")
+    assert pytester.inline_run(*arguments, no_reraise_ctrlc=True).ret == pytest.ExitCode.INTERRUPTED
+    found = json.loads((pytester.path / "r.json").read_text())["checks"]
+    assert {each["test"] for each in found} == set(IDS)
+
+
 # ---------------------------------------------------------------- seeds, workers, summary, records
 
 

@@ -309,7 +309,7 @@ class Fit:
         marginal = self.model.marginal(data)
         times, why_not = arviz_export.repeats(data.weights, self.num_draws)
         if why_not:
-            warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=2)
+            warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=3)
         parts = [] if why_not else [marginal.pointwise(part) for part in self._parts(marginal.num_rows)]
         pointwise = torch.cat(parts)[:, times] if parts else None
         rows = {name: column[times] for name, column in data.columns.items()}

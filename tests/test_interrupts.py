@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyro
@@ -39,6 +39,14 @@ SECONDS = 2.0
 def tqdm_thread() -> None:
     """The one thread that tqdm keeps for all bars, those of Pyro among them, until the process ends."""
     ProgressBar(1, 1, disable=True).close()
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """The processes that share out a test run ignore Ctrl-C, which would leave these fits to run for hours."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class CtrlC:

@@ -21,7 +21,7 @@ ERRORS, LEAST_SHARE = 10.0, 1e-9
 # An ascent is at a saddle if a direction curves upwards by more than this share.
 SADDLE_SHARE = 1e-6
 # Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
-NEIGHBOURS = 8
+NEIGHBOURS = 4
 EPSILON = float(np.finfo(np.float64).eps)
 
 

@@ -28,8 +28,11 @@ def own_modes() -> Iterator[None]:
 
     NumPy's default answers to floating-point errors, gradients on, no inference mode, no autocast, and new tensors on
     the CPU. All of these belong to the thread, so other threads see nothing of it. After Ctrl-C, which may come while
-    a library puts something back itself, all that is global is put back once more.
+    a library puts something back itself, all that is global is put back once more. A call within a call is in them.
     """
+    if getattr(_CALL, "is_open", False):
+        yield
+        return
     with _put_back_if_interrupted(), ExitStack() as stack:
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
         stack.enter_context(torch.inference_mode(False))
@@ -44,9 +47,6 @@ def own_modes() -> Iterator[None]:
 
 @contextmanager
 def _put_back_if_interrupted() -> Iterator[None]:
-    if getattr(_CALL, "is_open", False):
-        yield
-        return
     put_back = _restorer()
     _CALL.is_open = True
     try:
@@ -101,8 +101,9 @@ def isolated(seed: int) -> Iterator[None]:
         python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
             with _nothing_around(), torch.random.fork_rng(devices=[]):
-                # As pyro.set_rng_seed, which refuses what NumPy's generator does not take.
-                torch.manual_seed(seed)
+                # As pyro.set_rng_seed, but for what NumPy's generator does not take, and for the generators of
+                # accelerators, which nothing here draws from and nobody would put back.
+                torch.default_generator.manual_seed(seed)
                 random.seed(seed)
                 np.random.seed(seed % 2**32)
                 yield

@@ -13,12 +13,13 @@ from torch.distributions import constraints
 
 from estimators.intervals import ends_of
 from estimators.isolation import float64, isolated
-from estimators.priors import as_prior, log_density, parameters_of, rebuilt
+from estimators.priors import as_prior, is_written_out, log_density, parameters_of, rebuilt
 
 # Where a density is tried: these shares of an interval, or these many typical distances from its end or its middle.
 SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)
 DISTANCES = (0.1, 0.5, 1.0, 2.0, 10.0)
 DRAWS = 64
+MODERATE = 1e3
 
 _KINDS = {
     constraints.real: "the real line",
@@ -97,6 +98,8 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
         return "it is masked, so its density is not that of its draws"
     if prior.batch_shape and rebuilt(prior, parameters_of(prior)) is None:
         return "its parameters cannot be read off it, as they must be for a batch; give one prior for all entries"
+    if is_written_out(prior) and all(map(_is_moderate, parameters_of(prior).values())):
+        return None
     try:
         with isolated(0), torch.no_grad():
             drawn = prior.sample(torch.Size([DRAWS])).double()
@@ -114,6 +117,12 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
     if not bool(torch.isfinite(density).all()):
         return "its density is 0 or infinite on its own support"
     return None if np.isfinite(slopes).all() else "its density has no finite slope"
+
+
+def _is_moderate(parameter: Tensor) -> bool:
+    """Whether numbers are so ordinary that a family known to be sound has no draw or slope that overflows."""
+    size = parameter.abs()
+    return bool(((size <= MODERATE) & ((size == 0.0) | (size >= 1.0 / MODERATE))).all())
 
 
 def _points(prior: TorchDistributionMixin, drawn: Tensor) -> Tensor:

@@ -108,6 +108,11 @@ def log_density(prior: TorchDistributionMixin) -> LogDensity:
     return _by_autograd(prior)
 
 
+def is_written_out(prior: TorchDistributionMixin) -> bool:
+    """Whether the density and its slope are written out here, and not found by autograd."""
+    return type(prior) in _FAMILIES
+
+
 def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
     """The same in the logs of a probability, and with gradients with respect to these."""
     values = {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}

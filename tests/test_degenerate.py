@@ -87,10 +87,11 @@ def test_an_answer_or_a_status(estimator: Estimator, model: CausalMixture, data:
         try:
             fit = estimator.fit(model, data, seed=0)
         except EstimationError as error:
-            # A posterior whose width in floating point is nothing, as for known scale 1 and rows of 1e50.
+            # A posterior whose width in floating point is nothing, as for known scale 1 and rows of 1e50, or rows so
+            # far from where the prior expects them that neighbouring log densities are thousands of nats apart.
             assert isinstance(estimator, NUTS)
             assert "rescale the columns" in str(error)
-            assert float(data.columns["X"].abs().max()) > 1e40
+            assert float(data.columns["X"].abs().max()) > 9e11
             return
         check_finite(fit, data if fitted else Data(X=TUTORIAL_ROWS))
         if isinstance(estimator, EM | MAP):

@@ -201,7 +201,7 @@ def check_under(modes: list[Callable[[], AbstractContextManager[Any]]], name: st
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name[0] != "M" and "program" in name else []) for name in CASES],
+    [pytest.param(name, marks=[pytest.mark.slow] if "program" in name else []) for name in CASES],
 )
 def test_all_modes_at_once_change_no_bit(name: str) -> None:
     check_under(AT_ONCE, name)

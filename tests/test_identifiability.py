@@ -111,6 +111,7 @@ def test_what_only_set_rows_leave_open_is_named_and_what_seen_rows_leave_is_noth
     assert fitted("EM", TUTORIAL, Data(**rows)).identifiability().is_identified
 
 
+@pytest.mark.slow
 def test_two_greeks_whose_sum_alone_matters_are_named_together() -> None:
     def shifted(N: int) -> None:
         theta = pyro.sample("theta", dist.Dirichlet(2.0 * torch.ones(2)))

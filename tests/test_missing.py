@@ -200,6 +200,7 @@ def test_a_point_fit_to_missing_entries_is_the_maximum(estimator: EM | MAP) -> N
     assert best > max(height(fit) for fit in [*others, Fit.from_greeks(CONFOUNDER, WORLDS["confounder"][1])])
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=SLOPES, power=0.8)
 def test_nuts_draws_from_the_posterior_given_missing_entries(stat: Stat) -> None:
     """E[∇ log p(v | data)] = 0 over draws of the posterior; of rows without gaps it is another posterior."""

@@ -33,8 +33,10 @@ SEPARATED = TUTORIAL_ROWS
 OVERLAPPING = [-2.0, -1.4, -0.4, 0.2, 0.5, 1.1, 2.2, 2.6]
 
 
-@pytest.mark.parametrize("rows", [SEPARATED, OVERLAPPING], ids=["separated", "overlapping"])
-@pytest.mark.parametrize("concentration", [1.0, 5.0])
+@pytest.mark.parametrize(
+    "rows", [pytest.param(SEPARATED, marks=pytest.mark.slow), OVERLAPPING], ids=["separated", "overlapping"]
+)
+@pytest.mark.parametrize("concentration", [1.0, pytest.param(5.0, marks=pytest.mark.slow)])
 @pytest.mark.statistical(checks=3, min_effect=0.2)
 def test_nutpie_samples_the_exact_posterior(stat: Stat, rows: list[float], concentration: float) -> None:
     model = GaussianMixture(K=2, concentration=concentration, loc_scale=3.0)
@@ -53,6 +55,7 @@ def test_pyro_samples_the_exact_posterior(stat: Stat, rows: list[float]) -> None
     check_same_posterior(stat, fit_quietly(sampler, model, {"X": rows}, seed=stat.seed), exact)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=3, min_effect=0.6)
 def test_pyro_agrees_on_few_draws(stat: Stat) -> None:
     """The quick version: one chain on four rows, one of them seen and one set."""
@@ -64,6 +67,7 @@ def test_pyro_agrees_on_few_draws(stat: Stat) -> None:
     check_same_posterior(stat, fit, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=6, min_effect=0.3)
 def test_a_posterior_that_is_wrong_is_told_from_the_exact_one(stat: Stat) -> None:
     """Negative control: a prior half as wide, or a set row treated as seen, fails the same comparison."""

@@ -23,8 +23,16 @@ ESTIMATORS: dict[str, Estimator] = {
     "NUTS": NUTS(num_samples=15, warmup_steps=20, num_chains=2),
     "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=2, num_chains=1, engine="pyro"),
 }
+# A whole fit of a program and its questions take up to 20 s, most of them for capturing its graphs: together these
+# examples have every feature, and each estimator meets some.
+QUICK = {
+    "EM": ("tutorial", "chain of a column", "zero-inflated", "heavy tails", "parameters"),
+    "MAP": ("tutorial", "regressions"),
+    "NUTS": ("tutorial", "zero-inflated"),
+    "NUTS by Pyro": ("tutorial",),
+}
 CASES = [
-    pytest.param(estimator, example, id=f"{name}, {of}")
+    pytest.param(estimator, example, id=f"{name}, {of}", marks=[] if of in QUICK[name] else [pytest.mark.slow])
     for name, estimator in ESTIMATORS.items()
     for of, example in EXAMPLES.items()
 ]
@@ -110,7 +118,9 @@ def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
             fit.to_arviz()
 
 
-@pytest.mark.parametrize("name", ["tutorial", pytest.param("chain", marks=pytest.mark.slow), "inner plate"])
+@pytest.mark.parametrize(
+    "name", ["tutorial", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chain", "inner plate"))]
+)
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> None:
     """After another fit, and with another thread count."""

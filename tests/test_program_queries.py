@@ -34,7 +34,7 @@ def confounder_fit(kind: str) -> Fit:
     return fit_quietly(estimators[kind], model, example.data(400, seed=4), seed=1)
 
 
-@pytest.mark.parametrize("kind", ["EM", "MAP", "NUTS"])
+@pytest.mark.parametrize("kind", ["EM", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("MAP", "NUTS"))])
 def test_do_is_the_adjustment_formula_and_not_conditioning(kind: str) -> None:
     """E[Y | do(T=t)] = Σ_z θ_z E[Y | t, z]; E[Y | T=t] weighs z by p(z | t) instead."""
     fit = confounder_fit(kind)
@@ -67,7 +67,7 @@ class Plan:
 
 
 PLANS = [
-    pytest.param(Plan(MAP(num_starts=5, num_steps=5), 10, 0.85, 6.0), id="MAP"),
+    pytest.param(Plan(MAP(num_starts=5, num_steps=5), 10, 0.85, 6.0), id="MAP", marks=pytest.mark.slow),
     pytest.param(Plan(MAP(num_starts=10, num_steps=5), 150, 0.2, 0.6), id="MAP, in full", marks=pytest.mark.slow),
     # At 200 rows the normal approximation of a likelihood without priors covered 54 of 80: some maxima have a class
     # whose probability of T is at its end, and no interval. With three starts, so do local ones at 4,000 rows.
@@ -111,6 +111,7 @@ def test_the_effect_of_t_is_recovered_and_its_intervals_cover_the_truth(stat: St
     stat.mean(estimates, -1.0, skewness=0.0, min_effect=plan.bias_in_sds * float(np.std(estimates)))
 
 
+@pytest.mark.slow
 def test_per_row_settings_give_an_answer_per_row() -> None:
     fit = confounder_fit("EM")
     found = fit.do(T=[0.0, 1.0, 1.0]).mean("Y").draws
@@ -119,6 +120,7 @@ def test_per_row_settings_give_an_answer_per_row() -> None:
     assert drawn["T"].tolist() == [0.0, 1.0, 1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=3, min_effect=0.08)
 def test_samples_have_the_distribution_that_is_asked_for(stat: Stat) -> None:
     """Against the CDF in closed form, under do and given a value seen."""

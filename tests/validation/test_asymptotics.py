@@ -152,6 +152,7 @@ def program(N=1):
         return pyro.sample("X", Normal(mu[z], 1.0))
 
 
+@pytest.mark.slow
 @seen(checks=4)
 def test_a_program_has_the_bound_of_the_same_mixture(stat):
     ours = asymptotics(mixture((0.3, 0.7), (-2.0, 2.0)))

@@ -61,7 +61,8 @@ def finding(rows, described, kind="calibration", alpha=1e-4, min_effect=1.0):
     return assess_claim(claim, described, rows)
 
 
-@pytest.mark.parametrize("name", ["close", pytest.param("mostly_set", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.statistical(checks=len(QUANTITIES), min_effect=1.0)
 def test_a_right_posterior_is_calibrated(stat, name, controls):
     rows, described = replicated(controls.CASES[name], RIGHT[name], seed=stat.seed)
@@ -73,9 +74,8 @@ def test_a_right_posterior_is_calibrated(stat, name, controls):
     assert found.missing == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["order", *(pytest.param(name, marks=pytest.mark.slow) for name in ("halved", "set_as_seen"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONTROLS)
 @pytest.mark.statistical(min_effect=1.0)
 def test_a_wrong_posterior_is_found_out(stat, name, controls):
     replicates, quantity = CONTROLS[name]

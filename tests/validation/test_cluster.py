@@ -125,6 +125,7 @@ def test_users_modules_are_sent_along(dask, own, tmp_path, capsys):
     assert environment["machine"]["node"]
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed_while_it_works(dask, scenarios, tmp_path):
     chosen = tuple(scenarios[name] for name in ("five_points", "separated_100", "student_noise"))
     study = Study(chosen, (Contender("EM", EM(progress_bar=False), laplace=True),), replicates=4)
@@ -187,6 +188,7 @@ def test_the_extra_is_asked_for(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_workers_without_this_package(tmp_path):
     """Said once, rather than of every fit."""
     (tmp_path / "without").mkdir()

@@ -48,6 +48,7 @@ def score(rows, described):
     return stats.norm.isf(stats.chi2.sf(total, len(errors)))
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=2)
 def test_efficiency_of_em_on_well_separated_classes(stat):
     """One check of a mean, two-sided; the other check's part of the budget is the claim's, of all Greeks together."""

@@ -259,6 +259,7 @@ def test_no_fit_no_truth(frame, monkeypatch):
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(frame, quick, tmp_path, capsys):
     path, out = tmp_path / "data.csv", tmp_path / "out"
     frame.to_csv(path, index=False)

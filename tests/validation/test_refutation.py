@@ -172,6 +172,7 @@ def test_settings_that_are_all_different():
     assert refute(fit, rows.replace(Y=2 * rows.columns["Y"]), seed=0).refuted
 
 
+@pytest.mark.slow
 def test_a_pyro_program():
     def program(N):
         theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))

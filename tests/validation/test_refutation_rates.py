@@ -62,7 +62,7 @@ def check_not_uniform(stat, p):
         stat.proportion(int((p <= 0.05 + 1e-9).sum()), len(p), 0.05)
 
 
-few = pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.45)
+few = [pytest.mark.slow, pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.45)]
 many = [pytest.mark.slow, pytest.mark.statistical(checks=UNIFORM_CHECKS, min_effect=0.25)]
 
 

@@ -174,6 +174,7 @@ def many(name, root):
 # ---------------------------------------------------------------- truths from the prior
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=2, min_effect=0.15)
 def test_truths_have_the_prior(stat):
     scenario = EVERY["prior_truths"]
@@ -340,6 +341,7 @@ def test_from_fit_of_a_program():
         Scenario.from_fit(weighted, interventions=(Intervention("X", {"regime": 1}),))
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(min_effect=0.35)
 def test_a_program_s_truths_come_from_its_prior(stat):
     scenario = Scenario(

@@ -123,7 +123,15 @@ def test_the_budget_is_split_by_weight_and_checks(suite, pytester):
     assert sum(alpha.values()) == pytest.approx(1e-3)
 
 
-@pytest.mark.parametrize("arguments", [("-k", "mean or cases"), ("-n2",), (IDS[3], IDS[0]), ("--statistical-seed=5",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-k", "mean or cases"),
+        pytest.param(("-n2",), marks=pytest.mark.slow),
+        (IDS[3], IDS[0]),
+        ("--statistical-seed=5",),
+    ],
+)
 def test_a_selection_moves_no_threshold(arguments, suite, pytester):
     run = suite()
     whole, part = records(run, pytester), records(run, pytester, *arguments)

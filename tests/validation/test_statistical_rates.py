@@ -271,6 +271,7 @@ def by_skewed_samples(stat, rng):
 APPROXIMATE = {"chains": Part(by_chains), "skewed": Part(by_skewed_samples)}
 
 
+@pytest.mark.slow
 def test_false_alarms_of_dependent_and_of_skewed_samples_are_within_the_budget():
     found = margins(APPROXIMATE)
     assert least(0.6 * BUDGET) <= np.sum(found <= 1) <= most(BUDGET)
@@ -409,7 +410,10 @@ POWERED = {
 REPEATS = 800
 
 
-@pytest.mark.parametrize("kind", POWERED)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("means", "fits, margin"))) for kind in POWERED],
+)
 def test_power_at_min_effect_is_at_least_what_was_asked(kind):
     case = POWERED[kind]
     effect = case.demand.min_effect
@@ -437,6 +441,7 @@ def one_fit_off(rng, effect):
     return errors_check("recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), demand)
 
 
+@pytest.mark.slow
 def test_power_of_one_fit():
     effect = one_fit_off(np.random.default_rng(0), 0.0).detectable
     found = count(lambda rng: one_fit_off(rng, effect), Outcome.FAILED, 2000)

@@ -58,6 +58,7 @@ def without_times(rows):
 # ---------------------------------------------------------------- the same rows
 
 
+@pytest.mark.slow
 def test_a_pool_gives_the_same_rows_on_one_thread_each(study, rows, broken):
     outcomes = []
     counted = replace(study, contenders=(*EM_ONLY, Contender("Counts", broken.Counts())))

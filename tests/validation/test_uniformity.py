@@ -152,7 +152,9 @@ def test_a_band_of_one_point_is_left_with_the_binomial_tails(n, tail):
         assert escape_probability((low, high), n, cells) == exactly(tails)
 
 
-@pytest.mark.parametrize(("n", "num_draws"), [(1, 1), (2, 15), (7, 3), (50, 15), (50, 1), (300, 63)])
+@pytest.mark.parametrize(
+    ("n", "num_draws"), [(1, 1), (2, 15), (7, 3), (50, 15), (50, 1), pytest.param(300, 63, marks=pytest.mark.slow)]
+)
 def test_rejected_if_and_only_if_outside_the_band(n, num_draws):
     rng = np.random.default_rng(5)
     rejected = 0

@@ -433,6 +433,7 @@ def test_a_changed_module_is_refused_on_resume(quick, alone, tmp_path, capsys, m
     assert f"{own}: there is no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ones_own_study_end_to_end(alone, tmp_path):
     """A mixture and a Pyro program, an estimator of one's own, in two processes; the same rows as here."""
     own = str(shutil.copy(OWN, tmp_path / "cli_own.py"))

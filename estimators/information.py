@@ -89,8 +89,10 @@ def curvature(density: Smooth, mode: Array) -> Curvature:
     error = error + 4.0 * _rounding(density, mode, rough)[None, :] / step[:, None]
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
-    values, vectors = eigen(information * np.outer(unit, unit))
-    scaled = np.nan_to_num(error * np.outer(unit, unit))
+    # A coordinate without any curvature has a unit that nothing fits into.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled, values_scaled = np.nan_to_num(error * np.outer(unit, unit)), information * np.outer(unit, unit)
+    values, vectors = eigen(values_scaled)
     errors = np.einsum("id,ij,jd->d", np.abs(vectors), scaled, np.abs(vectors))
     return Curvature(information, error, unit, values, vectors, errors)
 

@@ -48,8 +48,8 @@ def own_modes() -> Iterator[None]:
 @contextmanager
 def _put_back_if_interrupted() -> Iterator[None]:
     put_back = _restorer()
-    _CALL.is_open = True
     try:
+        _CALL.is_open = True
         yield
     except KeyboardInterrupt:
         put_back()

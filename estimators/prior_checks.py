@@ -98,6 +98,8 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
         return "it is masked, so its density is not that of its draws"
     if prior.batch_shape and rebuilt(prior, parameters_of(prior)) is None:
         return "its parameters cannot be read off it, as they must be for a batch; give one prior for all entries"
+    if any(not bool(torch.as_tensor(allowed.check(getattr(prior, name))).all()) for name, allowed in _allowed(prior)):
+        return "its own parameters are impossible"
     if is_written_out(prior) and all(map(_is_moderate, parameters_of(prior).values())):
         return None
     try:
@@ -117,6 +119,16 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
     if not bool(torch.isfinite(density).all()):
         return "its density is 0 or infinite on its own support"
     return None if np.isfinite(slopes).all() else "its density has no finite slope"
+
+
+def _allowed(prior: TorchDistributionMixin) -> list[tuple[str, Any]]:
+    """The parameters that a prior holds, with what each must be, even where nobody validated them."""
+    held = getattr(prior, "arg_constraints", None) or {}
+    return [
+        (name, allowed)
+        for name, allowed in held.items()
+        if not constraints.is_dependent(allowed) and isinstance(getattr(prior, name, None), Tensor)
+    ]
 
 
 def _is_moderate(parameter: Tensor) -> bool:

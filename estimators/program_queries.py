@@ -20,7 +20,7 @@ from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import arguments, parameters_of, passed
 from estimators.programs.graph import Graph
 from estimators.programs.handlers import Evidence, Observing, Substituting
-from estimators.programs.predictive import Situation, columns_of, drawn, drawn_rows, fixed_greeks, predict
+from estimators.programs.predictive import Situation, columns_of, counts_of, drawn, drawn_rows, fixed_greeks, predict
 from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
 from estimators.programs.sites import Structure
 from estimators.pyro_model import PyroModel
@@ -135,7 +135,8 @@ class ProgramQuery:
         base, per_row = self._base_rows()
         with isolated(seed):
             which = torch.randint(self._num_draws, (int(num_rows),)).sort().values
-            where = base if per_row else torch.randint(len(base), (int(num_rows),))
+            shares = counts_of(self.rows)[base]
+            where = base if per_row else base[torch.multinomial(shares, int(num_rows), replacement=True)]
             seeds = torch.randint(2**31, (int(num_rows),))
         weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
         parts = []
@@ -225,6 +226,8 @@ class ProgramQuery:
             ) from None
         if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
             raise ValueError(f"{what}: what is given, {list(self.seen)}, has probability 0 under the fit")
+        # Of a row that counts w times there are w as many to average over.
+        seen = seen if per_row else seen + counts_of(self.rows).log()[base][:, None]
         return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
 
     def _captured(self, name: str, of: Of, points: Tensor, situation: Situation, shape: tuple[int, int]) -> Graph:
@@ -299,12 +302,12 @@ def query_of_program(
 def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
     """The user's program at given Greeks, as a function of them and of the number of rows, under the caller's handlers.
 
-    Columns that it takes as arguments are drawn with replacement from the fitted rows.
+    Columns that it takes as arguments are drawn with replacement from the fitted rows, each as often as it counts.
     """
     structure, rows = _fitted(model, data)
 
     def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-        part = rows.rows(torch.randint(rows.num_rows, (num_rows,)))
+        part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
         evidence = Evidence(free=frozenset(structure.sites))
         program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(model.fn))
         positional, named = arguments(model.fn, passed(model.fn, part, structure.names), num_rows)

@@ -184,7 +184,7 @@ def _read_mixture(description: dict[str, Any], data: Data | None, draws: Mapping
     if description["K"] != draws[WEIGHTS].shape[-1]:
         raise ValueError(f"K = {description['K']!r} where the draws have {draws[WEIGHTS].shape[-1]} weights")
     model = model_from(description)
-    _check_draws(draws, {p.name: (p.shape, p.prior.support) for p in model.parameters})
+    _check_draws(draws, {p.name: (p.shape, p.support) for p in model.parameters})
     if data is not None:
         model.check(data)
     return model
@@ -226,7 +226,7 @@ def _described_model(fit: Any) -> dict[str, Any]:
         check = _first_log_likelihood(model, fit.data, fit.draws)
         return {"program": describe(model.fn), "order_by": model.order_by, "log_likelihood": check}
     try:
-        _check_draws(fit.draws, {p.name: (p.shape, p.prior.support) for p in model.parameters})
+        _check_draws(fit.draws, {p.name: (p.shape, p.support) for p in model.parameters})
     except ValueError as error:
         raise ValueError(f"save: {error}; what cannot be loaded again is not written") from None
     return described(model)

@@ -63,7 +63,7 @@ BAD_ARGUMENTS: dict[str, tuple[Any, type[Exception], str]] = {
     "no columns": (lambda: DiagonalGaussian(0), ValueError, "num_columns"),
     "columns that are true": (lambda: DiagonalGaussian(True), TypeError, "num_columns"),
     "a negative scale": (lambda: DiagonalGaussian(2, scale=[1.0, -1.0]), ValueError, "scale"),
-    "a loc over the positive": (lambda: DiagonalGaussian(2, loc=dist.HalfNormal(1.0)), ValueError, "loc"),
+    "a scale over the real line": (lambda: DiagonalGaussian(2, scale=dist.Normal(0.0, 1.0)), ValueError, "scale"),
     "locs for other columns": (lambda: CausalMixture(2, {"X": DiagonalGaussian(2, loc=[1.0] * 3)}), ValueError, "loc"),
     "scales for other columns": (
         lambda: CausalMixture(2, {"X": FullGaussian(2, scale=dist.HalfNormal(torch.ones(3)))}),

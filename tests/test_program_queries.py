@@ -1,7 +1,7 @@
 """Questions to programs: the adjustment formula, seeing against setting, samples, simulated answers, long chains."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyro
@@ -279,3 +279,32 @@ def test_do_on_a_chain() -> None:
         assert float(fit.do(z_0=1).mean(f"x_{steps}").value) == pytest.approx(float(weights @ level), rel=1e-9)
     drawn = fit.do(z_0=1).sample(5, seed=0)
     assert set(drawn) == {f"{name}_{t}" for name in "zx" for t in range(4)}
+
+
+def with_covariate(N: int, c: Tensor) -> None:
+    mu = pyro.sample("mu", dist.Normal(torch.zeros(2), 5.0).to_event(1))
+    with pyro.plate("rows", N):
+        Z = pyro.sample("Z", dist.Bernoulli(0.5))
+        pyro.sample("x", dist.Normal(mu[Z.long()] + 0.5 * c, 1.0))
+
+
+def test_a_row_that_counts_twice_is_averaged_over_twice() -> None:
+    """Questions average over the fitted rows' columns: weights say how often each is there."""
+    x, c, counts = np.linspace(-3.0, 4.0, 6), np.array([0.0, 0.0, 4.0, 4.0, 1.0, 2.0]), np.array([3, 1, 2, 1, 4, 1])
+    model = PyroModel(with_covariate, order_by="mu")
+    weighted = fit_quietly(EM(num_starts=2), model, Data(x=x, c=c, weights=counts), seed=0)
+    repeated = replace(weighted, data=Data(x=np.repeat(x, counts), c=np.repeat(c, counts)))
+    assert float(weighted.do(Z=1).mean("x").value) == pytest.approx(float(weighted["mu"][1]) + 0.5 * c @ counts / 12)
+    for query, other in ((weighted.do(Z=1), repeated.do(Z=1)), (weighted.given(Z=0), repeated.given(Z=0))):
+        torch.testing.assert_close(query.mean("x").value, other.mean("x").value)
+        torch.testing.assert_close(query.quantile("x", 0.3) + 0.0, other.quantile("x", 0.3) + 0.0)
+    seen, again = (fit.given(x=1.0).log_density("Z", [0.0, 1.0]) + 0.0 for fit in (weighted, repeated))
+    torch.testing.assert_close(seen, again)
+    # Next to all of the weight on one row: only its column is drawn.
+    one = replace(weighted, data=Data(x=x, c=c, weights=[1e-9, 1e-9, 1, 1e-9, 1e-9, 1e-9]))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rows = one.program(400)
+    for drawn in (one.do(Z=1).sample(400, seed=0)["x"] - one["mu"][1], rows["x"] - one["mu"][rows["Z"].long()]):
+        # 2 and not the 0.92 of rows that count alike: 400 draws of sd 1.
+        assert abs(float(drawn.mean()) - 2.0) < 6.0 / 20.0

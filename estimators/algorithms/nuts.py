@@ -40,7 +40,7 @@ RESCALE = (
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 1.0
 # The largest step between neighbouring floating-point numbers, in nats, at which densities are still compared.
-RESOLUTION = 1e-3
+RESOLUTION = 0.05
 NUM_STARTS = 50
 # Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
 NUM_MODES = 4
@@ -262,19 +262,24 @@ def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
         mode = modes[chain % len(modes)]
         spread = _local_sd(density, mode)
         move = rng.standard_normal(density.size) * spread * DISPERSION
-        starts.append(
-            next((mode + move / 2**n for n in range(60) if np.isfinite(density.value(mode + move / 2**n))), mode)
-        )
+        points = (mode + move / 2**n for n in range(60))
+        starts.append(next((point for point in points if _coarseness(density, point) <= RESOLUTION), mode))
     found = np.array(starts)
-    if not np.isfinite(density.value(found)).all():
+    coarsest = max(_coarseness(density, start) for start in found)
+    if not np.isfinite(coarsest):
         raise EstimationError(f"NUTS: the log density is not finite at any start; {RESCALE}")
-    coarsest = float(np.spacing(np.abs(density.value(found))).max())
     if coarsest > RESOLUTION:
         raise EstimationError(
             f"NUTS: the log density is so large that its numbers are {coarsest:.2g} apart, too coarse to tell draws "
             f"apart; {RESCALE}"
         )
     return found
+
+
+def _coarseness(density: AnyDensity, point: Array) -> float:
+    """How far apart neighbouring numbers are at a log density, in nats; infinite where it is not finite."""
+    value = float(density.value(point))
+    return float(np.spacing(abs(value))) if np.isfinite(value) else np.inf
 
 
 def _distinct(summits: list[Summit]) -> list[Summit]:

@@ -172,7 +172,13 @@ def drawn_rows(situation: Situation, greeks: Mapping[str, Tensor], count: int) -
     log_seen = _enumerated(situation, greeks, ())[0].pointwise()
     if not bool((log_seen > LOG_ZERO).any()):
         raise ValueError(f"given: what is seen, {list(situation.seen)}, has probability 0 under the fit")
-    return torch.multinomial(torch.softmax(log_seen, 0), count, replacement=True)
+    shares = torch.softmax(log_seen + counts_of(situation.rows).log(), 0)
+    return torch.multinomial(shares, count, replacement=True)
+
+
+def counts_of(rows: Data) -> Tensor:
+    """How often each row counts [N]."""
+    return torch.ones(rows.num_rows, dtype=torch.float64) if rows.weights is None else rows.weights
 
 
 def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Tensor]:

@@ -22,6 +22,8 @@ ERRORS, LEAST_SHARE = 10.0, 1e-9
 SADDLE_SHARE = 1e-6
 # Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
 NEIGHBOURS = 4
+# An error that says nothing is known, small enough to be multiplied.
+HUGE = 1e200
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -91,8 +93,9 @@ def curvature(density: Smooth, mode: Array) -> Curvature:
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
     # A coordinate without any curvature has a unit that nothing fits into.
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled, values_scaled = np.nan_to_num(error * np.outer(unit, unit)), information * np.outer(unit, unit)
-    values, vectors = eigen(values_scaled)
+        scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)
+    values, vectors = eigen(own)
+    scaled = np.minimum(np.nan_to_num(scaled), HUGE)
     errors = np.einsum("id,ij,jd->d", np.abs(vectors), scaled, np.abs(vectors))
     return Curvature(information, error, unit, values, vectors, errors)
 

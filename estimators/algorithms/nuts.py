@@ -83,6 +83,11 @@ class NUTS:
     def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
         task = begin(model, data, seed, strict)
+        if self.engine == "pyro" and task.data.weights is None:
+            # What Pyro cannot condition on is refused before any work; rows with weights would be repeated first.
+            program, _ = _conditioned(task)
+            with program_mode(task.seed):
+                program()
         density = density_of(task.model, task.data, jacobian=True)
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
@@ -213,10 +218,15 @@ def _with_pyro(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds
     return coordinates, {"diverging": divergences, "lp": lp}
 
 
+def _conditioned(task: Task) -> tuple[Callable[[], None], int]:
+    """The Pyro program of the model on these rows, with its nesting of plates."""
+    return task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
+
+
 def _pyro_chain(
     nuts: NUTS, task: Task, density: AnyDensity, start: Array, seed: int, bar: Any
 ) -> tuple[dict[str, Array], Tensor]:
-    program, nesting = task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
+    program, nesting = _conditioned(task)
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
     initial = {name: biject_to(support).inv(values[name]) for name, support in density.supports.items()}
     diverging = torch.zeros(nuts.num_samples, dtype=torch.bool)

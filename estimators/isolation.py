@@ -157,13 +157,8 @@ def program_mode(seed: int = 0) -> Iterator[None]:
 
     The default dtype decides what `torch.ones(K)` inside the program is; it is put back afterwards.
     """
-    with isolated(seed), pyro.validation_enabled(False):
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
+    with isolated(seed), pyro.validation_enabled(False), double_precision():
+        yield
 
 
 @contextmanager

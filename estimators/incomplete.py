@@ -1,14 +1,14 @@
 """Rows with missing entries, summed and integrated out exactly.
 
 A missing entry that causes nothing known integrates to 1: its own factor is dropped. Any other is summed over its
-levels where it is discrete, and integrated where it is Gaussian. Given Z and the levels, a row's log density is a
-quadratic in its numbers x, and so is every feature of a Gaussian variable: ``Φ(x) = T · (1, x_i, x_i x_j)``, with T
-read off Φ at as many points as it has columns. From there on `quadratic` needs the coefficients ``C T`` alone, and
-returns the moments of (1, x_i, x_i x_j), of which T makes the expected features.
+levels where it is discrete, and integrated where it is Gaussian. Given Z and the levels, each Gaussian variable has a
+standardised residual that is affine in a row's numbers x; `residuals` integrates in these residuals u. Features of a
+Gaussian variable are quadratic, ``Φ(x) = T · (1, u_i, u_i u_j)``, with T read off Φ at as many points as it has
+columns: so the moments of u given what is known make the expected features.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,22 @@ from estimators.mechanisms.base import Reference
 from estimators.missing import Missing
 from estimators.nodes import WEIGHTS, Node, Weights
 from estimators.parameters import Array
-from estimators.quadratic import Integrated, Patterns, design, form, integrated
+from estimators.residuals import Integrated, Patterns, Residuals, design, form, integrated, regression
 
 # Numbers in the matrices of the rows that are taken at one time.
 MOST_NUMBERS = 2_000_000
-# Of the size of a column: a component narrower than this is met in steps of it.
-LEAST_STEP = 1e-13
+# Of a column's own unit: the points at which features are read off are no further out, where squares overflow.
+FURTHEST = 1e100
 Terms = Mapping[str, Weights | Node]
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """C [K, F] by term, about the references, and about those that all cells share (``shared``)."""
+
+    by_term: Mapping[str, Array]
+    references: Mapping[str, Reference]
+    shared: Mapping[str, Array]
 
 
 class IncompleteRows:
@@ -43,23 +52,20 @@ class IncompleteRows:
         self.K = num_components
         self.index = np.flatnonzero(missing.incomplete)
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
-        step = max(MOST_NUMBERS // max(size, 1) ** 2, 1)
+        step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
         self._parts = [
             _Part(self._terms, nodes, missing, self.index[start : start + step], latent, row_weights, references)
             for start in range(0, len(self.index), step)
         ]
 
-    def statistics(
-        self, coefficients: Mapping[str, Array], references: Mapping[str, Reference]
-    ) -> tuple[float, dict[str, Array]]:
+    def statistics(self, coefficients: Coefficients) -> tuple[float, dict[str, Array]]:
         """Σ w ℓ and S by term [K, F]."""
         value, sums = 0.0, {name: np.zeros((self.K, term.width)) for name, term in self._terms.items()}
         for part in self._parts:
-            joint, integrals = part.joint(coefficients, references, self.K)
+            joint, residuals, integral = part.joint(coefficients)
             values, shares = part.normalise(joint)
             value += float(np.sum(part.weights * values))
-            for k, (expansion, integral) in enumerate(integrals):
-                part.collect(shares[k] * part.weights[part.row], expansion, integral, k, sums)
+            part.collect(shares * part.weights[part.row], residuals, integral, coefficients.references, sums)
         return value, sums
 
     def statistics_given(self, responsibilities: Array, references: Mapping[str, Reference]) -> dict[str, Array]:
@@ -73,33 +79,16 @@ class IncompleteRows:
                 sums[name] += np.einsum("...n,fn->...f", spread, part.features(name, references[name]))
         return sums
 
-    def pointwise(self, coefficients: Mapping[str, Array], references: Mapping[str, Reference]) -> Array:
+    def pointwise(self, coefficients: Coefficients) -> Array:
         """ℓ of the incomplete rows, in the order of `index`."""
-        joints = ((part, part.joint(coefficients, references, self.K)[0]) for part in self._parts)
+        joints = ((part, part.joint(coefficients)[0]) for part in self._parts)
         return np.concatenate([part.normalise(joint)[0] for part, joint in joints])
 
-    def responsibilities(self, coefficients: Mapping[str, Array], references: Mapping[str, Reference]) -> Array:
+    def responsibilities(self, coefficients: Coefficients) -> Array:
         """p(Z = k | what is known of the row) as [rows, K]."""
-        joints = ((part, part.joint(coefficients, references, self.K)[0]) for part in self._parts)
+        joints = ((part, part.joint(coefficients)[0]) for part in self._parts)
         shares = ((part, part.normalise(joint)[1]) for part, joint in joints)
         return np.concatenate([np.add.reduceat(share, part.starts, axis=1).T for part, share in shares])
-
-
-@dataclass(frozen=True, eq=False)
-class _Expansion:
-    """Gaussian terms' features as quadratics of ``v = (x - origin) / step`` in each config: T [F, G, M] by term."""
-
-    matrices: Mapping[str, Array]
-    origin: Array
-    step: Array
-
-    def coefficients(self, by_term: Mapping[str, Array], k: int) -> Array:
-        """A row's log density as a quadratic of v, in each config [G, M]."""
-        size = self.origin.shape[1]
-        found = np.zeros((len(self.origin), len(design(size)[0])))
-        for name, matrix in self.matrices.items():
-            found += np.tensordot(by_term[name][k], matrix, 1)
-        return found
 
 
 class _Part:
@@ -138,33 +127,31 @@ class _Part:
         units = [references[name].location for name in self._numbers]
         origin, step = (_side_by_side([np.reshape(unit[i], (1, -1)) for unit in units], 1) for i in (0, 1))
         count = len(self._first)
-        self._shared = self._expansion(references, None, np.repeat(origin, count, 0), np.repeat(step, count, 0))
-        self._standard = self._standardised(self._shared)
+        self._units = Residuals.in_units(np.repeat(origin, count, 0), np.repeat(step, count, 0))
+        self._in_units = self._expanded(references, None, self._units)
+        widths = [int(np.prod(self._columns[name].shape[1:])) for name in self._numbers]
+        ends = np.cumsum(widths)
+        self._slots = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
+        # 1 for a number with a mechanism's factor of its own, 0 for one that was set or is no Gaussian variable's.
+        self._has_law = np.zeros(self._units.origin.shape)
+        for name in self._gaussian:
+            law = self._active[name][self._first, None] if name in self._active else 1.0
+            self._has_law[:, self._slots[name]] = law
 
     def features(self, name: str, reference: Reference) -> Array:
         """A term's features [F, n], with a value of its column in place of a missing number."""
         found = self._terms[name].features(self._columns, reference)
         return found * self._active[name] if name in self._active else found
 
-    def joint(
-        self, coefficients: Mapping[str, Array], references: Mapping[str, Reference], num_components: int
-    ) -> tuple[Array, list[tuple[_Expansion, Integrated]]]:
-        """log p(row, levels, Z = k) as [K, n], and the row's numbers given these."""
-        joint, integrals = np.zeros((num_components, len(self.row))), []
+    def joint(self, coefficients: Coefficients) -> tuple[Array, Residuals, Integrated]:
+        """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
+        residuals = self._residuals(coefficients)
+        integral = integrated(self._x, residuals, self._has_law, self._patterns)
+        joint = integral.value
         for name, features in self._others.items():
-            joint += coefficients[name] @ features
-        is_moved = any(references[name].by_cell for name in self._gaussian)
-        for k in range(num_components):
-            expansion, rows = self._shared, self._standard
-            if is_moved:
-                expansion = self._about_mean(coefficients, references, k)
-                rows = self._standardised(expansion)
-            found = integrated(rows, expansion.coefficients(coefficients, k), self._patterns)
-            units = (np.log(expansion.step)[self._patterns.config_of] * self._patterns.missing).sum(1)
-            joint[k] += found.value + units[self._patterns.pattern]
-            joint[k, (self._latent >= 0) & (self._latent != k)] = -np.inf
-            integrals.append((expansion, found))
-        return joint, integrals
+            joint = joint + coefficients.by_term[name] @ features
+        is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])
+        return np.where(is_other, -np.inf, joint), residuals, integral
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
         """logsumexp over classes and combinations as [rows], and the softmax [K, n]."""
@@ -174,23 +161,42 @@ class _Part:
         return largest + np.log(total), shares / total[self.row]
 
     def collect(
-        self, weights: Array, expansion: _Expansion, integral: Integrated, k: int, into: Mapping[str, Array]
+        self,
+        weights: Array,
+        residuals: Residuals,
+        integral: Integrated,
+        references: Mapping[str, Reference],
+        into: Mapping[str, Array],
     ) -> None:
-        """Add Σ weights E[Φ] of component k to its statistics."""
-        moments = self._patterns.moments(weights, integral.mean, integral.covariance)
-        for name, matrix in expansion.matrices.items():
-            into[name][k] += np.tensordot(matrix, moments, 2)
+        """Add Σ weights [K, n] E[Φ] to the statistics."""
+        for k, weight in enumerate(weights):
+            own = residuals.of_component(k)
+            step = self._steps(own)
+            mean, covariance = integral.mean[k], integral.covariance[k]
+            if (step < 1.0).any():
+                each = step[self._patterns.config_of]
+                mean = mean / step[self._patterns.config]
+                covariance = covariance / (each[:, :, None] * each[:, None, :])
+            moments = self._patterns.moments(weight, mean, covariance)
+            for name, matrix in self._expanded(references, k, own.in_steps(step)).items():
+                into[name][k] += np.tensordot(matrix, moments, 2)
         for name, features in self._others.items():
-            into[name][k] += features @ weights
+            into[name][:] += weights @ features.T
 
-    def _expansion(
-        self, references: Mapping[str, Reference], component: int | None, origin: Array, step: Array
-    ) -> _Expansion:
-        """Read the Gaussian terms' features off at the points that settle a quadratic about `origin` [G, size]."""
-        points, inverse = design(origin.shape[1])
+    def _steps(self, residuals: Residuals) -> Array:
+        """How much of a unit of each residual moves no number further than FURTHEST, as [G, size], at most 1."""
+        unit = np.diagonal(self._units.inverse, axis1=1, axis2=2)
+        reach = np.abs(residuals.inverse / unit[:, :, None]).max(1)
+        return np.asarray(FURTHEST / np.maximum(reach, FURTHEST))
+
+    def _expanded(
+        self, references: Mapping[str, Reference], component: int | None, residuals: Residuals
+    ) -> dict[str, Array]:
+        """The Gaussian terms' features as quadratics of u in each config: T [F, G, M] by term."""
+        points, inverse = design(residuals.origin.shape[1])
         rows = np.repeat(self._first, len(points))
         columns = {name: column[rows] for name, column in self._columns.items()}
-        at = (origin[:, None, :] + step[:, None, :] * points).reshape(len(rows), -1)
+        at = residuals.at(points).reshape(len(rows), -1)
         start = 0
         for name in self._numbers:
             width = int(np.prod(columns[name].shape[1:]))
@@ -201,32 +207,33 @@ class _Part:
             features = self._terms[name].features(columns, references[name], component)
             if name in self._active:
                 features = features * self._active[name][rows]
-            matrices[name] = features.reshape(len(features), len(origin), -1) @ inverse
-        return _Expansion(matrices, origin, step)
+            matrices[name] = features.reshape(len(features), len(residuals.origin), -1) @ inverse
+        return matrices
 
-    def _about_mean(self, coefficients: Mapping[str, Array], references: Mapping[str, Reference], k: int) -> _Expansion:
-        """The expansion about a component's own mean in units of its own spread, where the column's lose digits.
+    def _residuals(self, coefficients: Coefficients) -> Residuals:
+        """The residuals of each component and config, read off the coefficients in the columns' units.
 
-        Both are found in the column's units, as well as these allow, and once more about what was found.
+        Where these lose digits of the means, these are read once more about what was found.
         """
-        expansion = self._shared
-        for _ in range(2):
-            moved = self._expansion(references, k, expansion.origin, expansion.step)
-            _, linear, matrix = form(moved.coefficients(coefficients, k), moved.origin.shape[1])
-            spread = np.diagonal(matrix, axis1=1, axis2=2)
-            spread = np.sqrt(np.where(spread > 0, spread, 1.0))
-            scaled = matrix / (spread[:, :, None] * spread[:, None, :])
-            mean = (np.linalg.pinv(scaled, hermitian=True) @ (linear / spread)[..., None])[..., 0] / spread
-            origin = moved.origin + moved.step * mean
-            # Points nearer than this are not told apart.
-            least = LEAST_STEP * np.maximum(np.abs(origin), self._shared.step)
-            expansion = _Expansion({}, origin, np.maximum(moved.step / spread, least))
-        return self._expansion(references, k, expansion.origin, expansion.step)
-
-    def _standardised(self, expansion: _Expansion) -> Array:
-        """The rows' numbers as v, 0 where they are missing."""
-        config, missing = self._patterns.config, self._patterns.missing[self._patterns.pattern]
-        return np.asarray((self._x - expansion.origin[config]) / expansion.step[config] * (1.0 - missing))
+        shape = (len(coefficients.shared[WEIGHTS]), *self._units.origin.shape)
+        factor = np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
+        shift = np.zeros(shape)
+        for name, matrix in self._in_units.items():
+            own = self._slots[name]
+            law = self._has_law[:, own.start] > 0
+            linear, quadratic = form(np.tensordot(coefficients.shared[name], matrix[:, law], 1), shape[-1])
+            factor[:, law, own], shift[:, law, own] = regression(linear, quadratic, own)
+        found = self._units.standardised(factor, shift)
+        if coefficients.shared is coefficients.by_term:
+            return found
+        for k in range(len(shift)):
+            step = self._steps(found.of_component(k))
+            expanded = self._expanded(coefficients.references, k, found.of_component(k).in_steps(step))
+            for name, matrix in expanded.items():
+                linear, _ = form(np.tensordot(coefficients.by_term[name][k], matrix, 1), shape[-1])
+                own = self._slots[name]
+                shift[k, :, own] = linear[:, own] / step[:, own]
+        return replace(found, offset=shift)
 
 
 def _distinct(marks: list[Array], num_rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.features import PerComponent, Rows, Shared
 from estimators.first_order import differentiable
-from estimators.incomplete import IncompleteRows
+from estimators.incomplete import Coefficients, IncompleteRows
 from estimators.mechanisms.base import Greeks, Reference
 from estimators.missing import Missing
 from estimators.nodes import WEIGHTS, Node, Weights
@@ -126,7 +126,7 @@ class MixtureMarginal:
                 value = value + (coefficients[name] * known[name]).sum((-1, -2))
                 sums[name] = sums[name] + known[name]
         if self._incomplete is not None:
-            extra, more = self._incomplete.statistics(coefficients, references)
+            extra, more = self._incomplete.statistics(self._in_incomplete(greeks, references, coefficients))
             value = value + extra
             sums = {name: sums[name] + more[name] for name in self._terms}
         return Statistics(value, sums, references)
@@ -240,6 +240,15 @@ class MixtureMarginal:
                 found[name] = node.coefficients(greeks, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 
+    def _in_incomplete(
+        self, greeks: Greeks, references: Mapping[str, Reference], coefficients: Mapping[str, Array]
+    ) -> Coefficients:
+        """The same with C about the shared references too."""
+        shared = coefficients
+        if references is not self.references:
+            shared = {name: term.coefficients(greeks, self.references[name]) for name, term in self._terms.items()}
+        return Coefficients(coefficients, references, shared)
+
     def _features_for(self, references: Mapping[str, Reference]) -> Shared | PerComponent:
         if references is self.references:
             return self._shared
@@ -312,8 +321,7 @@ class MixtureMarginal:
         batch, found = self._batch(greeks), []
         for index in np.ndindex(batch):
             one = _set_of(greeks, index)
-            references, coefficients = self._coefficients(one)
-            found.append(getattr(self._incomplete, what)(coefficients, references))
+            found.append(getattr(self._incomplete, what)(self._in_incomplete(one, *self._coefficients(one))))
         return np.stack(found).reshape(*batch, *found[0].shape)
 
     def _one_set_at_a_time(self, greeks: Greeks, batch: tuple[int, ...]) -> Statistics:

@@ -26,7 +26,7 @@ class Missing:
         self.entries = {name: data.is_missing(name).numpy() for name in nodes}
         whole = {name: mask.reshape(len(mask), -1).all(1) for name, mask in self.entries.items()}
         some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self.entries.items()}
-        self._some = some
+        self._whole = whole
         is_set = {name: data.is_set(name).numpy() for name in (*nodes, LATENT)}
         children: dict[str, list[str]] = {name: [] for name in nodes}
         for name, node in nodes.items():
@@ -49,13 +49,12 @@ class Missing:
                     "drop these rows"
                 )
 
-    def lacks(self, *names: str) -> Mask:
-        """The rows where one of the entries is missing [N]."""
-        return np.asarray(np.any([self._some[name] for name in names], axis=0))
-
     def informative(self, name: str, parents: Sequence[str]) -> dict[str, Array]:
-        """A column and its parents in the rows where none is missing and the column's own factor counts."""
-        mask = ~self.lacks(name, *parents)
+        """A column and its parents in the rows where its own factor counts and some of these are known.
+
+        A missing entry is at a value of its column: what is known of the others says how far they reach.
+        """
+        mask = ~np.all([self._whole[key] for key in (name, *parents)], axis=0)
         if name in self.active:
             mask &= self.active[name] > 0
         chosen = slice(None) if mask.all() else mask

@@ -105,7 +105,7 @@ class PyroModel:
         """
         marginal = self.marginal(data)
         structure = marginal.structure
-        flat: dict[str, Any] = {greek.name: _improper(greek) for greek in structure.greeks if greek.initial is not None}
+        flat: dict[str, Any] = {greek.name: _Flat(greek) for greek in structure.greeks if greek.initial is not None}
         program = (
             poutine.lift(Observing(marginal.evidence)(self.fn), prior=flat)
             if flat
@@ -153,8 +153,15 @@ class PyroModel:
         return self
 
 
-def _improper(greek: Greek) -> dist.ImproperUniform:
-    """A prior that changes nothing, over a parameter's support."""
-    batch = len(greek.shape) - greek.event_dim if greek.plate_axes else 0
-    support = constraints.independent(greek.support, len(greek.shape) - batch - greek.event_dim)
-    return dist.ImproperUniform(support, greek.shape[:batch], greek.shape[batch:])
+class _Flat(dist.ImproperUniform):
+    """A prior that changes nothing, over a parameter's support; run without inference, the parameter's own value."""
+
+    def __init__(self, greek: Greek) -> None:
+        batch = len(greek.shape) - greek.event_dim if greek.plate_axes else 0
+        support = constraints.independent(greek.support, len(greek.shape) - batch - greek.event_dim)
+        super().__init__(support, greek.shape[:batch], greek.shape[batch:])  # type: ignore[no-untyped-call]
+        self._initial = greek.initial
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        assert self._initial is not None
+        return self._initial

@@ -4,14 +4,16 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
+import warnings
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import arviz
 import numpy as np
 import torch
-import xarray
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import xarray
 
 Draws = Mapping[str, Tensor]
 OWN_AXES = ("chain", "draw")
@@ -19,8 +21,19 @@ OWN_AXES = ("chain", "draw")
 MOST_ELEMENTS = 2e8
 
 
-def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> xarray.Dataset:
+def _arviz() -> Any:
+    """ArviZ, imported where it is first needed: with what it imports it takes as long as torch."""
+    with warnings.catch_warnings():
+        # ArviZ 0.23 announces its 1.0 at import.
+        warnings.simplefilter("ignore", category=FutureWarning)
+        import arviz
+    return arviz
+
+
+def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> "xarray.Dataset":
     """Draws [S, *shape] as a data set over (chain, draw, ...)."""
+    import xarray
+
     variables = {}
     for name, value in draws.items():
         array = value.numpy()
@@ -61,8 +74,8 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
     places = {name: f"x{number}" for number, name in enumerate(draws)}
     data = dataset({place: draws[name] for name, place in places.items()}, num_chains)
     with np.errstate(all="ignore"):
-        sizes = [arviz.ess(data, method=method) for method in ("bulk", "tail")]
-        r_hat = arviz.rhat(data, method="rank") if num_chains > 1 else None
+        sizes = [_arviz().ess(data, method=method) for method in ("bulk", "tail")]
+        r_hat = _arviz().rhat(data, method="rank") if num_chains > 1 else None
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
     bulk, tail = (
         {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
@@ -86,7 +99,7 @@ def mean_error(draws: Tensor, num_chains: int) -> float:
     if np.ptp(values) == 0:
         return 0.0
     with np.errstate(all="ignore"):
-        ess = float(arviz.ess(values, method="mean"))
+        ess = float(_arviz().ess(values, method="mean"))
     return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
 
 
@@ -116,7 +129,11 @@ def repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str
 
 
 def exported(
-    posterior: xarray.Dataset, pointwise: Tensor | None, columns: Mapping[str, Tensor], sampler: Draws, num_chains: int
+    posterior: "xarray.Dataset",
+    pointwise: Tensor | None,
+    columns: Mapping[str, Tensor],
+    sampler: Draws,
+    num_chains: int,
 ) -> Any:
     """Return a whole fit: its draws, the log-likelihood of each row [S, N], the rows, and the sampler's statistics."""
     groups = {"posterior": posterior}
@@ -128,11 +145,14 @@ def exported(
     return container(groups)
 
 
-def container(groups: Mapping[str, xarray.Dataset]) -> Any:
+def container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
     """The groups as ArviZ's own container."""
+    arviz = _arviz()
     # ArviZ 1 answers for the old name too, with a warning: only 0.x has it among its own names.
     if "InferenceData" in vars(arviz):
         return arviz.InferenceData(**dict[str, Any](groups))
+    import xarray
+
     return xarray.DataTree.from_dict(dict(groups))
 
 
@@ -144,8 +164,10 @@ def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) ->
     }
 
 
-def rows_dataset(columns: Mapping[str, Tensor]) -> xarray.Dataset:
+def rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
     """Observed columns [N] as a data set over rows."""
+    import xarray
+
     size = len(next(iter(columns.values())))
     row = _unused("row", columns)
     variables = {}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import arviz
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from validation.measures import (
 from validation.outcomes import Outcome, Predicted
 from validation.record import LEVEL, LOG_LIKELIHOOD, RANKED, Curve, Exactness, Interval, Prediction
 from validation.scenarios import Draw, Intervention, Scenario, Seeds, Truth
+from validation.statistical.dependence import arviz_ess
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 81
@@ -164,9 +164,8 @@ def _effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
         return [float(fit.num_draws)] * len(draws)
     found = []
     for values in draws:
-        with np.errstate(all="ignore"):
-            chains = values.reshape(fit.num_chains, -1)
-            ess = min(float(arviz.ess(chains, method=method)) for method in ("bulk", "tail"))
+        chains = values.reshape(fit.num_chains, -1)
+        ess = min(arviz_ess(chains, method) for method in ("bulk", "tail"))
         found.append(ess if np.isfinite(ess) else 1.0)
     return found
 

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import nutpie
 import pyarrow
 import torch
-from nutpie.compiled_pyfunc import from_pyfunc
 from pyro.distributions.transforms import biject_to
 from pyro.infer import MCMC
 from pyro.infer import NUTS as PyroNUTS
@@ -141,7 +139,7 @@ def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, see
 
 def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> Chains:
     callback = NutpieCallback(density, start, nuts.warmup_steps + nuts.num_samples)
-    compiled = from_pyfunc(
+    compiled = _nutpie().compiled_pyfunc.from_pyfunc(
         density.size,
         lambda: callback.log_density,
         lambda *_: callback.expand,
@@ -162,11 +160,20 @@ def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> C
     return coordinates, {**info, "diverging": info["diverging"].bool()}
 
 
+def _nutpie() -> Any:
+    """nutpie, imported where it is first needed: it brings ArviZ, which takes as long as torch."""
+    with warnings.catch_warnings():
+        # ArviZ 0.23 announces its 1.0 at import.
+        warnings.simplefilter("ignore", category=FutureWarning)
+        import nutpie.compiled_pyfunc
+    return nutpie
+
+
 def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> Any:
     """The trace of one whole chain; Ctrl-C, and an error in the callback, end it at once."""
     sampler = None
     try:
-        sampler = nutpie.sample(
+        sampler = _nutpie().sample(
             compiled,
             draws=nuts.num_samples,
             tune=nuts.warmup_steps,

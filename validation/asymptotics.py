@@ -65,12 +65,16 @@ class _Coordinates:
         return np.concatenate([np.asarray(self.transforms[name].inv(greeks[name])).ravel() for name in self.shapes])
 
     def at(self, vector: Array) -> Fit:
+        return Fit.from_greeks(self.model, {name: value[0] for name, value in self.greeks(vector[None]).items()})
+
+    def greeks(self, vectors: Array) -> dict[str, torch.Tensor]:
+        """The Greeks [S, ...] at vectors [S, P]."""
         greeks, start = {}, 0
         for name, shape in self.shapes.items():
             size = int(np.prod(shape))
-            part = torch.as_tensor(vector[start : start + size]).reshape(shape)
+            part = torch.as_tensor(vectors[:, start : start + size]).reshape(-1, *shape)
             greeks[name], start = self.transforms[name](part), start + size
-        return Fit.from_greeks(self.model, greeks)
+        return greeks
 
 
 def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
@@ -129,14 +133,13 @@ def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, desig
         if grid is not None:
             points, weights = grid
             columns: dict[str, Any] = {name: points}
-            data = Data(columns)
-            score = _score(lambda v: np.asarray(coordinates.at(v).log_density(data)), at)
-            density = np.exp(np.asarray(coordinates.at(at).log_density(data)))
-            return design.num_rows * covariance_of_scores(score, density * weights)
+            log_densities = _log_densities(coordinates, Data(columns))
+            density = np.exp(log_densities(at[None])[0])
+            return design.num_rows * covariance_of_scores(_score(log_densities, at), density * weights)
     times = max(1, SIMULATED_ROWS // design.num_rows)
     greeks = {name: value[0] for name, value in coordinates.at(at).draws.items()}
     data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
-    score = _score(lambda v: np.asarray(coordinates.at(v).log_density(data)), at)
+    score = _score(_log_densities(coordinates, data), at)
     # Rows of one data set have the design's own weights; `times` such data sets are averaged.
     counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
     return covariance_of_scores(score, counts / times)
@@ -152,7 +155,7 @@ def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, An
     points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
     if points is None:
         raise ValueError(f"outcome {outcome}: neither discrete nor with a density on a line")
-    score = _score(lambda v: predicted(v).logpdf(points), at)
+    score = _score(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
     return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
 
 
@@ -167,7 +170,14 @@ def _points(outcome: Predicted) -> Array | None:
     return outcome.points(outcome.draw(LOOK, seed=0))
 
 
-def _score(log_density: Callable[[Array], Array], at: Array) -> Array:
+def _log_densities(coordinates: _Coordinates, data: Data) -> Callable[[Array], Array]:
+    """log p of each row [S, N] at vectors [S, P]."""
+    marginal = coordinates.model.marginal(data)
+    return lambda vectors: np.asarray(marginal.pointwise(coordinates.greeks(vectors)))
+
+
+def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:
     """``∂ log p / ∂ coordinates`` [P, M] at M points, by central differences."""
     steps = STEP * np.eye(len(at))
-    return np.stack([(log_density(at + step) - log_density(at - step)) / (2 * STEP) for step in steps])
+    found = log_densities(np.concatenate([at + steps, at - steps]))
+    return np.asarray((found[: len(at)] - found[len(at) :]) / (2 * STEP))

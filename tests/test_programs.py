@@ -95,8 +95,15 @@ def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example:
         assert gain >= float(expectation.q(after) - expectation.q(greeks)) - 1e-7
 
 
-@pytest.mark.parametrize("accelerate", [True, False])
-@pytest.mark.parametrize("name", ["tutorial", "confounder", "chain", "heavy tails", "parameters"])
+@pytest.mark.parametrize(
+    ("name", "accelerate"),
+    [
+        *((name, True) for name in ("tutorial", "confounder", "chain", "heavy tails", "parameters")),
+        *((name, False) for name in ("tutorial", "heavy tails", "parameters")),
+        # Hundreds of plain steps.
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in ("confounder", "chain")),
+    ],
+)
 def test_the_likelihood_never_falls_and_ends_at_a_stationary_point(name: str, accelerate: bool) -> None:
     example = EXAMPLES[name]
     data = example.data(40)

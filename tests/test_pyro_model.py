@@ -37,7 +37,7 @@ def test_the_tutorials_function_has_the_reference_numbers() -> None:
     assert by_map.status is by_em.status is Status.CONVERGED
 
 
-@pytest.mark.parametrize("estimator", [EM(), MAP()], ids=["EM", "MAP"])
+@pytest.mark.parametrize("estimator", [EM(num_starts=10), MAP(num_starts=10, num_steps=20)], ids=["EM", "MAP"])
 def test_a_program_and_the_built_in_model_agree(estimator: EM | MAP) -> None:
     one, other = estimator.fit(MODEL, SEEN_ROWS, seed=0), estimator.fit(GaussianMixture(K=2), SEEN_ROWS, seed=0)
     np.testing.assert_allclose(one["θ"], other["theta"], atol=1e-6)
@@ -72,7 +72,7 @@ def test_a_built_in_model_is_a_program_too() -> None:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["nutpie", "pyro"])
+@pytest.mark.parametrize("engine", ["nutpie", pytest.param("pyro", marks=pytest.mark.slow)])
 @pytest.mark.statistical(checks=3)
 def test_nuts_on_a_program_agrees_with_the_exact_posterior(stat: Stat, engine: str) -> None:
     exact = Exact(num_draws=20_000).fit(GaussianMixture(K=2), ROWS, seed=stat.seed)
@@ -94,7 +94,7 @@ def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch) ->
     calls: list[object] = []
     find = module.find
     monkeypatch.setattr(module, "find", lambda *arguments: calls.append(arguments) or find(*arguments))
-    for estimator in (EM(num_starts=2), MAP(num_starts=2, num_steps=2), NUTS(num_samples=10, warmup_steps=10)):
+    for estimator in (EM(num_starts=2), MAP(num_starts=2, num_steps=2), NUTS(num_samples=10, warmup_steps=10, num_chains=1)):
         calls.clear()
         fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
         assert len(calls) == 1
@@ -158,7 +158,7 @@ def test_a_set_observed_column_says_nothing_of_its_own_mechanism() -> None:
 def test_weights_count_rows() -> None:
     weighted = Data(X=TUTORIAL_ROWS, weights=[1, 2, 1, 3, 1])
     repeated = Data(X=[0.0, 1.0, 1.0, 10.0, 11.0, 11.0, 11.0, 12.0])
-    for estimator in (EM(), MAP()):
+    for estimator in (EM(num_starts=5), MAP(num_starts=5, num_steps=20)):
         one, other = estimator.fit(MODEL, weighted, seed=0), estimator.fit(MODEL, repeated, seed=0)
         for name in one.draws:
             np.testing.assert_allclose(one[name], other[name], atol=1e-7)

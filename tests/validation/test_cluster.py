@@ -109,6 +109,7 @@ def without_times(rows):
     return [replace(row, seconds=None) for row in rows]
 
 
+@pytest.mark.slow
 def test_users_modules_are_sent_along(dask, own, tmp_path, capsys):
     """The whole command line; the module is in no folder that a worker knows."""
     chosen = ["--scenario", "own_mixture", "--replicates", "2", "--output", str(tmp_path / "out")]

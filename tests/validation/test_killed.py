@@ -27,14 +27,18 @@ PATIENCE = 600
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    """The rows of the study, run here and never interrupted."""
+def study(tmp_path_factory):
     place = str(shutil.copy(OWN, tmp_path_factory.mktemp("unbroken") / "unbroken_study.py"))
-    study = Study(
+    return Study(
         tuple(each for each in scenarios_in(place) if each.name == "own_mixture"),
         (contender_in(f"{place}:slow"),),
         replicates=REPLICATES,
     )
+
+
+@pytest.fixture(scope="module")
+def unbroken(study):
+    """The rows of the study, run here and never interrupted."""
     with ThreadPoolExecutor(1) as executor:
         return without_times(run(study, executor=executor))
 
@@ -140,37 +144,61 @@ def stored(path):
     return rows
 
 
-def test_kill_interrupt_and_resume(tmp_path, unbroken):
-    """Killed, interrupted, robbed of a worker: in the end the rows are those of an unbroken run."""
+def killed(tmp_path):
+    """The rows that are kept of a study whose first process is killed."""
     path = tmp_path / "out" / "study.sqlite"
     with Command(*begin(tmp_path, workers="1"), cwd=tmp_path) as command:
         command.until(lambda: count(path) >= 2)
         assert len(command.workers()) == 1
         command.kill()
         assert command.leaves_nobody()
-    killed = stored(path)
-    assert 2 <= len(killed) < 2 * REPLICATES
+    rows = stored(path)
+    assert 2 <= len(rows) < 2 * REPLICATES
+    return rows
 
-    with Command("resume", "out/study.sqlite", "--workers", "2", cwd=tmp_path) as command:
-        command.until(lambda: count(path) > len(killed))
-        assert len(command.workers()) == 2
-        os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does
+
+def interrupted(tmp_path, before, workers):
+    """The rows that are kept where the study is resumed, and interrupted as a terminal does it."""
+    path = tmp_path / "out" / "study.sqlite"
+    with Command("resume", "out/study.sqlite", "--workers", f"{workers}", cwd=tmp_path) as command:
+        command.until(lambda: count(path) > len(before))
+        assert len(command.workers()) == workers
+        os.killpg(command.process.pid, signal.SIGINT)
         status, out, err = command.end()
         assert command.leaves_nobody()
-    interrupted = stored(path)
+    rows = stored(path)
     assert (status, out) == (130, "")
-    kept = f"interrupted; {len(interrupted)} of {2 * REPLICATES} rows are kept."
+    kept = f"interrupted; {len(rows)} of {2 * REPLICATES} rows are kept."
     assert err == f"validation: {kept} Go on with: python -m validation resume out/study.sqlite\n"
+    assert {repr(row) for row in before} <= {repr(row) for row in rows}
+    return rows
 
+
+def test_kill_interrupt_and_resume(tmp_path, study, unbroken):
+    """Killed and interrupted: in the end the rows are those of an unbroken run."""
+    before = interrupted(tmp_path, killed(tmp_path), workers=1)
+    path = tmp_path / "out" / "study.sqlite"
+    with closing(Store.open(path)) as store, ThreadPoolExecutor(1) as executor:
+        run(study, executor=executor, store=store)
+    rows = stored(path)
+    assert {repr(row) for row in before} <= {repr(row) for row in rows}
+    assert without_times(rows) == unbroken
+
+
+@pytest.mark.slow
+def test_kill_interrupt_rob_and_resume(tmp_path, unbroken):
+    """Killed, interrupted with two workers, and robbed of its only one."""
+    before = interrupted(tmp_path, killed(tmp_path), workers=2)
+    path = tmp_path / "out" / "study.sqlite"
     with Command("resume", "out/study.sqlite", "--workers", "1", cwd=tmp_path) as command:
-        command.until(lambda: count(path) > len(interrupted))
+        command.until(lambda: count(path) > len(before))
         (only,) = command.workers()
         os.kill(only, signal.SIGKILL)
         status, _, err = command.end()
         assert command.leaves_nobody()
     assert status in (0, 3), err
     rows = stored(path)
-    assert {repr(row) for row in killed} <= {repr(row) for row in interrupted} <= {repr(row) for row in rows}
+    assert {repr(row) for row in before} <= {repr(row) for row in rows}
     assert without_times(rows) == unbroken
 
 

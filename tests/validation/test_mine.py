@@ -293,6 +293,7 @@ def test_an_interrupt_while_the_truth_is_fitted(frame, tmp_path, monkeypatch, ca
     assert not (tmp_path / "out" / "study.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_study_of_own_data_ends_with_the_same_rows(frame, quick, tmp_path):
     path = tmp_path / "data.csv"
     frame.to_csv(path, index=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -18,6 +19,7 @@ from estimators.prediction import Prediction
 from estimators.program_settings import checked_law, checked_value, need_one_role
 from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import arguments, parameters_of, passed
+from estimators.programs.causes import Causes
 from estimators.programs.graph import Graph
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.predictive import Situation, columns_of, counts_of, drawn, drawn_rows, fixed_greeks, predict
@@ -152,6 +154,13 @@ class ProgramQuery:
 
     # ---------------------------------------------------------------- inside
 
+    @cached_property
+    def _causes(self) -> Causes:
+        """What each site depends on; found on the rows that questions are asked of."""
+        greeks = {name: value[0].double() for name, value in self.draws.items()}
+        rows = self.rows.rows(self._base_rows()[0])
+        return Causes(self.model.fn, self.structure, rows, greeks, fixed_greeks(self.structure, self.rows))
+
     @property
     def _num_draws(self) -> int:
         return len(next(iter(self.draws.values())))
@@ -176,7 +185,7 @@ class ProgramQuery:
     def _situation(self, where: Tensor) -> Situation:
         """The situation on an index [M] into the rows of the program's other arguments."""
         rows = self.rows.rows(where)
-        return Situation(self.model.fn, self.structure, self.settings, self.replaced, self.seen, rows)
+        return Situation(self.model.fn, self.structure, self.settings, self.replaced, self.seen, rows, self._causes)
 
     def _base_rows(self) -> tuple[Tensor, bool]:
         """An index into the rows that the program's column arguments come from, and whether answers are per row."""
@@ -207,8 +216,10 @@ class ProgramQuery:
         plain = self._situation(base)
         is_below = plain.is_seen_below(name) and name not in plain.enumerated
         if is_below and of is not mean_of:
-            raise NotImplementedError(f"{what}: something below {name} is seen, so it is simulated; ask for its mean")
-        is_simulated = bool(plain.simulated_before(name)) or is_below
+            raise NotImplementedError(
+                f"{what}: something that is seen depends on {name}, or may, so it is simulated; ask for its mean"
+            )
+        is_simulated = bool(plain.simulated_for(name)) or is_below
         repeats = max(SIMULATED_ROWS // (self._num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
         key = (name, of, len(points))
         if key not in self._graphs:
@@ -269,10 +280,10 @@ class ProgramQuery:
             )
         situation = self._situation(torch.zeros(1, dtype=torch.long))
         for name in self.seen:
-            above = [site for site in situation.simulated_before(name) if site in list(self.structure.sites)]
+            above = situation.simulated_for(name)
             if above:
                 raise NotImplementedError(
-                    f"sample: {above} would have to be drawn given {name}, which is seen below and may depend on it; "
+                    f"sample: {above} would have to be drawn given {name}, which is seen and may depend on it; "
                     "ask for means, or give a value for them"
                 )
 

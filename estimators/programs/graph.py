@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -61,12 +62,48 @@ class Graph:
         return tuple(torch.stack(part) for part in zip(*each, strict=True))
 
 
+def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[int]] | None:
+    """The inputs, by their places, that each output of a function is computed from; None where that is not certain.
+
+    An output may be computed from an input and not vary with it. An input that is written into another tensor may show
+    wherever that tensor does, and is not followed.
+    """
+    graph = _traced(function, examples)
+    if graph is None or any(_is_lost(graph, node) for node in graph.graph.nodes):
+        return None
+    reached: dict[Node, frozenset[int]] = {}
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            reached[node] = frozenset([len(reached)])
+            continue
+        reached[node] = frozenset().union(*(reached[used] for used in node.all_input_nodes))
+        if reached[node] and _is_mutable(node):
+            return None
+        if node.op == "output":
+            return [reached.get(part, frozenset()) for part in node.args[0]]
+    return None
+
+
+def _is_lost(graph: GraphModule, node: Node) -> bool:
+    """Whether a constant of the graph has no numbers: one that was computed from inputs out of sight."""
+    return node.op == "get_attr" and isinstance(getattr(graph, str(node.target)), FakeTensor)
+
+
 def _captured(function: Function, examples: Sequence[Tensor]) -> GraphModule | None:
+    graph = _traced(function, examples)
+    try:
+        with single_thread(), program_mode():
+            return None if graph is None else _folded(graph)
+    except Exception:
+        # As in `_traced`.
+        return None
+
+
+def _traced(function: Function, examples: Sequence[Tensor]) -> GraphModule | None:
     try:
         # Torch warns of its own parts, and modules that it loads here add filters of their own.
         with single_thread(), program_mode(), warnings.catch_warnings(action="ignore"):
-            graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
-            return _folded(graph)
+            return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
     except Exception:
         # Whatever stands in the way of capturing, the program itself may still run; if not, its own error is shown.
         return None
@@ -104,8 +141,7 @@ def _folded(graph: GraphModule) -> GraphModule:
 
 def _mutates_fixed(node: Node) -> bool:
     """Whether an operation writes to a tensor that does not come from the inputs."""
-    schema = getattr(node.target, "_schema", None)
-    if node.op != "call_function" or schema is None or not schema.is_mutable:
+    if not _is_mutable(node):
         return False
     pending, seen = [node.args[0]], set[Any]()
     while pending:
@@ -116,6 +152,11 @@ def _mutates_fixed(node: Node) -> bool:
             seen.add(part)
             pending.extend(part.all_input_nodes)
     return True
+
+
+def _is_mutable(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return node.op == "call_function" and schema is not None and bool(schema.is_mutable)
 
 
 def _is_repeatable(node: Node) -> bool:

@@ -1,8 +1,9 @@
 """What a program says about one site when others are set or seen: a mixture over its enumerated hidden sites.
 
 Under enumeration every discrete site is summed out, so the distribution of a site in a row is ``Σ_z w_z p(x | z)`` with
-w the exact weights given what is seen. Continuous sites above it that are neither set nor seen are simulated, once for
-each hidden configuration and each of `repeats` copies of a row; then the answer has a stated error.
+w the exact weights given what is seen. Continuous sites on which it or what is seen depends, and that are neither set
+nor seen, are simulated, once for each hidden configuration and each of `repeats` copies of a row; then the answer has a
+stated error. What depends on what is the program's arithmetic (`causes`), and not the order of its statements.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ from torch import Tensor
 from estimators.data import Data
 from estimators.parameters import LOG_ZERO
 from estimators.programs.call import Program, passed
+from estimators.programs.causes import Causes
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
 from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
 from estimators.programs.questions import Masses, Of, Point, mean_of
@@ -35,6 +37,7 @@ class Situation:
     replaced: Mapping[str, Any]
     seen: Mapping[str, Tensor]
     rows: Data
+    causes: Causes
 
     @property
     def enumerated(self) -> tuple[str, ...]:
@@ -55,20 +58,28 @@ class Situation:
         """Greeks that the data fix to a number."""
         return fixed_greeks(self.structure, self.rows)
 
-    def simulated_before(self, target: str) -> list[str]:
-        """Sites that are simulated: neither set, seen nor discrete, and above the target or above what is seen."""
-        order = list(self.structure.sites)
-        last = max(order.index(name) for name in (target, *self.seen))
-        return [
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What weighs the values of a row: sites that are seen, and the program's own factors."""
+        return (*self.seen, *self.structure.factors)
+
+    def above(self, *names: str) -> frozenset[str]:
+        """The sites that those named depend on; what is set depends on none."""
+        return self.causes.above(names, {*self.settings, *self.replaced})
+
+    def simulated_for(self, target: str) -> list[str]:
+        """Sites that are simulated: neither set, seen nor discrete, on which the target or what is seen depends."""
+        free = [
             name
-            for name in order[:last]
-            if name not in self.settings and name not in self.seen and name != target and name not in self.enumerated
+            for name in self.structure.sites
+            if name not in self.settings and name not in self.seen and name not in self.enumerated and name != target
         ]
+        reached = self.above(target, *self.evidence) if free else frozenset()
+        return [name for name in free if name in reached]
 
     def is_seen_below(self, target: str) -> bool:
-        """Whether something that is seen comes after the target."""
-        order = list(self.structure.sites)
-        return any(order.index(name) > order.index(target) for name in self.seen)
+        """Whether something that is seen depends on the target."""
+        return bool(self.evidence) and target in self.above(*self.evidence)
 
     def repeated(self, index: Tensor) -> "Situation":
         """The situation of other rows: an index [M] into its rows."""
@@ -96,7 +107,7 @@ def predict(
 
     ``of`` gives logarithms, except for `mean_of`. To be called in `program_mode`. ``at`` are points [P].
     """
-    simulated = {*situation.simulated_before(target), *([target] if situation.is_seen_below(target) else [])}
+    simulated = {*situation.simulated_for(target), *([target] if situation.is_seen_below(target) else [])}
     factors, trace = _enumerated(situation, greeks, simulated)
     log_seen = factors.pointwise()
     node, site = trace.nodes[target], situation.structure.sites[target]
@@ -131,11 +142,17 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *situation.seen, *extra}), trace
 
 
-def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
-    """p(name = k | what is seen) in each row, [M, ..., K]; to be called in `program_mode`."""
+def _weighed(situation: Situation, greeks: Mapping[str, Tensor]) -> Factors:
+    """The factors of what is seen, where nothing has to be simulated; a ValueError where it has probability 0."""
     factors, _ = _enumerated(situation, greeks, ())
     if not bool((factors.pointwise() > LOG_ZERO).all()):
         raise ValueError(f"given: what is seen, {list(situation.seen)}, has probability 0 under the fit")
+    return factors
+
+
+def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
+    """p(name = k | what is seen) in each row, [M, ..., K]; to be called in `program_mode`."""
+    factors = _weighed(situation, greeks)
     return by_value(factors, _weights(factors), name)
 
 
@@ -157,9 +174,14 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One draw of every row: hidden sites from their exact posterior, one after the other, then the rest forwards."""
+    """One draw of every row: hidden causes of what is seen from their exact posterior, one by one, the rest forwards.
+
+    Given its causes, a site on which nothing that is seen depends has its own distribution.
+    """
     if situation.seen:
-        for name in situation.enumerated:
+        _weighed(situation, greeks)
+        above = situation.above(*situation.evidence)
+        for name in [name for name in situation.enumerated if name in above]:
             shares = hidden_shares(situation, name, greeks)
             value = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
             found = situation.structure.sites[name].values[value]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.programs.logs import KeptLogs, logs_of
 from estimators.programs.sites import Greek
 
 
@@ -21,6 +22,7 @@ class Coordinates:
         self.size = int(ends[-1])
         masks = [greek.bounded(shape).reshape(-1) for greek, shape in zip(self.greeks, self._shapes, strict=True)]
         self.bounded = torch.cat([torch.zeros(0, dtype=torch.bool), *masks]).numpy()
+        self._logs = [logs_of(greek.transform) for greek in self.greeks]
         self.scales = self.mask([greek.is_scale for greek in self.greeks])
 
     def constrain(self, coordinates: Tensor) -> dict[str, Tensor]:
@@ -29,6 +31,14 @@ class Coordinates:
             greek.name: greek.transform(coordinates[..., place].reshape((*coordinates.shape[:-1], *shape)))
             for greek, place, shape in zip(self.greeks, self._places, self._shapes, strict=True)
         }
+
+    def kept_logs(self, coordinates: Tensor, greeks: Mapping[str, Tensor]) -> KeptLogs:
+        """A context in which the probabilities among φ(v), these tensors, keep their logs as functions of v [D]."""
+        return KeptLogs(
+            (greeks[greek.name], logs(coordinates[place].reshape(shape)))
+            for greek, place, shape, logs in zip(self.greeks, self._places, self._shapes, self._logs, strict=True)
+            if logs is not None
+        )
 
     def unconstrain(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """v(φ)."""

@@ -128,13 +128,13 @@ class ProgramDensity:
         """The density as a function of a tensor [D], in `program_mode`."""
         marginal = self.marginal
         greeks = marginal.coordinates.constrain(v)
-        factors = marginal.factors(greeks)
+        with marginal.coordinates.kept_logs(v, greeks):
+            factors = marginal.factors(greeks)
+            log_jacobian = marginal.coordinates.log_jacobian(v, greeks) if self._jacobian else 0.0
         value = (factors.pointwise() * marginal.weights).sum() + factors.log_global
         if self._prior:
             value = value + factors.log_prior
-        if self._jacobian:
-            value = value + marginal.coordinates.log_jacobian(v, greeks)
-        return value
+        return value + log_jacobian
 
     # ---------------------------------------------------------------- graphs
 

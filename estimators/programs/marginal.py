@@ -72,6 +72,12 @@ class ProgramMarginal:
         """One enumerated run of the program; to be called in `program_mode`."""
         return evaluate(self.fn, self.structure, self.evidence, self.data, greeks)
 
+    def factors_at(self, v: Tensor) -> Factors:
+        """The same at coordinates [D], of which the logs of probabilities are functions."""
+        greeks = self.coordinates.constrain(v)
+        with self.coordinates.kept_logs(v, greeks):
+            return self.factors(greeks)
+
     # ---------------------------------------------------------------- the protocol
 
     def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
@@ -182,14 +188,14 @@ class ExpectedLogLikelihood:
         def expected(v: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
-                value = complete(marginal.factors(marginal.coordinates.constrain(v)), weights)
+                value = complete(marginal.factors_at(v), weights)
                 (slope,) = torch.autograd.grad(value, v, allow_unused=True, materialize_grads=True)
             return value.detach(), slope
 
         def expand(v: Tensor) -> tuple[Tensor, ...]:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
-                factors = marginal.factors(marginal.coordinates.constrain(v))
+                factors = marginal.factors_at(v)
                 value, weights = weights_of(factors, factors.rows, marginal.weights)
                 (slope,) = torch.autograd.grad(complete(factors, weights), v, allow_unused=True, materialize_grads=True)
             return value + factors.log_global.detach(), slope, *weights

@@ -1,0 +1,182 @@
+"""Probabilities that keep their logs while a program computes with them.
+
+A probability p = sigmoid(v) is rounded to 1 from v = 37 on, and 1 - p has few digits long before: its log is a
+staircase whose steps the gradient does not see, and then flat. `KeptLogs` carries ``log p`` and ``log(1 - p)`` beside
+the tensor of p through the operations between a Greek and the logs that Pyro's distributions take of it (indices and
+shapes, ``1 - p``, `clamp_probs`, the normalisation of a Categorical's weights), so that the logs are functions of v.
+What else a program computes from p, it computes from the rounded number, as without; `Geometric` among it, which
+writes into its probabilities.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    IndependentTransform,
+    SigmoidTransform,
+    StickBreakingTransform,
+)
+from torch.nn.functional import logsigmoid
+from torch.overrides import TorchFunctionMode
+
+
+class Logs(NamedTuple):
+    """``log p`` and, where it is known, ``log(1 - p)``, shaped like p."""
+
+    yes: Tensor
+    no: Tensor | None
+
+    def each(self, function: Callable[[Tensor], Any]) -> "Logs":
+        """A function of both."""
+        return Logs(function(self.yes), None if self.no is None else function(self.no))
+
+
+def unit_interval_logs(v: Tensor) -> Logs:
+    """Of ``p = sigmoid(v)``."""
+    return Logs(logsigmoid(v), logsigmoid(-v))
+
+
+def simplex_logs(v: Tensor) -> Logs:
+    """Of torch's stick breaking, ``p_i = z_i prod_{j<i} (1 - z_j)`` with ``z_i = sigmoid(v_i - log(K - i))``."""
+    size = v.shape[-1]
+    shifted = v - torch.arange(size, 0, -1, dtype=v.dtype).log()
+    none = torch.zeros_like(v[..., :1])
+    left = torch.cat([none, logsigmoid(-shifted).cumsum(-1)], -1)
+    return Logs(left + torch.cat([logsigmoid(shifted), none], -1), None)
+
+
+def logs_of(transform: Any) -> Callable[[Tensor], Logs] | None:
+    """The logs of a Greek as a function of its coordinates, if the map from them is one to probabilities."""
+    while isinstance(transform, IndependentTransform):
+        transform = transform.base_transform
+    if isinstance(transform, ComposeTransform) and len(transform.parts) == 2:
+        # The support of Uniform(0, 1).
+        first, second = transform.parts
+        if (
+            isinstance(second, AffineTransform)
+            and _is_everywhere(second.loc, 0.0)
+            and _is_everywhere(second.scale, 1.0)
+        ):
+            transform = first
+    if isinstance(transform, SigmoidTransform):
+        return unit_interval_logs
+    return simplex_logs if isinstance(transform, StickBreakingTransform) else None
+
+
+class KeptLogs(TorchFunctionMode):
+    """While it is on, probabilities that are given with their logs, and what is taken from them, keep these."""
+
+    def __init__(self, known: Iterable[tuple[Tensor, Logs]]) -> None:
+        super().__init__()
+        # By identity, with the tensor itself, so that no other is given its number, and its version, which changes
+        # with whatever is written into it or into a view of it.
+        self._known: dict[int, tuple[Tensor, int, Logs]] = {}
+        self._negative: dict[int, tuple[Tensor, int, Logs]] = {}
+        for value, logs in known:
+            _put(self._known, value, logs)
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """A torch function, by logs where it is one of theirs."""
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        first = args[0] if args else None
+        logs = _get(self._known, first)
+        if name in _LISTS:
+            return self._of_list(func, args, kwargs)
+        if name == "log1p" and (negative := _get(self._negative, first)) is not None and negative.no is not None:
+            return negative.no
+        if name == "xlogy" and len(args) == 2 and (power := _get(self._known, args[1])) is not None:
+            return args[0] * power.yes
+        if logs is None:
+            return func(*args, **kwargs)
+        if name == "log":
+            return logs.yes
+        if name == "logit" and logs.no is not None:
+            return logs.yes - logs.no
+        found = func(*args, **kwargs)
+        if name in _SHAPES:
+            _put(self._known, found, logs.each(lambda log: func(log, *args[1:], **kwargs)))
+        elif name == "clamp" and _is_clamp_of_probs(*args[1:], **kwargs):
+            _put(self._known, found, logs)
+        elif name == "__rsub__" and _is_everywhere(args[1], 1.0) and logs.no is not None:
+            _put(self._known, found, Logs(logs.no, logs.yes))
+        elif name in ("neg", "__neg__"):
+            _put(self._negative, found, logs)
+        elif name in ("div", "__truediv__") and len(args) == 2 and isinstance(args[1], Tensor) and not kwargs:
+            _put(self._known, found, Logs(logs.yes - args[1].log(), None))
+        return found
+
+    def _of_list(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A function of several tensors: their broadcasts, or all of them in one."""
+        found = func(*args, **kwargs)
+        if isinstance(found, Tensor):
+            parts = [_get(self._known, part) for part in args[0]]
+            if parts and all(part is not None for part in parts):
+                whole = [part for part in parts if part is not None]
+                no = [part.no for part in whole if part.no is not None]
+                yes = func([part.yes for part in whole], *args[1:], **kwargs)
+                _put(self._known, found, Logs(yes, func(no, *args[1:], **kwargs) if len(no) == len(whole) else None))
+            return found
+        for given, value in zip(args, found, strict=False):
+            logs = _get(self._known, given)
+            if logs is not None:
+                _put(self._known, value, logs.each(lambda log, shape=value.shape: log.expand(shape)))  # type: ignore[misc]
+        return found
+
+
+_LISTS = frozenset({"stack", "cat", "broadcast_tensors"})
+_SHAPES = frozenset(
+    (
+        "__getitem__",
+        "broadcast_to",
+        "clone",
+        "contiguous",
+        "double",
+        "expand",
+        "expand_as",
+        "flatten",
+        "gather",
+        "index_select",
+        "movedim",
+        "narrow",
+        "permute",
+        "repeat",
+        "reshape",
+        "select",
+        "squeeze",
+        "transpose",
+        "unsqueeze",
+        "view",
+    )
+)
+
+
+def _put(table: dict[int, tuple[Tensor, int, Logs]], value: Tensor, logs: Logs) -> None:
+    table[id(value)] = value, value._version, logs
+
+
+def _get(table: Mapping[int, tuple[Tensor, int, Logs]], value: Any) -> Logs | None:
+    found = table.get(id(value))
+    return found[2] if found is not None and found[1] == found[0]._version else None
+
+
+def _is_clamp_of_probs(low: Any = None, high: Any = None, **named: Any) -> bool:
+    """Whether a clamp keeps log(0) and log(1 - 1) away, and does nothing else."""
+    low, high = named.get("min", low), named.get("max", high)
+    eps = 2.0 * torch.finfo(torch.float64).eps
+    return (low is None or (isinstance(low, float) and low <= eps)) and (
+        high is None or (isinstance(high, float) and high >= 1.0 - eps)
+    )
+
+
+def _is_everywhere(value: Any, number: float) -> bool:
+    """Whether something is a number, or a tensor of fixed numbers, all of them equal to this one."""
+    if isinstance(value, int | float):
+        return value == number
+    return type(value) is Tensor and bool((value == number).all())

@@ -52,8 +52,14 @@ MIXTURE = Fit.from_greeks(
 )
 
 
-@pytest.mark.parametrize("order", ["XY", "YX"])
-@pytest.mark.parametrize(("asked", "seen"), [("X", "Y"), ("Y", "X")])
+@pytest.mark.parametrize(
+    ("order", "asked", "seen"),
+    [
+        ("XY", "X", "Y"),
+        ("YX", "Y", "X"),
+        *(pytest.param("XY", "Y", "X", marks=pytest.mark.slow), pytest.param("YX", "X", "Y", marks=pytest.mark.slow)),
+    ],
+)
 def test_what_has_a_common_cause_answers_exactly_in_any_order(order: str, asked: str, seen: str) -> None:
     """p(x | y) = Σ_z p(z) p(y|z) p(x|z) / Σ_z p(z) p(y|z)."""
     weights = THETA * norm.pdf(0.5, MEANS[seen], SCALES[seen])
@@ -79,7 +85,7 @@ def test_what_has_a_common_cause_answers_exactly_in_any_order(order: str, asked:
     assert np.abs(query.log_density(asked, AT).exp().numpy() - unseen).max() > 0.02
 
 
-@pytest.mark.parametrize("order", ["XY", "YX"])
+@pytest.mark.parametrize("order", ["XY", pytest.param("YX", marks=pytest.mark.slow)])
 def test_draws_of_what_has_a_common_cause_know_what_is_seen(order: str) -> None:
     """Classes 20 standard deviations apart: every draw is of the class of what is seen."""
     far = Fit.from_greeks(PyroModel(fork(order)), {"theta": THETA, "mu_X": [-10.0, 10.0], "mu_Y": [-5.0, 5.0]})
@@ -90,7 +96,7 @@ def test_draws_of_what_has_a_common_cause_know_what_is_seen(order: str) -> None:
     assert 0 < int(signs.sum()) < 200
 
 
-@pytest.mark.parametrize("order", ["XY", "YX"])
+@pytest.mark.parametrize("order", ["XY", pytest.param("YX", marks=pytest.mark.slow)])
 def test_what_does_depend_on_the_site_is_simulated_as_before(order: str) -> None:
     """W ~ N(X², 1) is seen: importance weights for the mean of X, no density, no draws; for Y, X is simulated."""
     query = fork_fit(order).given(W=2.0)

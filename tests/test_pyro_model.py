@@ -94,7 +94,11 @@ def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch) ->
     calls: list[object] = []
     find = module.find
     monkeypatch.setattr(module, "find", lambda *arguments: calls.append(arguments) or find(*arguments))
-    for estimator in (EM(num_starts=2), MAP(num_starts=2, num_steps=2), NUTS(num_samples=10, warmup_steps=10, num_chains=1)):
+    for estimator in (
+        EM(num_starts=2),
+        MAP(num_starts=2, num_steps=2),
+        NUTS(num_samples=10, warmup_steps=10, num_chains=1),
+    ):
         calls.clear()
         fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
         assert len(calls) == 1

@@ -424,7 +424,8 @@ def finish(
     started: float | None = None,
 ) -> Fit:
     """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
-    labelled = label(model, data, draws, best, ordered=kind != "laplace")
+    uses_prior = "ml" not in (kind, stats.get("of"))
+    labelled = label(model, data, draws, best, ordered=kind != "laplace", uses_prior=uses_prior)
     # The first draw of a Laplace fit is the mode itself, from which alignment starts.
     kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
     found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}

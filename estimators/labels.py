@@ -21,8 +21,9 @@ from estimators.data import LATENT, NOT_SEEN, Data
 from estimators.marginal import MixtureMarginal
 from estimators.models import Model
 from estimators.parameters import Array
+from estimators.prior_labels import label_densities, likeliest_order
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.symmetry import Symmetry, symmetry_of_program
+from estimators.programs.symmetry import Symmetry, likeliest_order_of_program, symmetry_of_program
 from estimators.pyro_model import PyroModel
 
 Indices = NDArray[np.intp]
@@ -66,22 +67,28 @@ def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indic
     return moved
 
 
-def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0) -> Symmetry:
-    """Which labels are free, and the axes of the Greeks that they index."""
+def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0, *, uses_prior: bool = True) -> Symmetry:
+    """Which labels are free, and the axes of the Greeks that they index; in the likelihood without ``uses_prior``."""
     if isinstance(model, PyroModel):
         at = {name: value[best] for name, value in draws.items()}
-        return symmetry_of_program(model.marginal(data) if data is not None else None, model.order_by, at)
-    groups = model.exchangeable(data)
+        marginal = model.marginal(data) if data is not None else None
+        return symmetry_of_program(marginal, model.order_by, at, uses_prior=uses_prior)
+    groups = model.exchangeable(data, uses_prior=uses_prior)
     axes = {p.name: (p.component_axis,) for p in model.parameters if p.component_axis is not None}
-    return Symmetry(groups, axes, (None,), describe(groups, model.ordering), is_fixed=True)
+    if uses_prior or sorted(groups) == sorted(model.exchangeable(data)):
+        return Symmetry(groups, axes, (None,), describe(groups, model.ordering), is_fixed=True)
+    return Symmetry(groups, axes, (None,), named_by_prior(groups, model.ordering), is_fixed=True, by_prior=True)
 
 
-def label(model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True) -> Labelling:
+def label(
+    model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True, uses_prior: bool = True
+) -> Labelling:
     """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
 
-    With ``ordered=False`` labels keep the names that they have in that draw.
+    With ``ordered=False`` labels keep the names that they have in that draw. Draws found without a prior
+    (``uses_prior=False``) may have labels that the priors tell apart in any order: they are put in the likeliest.
     """
-    free = symmetry(model, data, draws, best)
+    free = symmetry(model, data, draws, best, uses_prior=uses_prior)
     num_draws = len(next(iter(draws.values())))
     permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
     certainty = 1.0
@@ -92,7 +99,8 @@ def label(model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: boo
     aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
-    order = _order_within(free.groups, _order_key(model, aligned, free).expand(num_draws, free.num_labels).mean(0))
+    key = _order_key(model, aligned, free).expand(num_draws, free.num_labels).mean(0)
+    order = _likeliest_order(model, data, aligned, free, key) if free.by_prior else _order_within(free.groups, key)
     return Labelling(
         draws=permute(aligned, free.axes, np.tile(order, (num_draws, 1))),
         permutations=permutations[:, order],
@@ -179,6 +187,16 @@ def describe(groups: Groups, variable: str) -> str:
     return f"labels are {ordered}"
 
 
+def named_by_prior(groups: Groups, variable: str) -> str:
+    """How labels that the likelihood leaves free were fixed by priors that differ, in words."""
+    pinned = [group[0] for group in groups if len(group) == 1]
+    free = [list(group) for group in groups if len(group) > 1]
+    chosen = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
+    if pinned:
+        return f"labels {pinned} are fixed by known Z or known values; {free} are {chosen}"
+    return f"labels are {chosen}"
+
+
 def _order_key(model: Model, draws: Draws, free: Symmetry) -> Tensor:
     """What orders the components [S, K]: the first mechanism's mean, or the first entries of the Greek `order_by`."""
     if isinstance(model, PyroModel):
@@ -186,6 +204,14 @@ def _order_key(model: Model, draws: Draws, free: Symmetry) -> Tensor:
         key = draws[model.order_by].movedim(free.axes[model.order_by][0] + 1, 1)
         return key.reshape(*key.shape[:2], -1)[..., 0]
     return model.order_key(draws)
+
+
+def _likeliest_order(model: Model, data: Data, draws: Draws, free: Symmetry, key: Tensor) -> Indices:
+    """The labels of highest prior density of a point estimate, the one draw of maximum likelihood."""
+    if isinstance(model, PyroModel):
+        return likeliest_order_of_program(model.marginal(data), free, {n: value[:1] for n, value in draws.items()}, key)
+    at = {name: value[0] for name, value in draws.items()}
+    return likeliest_order(label_densities(model.parameters, at), free.groups, key.numpy())
 
 
 def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:

@@ -286,10 +286,15 @@ class CausalMixture:
         return found
 
     @own_modes()
-    def exchangeable(self, data: Data | None = None) -> list[list[int]]:
-        """Groups of components whose labels are free: equal priors, and no row with that Z known."""
-        keys = [self.concentration.tolist()]
-        keys += [node.mechanism.exchangeable(self.K) for node in self.nodes.values() if node.is_below]
+    def exchangeable(self, data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
+        """Groups of components whose labels are free: equal priors, and no row with that Z known.
+
+        Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
+        """
+        keys = [self.concentration.tolist()] if uses_prior else [[0] * self.K]
+        keys += [
+            node.mechanism.exchangeable(self.K, uses_prior=uses_prior) for node in self.nodes.values() if node.is_below
+        ]
         pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
         groups: dict[object, list[int]] = {}
         for k in range(self.K):

@@ -83,8 +83,12 @@ def permuted(part: Any, order: Sequence[int]) -> Any:
     return type(part)(**values)
 
 
-def groups(parts: Sequence[Any], num_components: int) -> list[int]:
-    """A group number per component: components with equal priors (or equal known values) share one."""
+def groups(parts: Sequence[Any], num_components: int, *, uses_prior: bool = True) -> list[int]:
+    """A group number per component: components with equal priors (or equal known values) share one.
+
+    Without ``uses_prior`` known values alone tell components apart, as in the likelihood.
+    """
+    parts = [part for part in parts if uses_prior or isinstance(part, Tensor)]
     rows = [[_of_component(part, k) for part in parts] for k in range(num_components)]
     return [rows.index(row) for row in rows]
 
@@ -259,7 +263,7 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
 
 
 def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
-    prior = _unvalidated(prior)
+    prior = unvalidated(prior)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         value = torch.tensor(x, dtype=torch.float64, requires_grad=True)
@@ -274,10 +278,10 @@ def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
     return evaluate
 
 
-def _unvalidated(prior: TorchDistributionMixin) -> TorchDistributionMixin:
+def unvalidated(prior: TorchDistributionMixin) -> TorchDistributionMixin:
     """The same distribution, without errors of torch at a value that rounds to an end of its support."""
     found = copy.copy(prior)
     found._validate_args = False
     if hasattr(found, "base_dist"):
-        found.base_dist = _unvalidated(found.base_dist)
+        found.base_dist = unvalidated(found.base_dist)
     return found

@@ -50,8 +50,9 @@ class EM:
     MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run. ``num_starts`` starts are refined
     and scored in one batch and the best few run to the end; the best interior end is the answer.
 
-    Priors play no part. A scale that runs to 0 is held at 1e-8 of the column's, and the start dropped where any other
-    ends inside. Raises ValueError for settings out of range, and for fewer distinct rows than components.
+    Priors play no part, but in which label is which where they differ by class. A scale that runs to 0 is held at 1e-8
+    of the column's, and the start dropped where any other ends inside. Raises ValueError for settings out of range, and
+    for fewer distinct rows than components.
 
     >>> fit = EM().fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
     >>> [round(float(mean), 4) for mean in fit["mu_X"]]

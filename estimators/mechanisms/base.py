@@ -140,8 +140,11 @@ class Mechanism(Protocol):
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """What orders the components, as [..., cells]."""
 
-    def exchangeable(self, num_components: int) -> list[int]:
-        """A group number per component: components of one group have the same prior."""
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
+        """A group number per component: components of one group have the same prior, and the same known values.
+
+        Without ``uses_prior`` the same known values will do: the likelihood knows no prior.
+        """
 
     def permuted(self, order: Sequence[int]) -> "Mechanism":
         """The mechanism whose component k is what component ``order[k]`` was."""

@@ -153,9 +153,10 @@ class Categorical:
         p = self._of(greeks)
         return (p * torch.arange(self.num_levels, dtype=p.dtype)).sum(-1)
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return groups([self.prior], num_components) if self._is_per_cell() else [0] * num_components
+        parts = [self.prior] if self._is_per_cell() else []
+        return groups(parts, num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "Categorical":
         """The same mechanism with its components renamed."""

@@ -160,9 +160,9 @@ class DiagonalGaussian:
         """Components are put in order of the means of their first column."""
         return vector_order_key(greeks, self.loc, self.num_columns)
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return vector_groups([self.loc, self.scale], num_components)
+        return vector_groups([self.loc, self.scale], num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "DiagonalGaussian":
         """The same mechanism with its components renamed."""
@@ -239,9 +239,9 @@ def vector_order_key(greeks: Mapping[str, Tensor], loc: Any, num_columns: int) -
     return greeks["sigma"][..., 0] if mean.ndim < 2 and "sigma" in greeks else mean[..., 0]
 
 
-def vector_groups(parts: Sequence[Any], num_components: int) -> list[int]:
+def vector_groups(parts: Sequence[Any], num_components: int, *, uses_prior: bool = True) -> list[int]:
     """A group number per component, by the priors (or known numbers) that differ between components."""
-    return groups([part for part in parts if _is_per_cell(part)], num_components)
+    return groups([part for part in parts if _is_per_cell(part)], num_components, uses_prior=uses_prior)
 
 
 def vector_permuted(part: Any, order: Sequence[int]) -> Any:

@@ -231,9 +231,9 @@ class FullGaussian:
         """Components are put in order of the means of their first column."""
         return vector_order_key(greeks, self.loc, self.num_columns)
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return vector_groups([self.loc, self.scale], num_components)
+        return vector_groups([self.loc, self.scale], num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "FullGaussian":
         """The same mechanism with its components renamed."""

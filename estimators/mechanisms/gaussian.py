@@ -203,9 +203,9 @@ class Gaussian:
         mean = self._of("mu", greeks)
         return mean if mean.ndim else greeks.get("sigma", mean)
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return groups([self.loc, self.scale], num_components)
+        return groups([self.loc, self.scale], num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "Gaussian":
         """The same mechanism with its components renamed."""

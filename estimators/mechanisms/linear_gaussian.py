@@ -234,9 +234,10 @@ class LinearGaussian:
         beta = greeks.get("beta", self.coefficients)
         return beta[..., 0] if beta.ndim > 1 else greeks.get("sigma", beta.reshape(-1)[0])
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return groups([part for part in (self._by_component(), self.scale) if part is not None], num_components)
+        parts = [part for part in (self._by_component(), self.scale) if part is not None]
+        return groups(parts, num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "LinearGaussian":
         """The same mechanism with its components renamed."""

@@ -146,9 +146,9 @@ class Poisson:
         """Components are put in order of their rates."""
         return self._of(greeks)
 
-    def exchangeable(self, num_components: int) -> list[int]:
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         """Components with equal priors (or equal known values) share a number."""
-        return groups([self.prior], num_components)
+        return groups([self.prior], num_components, uses_prior=uses_prior)
 
     def permuted(self, order: Sequence[int]) -> "Poisson":
         """The same mechanism with its components renamed."""

@@ -7,11 +7,13 @@ whose common permutation leaves the log joint unchanged is the symmetry.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
+from math import factorial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data import NOT_SEEN, Data
@@ -27,14 +29,19 @@ JITTER = 0.7
 TOLERANCE = 1e-9
 MAX_AXES = 12
 
+# Orders of labels whose prior densities are compared: all those of six labels.
+MAX_PERMUTATIONS = 720
+
 Axes = dict[str, tuple[int, ...]]
+Found = tuple[Axes, tuple[str, ...], int]
 
 
 @dataclass(frozen=True)
 class Symmetry:
     """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
 
-    ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular.
+    ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular. Where
+    ``by_prior``, the labels are free in the likelihood alone, and priors that differ by class say which is which.
     """
 
     groups: Sequence[Sequence[int]]
@@ -42,6 +49,7 @@ class Symmetry:
     sites: tuple[str | None, ...]
     rule: str
     is_fixed: bool
+    by_prior: bool = False
 
     @property
     def num_labels(self) -> int:
@@ -54,8 +62,13 @@ class Symmetry:
         return any(len(group) > 1 for group in self.groups)
 
 
-def symmetry_of_program(marginal: ProgramMarginal | None, order_by: str | None, at: Mapping[str, Tensor]) -> Symmetry:
-    """The symmetry that the Greek ``order_by`` orders, near the Greeks ``at``."""
+def symmetry_of_program(
+    marginal: ProgramMarginal | None, order_by: str | None, at: Mapping[str, Tensor], *, uses_prior: bool = True
+) -> Symmetry:
+    """The symmetry that the Greek ``order_by`` orders, near the Greeks ``at``.
+
+    Without ``uses_prior``, where the priors of the classes differ, that of the likelihood.
+    """
     if marginal is None:
         return Symmetry([], {}, (), "labels are as given", is_fixed=True)
     ordered = next((greek for greek in marginal.coordinates.greeks if greek.is_ordered), None)
@@ -70,10 +83,11 @@ def symmetry_of_program(marginal: ProgramMarginal | None, order_by: str | None, 
             "PyroModel(fn, order_by=...), or give rows in which the site is seen",
             is_fixed=_all_seen(marginal),
         )
-    found = _find(marginal, order_by, at, marginal.latent)
-    if found is not None and set(marginal.evidence.seen) - set(found[1]):
-        # A partly seen site whose values are not renamed may depend on the labels, which shows where it is seen.
-        found = _find(marginal, order_by, at, found[1])
+    found, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=True), False
+    if found is None and not uses_prior:
+        found, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=False), True
+        if found is not None and factorial(found[2]) > MAX_PERMUTATIONS:
+            found = None
     if found is None:
         return Symmetry(
             [],
@@ -85,15 +99,43 @@ def symmetry_of_program(marginal: ProgramMarginal | None, order_by: str | None, 
             is_fixed=_all_seen(marginal),
         )
     axes, sites, size = found
-    groups = _groups(marginal, axes, size, at)
+    groups = _groups(marginal, axes, size, at, uses_prior=not by_prior)
     free = [group for group in groups if len(group) > 1]
     if not free:
         rule = "labels are fixed by rows in which the site is known"
     else:
         pinned = [group[0] for group in groups if len(group) == 1]
         rule = f"labels are aligned across draws and ordered by {order_by}"
+        if by_prior:
+            rule = f"free in the likelihood, and named by the highest prior density (by {order_by} where equal)"
+            rule = rule if pinned else f"labels are {rule}"
         rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
-    return Symmetry(groups, axes, sites, rule, is_fixed=True)
+    return Symmetry(groups, axes, sites, rule, is_fixed=True, by_prior=by_prior and bool(free))
+
+
+def likeliest_order_of_program(
+    marginal: ProgramMarginal, free: Symmetry, greeks: Mapping[str, Tensor], key: Tensor
+) -> NDArray[np.intp]:
+    """The component of every label, of highest prior density among all orders; where equal, in order of the key.
+
+    ``greeks`` are one draw [1, ...].
+    """
+    orders = [np.array(order) for order in permutations(range(free.num_labels)) if _is_within(order, free.groups)]
+    one = marginal.of(marginal.data.rows(torch.zeros(1, dtype=torch.long)))
+    with program_mode():
+        log = [float(one.factors(_first(moved(greeks, free.axes, order))).log_prior) for order in orders]
+    best = max(log)
+    equal = [order for order, value in zip(orders, log, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))]
+    # Those whose keys ascend, label by label, before the others.
+    return min(equal, key=lambda order: key[torch.from_numpy(order)].tolist())
+
+
+def _is_within(order: Sequence[int], groups: Sequence[Sequence[int]]) -> bool:
+    return all({order[k] for k in group} == set(group) for group in groups)
+
+
+def _first(greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value[0] for name, value in greeks.items()}
 
 
 def order_axis(greek: Greek, sizes: Sequence[int]) -> int | None:
@@ -101,9 +143,20 @@ def order_axis(greek: Greek, sizes: Sequence[int]) -> int | None:
     return next((axis for axis, size in enumerate(greek.shape) if size in sizes and size > 1), None)
 
 
+def _find_with_seen(
+    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], *, uses_prior: bool
+) -> Found | None:
+    """The axes, sites and size of a symmetry."""
+    found = _find(marginal, order_by, at, marginal.latent, uses_prior)
+    if found is not None and set(marginal.evidence.seen) - set(found[1]):
+        # A partly seen site whose values are not renamed may depend on the labels, which shows where it is seen.
+        found = _find(marginal, order_by, at, found[1], uses_prior)
+    return found
+
+
 def _find(
-    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], unseen: Collection[str]
-) -> tuple[Axes, tuple[str, ...], int] | None:
+    marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], unseen: Collection[str], uses_prior: bool
+) -> Found | None:
     structure = marginal.structure
     discrete = {name: site.cardinality for name, site in structure.sites.items() if site.is_discrete}
     greek = next(greek for greek in marginal.coordinates.greeks if greek.name == order_by)
@@ -131,7 +184,7 @@ def _find(
         for name, axis in chosen:
             axes[name] = (*axes.get(name, ()), axis)
         order = np.roll(np.arange(size), 1)
-        if _is_invariant(few, points, axes, order):
+        if _is_invariant(few, points, axes, order, uses_prior):
             sites = _sites_moved(few, points, axes, order, size)
             return (axes, sites, size) if sites else None
     return None
@@ -158,7 +211,7 @@ def moved(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order
     return found
 
 
-def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray) -> bool:
+def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, uses_prior: bool) -> bool:
     coordinates = marginal.coordinates
     greeks = coordinates.constrain(points)
     other = moved(greeks, axes, order)
@@ -166,11 +219,13 @@ def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: 
         return False
     return all(
         torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE)
-        for one, two in zip(_log_joints(marginal, greeks), _log_joints(marginal, other), strict=True)
+        for one, two in zip(
+            _log_joints(marginal, greeks, uses_prior), _log_joints(marginal, other, uses_prior), strict=True
+        )
     )
 
 
-def _log_joints(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> list[Tensor]:
+def _log_joints(marginal: ProgramMarginal, greeks: Mapping[str, Tensor], uses_prior: bool) -> list[Tensor]:
     """The log prior and log p(row) of each row, whose differences may cancel in the sum, [1 + N] at each point.
 
     A few runs of the program itself: to capture it would cost more.
@@ -179,7 +234,8 @@ def _log_joints(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> list
     with program_mode():
         for index in range(NUM_POINTS):
             factors = marginal.factors({name: value[index] for name, value in greeks.items()})
-            found.append(torch.cat([(factors.log_prior + factors.log_global)[None], factors.pointwise()]))
+            log_global = factors.log_prior + factors.log_global if uses_prior else factors.log_global
+            found.append(torch.cat([log_global[None], factors.pointwise()]))
     return found
 
 
@@ -205,14 +261,16 @@ def _shares(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> dict[str
         return {site: by_value(factors, weights, site) for site in marginal.hidden}
 
 
-def _groups(marginal: ProgramMarginal, axes: Axes, size: int, at: Mapping[str, Tensor]) -> list[list[int]]:
+def _groups(
+    marginal: ProgramMarginal, axes: Axes, size: int, at: Mapping[str, Tensor], *, uses_prior: bool
+) -> list[list[int]]:
     """Labels that may be exchanged on these data: joined by swaps that leave the log joint unchanged."""
     points = _points(marginal, at)
     parent = list(range(size))
     for a, b in combinations(range(size), 2):
         order = np.arange(size)
         order[[a, b]] = b, a
-        if parent[a] != parent[b] and _is_invariant(marginal, points, axes, order):
+        if parent[a] != parent[b] and _is_invariant(marginal, points, axes, order, uses_prior):
             parent = [parent[a] if root == parent[b] else root for root in parent]
     return [[k for k in range(size) if parent[k] == root] for root in sorted(set(parent))]
 

@@ -92,13 +92,15 @@ class ProgramQuery:
 
     @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
-        """P(name <= at | do(...)), averaged over draws; the shape of `at`."""
+        """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
         points = self._points(name, at, "cdf")
-        log, error = self._predicted(name, log_cdf_of, points.reshape(-1), "cdf")
-        found = log.exp().clamp(0.0, 1.0)
-        return Prediction.of(
-            found.reshape(points.shape), None if error is None else (error * found).reshape(points.shape)
-        )
+        # At an end the probability is known, and not every distribution's formula is a number there.
+        is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
+        log, error = self._predicted(name, log_cdf_of, flat, "cdf")
+        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
+        if error is None:
+            return Prediction.of(found)
+        return Prediction.of(found, torch.where(is_end, 0.0, error.reshape(points.shape) * found))
 
     @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
@@ -178,7 +180,8 @@ class ProgramQuery:
         if any(value.ndim for value in (*self.settings.values(), *self.seen.values())):
             raise ValueError(f"{what}: expected one value of each site, got one per row; ask for each in turn")
         points = numbers(what, at)
-        if not bool(torch.isfinite(points).all()):
+        is_wrong = torch.isnan(points) if what == "cdf" else ~torch.isfinite(points)
+        if bool(is_wrong.any()):
             raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
         return points
 

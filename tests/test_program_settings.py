@@ -253,6 +253,27 @@ def test_outside_a_support_there_is_nothing(name: str, law: Any) -> None:
     assert found.error is None
 
 
+@pytest.mark.parametrize("name", ["half", "lognormal", "uniform", "z"])
+def test_a_cdf_ends_at_0_and_1(name: str) -> None:
+    query = known(positive, {"theta": [[0.5, 0.5], [0.2, 0.8]]}).given(exponential=1.0)
+    found = query.cdf(name, [[-np.inf, 0.7], [3.0, np.inf]])
+    assert found.tolist() == [[0.0, float(query.cdf(name, 0.7))], [float(query.cdf(name, 3.0)), 1.0]]
+    assert found.error is None
+    assert float(query.cdf(name, np.inf)) == 1.0
+    for wrong in (lambda: query.cdf(name, np.nan), lambda: query.log_density(name, np.inf)):
+        with refused(ValueError, "finite"):
+            wrong()
+
+
+def test_the_ends_of_a_simulated_cdf_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_queries, "SIMULATED_ROWS", 1_000)
+    found = known(above_and_below, {"theta": [[0.5, 0.5]]}).do(z=1).cdf("y", [-np.inf, 1.0, np.inf])
+    assert [found.tolist()[0], found.tolist()[2]] == [0.0, 1.0]
+    assert found.error is not None
+    assert found.error.tolist()[::2] == [0.0, 0.0]
+    assert float(found.error[1]) > 0.0
+
+
 def test_a_quantile_that_cannot_be_found_says_so_in_words() -> None:
     query = known(positive, {"theta": [[0.5, 0.5]]}).do(z=1)
     with pytest.raises(NotImplementedError, match=r"count.*sample"):

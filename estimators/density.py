@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from estimators.ascent import LEAST_ROWS
-from estimators.intervals import ran_into_prior
+from estimators.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
+from estimators.intervals import at_ends_of_prior
 from estimators.marginal import MixtureMarginal, Statistics
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
@@ -84,15 +85,28 @@ class Density:
         return self.looks_collapsed(coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight that nothing keeps off 0, a probability or a rate is a hundredth of a row from its end.
+        """Whether anything has run to an end of its support."""
+        return bool(self.edges(self.constrain(coordinates)))
 
-        Or whether a Greek has run into an end of its prior.
+    def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
+        """Weights that nothing keeps off 0, probabilities and rates that are a hundredth of a row from their ends.
+
+        And Greeks that have run into an end of their priors.
         """
-        greeks = self.constrain(coordinates)
         few = greeks[WEIGHTS] * self.count < LEAST_ROWS
-        if bool((few & self._free_weights).any()) or self.marginal.is_at_edge(greeks, LEAST_ROWS):
-            return True
-        return any(ran_into_prior(transform, greeks[p.name].reshape(-1)) for p, transform, _ in self._sites)
+        found = edges_where(WEIGHTS, few & self._free_weights, "0", WEIGHT)
+        for name, few in self.marginal.at_edge(greeks, LEAST_ROWS).items():
+            found += edges_where(name, few & (greeks[name] < 0.5), "0", PROBABILITY)
+            found += edges_where(name, few & (greeks[name] >= 0.5), "1", PROBABILITY)
+        for parameter, transform, _ in self._sites:
+            for side, end, marked in at_ends_of_prior(transform, greeks[parameter.name].reshape(-1)):
+                shape = parameter.shape
+                found += edges_of_prior(parameter.name, marked.reshape(shape), end.reshape(shape), side)
+        return found
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+        return [parameter.name for parameter, _, place in self._sites if marked[place].any()]
 
     def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
         """The same density of other rows."""

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators import arviz_export, storage
+from estimators.ascent import LIMIT
 from estimators.counterfactual import Counterfactual, counterfactual_of
 from estimators.data import LATENT, Data, as_data
 from estimators.diagnostics import chain_status
+from estimators.edges import SUPPORT, Edge, words_of_edges
 from estimators.estimate import Estimate, check_level, difference
 from estimators.identifiability import Identifiability, identify
 from estimators.information import laplace_draws
@@ -227,7 +229,7 @@ class Fit:
         if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
             raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
         if self.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-            raise EstimationError(f"laplace: there is no interior mode to expand around. {self.status}")
+            raise EstimationError(f"laplace: there is no interior mode to expand around. {self._status_words}")
         seed = check_seed(seed)
         data = self._fitted_data("laplace")
         density = density_of(self.model, data, prior=self.kind == "map")
@@ -274,7 +276,10 @@ class Fit:
         for site in free.sites:
             data = None if data is None else data.relabelled(order, site or LATENT)
         names = tuple(self.label_names[k] for k in order) if self.label_names else ()
-        return replace(self, model=self.model.permuted(order), draws=draws, stats=stats, data=data, label_names=names)
+        model = self.model.permuted(order)
+        if data is not None and "at_edge" in stats:
+            stats["at_edge"] = _words_at_edge(model, data, self.kind, draws)
+        return replace(self, model=model, draws=draws, stats=stats, data=data, label_names=names)
 
     @own_modes()
     def identifiability(self) -> Identifiability:
@@ -286,7 +291,13 @@ class Fit:
         data = self._fitted_data("identifiability")
         uses_prior = "ml" not in (self.kind, self.stats.get("of"))
         return identify(
-            self.model, data, self.draws, status=self.status, uses_prior=uses_prior, entries=self._entries()
+            self.model,
+            data,
+            self.draws,
+            status=self.status,
+            status_words=self._status_words,
+            uses_prior=uses_prior,
+            entries=self._entries(),
         )
 
     # ---------------------------------------------------------------- export
@@ -347,6 +358,12 @@ class Fit:
         found = check_settings(self.model, settings) if what == "do" else {}
         query = Query(self.model, self.draws, self.num_chains, found, label_names=self.label_names)
         return query if what == "do" and not seen else query.given(**seen)
+
+    @property
+    def _status_words(self) -> str:
+        """The status, and which Greeks are at an edge."""
+        words = str(self.status)
+        return f"{words.removesuffix('.')}: {self.stats['at_edge']}." if "at_edge" in self.stats else words
 
     @cached_property
     def _symmetry(self) -> Symmetry:
@@ -434,6 +451,8 @@ def finish(
     if kind == "posterior":
         status, extra = chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
         found.update(extra)
+    if status is Status.BOUNDARY:
+        found["at_edge"] = _words_at_edge(model, data, kind, kept)
     if started is not None:
         found["seconds"] = time.perf_counter() - started
     fit = Fit(
@@ -448,6 +467,17 @@ def finish(
     )
     if status is not Status.CONVERGED:
         if strict:
-            raise EstimationError(str(status))
-        warnings.warn(str(status), EstimationWarning, stacklevel=4)
+            raise EstimationError(fit._status_words)
+        warnings.warn(fit._status_words, EstimationWarning, stacklevel=4)
     return fit
+
+
+def _words_at_edge(model: Model, data: Data, kind: str, draws: Mapping[str, Tensor]) -> str:
+    """What a point estimate has at an end of its support, and what to do."""
+    density = density_of(model, data, prior=kind != "ml")
+    greeks = {name: value[0].numpy() for name, value in draws.items()}
+    found = density.edges(greeks)
+    if not found:
+        ended = density.bounded & (np.abs(density.unconstrain(greeks)) > LIMIT - 0.1)
+        found = [Edge(name, None, "an end of its support", SUPPORT) for name in density.names_at(ended)]
+    return words_of_edges(found)

@@ -97,14 +97,21 @@ class Identifiability:
 
 
 def identify(
-    model: Model, data: Data, draws: Mapping[str, Tensor], *, status: Status, uses_prior: bool, entries: Entries
+    model: Model,
+    data: Data,
+    draws: Mapping[str, Tensor],
+    *,
+    status: Status,
+    status_words: str,
+    uses_prior: bool,
+    entries: Entries,
 ) -> Identifiability:
     """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to.
 
-    ``entries`` are the names of each Greek's entries.
+    ``entries`` are the names of each Greek's entries, ``status_words`` the status with what is at its edge.
     """
     if status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-        return _without(f"{EDGE}. {status}")
+        return _without(f"{EDGE}. {status_words}")
     likelihood = density_of(model, data, prior=False, within_priors=uses_prior)
     if not likelihood.size:
         return _without(None)

@@ -20,6 +20,8 @@ AT_END = 1e-5
 # A value outside the interval (an M-step's, which knows no prior) starts this far inside.
 INSIDE = 1e-2
 Ends = tuple[Tensor, Tensor]
+# Which end of a prior, where it is, and the entries that are there.
+AtEnd = tuple[str, Array, Any]
 
 
 def ends_of(support: Any) -> Ends | None:
@@ -92,10 +94,10 @@ class Interval:
         slope = gradient * self.pace * (self.high - self.low) * low * high
         return slope + self.pace * (high - low) if jacobian else slope
 
-    def is_at_end(self, value: Array) -> bool:
-        """Whether an entry has run into an end of the prior."""
-        near = np.minimum(value - self.low, self.high - value)
-        return bool((near < AT_END * np.minimum(self.scale, self.high - self.low)).any())
+    def at_ends(self, value: Array) -> list[AtEnd]:
+        """Which entries have run into an end of the prior."""
+        near = AT_END * np.minimum(self.scale, self.high - self.low)
+        return [("lower", self.low, value - self.low < near), ("upper", self.high, self.high - value < near)]
 
     def _shares(self, value: Array) -> tuple[Array, Array]:
         width = self.high - self.low
@@ -142,9 +144,10 @@ class HalfLine:
         slope = gradient * self.pace * (value - self.end)
         return slope + self.pace if jacobian else slope
 
-    def is_at_end(self, value: Array) -> bool:
-        """Whether an entry has run into the end of the prior."""
-        return bool((self.side * (value - self.end) < AT_END * self.scale).any())
+    def at_ends(self, value: Array) -> list[AtEnd]:
+        """Which entries have run into the end of the prior."""
+        side = "lower" if self.side > 0 else "upper"
+        return [(side, self.end, self.side * (value - self.end) < AT_END * self.scale)]
 
     def _at(self, exponent: Array) -> Array:
         return np.asarray(self.end + self.side * self.reach * np.exp(exponent))
@@ -171,6 +174,6 @@ def within_prior(parameter: Parameter, own: Transform) -> Transform:
     return HalfLine(end, side, reach, np.minimum(scale / reach, 1.0), scale)
 
 
-def ran_into_prior(transform: Transform, value: Array) -> bool:
-    """Whether an entry of a Greek is at an end of the prior that holds it."""
-    return isinstance(transform, Interval | HalfLine) and transform.is_at_end(value)
+def at_ends_of_prior(transform: Transform, value: Array) -> list[AtEnd]:
+    """Which entries of a Greek, flat, are at an end of the prior that holds it."""
+    return transform.at_ends(value) if isinstance(transform, Interval | HalfLine) else []

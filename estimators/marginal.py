@@ -174,12 +174,16 @@ class MixtureMarginal:
             node.mechanism.has_collapsed(node.local(greeks), self.references[name]) for name, node in self.nodes.items()
         )
 
-    def is_at_edge(self, greeks: Greeks, least: float) -> bool:
-        """Whether a probability or a rate is so near its edge that less than `least` of a row is left."""
-        return any(
-            bool((node.mechanism.expected_count(node.local(greeks), self.count) < least).any())
-            for node in self.nodes.values()
-        )
+    def at_edge(self, greeks: Greeks, least: float) -> dict[str, NDArray[np.bool_]]:
+        """Which probabilities or rates are so near their edge that less than `least` of a row is left, by Greek."""
+        found = {}
+        for node in self.nodes.values():
+            few = node.mechanism.expected_count(node.local(greeks), self.count) < least
+            if few.any():
+                # A family with such an edge has one Greek, of which each entry has a count.
+                parameter = node.parameters[0]
+                found[parameter.name] = few.reshape(parameter.shape)
+        return found
 
     # ---------------------------------------------------------------- the protocol, on tensors
 

@@ -23,8 +23,8 @@ class Status(Enum):
     )
     BOUNDARY = (
         "No start reached an interior stationary point: a component's weight, a probability, a rate, or a Greek with a "
-        "bounded prior ran to the end of its support and was held just short of it. The data support fewer components; "
-        "lower K, or raise `concentration` and use priors that keep probabilities off 0 and 1 (MAP, NUTS)."
+        "bounded prior ran to the end of its support and was held just short of it; `fit.stats['at_edge']` says which, "
+        "and what to do."
     )
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "

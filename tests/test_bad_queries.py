@@ -170,9 +170,11 @@ def test_strict_raises_what_is_a_warning_otherwise(status: str) -> None:
     with pytest.warns(EstimationWarning) as caught:
         fit = estimator.fit(model, data, seed=0)
     assert fit.status is Status[status]
-    assert [str(warning.message) for warning in caught] == [str(fit.status)]
+    # At a boundary what is there follows.
+    words = str(fit.status).removesuffix(".")
+    assert [str(warning.message).startswith(words) for warning in caught] == [True]
     assert caught[0].filename == __file__, "the warning points at the caller's line"
-    with refused(EstimationError, str(Status[status])):
+    with refused(EstimationError, words):
         estimator.fit(model, data, seed=0, strict=True)
 
 

@@ -126,7 +126,7 @@ def _row(cell: Cell, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Att
         reason = f"measuring the fit: {measured.error}"
         return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, target.quantities)
     status = fit.status.name
-    reason = "" if status == CONVERGED else fit.status.value
+    reason = "" if status == CONVERGED else f"{fit.status.value} {fit.stats.get('at_edge', '')}".rstrip()
     measures = measured.value
     return Row(
         *head,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.edges import Mask
 from estimators.programs.logs import KeptLogs, logs_of
 from estimators.programs.sites import Greek
 
@@ -57,6 +58,10 @@ class Coordinates:
             flat = coordinates[place].reshape(shape)
             total = total + greek.transform.log_abs_det_jacobian(flat, greeks[greek.name]).sum()
         return total
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+        return [greek.name for greek, place in zip(self.greeks, self._places, strict=True) if marked[place].any()]
 
     def mask(self, flags: Sequence[bool]) -> np.ndarray:
         """A flag of each Greek, for each of its coordinates [D]."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.ascent import LEAST_ROWS
+from estimators.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.isolation import program_mode
 from estimators.parameters import Array
 from estimators.programs.call import passed
@@ -93,13 +94,24 @@ class ProgramDensity:
         return bool((gradient[tiny] < -0.5).any())
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a weight, or a probability or its complement, stands for less than a hundredth of a row."""
-        greeks = self.marginal.coordinates.constrain(torch.from_numpy(np.asarray(coordinates)))
-        return any(
-            float(share.min()) * self.count < LEAST_ROWS
-            for greek in self.marginal.coordinates.greeks
-            for share in greek.shares(greeks[greek.name])
-        )
+        """Whether anything has run to an end of its support."""
+        return bool(self.edges(self.constrain(coordinates)))
+
+    def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
+        """Weights, or probabilities or their complements, that stand for less than a hundredth of a row."""
+        found = []
+        for greek in self.marginal.coordinates.greeks:
+            for end, share in greek.shares(torch.from_numpy(np.asarray(greeks[greek.name]))):
+                few = share.numpy() * self.count < LEAST_ROWS
+                if end is None:
+                    found += edges_where(greek.name, few, "0", SHARE)
+                else:
+                    found += edges_where(greek.name, few, f"the end of its support, {end:g}", SUPPORT)
+        return found
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+        return self.marginal.coordinates.names_at(marked)
 
     def prior_draws(self, count: int, generator: np.random.Generator) -> Array:
         """Coordinates [count, D] of Greeks drawn by the program; a parameter starts at its initial value.

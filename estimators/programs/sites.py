@@ -36,14 +36,17 @@ class Greek:
             found[..., 1:] = True
         return found
 
-    def shares(self, value: Tensor) -> list[Tensor]:
-        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length."""
+    def shares(self, value: Tensor) -> list[tuple[float | None, Tensor]]:
+        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length.
+
+        With the end of the interval that each is the distance from.
+        """
         base = _base(self.support)
         if isinstance(base, type(constraints.simplex)):
-            return [value]
+            return [(None, value)]
         if isinstance(base, type(constraints.unit_interval)):
             share = (value - base.lower_bound) / (base.upper_bound - base.lower_bound)
-            return [share, 1.0 - share]
+            return [(float(base.lower_bound), share), (float(base.upper_bound), 1.0 - share)]
         return []
 
     @property

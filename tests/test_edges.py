@@ -1,0 +1,136 @@
+"""A fit at the boundary says what is at which end of its support, and what to do about that kind of end."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import (
+    EM,
+    MAP,
+    CausalMixture,
+    Data,
+    EstimationError,
+    EstimationWarning,
+    Fit,
+    GaussianMixture,
+    PyroModel,
+    Status,
+)
+from estimators.algorithms.base import Estimator
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
+
+X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
+SHORT = MAP(num_steps=5, num_starts=5)
+FEWER = "the data support fewer components; lower K"
+
+
+def of_x(K: int = 1, **priors: Any) -> CausalMixture:
+    return CausalMixture(K, {"X": Gaussian(**priors)}, concentration=2.0)
+
+
+CASES: dict[str, tuple[Estimator, Any, dict[str, Any], str, bool]] = {
+    "a mean": (
+        SHORT,
+        of_x(loc=dist.Uniform(-1.0, 5.0), scale=1.0),
+        {"X": X},
+        "mu_X[0] at the upper end of its prior, 5 (",
+        False,
+    ),
+    "a mean below": (
+        SHORT,
+        of_x(loc=dist.Uniform(9.0, 50.0), scale=1.0),
+        {"X": X},
+        "mu_X[0] at the lower end of its prior, 9 (",
+        False,
+    ),
+    "a scale": (
+        SHORT,
+        of_x(loc=6.0, scale=dist.Uniform(0.01, 0.3)),
+        {"X": X},
+        "sigma_X[0] at the upper end of its prior, 0.3 (",
+        False,
+    ),
+    "a scale from a half-line": (
+        SHORT,
+        of_x(loc=6.0, scale=dist.Pareto(9.0, 1.0)),
+        {"X": X},
+        "sigma_X[0] at the lower end of its prior, 9 (",
+        False,
+    ),
+    "one of two": (
+        SHORT,
+        of_x(2, loc=dist.Uniform(torch.tensor([-5.0, 4.0]), torch.tensor([5.0, 9.0])), scale=1.0),
+        {"X": X},
+        "mu_X[1] at the upper end of its prior, 9 (",
+        False,
+    ),
+    "a level": (EM(num_starts=2), CausalMixture(1, {"X": Categorical(3)}), {"X": [0, 1, 1]}, "p_X[0, 2] at 0 (", False),
+    "a coin": (EM(num_starts=2), CausalMixture(1, {"T": Bernoulli()}), {"T": [1, 1, 1]}, "p_T[0] at 1 (", False),
+    "a rate": (EM(num_starts=2), CausalMixture(1, {"C": Poisson()}), {"C": [0, 0, 0]}, "rate_C[0] at 0 (", False),
+    "a weight": (SHORT, GaussianMixture(2), {"X": [3.0, 3.0, 3.0]}, " at 0 (", True),
+}
+
+
+@pytest.mark.parametrize(("estimator", "model", "rows", "words", "is_weight"), CASES.values(), ids=CASES)
+def test_what_is_at_the_edge_is_named(
+    estimator: Estimator, model: Any, rows: dict[str, Any], words: str, is_weight: bool, tmp_path: Path
+) -> None:
+    with pytest.warns(EstimationWarning, match="BOUNDARY") as warned:
+        fit = estimator.fit(model, rows, seed=0)
+    with pytest.raises(EstimationError, match="BOUNDARY") as strict:
+        estimator.fit(model, rows, seed=0, strict=True)
+    with pytest.raises(EstimationError, match="laplace") as refused:
+        fit.laplace()
+    said = [str(warned[0].message), str(strict.value), str(refused.value), str(fit.identifiability())]
+    assert fit.status is Status.BOUNDARY
+    for text in said:
+        assert words in text
+        assert (FEWER in text) == is_weight
+        assert fit.stats["at_edge"] in text
+    fit.save(tmp_path / "fit")
+    assert Fit.load(tmp_path / "fit").stats["at_edge"] == fit.stats["at_edge"]
+    # What is not at an end is not named: one Greek of those that there are.
+    assert fit.stats["at_edge"].count(" at ") == 1
+
+
+def test_the_generic_words_advise_no_number_of_components() -> None:
+    assert "lower K" not in Status.BOUNDARY.value and "fewer" not in Status.BOUNDARY.value
+    inside = SHORT.fit(of_x(loc=dist.Uniform(-1.0, 50.0), scale=1.0), {"X": X}, seed=0)
+    assert inside.status is Status.CONVERGED
+    assert "at_edge" not in inside.stats
+
+
+def test_names_of_edges_move_with_the_labels() -> None:
+    model = of_x(2, loc=dist.Uniform(torch.tensor([-5.0, 4.0]), torch.tensor([5.0, 9.0])), scale=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = SHORT.fit(model, {"X": X}, seed=0)
+    assert fit.relabel([1, 0]).stats["at_edge"].startswith("mu_X[0] at the upper end of its prior, 9 (")
+
+
+def test_more_than_a_few_are_counted() -> None:
+    rows = {"X": [0, 1, 2, 1, 0]}
+    with pytest.warns(EstimationWarning, match=r"p_X\[0, 3\] at 0, .* and 3 more \("):
+        EM(num_starts=2).fit(CausalMixture(1, {"X": Categorical(10)}), rows, seed=0)
+
+
+def coins(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+    q = pyro.sample("q", dist.Uniform(0.0, torch.tensor(0.5)))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("t", dist.Bernoulli(q))
+        pyro.sample("x", dist.Normal(20.0 * z, 1.0))
+
+
+def test_a_program_names_its_greeks() -> None:
+    rows = Data(x=[0.0, 20.0, 19.0, 1.0], t=[1.0, 1.0, 1.0, 1.0])
+    with pytest.warns(EstimationWarning, match=r"q at the end of its support, 0\.5 \("):
+        EM(num_starts=2).fit(PyroModel(coins), rows, seed=0)
+    with pytest.warns(EstimationWarning, match=r"theta\[1\] at 0 \("):
+        EM(num_starts=2).fit(PyroModel(coins), Data(x=[0.0, 0.5, -0.5], t=[1.0, 0.0, 0.0]), seed=0)

@@ -17,7 +17,17 @@ from estimators.estimate import Estimate, check_level, numbers
 from estimators.integration import open_variables, weigh
 from estimators.isolation import check_seed, isolated, own_modes
 from estimators.labels import numbers_of
-from estimators.laws import has_mean, is_finite, levels
+from estimators.laws import (
+    cdf_of_whole,
+    has_cdf,
+    has_mean,
+    is_finite,
+    is_integer,
+    levels,
+    log_prob_of_law,
+    mean_of_law,
+    says_mean,
+)
 from estimators.model import CausalMixture
 from estimators.nodes import WEIGHTS
 from estimators.prediction import Prediction
@@ -74,7 +84,14 @@ class Query:
         fixed = {**self.settings, **self.seen}.get(name)
         if isinstance(fixed, Tensor):
             return Estimate(_repeated(fixed.double(), self._num_draws), self.num_chains)
+        law = self._own_law(name)
+        mean = None if law is None else mean_of_law(law)
+        if mean is not None:
+            rows = (self._situation(self.draws).num_rows,) if self._is_per_row else ()
+            return Estimate(mean.expand(self._num_draws, *rows), self.num_chains)
         self._check_mean(name)
+        if law is not None and has_cdf(law) and not says_mean(law):
+            raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
         parts = [mean_of(weigh(self._situation(part), name, None, self.seed), name) for part in self._parts()]
         means, errors = torch.cat([mean for mean, _ in parts]), [error for _, error in parts if error is not None]
         error = torch.cat(errors) if errors else None
@@ -87,6 +104,10 @@ class Query:
     def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
         points, shape = self._points(name, at, "log_density")
+        law = self._own_law(name)
+        if law is not None:
+            with pyro.validation_enabled(False):
+                return Prediction.of(log_prob_of_law(law, points).reshape(shape))
         total = self._total(name, points, log_prob_of)
         error = total.error
         return Prediction.of(total.log.reshape(shape), None if error is None else error.reshape(shape))
@@ -95,6 +116,10 @@ class Query:
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
         points, shape = self._points(name, at, "cdf")
+        law = self._own_law(name)
+        summed = cdf_of_whole(law, points) if law is not None and len(points) and is_integer(law) else None
+        if summed is not None:
+            return Prediction.of(summed.reshape(shape))
         total = self._total(name, points, log_cdf_of)
         values, error = total.log.exp().clamp(0.0, 1.0), total.error
         return Prediction.of(values.reshape(shape), None if error is None else (error * values).reshape(shape))
@@ -242,6 +267,20 @@ class Query:
         if self._own_dims(name) and what != "log_density":
             raise NotImplementedError(f"{what}: {name} is a column of vectors; use .mean, .log_density or .sample")
 
+    def _own_law(self, name: str) -> Any:
+        """The distribution that a variable is set to, where nothing that is seen informs about it, else None."""
+        law = self.settings.get(name)
+        situation = self._situation({key: value[:1] for key, value in self.draws.items()})
+        if law is None or isinstance(law, Tensor) or name in situation.above(list(self.seen)):
+            return None
+        self._check_possible()
+        return law
+
+    def _check_possible(self) -> None:
+        """Raise a ValueError where what is seen has probability 0."""
+        for part in self._parts() if self.seen else []:
+            weigh(self._situation(part), None, None, self.seed)
+
     def _check_mean(self, name: str) -> None:
         """Raise a ValueError where a setting without a mean carries over to the variable, and nothing seen holds it."""
         situation = self._situation({key: value[:1] for key, value in self.draws.items()})
@@ -296,10 +335,10 @@ class Query:
 
     def _root(self, name: str, level: float) -> float:
         """The quantile lies between the smallest and the largest of the components' own."""
-        law, near = self.settings.get(name), []
+        law, near, own = self.settings.get(name), [], self._own_law(name)
         for draws in self._parts():
             situation = self._situation(draws)
-            component = weigh(situation, name, None, self.seed).joint.component(name)
+            component = weigh(situation, name, None, self.seed).joint.component(name) if own is None else own
             near.append(_around(component, level))
             is_whole = situation.is_integer_valued(name)
         if law is not None and is_finite(law):

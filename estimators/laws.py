@@ -23,6 +23,8 @@ _POINTS, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.l
 NODES, LOG_NODE_WEIGHTS = 0.5 * (_POINTS + 1.0), (0.5 * _WEIGHTS).log()
 # A count that takes larger values is drawn, not summed over.
 LARGEST_COUNT = 2_000.0
+# Probabilities of a count that are summed for its distribution function.
+MOST_TERMS = 1_000_000
 # A panel is split while that changes its probability by more, at most so often.
 CHANGE = 1e-13
 MAX_SPLITS = 60
@@ -98,10 +100,56 @@ def has_cdf(law: Any) -> bool:
 
 def has_mean(law: Any) -> bool:
     """Whether the mean of a law is finite, as far as it says."""
+    if is_finite(law):
+        return True
     try:
         return bool(torch.isfinite(law.mean).all())
     except NotImplementedError:
         return True
+
+
+def says_mean(law: Any) -> bool:
+    """Whether a law has a formula for its mean."""
+    try:
+        return isinstance(law.mean, Tensor)
+    except NotImplementedError:
+        return False
+
+
+def mean_of_law(law: Any) -> Tensor | None:
+    """The mean of a law, or None where it is not finite, or the law does not say it."""
+    # What a circular law calls its mean is a direction.
+    if isinstance(law, dist.VonMises) or not says_mean(law):
+        return None
+    mean: Tensor = law.mean.double()
+    if not bool(torch.isfinite(mean)) and is_finite(law):
+        # Levels may be names, for which torch says no mean.
+        values = levels(law)
+        mean = (values * log_mass(law, values).double().exp()).sum()
+    return mean if bool(torch.isfinite(mean)) else None
+
+
+def log_prob_of_law(law: Any, at: Tensor) -> Tensor:
+    """The log density, or probability, of a law at points [P], -inf outside its support; without Pyro's validation."""
+    if is_finite(law):
+        values = levels(law)
+        return torch.where(at[:, None] == values, log_mass(law, values).double(), -torch.inf).logsumexp(-1)
+    return torch.where(is_in_support(law, at), law.log_prob(at), -torch.inf).double()
+
+
+def cdf_of_whole(law: Any, at: Tensor) -> Tensor | None:
+    """P(law <= at) at points [P] of a law of whole numbers, summed; None where that takes too many terms."""
+    if is_finite(law):
+        values = levels(law).sort().values
+    else:
+        low, last = float(bounds_of(law)[0]), at[torch.isfinite(at)].max() if bool(torch.isfinite(at).any()) else at[0]
+        size = float(last) - low + 1.0 if np.isfinite(float(last)) else 1.0
+        if not (np.isfinite(low) and size <= MOST_TERMS):
+            return None
+        values = low + torch.arange(max(int(size), 1), dtype=torch.float64)
+    sums = torch.cat([torch.zeros(1).double(), log_mass(law, values).double().exp().cumsum(0).clamp_max(1.0)])
+    found = sums[torch.searchsorted(values, at, right=True)]
+    return torch.where(torch.isposinf(at), 1.0, found)
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,7 @@ import torch
 from scipy import integrate, stats
 from scipy.stats import norm
 
-from estimators import CausalMixture, Fit
+from estimators import CausalMixture, Fit, Status
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
 from tests.refusals import refused
 from validation.statistical import Stat
@@ -309,6 +309,92 @@ def test_what_cannot_be_seen_under_the_setting_is_refused() -> None:
     with refused(ValueError, "C", "probability 0"):
         fit.do(T=law("Bernoulli", 0.0)).given(C=1).mean("T")
     assert float(fit.do(T=law("Bernoulli", 0.5)).given(C=1).mean("T").value) == 1.0
+    # Also where it says nothing of what is asked.
+    apart = CausalMixture(1, {"T": Bernoulli(), "C": Categorical(2, prior=[1.0, 0.0])})
+    with refused(ValueError, "C", "probability 0"):
+        Fit.from_greeks(apart, {"theta": [1.0], "p_T": [0.5]}).do(T=law("Bernoulli", 0.5)).given(C=1).mean("T")
+
+
+COUNTED = CausalMixture(
+    2,
+    {"N": Poisson(), "C": Categorical(3), "T": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["N", "T"], scale=0.5)},
+)
+# Two draws of the Greeks, on which what is set does not depend.
+COUNTS = Fit(
+    COUNTED,
+    "known",
+    {
+        "theta": torch.tensor([[0.5, 0.5], [0.1, 0.9]]).double(),
+        "rate_N": torch.tensor([[1.0, 2.0], [3.0, 4.0]]).double(),
+        "p_C": torch.full((2, 2, 3), 1 / 3).double(),
+        "mu_T": torch.zeros(2, 2).double(),
+        "beta_Y": torch.tensor([0.0, 1.0, 1.0]).double().expand(2, 2, 3),
+    },
+    1,
+    Status.CONVERGED,
+    {"labels": "as given"},
+)
+SHARES = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+ITSELF: dict[str, tuple[str, Any, Any]] = {
+    "a large count": ("N", law("Poisson", 3000.0), stats.poisson(3000.0)),
+    "a small count": ("N", law("Poisson", 3.0), stats.poisson(3.0)),
+    "a count with a long tail": ("N", law("Geometric", 2.0**-12), stats.geom(2.0**-12, loc=-1)),
+    "a count with an end": ("N", law("Binomial", 100_000.0, 0.5), stats.binom(100_000, 0.5)),
+    "levels": ("C", dist.Categorical(SHARES), stats.rv_discrete(values=([0, 1, 2], SHARES.numpy()))),
+    "a whole number for a real one": ("T", law("Poisson", 2500.0), stats.poisson(2500.0)),
+    "Gamma": ("T", law("Gamma", 2.0, 0.5), stats.gamma(2.0, scale=2.0)),
+    "Normal": ("T", law("Normal", 2.0, 0.5), stats.norm(2.0, 0.5)),
+}
+
+
+@pytest.mark.parametrize("given", [{}, {"Z": 1}], ids=["nothing seen", "Z seen"])
+@pytest.mark.parametrize("name", ITSELF)
+def test_what_is_set_at_random_has_the_law_that_it_is_set_to(name: str, given: dict[str, int]) -> None:
+    """Neither Z, nor anything else that is not below it, says anything of it: every answer is the law's own."""
+    variable, setting, reference = ITSELF[name]
+    query = COUNTS.do(**{variable: setting}).given(**given) if given else COUNTS.do(**{variable: setting})
+    mean = query.mean(variable)
+    np.testing.assert_allclose(mean.draws, [reference.mean()] * 2, rtol=1e-12)
+    points = np.floor(reference.ppf([0.1, 0.5, 0.9])) if variable != "C" else np.arange(3.0)
+    at = torch.tensor([-1.0, *points, np.inf])
+    below, log = query.cdf(variable, at), query.log_density(variable, at[:-1])
+    np.testing.assert_allclose(below, reference.cdf(at), rtol=1e-8, atol=1e-13)
+    of_value = reference.logpmf if variable == "C" or hasattr(reference.dist, "pmf") else reference.logpdf
+    np.testing.assert_allclose(log, of_value(at[:-1].numpy()), rtol=1e-9, atol=1e-9)
+    quantiles = query.quantile(variable, [0.1, 0.5, 0.9])
+    np.testing.assert_allclose(quantiles, reference.ppf([0.1, 0.5, 0.9]), rtol=1e-7)
+    assert [found.error for found in (mean, below, log, quantiles)] == [None] * 4
+
+
+def test_what_is_seen_below_still_informs_about_what_is_set() -> None:
+    """The control: here the answer is not the law's own."""
+    query = COUNTS.do(N=law("Poisson", 30.0)).given(Y=40.0)
+    counts = np.arange(200)
+    weights = stats.poisson.pmf(counts, 30.0) * norm.pdf(40.0, counts, np.sqrt(1.25))
+    np.testing.assert_allclose(query.mean("N").draws, [(weights * counts).sum() / weights.sum()] * 2, rtol=1e-10)
+    assert float(COUNTS.do(N=law("Poisson", 30.0)).mean("N").value) == 30.0
+
+
+def test_one_mean_of_what_is_set_for_every_row() -> None:
+    found = COUNTS.do(N=law("Poisson", 3000.0), T=[0.0, 1.0, 2.0]).mean("N")
+    assert found.draws.tolist() == [[3000.0] * 3] * 2
+    assert found.error is None
+
+
+def test_a_law_that_does_not_say_its_mean() -> None:
+    fit, shift = fit_of(), torch.distributions.transforms.AffineTransform(1.0, 2.0)
+    silent = dist.TransformedDistribution(law("Normal", 0.0, 1.0), [shift])
+    with refused(NotImplementedError, "mean", "T", "sample"):
+        fit.do(T=silent).mean("T")
+    assert float(fit.do(T=silent).cdf("T", 1.0)) == pytest.approx(0.5)
+    # A circle's mean is a direction: of what is on the line from -π to π about half is far from it.
+    found = fit.do(T=law("VonMises", 3.0, 1.0)).mean("T")
+    grid = np.linspace(-np.pi, np.pi, 20_001)
+    density = np.exp(np.cos(grid - 3.0))
+    right = (density * grid).sum() / density.sum()
+    assert abs(float(found.value) - 3.0) > 1.0
+    assert found.error is not None
+    assert abs(float(found.value) - right) < 5.0 * float(found.error)
 
 
 def test_a_setting_without_a_mean_has_quantiles() -> None:

@@ -38,6 +38,28 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
     return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
 
 
+def as_setting(argument: str, law: object) -> TorchDistributionMixin:
+    """Return a distribution that a variable is set to, with float64 parameters.
+
+    Raises TypeError where it is not a Pyro distribution, and ValueError where it is masked.
+    """
+    given = as_prior(argument, law)
+    if _is_masked(given):
+        raise ValueError(
+            f"{argument} is set to a masked distribution, whose draws do not have its density; leave out "
+            ".mask(...), or do not set the variable"
+        )
+    return given
+
+
+def _is_masked(law: Any) -> bool:
+    """Whether a distribution, or one that it is made of, is masked."""
+    if isinstance(law, dist.MaskedDistribution):
+        return True
+    parts = [getattr(law, name, None) for name in ("base_dist", "_component_distribution", "_mixture_distribution")]
+    return any(_is_masked(part) for part in parts if part is not None)
+
+
 def rebuilt(prior: TorchDistributionMixin, parameters: Mapping[str, Tensor]) -> TorchDistributionMixin | None:
     """The same family with other parameters, or None where it cannot be made of those that can be read off it."""
     try:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from estimators.estimate import level_of
-from estimators.priors import as_prior
+from estimators.priors import as_setting
 from estimators.programs.sites import Structure
 
 
@@ -25,7 +25,7 @@ def checked_value(structure: Structure, what: str, name: str, value: Any) -> Ten
 def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
     """A stochastic setting, or an error where its values are not the site's."""
     _need_site(structure, what, name)
-    site, law = structure.sites[name], as_prior(f"{what}: {name}", law)
+    site, law = structure.sites[name], as_setting(f"{what}: {name}", law)
     if law.batch_shape or law.event_shape or site.event_dim:
         raise ValueError(f"{what}: {name} expects one distribution of a number, the same for all rows, got {law}")
     if site.is_discrete:

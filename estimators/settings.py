@@ -12,7 +12,7 @@ from estimators.estimate import level_of
 from estimators.isolation import isolated
 from estimators.model import CausalMixture
 from estimators.predictive import Setting
-from estimators.priors import as_prior
+from estimators.priors import as_setting
 
 
 def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
@@ -42,7 +42,7 @@ def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> T
     """A stochastic intervention: a distribution of one number whose values the variable can have."""
     if what != "do":
         raise ValueError(f"{what}: {name} expects a value, got {value}")
-    given = as_prior(f"{what}: {name}", value)
+    given = as_setting(f"{what}: {name}", value)
     if given.batch_shape or given.event_shape:
         raise ValueError(
             f"{what}: {name} expects a distribution of one number, got batch {tuple(given.batch_shape)}, "

@@ -103,6 +103,10 @@ CHOICES = [
     case("other values", lambda: FIT.do(T=dist.Normal(0.0, 1.0)), ValueError, "do: T", "[0.0, 1.0]"),
     case("a table's index", lambda: FIT.do(Z=dist.Bernoulli(0.5)), ValueError, "Categorical"),
     case("one for each row", lambda: FIT.do(Y=dist.Normal(torch.zeros(4), 1.0)), ValueError, "same for all rows"),
+    case(
+        "masked", lambda: FIT.do(Y=dist.Normal(0.0, 1.0).mask(False)), ValueError, "do: Y is set to a masked", ".mask"
+    ),
+    case("masked levels", lambda: FIT.do(T=dist.Bernoulli(0.5).mask(torch.tensor(True))), ValueError, "do: T", ".mask"),
     case("seen at random", lambda: FIT.given(Y=dist.Normal(0.0, 1.0)), TypeError, "given: Y"),
 ]
 

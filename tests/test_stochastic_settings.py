@@ -381,6 +381,30 @@ def test_one_mean_of_what_is_set_for_every_row() -> None:
     assert found.error is None
 
 
+MASKED: dict[str, Any] = {
+    "False": law("Normal", 0.0, 1.0).mask(False),
+    "a tensor": law("Normal", 0.0, 1.0).mask(torch.tensor(True)),
+    "the base of a transform": dist.TransformedDistribution(
+        law("Normal", 0.0, 1.0).mask(False), [torch.distributions.transforms.ExpTransform()]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_a_masked_setting_is_refused_by_name(name: str) -> None:
+    """Draws of Normal(0, 1).mask(False) are normal, and its density is 1: what is asked would be one or the other."""
+    fit = fit_of()
+    calls = [
+        lambda: fit.do(T=MASKED[name]),
+        lambda: fit.contrast("Y", do={"T": MASKED[name]}, versus={"T": 0.0}),
+    ]
+    for call in calls:
+        with refused(ValueError, "do: T is set to a masked distribution", ".mask(...)"):
+            call()
+    with refused(ValueError, "do: Z is set to a masked distribution"):
+        fit.do(Z=dist.Categorical(torch.ones(2)).mask(False))
+
+
 def test_a_law_that_does_not_say_its_mean() -> None:
     fit, shift = fit_of(), torch.distributions.transforms.AffineTransform(1.0, 2.0)
     silent = dist.TransformedDistribution(law("Normal", 0.0, 1.0), [shift])

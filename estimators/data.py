@@ -177,6 +177,11 @@ class Data:
         # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
         return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
 
+    @own_modes()
+    def unweighted_rows(self, index: Tensor) -> "Data":
+        """Return the rows at an index [M], each counted once: to look at rows of which some need not count."""
+        return self.rows(index) if self.weights is None else self.replace(weights=None).rows(index)
+
     @staticmethod
     @own_modes()
     def concat(parts: Sequence["Data"]) -> "Data":

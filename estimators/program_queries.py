@@ -332,7 +332,8 @@ def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Te
 
 
 def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
-    """The structure of a fitted program and its rows; of one that takes the number of rows alone, without data."""
+    """The structure of a fitted program and its rows that count; of one that takes their number alone, without data."""
     if data is None:
         return model.structure(), Data(rows=torch.zeros(2))
-    return model.marginal(data).structure, data
+    counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
+    return model.marginal(data).structure, counting

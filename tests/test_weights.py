@@ -3,12 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, GaussianMixture
+from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, GaussianMixture, PyroModel
 from estimators.algorithms.base import Estimator
 from tests.models import TUTORIAL_ROWS
 
@@ -67,3 +70,46 @@ def test_hidden_rows_of_weight_zero_leave_free_labels() -> None:
         with quiet():
             fit = estimator.fit(GaussianMixture(K=3), data, seed=0)
         assert bool(torch.isfinite(fit.draws["mu_X"]).all())
+
+
+# ------------------------------------------------------------------ programs
+
+
+def shifted(x: torch.Tensor, N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+    with pyro.plate("components", 2):
+        mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("y", dist.Normal(mu[z] + 0.5 * x, 1.0))
+
+
+def alone(N: int) -> None:
+    shifted(torch.zeros(N, dtype=torch.float64), N)
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 5])
+@pytest.mark.parametrize("takes_columns", [True, False])
+def test_a_program_whose_first_rows_have_weight_zero(takes_columns: bool, zeros: int) -> None:
+    """Its structure is found on a few rows, be they of weight zero; answers are of the rows that count."""
+    y, x = [0.0, 0.5, -0.5, 10.0, 11.0, 9.5], [1.0, 2.0, 0.0, 1.0, 3.0, 2.0]
+    columns = {"y": y, "x": x} if takes_columns else {"y": y}
+    front = {name: [99.0] * zeros + column for name, column in columns.items()}
+    model = PyroModel(shifted if takes_columns else alone, order_by="mu")
+    estimator, weights = EM(num_starts=3), [0.0] * zeros + [1.0] * 6
+    weighted = estimator.fit(model, Data(**front, weights=weights), seed=0)
+    plain = estimator.fit(model, Data(**columns), seed=0)
+    same(weighted, plain)
+    # The same Greeks on rows that a fit had not left out: an average over x is of those that count.
+    given = Data(**front, weights=weights)
+    known = replace(plain, data=given)
+    for fit in (weighted, known):
+        for name, one, other in (
+            ("y", fit.do(z=1), plain.do(z=1)),
+            ("z", fit.given(y=5.0), plain.given(y=5.0)),
+        ):
+            np.testing.assert_allclose(one.mean(name).draws, other.mean(name).draws, rtol=1e-9)
+        assert max(fit.do(z=1).sample(50, seed=0)["y"].tolist()) < 30.0
+        assert fit.program(3)["y"].shape == (3,)
+        np.testing.assert_allclose(fit.responsibilities(given)[zeros:], plain.responsibilities(columns), rtol=1e-9)
+        np.testing.assert_allclose(fit.log_density(given)[zeros:], plain.log_density(columns), rtol=1e-9)

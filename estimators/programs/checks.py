@@ -71,7 +71,7 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
 
     Raises ValueError for a hidden site used in control flow, and for indexing that is wrong under enumeration.
     """
-    small = marginal.of(marginal.data.rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
+    small = marginal.of(marginal.data.unweighted_rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
     name = describe(small.fn)
     point = small.probe
     greeks = small.coordinates.constrain(point)

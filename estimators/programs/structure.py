@@ -71,7 +71,7 @@ def find(fn: Program, data: Data) -> Structure:
 
 def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: int) -> Any:
     index = torch.arange(num_rows).clamp_max(data.num_rows - 1)
-    part = data.rows(index)
+    part = data.unweighted_rows(index)
     try:
         with program_mode(seed=num_rows):
             return run(fn, fn, passed(fn, part, conditioned), num_rows)

@@ -121,7 +121,7 @@ def likeliest_order_of_program(
     ``greeks`` are one draw [1, ...].
     """
     orders = [np.array(order) for order in permutations(range(free.num_labels)) if _is_within(order, free.groups)]
-    one = marginal.of(marginal.data.rows(torch.zeros(1, dtype=torch.long)))
+    one = marginal.of(marginal.data.unweighted_rows(torch.zeros(1, dtype=torch.long)))
     with program_mode():
         log = [float(one.factors(_first(moved(greeks, free.axes, order))).log_prior) for order in orders]
     best = max(log)

@@ -1,5 +1,6 @@
 """A weight is a count: weighted rows are repeated rows, and rows of weight zero are not there."""
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,43 @@ def test_hidden_rows_of_weight_zero_leave_free_labels() -> None:
         with quiet():
             fit = estimator.fit(GaussianMixture(K=3), data, seed=0)
         assert bool(torch.isfinite(fit.draws["mu_X"]).all())
+
+
+# ------------------------------------------------------------------ one row that counts far more than the others
+
+ROWS = np.array([0.0, 1.0, 3.0, 9.0, 10.0, 12.0])
+
+
+def by_brute_force(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best end of plain EM in extended precision from every pair of rows, ascending: means and weights."""
+    x, w = ROWS.astype(np.longdouble), weights.astype(np.longdouble)
+    ends = []
+    for pair in itertools.combinations(x, 2):
+        mu, theta = np.array(pair), np.full(2, 0.5, dtype=np.longdouble)
+        for _ in range(2000):
+            log = np.log(theta) - 0.5 * (x[:, None] - mu) ** 2
+            shares = np.exp(log - log.max(1, keepdims=True))
+            value = (w * (log.max(1) + np.log(shares.sum(1)))).sum()
+            sums = w[:, None] * shares / shares.sum(1, keepdims=True)
+            before, mu, theta = mu, (sums * x[:, None]).sum(0) / sums.sum(0), sums.sum(0) / w.sum()
+            if np.abs(mu - before).max() < 1e-17:
+                break
+        ends.append((value, mu, theta))
+    _, mu, theta = max(ends, key=lambda end: end[0])
+    return mu.astype(float), theta.astype(float)
+
+
+@pytest.mark.parametrize("heavy", [0, 2, 5])
+@pytest.mark.parametrize("weight", [1e3, 1e9, 1e15])
+def test_one_heavy_row_does_not_take_every_component(weight: float, heavy: int) -> None:
+    weights = np.where(np.arange(6) == heavy, weight, 1.0)
+    fit = EM().fit(MODEL, Data(X=ROWS, weights=weights), seed=0)
+    mu, theta = by_brute_force(weights)
+    np.testing.assert_allclose(fit["mu_X"], mu, rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(fit["theta"], theta, rtol=1e-6)
+    assert fit.status.name == "CONVERGED"
+    one = EM().fit(GaussianMixture(1), Data(X=ROWS, weights=weights), seed=0)
+    assert float(one["mu_X"]) == pytest.approx(float((weights * ROWS).sum() / weights.sum()), rel=1e-12, abs=1e-14)
 
 
 # ------------------------------------------------------------------ programs

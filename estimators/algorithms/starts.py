@@ -17,7 +17,7 @@ from estimators.density import Density
 from estimators.marginal import MixtureMarginal
 from estimators.model import CausalMixture
 from estimators.models import AnyDensity, Model
-from estimators.parameters import Array
+from estimators.parameters import TINY, Array
 from estimators.programs.density import ProgramDensity
 
 # Starts are found on at most this many rows, weighted up to all of them.
@@ -91,6 +91,7 @@ def candidates(
     points = _points(model, data, marginal)
     latent = data.latent().numpy()
     shares = np.empty((count, model.K, data.num_rows))
+    even = _evenness(data)
     # Nearness says little of which line a row lies on: half of the starts are lines through a few rows.
     few = max((node.num_inputs + 2 for node in model.nodes.values() if node.num_inputs), default=0)
     for index in range(count):
@@ -98,10 +99,21 @@ def candidates(
             hard = _few_rows(latent, model.K, few, rng)
         else:
             hard = _assign(points, latent, model.K, rng)[None, :] == np.arange(model.K)[:, None]
-        softness = SOFTNESS * rng.uniform(0.1, 2.0)
+        softness = SOFTNESS * rng.uniform(0.1, 2.0) * even
         shares[index] = (1.0 - softness) * hard + softness / model.K
     centre = density.constrain(np.zeros((count, density.size)))
     return density.unconstrain(marginal.argmax(centre, marginal.statistics_given(shares)))
+
+
+def _evenness(data: Data) -> Array | float:
+    """How far a row's weight is above the median's, inverted [N]: so much less of it is spread.
+
+    Else a row that counts a million times would be the mean of every component.
+    """
+    if data.weights is None:
+        return 1.0
+    weights = data.weights.numpy()
+    return np.asarray(np.minimum(1.0, np.median(weights[weights > 0]) / np.maximum(weights, TINY)))
 
 
 def refine(density: Density, coordinates: Array, steps: int) -> Array:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import nutpie
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -107,7 +108,7 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
         (nuts_module, "map_starts", 1, LONG),
         (nuts_module, "ascend", 2, LONG),
         (nuts_module, "_local_sd", 1, LONG),
-        (nuts_module.nutpie, "sample", 1, LONG),
+        (nutpie, "sample", 1, LONG),
         (NutpieCallback, "log_density", 3, LONG),
         (NutpieCallback, "expand", 30, LONG),
         (NutpieCallback, "expand", 600, LONG),

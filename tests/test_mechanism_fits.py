@@ -197,9 +197,15 @@ SHORT: dict[str, Estimator] = {
 LONG = ("FullGaussian with a parent", "two causes of Z", "three components", "three dimensions", "LinearGaussian")
 
 
-# NUTS on many Greeks is long, and its mechanisms are in other models.
+LONG_PAIRS = [("known centres", "NUTS"), ("FullGaussian alone", "NUTS"), ("Gaussian with a parent", "MAP")]
+# NUTS on many Greeks is long, and its mechanisms are in other models; so are those of the longest with few.
 PAIRS = [
-    pytest.param(model, estimator, id=f"{name}-{kind}", marks=pytest.mark.slow if name in LONG else ())
+    pytest.param(
+        model,
+        estimator,
+        id=f"{name}-{kind}",
+        marks=pytest.mark.slow if name in LONG or (name, kind) in LONG_PAIRS else (),
+    )
     for name, model in MODELS.items()
     for kind, estimator in SHORT.items()
     if kind != "NUTS" or len(model.parameters) <= 5

@@ -29,7 +29,7 @@ QUICK = {
     "EM": ("tutorial", "heavy tails", "parameters"),
     "MAP": ("tutorial", "regressions"),
     "NUTS": ("tutorial", "zero-inflated"),
-    "NUTS by Pyro": ("tutorial",),
+    "NUTS by Pyro": (),
 }
 CASES = [
     pytest.param(estimator, example, id=f"{name}, {of}", marks=[] if of in QUICK[name] else [pytest.mark.slow])
@@ -121,7 +121,13 @@ def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["tutorial", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chain", "inner plate"))]
 )
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(each, id=name, marks=pytest.mark.slow if name in ("MAP", "NUTS by Pyro") else ())
+        for name, each in ESTIMATORS.items()
+    ],
+)
 def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> None:
     """After another fit, and with another thread count."""
     model, data = model_of(EXAMPLES[name]), EXAMPLES[name].data(12)

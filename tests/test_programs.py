@@ -21,6 +21,12 @@ from estimators.programs.graph import Graph
 from tests.gallery import EXAMPLES, Example, brute_force
 from tests.models import fit_quietly
 
+# A program is captured anew for each test, which takes seconds: the shortest that have every feature between them.
+SHORT = ("tutorial", "confounder", "zero-inflated", "heavy tails", "inner plate", "parameters", "regressions")
+SOME = [
+    pytest.param(example, id=name, marks=[] if name in SHORT else [pytest.mark.slow])
+    for name, example in EXAMPLES.items()
+]
 CASES = [pytest.param(example, False, id=name) for name, example in EXAMPLES.items()] + [
     pytest.param(example, True, id=f"{name}, partly seen") for name, example in EXAMPLES.items() if example.seen
 ]
@@ -56,7 +62,7 @@ def test_enumeration_is_the_sum_over_all_hidden_configurations(example: Example,
         )
 
 
-@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+@pytest.mark.parametrize("example", SOME)
 def test_a_captured_density_is_the_program_itself(example: Example) -> None:
     """Value, gradient and batch of the graph against the program run as it is, and against finite differences."""
     marginal = PyroModel(example.fn).marginal(example.data(5))
@@ -77,7 +83,7 @@ def test_a_captured_density_is_the_program_itself(example: Example) -> None:
         np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+@pytest.mark.parametrize("example", SOME)
 def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example: Example) -> None:
     data = example.data(9)
     marginal = PyroModel(example.fn).marginal(data)

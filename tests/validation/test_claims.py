@@ -199,7 +199,7 @@ def test_efficiency_is_judged_for_em_at_many_rows_only(scenarios):
     assert ("separated_1000", "EM") in judged
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def standard_plan():
     return plan(STANDARD_SCENARIOS, standard_contenders(), "standard")
 

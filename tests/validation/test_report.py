@@ -133,7 +133,7 @@ def drawn_rows(estimator: str, *, n: int = 60, width: float = 1.0, point: bool =
     return rows
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def results() -> Results:
     """A study with a truth of each kind, one of them by hand, and an estimator that returns nothing."""
     discrete = replace(
@@ -161,12 +161,12 @@ def results() -> Results:
     return assess(whole, [*by_hand, *rows], environments=[environment(), environment() | {"python": "3.99"}])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def html(results) -> str:
     return render(results)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page(html) -> Page:
     return Page(html)
 
@@ -396,7 +396,7 @@ def test_columns_are_thinned_and_what_lies_beyond_is_counted():
 # ---------------------------------------------------------------- the reader's own data
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own() -> Results:
     """Data sets like one's own, by hand: one estimator right, one too narrow, one hardly tried, one that failed."""
     contenders = (

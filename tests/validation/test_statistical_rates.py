@@ -193,7 +193,7 @@ EXACT = {
 
 
 # Two thousand suites of a kind take up to half a minute: the kinds left out run the same code around other checks.
-LONG = ("counts", "fits")
+LONG = ("counts", "fits", "distances")
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG)) for kind in EXACT])
@@ -210,6 +210,7 @@ def test_false_alarms_of_a_suite_are_its_budget_and_not_far_under(kind):
 CONFIRMED = {"a": Part(by_mean, confirm=True), "b": Part(by_two_means, entry=Entry(checks=2), confirm=True)}
 
 
+@pytest.mark.slow
 def test_false_alarms_of_confirmed_tests_are_the_budget():
     assert attained(CONFIRMED) == pytest.approx(BUDGET, rel=0.03)
     assert least(attained(CONFIRMED)) <= np.sum(margins(CONFIRMED) <= 1) <= most(BUDGET)
@@ -408,11 +409,13 @@ POWERED = {
     "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, margin=0.3), BIAS),
 }
 REPEATS = 800
+# Those that draw most for a repeat; the others have the same engine.
+LONG_POWERED = ("means", "fits", "fits, margin", "ranks", "same_distribution", "proportion above")
 
 
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("means", "fits, margin"))) for kind in POWERED],
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind in LONG_POWERED)) for kind in POWERED],
 )
 def test_power_at_min_effect_is_at_least_what_was_asked(kind):
     case = POWERED[kind]

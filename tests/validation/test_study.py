@@ -205,6 +205,7 @@ def test_a_source_that_fails_gives_rows(scenarios):
         assert not rows[0].truth
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_own_cell_only(broken, scenarios):
     study = Study((scenarios["five_points"],), (Contender("Dies", broken.Dies()), *EM_ONLY), replicates=1)
     dead, *others = run(study, workers=1)

@@ -144,7 +144,7 @@ def _drawn(
     for name in is_open:
         law = in_logs(rows.distribution(name, {**values, **drawn}))
         if law.batch_shape:
-            shape = torch.broadcast_shapes(law.batch_shape, (1, situation.num_rows * size, 1))
+            shape = np.broadcast_shapes(law.batch_shape, (1, situation.num_rows * size, 1))
             drawn[name] = law.expand(shape).sample().double()
         else:
             drawn[name] = law.sample(torch.Size([1, size, 1])).double().repeat(1, situation.num_rows, 1)
@@ -169,7 +169,7 @@ def _quadrature(
     for centre, width in _peaks(joint, situation, asked, name):
         near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
         near = (panels.location + panels.scale * near).clamp(*panels.bounds)
-        shape = torch.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
+        shape = np.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
         edges = torch.cat([part.expand(shape[0], shape[1], -1, shape[3]) for part in (edges, near)], 2)
     edges = edges.sort(2).values
     start, size = edges[:, :, :-1, None], edges.diff(dim=2)[:, :, :, None]

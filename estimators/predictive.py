@@ -229,7 +229,7 @@ class Joint:
         if any(name in situation.seen for name in self.gaussian):
             total = total + self._log_density_of_seen()
         total = total.clamp_min(LOG_ZERO)
-        return total.expand(*torch.broadcast_shapes(total.shape, (1, 1, self.num_configurations)))
+        return total.expand(*np.broadcast_shapes(total.shape, (1, 1, self.num_configurations)))
 
     def log_mass(self, name: str) -> Tensor:
         """log p(name | its causes) of a discrete variable, [S | 1, M | 1, C | 1]."""
@@ -240,7 +240,7 @@ class Joint:
         if name != LATENT and situation.node(name).mechanism.num_levels is None:
             return situation.distribution(name, self.values).log_prob(value)  # type: ignore[no-any-return]
         masses = _pick(situation.log_masses(name), situation.cell(name, self.values))
-        shape = torch.broadcast_shapes(masses.shape[:-1], value.shape)
+        shape = np.broadcast_shapes(masses.shape[:-1], value.shape)
         index = value.long().expand(shape)[..., None]
         return torch.gather(masses.expand(*shape, masses.shape[-1]), -1, index)[..., 0]
 

@@ -157,7 +157,7 @@ class GumbelMax:
         steps = ratio.diff(dim=-1) / end / start[..., :-1]
         heights = torch.cat([torch.zeros_like(ratio[..., :1]), steps.cumsum(-1)], -1)
         height = torch.empty_like(heights).scatter_(-1, order, heights)
-        shape = torch.broadcast_shapes(value.shape, height.shape[:-1])
+        shape = np.broadcast_shapes(value.shape, height.shape[:-1])
         height, index = height.expand(*shape, -1), value.long().expand(shape)[..., None]
         moved = q * (height.gather(-1, index) - height).clamp_min(0.0)
         options = torch.arange(p.shape[-1])
@@ -213,7 +213,7 @@ def _tails(distribution: Any, value: Tensor) -> tuple[Tensor, Tensor]:
         place = (value.clamp(-1.0, shares.shape[-1] - 1.0).floor() + 1.0).long()[..., None]
         below = torch.cat([zero, shares.cumsum(-1)], -1)
         above = torch.cat([shares.flip(-1).cumsum(-1).flip(-1), zero], -1)
-        shape = torch.broadcast_shapes(place.shape[:-1], below.shape[:-1])
+        shape = np.broadcast_shapes(place.shape[:-1], below.shape[:-1])
         place = place.expand(*shape, 1)
         return tuple(part.expand(*shape, -1).gather(-1, place)[..., 0] for part in (below, above))  # type: ignore[return-value]
     below = distribution.cdf(value)
@@ -227,7 +227,7 @@ def _smallest(distribution: Any, noise: Tensor) -> Tensor:
         below, above = _tails(distribution, value)
         return torch.where(noise < 0, above <= -noise, below >= noise)
 
-    shape = torch.broadcast_shapes(noise.shape, distribution.batch_shape)
+    shape = np.broadcast_shapes(noise.shape, distribution.batch_shape)
     low, high = torch.full(shape, -1.0, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
     while bool((short := ~is_reached(high) & (high < 2.0**60)).any()):
         low, high = torch.where(short, high, low), torch.where(short, 2.0 * high + 1.0, high)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,7 +58,7 @@ class Worlds:
     def _drawn(self, name: str, acts: bool = True) -> Tensor:
         fact, structural = self._fact[name], self._assumptions[name]
         before = self._situation.distribution(name, self._fact)
-        shape = torch.broadcast_shapes(before.batch_shape, fact.shape[:3], self._shares.shape if acts else ())
+        shape = np.broadcast_shapes(before.batch_shape, fact.shape[:3], self._shares.shape if acts else ())
         noise = structural.abduct(before.expand(shape), fact.expand(*shape, *before.event_shape))
         return structural.act(self._situation.distribution(name, self._world), noise) if acts else fact
 

@@ -65,13 +65,19 @@ DATA: dict[str, Data] = {
 }
 
 
+# What others among them are like, for the estimators that take longest.
+ALIKE = ("all zero", "whole numbers", "times 1e98", "light weights", "every Z set", "duplicates", "offset 1e6")
+
+
 def cases() -> Iterator[Any]:
     for name, estimator in ESTIMATORS.items():
         for of, model in MODELS.items():
             for what, data in DATA.items():
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
-                yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}")
+                is_long = name in ("MAP", "NUTS") and (what in ALIKE or (of, what) == ("unknown scales", "two rows"))
+                marks = [pytest.mark.slow] if is_long else []
+                yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
 
 
 @pytest.mark.parametrize(("estimator", "model", "data"), list(cases()))

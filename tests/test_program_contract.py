@@ -123,10 +123,7 @@ def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
 )
 @pytest.mark.parametrize(
     "estimator",
-    [
-        pytest.param(each, id=name, marks=pytest.mark.slow if name in ("MAP", "NUTS by Pyro") else ())
-        for name, each in ESTIMATORS.items()
-    ],
+    [pytest.param(each, id=name, marks=pytest.mark.slow if name != "EM" else ()) for name, each in ESTIMATORS.items()],
 )
 def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> None:
     """After another fit, and with another thread count."""

@@ -226,7 +226,7 @@ class LinearGaussian:
         """Intercept [..., cells], slopes [..., cells, P] and scale [..., cells]."""
         beta, sigma = greeks.get("beta", self.coefficients), greeks.get("sigma", self.scale)
         sigma = sigma[..., None] if "sigma" in greeks and self.shared_scale else sigma
-        sigma = sigma.expand(torch.broadcast_shapes(sigma.shape, beta.shape[:-1]))
+        sigma = sigma.expand(np.broadcast_shapes(sigma.shape, beta.shape[:-1]))
         return beta[..., 0].expand(sigma.shape), beta[..., 1:].expand(*sigma.shape, beta.shape[-1] - 1), sigma
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:

@@ -448,7 +448,7 @@ def test_a_drawn_seed_is_printed_for_replay_and_shared_by_workers(suite, pyteste
     )
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n2", marks=pytest.mark.slow)])
 def test_the_summary(workers, suite, pytester):
     body = "stat.mean(normals(stat.seed, shift=0.5), 0.0)"
     pytester.makepyfile(test_bad=failing(body), test_blind=failing("stat.mean(normals(stat.seed, n=50), 0.0)"))

@@ -197,7 +197,12 @@ SHORT: dict[str, Estimator] = {
 LONG = ("FullGaussian with a parent", "two causes of Z", "three components", "three dimensions", "LinearGaussian")
 
 
-LONG_PAIRS = [("known centres", "NUTS"), ("FullGaussian alone", "NUTS"), ("Gaussian with a parent", "MAP")]
+LONG_PAIRS = [
+    ("known centres", "NUTS"),
+    ("known scales", "NUTS"),
+    ("FullGaussian alone", "NUTS"),
+    ("Gaussian with a parent", "MAP"),
+]
 # NUTS on many Greeks is long, and its mechanisms are in other models; so are those of the longest with few.
 PAIRS = [
     pytest.param(

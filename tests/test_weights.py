@@ -130,8 +130,7 @@ def alone(N: int) -> None:
     ("takes_columns", "zeros"),
     [
         (True, 1),
-        (False, 5),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((True, 2), (True, 5), (False, 1), (False, 2))),
+        *(pytest.param(takes, zeros, marks=pytest.mark.slow) for takes in (True, False) for zeros in (2, 5)),
     ],
 )
 def test_a_program_whose_first_rows_have_weight_zero(takes_columns: bool, zeros: int) -> None:

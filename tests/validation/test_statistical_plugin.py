@@ -373,7 +373,7 @@ def rerun(suite, pytester, body, runs, *arguments):
     return result, json.loads((pytester.path / "r.json").read_text())["checks"]
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n1", marks=pytest.mark.slow)])
 def test_the_checks_of_a_test_that_is_rerun_count_once(workers, suite, pytester):
     """The first two runs fail for a reason of their own, after one check or both; the last run counts."""
     body = "stat.mean(x, 0.0); assert len(RUNS) > 1; stat.mean(x[::2], 0.0); assert len(RUNS) > 2"

@@ -1,6 +1,6 @@
 """Maximum a posteriori by Pyro's SVI with AutoDelta, on a program with Z summed out, finished deterministically."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,7 @@ class MAP:
         summits: list[tuple[Status, Summit]] = []
         with progress(min(RUNS, len(found)) * self.num_steps, "MAP", self.progress_bar) as bar:
             for number, start in enumerate(found):
-                if number >= RUNS and any(status.is_interior for status, _ in summits):
+                if number >= RUNS and any(status is Status.CONVERGED for status, _ in summits):
                     break
                 if number < RUNS:
                     start, loss, norm = self._train(task, density, trained, start, bar)
@@ -78,7 +78,7 @@ class MAP:
                     norms.append(norm)
                 summit = ascend(density, start, self.tolerance)
                 summits.append((self._status(density, summit), summit))
-        status, best = max(summits, key=lambda end: worth(end[0], end[1].value))
+        status, best = _best(summits)
         stats = {
             "estimator": "MAP",
             "seed": task.seed,
@@ -141,6 +141,13 @@ class MAP:
         if summit.at_limit or density.at_boundary(summit.coordinates):
             return Status.BOUNDARY
         return Status.CONVERGED if summit.gradient_norm < self.tolerance else Status.MAX_ITERATIONS
+
+
+def _best(ends: Sequence[tuple[Status, Summit]]) -> tuple[Status, Summit]:
+    """The best end of a climb; where none converged, one that stopped on its way is no better than a boundary above."""
+    if any(status is Status.CONVERGED for status, _ in ends):
+        return max(ends, key=lambda end: worth(end[0], end[1].value))
+    return max(ends, key=lambda end: (end[0] is not Status.COMPONENT_COLLAPSED, end[1].value))
 
 
 class _Renamed(Messenger):

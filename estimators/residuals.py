@@ -119,6 +119,7 @@ class Patterns:
     @classmethod
     def of(cls, config: Indices, missing: NDArray[np.bool_]) -> "Patterns":
         """Group rows with configs [n] and masks [n, size]."""
+        # Sorted by how much is missing, so that those which still need a reflection are a slice.
         keys = np.concatenate([-missing.sum(1)[:, None], config[:, None], missing], 1)
         _, first, pattern = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         count = int(config.max(initial=-1)) + 1

@@ -220,8 +220,8 @@ def test_anything_but_axes_is_refused() -> None:
         CHAIN.plot_graph(ax=Figure())
 
 
-def test_importing_the_package_does_not_import_the_drawing_libraries() -> None:
-    """Nor what takes as long to import as torch and is not always needed."""
+def test_importing_the_package_imports_nothing_that_is_slow_and_not_always_needed() -> None:
+    """The drawing libraries, and ArviZ with what it brings, which takes as long as torch."""
     code = "import sys, estimators; "
     code += "print(sorted({'networkx', 'matplotlib', 'arviz', 'nutpie', 'scipy.stats'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)

@@ -4,13 +4,14 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
-import warnings
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from estimators.isolation import quietly_imported
 
 if TYPE_CHECKING:
     import xarray
@@ -23,11 +24,7 @@ MOST_ELEMENTS = 2e8
 
 def _arviz() -> Any:
     """ArviZ, imported where it is first needed: with what it imports it takes as long as torch."""
-    with warnings.catch_warnings():
-        # ArviZ 0.23 announces its 1.0 at import.
-        warnings.simplefilter("ignore", category=FutureWarning)
-        import arviz
-    return arviz
+    return quietly_imported("arviz")
 
 
 def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> "xarray.Dataset":

@@ -15,7 +15,7 @@ from estimators.conditional_draws import draw_open
 from estimators.data import LATENT
 from estimators.estimate import Estimate, check_level, numbers
 from estimators.integration import open_variables, weigh
-from estimators.isolation import check_seed, isolated, own_modes
+from estimators.isolation import check_seed, isolated, own_modes, without_validation
 from estimators.labels import numbers_of
 from estimators.laws import (
     cdf_of_whole,
@@ -106,7 +106,7 @@ class Query:
         points, shape = self._points(name, at, "log_density")
         law = self._own_law(name)
         if law is not None:
-            with pyro.validation_enabled(False):
+            with without_validation():
                 return Prediction.of(log_prob_of_law(law, points).reshape(shape))
         total = self._total(name, points, log_prob_of)
         error = total.error
@@ -312,7 +312,7 @@ class Query:
         if not len(points):
             return Total(torch.zeros(0, dtype=torch.float64))
         totals = []
-        with pyro.validation_enabled(False):
+        with without_validation():
             for draws in self._parts():
                 situation = self._situation(draws)
                 names = situation.above([name, *self.seen])

@@ -1,12 +1,14 @@
 """Containment of global state, Pyro's, torch's and NumPy's: the only module that changes any, and puts it back."""
 
+import importlib
 import logging
 import random
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import pyro
@@ -15,6 +17,8 @@ import torch
 from pyro import infer, poutine
 from pyro.poutine import runtime
 from torch import Tensor
+
+Value = TypeVar("Value")
 
 # Pyro's handler stack and the global generators are shared by all threads, so one Pyro program runs at a time.
 _PYRO = threading.RLock()
@@ -53,6 +57,8 @@ def _put_back_if_interrupted() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         put_back()
+        for setting in (_VALIDATION, _DTYPE, _THREADS):
+            setting.leave()
         raise
     finally:
         _CALL.is_open = False
@@ -61,9 +67,9 @@ def _put_back_if_interrupted() -> Iterator[None]:
 def _restorer() -> Callable[[], None]:
     """A function that puts everything global back as it is now."""
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    modes = np.geterr(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_dtype()
+    modes = np.geterr(), torch.is_grad_enabled()
     filters, handlers, parameters = warnings.filters[:], _stacks(), _parameters()
-    validation = dist.is_validation_enabled(), infer.is_validation_enabled(), poutine.is_validation_enabled()
+    shared = _VALIDATION.outside(), _DTYPE.outside(), _THREADS.outside()
 
     def put_back() -> None:
         random.setstate(generators[0])
@@ -71,15 +77,94 @@ def _restorer() -> Callable[[], None]:
         torch.set_rng_state(generators[2])
         np.seterr(**modes[0])
         torch.set_grad_enabled(modes[1])
-        torch.set_num_threads(modes[2])
-        torch.set_default_dtype(modes[3])
         cast(list[Any], warnings.filters)[:] = filters
         _set_stacks(handlers)
         _set_parameters(parameters)
-        for module, is_enabled in zip((dist, infer, poutine), validation, strict=True):
-            module.enable_validation(is_enabled)
+        _set_validation(shared[0])
+        torch.set_default_dtype(shared[1])
+        torch.set_num_threads(shared[2])
 
     return put_back
+
+
+class _Shared(Generic[Value]):
+    """A setting that threads share, put back by the last of them to leave rather than by each as it found it.
+
+    A thread that comes while another is inside finds the other's value, and would leave that for good.
+    """
+
+    def __init__(
+        self, get: Callable[[], Value], put: Callable[[Value], None], *, is_kept_per_thread: bool = False
+    ) -> None:
+        self._get, self._put, self._is_kept_per_thread = get, put, is_kept_per_thread
+        self._lock = threading.RLock()
+        self._depths, self._before = dict[int, int](), dict[int, Value]()
+
+    @contextmanager
+    def at(self, value: Value) -> Iterator[None]:
+        """Set to `value`, the same for all who are inside at once."""
+        me = threading.get_ident()
+        with self._lock:
+            if me not in self._depths:
+                found = self._get()
+                self._before[me] = self.outside() if found == value else found
+            self._depths[me] = self._depths.get(me, 0) + 1
+            self._put(value)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depths[me] = self._depths.get(me, 1) - 1
+                if not self._depths[me]:
+                    self.leave()
+
+    def outside(self) -> Value:
+        """What the setting is where nobody is inside."""
+        with self._lock:
+            return next(iter(self._before.values())) if self._before else self._get()
+
+    def leave(self) -> None:
+        """Take this thread out of every block that it is in."""
+        with self._lock:
+            me = threading.get_ident()
+            self._depths.pop(me, None)
+            if me in self._before:
+                before = self._before.pop(me)
+                if self._is_kept_per_thread or not self._before:
+                    self._put(before)
+
+
+Validation = tuple[bool, bool, bool]
+
+
+def _validation() -> Validation:
+    return dist.is_validation_enabled(), infer.is_validation_enabled(), poutine.is_validation_enabled()
+
+
+def _set_validation(values: Validation) -> None:
+    for module, is_enabled in zip((dist, infer, poutine), values, strict=True):
+        module.enable_validation(is_enabled)
+
+
+_VALIDATION = _Shared(_validation, _set_validation)
+_DTYPE = _Shared(torch.get_default_dtype, torch.set_default_dtype)
+# Torch keeps the number for each thread, but a thread that is new to torch begins with the number that was set last.
+_THREADS = _Shared(torch.get_num_threads, torch.set_num_threads, is_kept_per_thread=True)
+
+
+def without_validation() -> AbstractContextManager[None]:
+    """Evaluate distributions without Pyro's checks of values; then as before."""
+    return _VALIDATION.at((False, False, False))
+
+
+def single_thread() -> AbstractContextManager[None]:
+    """Run tensor operations on one thread, so that no sum depends on how many there are; then as before."""
+    return _THREADS.at(1)
+
+
+def double_precision() -> AbstractContextManager[None]:
+    """Compute whole numbers times a Python float in float64; then as before."""
+    return _DTYPE.at(torch.float64)
 
 
 def float64(value: Any) -> Tensor:
@@ -157,8 +242,17 @@ def program_mode(seed: int = 0) -> Iterator[None]:
 
     The default dtype decides what `torch.ones(K)` inside the program is; it is put back afterwards.
     """
-    with isolated(seed), pyro.validation_enabled(False), double_precision():
+    with isolated(seed), without_validation(), double_precision():
         yield
+
+
+def quietly_imported(name: str) -> Any:
+    """Import a library where it is first needed, without what it announces then: ArviZ 0.23 its 1.0, for one."""
+    # Warning filters belong to the process, so they are changed by one thread at a time, and at the first import only.
+    if name not in sys.modules:
+        with _PYRO, warnings.catch_warnings(action="ignore", category=FutureWarning):
+            importlib.import_module(name)
+    return importlib.import_module(name)
 
 
 @contextmanager
@@ -170,28 +264,6 @@ def kept_logger(name: str) -> Iterator[None]:
         yield
     finally:
         logger.handlers[:], logger.propagate = handlers, propagate
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Run tensor operations on one thread, so that no sum depends on how many there are; then as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def double_precision() -> Iterator[None]:
-    """Compute whole numbers times a Python float in float64; then as before."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def check_seed(seed: object) -> int:

@@ -20,7 +20,7 @@ from pyro.poutine import runtime
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
-from estimators.isolation import float64
+from estimators.isolation import double_precision, float64, single_thread, without_validation
 from validation import refute
 
 ROWS = [-2.0, -1.4, -0.4, 0.2, 0.5, 5.1, 6.2, 6.6]
@@ -315,6 +315,48 @@ def test_two_threads_at_once(name: str) -> None:
     last.start()
     last.join()
     assert fresh == [torch.get_num_threads()]
+
+
+@pytest.mark.parametrize(
+    ("change", "read", "inside"),
+    [
+        (without_validation, dist.is_validation_enabled, False),
+        (double_precision, torch.get_default_dtype, torch.float64),
+        (single_thread, torch.get_num_threads, 1),
+    ],
+    ids=["validation", "dtype", "threads"],
+)
+def test_threads_that_overlap_leave_the_setting_as_it_was_before_the_first(
+    change: Callable[[], AbstractContextManager[None]], read: Callable[[], object], inside: object
+) -> None:
+    """The first comes, the second comes, the first leaves, the second leaves."""
+    both_in, first_out = threading.Event(), threading.Event()
+    found = list[object]()
+
+    def first() -> None:
+        with change():
+            second_thread.start()
+            both_in.wait()
+        first_out.set()
+
+    def second() -> None:
+        with change():
+            both_in.set()
+            first_out.wait()
+            found.append(read())
+        found.append(read())
+
+    def last() -> None:
+        found.append(read())
+
+    with set_to(2, torch.get_num_threads, torch.set_num_threads):
+        before, outside = ambient(), read()
+        first_thread, second_thread, last_thread = (threading.Thread(target=each) for each in (first, second, last))
+        for thread in (first_thread, second_thread, last_thread):
+            if thread is not second_thread:
+                thread.start()
+            thread.join()
+        assert found == [inside, outside, outside] and ambient() == before
 
 
 def test_inside_a_running_loop() -> None:

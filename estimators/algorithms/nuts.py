@@ -25,7 +25,7 @@ from estimators.algorithms.nutpie_callback import NutpieCallback
 from estimators.ascent import Summit, ascend
 from estimators.fit import Fit, finish
 from estimators.information import eigen, observed_information
-from estimators.isolation import kept_logger, own_modes, program_mode, single_thread, spawn_seeds
+from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds
 from estimators.models import AnyDensity, density_of
 from estimators.parameters import Array
 from estimators.status import EstimationError, in_words
@@ -162,11 +162,8 @@ def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> C
 
 def _nutpie() -> Any:
     """nutpie, imported where it is first needed: it brings ArviZ, which takes as long as torch."""
-    with warnings.catch_warnings():
-        # ArviZ 0.23 announces its 1.0 at import.
-        warnings.simplefilter("ignore", category=FutureWarning)
-        import nutpie.compiled_pyfunc
-    return nutpie
+    quietly_imported("nutpie.compiled_pyfunc")
+    return quietly_imported("nutpie")
 
 
 def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> Any:

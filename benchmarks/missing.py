@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from estimators import CausalMixture, Data
+from estimators.fits.any_model import density_of
 from estimators.mechanisms import DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian
-from estimators.models import density_of
 
 NUM_COLUMNS, NUM_CLASSES, SHARE, SEED = 8, 3, 0.2, 0
 REPEATS, SECONDS = 5, 1.0

@@ -22,7 +22,7 @@ from pyro.infer.mcmc.util import initialize_model
 from pyro.ops.integrator import potential_grad
 
 from estimators import Data, PyroModel
-from estimators.models import density_of
+from estimators.fits.any_model import density_of
 
 TUTORIAL_ROWS = torch.tensor([0.0, 1.0, 10.0, 11.0, 12.0], dtype=torch.float64)
 

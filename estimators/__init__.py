@@ -1,13 +1,13 @@
 """Exact estimators for causal models with a hidden discrete cause: EM, MAP and NUTS behind one interface."""
 
 from estimators.algorithms import EM, MAP, NUTS, Exact
-from estimators.data import Data
-from estimators.estimate import Estimate
-from estimators.fit import Fit
-from estimators.interventions import Query
+from estimators.data.data import Data
+from estimators.fits.fit import Fit
 from estimators.isolation import isolated, own_modes
-from estimators.model import CausalMixture, GaussianMixture
-from estimators.pyro_model import PyroModel
+from estimators.mixture.model import CausalMixture, GaussianMixture
+from estimators.programs.model import PyroModel
+from estimators.queries.estimate import Estimate
+from estimators.queries.mixture_query import Query
 from estimators.status import EstimationError, EstimationWarning, Status
 
 __all__ = [

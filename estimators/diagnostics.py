@@ -1,23 +1,114 @@
-"""What the chains of a fit say of themselves, as a status."""
+"""What draws say of themselves, by ArviZ: R-hat, effective sample sizes, Monte Carlo errors, the status of chains."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from estimators import arviz_export
+from estimators.isolation import quietly_imported
 from estimators.status import Status
 
+if TYPE_CHECKING:
+    import xarray
+
+Draws = Mapping[str, Tensor]
 R_HAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
+
+
+def import_arviz() -> Any:
+    """ArviZ, imported where it is first needed: with what it imports it takes as long as torch."""
+    return quietly_imported("arviz")
+
+
+def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> "xarray.Dataset":
+    """Draws [S, *shape] as a data set over (chain, draw, ...)."""
+    import xarray
+
+    variables = {}
+    for name, value in draws.items():
+        array = value.numpy()
+        array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
+        names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
+        variables[name] = (("chain", "draw", *(unused(dim, draws) for dim in names)), array)
+    return xarray.Dataset(variables, coords=_coordinates(variables))
+
+
+def unused(dim: str, variables: Container[str]) -> str:
+    """The name of an axis, or the next that is not a variable's: xarray takes a variable so called for its labels."""
+    while dim in variables:
+        dim += "_"
+    return dim
+
+
+# Draws of a chain below which its halves say nothing of convergence.
+LEAST_DRAWS = 4
+
+
+class Diagnostics(NamedTuple):
+    """R-hat (empty of one chain), and the effective sample sizes of the bulk and of the 5 % tails, by Greek."""
+
+    r_hat: dict[str, np.ndarray]
+    bulk: dict[str, np.ndarray]
+    tail: dict[str, np.ndarray]
+
+
+def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
+    """Rank-normalised R-hat, bulk and tail ESS of every entry of every Greek; a constant counts as converged."""
+    num_draws = len(next(iter(draws.values())))
+    if num_draws // num_chains < LEAST_DRAWS:
+        raise ValueError(
+            f"effective sample size: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}; "
+            "raise `num_samples`"
+        )
+    # Under names that are no axes'.
+    places = {name: f"x{number}" for number, name in enumerate(draws)}
+    data = dataset({place: draws[name] for name, place in places.items()}, num_chains)
+    with np.errstate(all="ignore"):
+        sizes = [import_arviz().ess(data, method=method) for method in ("bulk", "tail")]
+        r_hat = import_arviz().rhat(data, method="rank") if num_chains > 1 else None
+    constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
+    bulk, tail = (
+        {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
+        for ess in sizes
+    )
+    known = {} if r_hat is None else {n: _settled(r_hat[places[n]].values, constant[n], 1.0, np.inf) for n in draws}
+    return Diagnostics(known, bulk, tail)
+
+
+def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:
+    """Diagnostics without NaN: ArviZ returns NaN for a constant, and where chains are each stuck at their own value."""
+    return np.where(constant, if_constant, np.where(np.isfinite(values), values, if_stuck))
+
+
+def mean_error(draws: Tensor, num_chains: int) -> float:
+    """The Monte Carlo standard error of the mean of one quantity's draws [S]: sd / sqrt(ESS of the mean)."""
+    per_chain = len(draws) // num_chains
+    if per_chain < LEAST_DRAWS:
+        raise ValueError(f"mcse: expected at least {LEAST_DRAWS} draws per chain, got {per_chain}; draw more")
+    values = draws.numpy().reshape(num_chains, -1)
+    if np.ptp(values) == 0:
+        return 0.0
+    with np.errstate(all="ignore"):
+        ess = float(import_arviz().ess(values, method="mean"))
+    return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
+
+
+def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) -> dict[str, np.ndarray]:
+    return {
+        dim: np.arange(size)
+        for names, array in variables.values()
+        for dim, size in zip(names, array.shape, strict=True)
+    }
 
 
 def chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
     """Return the status of relabelled draws, and the smallest ESS (bulk or tail) and the largest R-hat behind it."""
     per_chain = len(next(iter(draws.values()))) // num_chains
-    if per_chain < arviz_export.LEAST_DRAWS:
+    if per_chain < LEAST_DRAWS:
         return Status.LOW_ESS, {}
-    r_hat, bulk, tail = arviz_export.diagnostics(draws, num_chains)
+    r_hat, bulk, tail = diagnostics(draws, num_chains)
     largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
     smallest = min(float(np.min(value)) for value in (*bulk.values(), *tail.values()))
     extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators import CausalMixture, Data
-from estimators.data import LATENT
+from estimators.data.data import LATENT
+from estimators.estep.variable import WEIGHTS
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -21,7 +22,6 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.nodes import WEIGHTS
 
 # Every family without parents, under its defaults.
 FAMILIES: dict[str, Mechanism] = {

@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 
 from estimators import CausalMixture, Data, EstimationWarning, Fit, GaussianMixture
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Gaussian
 
 TUTORIAL_ROWS = [0.0, 1.0, 10.0, 11.0, 12.0]

@@ -14,10 +14,9 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from estimators import EM, NUTS, CausalMixture, Data, Estimate, EstimationWarning, Exact, Fit, GaussianMixture, Status
-from estimators.arviz_export import dataset, diagnostics
-from estimators.diagnostics import chain_status
+from estimators.diagnostics import chain_status, dataset, diagnostics
+from estimators.fits.summary import summary_table
 from estimators.mechanisms import Gaussian
-from estimators.summary import summary_table
 
 ROWS = [0.1, -0.7, 0.4, 1.2, 8.9, 10.3, 9.6, 10.9, 11.4, 10.0, -0.2, 9.1]
 DATA = Data(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from estimators import Fit, GaussianMixture
-from estimators.atomic_file import write_atomically
+from estimators.fits.atomic_file import write_atomically
 
 FIT = Fit.from_greeks(GaussianMixture(K=2), {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0]})
 OTHER = FIT.relabel([1, 0])

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, GaussianMixture
-from estimators.algorithms.base import Estimator
-from estimators.data import as_data
+from estimators.algorithms.protocol import Estimator
+from estimators.data.data import as_data
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS
 from tests.refusals import case, refused

@@ -20,7 +20,7 @@ from estimators import (
     Query,
     Status,
 )
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS
 from tests.refusals import case, refused

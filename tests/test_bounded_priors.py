@@ -13,8 +13,8 @@ from pyro.distributions.transforms import biject_to
 from torch.distributions import AffineTransform, constraints
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, Status
-from estimators.algorithms.base import Estimator
-from estimators.density import Density
+from estimators.algorithms.protocol import Estimator
+from estimators.fits.any_model import density_of
 from estimators.mechanisms import (
     Bernoulli,
     DiagonalGaussian,
@@ -24,7 +24,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.models import density_of
+from estimators.mixture.density import Density
 from tests.refusals import case, refused
 
 ROWS = {
@@ -262,8 +262,8 @@ def test_a_prior_that_cannot_be_one_is_refused_by_name(
     "support", [constraints.interval(-1.0, 3.0), constraints.greater_than(2.0), constraints.less_than(-2.0)]
 )
 def test_values_outside_start_inside_and_values_inside_stay(support: Any) -> None:
-    from estimators.intervals import within_prior
-    from estimators.parameters import Parameter, Real
+    from estimators.parameters.intervals import within_prior
+    from estimators.parameters.parameter import Parameter, Real
 
     class Within(dist.Normal):  # type: ignore[misc]
         pass

@@ -11,8 +11,8 @@ from scipy.stats import norm
 from torch import Tensor
 
 from estimators import CausalMixture, Data, EstimationError, Fit
+from estimators.fits.labels import permute
 from estimators.isolation import isolated
-from estimators.labels import permute
 from estimators.mechanisms import Gaussian, LinearGaussian
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
 from validation.statistical import Stat

@@ -14,7 +14,7 @@ import torch
 import xarray
 
 from estimators import EM, CausalMixture, Data, Fit, GaussianMixture, PyroModel
-from estimators.data import as_data
+from estimators.data.data import as_data
 from estimators.mechanisms import Gaussian
 from tests.refusals import case, refused
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from tests.models import MODELS, fit_quietly, rows_of
 
 ESTIMATORS: dict[str, Estimator] = {

@@ -15,7 +15,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import CausalMixture, Data, Fit, GaussianMixture, PyroModel, Status, archive
+from estimators import CausalMixture, Data, Fit, GaussianMixture, PyroModel, Status
+from estimators.fits import archive
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.refusals import refused
 

@@ -11,7 +11,7 @@ import torch
 import xarray
 
 from estimators import EM, Data, GaussianMixture
-from estimators.data import as_data
+from estimators.data.data import as_data
 
 NUMBERS = [0.5, -1.25, 3.0]  # exact in bfloat16, too
 LABELS = [0, -1, 1]

@@ -23,7 +23,7 @@ from estimators import (
     GaussianMixture,
     Status,
 )
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS
 

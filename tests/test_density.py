@@ -8,9 +8,9 @@ from pyro.distributions.transforms import biject_to
 from torch.distributions import constraints
 
 from estimators import CausalMixture
-from estimators.density import Density
-from estimators.parameters import Positive, Real, Simplex, Transform
-from estimators.priors import as_prior, log_density
+from estimators.mixture.density import Density
+from estimators.parameters.parameter import Positive, Real, Simplex, Transform
+from estimators.parameters.priors import as_prior, log_density
 from tests.models import MODELS, mixed_rows
 
 TRANSFORMS = {

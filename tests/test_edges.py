@@ -21,7 +21,7 @@ from estimators import (
     PyroModel,
     Status,
 )
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data
-from estimators.density import Density
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -16,6 +15,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Poisson,
 )
+from estimators.mixture.density import Density
 
 FAR = (5.0, 37.0, 100.0, 690.0, 700.0)
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import ctypes
 from unittest.mock import patch
 
 from estimators import NUTS, GaussianMixture
-from estimators.algorithms.foreign_thread import ForeignThread
+from estimators.algorithms.nuts.foreign_thread import ForeignThread
 from tests.models import TUTORIAL_ROWS, fit_quietly
 
 SAMPLER = NUTS(num_samples=50, warmup_steps=50, num_chains=3)

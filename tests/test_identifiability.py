@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
-from estimators.algorithms.base import Estimator
-from estimators.density import Density
-from estimators.identifiability import THRESHOLD, Identifiability
+from estimators.algorithms.protocol import Estimator
+from estimators.fits.identifiability import THRESHOLD, Identifiability
 from estimators.mechanisms import Bernoulli, Gaussian
+from estimators.mixture.density import Density
 from tests.models import MODELS, fit_quietly, mixed_rows, rows_of
 
 TUTORIAL = GaussianMixture(K=2, concentration=2.0)

@@ -10,9 +10,9 @@ import torch
 from scipy.stats import norm
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture, PyroModel
-from estimators.density import Density
-from estimators.information import curvature, observed_information
 from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators.mixture.density import Density
+from estimators.optimise.curvature import curvature, observed_information
 from estimators.programs.density import ProgramDensity
 from tests.models import MODELS, mixed_rows, rows_of
 from validation.statistical import Stat

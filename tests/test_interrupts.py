@@ -21,10 +21,10 @@ from pyro.infer.mcmc.logger import ProgressBar
 from pyro.poutine import runtime
 
 from estimators import EM, MAP, NUTS, CausalMixture, Exact, GaussianMixture, PyroModel
-from estimators import fit as fit_module
-from estimators.algorithms import nuts as nuts_module
-from estimators.algorithms.nutpie_callback import NutpieCallback
-from estimators.density import Density
+from estimators.algorithms.nuts import nuts as nuts_module
+from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
+from estimators.fits import fit as fit_module
+from estimators.mixture.density import Density
 from estimators.status import EstimationError
 from tests.models import TUTORIAL_ROWS, rows_of, two_columns
 from tests.test_foreign_thread import count_states

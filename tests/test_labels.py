@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.labels import MAX_ROWS, label, permute, symmetry
+from estimators.fits.labels import MAX_ROWS, label, permute, symmetry
 from estimators.mechanisms import Gaussian
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
 

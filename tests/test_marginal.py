@@ -12,7 +12,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators import features as features_module
+from estimators.estep import features as features_module
 from estimators.mechanisms import FullGaussian, Gaussian
 from tests.models import MODELS, mixed_rows, rows_of
 

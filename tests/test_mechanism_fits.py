@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
-from estimators.algorithms.base import Estimator
-from estimators.density import Density
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import (
     Categorical,
     DiagonalGaussian,
@@ -23,8 +22,9 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.mechanisms.full_gaussian import CholeskyOfCorrelation
-from estimators.parameters import Linear, Positive, Simplex, Transform, UnitInterval
+from estimators.mechanisms.gaussian.full import CholeskyOfCorrelation
+from estimators.mixture.density import Density
+from estimators.parameters.parameter import Linear, Positive, Simplex, Transform, UnitInterval
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,

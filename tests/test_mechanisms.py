@@ -12,14 +12,14 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from estimators import CausalMixture, Data
-from estimators.density import Density
-from estimators.marginal import MixtureMarginal, Statistics
+from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.mechanisms import (
     DiagonalGaussian,
     FullGaussian,
     Mechanism,
     Poisson,
 )
+from estimators.mixture.density import Density
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
-from estimators.density import Density
+from estimators.fits.any_model import density_of
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
-from estimators.models import density_of
+from estimators.mixture.density import Density
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
 from tests.mechanism_models import enumerated, random_greeks
 from tests.models import fit_quietly

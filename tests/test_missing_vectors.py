@@ -11,9 +11,10 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 
-from estimators import CausalMixture, Data, incomplete
-from estimators.density import Density
+from estimators import CausalMixture, Data
+from estimators.estep import incomplete
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian, Poisson
+from estimators.mixture.density import Density
 
 SIZE, THETA = 5, np.array([0.3, 0.7])
 

@@ -18,11 +18,11 @@ from estimators import (
     PyroModel,
     Status,
 )
-from estimators.algorithms import nuts as nuts_module
-from estimators.algorithms.base import begin
-from estimators.ascent import Summit
-from estimators.density import Density
+from estimators.algorithms.nuts import nuts as nuts_module
+from estimators.algorithms.protocol import begin
 from estimators.mechanisms import Gaussian
+from estimators.mixture.density import Density
+from estimators.optimise.ascent import Summit
 from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
 from tests.posteriors import check_other_posterior, check_same_posterior

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture
-from estimators.algorithms.base import Estimator
-from estimators.labels import label
+from estimators.algorithms.protocol import Estimator
+from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
 from tests.label_draws import clusters, draws_around, equal, shuffled
 

@@ -10,7 +10,7 @@ import torch
 
 from estimators import CausalMixture, Fit
 from estimators.mechanisms import Gaussian, LinearGaussian
-from estimators.prediction import Prediction
+from estimators.queries.prediction import Prediction
 
 MODEL = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"], scale=1.0)})
 FIT = Fit.from_greeks(

@@ -11,9 +11,9 @@ import torch
 from pyro import poutine
 
 from estimators import EM, MAP, CausalMixture, Data, Fit, GaussianMixture, PyroModel
-from estimators.labels import label, symmetry
+from estimators.fits.labels import label, symmetry
+from estimators.fits.prior_labels import label_densities, likeliest_order
 from estimators.mechanisms import Bernoulli, Categorical, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian
-from estimators.prior_labels import label_densities, likeliest_order
 from tests.label_draws import clusters
 
 ROWS = clusters([0.0, 6.0, 12.0], per_cluster=12).columns["X"].tolist()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Fit, PyroModel
 from estimators.mechanisms import Gaussian
-from estimators.programs.graph import sources
+from estimators.programs.captured import sources
 from tests.gallery import EXAMPLES, chain
 from tests.refusals import refused
 

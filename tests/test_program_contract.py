@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, PyroModel, Status
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from tests.gallery import EXAMPLES, Example, chain_of_a_column
 from tests.models import fit_quietly
 

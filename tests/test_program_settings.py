@@ -11,8 +11,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from estimators import Data, EstimationError, Fit, PyroModel, Status, program_queries
+from estimators import Data, EstimationError, Fit, PyroModel, Status
 from estimators.programs.answers import average, over_draws
+from estimators.queries import program_query as program_queries
 from tests.refusals import case, refused
 
 AGE = torch.tensor([-1.5, 0.0, 0.4, 2.0], dtype=torch.float64)

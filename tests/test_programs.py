@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
 from estimators import EM, PyroModel
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.isolation import program_mode
+from estimators.programs.captured import Graph
 from estimators.programs.density import ProgramDensity
-from estimators.programs.graph import Graph
 from tests.gallery import EXAMPLES, Example, brute_force
 from tests.models import fit_quietly
 

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
-from estimators.labels import symmetry
+from estimators.fits.labels import symmetry
 from tests.gallery import EXAMPLES, confounder, regressions, tutorial, zero_inflated
 from tests.models import TUTORIAL_ROWS, fit_quietly
 from validation.statistical import Stat

@@ -11,7 +11,7 @@ from scipy import stats
 
 from estimators import CausalMixture, EstimationError, Fit, Status
 from estimators.mechanisms import Gaussian, LinearGaussian, Poisson
-from estimators.quantiles import quantile_of, whole_quantile_of
+from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from tests.refusals import refused
 
 

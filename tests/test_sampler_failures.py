@@ -11,9 +11,9 @@ import torch
 from scipy.linalg import LinAlgError
 
 from estimators import EM, MAP, NUTS, Data, EstimationError, GaussianMixture, PyroModel
-from estimators.algorithms import nutpie_callback
-from estimators.density import Density
-from estimators.parameters import Array
+from estimators.algorithms.nuts import nutpie_callback
+from estimators.mixture.density import Density
+from estimators.parameters.parameter import Array
 from tests.models import fit_quietly
 from tests.test_foreign_thread import count_states
 

@@ -6,8 +6,8 @@ import torch
 from scipy.stats import norm
 
 from estimators import EM, MAP, NUTS, Data, GaussianMixture
-from estimators.algorithms.base import Estimator
-from estimators.density import Density
+from estimators.algorithms.protocol import Estimator
+from estimators.mixture.density import Density
 from tests.models import fit_quietly
 from tests.posteriors import independent
 from validation.statistical import Stat

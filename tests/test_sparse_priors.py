@@ -12,10 +12,10 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from estimators import CausalMixture, Data, Exact, Fit, PyroModel
+from estimators.fits.any_model import density_of
 from estimators.isolation import isolated
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
-from estimators.models import density_of
-from estimators.sparse import in_logs
+from estimators.parameters.sparse import in_logs
 from validation.scenarios.sources import _from_prior
 from validation.statistical import Stat
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, GaussianMixture, PyroModel
-from estimators.algorithms.base import Estimator
+from estimators.algorithms.protocol import Estimator
 from tests.models import TUTORIAL_ROWS
 
 MODEL = GaussianMixture(K=2)

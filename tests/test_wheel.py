@@ -37,7 +37,7 @@ def test_the_wheel_holds_the_two_packages_and_runs(tmp_path: Path) -> None:
     needed = [
         "estimators/py.typed",
         "validation/py.typed",
-        "estimators/mechanisms/gaussian.py",
+        "estimators/mechanisms/gaussian/scalar.py",
         "validation/pytest_plugin.py",
         "validation/statistical/fixture.py",
         "validation/report/style.css",

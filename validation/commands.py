@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Protocol, TypeVar
 
-from estimators.atomic_file import write_atomically
+from estimators.fits.atomic_file import write_atomically
 from validation import mine
 from validation.contenders import Contender, standard_contenders
 from validation.executors import ClusterError, cluster

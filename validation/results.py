@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from estimators.atomic_file import write_atomically
+from estimators.fits.atomic_file import write_atomically
 from validation.claims import Finding, assess_claims
 from validation.plan import Plan, plan_to_json
 from validation.record import LEVEL, RANKED, Row, row_to_json

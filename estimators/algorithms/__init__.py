@@ -3,6 +3,6 @@
 from estimators.algorithms.em import EM
 from estimators.algorithms.exact import Exact
 from estimators.algorithms.map import MAP
-from estimators.algorithms.nuts import NUTS
+from estimators.algorithms.nuts.nuts import NUTS
 
 __all__ = ["EM", "MAP", "NUTS", "Exact"]

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from estimators.algorithms.base import begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.protocol import begin, check_flag, check_positive, check_whole, progress
 from estimators.algorithms.starts import starts
-from estimators.data import Data
-from estimators.fit import Fit, finish
+from estimators.data.data import Data
+from estimators.fits.any_model import AnyDensity, Model, density_of
+from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes
-from estimators.model import CausalMixture
-from estimators.models import AnyDensity, Model, density_of
-from estimators.parameters import Array
+from estimators.mixture.model import CausalMixture
+from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from scipy.special import gammaln, logsumexp
 
-from estimators.algorithms.base import begin, check_flag, check_whole, progress
-from estimators.data import Data
-from estimators.fit import Fit, finish
+from estimators.algorithms.protocol import begin, check_flag, check_whole, progress
+from estimators.data.data import Data
+from estimators.estep.variable import WEIGHTS
+from estimators.fits.any_model import Model
+from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes
-from estimators.model import CausalMixture
-from estimators.models import Model
-from estimators.nodes import WEIGHTS
-from estimators.parameters import Array
-from estimators.pyro_model import PyroModel
-from estimators.sparse import dirichlet_draws
+from estimators.mixture.model import CausalMixture
+from estimators.parameters.parameter import Array
+from estimators.parameters.sparse import dirichlet_draws
+from estimators.programs.model import PyroModel
 
 MAX_ALLOCATIONS = 2**20
 CHUNK = 2**16

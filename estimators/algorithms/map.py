@@ -13,14 +13,14 @@ from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 from pyro.poutine.messenger import Messenger
 
-from estimators.algorithms.base import Task, begin, check_flag, check_positive, check_whole, progress, repeated
+from estimators.algorithms.protocol import Task, begin, check_flag, check_positive, check_whole, progress, repeated
 from estimators.algorithms.starts import starts
-from estimators.ascent import Summit, ascend
-from estimators.fit import Fit, finish
+from estimators.fits.any_model import AnyDensity, Model, density_of
+from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes, program_mode, single_thread
-from estimators.models import AnyDensity, Model, density_of
-from estimators.parameters import Array
-from estimators.pyro_model import PyroModel
+from estimators.optimise.ascent import Summit, ascend
+from estimators.parameters.parameter import Array
+from estimators.programs.model import PyroModel
 from estimators.status import Status, in_words, worth
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.

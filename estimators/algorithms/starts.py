@@ -11,13 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from estimators.ascent import ascend
-from estimators.data import LATENT, Data
-from estimators.density import Density
-from estimators.marginal import MixtureMarginal
-from estimators.model import CausalMixture
-from estimators.models import AnyDensity, Model
-from estimators.parameters import TINY, Array
+from estimators.data.data import LATENT, Data
+from estimators.estep.marginal import MixtureMarginal
+from estimators.fits.any_model import AnyDensity, Model
+from estimators.mixture.density import Density
+from estimators.mixture.model import CausalMixture
+from estimators.optimise.ascent import ascend
+from estimators.parameters.parameter import TINY, Array
 from estimators.programs.density import ProgramDensity
 
 # Starts are found on at most this many rows, weighted up to all of them.

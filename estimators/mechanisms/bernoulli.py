@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters import LOG_ZERO, LOGS, Array, Parameter, Transform, UnitInterval
-from estimators.prior_checks import known_or_prior
-from estimators.priors import check_shape, expanded, groups, permuted
+from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.parameters.parameter import LOG_ZERO, LOGS, Array, Parameter, Transform, UnitInterval
+from estimators.parameters.prior_checks import known_or_prior
+from estimators.parameters.priors import check_shape, expanded, groups, permuted
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
 EDGE = 1e-12

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters import LOG_ZERO, LOGS, TINY, Array, Parameter, Simplex, Transform
-from estimators.prior_checks import known_or_prior
-from estimators.priors import check_shape, expanded, groups, permuted
-from estimators.sparse import dirichlet_draws
+from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.parameters.parameter import LOG_ZERO, LOGS, TINY, Array, Parameter, Simplex, Transform
+from estimators.parameters.prior_checks import known_or_prior
+from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.sparse import dirichlet_draws
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.
 EDGE = 1e-12

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.base import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.mechanisms.gaussian import DIGITS_LOST, EPS
-from estimators.parameters import Array, Parameter, Positive, Transform
-from estimators.prior_checks import known_or_prior
-from estimators.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
+from estimators.mechanisms.gaussian.scalar import DIGITS_LOST, EPS
+from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.parameters.parameter import Array, Parameter, Positive, Transform
+from estimators.parameters.prior_checks import known_or_prior
+from estimators.parameters.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
 RATE_FLOOR = 1e-30

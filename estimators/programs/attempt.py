@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, evaluate
 from estimators.programs.handlers import Evidence

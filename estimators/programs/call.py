@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from estimators.data import Data
+from estimators.data.data import Data
 
 Program = Callable[..., Any]
 NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.isolation import program_mode
 from estimators.programs.call import Program, passed
-from estimators.programs.graph import sources
+from estimators.programs.captured import sources
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.ascent import LEAST_ROWS
-from estimators.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.isolation import program_mode
-from estimators.parameters import Array
+from estimators.optimise.ascent import LEAST_ROWS
+from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
+from estimators.parameters.parameter import Array
 from estimators.programs.call import passed
-from estimators.programs.graph import Graph
+from estimators.programs.captured import Graph
 from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.structure import run
@@ -24,7 +24,7 @@ SPIKE = -12.0
 
 
 class ProgramDensity:
-    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``; the counterpart of `estimators.density.Density`."""
+    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``; the counterpart of a mixture's `Density`."""
 
     def __init__(self, marginal: ProgramMarginal, *, prior: bool = True, jacobian: bool = False) -> None:
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from estimators.data import NOT_SEEN, Data
+from estimators.data.data import NOT_SEEN, Data
 from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.handlers import Evidence
 from estimators.programs.missing import stand_in

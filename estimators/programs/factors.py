@@ -19,7 +19,7 @@ from pyro.ops.contract import contract_tensor_tree
 from pyro.ops.rings import LogRing
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.programs.call import Program, passed
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure

@@ -11,7 +11,7 @@ from pyro.distributions.transforms import biject_to
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from estimators.parameters import LOG_ZERO
+from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.supports import bounded
 
 # Under which an enumerated site's own mask is kept in its trace.

@@ -1,8 +1,8 @@
 """log p(data | φ) of a program with its hidden discrete sites summed out, by enumeration and autograd.
 
-The same protocol as `estimators.marginal`. For each factor f of the enumerated program, ``w_f = ∂ log p / ∂ log f`` is
-its exact posterior weight, so that ``Q(φ') = Σ_f ⟨w_f, log f(φ')⟩`` is EM's objective for a model that nobody wrote an
-M-step for: its gradient at φ is the marginal's.
+The same protocol as `estimators.estep.marginal`. For each factor f of the enumerated program,
+``w_f = ∂ log p / ∂ log f`` is its exact posterior weight, so that ``Q(φ') = Σ_f ⟨w_f, log f(φ')⟩`` is EM's objective
+for a model that nobody wrote an M-step for: its gradient at φ is the marginal's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.ascent import ascend, climb
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.parameters import Array
+from estimators.optimise.ascent import ascend, climb
+from estimators.parameters.parameter import Array
 from estimators.programs.attempt import attempt
 from estimators.programs.call import Program
+from estimators.programs.captured import Graph
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
 from estimators.programs.factors import Factors, by_value, evaluate, posterior, weights_of
-from estimators.programs.graph import Graph
 from estimators.programs.reach import check_masks, check_missing
 from estimators.programs.sites import Structure
 from estimators.programs.structure import find

@@ -7,7 +7,7 @@ import torch
 from pyro.distributions.transforms import biject_to
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.programs.call import Program, describe
 from estimators.programs.sites import RowSite
 

@@ -16,8 +16,8 @@ from pyro import poutine
 from pyro.ops.packed import pack
 from torch import Tensor
 
-from estimators.data import Data
-from estimators.parameters import LOG_ZERO
+from estimators.data.data import Data
+from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.causes import Causes
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of

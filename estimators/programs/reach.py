@@ -13,7 +13,7 @@ import torch
 from pyro.ops import packed
 from torch import Tensor
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, Label, evaluate
 from estimators.programs.handlers import KEPT, Evidence, Evident, unmasked

@@ -9,13 +9,13 @@ from pyro import poutine
 from pyro.distributions.transforms import biject_to
 from torch.distributions import constraints
 
-from estimators.data import Data
+from estimators.data.data import Data
 from estimators.isolation import program_mode
+from estimators.parameters.sparse import DrawnInLogs
 from estimators.programs.call import Program, arguments, describe, passed, required
 from estimators.programs.handlers import unmasked
 from estimators.programs.missing import filled, need_complete
 from estimators.programs.sites import Greek, RowSite, Structure
-from estimators.sparse import DrawnInLogs
 
 
 def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_rows: int) -> Any:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.data import NOT_SEEN, Data
+from estimators.data.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
 from estimators.programs.factors import by_value, posterior
 from estimators.programs.marginal import ProgramMarginal

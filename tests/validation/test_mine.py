@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from estimators.density import Density
+from estimators.mixture.density import Density
 from validation import mine
 from validation.__main__ import main
 from validation.mine import Asked, DataError

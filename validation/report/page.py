@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from estimators.atomic_file import write_atomically
+from estimators.fits.atomic_file import write_atomically
 from validation.plan import Described
 from validation.report import verdicts, your_data
 from validation.report.sections import Part, Study, anchors, facts, is_open

@@ -11,5 +11,5 @@ def write(path: Path, text: str) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a suite that makes warnings errors does not mean those of an import here
-        from estimators.atomic_file import write_atomically
+        from estimators.fits.atomic_file import write_atomically
     write_atomically(path, text)

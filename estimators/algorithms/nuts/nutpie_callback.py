@@ -1,0 +1,74 @@
+"""The log density as nutpie calls it: from a thread of its own, in which nothing may be raised."""
+
+from itertools import count
+from math import isfinite
+from threading import Event
+
+import numpy as np
+
+from estimators.algorithms.nuts.foreign_thread import ForeignThread
+from estimators.fits.any_model import AnyDensity
+from estimators.parameters.parameter import Array
+
+# In the place of a gradient's 0, which nutpie refuses where it adapts its step: no sum or product here feels it.
+SMALLEST_SLOPE = 1e-100
+
+
+class NutpieCallback:
+    """A density for one chain of `num_draws` draws from `start`, warm-up included, that can be told to stop.
+
+    nutpie 0.16 answers an exception in a callback, and a value that is not finite where a chain had been before, with
+    a Rust panic. So an exception is kept as ``error``; from then on, and after `stop`, every call gives the last good
+    answer without computing anything, until the chain is aborted.
+    """
+
+    def __init__(self, density: AnyDensity, start: Array, num_draws: int) -> None:
+        self.error: BaseException | None = None
+        self.is_refused: bool | None = None
+        self._density, self._start, self._num_draws = density, start, num_draws
+        self._drawn, self._thread = count(1), ForeignThread()
+        self._is_warm, self._is_stopped, self._released = False, False, Event()
+        self._last = float("nan"), np.full(density.size, np.nan)
+
+    def first_point(self, seed: int) -> Array:
+        """Where the chain starts. Asked a second time, which means that nutpie has refused it, this ends the chain."""
+        if self.is_refused is None:
+            self.is_refused = False
+            return self._start
+        self.is_refused = True
+        raise ValueError("there is one start")
+
+    def log_density(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient; -inf where they are not finite."""
+        if self._is_stopped:
+            self._release()
+            return self._last
+        try:
+            value, gradient = self._density.value_and_gradient(coordinates)
+            if not (isfinite(value) and np.isfinite(gradient).all()):
+                return float("-inf"), np.zeros(self._density.size)
+            if self._is_warm and not gradient.all():
+                gradient = np.where(gradient == 0.0, SMALLEST_SLOPE, gradient)
+            self._last = value, gradient
+        except BaseException as error:
+            self.error, self._is_stopped = error, True
+        return self._last
+
+    def expand(self, coordinates: Array) -> dict[str, Array]:
+        """A draw, as nutpie stores it."""
+        self._is_warm = True
+        if next(self._drawn) == self._num_draws or self._is_stopped:
+            self._release()
+        else:
+            self._thread.hold()
+        return {"coordinates": np.array(coordinates)}
+
+    def stop(self, patience: float) -> None:
+        """Let the chain run idle, and wait until its thread has noticed, or has been given `patience` seconds."""
+        self._is_stopped = True
+        if self._thread.is_held:
+            self._released.wait(patience)
+
+    def _release(self) -> None:
+        self._thread.let_go()
+        self._released.set()

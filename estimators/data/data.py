@@ -1,0 +1,364 @@
+"""Rows of observations: columns, which entries were set by an experimenter, and row weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Number
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.data.columns import (
+    LARGEST,
+    MARGINALIZE,
+    SMALLEST,
+    as_array,
+    check_name,
+    check_same_rows,
+    column_tensor,
+    in_rows,
+    named_columns,
+    numeric_array,
+)
+from estimators.isolation import own_modes
+
+LATENT = "Z"
+NOT_SEEN = -1
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Data:
+    """Columns of equal length, with marks for entries that were *set* rather than seen.
+
+    ``Data(X=[0.3, 1.2], Z=[-1, 1], intervened={"Z": [False, True]}, weights=[1.0, 2.0])``
+
+    Columns come from lists, NumPy, torch, pandas, polars, xarray or pyarrow and are kept as float64 or int64 tensors
+    [N], or [N, ...] where a row holds several numbers (a vector, a sequence). A single number is a scalar, an argument
+    of a Pyro program that is the same for every row. A mapping or a data frame given as the first argument is columns
+    only: one of its columns may be called ``weights`` or ``missing``.
+    ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
+    a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
+    ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
+    ``missing="marginalize"`` other columns may have NaN or masked entries too, which are summed or integrated out.
+
+    Raises ValueError or TypeError, naming the column, for columns of different length or type, NaN or infinite
+    entries, values beyond 1e100, differences below 1e-100, pandas or xarray columns whose indices differ (they are
+    never joined by position), weights that are negative or all zero, and set entries without a value.
+
+    >>> Data(X=[0.0, 1.0, 10.0]).num_rows
+    3
+    >>> Data({"X": [0.0, 1.0], "weights": [62.5, 80.0]}, weights=[1.0, 2.0])
+    Data(2 rows: X, weights, row weights)
+    """
+
+    columns: Mapping[str, Tensor]
+    intervened: Mapping[str, Tensor]
+    weights: Tensor | None
+    scalars: Mapping[str, float | int]
+    missing: str | None
+
+    @own_modes()
+    def __init__(
+        self,
+        source: Any = None,
+        /,
+        *,
+        intervened: Mapping[str, Any] | None = None,
+        weights: Any = None,
+        missing: str | None = None,
+        **columns: Any,
+    ) -> None:
+        if missing is not None and not (isinstance(missing, str) and missing == MARGINALIZE):
+            raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
+        given = _given(source, columns)
+        tensors, scalars = _checked(given, allow_missing=missing is not None)
+        if not tensors:
+            raise ValueError(
+                f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
+            )
+        num_rows = _common_length(tensors)
+        masks = _masks({} if intervened is None else intervened, tensors, num_rows)
+        marks = {f"intervened[{name!r}]": mask for name, mask in (intervened or {}).items()}
+        counted = _weights(weights, num_rows)
+        check_same_rows([*given.items(), *marks.items(), ("weights", weights)])
+        self._fill(tensors, scalars, masks, counted, missing)
+
+    def _fill(
+        self,
+        columns: dict[str, Tensor],
+        scalars: Mapping[str, float | int],
+        intervened: dict[str, Tensor],
+        weights: Tensor | None,
+        missing: str | None,
+    ) -> "Data":
+        """Set the fields to what is known to be right."""
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "intervened", MappingProxyType(intervened))
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "scalars", MappingProxyType(dict(scalars)))
+        object.__setattr__(self, "missing", missing)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (dict(self.columns), dict(self.scalars), dict(self.intervened), self.weights, self.missing)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows N."""
+        return len(next(iter(self.columns.values())))
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __repr__(self) -> str:
+        parts = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
+        parts += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
+        return f"Data({self.num_rows} rows: {', '.join(parts)})"
+
+    def latent(self, name: str = LATENT) -> Tensor:
+        """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
+        if name in self.columns:
+            return self.columns[name].long()
+        return torch.tensor(NOT_SEEN, device="cpu").expand(self.num_rows)
+
+    def is_set(self, name: str) -> Tensor:
+        """Return the mask [N] of entries of a column that an experimenter set."""
+        if name in self.intervened:
+            return self.intervened[name]
+        return torch.tensor(False, device="cpu").expand(self.num_rows)
+
+    def is_missing(self, name: str) -> Tensor:
+        """Return the mask of entries of a column that are missing, in the column's shape."""
+        return torch.isnan(self.columns[name])
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether any entry is missing."""
+        return any(bool(self.is_missing(name).any()) for name in self.columns)
+
+    def counts(self) -> Tensor:
+        """Return the mask [N] of rows that count: those with a weight above 0."""
+        if self.weights is None:
+            return torch.ones(self.num_rows, dtype=torch.bool, device="cpu")
+        return self.weights > 0
+
+    @own_modes()
+    def relabelled(self, order: Sequence[int], name: str = LATENT) -> "Data":
+        """Return the same rows with label k of a hidden cause renamed to the place of k in ``order``."""
+        if name not in self.columns:
+            return self
+        latent = self.latent(name)
+        renamed = torch.where(latent < 0, latent, torch.argsort(torch.as_tensor(order))[latent.clamp_min(0)])
+        return self.replace({name: renamed})
+
+    @own_modes()
+    def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
+        """Return the same data with other values of some columns, or other weights."""
+        changed = _given(source, columns) if source is not None or columns else {}
+        tensors, numbers = _checked(changed, allow_missing=self.missing is not None)
+        found = {name: column for name, column in self.columns.items() if name not in numbers} | tensors
+        scalars = {name: number for name, number in self.scalars.items() if name not in tensors} | numbers
+        num_rows = _common_length(found)
+        masks = _masks(self.intervened, found, num_rows)
+        counted = self.weights if weights is ... else _weights(weights, num_rows)
+        check_same_rows([*changed.items(), ("weights", weights)])
+        return Data.__new__(Data)._fill(found, scalars, masks, counted, self.missing)
+
+    @own_modes()
+    def rows(self, index: Tensor) -> "Data":
+        """Return the rows at an index [M] (a slice of every column, mask and weight)."""
+        columns = {name: column[index] for name, column in self.columns.items()}
+        _common_length(columns)
+        masks = {name: mask[index] for name, mask in self.intervened.items()}
+        masks = {name: mask for name, mask in masks.items() if bool(mask.any())}
+        weights = None if self.weights is None else _counting(self.weights[index])
+        # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
+        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
+
+    @own_modes()
+    def unweighted_rows(self, index: Tensor) -> "Data":
+        """Return the rows at an index [M], each counted once: to look at rows of which some need not count."""
+        return self.rows(index) if self.weights is None else self.replace(weights=None).rows(index)
+
+    @staticmethod
+    @own_modes()
+    def concat(parts: Sequence["Data"]) -> "Data":
+        """Stack data sets by rows; an absent Z is "not seen", an absent mask False, absent weights 1.
+
+        Raises ValueError where another column is missing from a part.
+
+        >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
+        [-1, 1]
+        """
+        if isinstance(parts, Data) or not all(isinstance(part, Data) for part in parts):
+            found = type(parts).__name__ if isinstance(parts, Data) else [type(part).__name__ for part in parts]
+            raise TypeError(f"Data.concat: expected a sequence of Data, got {found}")
+        if not parts:
+            raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
+        names = list(dict.fromkeys(name for part in parts for name in part.columns))
+        for number, part in enumerate(parts):
+            missing = [name for name in names if name != LATENT and name not in part.columns]
+            if missing:
+                raise ValueError(
+                    f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}"
+                )
+        scalars: dict[str, float | int] = {}
+        for part in parts:
+            for name, value in part.scalars.items():
+                if scalars.setdefault(name, value) != value:
+                    raise ValueError(
+                        f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another"
+                    )
+        columns = {
+            name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts])
+            for name in names
+        }
+        masked = list(dict.fromkeys(name for part in parts for name in part.intervened))
+        weights = None
+        if any(part.weights is not None for part in parts):
+            weights = torch.cat(
+                [
+                    torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights
+                    for part in parts
+                ]
+            )
+        masks = {name: torch.cat([part.is_set(name) for part in parts]) for name in masked}
+        rule = MARGINALIZE if any(part.missing for part in parts) else None
+        return Data.__new__(Data)._fill(columns, scalars, masks, weights, rule)
+
+
+def _rebuilt(*fields: Any) -> Data:
+    return Data.__new__(Data)._fill(*fields)
+
+
+def as_data(value: object) -> Data:
+    """Return `value` as `Data`: a `Data`, or a mapping or a data frame, which is columns and never options."""
+    return value if isinstance(value, Data) else Data(named_columns(value))
+
+
+def _given(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """All columns by name, from the first argument and by keyword."""
+    if isinstance(source, Data):
+        raise TypeError("data: expected columns, got Data; Data.replace changes some of its columns")
+    given = {} if source is None else named_columns(source)
+    twice = [name for name in columns if name in given]
+    if twice:
+        raise ValueError(f"data: the column {twice[0]!r} is given twice, in the first argument and by keyword")
+    given |= columns
+    for name in given:
+        check_name("data", name)
+    if not given:
+        raise ValueError("Data: expected at least one column, e.g. Data(X=[0.0, 1.0]), got none")
+    return given
+
+
+def _checked(given: Mapping[str, Any], *, allow_missing: bool) -> tuple[dict[str, Tensor], dict[str, float | int]]:
+    """What is given as columns and as single numbers."""
+    scalars = {name: _scalar(name, value) for name, value in given.items() if _is_scalar(value)}
+    rest = {name: values for name, values in given.items() if name not in scalars}
+    return {name: _column(name, values, allow_missing=allow_missing) for name, values in rest.items()}, scalars
+
+
+def _common_length(columns: Mapping[str, Tensor]) -> int:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Data: expected columns of one length, got {lengths}")
+    num_rows = next(iter(lengths.values()))
+    if num_rows == 0:
+        raise ValueError("Data: expected at least one row, got empty columns")
+    return num_rows
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Number) or (hasattr(value, "shape") and tuple(value.shape) == ())
+
+
+def _scalar(name: str, value: Any) -> float | int:
+    number = value.item() if hasattr(value, "item") else value
+    if not isinstance(number, int | float) or not np.isfinite(number):
+        raise ValueError(f"scalar {name}: expected a finite number, got {value!r}")
+    return number
+
+
+def _column(name: str, values: Any, *, allow_missing: bool) -> Tensor:
+    if name == LATENT:
+        array, missing = numeric_array(name, values)
+        if array.ndim == 1:
+            return _latent(array, missing)
+    return column_tensor(name, values, allow_missing=allow_missing)
+
+
+def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
+    if array.dtype.kind == "f":
+        missing = missing | np.isnan(array)
+        whole = np.where(missing, NOT_SEEN, array)
+        fractional = ~np.isfinite(whole) | (whole != np.floor(whole))
+        if fractional.any():
+            raise ValueError(
+                f"column {LATENT}: expected whole numbers (or -1 / NaN for not seen), not in {in_rows(fractional)}"
+            )
+        array = whole
+    return torch.from_numpy(np.where(missing, NOT_SEEN, array).astype(np.int64))
+
+
+def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+    if not isinstance(intervened, Mapping):
+        raise TypeError(f'intervened: expected a mapping such as {{"Z": True}}, got {type(intervened).__name__}')
+    masks: dict[str, Tensor] = {}
+    for name, value in intervened.items():
+        if name not in columns:
+            raise ValueError(f"intervened: no column {name!r}; the columns are {list(columns)}")
+        mask = _mask(name, value, num_rows)
+        if name == LATENT:
+            unset = (mask & (columns[name] < 0)).numpy()
+            if unset.any():
+                raise ValueError(
+                    f"intervened {name}: set but without a value (-1) in {in_rows(unset)}; say what it was set to"
+                )
+        elif columns[name].is_floating_point():
+            unset = mask.numpy() & np.isnan(columns[name].numpy()).reshape(num_rows, -1).any(1)
+            if unset.any():
+                raise ValueError(
+                    f"intervened {name}: set but without a value (missing) in {in_rows(unset)}; say what it was set to"
+                )
+        if bool(mask.any()):
+            masks[name] = mask
+    return masks
+
+
+def _mask(name: str, value: Any, num_rows: int) -> Tensor:
+    if isinstance(value, bool | np.bool_):
+        return torch.full((num_rows,), bool(value))
+    array, missing = as_array(f"intervened {name}", value)
+    if missing.any():
+        raise ValueError(f"intervened {name}: missing in {in_rows(missing)}; say True or False for every row")
+    if array.shape != (num_rows,):
+        raise ValueError(f"intervened {name}: expected True or a mask of shape ({num_rows},), got shape {array.shape}")
+    if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
+        raise TypeError(f"intervened {name}: expected booleans, got values of type {array.dtype}")
+    return torch.from_numpy(array.astype(bool))
+
+
+def _weights(values: Any, num_rows: int) -> Tensor | None:
+    if values is None:
+        return None
+    array, missing = as_array("weights", values)
+    if array.shape != (num_rows,):
+        raise ValueError(f"weights: expected shape ({num_rows},), one per row, got {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"weights: expected numbers, got values of type {array.dtype}")
+    weights = array.astype(np.float64)
+    bad = missing | ~np.isfinite(weights) | (weights < 0) | (weights > LARGEST)
+    if bad.any():
+        raise ValueError(f"weights: expected finite values >= 0 up to {LARGEST:g}, not so in {in_rows(bad)}")
+    if 0 < weights.max() < SMALLEST:
+        raise ValueError(f"weights: all are below {SMALLEST:g}; rescale the weights")
+    return _counting(torch.from_numpy(weights))
+
+
+def _counting(weights: Tensor) -> Tensor:
+    if not bool((weights > 0).any()):
+        raise ValueError("weights: all are zero; at least one row must count")
+    return weights

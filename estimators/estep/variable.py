@@ -1,0 +1,330 @@
+"""A variable in its place in a causal mixture: its mechanism, the table of its cells, and the names of its Greeks.
+
+A node turns the model's Greeks (``mu_X`` [K, levels of the parents...]) into what a mechanism is written for (``mu``
+[cells]) and back, and rows (a column and its parents) into features: where a parent is in the mechanism's table, the
+mechanism's features once for each of its levels, zero but at the row's own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.ops.indexing import Vindex
+from torch import Tensor
+
+from estimators.mechanisms.protocol import Mechanism, Reference
+from estimators.parameters.parameter import LOG_ZERO, LOGS, TINY, Array, Parameter, Transform
+
+WEIGHTS = "theta"
+LOG_WEIGHTS = LOGS[0].format(WEIGHTS)
+
+
+class RowTerm(Protocol):
+    """What contributes ``C_k · Φ(row)`` to a row's log joint: a variable's mechanism, or the weights of Z."""
+
+    @property
+    def width(self) -> int:
+        """F, the number of features."""
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+
+    def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
+        """Φ as [F, N]; of one component, where the reference has one centre for each cell."""
+
+    def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
+        """C as [..., K, F]."""
+
+    def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """d(Σ_k C_k · S_k)/dφ by the Greeks' names, from S [..., K, F]."""
+
+    def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """The M-step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A variable of the model: ``levels`` are those of each parent in its table, ``widths`` those of a regression's.
+
+    A variable above Z (``is_below`` False) has one cell for all components. A regression's parent of L levels enters as
+    L - 1 indicators (level 0 is the baseline), any other as itself.
+    """
+
+    name: str
+    mechanism: Mechanism
+    K: int
+    is_below: bool
+    levels: tuple[int, ...]
+    widths: tuple[int, ...]
+    parameters: tuple[Parameter, ...] = field(init=False)
+    # (symbol, name, whether it has one entry per cell, shape of an entry) of each Greek, and of its logs after these.
+    _own: tuple[tuple[str, str, bool, tuple[int, ...]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        table = (self.K, *self.levels) if self.is_below else self.levels
+        found, own = [], []
+        for parameter in self.mechanism.parameters(table, self.num_inputs):
+            name, per_cell = f"{parameter.name}_{self.name}", parameter.component_axis is not None
+            own.append((parameter.name, name, per_cell, parameter.shape[len(table) :] if per_cell else parameter.shape))
+            axis = 0 if per_cell and self.is_below else None
+            found.append(replace(parameter, name=name, component_axis=axis))
+        object.__setattr__(self, "parameters", tuple(found))
+        own += [
+            (log.format(symbol), log.format(name), by_cell, entry)
+            for symbol, name, by_cell, entry in own
+            for log in LOGS
+        ]
+        object.__setattr__(self, "_own", tuple(own))
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The observed causes."""
+        return tuple(self.mechanism.parents)
+
+    @cached_property
+    def num_levels(self) -> int:
+        """Rows of the table, for each component."""
+        return prod(self.levels)
+
+    @cached_property
+    def num_inputs(self) -> int:
+        """P, the numbers that a regression's parents enter as."""
+        return sum(self.widths)
+
+    @cached_property
+    def width(self) -> int:
+        """F, the number of features."""
+        return self.num_levels * self.mechanism.num_features(self.num_inputs)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+        return self.mechanism.has_constant and not self.levels
+
+    # ---------------------------------------------------------------- rows
+
+    def level(self, columns: Mapping[str, Any]) -> Any:
+        """The row of the table that each row's parents are in: a whole number (or an array or tensor of them)."""
+        return level_of_table(self.parents if self.levels else (), self.levels, columns)
+
+    def inputs(self, columns: Mapping[str, Array]) -> Array:
+        """A regression's parents as numbers [N, P]."""
+        if not self.num_inputs:
+            return _NO_INPUTS
+        parts = []
+        for parent, width in zip(self.parents, self.widths, strict=True):
+            value = columns[parent]
+            parts.append(value[..., None] if width == 1 else (value[..., None] == np.arange(1.0, width + 1)) * 1.0)
+        return np.concatenate(parts, -1)
+
+    def tensor_inputs(self, columns: Mapping[str, Tensor]) -> Tensor:
+        """The same of tensors, whose shapes broadcast."""
+        if not self.num_inputs:
+            return torch.zeros(0, dtype=torch.float64)
+        values = torch.broadcast_tensors(*(torch.as_tensor(columns[parent]).double() for parent in self.parents))
+        parts = []
+        for value, width in zip(values, self.widths, strict=True):
+            levels = torch.arange(1.0, width + 1, dtype=torch.float64)
+            parts.append(value[..., None] if width == 1 else (value[..., None] == levels).double())
+        return torch.cat(parts, -1)
+
+    def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
+        """Φ as [F, N]: the mechanism's features, once for each row of the table."""
+        column, inputs = columns[self.name], self.inputs(columns)
+        first = 0 if component is None or not self.is_below else component * self.num_levels
+        if not self.levels:
+            return self.mechanism.features(column, inputs, reference.of_cell(first))
+        level = self.level(columns)
+        parts = []
+        for place in range(self.num_levels):
+            own = self.mechanism.features(column, inputs, reference.of_cell(first + place))
+            parts.append(own * (level == place))
+        return np.concatenate(parts)
+
+    def reference(self, columns: Mapping[str, Array]) -> Reference:
+        """The centre and scale of the column."""
+        return self.mechanism.reference(columns[self.name], self.inputs(columns))
+
+    # ---------------------------------------------------------------- Greeks
+
+    def local(self, greeks: Mapping[str, Any]) -> dict[str, Any]:
+        """The mechanism's Greeks under their symbols, flat over cells: ``{'mu': greeks['mu_X']}``."""
+        if self.is_below and not self.levels:
+            return {symbol: greeks[name] for symbol, name, _, _ in self._own if name in greeks}
+        found = {}
+        for symbol, name, per_cell, entry in self._own:
+            if name not in greeks:
+                continue
+            value = greeks[name]
+            if per_cell:
+                batch = value.shape[: value.ndim - len(entry) - len(self.levels) - self.is_below]
+                value = value.reshape((*batch, -1, *entry))
+            found[symbol] = value
+        return found
+
+    def named(self, local: Mapping[str, Array]) -> dict[str, Array]:
+        """What a mechanism returns under its symbols, in the shape and under the name of the model's Greek."""
+        if self.is_below and not self.levels:
+            return {name: local[symbol] for symbol, name, _, _ in self._own if symbol in local}
+        found = {}
+        for symbol, name, per_cell, entry in self._own:
+            if symbol in local:
+                value = np.asarray(local[symbol])
+                if per_cell:
+                    batch = value.shape[: value.ndim - len(entry) - 1]
+                    value = value.reshape((*batch, *((self.K,) if self.is_below else ()), *self.levels, *entry))
+                found[name] = value
+        return found
+
+    def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
+        """C as [..., K, F], the same for all components of a variable above Z."""
+        cells = self.mechanism.natural_parameters(self.local(greeks), reference)
+        if self.is_below and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
+            return cells
+        count = self.num_levels * (self.K if self.is_below else 1)
+        if cells.ndim < 2 or cells.shape[-2] != count:
+            # Known numbers serve all cells.
+            cells = np.broadcast_to(
+                cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], count, cells.shape[-1])
+            )
+        return self.by_component(cells)
+
+    def by_component(self, cells: Array) -> Array:
+        """[..., cells, F'] as [..., K, F]."""
+        if self.is_below and not self.levels:
+            return cells
+        rows = cells.reshape(*cells.shape[:-2], self.K if self.is_below else 1, self.width)
+        return rows if self.is_below else np.broadcast_to(rows, (*rows.shape[:-2], self.K, self.width))
+
+    def by_cell(self, sums: Array) -> Array:
+        """Statistics [..., K, F] as [..., cells, F']."""
+        if self.is_below and not self.levels:
+            return sums
+        rows = sums if self.is_below else sums.sum(-2, keepdims=True)
+        return rows.reshape(*rows.shape[:-2], -1, self.width // self.num_levels)
+
+    def transforms(self, reference: Reference) -> dict[str, Transform]:
+        """The unconstrained coordinates of every Greek."""
+        return {
+            name: self.mechanism.transform(replace(parameter, name=symbol), reference)
+            for parameter, (symbol, name, _, _) in zip(self.parameters, self._own, strict=False)
+        }
+
+    def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """d(Σ_k C_k · S_k)/dφ."""
+        return self.named(self.mechanism.gradient(self.local(greeks), self.by_cell(sums), reference))
+
+    def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """The M-step."""
+        return self.named(self.mechanism.argmax(self.by_cell(sums), reference, self.local(greeks)))
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Whether features about the shared centre lose digits."""
+        if self.levels:
+            coefficients = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1)
+        return self.mechanism.loses_digits(coefficients, reference)
+
+    def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
+        """A reference with a centre for every cell, also where known numbers serve all of them."""
+        found = self.mechanism.recentred(self.local(greeks), reference)
+        centre, entry = np.asarray(found.centre), np.ndim(reference.centre)
+        lead, last = centre.shape[: max(centre.ndim - entry - 1, 0)], centre.shape[centre.ndim - entry :]
+        count = self.num_levels * (self.K if self.is_below else 1)
+        return found.at(np.broadcast_to(centre, (*lead, count, *last)))
+
+    def distribution(
+        self, greeks: Mapping[str, Tensor], latent: Tensor, columns: Mapping[str, Tensor]
+    ) -> TorchDistributionMixin:
+        """p(x | Z = latent, parents) for every row; Greeks are the model's, or one set per row."""
+        local = self.local(greeks)
+        level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
+        cell = latent * self.num_levels + level if self.is_below else torch.as_tensor(level)
+        return self.mechanism.distribution(local, cell, self.tensor_inputs(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """``log theta[levels of the latent parents, k]``, once for each row of the table of Z's observed causes."""
+
+    parents: tuple[str, ...]
+    levels: tuple[int, ...]
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def width(self) -> int:
+        """F, the rows of the table."""
+        return prod(self.levels)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+        return not self.levels
+
+    def level(self, columns: Mapping[str, Any]) -> Any:
+        """The row of the table that each row's observed causes are in."""
+        return level_of_table(self.parents, self.levels, columns)
+
+    def distribution(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> TorchDistributionMixin:
+        """p(Z | observed causes) for every row."""
+        if not self.levels:
+            return dist.Categorical(greeks[WEIGHTS])
+        theta = greeks[WEIGHTS]
+        flat = theta.reshape(*theta.shape[: theta.ndim - len(self.levels) - 1], self.width, theta.shape[-1])
+        level = self.level({parent: torch.as_tensor(columns[parent]) for parent in self.parents})
+        return dist.Categorical(Vindex(flat)[..., level, :])
+
+    def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
+        """Which row of the table each row is in, as [F, N]; all ones where Z has no observed cause."""
+        if not self.levels:
+            return np.ones((1, len(next(iter(columns.values())))))
+        return np.asarray((self.level(columns) == np.arange(self.width)[:, None]) * 1.0)
+
+    def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
+        """log theta as [..., K, F]."""
+        logs = greeks[LOG_WEIGHTS] if LOG_WEIGHTS in greeks else log_weights(greeks[WEIGHTS])
+        return np.swapaxes(self._flat(logs), -1, -2) if self.levels else logs[..., None]
+
+    def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """S / theta; with respect to log theta, where it is given, S."""
+        counts = self._shaped(np.swapaxes(sums, -1, -2)) if self.levels else sums[..., 0]
+        return {LOG_WEIGHTS: counts} if LOG_WEIGHTS in greeks else {WEIGHTS: counts / np.maximum(greeks[WEIGHTS], TINY)}
+
+    def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
+        """Shares of the rows; a level without rows keeps its weights."""
+        counts = np.swapaxes(sums, -1, -2)
+        total = counts.sum(-1, keepdims=True)
+        shares = np.where(total > 0, counts / np.where(total > 0, total, 1.0), self._flat(greeks[WEIGHTS]))
+        return {WEIGHTS: self._shaped(shares)}
+
+    def _flat(self, theta: Array) -> Array:
+        """theta, or its log, as [..., F, K]."""
+        return theta.reshape(*theta.shape[: theta.ndim - len(self.levels) - 1], self.width, theta.shape[-1])
+
+    def _shaped(self, flat: Array) -> Array:
+        return flat.reshape(*flat.shape[:-2], *self.levels, flat.shape[-1])
+
+
+def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:
+    """The place of the parents' values in a table, the last parent fastest; 0 without parents."""
+    found: Any = 0
+    for parent, size in zip(parents, levels, strict=True):
+        value = columns[parent]
+        found = found * size + (value.long() if isinstance(value, Tensor) else value.astype(np.intp))
+    return found
+
+
+_NO_INPUTS = np.zeros((0, 0))
+
+
+def log_weights(weights: Array) -> Array:
+    """The logarithm, with LOG_ZERO for a weight of 0."""
+    if weights.item(weights.argmin()) > 0:
+        return np.asarray(np.log(weights))
+    return np.where(weights > 0, np.log(np.maximum(weights, 5e-324)), LOG_ZERO)

@@ -1,0 +1,87 @@
+"""The bridge to ArviZ: the export of a whole fit.
+
+Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`. A container of groups is an
+`InferenceData` under 0.23 and an `xarray.DataTree` under 1.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.diagnostics import Draws, dataset, import_arviz, unused
+
+if TYPE_CHECKING:
+    import xarray
+
+OWN_AXES = ("chain", "draw")
+# Log-likelihoods of repeated rows in one export: 1.6 GB.
+MOST_ELEMENTS = 2e8
+
+
+def dims(name: str, num_axes: int, component_axis: int) -> list[str]:
+    """Return the names of a Greek's axes."""
+    return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
+
+
+def repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str]:
+    """Each row's number as often as its weight says, and why rows cannot be repeated, which is empty if they can.
+
+    The row that leave-one-out leaves out is one of the rows that a weight counts, not all of them at once.
+    """
+    if weights is None:
+        return slice(None), ""
+    if not bool((weights == weights.round()).all()):
+        return slice(None), (
+            "the weights are not whole numbers, so no row can be left out as one of so many: the log_likelihood group "
+            "is left out, and with it arviz.loo and arviz.compare"
+        )
+    if float(weights.sum()) * num_draws > MOST_ELEMENTS:
+        return slice(None), (
+            f"rows repeated by their weights would make {float(weights.sum()) * num_draws:.3g} log-likelihoods, more "
+            f"than {MOST_ELEMENTS:.3g}: the log_likelihood group is left out, and with it arviz.loo; export fewer draws"
+        )
+    return torch.arange(len(weights)).repeat_interleave(weights.long()), ""
+
+
+def exported(
+    posterior: "xarray.Dataset",
+    pointwise: Tensor | None,
+    columns: Mapping[str, Tensor],
+    sampler: Draws,
+    num_chains: int,
+) -> Any:
+    """Return a whole fit: its draws, the log-likelihood of each row [S, N], the rows, and the sampler's statistics."""
+    groups = {"posterior": posterior}
+    if pointwise is not None:
+        groups["log_likelihood"] = dataset({"rows": pointwise}, num_chains, {"rows": ["row"]})
+    groups["observed_data"] = rows_dataset(columns)
+    if sampler:
+        groups["sample_stats"] = dataset(sampler, num_chains)
+    return container(groups)
+
+
+def container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
+    """The groups as ArviZ's own container."""
+    arviz = import_arviz()
+    # ArviZ 1 answers for the old name too, with a warning: only 0.x has it among its own names.
+    if "InferenceData" in vars(arviz):
+        return arviz.InferenceData(**dict[str, Any](groups))
+    import xarray
+
+    return xarray.DataTree.from_dict(dict(groups))
+
+
+def rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
+    """Observed columns [N] as a data set over rows."""
+    import xarray
+
+    size = len(next(iter(columns.values())))
+    row = unused("row", columns)
+    variables = {}
+    for name, column in columns.items():
+        axes = [unused(f"{name}_dim_{axis}", columns) for axis in range(column.ndim - 1)]
+        variables[name] = ((row, *axes), column.numpy())
+    return xarray.Dataset(variables, coords={row: np.arange(size)})

@@ -1,0 +1,484 @@
+"""A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from numbers import Real
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyro
+import pyro.distributions as dist
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from estimators.data.data import LATENT, Data, as_data
+from estimators.diagnostics import chain_status, dataset
+from estimators.estep.marginal import MixtureMarginal
+from estimators.fits import arviz_bridge, storage
+from estimators.fits.any_model import Model, density_of
+from estimators.fits.identifiability import Identifiability, identify
+from estimators.fits.labels import label, permute, symmetry
+from estimators.fits.summary import summary_table
+from estimators.isolation import check_seed, own_modes
+from estimators.mixture.model import CausalMixture
+from estimators.optimise.ascent import LIMIT
+from estimators.optimise.curvature import laplace_draws
+from estimators.parameters.edges import SUPPORT, Edge, words_of_edges
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.model import PyroModel
+from estimators.programs.symmetry import Symmetry
+from estimators.queries.counterfactual import Counterfactual, counterfactual_of
+from estimators.queries.estimate import Estimate, check_level, difference
+from estimators.queries.label_names import names_of, numbers_of
+from estimators.queries.mixture_query import Query
+from estimators.queries.program_query import ProgramQuery, program_of, query_of_program
+from estimators.queries.settings import check_settings
+from estimators.queries.structural import Structural
+from estimators.status import EstimationError, EstimationWarning, Status
+
+POINT_KINDS = ("map", "ml")
+# Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of
+# one component is to that extent an average with another.
+CERTAIN = 0.9
+MAX_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Greeks estimated by any estimator, and the same calls on all of them.
+
+    ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
+    "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
+    its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted, and
+    ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any.
+
+    >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
+    >>> float(truth.do(Z=0).mean("X").value)
+    3.0
+    """
+
+    model: Model
+    kind: str
+    draws: Mapping[str, Tensor]
+    num_chains: int
+    status: Status
+    stats: Mapping[str, Any]
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+    data: Data | None = None
+    label_names: tuple[str, ...] = ()
+
+    @staticmethod
+    @own_modes()
+    def from_greeks(model: Model, greeks: Mapping[str, Any]) -> "Fit":
+        """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
+        known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
+        return Fit(model, "known", known, 1, Status.CONVERGED, {"labels": "as given"})
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "stats", "info"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = dict(self.draws), self.num_chains, self.status, dict(self.stats), dict(self.info), self.data
+        return Fit, (self.model, self.kind, *state, self.label_names)
+
+    # ---------------------------------------------------------------- the Greeks
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The estimate of a Greek: its posterior mean, or the point."""
+        if name not in self.draws:
+            raise KeyError(f"no Greek {name!r}; the fit has {list(self.draws)}")
+        return self.draws[name].mean(0)
+
+    @property
+    def num_draws(self) -> int:
+        """S, the number of draws."""
+        return len(next(iter(self.draws.values())))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={np.round(self[name].numpy(), 4).tolist()}" for name in self.draws)
+        return f"Fit({self.kind}, {self.status.name}, {self.num_draws} draw(s): {values})"
+
+    @own_modes()
+    def summary(self, level: float = 0.9) -> pd.DataFrame:
+        """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
+        check_level(level)
+        names = [entry for found in self._entries().values() for entry in found]
+        return summary_table(names, self.draws, level, self.num_chains if self.kind == "posterior" else None)
+
+    # ---------------------------------------------------------------- queries
+
+    @own_modes()
+    def do(self, /, **settings: Any) -> Query | ProgramQuery:
+        """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
+
+        Raises ValueError for an unknown variable or label.
+        """
+        return self._query(settings, {}, "do")
+
+    @own_modes()
+    def given(self, /, **seen: Any) -> Query | ProgramQuery:
+        """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
+
+        For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.
+        """
+        return self._query({}, seen, "given")
+
+    @own_modes()
+    def contrast(
+        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> Estimate:
+        """E[name | do(...)] - E[name | do(versus)], draw by draw.
+
+        With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
+        ``error`` is that of both means, where they had to be simulated.
+        """
+        queries = [self._query(settings, given or {}, "do") for settings in (do, versus)]
+        are_independent = isinstance(queries[1], Query)
+        if isinstance(queries[1], Query):
+            queries[1] = replace(queries[1], seed=queries[1].seed + 2)
+        one, other = (query.mean(name) for query in queries)
+        return difference(one, other, are_independent=are_independent)
+
+    @own_modes()
+    def counterfactual(
+        self,
+        data: Any,
+        *,
+        do: Mapping[str, Any],
+        assumptions: Mapping[str, Structural] | None = None,
+        seed: int | None = None,
+    ) -> Counterfactual:
+        """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
+
+        Raises ValueError for rows with missing entries, and for an unknown variable or value.
+        """
+        if isinstance(self.model, PyroModel):
+            raise NotImplementedError(
+                "counterfactual: a Pyro program does not say which noise made a row; write the model as a "
+                "CausalMixture of mechanisms"
+            )
+        rows = self.model.check(as_data(data))
+        gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
+        if gaps:
+            raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
+        asked = self._numbered(do, "counterfactual do")
+        self._warn_of_labels(asked)
+        settings = check_settings(self.model, asked, "counterfactual do")
+        return counterfactual_of(self.model, self.draws, self.num_chains, rows, settings, assumptions, seed)
+
+    @own_modes()
+    def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
+        """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
+        data = as_data(data)
+        marginal = self.model.marginal(data)
+        if isinstance(marginal, MixtureMarginal):
+            if site not in (None, LATENT):
+                raise ValueError(f"responsibilities: the hidden cause is {LATENT!r}, got site={site!r}")
+            size = marginal.num_rows * marginal.K
+            return self._averaged(lambda draws: marginal.responsibilities(draws).sum(0), size)
+        name = marginal.site(site)
+        return self._averaged(lambda draws: marginal.responsibilities(draws, name).sum(0), marginal.row_size)
+
+    @own_modes()
+    def log_density(self, rows: Any) -> Tensor:
+        """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
+        marginal = self.model.marginal(as_data(rows))
+        parts = [torch.logsumexp(marginal.pointwise(part), 0) for part in self._parts(marginal.num_rows)]
+        return torch.logsumexp(torch.stack(parts), 0) - float(np.log(self.num_draws))
+
+    @property
+    def program(self) -> Callable[[int], dict[str, Tensor]]:
+        """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
+        if isinstance(self.model, PyroModel):
+            run_rows, names = program_of(self.model, self.data), self.model.structure(self.data).names
+        else:
+            run_rows, names = self.model.rows, frozenset(self.model.mechanisms)
+        site = "draw"
+        while site in names:
+            site += "_"
+
+        def posterior_program(num_rows: int) -> dict[str, Tensor]:
+            which = pyro.sample(site, dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
+            values = {name: value[which] for name, value in self.draws.items()}
+            if isinstance(self.model, CausalMixture):
+                values = {name: pyro.deterministic(name, value) for name, value in values.items()}
+            return run_rows(values, num_rows)
+
+        return posterior_program
+
+    # ---------------------------------------------------------------- other fits from this one
+
+    @own_modes()
+    def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
+        """A fit with a spread, from a point fit: draws of the normal approximation at the mode.
+
+        ``v ~ Normal(v̂, I(v̂)⁻¹)`` with I the observed information in unconstrained coordinates, mapped back. Raises
+        EstimationError at a BOUNDARY, a COLLAPSED component, or where I is not positive definite.
+        """
+        if self.kind not in POINT_KINDS:
+            raise ValueError(
+                f"laplace: expected a point fit (EM or MAP), got kind {self.kind!r}, which has draws already"
+            )
+        if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
+            raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
+        if self.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+            raise EstimationError(f"laplace: there is no interior mode to expand around. {self._status_words}")
+        seed = check_seed(seed)
+        data = self._fitted_data("laplace")
+        density = density_of(self.model, data, prior=self.kind == "map")
+        mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
+        drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
+        spread = finish(
+            self.model,
+            data,
+            "laplace",
+            density.draws(np.concatenate([mode[None], drawn])),
+            status=self.status,
+            stats={"seed": seed, "of": self.kind},
+        )
+        return replace(spread, label_names=self.label_names)
+
+    @own_modes()
+    def relabel(self, order: Sequence[int] | NDArray[np.intp] | Mapping[str, int]) -> "Fit":
+        """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels.
+
+        Numbers change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component;
+        names go with their components. A mapping gives every label a name: ``fit.relabel({"low": 0, "high": 1})``, and
+        then ``fit.do(Z="high")``. Raises TypeError or ValueError for anything but a permutation of the labels.
+
+        >>> truth = Fit.from_greeks(GaussianMixture(2), {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0]})
+        >>> list(truth.relabel({"low": 0, "high": 1}).relabel([1, 0]).summary().index)
+        ['theta[high]', 'theta[low]', 'mu_X[high]', 'mu_X[low]']
+        """
+        free = self._symmetry
+        if isinstance(order, Mapping):
+            if not free.axes:
+                raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
+            return replace(self, label_names=names_of(order, free.num_labels))
+        if isinstance(self.model, PyroModel) and not free.is_nontrivial:
+            raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
+        labels = list(range(free.num_labels))
+        if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
+            raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
+        if sorted(order) != labels:
+            raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
+        order = [int(k) for k in order]
+        draws = permute(dict(self.draws), free.axes, np.tile(order, (self.num_draws, 1)))
+        stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
+        data = self.data
+        for site in free.sites:
+            data = None if data is None else data.relabelled(order, site or LATENT)
+        names = tuple(self.label_names[k] for k in order) if self.label_names else ()
+        model = self.model.permuted(order)
+        if data is not None and "at_edge" in stats:
+            stats["at_edge"] = _words_at_edge(model, data, self.kind, draws)
+        return replace(self, model=model, draws=draws, stats=stats, data=data, label_names=names)
+
+    @own_modes()
+    def identifiability(self) -> Identifiability:
+        """What the data tell about the Greeks, and which they leave open: ``print(fit.identifiability())``.
+
+        At a point fit, or the mode that the best of the draws climbs to: the observed information of the likelihood
+        against the prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
+        """
+        data = self._fitted_data("identifiability")
+        uses_prior = "ml" not in (self.kind, self.stats.get("of"))
+        return identify(
+            self.model,
+            data,
+            self.draws,
+            status=self.status,
+            status_words=self._status_words,
+            uses_prior=uses_prior,
+            entries=self._entries(),
+        )
+
+    # ---------------------------------------------------------------- export
+
+    @own_modes()
+    def to_arviz(self) -> Any:
+        """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
+
+        The log-likelihood of a row is that of the marginal, Z summed out, so `arviz.loo` and `arviz.compare` work. Rows
+        with whole weights are repeated, as the weights say; where weights are not whole numbers there is no row to
+        leave out, and no log_likelihood, as a warning says. Raises ValueError on a single draw, and for a Greek called
+        "chain" or "draw".
+        """
+        if self.num_draws < 2:
+            raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
+        data = self._fitted_data("to_arviz")
+        taken = [name for name in arviz_bridge.OWN_AXES if name in self.draws]
+        if taken:
+            raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
+        marginal = self.model.marginal(data)
+        times, why_not = arviz_bridge.repeats(data.weights, self.num_draws)
+        if why_not:
+            warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=3)
+        parts = [] if why_not else [marginal.pointwise(part) for part in self._parts(marginal.num_rows)]
+        pointwise = torch.cat(parts)[:, times] if parts else None
+        rows = {name: column[times] for name, column in data.columns.items()}
+        axes = self._symmetry.axes if isinstance(self.model, CausalMixture) or self.label_names else {}
+        dims = {name: arviz_bridge.dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
+        posterior = dataset(self.draws, self.num_chains, dims)
+        if self.label_names and dims:
+            labels = {name: list(self.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
+            posterior = posterior.assign_coords(labels)
+        sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
+        return arviz_bridge.exported(posterior, pointwise, rows, sampler, self.num_chains)
+
+    @own_modes()
+    def save(self, path: str | Path) -> None:
+        """Write the fit to one file of arrays and JSON (no pickle), whole or not at all."""
+        storage.save(self, Path(path))
+
+    @staticmethod
+    @own_modes()
+    def load(path: str | Path, model: PyroModel | None = None) -> "Fit":
+        """Read a fit; of a `PyroModel`, whose program is code and not in the file, with the model.
+
+        Raises ValueError for a damaged file, another version's, or another model's.
+        """
+        return Fit(**storage.load(Path(path), model))
+
+    # ---------------------------------------------------------------- inside
+
+    def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
+        settings, seen = self._numbered(settings, what), self._numbered(seen, what)
+        self._warn_of_labels({**settings, **seen})
+        if isinstance(self.model, PyroModel):
+            asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
+            return replace(asked, numbered=partial(self._numbered, what="given"))
+        found = check_settings(self.model, settings) if what == "do" else {}
+        query = Query(self.model, self.draws, self.num_chains, found, label_names=self.label_names)
+        return query if what == "do" and not seen else query.given(**seen)
+
+    @property
+    def _status_words(self) -> str:
+        """The status, and which Greeks are at an edge."""
+        words = str(self.status)
+        return f"{words.removesuffix('.')}: {self.stats['at_edge']}." if "at_edge" in self.stats else words
+
+    @cached_property
+    def _symmetry(self) -> Symmetry:
+        return symmetry(self.model, self.data, dict(self.draws))
+
+    @property
+    def _labelled(self) -> tuple[str, ...]:
+        """The variables whose values are the labels."""
+        return tuple(site or LATENT for site in self._symmetry.sites)
+
+    def _numbered(self, asked: Mapping[str, Any], what: str = "do") -> dict[str, Any]:
+        """The same question with labels by number where they were given by name."""
+        if not self.label_names:
+            return dict(asked)
+        return {
+            name: numbers_of(what, name, value, self.label_names) if name in self._labelled else value
+            for name, value in asked.items()
+        }
+
+    def _entries(self) -> dict[str, list[str]]:
+        """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
+        axes = self._symmetry.axes if self.label_names else {}
+
+        def entry(name: str, place: tuple[int, ...]) -> str:
+            named = axes.get(name, ())
+            parts = [self.label_names[k] if axis in named else str(k) for axis, k in enumerate(place)]
+            return f"{name}[{', '.join(parts)}]" if parts else name
+
+        return {name: [entry(name, place) for place in np.ndindex(*v.shape[1:])] for name, v in self.draws.items()}
+
+    def _warn_of_labels(self, asked: Mapping[str, Any]) -> None:
+        """Once per fit: a hidden site is set, and what its labels mean is not known, or not surely."""
+        certainty, is_fixed = self.stats.get("label_certainty", 1.0), self.stats.get("labels_fixed", True)
+        if "_warned" in vars(self) or (is_fixed and certainty >= CERTAIN) or self.data is None:
+            return
+        if is_fixed:
+            hidden = [name for name in asked if name in self._labelled]
+            why: Any = (
+                f"the labels are uncertain (label_certainty {certainty:.2f}), so what is said of one component may be "
+                "of another; give rows in which it is seen, more rows, or fewer components"
+            )
+        else:
+            marginal, why = self.model.marginal(self.data), self.stats.get("labels")
+            hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.latent]
+        if hidden:
+            object.__setattr__(self, "_warned", True)
+            warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=5)
+
+    def _fitted_data(self, what: str) -> Data:
+        if self.data is None:
+            raise ValueError(f"{what}: this fit holds no data (kind {self.kind!r}); fit a model to data first")
+        return self.data
+
+    def _parts(self, row_size: int) -> list[dict[str, Tensor]]:
+        step = max(MAX_ELEMENTS // max(row_size, 1), 1)
+        starts = range(0, self.num_draws, step)
+        return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
+
+    def _averaged(self, total: Callable[[dict[str, Tensor]], Tensor], row_size: int) -> Tensor:
+        return torch.stack([total(part) for part in self._parts(row_size)]).sum(0) / self.num_draws
+
+
+def finish(
+    model: Model,
+    data: Data,
+    kind: str,
+    draws: dict[str, Tensor],
+    *,
+    status: Status = Status.CONVERGED,
+    stats: Mapping[str, Any],
+    info: Mapping[str, Tensor] | None = None,
+    num_chains: int = 1,
+    best: int = 0,
+    strict: bool = False,
+    started: float | None = None,
+) -> Fit:
+    """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
+    uses_prior = "ml" not in (kind, stats.get("of"))
+    labelled = label(model, data, draws, best, ordered=kind != "laplace", uses_prior=uses_prior)
+    # The first draw of a Laplace fit is the mode itself, from which alignment starts.
+    kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
+    found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
+    if not labelled.is_fixed:
+        found["labels_fixed"] = False
+    if kind == "posterior":
+        status, extra = chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
+        found.update(extra)
+    if status is Status.BOUNDARY:
+        found["at_edge"] = _words_at_edge(model, data, kind, kept)
+    if started is not None:
+        found["seconds"] = time.perf_counter() - started
+    fit = Fit(
+        model,
+        kind,
+        kept,
+        num_chains,
+        status,
+        found,
+        info or {},
+        data,
+    )
+    if status is not Status.CONVERGED:
+        if strict:
+            raise EstimationError(fit._status_words)
+        warnings.warn(fit._status_words, EstimationWarning, stacklevel=4)
+    return fit
+
+
+def _words_at_edge(model: Model, data: Data, kind: str, draws: Mapping[str, Tensor]) -> str:
+    """What a point estimate has at an end of its support, and what to do."""
+    density = density_of(model, data, prior=kind != "ml")
+    greeks = {name: value[0].numpy() for name, value in draws.items()}
+    found = density.edges(greeks)
+    if not found:
+        ended = density.bounded & (np.abs(density.unconstrain(greeks)) > LIMIT - 0.1)
+        found = [Edge(name, None, "an end of its support", SUPPORT) for name in density.names_at(ended)]
+    return words_of_edges(found)

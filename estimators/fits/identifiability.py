@@ -1,0 +1,263 @@
+"""Which Greeks the data inform: the likelihood's information at an estimate, set against the prior's.
+
+With L the observed information of the likelihood and P that of the prior, both in the unconstrained coordinates v, the
+eigenvalues of ``L u = r P u`` say how many times as much the data tell about the combination u as the prior does. The
+directions u are a basis in which the prior is a standard normal, so that ``(J u)²``, with J = dφ/dv, divide up what the
+prior leaves open about each entry of the Greeks: its share in the directions with r < 1 is what the data leave open.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from torch import Tensor
+
+from estimators.data.data import Data
+from estimators.fits.any_model import AnyDensity, Model, density_of
+from estimators.optimise.ascent import ascend
+from estimators.optimise.curvature import Curvature, curvature
+from estimators.parameters.parameter import Array
+from estimators.programs.density import ProgramDensity
+from estimators.status import Status
+
+# Below this ratio the data tell less about a direction than the prior (or one row) does.
+THRESHOLD = 1.0
+# An entry is named if flat directions hold most of what data and prior together leave open about it, and in one
+# sentence with those that it moves with there, by more than differences make up.
+MOST, TOGETHER = 0.5, 0.1
+# Where nothing is known of a coordinate's scale, one row says at least that it is not ten thousand times its value.
+WIDEST = 1e4
+# Below this the difference of two densities is rounding; and of eigenvalues scaled to 1.
+ZERO, ROUNDING = 1e-9, 1e-6
+# Draws among which the best is sought, from where to climb.
+CLIMBERS = 100
+EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
+Entries = Mapping[str, Sequence[str]]
+NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
+
+
+@dataclass(frozen=True, eq=False)
+class Identifiability:
+    """What the data tell about the Greeks at an estimate: ``ratios`` [D], in increasing order, and words.
+
+    ``L u = r P u``, with L the likelihood's ``information`` [D, D] and P the ``prior_information`` in unconstrained
+    coordinates, or, where the prior is not positive or was not used (EM), what one row tells (``comparison`` says
+    which). A direction with a ratio below ``threshold`` is flat. ``groups`` are the entries of the Greeks that flat
+    directions move together, and ``directions`` say so in words, a sentence for each group. ``uninformed`` is, of each
+    entry of the Greeks, the share of what P leaves open that lies in flat directions.
+    ``problem`` says why nothing can be said, as at a BOUNDARY; the arrays are then empty.
+
+    >>> found = EM().fit(CausalMixture(2, {"X": Bernoulli()}), {"X": [0, 0, 1, 1, 1]}, seed=0).identifiability()
+    >>> found.is_identified
+    False
+    """
+
+    ratios: Array
+    information: Array
+    prior_information: Array
+    uninformed: Mapping[str, float]
+    groups: tuple[tuple[str, ...], ...]
+    directions: tuple[str, ...]
+    comparison: str
+    threshold: float = THRESHOLD
+    problem: str | None = None
+
+    @property
+    def eigenvalues(self) -> Array:
+        """The eigenvalues [D] of the likelihood's information, in increasing order."""
+        return np.asarray(np.linalg.eigvalsh(self.information), dtype=np.float64)
+
+    @property
+    def prior_eigenvalues(self) -> Array:
+        """The eigenvalues [D] of the prior's information, in increasing order."""
+        return np.asarray(np.linalg.eigvalsh(self.prior_information), dtype=np.float64)
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the data inform every combination of the Greeks, near this estimate."""
+        return self.problem is None and not self.directions
+
+    def table(self) -> pd.DataFrame:
+        """One row per entry of the Greeks: the share that the data leave open, and the sentence that names it."""
+        said = list(zip(self.groups, self.directions, strict=True))
+        found = [next((words for group, words in said if entry in group), "") for entry in self.uninformed]
+        shares = list(self.uninformed.values())
+        index = pd.Index(list(self.uninformed), name="Greek")
+        return pd.DataFrame({"uninformed": shares, "finding": found}, index=index)
+
+    def __str__(self) -> str:
+        if self.problem is not None:
+            return f"identifiability is not known: {self.problem}"
+        least = f"smallest ratio {self.ratios[0]:.3g}" if len(self.ratios) else "nothing to estimate"
+        head = f"{'identified' if self.is_identified else 'not identified'} ({least}): {self.comparison}"
+        return "\n".join([head, *(f"- {words}" for words in self.directions)])
+
+
+def identify(
+    model: Model,
+    data: Data,
+    draws: Mapping[str, Tensor],
+    *,
+    status: Status,
+    status_words: str,
+    uses_prior: bool,
+    entries: Entries,
+) -> Identifiability:
+    """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to.
+
+    ``entries`` are the names of each Greek's entries, ``status_words`` the status with what is at its edge.
+    """
+    if status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+        return _without(f"{EDGE}. {status_words}")
+    likelihood = density_of(model, data, prior=False, within_priors=uses_prior)
+    if not likelihood.size:
+        return _without(None)
+    at = _mode(density_of(model, data, prior=uses_prior, jacobian=uses_prior, within_priors=uses_prior), draws)
+    if not np.isfinite(at).all() or likelihood.at_boundary(at):
+        return _without(EDGE)
+    with np.errstate(all="ignore"):
+        information = curvature(likelihood, at).information
+        beyond = curvature(
+            _Beyond(likelihood, density_of(model, data, prior=True, jacobian=True, within_priors=uses_prior)), at
+        )
+    prior = beyond.information
+    if not (np.isfinite(information).all() and np.isfinite(prior).all()):
+        return _without("the density is not finite, or not smooth, next to the estimate")
+    is_against_prior = uses_prior and _is_proper(likelihood, beyond)
+    reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at, uses_prior))
+    names = [entry for name in likelihood.names for entry in entries[name]]
+    other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
+    ratios, vectors = _relative(information, reference)
+    moves = _slopes(likelihood, at) @ vectors
+    groups = _groups(ratios, moves, names)
+    return Identifiability(
+        ratios=ratios,
+        information=information,
+        prior_information=prior,
+        uninformed=dict(zip(names, _shares(moves, ratios < THRESHOLD).tolist(), strict=True)),
+        groups=tuple(group for group, _ in groups),
+        directions=tuple(words for _, words in groups),
+        comparison=f"{_where(draws, status)}, what the data tell in each direction over what {other}",
+    )
+
+
+class _Beyond:
+    """What a density has beyond the likelihood, as a function of v: the prior's, or the Jacobian's, alone."""
+
+    def __init__(self, likelihood: AnyDensity, density: AnyDensity) -> None:
+        self._likelihood, self._density, self.size = likelihood, density, likelihood.size
+        self.bounded, self.total_weight = likelihood.bounded, likelihood.total_weight
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        value, gradient = self._density.value_and_gradient(coordinates)
+        less, slope = self._likelihood.value_and_gradient(coordinates)
+        return value - less, gradient - slope
+
+
+def _without(problem: str | None) -> Identifiability:
+    none = np.zeros((0, 0))
+    return Identifiability(np.zeros(0), none, none, {}, (), (), "nothing was compared", problem=problem)
+
+
+def _mode(density: AnyDensity, draws: Mapping[str, Tensor]) -> Array:
+    """A point fit as it is; of draws, the mode above the best: their mean may lie between two modes, near neither."""
+    points = density.unconstrain({name: value.numpy() for name, value in draws.items()})
+    if len(points) == 1:
+        return np.asarray(points[0])
+    points = points[:: -(-len(points) // CLIMBERS)]
+    values = np.where(np.isfinite(points).all(1), density.value(points), -np.inf)
+    return ascend(density, points[int(values.argmax())], 1e-6).coordinates
+
+
+def _where(draws: Mapping[str, Tensor], status: Status) -> str:
+    place = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
+    return place if status is Status.CONVERGED else f"{place} of a fit that ended as {status.name}"
+
+
+def _is_proper(density: AnyDensity, prior: Curvature) -> bool:
+    """Whether the prior informs every direction, by more than the rounding of a difference of two densities."""
+    if isinstance(density, ProgramDensity) and any(g.initial is not None for g in density.marginal.coordinates.greeks):
+        return False
+    return not bool(prior.is_flat.any())
+
+
+def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, at: Array, uses_prior: bool) -> Array:
+    """What one row would tell about each coordinate [D].
+
+    About a logit, p (1 - p), which is half of what a flat prior of p tells; about a log, or a location in units of its
+    column, 1; about a location in a program, whose unit nobody states, all rows' information over their number.
+    """
+    own = np.abs(np.diag(information))
+    # Logits are told from logs by their Jacobian, in whichever coordinates the density has.
+    jacobian = _Beyond(density, density_of(model, data, prior=False, jacobian=True, within_priors=uses_prior))
+    logit = 0.5 * np.diag(curvature(jacobian, at).information)
+    location = np.ones(len(at))
+    if isinstance(density, ProgramDensity):
+        location = np.maximum(own / density.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
+    is_logit = density.bounded & (logit > ZERO * (1.0 + own))
+    return np.where(is_logit, logit, np.where(density.bounded, 1.0, location))
+
+
+def _relative(information: Array, reference: Array) -> tuple[Array, Array]:
+    """The generalised eigenvalues r [D] and eigenvectors u [D, D], with ``u' P u = 1``."""
+    if not len(reference):
+        return np.zeros(0), np.zeros((0, 0))
+    unit = 1.0 / np.sqrt(np.diag(reference))
+    ratios, vectors = eigh(information * np.outer(unit, unit), reference * np.outer(unit, unit))
+    return ratios, unit[:, None] * vectors
+
+
+def _slopes(density: AnyDensity, at: Array) -> Array:
+    """J = dφ/dv as [entries, D], by central differences."""
+    step = 1e-5
+    moved = at + step * np.concatenate([np.eye(density.size), -np.eye(density.size)])
+    greeks = density.constrain(moved)
+    flat = np.concatenate([np.asarray(greeks[name]).reshape(len(moved), -1) for name in density.names], 1)
+    return np.asarray((flat[: density.size] - flat[density.size :]).T / (2.0 * step))
+
+
+def _shares(moves: Array, flat: NDArray[np.bool_]) -> Array:
+    """The share of each entry's variance that lies in flat directions; 0 for a constant entry."""
+    total = (moves**2).sum(1)
+    return np.asarray((moves[:, flat] ** 2).sum(1) / np.where(total > 0, total, 1.0))
+
+
+def _groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+    """The entries that flat directions move together, whatever their basis, and a sentence for each such group."""
+    flat = ratios < THRESHOLD
+    if not flat.any():
+        return []
+    # In these directions what data and prior together leave open is the 1 / (1 + r)-th part of what the prior does.
+    left_open = _shares(moves / np.sqrt(1.0 + np.maximum(ratios, 0.0)), flat)
+    moves = moves / np.sqrt(np.maximum((moves**2).sum(1, keepdims=True), 1e-300))
+    together = moves[:, flat] @ moves[:, flat].T
+    own = np.sqrt(np.maximum(np.diag(together), 1e-300))
+    joined = np.abs(together / np.outer(own, own)) > TOGETHER
+    left, found = [i for i in range(len(names)) if left_open[i] >= min(MOST, left_open.max())], []
+    while left:
+        group, ahead = list[int](), [left.pop(0)]
+        while ahead:
+            group.append(ahead.pop())
+            ahead += [i for i in left if joined[group[-1], i]]
+            left = [i for i in left if i not in ahead]
+        group.sort()
+        named = tuple(names[i] for i in group)
+        found.append((named, _sentence(named, _is_open(moves[group][:, flat], moves[group]))))
+    return found
+
+
+def _is_open(flat: Array, moves: Array) -> bool:
+    """Whether the data leave all of what these entries can do open, and not only a combination of them."""
+    whole = moves @ moves.T
+    free = np.linalg.matrix_rank(whole, tol=ROUNDING * len(whole), hermitian=True)
+    return bool(np.trace(np.linalg.pinv(whole, rcond=ROUNDING, hermitian=True) @ flat @ flat.T) > free - 0.5)
+
+
+def _sentence(names: Sequence[str], is_open: bool) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is {'not' if is_open else 'only partly'} informed by these data"
+    listed = f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{listed} are not informed by these data" if is_open else f"{listed} cannot be told apart from these data"

@@ -1,0 +1,248 @@
+"""What the labels of Z mean: one rule for every fit, so that do(Z=1) has an answer.
+
+The posterior is symmetric under permuting components that share priors and have no row with that Z known. Draws are
+aligned within that symmetry by Stephens' KL relabelling (Stephens 2000, "Dealing with label switching in mixture
+models", JRSS B 62, algorithm 2), from the draw of highest density, then put in order of the first mechanism's mean.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from estimators.data.data import LATENT, NOT_SEEN, Data
+from estimators.estep.marginal import MixtureMarginal
+from estimators.fits.any_model import Model
+from estimators.fits.prior_labels import label_densities, likeliest_order
+from estimators.parameters.parameter import Array
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.model import PyroModel
+from estimators.programs.symmetry import Symmetry, likeliest_order_of_program, symmetry_of_program
+
+Indices = NDArray[np.intp]
+
+Draws = dict[str, Tensor]
+Groups = Sequence[Sequence[int]]
+Shares = Callable[[Draws], Array]
+# Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up
+# to all rows.
+MAX_ROWS = 256
+# Draws whose responsibilities are held at one time, so that no [S, N, K] array arises.
+MAX_ELEMENTS = 1_000_000
+MAX_SWEEPS = 50
+FLOOR = 1e-12
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Relabelled draws, the permutation of each draw [S, K], and how and how surely labels were fixed."""
+
+    draws: Draws
+    permutations: Indices
+    certainty: float
+    rule: str
+    is_fixed: bool = True
+
+
+def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
+    """Return draws whose component k is the old component ``permutations[s, k]``, along the given axes of each Greek.
+
+    >>> permute({"theta": torch.tensor([[0.25, 0.75]])}, {"theta": [0]}, np.array([[1, 0]]))["theta"].tolist()
+    [[0.75, 0.25]]
+    """
+    index = torch.as_tensor(permutations, dtype=torch.long)
+    moved = dict(draws)
+    for name, places in axes.items():
+        for axis in places:
+            value = moved[name].movedim(axis + 1, 1)
+            along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
+            moved[name] = torch.gather(value, 1, along).movedim(1, axis + 1)
+    return moved
+
+
+def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0, *, uses_prior: bool = True) -> Symmetry:
+    """Which labels are free, and the axes of the Greeks that they index; in the likelihood without ``uses_prior``."""
+    if isinstance(model, PyroModel):
+        at = {name: value[best] for name, value in draws.items()}
+        marginal = model.marginal(data) if data is not None else None
+        return symmetry_of_program(marginal, model.order_by, at, uses_prior=uses_prior)
+    groups = model.exchangeable(data, uses_prior=uses_prior)
+    axes = {p.name: (p.component_axis,) for p in model.parameters if p.component_axis is not None}
+    if uses_prior or sorted(groups) == sorted(model.exchangeable(data)):
+        return Symmetry(groups, axes, (None,), describe(groups, model.ordering), is_fixed=True)
+    return Symmetry(groups, axes, (None,), named_by_prior(groups, model.ordering), is_fixed=True, by_prior=True)
+
+
+def label(
+    model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True, uses_prior: bool = True
+) -> Labelling:
+    """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
+
+    With ``ordered=False`` labels keep the names that they have in that draw. Draws found without a prior
+    (``uses_prior=False``) may have labels that the priors tell apart in any order: they are put in the likeliest.
+    """
+    free = symmetry(model, data, draws, best, uses_prior=uses_prior)
+    num_draws = len(next(iter(draws.values())))
+    permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
+    certainty = 1.0
+    if not free.is_nontrivial:
+        return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
+    rows, scale = _some_rows(model, data, free)
+    permutations, certainty = align(_shares(model, data, rows, free), draws, free.groups, scale, best)
+    aligned = permute(draws, free.axes, permutations)
+    if not ordered:
+        return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
+    key = _order_key(model, aligned, free).expand(num_draws, free.num_labels).mean(0)
+    order = _likeliest_order(model, data, aligned, free, key) if free.by_prior else _order_within(free.groups, key)
+    return Labelling(
+        draws=permute(aligned, free.axes, np.tile(order, (num_draws, 1))),
+        permutations=permutations[:, order],
+        certainty=certainty,
+        rule=free.rule,
+    )
+
+
+def align(shares: Shares, draws: Draws, groups: Groups, scale: Array, best: int) -> tuple[Indices, float]:
+    """Stephens' algorithm: return the permutation of each draw [S, K] and the label certainty.
+
+    ``shares`` gives responsibilities [S', N, K] of a part of the draws.
+    Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with π_s in the
+    symmetry group; ``Σ P log P`` is the same for all of these, and left out. The certainty is
+    the mean softmax weight of π_s against all its single swaps, by minus that cost.
+    """
+    num_draws = len(next(iter(draws.values())))
+    target = _part(shares, draws, slice(best, best + 1))[0]
+    permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
+    parts = _parts(num_draws, target.size)
+    whole = _part(shares, draws, parts[0]) if len(parts) == 1 else None
+    for _ in range(MAX_SWEEPS):
+        log_target = np.log(np.maximum(target, FLOOR))
+        moved = np.empty_like(permutations)
+        total = np.zeros_like(target)
+        certainty = 0.0
+        for part in parts:
+            found = _part(shares, draws, part) if whole is None else whole
+            costs = -np.einsum("nk,snj->skj", log_target * scale[:, None], found)
+            moved[part] = [_assign(cost, groups) for cost in costs]
+            certainty += float(_certainties(costs, moved[part], groups).sum())
+            total += np.take_along_axis(found, moved[part][:, None, :], axis=2).sum(0)
+        settled = np.array_equal(moved, permutations)
+        permutations, target = moved, total / num_draws
+        if settled:
+            break
+    return permutations, certainty / num_draws
+
+
+def describe(groups: Groups, variable: str) -> str:
+    """How labels were fixed, in words."""
+    pinned = [group[0] for group in groups if len(group) == 1]
+    free = [list(group) for group in groups if len(group) > 1]
+    if not free:
+        return "labels are fixed by rows with known Z or by unequal priors" if len(groups) > 1 else "one component"
+    ordered = f"aligned across draws and ordered by the mean of {variable}"
+    if pinned:
+        return f"labels {pinned} are fixed by known Z or unequal priors; {free} are {ordered} within each group"
+    return f"labels are {ordered}"
+
+
+def named_by_prior(groups: Groups, variable: str) -> str:
+    """How labels that the likelihood leaves free were fixed by priors that differ, in words."""
+    pinned = [group[0] for group in groups if len(group) == 1]
+    free = [list(group) for group in groups if len(group) > 1]
+    chosen = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
+    if pinned:
+        return f"labels {pinned} are fixed by known Z or known values; {free} are {chosen}"
+    return f"labels are {chosen}"
+
+
+def _order_key(model: Model, draws: Draws, free: Symmetry) -> Tensor:
+    """What orders the components [S, K]: the first mechanism's mean, or the first entries of the Greek `order_by`."""
+    if isinstance(model, PyroModel):
+        assert model.order_by is not None
+        key = draws[model.order_by].movedim(free.axes[model.order_by][0] + 1, 1)
+        return key.reshape(*key.shape[:2], -1)[..., 0]
+    return model.order_key(draws)
+
+
+def _likeliest_order(model: Model, data: Data, draws: Draws, free: Symmetry, key: Tensor) -> Indices:
+    """The labels of highest prior density of a point estimate, the one draw of maximum likelihood."""
+    if isinstance(model, PyroModel):
+        return likeliest_order_of_program(model.marginal(data), free, {n: value[:1] for n, value in draws.items()}, key)
+    at = {name: value[0] for name, value in draws.items()}
+    return likeliest_order(label_densities(model.parameters, at), free.groups, key.numpy())
+
+
+def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
+    """At most MAX_ROWS rows with the cause hidden, and the weight of each in the cost."""
+    hidden = data.counts()
+    for site in free.sites:
+        name = LATENT if site is None else site
+        if name in data.columns:
+            hidden = hidden & (data.columns[name].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
+    places = hidden.nonzero()[:, 0]
+    if not len(places):
+        places = data.counts().nonzero()[:1, 0]
+    keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS)).round().long()]
+    weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
+    return data.rows(keep), weights * (len(places) / len(keep))
+
+
+def _shares(model: Model, data: Data, rows: Data, free: Symmetry) -> Shares:
+    """Responsibilities of the rows, of every site that has the labels."""
+    marginal: MixtureMarginal | ProgramMarginal
+    marginal = model.marginal(data).of(rows) if isinstance(model, PyroModel) else model.marginal(rows)
+
+    def shares(draws: Draws) -> Array:
+        if isinstance(marginal, MixtureMarginal):
+            return marginal.responsibilities(draws).numpy()
+        found = [marginal.responsibilities(draws, site) for site in free.sites]
+        # [S, N, ..., K], summed over inner plates and sites: each is a share of the same labels.
+        flat = [part.reshape(*part.shape[:2], -1, part.shape[-1]).mean(2) for part in found]
+        return np.asarray(torch.stack(flat).mean(0).numpy())
+
+    return shares
+
+
+def _parts(num_draws: int, row_size: int) -> list[slice]:
+    step = max(MAX_ELEMENTS // max(row_size, 1), 1)
+    return [slice(start, min(start + step, num_draws)) for start in range(0, num_draws, step)]
+
+
+def _part(shares: Shares, draws: Draws, part: slice) -> Array:
+    return shares({name: value[part] for name, value in draws.items()})
+
+
+def _assign(cost: Array, groups: Groups) -> Indices:
+    if len(groups) == 1:
+        return np.asarray(linear_sum_assignment(cost)[1])
+    chosen = np.arange(len(cost))
+    for group in groups:
+        if len(group) > 1:
+            _, columns = linear_sum_assignment(cost[np.ix_(group, group)])
+            chosen[list(group)] = np.asarray(group)[columns]
+    return chosen
+
+
+def _certainties(costs: Array, chosen: Indices, groups: Groups) -> Array:
+    """The softmax weight [S] of the chosen permutations against all their single swaps, by minus the cost."""
+    # Of label k with the component that label m has.
+    crossed = np.take_along_axis(costs, chosen[:, None, :], axis=2)
+    others = np.zeros(len(costs))
+    for group in groups:
+        for k, m in combinations(group, 2):
+            extra = crossed[:, k, m] + crossed[:, m, k] - crossed[:, k, k] - crossed[:, m, m]
+            others += np.exp(-np.maximum(extra, 0.0))
+    return 1.0 / (1.0 + others)
+
+
+def _order_within(groups: Groups, key: Tensor) -> Indices:
+    order = np.arange(len(key))
+    for group in groups:
+        places = sorted(group)
+        order[places] = sorted(places, key=lambda k: float(key[k]))
+    return order

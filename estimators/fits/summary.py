@@ -1,0 +1,38 @@
+"""The table of a fit: one row for each entry of the Greeks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from estimators.diagnostics import LEAST_DRAWS, diagnostics
+
+
+def summary_table(
+    names: Sequence[str], draws: Mapping[str, Tensor], level: float, num_chains: int | None
+) -> pd.DataFrame:
+    """Return mean, and with draws sd, lower and upper, and with chains (else None) ess and r_hat, of every entry.
+
+    ``ess`` is that of the bulk (of the mean), ``ess_tail`` that of the 5 % tails (of the interval); both are left out
+    where a chain has fewer draws than diagnostics take.
+    """
+
+    def column(of: Mapping[str, Any]) -> list[float]:
+        return [float(value) for name in draws for value in np.asarray(of[name]).reshape(-1)]
+
+    table = {"mean": column({name: value.mean(0) for name, value in draws.items()})}
+    if len(next(iter(draws.values()))) > 1:
+        table["sd"] = column({name: value.std(0) for name, value in draws.items()})
+        for side, q in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
+            table[side] = column({name: np.quantile(value.numpy(), q, axis=0) for name, value in draws.items()})
+    num_draws = len(next(iter(draws.values())))
+    if num_chains is not None and num_draws // num_chains >= LEAST_DRAWS:
+        r_hat, bulk, tail = diagnostics(draws, num_chains)
+        table["ess"], table["ess_tail"] = column(bulk), column(tail)
+        if r_hat:
+            table["r_hat"] = column(r_hat)
+    frame = pd.DataFrame(table, index=pd.Index(names, name="Greek"))
+    frame.attrs["level"] = level
+    return frame

@@ -1,0 +1,187 @@
+"""What the estimators ask of a mechanism p(x | Z = k, parents; φ): a density that is log-linear in features of the row.
+
+A *cell* is a component together with one level of each discrete parent in the mechanism's table: Greeks have one entry
+per cell, so that a family is written once, for components, and serves its tables too (`estimators.estep.variable`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+
+from estimators.parameters.parameter import Array, Parameter, Transform
+
+Greeks = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The affine change ``u = (x - centre) / scale`` in which a column's features are formed, so x² keeps its digits.
+
+    ``reach`` is the largest |u| in the column. ``centre`` is a number (an array [D] for a column of vectors, a line for
+    a regression) or, ``by_cell``, an array [..., cells] of them ([..., cells, D]), one for each cell.
+    """
+
+    centre: Any = 0.0
+    scale: Any = 1.0
+    reach: float = 0.0
+    by_cell: bool = False
+
+    @property
+    def location(self) -> tuple[Any, Any]:
+        """The centre and scale of the column itself."""
+        return self.centre, self.scale
+
+    def of_cell(self, cell: int) -> "Reference":
+        """The reference of one cell."""
+        if not self.by_cell:
+            return self
+        return replace(self, centre=np.asarray(self.centre)[cell], by_cell=False)
+
+    def by_cells(self, num_cells: int) -> "Reference":
+        """The same with the one centre written out for each cell."""
+        if self.by_cell:
+            return self
+        centre = np.asarray(self.centre)
+        return self.at(np.broadcast_to(centre, (num_cells, *centre.shape)))
+
+    def at(self, centre: Array) -> "Reference":
+        """The same with one centre for each cell."""
+        return replace(self, centre=centre, by_cell=True)
+
+
+class Mechanism(Protocol):
+    """One family p(x | Z = k, parents; φ) with ``log p = C_cell(φ) · Φ(x, parents)``.
+
+    Methods take the mechanism's own Greeks under their symbols (``mu``, not ``mu_X``), one entry per cell, flat in that
+    axis. Arrays may carry leading axes of parameter sets: ``mu [..., cells]``, coefficients and statistics
+    ``[..., cells, F]``. ``inputs`` [N, P] are the parents of a regression as numbers (P = 0 for every other family).
+    """
+
+    @property
+    def parents(self) -> Sequence[str]:
+        """The observed variables that cause this one."""
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether parents enter as numbers, rather than through a table with a cell for each of their levels."""
+
+    @property
+    def num_levels(self) -> int | None:
+        """The number of values of a discrete variable that has finitely many."""
+
+    @property
+    def num_columns(self) -> int | None:
+        """D of a column of vectors [N, D]; None for a column of numbers [N]."""
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the log density is quadratic in the value and in a regression's inputs."""
+
+    @property
+    def has_products(self) -> bool:
+        """Whether Φ are the products t_i t_j, i <= j, of t = (1, the standardised column)."""
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+
+    def num_features(self, num_inputs: int) -> int:
+        """F, the number of features."""
+
+    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
+        """The Greeks with their priors, under their symbols, for a table of cells (K, levels of the parents...)."""
+
+    def transform(self, parameter: Parameter, reference: Reference) -> Transform:
+        """The unconstrained coordinates of a Greek, in units of the standardised column."""
+
+    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
+        """p(x | cell, inputs) as a Pyro distribution; Greeks are [cells] or, one set per row, [N, cells]."""
+
+    def check(self, name: str, column: Tensor) -> Tensor:
+        """The column as float64, or a ValueError that says what is wrong with it."""
+
+    def reference(self, column: Array, inputs: Array) -> Reference:
+        """The centre and scale of a column."""
+
+    def points(self, column: Array, reference: Reference) -> Array:
+        """The column as numbers of comparable size [N, d], from which starts are found."""
+
+    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        """Φ as [F, N]."""
+
+    def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
+        """C as [..., cells, F]."""
+
+    def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
+        """d(Σ C · S)/dφ for every Greek."""
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Whether features about the shared centre lose digits at these coefficients [..., cells, F]."""
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """A reference with one centre per cell, about which features keep their digits."""
+
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
+        """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones."""
+
+    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
+        """Whether a component has shrunk onto a point, where the likelihood is unbounded."""
+
+    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
+        """What is left of the rows at the edge of the Greeks' support: near 0 where one has run into it."""
+
+    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
+        """E[x | cell, inputs]; Greeks carry leading axes of draws, cell and inputs those of the answer."""
+
+    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """What orders the components, as [..., cells]."""
+
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
+        """A group number per component: components of one group have the same prior, and the same known values.
+
+        Without ``uses_prior`` the same known values will do: the likelihood knows no prior.
+        """
+
+    def permuted(self, order: Sequence[int]) -> "Mechanism":
+        """The mechanism whose component k is what component ``order[k]`` was."""
+
+
+class Conjugate(Protocol):
+    """A mechanism whose prior is conjugate, so that a cell's rows integrate out in closed form."""
+
+    def log_evidence(self, statistics: Array, reference: Reference) -> Array:
+        """log ∫ p(φ_c) Π p(x_n | φ_c) dφ_c as [..., cells], from the rows' summed features [..., cells, F]."""
+
+    def posterior_draws(
+        self, statistics: Array, reference: Reference, generator: np.random.Generator
+    ) -> dict[str, Array]:
+        """One draw of the Greeks per leading axis, from the posterior given the rows' summed features."""
+
+    def why_not_conjugate(self) -> str | None:
+        """The reason why the two methods above cannot be used, or None."""
+
+
+def check_parents(parents: object) -> tuple[str, ...]:
+    """Return the parents as names, or raise an error that says what is wrong with them."""
+    if isinstance(parents, str) or not isinstance(parents, Sequence) or not all(isinstance(p, str) for p in parents):
+        raise TypeError(f'parents: expected a list of variable names such as ["T"], got {parents!r}')
+    if len(set(parents)) < len(parents):
+        raise ValueError(f"parents: expected each once, got {list(parents)}")
+    return tuple(parents)
+
+
+def check_whole_numbers(name: str, column: Tensor, below: int | None = None) -> Tensor:
+    """Return a column of whole numbers from 0 as float64, or raise a ValueError that names the rows of others."""
+    values = column.double()
+    bad = (values < 0) | (values != values.floor())
+    if below is not None:
+        bad = bad | (values >= below)
+    if bool(bad.any()):
+        rows = bad.nonzero()[:5, 0].tolist()
+        expected = "whole numbers from 0" if below is None else f"whole numbers from 0 to {below - 1}"
+        raise ValueError(f"column {name}: expected {expected}, got {values[rows].tolist()} in row(s) {rows}")
+    return values

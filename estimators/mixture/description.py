@@ -1,0 +1,66 @@
+"""A causal mixture as plain numbers and names, and back: no code, so a file of it cannot run any."""
+
+from dataclasses import fields
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+
+from estimators import mechanisms as families
+from estimators.mixture.model import CausalMixture
+from estimators.parameters.priors import parameters_of
+
+
+def described(model: CausalMixture) -> dict[str, Any]:
+    """Return a model as JSON; raises TypeError for a mechanism or a prior of one's own."""
+    mechanisms = {}
+    for variable, mechanism in model.mechanisms.items():
+        family = type(mechanism)
+        if getattr(families, family.__name__, None) is not family:
+            raise TypeError(f"save: mechanism {family.__name__} of {variable} is not one of this package's")
+        settings: Any = mechanism
+        mechanisms[variable] = {
+            "family": family.__name__,
+            "settings": {f.name: _written(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init},
+        }
+    return {
+        "K": model.K,
+        "concentration": model.concentration.tolist(),
+        "mechanisms": mechanisms,
+        "latent_parents": list(model.latent_parents),
+    }
+
+
+def model_from(description: dict[str, Any]) -> CausalMixture:
+    """Return the model that was described."""
+    mechanisms = {}
+    for variable, part in description["mechanisms"].items():
+        if part["family"] not in families.__all__:
+            raise ValueError(f"unknown mechanism {part['family']!r}")
+        settings = {name: _read(value) for name, value in part["settings"].items()}
+        mechanisms[variable] = getattr(families, part["family"])(**settings)
+    return CausalMixture(description["K"], mechanisms, description["concentration"], description["latent_parents"])
+
+
+def _written(variable: str, value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return {"number": value.tolist()}
+    if isinstance(value, TorchDistributionMixin):
+        name, parameters = type(value).__name__, parameters_of(value)
+        if not parameters or getattr(dist, name, None) is not type(value):
+            raise TypeError(f"save: the prior {value} of {variable} cannot be written as data")
+        return {"prior": name, "parameters": {key: part.tolist() for key, part in parameters.items()}}
+    return value
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "number" in value:
+        return torch.tensor(value["number"], dtype=torch.float64)
+    family = getattr(dist, value["prior"])
+    if not issubclass(family, TorchDistributionMixin):
+        raise ValueError(f"unknown prior {value['prior']!r}")
+    return family(**{key: torch.tensor(part, dtype=torch.float64) for key, part in value["parameters"].items()})

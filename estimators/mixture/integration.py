@@ -1,0 +1,240 @@
+"""Joint distributions where something has no closed form: it is integrated over nodes, which enter as its values.
+
+*Open* is what causes something in question and is neither discrete nor Gaussian: a variable set to an Exponential, say.
+One that is set is integrated by quadrature, on panels of its law, of what is seen below it and of the answer; several
+are drawn from their laws. Either way a node weighs as much as p(what is seen | node) says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.isolation import isolated
+from estimators.mixture.predictive import (
+    Joint,
+    Situation,
+    checked,
+    columns_of,
+    configurations,
+    joint_of,
+    kind_of,
+    more_counts,
+)
+from estimators.parameters.laws import (
+    LOG_NODE_WEIGHTS,
+    NODES,
+    Panels,
+    has_cdf,
+    is_finite,
+    is_integer,
+    is_small,
+    panels_of,
+)
+from estimators.parameters.parameter import LOG_ZERO
+from estimators.parameters.sparse import in_logs
+
+# Draws of what is open, where there are several or the law's density cannot be integrated.
+SIMULATED = 2_000
+# Panels about a peak end so many of its standard deviations from it.
+PEAK = torch.tensor([-12.0, -9.0, -7.0, -5.0, -3.5, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0]).double()
+
+# The centre and the standard deviation of what a panel must resolve, [S | 1, R, C].
+Peak = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Values [S | 1, R, Q, C | 1] of the open variables, with the logarithm of what each node weighs before seeing.
+
+    ``edges`` [S | 1, R, E + 1, C | 1] are those of the panels that they lie on, in order; atoms come last. None where
+    the nodes were drawn.
+    """
+
+    values: Mapping[str, Tensor]
+    log_weights: Tensor
+    edges: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A joint whose M axis holds R rows with Q nodes each, and log p(node, configuration, seen) [S, R, Q, C]."""
+
+    joint: Joint
+    log_joint: Tensor
+    nodes: Nodes | None = None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the nodes were drawn."""
+        return self.nodes is not None and self.nodes.edges is None
+
+    @property
+    def log_evidence(self) -> Tensor:
+        """log p(seen) as [S, R, 1, 1]."""
+        return self.log_joint.flatten(2).logsumexp(-1)[..., None, None]
+
+    @property
+    def log_weights(self) -> Tensor:
+        """log p(node, configuration | seen) as [S, R, Q, C]."""
+        return self.log_joint - self.log_evidence
+
+
+def weigh(
+    situation: Situation,
+    target: str | None,
+    points: Tensor | None = None,
+    seed: int = 0,
+    *,
+    may_be_impossible: bool = False,
+    num_drawn: int = SIMULATED,
+) -> Weighed:
+    """The joint of a target and all it depends on; with ``points`` [P] R is P where panels differ between them.
+
+    Raises ValueError where what is seen has probability 0, unless it may.
+    """
+    names = situation.above([*([] if target is None else [target]), *situation.seen])
+    is_open = open_variables(situation, names, target)
+    if not is_open:
+        joint = joint_of(situation, names, {})
+        if not may_be_impossible:
+            checked(joint.log_joint, situation.seen)
+        return Weighed(joint, joint.log_joint[:, :, None])
+    law = situation.settings.get(is_open[0])
+    panels = panels_of(law) if len(is_open) == 1 and law is not None and not is_integer(law) else None
+    num_counts: dict[str, int] = {}
+    while True:
+        if panels is None:
+            with isolated(seed):
+                nodes = _drawn(situation, names, is_open, num_counts, num_drawn)
+        else:
+            asked = None if target is None or points is None else (target, points)
+            nodes, num_counts = _quadrature(situation, names, (is_open[0], panels), asked, num_counts)
+        _, num_rows, num_nodes, _ = nodes.log_weights.shape
+        flat = {name: value.flatten(1, 2) for name, value in nodes.values.items()}
+        whole = replace(situation.repeated(num_nodes), nodes=flat)
+        joint = Joint(whole, names, num_counts)
+        more = more_counts(whole, joint)
+        if not more:
+            log = joint.log_joint.expand(-1, num_rows * num_nodes, -1)
+            log = log.reshape(len(log), num_rows, num_nodes, -1) + nodes.log_weights
+            log = log.clamp_min(LOG_ZERO)
+            return Weighed(joint, log if may_be_impossible else checked(log, situation.seen), nodes)
+        num_counts = {**num_counts, **more}
+
+
+def open_variables(situation: Situation, names: Sequence[str], target: str | None) -> tuple[str, ...]:
+    """What has no closed form, with every Gaussian cause of what is not Gaussian."""
+    found = {
+        name for name in names if name not in situation.seen and _has_no_closed_form(situation, name, names, target)
+    }
+    for name in reversed(names):
+        if name in found or kind_of(situation, name, names) == "other":
+            causes = set(situation.edges[name]).intersection(names) - set(situation.seen)
+            found |= {cause for cause in causes if kind_of(situation, cause, names) == "gaussian"}
+    return tuple(name for name in names if name in found)
+
+
+def _has_no_closed_form(situation: Situation, name: str, names: Sequence[str], target: str | None) -> bool:
+    law, kind = situation.settings.get(name), kind_of(situation, name, names)
+    if kind == "gaussian":
+        return False
+    if kind == "discrete":
+        return law is not None and not is_finite(law) and not is_small(law)
+    is_asked = name == target and law is not None and not is_integer(law) and not has_cdf(law)
+    return is_asked or situation.is_cause(name, names)
+
+
+def _drawn(
+    situation: Situation, names: Sequence[str], is_open: Sequence[str], num_counts: Mapping[str, int], size: int
+) -> Nodes:
+    """Draws of the open variables from their laws, in every configuration; random numbers are torch's."""
+    discrete = [name for name in names if name not in is_open and kind_of(situation, name, names) == "discrete"]
+    rows = situation.repeated(size)
+    values = {
+        **{name: value for name, value in rows.settings.items() if isinstance(value, Tensor)},
+        **rows.seen,
+        **columns_of(configurations(situation, discrete, num_counts)),
+    }
+    drawn: dict[str, Tensor] = {}
+    for name in is_open:
+        law = in_logs(rows.distribution(name, {**values, **drawn}))
+        if law.batch_shape:
+            shape = np.broadcast_shapes(law.batch_shape, (1, situation.num_rows * size, 1))
+            drawn[name] = law.expand(shape).sample().double()
+        else:
+            drawn[name] = law.sample(torch.Size([1, size, 1])).double().repeat(1, situation.num_rows, 1)
+    split = {name: value.reshape(len(value), situation.num_rows, size, -1) for name, value in drawn.items()}
+    return Nodes(split, torch.full((1, situation.num_rows, size, 1), -np.log(size), dtype=torch.float64))
+
+
+def _quadrature(
+    situation: Situation,
+    names: Sequence[str],
+    integrated: tuple[str, Panels],
+    asked: tuple[str, Tensor] | None,
+    num_counts: Mapping[str, int],
+) -> tuple[Nodes, dict[str, int]]:
+    """Gauss-Legendre nodes on the panels of a law, split where what is seen and what is asked have their peaks."""
+    name, panels = integrated
+    law = situation.settings[name]
+    probe = torch.tensor([panels.location, panels.location + panels.scale], dtype=torch.float64)
+    twice = replace(situation.repeated(2), nodes={name: probe.repeat(situation.num_rows).reshape(1, -1, 1)})
+    joint = joint_of(twice, names, num_counts)
+    edges = panels.edges.reshape(1, 1, -1, 1)
+    for centre, width in _peaks(joint, situation, asked, name):
+        near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
+        near = (panels.location + panels.scale * near).clamp(*panels.bounds)
+        shape = np.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
+        edges = torch.cat([part.expand(shape[0], shape[1], -1, shape[3]) for part in (edges, near)], 2)
+    edges = edges.sort(2).values
+    start, size = edges[:, :, :-1, None], edges.diff(dim=2)[:, :, :, None]
+    values = (start + size * NODES[:, None]).flatten(2, 3)
+    inside = (size > 0).expand(-1, -1, -1, len(NODES), -1).flatten(2, 3)
+    inside = inside & (values > panels.bounds[0]) & (values < panels.bounds[1])
+    log = (size.log() + LOG_NODE_WEIGHTS[:, None]).flatten(2, 3)
+    log = torch.where(inside, log + law.log_prob(torch.where(inside, values, panels.location)), LOG_ZERO)  # type: ignore[union-attr]
+    shape = (*values.shape[:2], -1, values.shape[3])
+    atoms, masses = (part.reshape(1, 1, -1, 1).expand(shape) for part in panels.atoms.T)
+    nodes = Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
+    return nodes, {key: len(level) for key, level in joint.grid.items()}
+
+
+def _peaks(joint: Joint, situation: Situation, asked: tuple[str, Tensor] | None, name: str) -> list[Peak]:
+    """Where p(seen | value) and the answer's change with the value are, in units of the law, from two values of it.
+
+    Both are Gaussian in the value for Gaussian variables below it, whose means are lines of it.
+    """
+    found = []
+    errors = joint.standardised_errors
+    if errors is not None:
+        first, slope = _line(errors, situation.num_rows)
+        squares = slope.square().sum(-1)
+        found.append((-(first * slope).sum(-1) / squares, squares.rsqrt()))
+    if asked is not None:
+        target, points = asked
+        points = points.reshape(1, -1, 1)
+        if target == name:
+            probe = joint.values[name].reshape(-1)
+            found.append(((points - probe[0]) / (probe[1] - probe[0]), torch.zeros(1, 1, 1, dtype=torch.float64)))
+        elif target in joint.gaussian:
+            mean, spread = joint.moments(target)
+            first, slope = _line(mean, 1)
+            found.append(((points - first) / slope, spread[:, :1] / slope.abs()))
+    return [peak for centre, width in found if (peak := _finite(centre, width)) is not None]
+
+
+def _line(values: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
+    """Values [S, R, C, ...] at the first of two neighbouring rows, and how much more they are at the second."""
+    values = values.expand(-1, 2 * num_rows, *values.shape[2:])
+    return values[:, 0::2], values[:, 1::2] - values[:, 0::2]
+
+
+def _finite(centre: Tensor, width: Tensor) -> Peak | None:
+    """A peak, at the law's own location where there is none; None where there is none at all."""
+    is_peak = torch.isfinite(centre) & torch.isfinite(width)
+    if not bool(is_peak.any()):
+        return None
+    return torch.where(is_peak, centre, 0.0), torch.where(is_peak, width, 0.0)

@@ -1,0 +1,428 @@
+"""Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from estimators.data.columns import check_name
+from estimators.data.data import LATENT, Data
+from estimators.estep.marginal import MixtureMarginal
+from estimators.estep.variable import WEIGHTS, Node, Weights
+from estimators.isolation import check_seed, float64, isolated, own_modes
+from estimators.mechanisms import Gaussian, Mechanism
+from estimators.mechanisms.protocol import Reference, check_parents
+from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
+from estimators.parameters.intervals import within_prior
+from estimators.parameters.parameter import Parameter, Simplex, Transform, checked_greeks
+from estimators.parameters.sparse import in_logs
+from estimators.plots.graph import draw
+
+# Arguments of Data that are not columns.
+RESERVED = ("weights", "intervened", "missing")
+# The plate over rows.
+ROWS = "rows"
+PARALLEL: Any = {"enumerate": "parallel"}
+
+
+@dataclass(frozen=True, eq=False)
+class CausalMixture:
+    """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z and the variable's observed parents.
+
+    ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k, parents_j)``, with ``theta ~ Dirichlet(concentration)``. Greeks: ``theta``
+    [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean orders the
+    components. ``latent_parents`` are the discrete observed causes of Z: ``theta`` [levels, ..., K], and each of them
+    has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]).
+
+    A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
+    Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
+
+    Raises ValueError or TypeError, naming the argument, where K is not a positive integer, a concentration is not
+    positive, a mechanism is not one, or parents are unknown, not discrete where they must be, or make a cycle.
+
+    >>> sorted(CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})(4))
+    ['T', 'Y', 'Z']
+    """
+
+    K: int
+    mechanisms: Mapping[str, Mechanism]
+    concentration: Any = 1.0
+    latent_parents: Sequence[str] = ()
+    parameters: tuple[Parameter, ...] = field(init=False, repr=False)
+    weights: Weights = field(init=False, repr=False)
+    # In an order in which causes come before effects.
+    nodes: Mapping[str, Node] = field(init=False, repr=False)
+
+    @own_modes()
+    def __post_init__(self) -> None:
+        if isinstance(self.K, bool) or not isinstance(self.K, Integral):
+            raise TypeError(f"K: expected a whole number of components, got {self.K!r}")
+        if self.K < 1:
+            raise ValueError(f"K: expected at least one component, got {self.K}")
+        object.__setattr__(self, "K", int(self.K))
+        object.__setattr__(self, "mechanisms", _checked_mechanisms(self.mechanisms))
+        object.__setattr__(self, "concentration", _checked_concentration(self.concentration, self.K))
+        object.__setattr__(self, "latent_parents", check_parents(self.latent_parents))
+        order = causal_order(self.mechanisms, tuple(self.latent_parents))
+        levels = levels_of(self.mechanisms, tuple(self.latent_parents), "latent_parents")
+        prior = dist.Dirichlet(self.concentration).expand(levels)
+        weights = Weights(
+            tuple(self.latent_parents), levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),)
+        )
+        nodes = {name: self._node(name) for name in order}
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "nodes", MappingProxyType(nodes))
+        own = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
+        object.__setattr__(self, "parameters", (*weights.parameters, *own))
+        _check_apart(self.mechanisms, self.parameters)
+
+    def _node(self, name: str) -> Node:
+        mechanism = self.mechanisms[name]
+        levels: tuple[int, ...] = ()
+        widths: tuple[int, ...] = ()
+        if mechanism.is_regression:
+            widths = widths_of(self.mechanisms, name)
+        else:
+            levels = levels_of(self.mechanisms, mechanism.parents, f"mechanisms[{name!r}]")
+        return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents)
+
+    def __call__(self, num_rows: int) -> dict[str, Tensor]:
+        """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
+        return self.rows(self.sample_greeks(), num_rows)
+
+    def sample_greeks(self) -> dict[str, Tensor]:
+        """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
+        greeks = {}
+        for parameter in self.parameters:
+            batch = parameter.prior.batch_shape
+            with ExitStack() as plates:
+                for place, (name, size) in enumerate(zip(_plates_of(parameter), batch, strict=True)):
+                    plates.enter_context(pyro.plate(name, size, dim=place - len(batch)))
+                greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
+        return greeks
+
+    def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+        """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
+
+        A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
+        """
+        columns: dict[str, Tensor] = {}
+        with pyro.plate(ROWS, num_rows):
+            for name, node in self.nodes.items():
+                if not node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
+            latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
+            latent = torch.as_tensor(latent).long()
+            for name, node in self.nodes.items():
+                if node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
+        columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
+        return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
+
+    def observe(self, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
+        """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
+
+        Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
+        column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing
+        known is left out. This is the truncated factorisation as Pyro states it, independent of `marginal.py`.
+        """
+        latent, columns = data.latent(), dict[str, Tensor]()
+        with pyro.plate(f"{number}_{ROWS}", data.num_rows):
+            for name, node in self.nodes.items():
+                if not node.is_below:
+                    columns[name] = self._observe_one(node, greeks, torch.tensor(0), columns, data, number)
+            if not bool(data.is_set(LATENT).all()):
+                seen = latent if bool((latent >= 0).all()) else None
+                infer = PARALLEL if seen is None else None
+                given = self.weights.distribution(greeks, columns)
+                latent = pyro.sample(f"{number}_{LATENT}", given, obs=seen, infer=infer)
+            for name, node in self.nodes.items():
+                if node.is_below:
+                    columns[name] = self._observe_one(node, greeks, latent, columns, data, number)
+
+    def _observe_one(
+        self,
+        node: Node,
+        greeks: Mapping[str, Tensor],
+        latent: Tensor,
+        columns: Mapping[str, Tensor],
+        data: Data,
+        number: int,
+    ) -> Tensor:
+        given = node.distribution(greeks, latent, columns)
+        if not bool(data.is_missing(node.name).any()):
+            column = node.mechanism.check(node.name, data.columns[node.name])
+            pyro.sample(f"{number}_{node.name}", given.mask(~data.is_set(node.name)), obs=column)
+            return column
+        if node.mechanism.num_levels is not None:
+            return torch.as_tensor(pyro.sample(f"{number}_{node.name}", given, infer=PARALLEL))
+        used = [child.name for child in self.nodes.values() if node.name in child.parents]
+        known = [child for child in used if not bool((data.is_set(child) | data.is_missing(child)).all())]
+        if known or not bool(data.is_missing(node.name).all()):
+            raise NotImplementedError(
+                f"column {node.name}: has missing entries that have to be integrated out, which Pyro's enumeration "
+                'does not do; use NUTS(engine="nutpie")'
+            )
+        return torch.full((data.num_rows,), torch.nan, dtype=torch.float64)
+
+    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
+        """The program on unweighted data for Pyro's own inference, and its plate nesting."""
+        blocks = self.blocks(data)
+        nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in self.parameters))
+
+        def program() -> None:
+            greeks = self.sample_greeks()
+            for number, rows in enumerate(blocks):
+                self.observe(greeks, rows, number)
+
+        return program, nesting
+
+    def blocks(self, data: Data) -> list[Data]:
+        """The rows in parts that are alike in Z and, where entries are missing, in which are set or missing."""
+        is_set = data.is_set(LATENT)
+        marks = [is_set, (data.latent() >= 0) & ~is_set]
+        if data.has_missing:
+            for name in self.nodes:
+                marks += [data.is_set(name), data.is_missing(name).reshape(data.num_rows, -1).any(1)]
+        _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
+        return [data.rows((which == part).nonzero()[:, 0]) for part in range(int(which.max()) + 1)]
+
+    @own_modes()
+    def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw the Greeks from their priors."""
+        with isolated(check_seed(seed)):
+            return {parameter.name: in_logs(parameter.prior).sample().double() for parameter in self.parameters}
+
+    @own_modes()
+    def simulate(
+        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> dict[str, Tensor]:
+        """Draw `num_rows` rows, Z included, at given Greeks or at Greeks drawn from the prior.
+
+        >>> rows = GaussianMixture(K=2).simulate(3, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]}, seed=1)
+        >>> len(rows["X"])
+        3
+        """
+        check_num_rows(num_rows)
+        known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
+        with isolated(check_seed(seed)):
+            return self.rows(known, int(num_rows))
+
+    @own_modes()
+    def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+        return checked_greeks(greeks, {p.name: (p.shape, p.support) for p in self.parameters})
+
+    @own_modes()
+    def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
+
+        >>> drawn = GaussianMixture(K=2).prior_predictive(3, seed=0)
+        >>> drawn["mu_X"].shape, drawn["X"].shape
+        (torch.Size([3, 2]), torch.Size([3]))
+        """
+        check_num_rows(num_rows)
+        with isolated(check_seed(seed)):
+            greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
+            return {**greeks, **self.rows(greeks, int(num_rows))}
+
+    @own_modes()
+    def check(self, data: Data) -> Data:
+        """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""
+        known = {*self.mechanisms, LATENT}
+        unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
+        if unknown:
+            raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
+        if data.scalars:
+            raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
+        if LATENT in data.columns and data.columns[LATENT].ndim > 1:
+            shape = tuple(data.columns[LATENT].shape)
+            raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
+        for variable, mechanism in self.mechanisms.items():
+            if variable not in data.columns:
+                raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
+            column, width = data.columns[variable], mechanism.num_columns
+            shape = (data.num_rows,) if width is None else (data.num_rows, width)
+            if tuple(column.shape) != shape:
+                expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
+                raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
+            present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
+            mechanism.check(variable, column[present])
+        latent = data.latent()
+        outside = (latent < -1) | (latent >= self.K)
+        if bool(outside.any()):
+            row = int(outside.nonzero()[0])
+            raise ValueError(f"Z: expected -1 (not seen) to {self.K - 1}, got {int(latent[row])} in row {row}")
+        return data
+
+    @own_modes()
+    def marginal(self, data: Data) -> MixtureMarginal:
+        """log p(data | φ) with Z summed out: the exact E-step that every estimator shares."""
+        self.check(data)
+        return MixtureMarginal(self.weights, self.nodes, self.K, data)
+
+    def transforms(self, references: Mapping[str, Reference], *, within_priors: bool = False) -> dict[str, Transform]:
+        """The unconstrained coordinates of every Greek, in units of the standardised columns.
+
+        Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
+        """
+        found: dict[str, Transform] = {WEIGHTS: Simplex(self.K, self.weights.width)}
+        for name, node in self.nodes.items():
+            own = node.transforms(references[name])
+            if within_priors:
+                own = {p.name: within_prior(p, own[p.name]) for p in node.parameters}
+            found.update(own)
+        return found
+
+    @own_modes()
+    def exchangeable(self, data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
+        """Groups of components whose labels are free: equal priors, and no row with that Z known.
+
+        Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
+        """
+        keys = [self.concentration.tolist()] if uses_prior else [[0] * self.K]
+        keys += [
+            node.mechanism.exchangeable(self.K, uses_prior=uses_prior) for node in self.nodes.values() if node.is_below
+        ]
+        pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
+        groups: dict[object, list[int]] = {}
+        for k in range(self.K):
+            groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
+        return list(groups.values())
+
+    def permuted(self, order: Sequence[int]) -> "CausalMixture":
+        """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
+        if len(self.exchangeable()) == 1:
+            return self
+        mechanisms = {
+            name: mechanism.permuted(order) if self.nodes[name].is_below else mechanism
+            for name, mechanism in self.mechanisms.items()
+        }
+        return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
+
+    @property
+    def graph(self) -> Any:
+        """The causal graph as a `networkx.DiGraph`: Z and the variables, with an edge from each cause to its effect.
+
+        A node's attributes are ``latent`` and ``observed`` (True or False), ``family`` (the name of its mechanism's
+        class, "Categorical" for Z) and ``greeks`` (the names of its Greeks).
+
+        >>> sorted(CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}).graph.edges)
+        [('T', 'Y'), ('Z', 'T'), ('Z', 'Y')]
+        """
+        greeks = {name: [parameter.name for parameter in node.parameters] for name, node in self.nodes.items()}
+        return digraph(self.mechanisms, self.latent_parents, {**greeks, LATENT: [WEIGHTS]})
+
+    def plot_graph(self, *, greeks: bool = False, plates: bool = False, ax: Any = None) -> Any:
+        """Draw the causal graph with matplotlib, Z dashed because it is hidden, and return the Axes.
+
+        With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
+        anew. Without ``ax`` the figure is a new one that pyplot does not know: ``model.plot_graph().figure``. Raises
+        TypeError where ``ax`` is not matplotlib Axes.
+
+        >>> sorted(text.get_text() for text in GaussianMixture(K=2).plot_graph().texts)
+        ['X', 'Z']
+        """
+        return draw(self.graph, greeks=greeks, plates=plates, ax=ax)
+
+    @property
+    def ordering(self) -> str:
+        """The variable whose mean orders the components: the first that Z causes."""
+        return next(name for name in self.mechanisms if self.nodes[name].is_below)
+
+    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """What orders the components, as [..., K]: the first mechanism's mean, over its table alike."""
+        node = self.nodes[self.ordering]
+        key = node.mechanism.order_key(node.local(greeks))
+        return key.reshape(*key.shape[:-1], self.K, -1).mean(-1) if node.levels and key.ndim else key
+
+
+class GaussianMixture(CausalMixture):
+    """The tutorial's model: one column, ``X | Z = k ~ Normal(mu_k, scale)``.
+
+    ``mu_k ~ Normal(0, loc_scale)``, ``theta ~ Dirichlet(concentration)``; ``scale`` is a number (known) or a prior over
+    the positive numbers (one unknown scale per component).
+
+    >>> GaussianMixture(K=2).parameters[1].name
+    'mu_X'
+    """
+
+    @own_modes()
+    def __init__(self, K: int, concentration: Any = 0.5, scale: Any = 1.0, loc_scale: float = 10.0) -> None:
+        if isinstance(loc_scale, bool) or not isinstance(loc_scale, Real):
+            raise TypeError(f"loc_scale: expected a number, got {loc_scale!r}")
+        if not 0 < loc_scale < np.inf:
+            raise ValueError(f"loc_scale: expected a number > 0, got {loc_scale}")
+        loc = dist.Normal(torch.zeros((), dtype=torch.float64), torch.tensor(float(loc_scale), dtype=torch.float64))
+        super().__init__(K, {"X": Gaussian(loc=loc, scale=scale)}, concentration)
+
+
+def check_num_rows(num_rows: object) -> None:
+    """Raise a ValueError unless a number of rows is a positive whole number."""
+    if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+        raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+
+
+def _per_row(column: Tensor, num_rows: int) -> Tensor:
+    return column if column.ndim else column.expand(num_rows)
+
+
+def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
+    if not isinstance(mechanisms, Mapping) or not mechanisms:
+        raise TypeError(f'mechanisms: expected a mapping such as {{"X": Gaussian()}}, got {mechanisms!r}')
+    for name, mechanism in mechanisms.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"mechanisms: expected variable names, got {name!r}")
+        check_name("mechanisms", name)
+        if name == LATENT:
+            raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
+        if name in RESERVED:
+            raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
+        if not hasattr(mechanism, "natural_parameters"):
+            raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
+    return MappingProxyType(dict(mechanisms))
+
+
+def _plates_of(parameter: Parameter) -> list[str]:
+    """The names of the plates over a Greek's entries, one for each batch axis of its prior."""
+    names = [f"entries_{axis}" for axis in range(len(parameter.prior.batch_shape))]
+    if parameter.component_axis is not None and parameter.component_axis < len(names):
+        names[parameter.component_axis] = "components"
+    return [f"{name}_{parameter.name}" for name in names]
+
+
+def _check_apart(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
+    """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
+    uses = {ROWS: "the plate over rows"}
+    uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in _plates_of(p)}
+    uses |= {p.name: "a Greek of this model" for p in parameters}
+    for name in mechanisms:
+        if name in uses:
+            raise ValueError(f"mechanisms: {name!r} is the name of {uses[name]}; give the variable another name")
+
+
+def _checked_concentration(concentration: object, num_components: int) -> Tensor:
+    if isinstance(concentration, str | bool) or concentration is None:
+        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
+    try:
+        values = float64(concentration)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}") from None
+    if tuple(values.shape) not in ((), (num_components,)):
+        raise ValueError(
+            f"concentration: expected a number, or {num_components} of them, got shape {tuple(values.shape)}"
+        )
+    if not bool((torch.isfinite(values) & (values > 0)).all()):
+        raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
+    return values.expand(num_components).clone()

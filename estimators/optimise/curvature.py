@@ -1,0 +1,159 @@
+"""Observed information of a fit in unconstrained coordinates, and the normal approximation it gives.
+
+The information is minus the Hessian of the log-likelihood (EM) or log joint (MAP), by central differences of the exact
+gradient. The Hessian of the E-step's J would be complete-data information and make every sd too small. A difference is
+known to within the rounding error of the gradients and what the step leaves out: a curvature that is not larger than
+this error is not told apart from none at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimators.parameters.parameter import Array
+from estimators.status import EstimationError
+
+# A curvature below this many times its error is flat. So is one below this share of the curvature that each coordinate
+# has alone: solving with it would keep no more than half the digits.
+ERRORS, LEAST_SHARE = 10.0, 1e-9
+# An ascent is at a saddle if a direction curves upwards by more than this share.
+SADDLE_SHARE = 1e-6
+# Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
+NEIGHBOURS = 4
+# An error that says nothing is known, small enough to be multiplied.
+HUGE = 1e200
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+class Smooth(Protocol):
+    """A log density of unconstrained coordinates [D], with its gradient; ``bounded`` marks logs and logits."""
+
+    size: int
+    bounded: Any
+    total_weight: float
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient [D]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """``-d² log p / dv dv'`` as ``information`` [D, D], each entry known to within ``error`` [D, D].
+
+    ``u Λ u'`` is the information in units in which each coordinate's own is 1: ``values`` Λ [D], ``vectors`` u [D, D],
+    ``unit`` [D]. ``errors`` [D] are what rounding and differencing may have added to each value, to first order.
+    """
+
+    information: Array
+    error: Array
+    unit: Array
+    values: Array
+    vectors: Array
+    errors: Array
+
+    @property
+    def is_flat(self) -> NDArray[np.bool_]:
+        """Which directions [D] have no curvature that is told apart from none."""
+        return np.asarray(self.values <= np.maximum(ERRORS * self.errors, LEAST_SHARE))
+
+    def way_up(self) -> Array | None:
+        """The direction [D], of length 1, that leads up from a saddle most steeply; None where there is none."""
+        if not len(self.values) or self.values[0] >= -max(ERRORS * self.errors[0], SADDLE_SHARE):
+            return None
+        direction = self.unit * self.vectors[:, 0]
+        return np.asarray(direction / np.linalg.norm(direction))
+
+    def newton_step(self, gradient: Array) -> Array:
+        """``I⁻¹ g`` [D] in the directions that are not flat, nothing in the others."""
+        slopes = self.vectors.T @ (self.unit * gradient)
+        return np.asarray(self.unit * (self.vectors @ np.where(self.is_flat, 0.0, slopes / self._divisors)))
+
+    def normal_draws(self, normal: Array) -> Array:
+        """Standard normal numbers [S, D] as draws from Normal(0, information⁻¹)."""
+        return np.asarray(self.unit * ((normal / np.sqrt(self._divisors)) @ self.vectors.T))
+
+    @property
+    def _divisors(self) -> Array:
+        return np.where(self.is_flat, 1.0, self.values)
+
+
+def curvature(density: Smooth, mode: Array) -> Curvature:
+    """The observed information at `mode` [D] with its error, by two central differences and their limit."""
+    rough = np.abs(np.diag(_difference(density, mode, np.full(density.size, 1e-4))))
+    # Steps of a thousandth of each coordinate's own sd do not step over sharp directions.
+    step = np.clip(1e-3 / np.sqrt(np.maximum(rough, 1e-12)), 1e-9, 1e-2)
+    wide, narrow = _difference(density, mode, step), _difference(density, mode, step / 2.0)
+    limit = (4.0 * narrow - wide) / 3.0
+    # What is left out is of fourth order in the step; a thousandth of the second order is a generous bound.
+    error = np.maximum(1e-3 * np.abs(limit - narrow), 0.5 * np.abs(limit - limit.T))
+    error = error + 4.0 * _rounding(density, mode, rough)[None, :] / step[:, None]
+    information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
+    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
+    # A coordinate without any curvature has a unit that nothing fits into.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)
+    values, vectors = eigen(own)
+    scaled = np.minimum(np.nan_to_num(scaled), HUGE)
+    errors = np.einsum("id,ij,jd->d", np.abs(vectors), scaled, np.abs(vectors))
+    return Curvature(information, error, unit, values, vectors, errors)
+
+
+def observed_information(density: Smooth, mode: Array) -> Array:
+    """``-d² log p / dv dv'`` at `mode` [D], as [D, D]."""
+    return curvature(density, mode).information
+
+
+def laplace_draws(density: Smooth, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
+    """Draws [S, D] from Normal(mode, information⁻¹).
+
+    Raises EstimationError where the information is not positive definite: some direction is not informed by the data.
+    """
+    if not density.size:
+        return np.zeros((num_draws, 0))
+    found = curvature(density, mode)
+    if not np.isfinite(found.values).all() or found.is_flat.any():
+        raise EstimationError(
+            "laplace: the observed information is not positive definite (smallest scaled eigenvalue "
+            f"{found.values.min():.3g}, rounding error {found.errors[found.values.argmin()]:.1g}), so the data leave "
+            "some combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
+        )
+    return mode + found.normal_draws(generator.standard_normal((num_draws, density.size)))
+
+
+def eigen(information: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors of a symmetric matrix whose entries may be as large as 1e200."""
+    size = max(float(np.abs(information).max()), 1e-300)
+    if not np.isfinite(size):
+        return np.full(len(information), np.inf), np.eye(len(information))
+    values, vectors = np.linalg.eigh(information / size)
+    return values * size, vectors
+
+
+def _difference(density: Smooth, mode: Array, step: Array) -> Array:
+    """Minus the derivative of the gradient in each coordinate [D, D], not yet symmetric."""
+    rows = []
+    for index in range(density.size):
+        move = np.zeros(density.size)
+        move[index] = step[index]
+        ahead, behind = density.value_and_gradient(mode + move)[1], density.value_and_gradient(mode - move)[1]
+        rows.append((behind - ahead) / (2.0 * step[index]))
+    return np.array(rows)
+
+
+def _rounding(density: Smooth, mode: Array, information: Array) -> Array:
+    """The rounding error of the gradient [D]: how much it changes where next to nothing does.
+
+    The neighbours may agree by chance. A sum over rows of scores that cancel is off by their size: the squares of these
+    add up to the information, and those of a log or a logit are up to 1 in a row, with the relative error of its
+    probabilities, which is the absolute error of their logs.
+    """
+    value, centre = density.value_and_gradient(mode)
+    logs = np.where(density.bounded, max(density.total_weight, abs(value)), 0.0)
+    seen = EPSILON * np.maximum(np.sqrt(density.total_weight * information), logs)
+    spacing = np.spacing(np.maximum(np.abs(mode), 0.1))
+    # Fixed moves: the verdict is the same every time.
+    for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, density.size)):
+        seen = np.maximum(seen, np.abs(density.value_and_gradient(mode + move * spacing)[1] - centre))
+    return seen

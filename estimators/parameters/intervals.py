@@ -1,0 +1,179 @@
+"""Coordinates of a Greek whose prior holds it in a narrower interval than the likelihood does: Uniform(a, b), say.
+
+Both maps are affine in the coordinate before they bend, chosen so that at 0 the Greek is where the family's own map
+has it, and moves as fast: a prior far wider than the data does not make the coordinates any worse.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators.parameters.parameter import TINY, Array, Parameter, Transform
+
+# A Greek this near to an end of its prior, as a part of the data's own unit, has run into it.
+AT_END = 1e-5
+# A value outside the interval (an M-step's, which knows no prior) starts this far inside.
+INSIDE = 1e-2
+Ends = tuple[Tensor, Tensor]
+# Which end of a prior, where it is, and the entries that are there.
+AtEnd = tuple[str, Array, Any]
+
+
+def ends_of(support: Any) -> Ends | None:
+    """The lower and upper end of a support that is an interval of the real line, else None."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    if support.is_discrete or support.event_dim:
+        return None
+    infinite = torch.tensor(torch.inf, dtype=torch.float64)
+    if isinstance(support, type(constraints.real)):
+        return -infinite, infinite
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if low is None and high is None:
+        return None
+    found = -infinite if low is None else low, infinite if high is None else high
+    return torch.as_tensor(found[0]).double(), torch.as_tensor(found[1]).double()
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """``x = low + (high - low) expit(a + pace v)``, x = middle at v = 0: dx/dv = pace (x - low) (high - x) / width."""
+
+    low: Array
+    high: Array
+    middle: Array
+    pace: Array
+    # The unit of the data, for each entry.
+    scale: Array
+    # Its coordinates are as wide as the prior is in units of the data: no number marks the end of the support.
+    bounded = False
+    has_logs = False
+
+    @property
+    def unit(self) -> float:
+        """How fast the logit moves."""
+        return float(self.pace.min())
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape))
+
+    def forward(self, coordinates: Array) -> Array:
+        move, below, above = self.pace * coordinates, self.middle - self.low, self.high - self.middle
+        width = self.high - self.low
+        logit = np.log(below / above) + move
+        # From the middle, or from the nearer end, whichever it is next to: a wide interval has few digits elsewhere.
+        share = expit(logit)
+        close = self.middle - above * share * np.expm1(-np.clip(move, -1.0, 1.0))
+        near = width * expit(-np.abs(logit))
+        far = np.where(logit < 0, self.low + near, self.high - near)
+        return np.asarray(np.where(np.abs(move) < 1.0, close, far))
+
+    far = forward
+
+    def inverse(self, value: Array) -> Array:
+        margin = INSIDE * np.minimum(self.scale, self.high - self.low)
+        held = np.where(value <= self.low, self.low + margin, np.where(value >= self.high, self.high - margin, value))
+        below, above = self.middle - self.low, self.high - self.middle
+        up, down = (held - self.middle) / below, (self.middle - held) / above
+        close = np.log1p(np.maximum(up, -0.9)) - np.log1p(np.maximum(down, -0.9))
+        far = np.log((held - self.low) / below) - np.log((self.high - held) / above)
+        return np.asarray(np.where(np.maximum(np.abs(up), np.abs(down)) < 0.5, close, far) / self.pace)
+
+    def log_jacobian(self, value: Array) -> Array | float:
+        low, high = self._shares(value)
+        width = np.log(self.high - self.low) + np.log(self.pace)
+        return np.asarray((np.log(np.maximum(low, TINY)) + np.log(np.maximum(high, TINY)) + width).sum(-1))
+
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        low, high = self._shares(value)
+        slope = gradient * self.pace * (self.high - self.low) * low * high
+        return slope + self.pace * (high - low) if jacobian else slope
+
+    def at_ends(self, value: Array) -> list[AtEnd]:
+        """Which entries have run into an end of the prior."""
+        near = AT_END * np.minimum(self.scale, self.high - self.low)
+        return [("lower", self.low, value - self.low < near), ("upper", self.high, self.high - value < near)]
+
+    def _shares(self, value: Array) -> tuple[Array, Array]:
+        width = self.high - self.low
+        return (value - self.low) / width, (self.high - value) / width
+
+
+@dataclass(frozen=True, eq=False)
+class HalfLine:
+    """``x = end ± reach exp(pace v)``: dx/dv = pace (x - end). ``side`` is 1 above the end, -1 below it."""
+
+    end: Array
+    side: float
+    reach: Array
+    pace: Array
+    scale: Array
+    bounded = False
+    has_logs = False
+
+    @property
+    def unit(self) -> float:
+        """How fast the log of the distance from the end moves."""
+        return float(self.pace.min())
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape))
+
+    def forward(self, coordinates: Array) -> Array:
+        # The exponents are held where they are in `Positive`.
+        return self._at(np.minimum(np.maximum(self.pace * coordinates, -300.0), 300.0))
+
+    def far(self, coordinates: Array) -> Array:
+        return self._at(np.minimum(np.maximum(self.pace * coordinates, -705.0), 705.0))
+
+    def inverse(self, value: Array) -> Array:
+        away = self.side * (value - self.end)
+        held = np.where(away > 0, away, INSIDE * self.scale)
+        return np.asarray(np.log(held / self.reach) / self.pace)
+
+    def log_jacobian(self, value: Array) -> Array | float:
+        away = np.maximum(self.side * (value - self.end), TINY)
+        return np.asarray((np.log(away) + np.log(self.pace)).sum(-1))
+
+    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+        slope = gradient * self.pace * (value - self.end)
+        return slope + self.pace if jacobian else slope
+
+    def at_ends(self, value: Array) -> list[AtEnd]:
+        """Which entries have run into the end of the prior."""
+        side = "lower" if self.side > 0 else "upper"
+        return [(side, self.end, self.side * (value - self.end) < AT_END * self.scale)]
+
+    def _at(self, exponent: Array) -> Array:
+        return np.asarray(self.end + self.side * self.reach * np.exp(exponent))
+
+
+def within_prior(parameter: Parameter, own: Transform) -> Transform:
+    """The family's own map of a Greek, or, where the prior's support is narrower, one into that support."""
+    wide, narrow = ends_of(parameter.support), ends_of(parameter.prior.support)
+    if wide is None or narrow is None or all(bool((a == b).all()) for a, b in zip(wide, narrow, strict=True)):
+        return own
+    low, high = (np.broadcast_to(end.numpy(), parameter.shape).reshape(-1) for end in narrow)
+    size = own.size(parameter.shape)
+    middle = own.forward(np.zeros(size))
+    scale = np.abs(own.forward(np.eye(size)) - middle).max(0)
+    if np.isfinite(low).all() and np.isfinite(high).all():
+        width = high - low
+        margin = np.minimum(1e-3 * width, scale)
+        middle = np.clip(middle, low + margin, high - margin)
+        slope = (middle - low) * ((high - middle) / width)
+        return Interval(low, high, middle, np.minimum(scale / slope, 1.0), scale)
+    side = 1.0 if np.isfinite(low).all() else -1.0
+    end = low if side > 0 else high
+    reach = np.maximum(side * (middle - end), scale)
+    return HalfLine(end, side, reach, np.minimum(scale / reach, 1.0), scale)
+
+
+def at_ends_of_prior(transform: Transform, value: Array) -> list[AtEnd]:
+    """Which entries of a Greek, flat, are at an end of the prior that holds it."""
+    return transform.at_ends(value) if isinstance(transform, Interval | HalfLine) else []

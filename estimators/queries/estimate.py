@@ -1,0 +1,121 @@
+"""A quantity under every draw of the Greeks, and the checks that questions about one share."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.diagnostics import mean_error
+from estimators.isolation import float64
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A quantity under every draw of the Greeks: ``draws`` [S, ...], one draw for a point fit.
+
+    ``error`` is the standard error of each draw's value where it had to be simulated, None where it is exact.
+
+    >>> Estimate(torch.tensor([1.0, 3.0])).value
+    tensor(2.)
+    """
+
+    draws: Tensor
+    num_chains: int = 1
+    error: Tensor | None = None
+
+    @property
+    def value(self) -> Tensor:
+        """The mean over draws [...]."""
+        return self.draws.mean(0)
+
+    @property
+    def sd(self) -> Tensor:
+        """The posterior standard deviation [...]. Raises ValueError on one draw."""
+        self._need_draws("sd")
+        return self.draws.std(0)
+
+    @property
+    def mcse(self) -> float:
+        """The Monte Carlo standard error of a scalar `value`, sd / sqrt(ESS of the mean). Raises on few draws."""
+        self._need_draws("mcse")
+        if self.draws.ndim > 1:
+            raise ValueError(f"mcse: expected one quantity, got one for each of {self.draws.shape[1]} rows")
+        return mean_error(self.draws, self.num_chains)
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The equal-tailed credible interval: quantiles (1 - level)/2 and (1 + level)/2 of the draws.
+
+        Raises ValueError on one draw, which has no spread, and for a level outside (0, 1).
+        """
+        check_level(level)
+        self._need_draws("interval")
+        low, high = np.quantile(self.draws.numpy(), [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high))
+
+    def _need_draws(self, what: str) -> None:
+        if len(self.draws) < 2:
+            raise ValueError(
+                f"{what}: a point fit has one draw and no spread; use fit.laplace() for a normal approximation, "
+                "or fit with NUTS()"
+            )
+
+    def __repr__(self) -> str:
+        if len(self.draws) < 2:
+            return f"Estimate({self.value.tolist()}; one draw)"
+        return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
+
+
+def difference(one: Estimate, other: Estimate, *, are_independent: bool) -> Estimate:
+    """One less the other, draw by draw, with the error of both.
+
+    Of simulations that share random numbers, the sum of the errors, which that of the difference is at most.
+    """
+    if one.draws.ndim == other.draws.ndim == 2 and one.draws.shape != other.draws.shape:
+        raise ValueError(
+            f"contrast: do has {one.draws.shape[1]} rows and versus {other.draws.shape[1]}; expected as many"
+        )
+    draws = _per_row(one.draws, other.draws) - _per_row(other.draws, one.draws)
+    errors = [estimate.error for estimate in (one, other) if estimate.error is not None]
+    if not errors:
+        return Estimate(draws, one.num_chains)
+    both = torch.stack([_per_row(error, draws).expand(draws.shape) for error in errors])
+    return Estimate(draws, one.num_chains, both.square().sum(0).sqrt() if are_independent else both.sum(0))
+
+
+def _per_row(draws: Tensor, other: Tensor) -> Tensor:
+    """Draws [S], or [S, 1] where they meet draws [S, rows]."""
+    return draws[:, None] if draws.ndim < other.ndim else draws
+
+
+def check_level(level: object) -> None:
+    """Raise a ValueError unless a level is strictly between 0 and 1."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
+
+
+def numbers(argument: str, value: Any) -> Tensor:
+    """Return a value as a float64 tensor, or raise a TypeError that names the argument."""
+    try:
+        return float64(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
+
+
+def level_of(what: str, name: str, value: Any, size: int | None = None) -> Tensor:
+    """Return the value that a variable is set to or seen at, one or one per row, or raise an error that names it.
+
+    A value of a column of vectors has `size` numbers.
+    """
+    own = () if size is None else (size,)
+    expected = "a finite number" if size is None else f"{size} finite numbers"
+    try:
+        level = float64(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
+    fits = level.ndim in (len(own), len(own) + 1) and tuple(level.shape[level.ndim - len(own) :]) == own
+    if not fits or not level.numel() or not bool(torch.isfinite(level).all()):
+        raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {value!r}")
+    return level

@@ -1,0 +1,339 @@
+"""Questions to a fit of a Pyro program: p(x | do(...), seen ...) for every draw of the Greeks, Z summed out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+
+from estimators.data.data import Data
+from estimators.isolation import check_seed, isolated, own_modes, program_mode
+from estimators.parameters.parameter import LOG_ZERO
+from estimators.programs.answers import Average, average, over_draws
+from estimators.programs.call import arguments, parameters_of, passed
+from estimators.programs.captured import Graph
+from estimators.programs.causes import Causes
+from estimators.programs.handlers import Evidence, Observing, Substituting
+from estimators.programs.model import PyroModel
+from estimators.programs.predictive import Situation, columns_of, counts_of, drawn, drawn_rows, fixed_greeks, predict
+from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
+from estimators.programs.sites import Structure
+from estimators.queries.estimate import Estimate, check_level, numbers
+from estimators.queries.prediction import Prediction
+from estimators.queries.program_settings import checked_law, checked_value, need_one_role
+from estimators.queries.quantiles import quantile_of
+
+# Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
+SIMULATED_ROWS = 400_000
+LEAST_REPEATS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramQuery:
+    """What a program says when sites are set or seen, for each draw of the Greeks.
+
+    ``do(...)`` goes through `pyro.do` on the user's own program, a setting that is a Pyro distribution takes the place
+    of the site's own; what is *seen*, after what is set, conditions it. Discrete sites are summed out exactly; where
+    continuous sites above the answer have to be simulated, its standard error is stated (`Estimate.error`,
+    `Prediction.error`). Where the program takes columns as arguments, answers are averages over the fitted rows', each
+    in proportion to p(what is seen | row).
+    """
+
+    model: PyroModel
+    draws: Mapping[str, Tensor]
+    num_chains: int
+    settings: Mapping[str, Tensor]
+    # Distributions in place of the sites' own.
+    replaced: Mapping[str, Any]
+    seen: Mapping[str, Tensor]
+    structure: Structure
+    rows: Data
+    hidden: tuple[str, ...]
+    # Values with labels by number where they are given by name.
+    numbered: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+    # Captured once per question: a root of the CDF asks it many times.
+    _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
+
+    @own_modes()
+    def given(self, /, **seen: Any) -> "ProgramQuery":
+        """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        found = {
+            name: checked_value(self.structure, "given", name, value) for name, value in self.numbered(seen).items()
+        }
+        need_one_role({**self.settings, **self.replaced}, found)
+        return replace(self, seen={**self.seen, **found})
+
+    @own_modes()
+    def mean(self, name: str) -> Estimate:
+        """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
+        self._check_variable(name)
+        if name in self.settings or name in self.seen:
+            value = (self.settings.get(name, self.seen.get(name))).double()  # type: ignore[union-attr]
+            return Estimate(value.expand(self._num_draws, *value.shape), self.num_chains)
+        found = self._ask(name, mean_of, torch.zeros(1), "mean")
+        value = found.values[:, 0]
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"mean: {name} has no finite mean here (a distribution with heavy tails?); ask for quantiles"
+            )
+        return Estimate(value, self.num_chains, None if found.error is None else found.error[:, 0])
+
+    @own_modes()
+    def log_density(self, name: str, at: Any) -> Prediction:
+        """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at`."""
+        points = self._points(name, at, "log_density")
+        log, error = self._predicted(name, log_density_of, points.reshape(-1), "log_density")
+        return Prediction.of(log.reshape(points.shape), None if error is None else error.reshape(points.shape))
+
+    @own_modes()
+    def cdf(self, name: str, at: Any) -> Prediction:
+        """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
+        points = self._points(name, at, "cdf")
+        # At an end the probability is known, and not every distribution's formula is a number there.
+        is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
+        log, error = self._predicted(name, log_cdf_of, flat, "cdf")
+        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
+        if error is None:
+            return Prediction.of(found)
+        return Prediction.of(found, torch.where(is_end, 0.0, error.reshape(points.shape) * found))
+
+    @own_modes()
+    def quantile(self, name: str, level: Any) -> Prediction:
+        """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
+
+        Raises EstimationError where no finite value is.
+        """
+        levels = numbers("level", level)
+        for value in levels.reshape(-1).tolist():
+            check_level(value)
+        self._points(name, 0.0, "quantile")
+        found = [self._quantile(name, one) for one in levels.reshape(-1).tolist()]
+        values = torch.tensor(found, dtype=torch.float64)
+        error = self.cdf(name, values).error
+        if error is not None:
+            spans = zip(levels.reshape(-1).tolist(), error.tolist(), strict=True)
+            error = torch.tensor([self._quantile_error(name, *span) for span in spans], dtype=torch.float64)
+            error = error.reshape(levels.shape)
+        return Prediction.of(values.reshape(levels.shape), error)
+
+    @own_modes()
+    def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw rows with `pyro.do` on the program, each row with Greeks from a draw of the fit's own.
+
+        Returns every site of a row [num_rows, ...] but those hidden in the fitted data; with something seen, these too,
+        drawn from p(hidden | seen, φ), and the columns that the program takes are those of a fitted row drawn in
+        proportion to p(seen | row, φ).
+        """
+        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+            raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
+        for name, value in {**self.settings, **self.seen}.items():
+            if value.ndim and len(value) != num_rows:
+                raise ValueError(f"sample: {name} has {len(value)} values, but {num_rows} rows were asked for")
+        self._check_samplable()
+        seed = check_seed(seed)
+        base, per_row = self._base_rows()
+        with isolated(seed):
+            which = torch.randint(self._num_draws, (int(num_rows),)).sort().values
+            shares = counts_of(self.rows)[base]
+            where = base if per_row else base[torch.multinomial(shares, int(num_rows), replacement=True)]
+            seeds = torch.randint(2**31, (int(num_rows),))
+        weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
+        parts = []
+        for draw in which.unique().tolist():
+            index = (which == draw).nonzero()[:, 0]
+            greeks = {name: value[draw] for name, value in self.draws.items()}
+            with program_mode(int(seeds[index[0]])):
+                if weighed is not None:
+                    where[index] = drawn_rows(weighed, greeks, len(index))
+                parts.append(drawn(self._situation(where).repeated(index), greeks))
+        columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: column for name, column in columns.items() if self.seen or name not in self.hidden}
+
+    # ---------------------------------------------------------------- inside
+
+    @cached_property
+    def _causes(self) -> Causes:
+        """What each site depends on; found on the rows that questions are asked of."""
+        greeks = {name: value[0].double() for name, value in self.draws.items()}
+        rows = self.rows.rows(self._base_rows()[0])
+        return Causes(self.model.fn, self.structure, rows, greeks, fixed_greeks(self.structure, self.rows))
+
+    @property
+    def _num_draws(self) -> int:
+        return len(next(iter(self.draws.values())))
+
+    def _check_variable(self, name: str) -> None:
+        if name not in self.structure.sites:
+            raise ValueError(f"expected a site of a row, one of {list(self.structure.sites)}, got {name!r}")
+
+    def _points(self, name: str, at: Any, what: str) -> Tensor:
+        self._check_variable(name)
+        if name in self.settings or name in self.seen:
+            raise ValueError(f"{what}: {name} is given in the question, so it has no density")
+        if self.structure.sites[name].rest:
+            raise ValueError(f"{what}: {name} has several values in a row; ask for its mean, or sample")
+        if any(value.ndim for value in (*self.settings.values(), *self.seen.values())):
+            raise ValueError(f"{what}: expected one value of each site, got one per row; ask for each in turn")
+        points = numbers(what, at)
+        is_wrong = torch.isnan(points) if what == "cdf" else ~torch.isfinite(points)
+        if bool(is_wrong.any()):
+            raise ValueError(f"{what}: expected finite values, got {points.tolist()}")
+        return points
+
+    def _situation(self, where: Tensor) -> Situation:
+        """The situation on an index [M] into the rows of the program's other arguments."""
+        rows = self.rows.rows(where)
+        return Situation(self.model.fn, self.structure, self.settings, self.replaced, self.seen, rows, self._causes)
+
+    def _base_rows(self) -> tuple[Tensor, bool]:
+        """An index into the rows that the program's column arguments come from, and whether answers are per row."""
+        sizes = {name: len(v) for name, v in {**self.settings, **self.seen}.items() if v.ndim}
+        takes_columns = any(
+            name in parameters_of(self.model.fn) for name in self.rows.columns if name not in self.structure.names
+        )
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"expected as many values of each site, got {sizes}")
+        if sizes:
+            size = next(iter(sizes.values()))
+            if takes_columns and size != self.rows.num_rows:
+                raise ValueError(
+                    f"the program takes columns of the data, which have {self.rows.num_rows} rows; got {size} values"
+                )
+            return torch.arange(size).clamp_max(self.rows.num_rows - 1), True
+        return torch.arange(self.rows.num_rows if takes_columns else 1), False
+
+    def _predicted(self, name: str, of: Of, points: Tensor, what: str) -> tuple[Tensor, Tensor | None]:
+        """Logarithms [P] of the average over draws, and their errors where simulated."""
+        found = self._ask(name, of, points, what)
+        # A program that is run as it is begins at the same random numbers for every draw.
+        return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
+
+    def _ask(self, name: str, of: Of, points: Tensor, what: str) -> Average:
+        """Answers [S, P, ...] ([S, P, rows] for settings per row)."""
+        base, per_row = self._base_rows()
+        plain = self._situation(base)
+        is_below = plain.is_seen_below(name) and name not in plain.enumerated
+        if is_below and of is not mean_of:
+            raise NotImplementedError(
+                f"{what}: something that is seen depends on {name}, or may, so it is simulated; ask for its mean"
+            )
+        is_simulated = bool(plain.simulated_for(name)) or is_below
+        repeats = max(SIMULATED_ROWS // (self._num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
+        key = (name, of, len(points))
+        if key not in self._graphs:
+            situation = plain.repeated(torch.arange(len(base)).repeat_interleave(repeats))
+            self._graphs[key] = self._captured(name, of, points, situation, (len(base), repeats))
+        try:
+            with isolated(0):
+                found, seen = self._graphs[key].batched(
+                    points.expand(self._num_draws, *points.shape), *self.draws.values()
+                )
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"{what}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
+                "use .sample()"
+            ) from None
+        if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
+            raise ValueError(f"{what}: what is given, {list(self.seen)}, has probability 0 under the fit")
+        # Of a row that counts w times there are w as many to average over.
+        seen = seen if per_row else seen + counts_of(self.rows).log()[base][:, None]
+        return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
+
+    def _captured(self, name: str, of: Of, points: Tensor, situation: Situation, shape: tuple[int, int]) -> Graph:
+        names = list(self.draws)
+
+        def answer(at: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+            found, seen = predict(situation, name, dict(zip(names, values, strict=True)), of, at)
+            return found.reshape((len(at), *shape, *found.shape[2:])), seen.reshape(shape)
+
+        first = [value[0] for value in self.draws.values()]
+        with isolated(0):
+            return Graph(answer, [points, *first], situation.rows.num_rows * len(points) * 8)
+
+    def _quantile(self, name: str, level: float) -> float:
+        site = self.structure.sites[name]
+        if site.is_discrete:
+            masses = self.cdf(name, site.values.double())
+            return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
+        return quantile_of(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
+
+    def _cdf_at(self, name: str, point: float) -> float:
+        found = float(self.cdf(name, point))
+        if found != found:
+            raise ValueError(f"quantile: the CDF of {name} is not a number at {point:g}; use .sample()")
+        return found
+
+    def _quantile_error(self, name: str, level: float, error: float) -> float:
+        """Half of how far the quantile moves over levels within one standard error of the CDF."""
+        low, high = max(level - error, 0.5 * level), min(level + error, 0.5 * (1.0 + level))
+        if not low < high:
+            return 0.0
+        return (self._quantile(name, high) - self._quantile(name, low)) / (high - low) * error
+
+    def _check_samplable(self) -> None:
+        if self.structure.factors:
+            raise NotImplementedError(
+                f"sample: the program weighs rows by pyro.factor ({list(self.structure.factors)}), so that running it "
+                "does not draw from its law; ask for means, densities or quantiles"
+            )
+        situation = self._situation(torch.zeros(1, dtype=torch.long))
+        for name in self.seen:
+            above = situation.simulated_for(name)
+            if above:
+                raise NotImplementedError(
+                    f"sample: {above} would have to be drawn given {name}, which is seen and may depend on it; "
+                    "ask for means, or give a value for them"
+                )
+
+
+def query_of_program(
+    model: PyroModel,
+    data: Data | None,
+    draws: Mapping[str, Tensor],
+    num_chains: int,
+    settings: Mapping[str, Any],
+    seen: Mapping[str, Any],
+    what: str,
+) -> ProgramQuery:
+    """A query with its values checked: a ValueError names an unknown site, or a value outside its support."""
+    if not settings and not seen:
+        raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
+    structure, rows = _fitted(model, data)
+    laws = {name: value for name, value in settings.items() if isinstance(value, TorchDistributionMixin)}
+    replaced = {name: checked_law(structure, what, name, law) for name, law in laws.items()}
+    as_set = {name: checked_value(structure, what, name, value) for name, value in settings.items() if name not in laws}
+    as_seen = {name: checked_value(structure, what, name, value) for name, value in seen.items()}
+    need_one_role(settings, as_seen)
+    hidden = () if data is None else model.marginal(data).latent
+    return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
+
+
+def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
+    """The user's program at given Greeks, as a function of them and of the number of rows, under the caller's handlers.
+
+    Columns that it takes as arguments are drawn with replacement from the fitted rows, each as often as it counts.
+    """
+    structure, rows = _fitted(model, data)
+
+    def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+        part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
+        evidence = Evidence(free=frozenset(structure.sites))
+        program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(model.fn))
+        positional, named = arguments(model.fn, passed(model.fn, part, structure.names), num_rows)
+        trace = poutine.trace(program).get_trace(*positional, **named)
+        return columns_of(trace, structure, num_rows)
+
+    return run_rows
+
+
+def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
+    """The structure of a fitted program and its rows that count; of one that takes their number alone, without data."""
+    if data is None:
+        return model.structure(), Data(rows=torch.zeros(2))
+    counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
+    return model.marginal(data).structure, counting

@@ -1,0 +1,110 @@
+"""What a row may come from and would have become: branches over Z and the values that noise leaves possible."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.mixture.predictive import Situation
+from estimators.queries.structural import Structural
+
+
+class Worlds:
+    """What was (``fact``) and what would have been (``world``) in every branch, as [S, N, C, ...], and its probability.
+
+    Branches begin as the values of Z that a row may come from, ``shares`` [S, N, K]. Each variable computed anew splits
+    them, one for each value that its noise leaves possible: noises are independent, so that probabilities multiply.
+    """
+
+    def __init__(
+        self,
+        situation: Situation,
+        assumptions: Mapping[str, Structural],
+        fact: Mapping[str, Tensor],
+        settings: Mapping[str, Tensor],
+        is_set: Mapping[str, Tensor],
+        shares: Tensor,
+    ) -> None:
+        self._situation, self._assumptions = situation, assumptions
+        self._fact, self._settings, self._is_set = dict(fact), settings, is_set
+        # What is neither set nor computed anew is what it was.
+        self._world = {**fact, **settings}
+        self._shares = shares
+
+    def mean_change(self, name: str, above: Sequence[str], drawn: Sequence[str], limit: int) -> Tensor | None:
+        """E[value less what it was] as [S, N, ...] from the variables above, or None beyond a number of branches.
+
+        The noise of those ``drawn`` is drawn, not enumerated.
+        """
+        for other in above:
+            if other in drawn:
+                self._set(other, self._drawn(other))
+            elif not self._split(other, limit):
+                return None
+        change = self._world[name] - self._fact[name]
+        shares = self._shares.reshape(*self._shares.shape, *[1] * (change.ndim - 3))
+        # A component that cannot have made the row leaves no finite noise.
+        return torch.where(shares > 0, shares * change, 0.0).sum(2)
+
+    def draw_all(self, changed: Sequence[str]) -> dict[str, Tensor]:
+        """Every variable of one world each, with noise drawn for all, so that it is the same whatever is set."""
+        for name in self._situation.order:
+            drawn = self._drawn(name, name in changed)
+            if name in changed:
+                self._set(name, drawn)
+        return self._world
+
+    def _drawn(self, name: str, acts: bool = True) -> Tensor:
+        fact, structural = self._fact[name], self._assumptions[name]
+        before = self._situation.distribution(name, self._fact)
+        shape = np.broadcast_shapes(before.batch_shape, fact.shape[:3], self._shares.shape if acts else ())
+        noise = structural.abduct(before.expand(shape), fact.expand(*shape, *before.event_shape))
+        return structural.act(self._situation.distribution(name, self._world), noise) if acts else fact
+
+    def _set(self, name: str, value: Tensor) -> None:
+        """Take a value where a cause changed, and nobody set the entry."""
+        keeps = self._keeps(name)
+        self._world[name] = torch.where(keeps.reshape(*keeps.shape, *[1] * (value.ndim - 3)), self._fact[name], value)
+
+    def _keeps(self, name: str) -> Tensor:
+        """Where every cause has the value that it had, or an experimenter set the entry: so has the variable."""
+        same = torch.ones(1, 1, 1, dtype=torch.bool)
+        for cause in self._situation.edges[name]:
+            equal = self._fact[cause] == self._world[cause]
+            same = same & equal.reshape(*equal.shape[:3], -1).all(-1)
+        return same | self._is_set[name]
+
+    def _split(self, name: str, limit: int) -> bool:
+        """Split every branch by the values that a variable may take in it; False beyond the limit."""
+        before, after = (self._situation.distribution(name, values) for values in (self._fact, self._world))
+        fact, keeps = self._fact[name], self._keeps(name)
+        outcomes = self._assumptions[name].outcomes(before, fact, after)  # type: ignore[attr-defined]
+        if outcomes is None:
+            return False
+        values, probabilities = outcomes
+        size, own = probabilities.shape[-1], fact.ndim - 3
+        num_branches = self._shares.shape[2]
+        if size * num_branches > limit:
+            return False
+        first = torch.zeros(size, dtype=torch.float64)
+        first[0] = 1.0
+        kept = keeps[..., None]
+        values = torch.where(kept.reshape(*kept.shape, *[1] * own), fact.unsqueeze(3), values)
+        probabilities = torch.where(kept, first, probabilities)
+        split = {key: value.repeat_interleave(size, 2) for key, value in self._world.items() if value.shape[2] > 1}
+        self._world |= split
+        self._fact |= {k: v.repeat_interleave(size, 2) for k, v in self._fact.items() if v.shape[2] > 1}
+        values = values.expand(*values.shape[:2], num_branches, *values.shape[3:])
+        self._world[name] = values.flatten(2, 3)
+        self._shares = (self._shares[..., None] * probabilities).flatten(2, 3)
+        self._prune()
+        return True
+
+    def _prune(self) -> None:
+        """Leave out branches that no row has."""
+        kept = (self._shares > 0).flatten(0, 1).any(0).nonzero()[:, 0]
+        if len(kept) < self._shares.shape[2]:
+            self._shares = self._shares[:, :, kept]
+            self._world |= {k: v[:, :, kept] for k, v in self._world.items() if v.shape[2] > 1}
+            self._fact |= {k: v[:, :, kept] for k, v in self._fact.items() if v.shape[2] > 1}

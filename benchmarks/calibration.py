@@ -17,10 +17,10 @@ from pathlib import Path
 
 from estimators import NUTS
 from validation import Study, assess, run
-from validation.contenders import Contender
 from validation.scenarios import STANDARD_SCENARIOS
-from validation.store import Store
-from validation.study import available_cores
+from validation.study.contenders import Contender
+from validation.study.store import Store
+from validation.study.study import available_cores
 
 ROWS, WARMUP, SAMPLES = 100, 250, 250
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from estimators import Fit
-from validation.statistical import Stat
+from validation.testing import Stat
 
 
 def entries(fit: Fit) -> Iterator[tuple[str, np.ndarray]]:

@@ -15,7 +15,7 @@ from estimators.fits.labels import permute
 from estimators.isolation import isolated
 from estimators.mechanisms import Gaussian, LinearGaussian
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
-from validation.statistical import Stat
+from validation.testing import Stat
 
 NUM_SAMPLES = 100_000
 MOST_CHECKS = 2 * max(len(model.mechanisms) for model, _ in WORLDS.values())

@@ -12,7 +12,7 @@ from estimators.isolation import isolated
 from estimators.queries.structural import GumbelMax, MonotoneInverse, Residual
 from tests.causal_models import WORLDS, known, posterior_of
 from tests.gallery import tutorial
-from validation.statistical import Stat
+from validation.testing import Stat
 
 EVERY_WORLD = pytest.mark.parametrize("name", WORLDS)
 CAUSES = {"confounder": "T", "mediated": "T", "mixed": "C"}

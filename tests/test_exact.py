@@ -11,7 +11,7 @@ from scipy import stats
 from estimators import CausalMixture, Data, Exact, GaussianMixture
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS
-from validation.statistical import Stat
+from validation.testing import Stat
 
 # Distances of CDFs that matter, and that 20,000 draws show.
 DISTANCE = 0.03

@@ -15,7 +15,7 @@ from estimators.mixture.density import Density
 from estimators.optimise.curvature import curvature, observed_information
 from estimators.programs.density import ProgramDensity
 from tests.models import MODELS, mixed_rows, rows_of
-from validation.statistical import Stat
+from validation.testing import Stat
 
 
 def test_one_gaussian_has_the_textbook_information() -> None:

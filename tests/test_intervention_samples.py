@@ -14,7 +14,7 @@ from estimators import CausalMixture, Exact, Fit, Query, Status
 from estimators.isolation import isolated
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS
-from validation.statistical import Stat
+from validation.testing import Stat
 
 PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
 POINT = Fit.from_greeks(

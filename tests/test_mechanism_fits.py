@@ -33,7 +33,7 @@ from tests.mechanism_models import (
     random_greeks,
 )
 from tests.models import fit_quietly
-from validation.statistical import Stat
+from validation.testing import Stat
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 

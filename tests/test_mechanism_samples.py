@@ -29,7 +29,7 @@ from tests.mechanism_models import (
     hidden_rows,
     random_greeks,
 )
-from validation.statistical import Stat
+from validation.testing import Stat
 
 EVERY_FAMILY = pytest.mark.parametrize("mechanism", FAMILIES.values(), ids=FAMILIES)
 CONJUGATE: dict[str, Mechanism] = {

@@ -12,7 +12,7 @@ from estimators.mixture.density import Density
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
 from tests.mechanism_models import enumerated, random_greeks
 from tests.models import fit_quietly
-from validation.statistical import Stat
+from validation.testing import Stat
 
 CHAIN = CausalMixture(
     2,

@@ -10,7 +10,7 @@ from pyro.infer.autoguide import AutoNormal
 from estimators import CausalMixture, GaussianMixture
 from estimators.mechanisms import Gaussian
 from tests.models import MODELS
-from validation.statistical import Stat
+from validation.testing import Stat
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 

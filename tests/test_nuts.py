@@ -26,7 +26,7 @@ from estimators.optimise.ascent import Summit
 from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
 from tests.posteriors import check_other_posterior, check_same_posterior
-from validation.statistical import Stat
+from validation.testing import Stat
 
 SEPARATED = TUTORIAL_ROWS
 # Hidden labels of the middle rows are unsure, so the posterior is far from that of labelled rows.

@@ -13,7 +13,7 @@ from torch import Tensor
 from estimators import EM, MAP, NUTS, Data, Estimate, EstimationError, EstimationWarning, Fit, PyroModel
 from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial
 from tests.models import TUTORIAL_ROWS, fit_quietly
-from validation.statistical import Stat
+from validation.testing import Stat
 
 MODEL = PyroModel(tutorial, order_by="μ")
 ROWS = {"X": TUTORIAL_ROWS}

@@ -17,7 +17,7 @@ from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, Gauss
 from estimators.fits.labels import symmetry
 from tests.gallery import EXAMPLES, confounder, regressions, tutorial, zero_inflated
 from tests.models import TUTORIAL_ROWS, fit_quietly
-from validation.statistical import Stat
+from validation.testing import Stat
 
 MODEL = PyroModel(tutorial, order_by="μ")
 ROWS = {"X": TUTORIAL_ROWS}

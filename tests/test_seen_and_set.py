@@ -10,7 +10,7 @@ from estimators.algorithms.protocol import Estimator
 from estimators.mixture.density import Density
 from tests.models import fit_quietly
 from tests.posteriors import independent
-from validation.statistical import Stat
+from validation.testing import Stat
 
 MODEL = GaussianMixture(K=2, concentration=2.0)
 # Classes 12 standard deviations apart, so that no hidden row is unsure of its class.

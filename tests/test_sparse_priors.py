@@ -17,7 +17,7 @@ from estimators.isolation import isolated
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from estimators.parameters.sparse import in_logs
 from validation.scenarios.sources import _from_prior
-from validation.statistical import Stat
+from validation.testing import Stat
 
 SMALL = 1e-3
 BETA, DIRICHLET = dist.Beta(SMALL, SMALL), dist.Dirichlet(torch.full((3,), SMALL, dtype=torch.float64))

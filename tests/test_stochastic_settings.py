@@ -17,7 +17,7 @@ from scipy.stats import norm
 from estimators import CausalMixture, Fit, Status
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
 from tests.refusals import refused
-from validation.statistical import Stat
+from validation.testing import Stat
 
 MODEL = CausalMixture(2, {"T": Gaussian(scale=1.0), "X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["T"])})
 THETA, MU, LINES, SIGMA = np.array([0.4, 0.6]), np.array([-1.0, 3.0]), np.array([[0.0, 1.0], [2.0, -0.5]]), [0.7, 1.5]

@@ -38,15 +38,15 @@ def test_the_wheel_holds_the_two_packages_and_runs(tmp_path: Path) -> None:
         "estimators/py.typed",
         "validation/py.typed",
         "estimators/mechanisms/gaussian/scalar.py",
-        "validation/pytest_plugin.py",
-        "validation/statistical/fixture.py",
+        "validation/testing/pytest_plugin.py",
+        "validation/testing/stat.py",
         "validation/report/style.css",
         "validation/report/index.html.jinja",
         "validation/report/sortable/sortable.min.js",
     ]
     assert set(needed) <= set(names)
     (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
-    assert "statistical = validation.pytest_plugin" in zipfile.ZipFile(wheel).read(entry_points).decode()
+    assert "statistical = validation.testing.pytest_plugin" in zipfile.ZipFile(wheel).read(entry_points).decode()
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
     code = "import estimators, validation; print(estimators.__file__); print(estimators.EM().fit("

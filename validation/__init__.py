@@ -13,45 +13,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from validation.claims import Finding
-    from validation.comparison import compare
-    from validation.contenders import Contender, standard_contenders
-    from validation.plan import Plan
-    from validation.record import Row
-    from validation.refinement import History, Step, refine
-    from validation.refutation import Refutation, refute
-    from validation.results import Results, assess, write_results
+    from validation.claims.compare import compare
+    from validation.claims.judge import Finding
+    from validation.claims.results import Results, assess, write_results
+    from validation.refutation.refine import History, Step, refine
+    from validation.refutation.refute import Refutation, refute
     from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Intervention, Partly, PriorTruth, Scenario, do_each
-    from validation.store import Store
-    from validation.study import Study, run
-    from validation.tolerances import Verdict
+    from validation.statistics.tolerances import Verdict
+    from validation.study.contenders import Contender, standard_contenders
+    from validation.study.plan import Plan
+    from validation.study.row import Row
+    from validation.study.store import Store
+    from validation.study.study import Study, run
 
 _HOME = {
     "STANDARD_SCENARIOS": "validation.scenarios",
-    "Contender": "validation.contenders",
+    "Contender": "validation.study.contenders",
     "FixedTruth": "validation.scenarios",
-    "Finding": "validation.claims",
-    "History": "validation.refinement",
+    "Finding": "validation.claims.judge",
+    "History": "validation.refutation.refine",
     "Intervention": "validation.scenarios",
     "Partly": "validation.scenarios",
-    "Plan": "validation.plan",
+    "Plan": "validation.study.plan",
     "PriorTruth": "validation.scenarios",
-    "Refutation": "validation.refutation",
-    "Results": "validation.results",
-    "Row": "validation.record",
+    "Refutation": "validation.refutation.refute",
+    "Results": "validation.claims.results",
+    "Row": "validation.study.row",
     "Scenario": "validation.scenarios",
-    "Step": "validation.refinement",
-    "Store": "validation.store",
-    "Study": "validation.study",
-    "Verdict": "validation.tolerances",
-    "assess": "validation.results",
-    "compare": "validation.comparison",
+    "Step": "validation.refutation.refine",
+    "Store": "validation.study.store",
+    "Study": "validation.study.study",
+    "Verdict": "validation.statistics.tolerances",
+    "assess": "validation.claims.results",
+    "compare": "validation.claims.compare",
     "do_each": "validation.scenarios",
-    "refine": "validation.refinement",
-    "refute": "validation.refutation",
-    "run": "validation.study",
-    "standard_contenders": "validation.contenders",
-    "write_results": "validation.results",
+    "refine": "validation.refutation.refine",
+    "refute": "validation.refutation.refute",
+    "run": "validation.study.study",
+    "standard_contenders": "validation.study.contenders",
+    "write_results": "validation.claims.results",
 }
 
 __all__ = [

@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _act(options: argparse.Namespace) -> int:
     # Here, so that --help and a wrong argument answer at once, and worker processes do not import it.
-    from validation import commands, comparison
+    from validation.cli import commands
+    from validation.cli.compare import compare_command
 
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "list": commands.list_available,
@@ -36,7 +37,7 @@ def _act(options: argparse.Namespace) -> int:
         "mine": commands.run_mine,
         "resume": commands.resume,
         "report": commands.report,
-        "compare": comparison.compare_command,
+        "compare": compare_command,
     }
     try:
         return actions[options.command](options)

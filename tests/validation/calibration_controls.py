@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators import NUTS, Data, GaussianMixture
-from validation.contenders import Contender
 from validation.scenarios import Partly, PriorTruth, Scenario, do_each
+from validation.study.contenders import Contender
 
 FAST = NUTS(num_samples=150, warmup_steps=150, num_chains=1, progress_bar=False)
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from validation.asymptotics import Asymptotics, asymptotics
 from validation.measures import LEVELS
-from validation.record import CONVERGED, LOG_LIKELIHOOD, RANKED, Exactness, Interval, Prediction, Row
 from validation.scenarios import STANDARD_SCENARIOS, Scenario
+from validation.scenarios.asymptotics import Asymptotics, asymptotics
+from validation.scenarios.quantities import LOG_LIKELIHOOD
+from validation.study.row import CONVERGED, RANKED, Exactness, Interval, Prediction, Row
 
 HALF_WIDTH = 1.6448536269514722  # of a central 90 % interval, in sd
 CONTRAST = "E[X | do(Z=1)] − E[X | do(Z=0)]"

@@ -8,8 +8,8 @@ import pyro.distributions as dist
 import torch
 
 from estimators import EM, GaussianMixture, PyroModel
-from validation.contenders import Contender
 from validation.scenarios import FixedTruth, Intervention, Scenario, do_each
+from validation.study.contenders import Contender
 
 
 def mixture():

@@ -10,8 +10,8 @@ from scipy import integrate, stats
 
 from estimators import CausalMixture, Data, Fit, GaussianMixture, PyroModel
 from estimators.mechanisms import Gaussian, Poisson
-from validation.asymptotics import SIMULATED_ROWS, asymptotics
 from validation.scenarios import Design, FixedTruth, Intervention, Partly, Scenario, do_each
+from validation.scenarios.asymptotics import SIMULATED_ROWS, asymptotics
 from validation.scenarios.sources import FixedData
 
 # Relative standard error of a standard deviation from the information of simulated rows, whose squared scores have a

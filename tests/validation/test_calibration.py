@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from estimators import NUTS
-from validation.claims import assess_claim
-from validation.contenders import Contender
-from validation.plan import Claim
-from validation.record import LEVEL as LEVEL_OF_INTERVALS
-from validation.record import RANKED
+from validation.claims.judge import assess_claim
 from validation.scenarios import STANDARD_SCENARIOS
-from validation.study import Study, run
-from validation.tolerances import Verdict
-from validation.uniformity import band, escape_probability
+from validation.statistics.tolerances import Verdict
+from validation.statistics.uniformity import band, escape_probability
+from validation.study.contenders import Contender
+from validation.study.plan import Claim
+from validation.study.row import LEVEL as LEVEL_OF_INTERVALS
+from validation.study.row import RANKED
+from validation.study.study import Study, run
 
 QUANTITIES = ("theta[0]", "mu_X[0]", "mu_X[1]", "E[X | do(Z=1)] − E[X | do(Z=0)]", "log p(data)")
 RIGHT = {"close": 80, "mostly_set": 80}

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from validation.claims import KINDS, assess_claims
-from validation.contenders import Contender, standard_contenders
-from validation.kinds import second_order
-from validation.plan import asserted_of, plan_from_json, plan_of, plan_to_json
-from validation.presets import PRESETS
-from validation.record import ERROR, Row
+from validation.claims.judge import KINDS, assess_claims
+from validation.claims.kinds import second_order
 from validation.scenarios import STANDARD_SCENARIOS, Truth
-from validation.tolerances import BUDGET, Verdict
+from validation.statistics.tolerances import BUDGET, Verdict
+from validation.study.contenders import Contender, standard_contenders
+from validation.study.plan import asserted_of, plan_from_json, plan_of, plan_to_json
+from validation.study.presets import PRESETS
+from validation.study.row import ERROR, Row
 
 POINT = Contender("EM", estimator=None, efficient=True)
 POSTERIOR = Contender("NUTS", estimator=None, posterior=True)

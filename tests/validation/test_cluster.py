@@ -19,11 +19,11 @@ import pytest
 
 from estimators import EM
 from validation.__main__ import main
-from validation.contenders import Contender
-from validation.executors import ClusterError, cluster
-from validation.modules import contender_in, scenarios_in
-from validation.store import Store, StoreError
-from validation.study import Study, run
+from validation.study.cluster import ClusterError, cluster
+from validation.study.contenders import Contender
+from validation.study.own_modules import contender_in, scenarios_in
+from validation.study.store import Store, StoreError
+from validation.study.study import Study, run
 
 OWN = Path(__file__).with_name("own_study.py")
 PATIENCE = 600

@@ -8,13 +8,13 @@ import pytest
 
 from estimators import EM
 from validation.__main__ import main
-from validation.comparison import compare
-from validation.contenders import Contender
-from validation.record import ERROR
-from validation.results import assess
-from validation.store import Store
-from validation.study import Study
-from validation.tolerances import Verdict
+from validation.claims.compare import compare
+from validation.claims.results import assess
+from validation.statistics.tolerances import Verdict
+from validation.study.contenders import Contender
+from validation.study.row import ERROR
+from validation.study.store import Store
+from validation.study.study import Study
 
 NAME = "separated_300"
 CONTRAST = "E[X | do(Z=1)] − E[X | do(Z=0)]"

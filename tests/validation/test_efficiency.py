@@ -9,12 +9,12 @@ import torch
 from scipy import stats
 
 from estimators import EM
-from validation.claims import assess_claim
-from validation.contenders import Contender
-from validation.plan import Claim
+from validation.claims.judge import assess_claim
 from validation.scenarios import STANDARD_SCENARIOS
-from validation.study import Study, run
-from validation.tolerances import Verdict
+from validation.statistics.tolerances import Verdict
+from validation.study.contenders import Contender
+from validation.study.plan import Claim
+from validation.study.study import Study, run
 
 SEPARATED = next(each for each in STANDARD_SCENARIOS if each.name == "separated_1000")
 REPLICATES = 150

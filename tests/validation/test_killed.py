@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from validation.modules import contender_in, scenarios_in
-from validation.store import Store
-from validation.study import Study, run
+from validation.study.own_modules import contender_in, scenarios_in
+from validation.study.store import Store
+from validation.study.study import Study, run
 
 OWN = Path(__file__).with_name("own_study.py")
 REPLICATES = 6

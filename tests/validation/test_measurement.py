@@ -12,11 +12,12 @@ from scipy import stats
 
 from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
-from validation.measurement import EXPERIMENT_ROWS, arranged, measure, summarised, target_of
-from validation.outcomes import Predicted
-from validation.record import LEVEL, LOG_LIKELIHOOD, RANKED
 from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
+from validation.scenarios.outcomes import Predicted
+from validation.scenarios.quantities import LOG_LIKELIHOOD
 from validation.scenarios.scenario import Given
+from validation.study.measure import EXPERIMENT_ROWS, arranged, measure, summarised, target_of
+from validation.study.row import LEVEL, RANKED
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
 EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}

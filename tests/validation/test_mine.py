@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from estimators.mixture.density import Density
-from validation import mine
 from validation.__main__ import main
-from validation.mine import Asked, DataError
-from validation.record import is_query
 from validation.scenarios import Truth
-from validation.store import Store
-from validation.study import Study
-from validation.tolerances import BUDGET, Verdict
+from validation.scenarios.quantities import is_query
+from validation.statistics.tolerances import BUDGET, Verdict
+from validation.study import own_data as mine
+from validation.study.own_data import Asked, DataError
+from validation.study.store import Store
+from validation.study.study import Study
 
 ASKED = Asked("data.csv", ("X",), "gaussian_mixture", 2)
 EM_AND_MAP = tuple(each for each in mine.contenders() if each.name != "NUTS")
@@ -54,8 +54,8 @@ def quick(monkeypatch):
     """Point estimators only, in this process."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from validation import commands
-    from validation.study import run
+    from validation.cli import commands
+    from validation.study.study import run
 
     def run_here(study, *, workers=None, executor=None, **settings):
         with ThreadPoolExecutor(1) as here:

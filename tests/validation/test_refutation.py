@@ -29,9 +29,9 @@ from tests.refutation_models import (
     set_labels,
 )
 from validation import refine, refute
-from validation.refutation_design import arms_of, with_simulated
-from validation.refutation_predictive import MAX_DRAWS, best_labels, log_densities, split
-from validation.refutation_statistics import cramer_von_mises, p_values
+from validation.refutation.experiment import arms_of, with_simulated
+from validation.refutation.predictive import MAX_DRAWS, best_labels, log_densities, split
+from validation.refutation.statistics import cramer_von_mises, p_values
 
 # ---------------------------------------------------------------- the statistics
 

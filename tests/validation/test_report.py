@@ -14,19 +14,19 @@ from scipy import stats
 
 from estimators import EM
 from validation import Study, assess, run
-from validation.contenders import Contender
-from validation.environment import environment
-from validation.mine import judged
-from validation.record import CONVERGED, ERROR, RANKED, Interval, Row
+from validation.claims.results import Results, write_results
 from validation.report import panels
 from validation.report.figures import estimates, ranks
 from validation.report.markdown import escaped, render_markdown
 from validation.report.page import render
 from validation.report.words import number, short, signed
-from validation.results import Results, write_results
 from validation.scenarios import STANDARD_SCENARIOS, Intervention
-from validation.tolerances import Verdict
-from validation.uniformity import uniformity_p_value
+from validation.statistics.tolerances import Verdict
+from validation.statistics.uniformity import uniformity_p_value
+from validation.study.contenders import Contender
+from validation.study.environment import environment
+from validation.study.own_data import judged
+from validation.study.row import CONVERGED, ERROR, RANKED, Interval, Row
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 STANDARD = {each.name: each for each in STANDARD_SCENARIOS}

@@ -9,10 +9,10 @@ from selenium.webdriver.support import ui
 
 from estimators import EM
 from validation import Study, assess, run
-from validation.contenders import Contender
-from validation.environment import environment
 from validation.report.page import write_report
 from validation.scenarios import STANDARD_SCENARIOS
+from validation.study.contenders import Contender
+from validation.study.environment import environment
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

@@ -12,9 +12,6 @@ from scipy import stats
 
 from estimators import EM, CausalMixture, Data, Fit, GaussianMixture, PyroModel
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
-from validation.asymptotics import quantities
-from validation.measurement import target_of
-from validation.outcomes import Predicted
 from validation.scenarios import (
     STANDARD_SCENARIOS,
     Contrast,
@@ -30,7 +27,10 @@ from validation.scenarios import (
     contrasts,
     do_each,
 )
+from validation.scenarios.asymptotics import quantities
 from validation.scenarios.misspecified import MISSPECIFIED
+from validation.scenarios.outcomes import Predicted
+from validation.study.measure import target_of
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
 EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}

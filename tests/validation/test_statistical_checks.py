@@ -11,29 +11,29 @@ from scipy.signal import lfilter
 
 from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
 from estimators.mechanisms import Bernoulli, LinearGaussian
-from validation.statistical import StatisticalFailure, StatisticalWarning, Underpowered
-from validation.statistical.check import Demand, Outcome
-from validation.statistical.dependence import thinned
-from validation.statistical.distribution import cdf_check, same_check
-from validation.statistical.fixture import Stat
-from validation.statistical.manifest import Entry
-from validation.statistical.marker import Share, wish_of
-from validation.statistical.mean import mean_check, mean_size
-from validation.statistical.message import odds
-from validation.statistical.proportion import coverage_check, proportion_check, proportion_detectable
-from validation.statistical.ranks import ranks_check
-from validation.statistical.recovery import errors_check, errors_of_draws, errors_of_fits
-from validation.statistical.search import in_words, smallest
-from validation.statistical.sizes import sample_size
-from validation.statistical.student import noncentral_critical, noncentral_detectable, trusted_level
-from validation.tolerances import (
+from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
+from validation.statistics.tolerances import (
     binomial_bounds,
     binomial_detectable_high,
     binomial_detectable_low,
     mean_detectable,
     mean_tolerance,
 )
-from validation.uniformity import detectable_shift, uniformity_p_value
+from validation.statistics.uniformity import detectable_shift, uniformity_p_value
+from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
+from validation.testing.check import Demand, Outcome
+from validation.testing.dependence import thinned
+from validation.testing.distribution import cdf_check, same_check
+from validation.testing.manifest import Entry
+from validation.testing.marker import Share, wish_of
+from validation.testing.mean import mean_check, mean_size
+from validation.testing.message import odds
+from validation.testing.proportion import coverage_check, proportion_check, proportion_detectable
+from validation.testing.ranks import ranks_check
+from validation.testing.recovery import errors_check, errors_of_draws, errors_of_fits
+from validation.testing.search import in_words, smallest
+from validation.testing.sizes import sample_size
+from validation.testing.stat import Stat
 
 DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.5)
 TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}

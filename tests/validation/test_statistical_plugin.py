@@ -9,8 +9,8 @@ import sys
 import pytest
 
 # Loaded here, so that sessions inside this process do not import them anew, which NumPy forbids.
-import validation.statistical.fits
-import validation.statistical.fixture  # noqa: F401
+import validation.testing.fits
+import validation.testing.stat  # noqa: F401
 
 pytest_plugins = ("pytester",)
 
@@ -523,10 +523,10 @@ import sys
 import pytest
 status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "statistical", "test_plain.py"])
 assert status == 0, status
-assert "validation.pytest_plugin" in sys.modules, "the plugin is not installed"
+assert "validation.testing.pytest_plugin" in sys.modules, "the plugin is not installed"
 heavy = {"torch", "pyro", "numpy", "scipy", "arviz", "pandas"} & set(sys.modules)
 assert not heavy, heavy
-assert "validation.statistical.fixture" not in sys.modules
+assert "validation.testing.stat" not in sys.modules
 """
 
 

@@ -13,25 +13,19 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from validation.statistical import StatisticalFailure, Underpowered
-from validation.statistical.check import Check, Demand, Outcome
-from validation.statistical.distribution import cdf_check, cdf_size, same_check
-from validation.statistical.fixture import Stat
-from validation.statistical.manifest import Entry, Manifest
-from validation.statistical.marker import Share, Wish
-from validation.statistical.mean import mean_check, mean_size
-from validation.statistical.proportion import coverage_check, proportion_check, proportion_size
-from validation.statistical.ranks import ranks_check, ranks_size
-from validation.statistical.recovery import (
-    errors_check,
-    errors_of_columns,
-    errors_of_draws,
-    errors_of_fits,
-    errors_size,
-)
-from validation.statistical.student import trusted_level
-from validation.tolerances import binomial_bounds
-from validation.uniformity import band, escape_probability
+from validation.statistics.student import trusted_level
+from validation.statistics.tolerances import binomial_bounds
+from validation.statistics.uniformity import band, escape_probability
+from validation.testing import StatisticalFailure, Underpowered
+from validation.testing.check import Check, Demand, Outcome
+from validation.testing.distribution import cdf_check, cdf_size, same_check
+from validation.testing.manifest import Entry, Manifest
+from validation.testing.marker import Share, Wish
+from validation.testing.mean import mean_check, mean_size
+from validation.testing.proportion import coverage_check, proportion_check, proportion_size
+from validation.testing.ranks import ranks_check, ranks_size
+from validation.testing.recovery import errors_check, errors_of_columns, errors_of_draws, errors_of_fits, errors_size
+from validation.testing.stat import Stat
 
 BUDGET = 0.05
 SUITES = 2000

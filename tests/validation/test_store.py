@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from estimators import EM
-from validation.contenders import Contender
-from validation.record import ERROR, Curve, Exactness, Interval, Prediction, Row, row_to_json
-from validation.results import assess, results_of
-from validation.store import VERSION, Store, StoreError
-from validation.study import Study, run
+from validation.claims.results import assess, results_of
+from validation.study.contenders import Contender
+from validation.study.row import ERROR, Curve, Exactness, Interval, Prediction, Row, row_to_json
+from validation.study.store import VERSION, Store, StoreError
+from validation.study.study import Study, run
 
 HERE = {"python": "3.11", "machine": {"node": "here"}}
 NOBODY = 65534
@@ -384,7 +384,7 @@ def test_two_rows_that_changed_places_are_seen(path, plan, rows):
 
 
 def test_a_row_with_a_checksum_of_its_own_that_contradicts_its_key(path, plan, rows, monkeypatch):
-    monkeypatch.setattr("validation.store.row_to_json", lambda row: row_to_json(replace(row, scenario="zzz")))
+    monkeypatch.setattr("validation.study.store.row_to_json", lambda row: row_to_json(replace(row, scenario="zzz")))
     with closing(Store.create(path, plan)) as store:
         store.add(rows[:1], HERE)
         with pytest.raises(StoreError, match=r"the row of five_points / EM / replicate 0 is not as it was written"):

@@ -12,15 +12,15 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from estimators import EM
-from validation.cell import Cell, failed_rows
-from validation.claims import assess_claims
-from validation.contenders import Contender
-from validation.executors import ClusterError
-from validation.record import ERROR
+from validation.claims.judge import assess_claims
 from validation.scenarios import Seeds
-from validation.store import Store
-from validation.study import Study, perform, run
-from validation.tolerances import Verdict
+from validation.statistics.tolerances import Verdict
+from validation.study.cell import Cell, failed_rows
+from validation.study.cluster import ClusterError
+from validation.study.contenders import Contender
+from validation.study.row import ERROR
+from validation.study.store import Store
+from validation.study.study import Study, perform, run
 
 EM_ONLY = (Contender("EM", EM(progress_bar=False), laplace=True),)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.statistical import Stat
-from validation.tolerances import (
+from validation.statistics.tolerances import (
     POWER,
     Verdict,
     binomial_bounds,
@@ -22,6 +21,7 @@ from validation.tolerances import (
     mean_tolerance,
     proportion_interval,
 )
+from validation.testing import Stat
 
 REPEATS = 4000
 

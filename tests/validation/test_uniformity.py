@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.tolerances import POWER
-from validation.uniformity import (
+from validation.statistics.tolerances import POWER
+from validation.statistics.uniformity import (
     band,
     detectable_shift,
     escape_probability,

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-import validation.commands as commands
+import validation.cli.commands as commands
 import validation.report as report
 from estimators import EM
 from validation.__main__ import main
-from validation.contenders import Contender
-from validation.environment import environment
-from validation.modules import contender_in, scenarios_in
-from validation.store import Store
-from validation.study import Study, perform, run
-from validation.tolerances import Verdict
+from validation.statistics.tolerances import Verdict
+from validation.study.contenders import Contender
+from validation.study.environment import environment
+from validation.study.own_modules import contender_in, scenarios_in
+from validation.study.store import Store
+from validation.study.study import Study, perform, run
 
 OWN = Path(__file__).with_name("own_study.py")
 EM_ONLY = Contender("EM", EM(progress_bar=False))
@@ -473,7 +473,7 @@ import contextlib, io, sys
 heavy = ("torch", "numpy", "pyro", "scipy", "pandas", "matplotlib")
 
 import validation
-import validation.worker
+import validation.study.worker
 from validation.__main__ import main
 for command in ([], ["list"], ["run"], ["mine"], ["resume"], ["report"], ["compare"]):
     said = io.StringIO()
@@ -483,7 +483,7 @@ for command in ([], ["list"], ["run"], ["mine"], ["resume"], ["report"], ["compa
 found = [name for name in heavy if name in sys.modules]
 assert not found, found
 
-import validation.commands
+import validation.cli.commands
 found = [name for name in ("rich", "jinja2", "dask", "distributed") if name in sys.modules]
 assert not found, f"{found}: extras are imported before it is checked whether they are there"
 """

@@ -11,11 +11,11 @@ import pytest
 
 from estimators import EM
 from validation.__main__ import main
-from validation.contenders import Contender
-from validation.statistical.manifest import Entry, Manifest, ManifestError
-from validation.statistical.record import write_report
-from validation.store import Store
-from validation.study import Study, perform
+from validation.study.contenders import Contender
+from validation.study.store import Store
+from validation.study.study import Study, perform
+from validation.testing.manifest import Entry, Manifest, ManifestError
+from validation.testing.record import write_report
 
 WRITTEN = {"html": {"index.html", "results.json"}, "markdown": {"report.md", "results.json"}}
 

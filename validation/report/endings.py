@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from validation.plan import Described
-from validation.record import CONVERGED, ERROR, Row
 from validation.report.summaries import ByEstimator
 from validation.report.tables import Cell, Column, Table, name_of, of
 from validation.report.words import count
+from validation.study.plan import Described
+from validation.study.row import CONVERGED, ERROR, Row
 
 MOST = 6  # different reasons that are told in full
 COLUMNS = (

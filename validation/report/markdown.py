@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+from validation.claims.results import Results
 from validation.report import verdicts, your_data
 from validation.report.sections import Part, Study, facts
 from validation.report.tables import Table
 from validation.report.words import count, number
-from validation.results import Results
 
 
 def render_markdown(results: Results) -> str:

@@ -11,12 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from estimators.fits.atomic_file import write_atomically
-from validation.plan import Described
+from validation.claims.results import Results
 from validation.report import verdicts, your_data
 from validation.report.sections import Part, Study, anchors, facts, is_open
 from validation.report.words import count, number
-from validation.results import Results
-from validation.tolerances import POWER, Verdict
+from validation.statistics.tolerances import POWER, Verdict
+from validation.study.plan import Described
 
 
 @dataclass(frozen=True)

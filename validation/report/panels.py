@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from validation.plan import Plan
 from validation.report.marks import Array, Axis, dots, drawing, line, words
 from validation.report.words import clipped
+from validation.study.plan import Plan
 
 WIDTH, HEIGHT = 260.0, 176.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 246.0, 26.0, 146.0

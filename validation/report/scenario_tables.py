@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from validation.plan import Described
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
 from validation.report.figures.ranks import ALPHA
 from validation.report.summaries import ByEstimator, Mean
 from validation.report.tables import Cell, Column, Table, name_of, of, signed_of
+from validation.study.plan import Described
 
 QUANTITY, ESTIMATOR = Column("Quantity", numeric=False), Column("Estimator", numeric=False)
 FITS = Column("Fits", hint="replicates with a result, of all")

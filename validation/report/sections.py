@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from validation.plan import Described
-from validation.record import RANKED, Row
+from validation.claims.results import Results
 from validation.report import scenario_tables as tables
 from validation.report.endings import endings
 from validation.report.figures import by_rows, densities, estimates, forest, ranks, spreads
@@ -14,8 +13,9 @@ from validation.report.panels import MOST, Palette
 from validation.report.summaries import ByEstimator
 from validation.report.tables import Table
 from validation.report.words import count
-from validation.results import Results
 from validation.scenarios import Role, Truth
+from validation.study.plan import Described
+from validation.study.row import RANKED, Row
 
 Figures = Sequence[Sequence[str]]  # rows of panels
 

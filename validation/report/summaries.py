@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from validation.kinds import covers
+from validation.claims.kinds import covers
 from validation.measures import LEVELS
-from validation.plan import Described
-from validation.record import LOG_LIKELIHOOD, RANKED, Row, greeks, shown
-from validation.tolerances import proportion_interval
-from validation.uniformity import uniformity_p_value
+from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
+from validation.statistics.tolerances import proportion_interval
+from validation.statistics.uniformity import uniformity_p_value
+from validation.study.plan import Described
+from validation.study.row import RANKED, Row
 
 ByEstimator = Mapping[str, Sequence[Row]]
 CONFIDENCE = 0.95  # of the intervals around what was measured

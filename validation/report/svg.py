@@ -1,4 +1,4 @@
-"""Size and style of a Matplotlib panel, for the figure of a refutation (`validation.refutation_figure`)."""
+"""Size and style of a Matplotlib panel, for the figure of a refutation (`validation.refutation.figure`)."""
 
 from typing import Any
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from validation.claims import Finding
-from validation.plan import Plan
+from validation.claims.judge import Finding
+from validation.claims.results import Results
 from validation.report.tables import Cell, Column, Table, of
 from validation.report.words import short
-from validation.results import Results
-from validation.tolerances import Verdict
+from validation.statistics.tolerances import Verdict
+from validation.study.plan import Plan
 
 ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED)
 # What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.

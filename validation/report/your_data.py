@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from validation.claims import Finding
-from validation.plan import Described
-from validation.record import ERROR, LEVEL, is_query, shown
+from validation.claims.judge import Finding
+from validation.claims.results import Results
 from validation.report import summaries
 from validation.report.summaries import ByEstimator
 from validation.report.tables import Cell, Column, Table
 from validation.report.words import interval, number, signed
-from validation.results import Results
-from validation.tolerances import Verdict
+from validation.scenarios.quantities import is_query, shown
+from validation.statistics.tolerances import Verdict
+from validation.study.plan import Described
+from validation.study.row import ERROR, LEVEL
 
 TRUSTED, NOT_TRUSTED, NOT_SHOWN, NOTHING = "trusted", "not trusted", "not shown", "–"
 JUDGED = ("bias", "coverage")

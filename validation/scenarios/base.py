@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators import CausalMixture, Data, PyroModel
-from validation.outcomes import Outcome
 from validation.scenarios.intervention import Intervention
+from validation.scenarios.outcomes import Outcome
 
 Array = NDArray[np.float64]
 Model = CausalMixture | PyroModel

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from estimators import CausalMixture, Data, isolated
-from validation.outcomes import Outcome
 from validation.scenarios.base import Draw, Model, Seeds, Situation, Truth
 from validation.scenarios.design import Design
+from validation.scenarios.outcomes import Outcome
 
 Array = NDArray[np.float64]
 

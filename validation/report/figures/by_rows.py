@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from validation.plan import Described
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
 from validation.report.marks import Axis, line, ring
 from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator, Efficiency
 from validation.report.words import clipped
+from validation.study.plan import Described
 
 Rows = Mapping[str, ByEstimator]  # by scenario
 

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from validation.plan import Described
-from validation.record import Curve, Prediction, Row
 from validation.report.figures.estimates import fitted
 from validation.report.marks import Axis, area, dots, line
 from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
 from validation.scenarios import Truth
+from validation.study.plan import Described
+from validation.study.row import Curve, Prediction, Row
 
 VARYING = 4  # replicates shown where each has a truth of its own
 Curves = Sequence[tuple[str, Prediction, Curve]]  # estimator, what is predicted, densities

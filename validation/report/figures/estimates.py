@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from validation.plan import Described
-from validation.record import Row, greeks, is_contrast, is_query
 from validation.report.marks import Array, Axis, area, dots, line, words
 from validation.report.panels import (
     BOTTOM,
@@ -22,6 +20,9 @@ from validation.report.panels import (
 )
 from validation.report.summaries import ByEstimator, bounds, quantities
 from validation.report.words import clipped, short
+from validation.scenarios.quantities import greeks, is_contrast, is_query
+from validation.study.plan import Described
+from validation.study.row import Row
 
 INNER = 1.6448536269514722  # sd of a normal variable's central 90 %
 

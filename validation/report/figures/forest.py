@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validation.plan import Described
-from validation.record import LEVEL
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
 from validation.report.marks import Axis, drawing, line, ring, words
 from validation.report.panels import Palette
 from validation.report.summaries import ByEstimator
 from validation.report.words import short
+from validation.study.plan import Described
+from validation.study.row import LEVEL
 
 WIDTH, LEFT, RIGHT, TOP = 360.0, 10.0, 350.0, 22.0
 HEAD, STEP, FOOT = 17.0, 10.0, 26.0

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from validation.plan import Described
-from validation.record import RANKED
 from validation.report import summaries
 from validation.report.marks import Array, Axis, area, line
 from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
-from validation.uniformity import band
+from validation.statistics.uniformity import band
+from validation.study.plan import Described
+from validation.study.row import RANKED
 
 ALPHA = 0.05
 AT = np.arange(1, RANKED + 1) / (RANKED + 1)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from validation.plan import Described
 from validation.report.figures.estimates import robust
 from validation.report.marks import Array, line, words
 from validation.report.panels import (
@@ -20,6 +19,7 @@ from validation.report.panels import (
 )
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
+from validation.study.plan import Described
 
 LEAST = 1e-6  # a smaller divergence is drawn here
 

@@ -1,0 +1,119 @@
+"""What a study leaves behind: plan, findings, rows and versions, as one value and as ``results.json``.
+
+The file holds one object; numbers that are infinite or undefined are null, never NaN.
+
+- ``schema`` (``exact-estimators/results``) and ``schema_version`` (2).
+- ``plan``: the fields of `validation.study.plan.Plan`: ``seed``, ``preset``, ``budget`` (the probability of any false
+  alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `Described`, with ``asymptotics`` where the
+  truth is fixed: true quantities, efficient standard deviations, expected divergences) and ``claims`` (the fields of
+  `Claim`).
+- ``power`` with which detectable effects are detected, ``level`` of every interval, ``ranked`` draws behind every rank.
+- ``environments``: list of ``python``, ``packages`` (versions by name) and ``machine``, one for each in which rows were
+  made.
+- ``notes``: what else the study says of itself; empty but for a study of one's own data (`validation.study.own_data`).
+- ``findings``: one per claim, the fields of `validation.claims.judge.Finding`; ``verdict`` is a name of `Verdict`.
+- ``rows``: one per scenario, estimator and replicate, the fields of `validation.study.row.Row`. ``seconds`` is the only
+  field that may differ between two runs of one study.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from estimators.fits.atomic_file import write_atomically
+from validation.claims.judge import Finding, assess_claims
+from validation.statistics.tolerances import POWER, Verdict
+from validation.study.plan import Plan, plan_to_json
+from validation.study.row import LEVEL, RANKED, Row, row_to_json
+from validation.study.store import Store, StoreError
+
+SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 2
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the report is made of."""
+
+    plan: Plan
+    environments: tuple[Mapping[str, Any], ...]
+    findings: tuple[Finding, ...]
+    rows: tuple[Row, ...]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """Return 0 if every judged claim passed, 1 if one failed, 3 if some were only underpowered."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if Verdict.FAIL in verdicts:
+            return 1
+        return 3 if Verdict.UNDERPOWERED in verdicts else 0
+
+
+def assess(
+    plan: Plan,
+    rows: Sequence[Row],
+    *,
+    environments: Sequence[Mapping[str, Any]] = (),
+    notes: Mapping[str, Any] | None = None,
+) -> Results:
+    """Judge the rows of a study and return its results, rows in the plan's order.
+
+    Raises ValueError for a row of a scenario or an estimator that the plan has not.
+    """
+    order = plan.order
+    strays = [row for row in rows if (row.scenario, row.estimator) not in order]
+    if strays:
+        raise ValueError(
+            f"the row of {strays[0].scenario} / {strays[0].estimator} / replicate {strays[0].replicate} is not of the "
+            "plan; give the rows of one study"
+        )
+    rows = sorted(rows, key=lambda row: (order[row.scenario, row.estimator], row.replicate))
+    return Results(plan, tuple(environments), assess_claims(plan, rows), tuple(rows), notes or {})
+
+
+def results_of(store: Store) -> Results:
+    """Judge the rows in the file of a study; raises StoreError where it is damaged, or they are of another plan."""
+    rows = list(store.rows())
+    try:
+        return assess(store.plan, rows, environments=store.environments, notes=store.notes)
+    except ValueError as problem:
+        raise StoreError(f"{store.path}: {problem}") from problem
+
+
+def results_to_json(results: Results) -> dict[str, Any]:
+    """Return the document that this module describes."""
+    document = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "plan": plan_to_json(results.plan),
+        "power": POWER,
+        "level": LEVEL,
+        "ranked": RANKED,
+        "environments": list(results.environments),
+        "notes": results.notes,
+        "findings": [dataclasses.asdict(each) | {"verdict": each.verdict.name} for each in results.findings],
+        "rows": [row_to_json(each) for each in results.rows],
+    }
+    finite: dict[str, Any] = _finite(document)
+    return finite
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write ``results.json`` as this module describes it."""
+    text = json.dumps(results_to_json(results), allow_nan=False, separators=(",", ":"))
+    write_atomically(path, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with mappings and sequences made plain and every infinite or undefined number made None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

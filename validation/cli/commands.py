@@ -1,0 +1,340 @@
+"""What the command line does, after its arguments were read."""
+
+import argparse
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Protocol, TypeVar
+
+from estimators.fits.atomic_file import write_atomically
+from validation.claims.results import Results, results_of, write_results
+from validation.report import MissingExtraError, check_extra
+from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
+from validation.statistics.tolerances import Verdict
+from validation.study import own_data as mine
+from validation.study.cluster import ClusterError, cluster
+from validation.study.contenders import Contender, standard_contenders
+from validation.study.own_modules import ModuleError, absolute, contender_in, fingerprint, name_of, scenarios_in
+from validation.study.plan import Plan
+from validation.study.presets import PRESETS
+from validation.study.store import Store, StoreError
+from validation.study.study import Study, run
+
+STUDY_FILE = "study.sqlite"
+
+
+class UnusableArgumentError(ValueError):
+    """An argument that cannot be used; the message says what was expected."""
+
+
+class InterruptedRunError(Exception):
+    """A run that was interrupted; the message says how to go on."""
+
+
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def list_available(options: argparse.Namespace) -> int:
+    """Print presets, scenarios and estimators."""
+    with _explained():
+        scenarios = (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios))
+        contenders = (*standard_contenders(), *_own_contenders(options.estimators))
+    print("Presets (effects are the smallest that each kind of claim must be able to see)")
+    for preset in PRESETS.values():
+        effects = ", ".join(f"{kind} {effect:g}" for kind, effect in preset.effects.items())
+        print(f"  {preset.name}: {preset.sentence}\n    {effects}")
+    print("Scenarios (replicates by preset)")
+    for scenario in scenarios:
+        counts = ", ".join(f"{name} {PRESETS[name].replicates_of(scenario)}" for name in ("quick", "standard", "full"))
+        print(f"  {scenario.name} ({counts}; {scenario.role.name})\n    {scenario.sentence}")
+    print("Estimators")
+    for contender in contenders:
+        print(f"  {contender.name}\n    {contender.estimator}")
+    return 0
+
+
+def run_study(options: argparse.Namespace) -> int:
+    """Run the standard study, a part of it, or the user's own scenarios; return the exit status."""
+    given = {
+        "command": "run",
+        "scenario": options.scenario,
+        "estimator": options.estimator,
+        "scenarios": options.scenarios and [absolute(place) for place in options.scenarios],
+        "estimators": options.estimators and [absolute(place) for place in options.estimators],
+        "seed": options.seed,
+        "preset": options.preset,
+        "replicates": options.replicates,
+    }
+    study = _study_of(given)
+    given["fingerprints"] = {place: fingerprint(place) for place in _modules(given)}
+    _check_report()
+    path = prepare(options.output)
+    return _run(study, lambda: Store.create(path, study.plan(), arguments=given), options, _modules(given))
+
+
+def run_mine(options: argparse.Namespace) -> int:
+    """Fit the user's data, study data sets like them, and report what can be trusted; return the exit status."""
+    asked = mine.Asked(
+        options.data,
+        tuple(options.columns),
+        options.model,
+        options.K,
+        options.scale,
+        options.concentration,
+        options.truth,
+    )
+    _check_report()
+    path = prepare(options.output)
+    with _explained():
+        columns = mine.read(asked)
+        prepared = mine.prepare(asked, columns, seed=options.seed)
+        study = _study_of_mine(prepared.scenario, options.seed, options.replicates)
+        source = prepared.scenario.source
+        assert isinstance(source, FixedTruth)
+        given = {
+            "command": "mine",
+            "asked": asdict(asked),
+            "columns": columns,
+            "greeks": dict(source.greeks),
+            "seed": options.seed,
+            "replicates": options.replicates,
+        }
+        plan, notes = _plan_of_mine(study), prepared.notes
+    begin = partial(Store.create, path, plan, arguments=given, notes=notes)
+    return _run(study, begin, options, [options.model] if ":" in options.model else [])
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on with a study that was interrupted; return the exit status."""
+    _check_report()
+    with _explained():
+        store = Store.open(options.study)
+        given = store.arguments
+        if not given:
+            raise StoreError(
+                f"{options.study}: begun from Python; give the same study to validation.run with this store"
+            )
+        if given["command"] == "mine":
+            asked = mine.Asked(**given["asked"] | {"columns": tuple(given["asked"]["columns"])})
+            scenario = mine.rebuilt(asked, given["columns"], given["greeks"])
+            study = _study_of_mine(scenario, given["seed"], given["replicates"])
+            modules = [asked.model] if ":" in asked.model else []
+        else:
+            for place, known in given["fingerprints"].items():
+                if fingerprint(place) != known:
+                    raise UnusableArgumentError(f"{place} has changed since the study was begun; begin another")
+            study, modules = _study_of(given), _modules(given)
+        _check_same(study, store.plan, options.study)
+    return _run(study, lambda: store, options, modules)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report of a study from its rows alone."""
+    _check_report()
+    with _explained(), closing(Store.open(options.study)) as store:
+        results = results_of(store)
+    folder = options.output or options.study.parent
+    writable(folder)
+    done, planned = len(results.rows), _planned(results.plan)
+    if done < planned:
+        print(f"The study is not complete: {done} of {planned} rows. python -m validation resume {options.study}")
+    _write(results, folder, options.format)
+    return 0
+
+
+def choose(what: str, names: Sequence[str] | None, available: Sequence[N]) -> tuple[N, ...]:
+    """Return the named ones of `available`, in its order, or all; raise with the nearest name for one unknown."""
+    known = {each.name: each for each in available}
+    for name in names or ():
+        if name not in known:
+            near = difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=0.5)
+            meant = next((f"; did you mean {each}?" for each in known if near and each.lower() == near[0]), ".")
+            raise UnusableArgumentError(f"--{what}: no {what} {name!r}{meant} There are: {', '.join(known)}")
+    return tuple(each for each in available if names is None or each.name in names)
+
+
+def prepare(folder: Path) -> Path:
+    """Make the output folder, check that it can be written to, and return the path of the study's file in it."""
+    writable(folder)
+    path = folder / STUDY_FILE
+    if path.exists():
+        raise UnusableArgumentError(
+            f"--output: there is a study in {folder} already; go on with it (python -m validation resume {path}), "
+            "remove it, or name another folder"
+        )
+    return path
+
+
+def writable(folder: Path) -> None:
+    """Make a folder and check that it can be written to, before anything is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as problem:
+        raise UnusableArgumentError(f"--output: cannot write to {folder} ({problem.strerror})") from None
+
+
+def print_outcome(results: Results) -> None:
+    """Print the failed and underpowered claims, and how many came out how."""
+    for verdict in (Verdict.FAIL, Verdict.UNDERPOWERED):
+        for f in results.findings:
+            if f.verdict is verdict:
+                at = f" at {f.worst}" if f.worst else ""
+                missing = f", {f.missing} fits without a result" if f.missing else ""
+                accepted = f"accepted {_text(f.low, '-inf')} to {_text(f.high, 'inf')}"
+                seen = f", would see {_text(f.detectable)} (asked {_text(f.min_effect)})"
+                print(
+                    f"{verdict.name}  {f.scenario} / {f.estimator} / {f.kind}: "
+                    f"{f.unit} = {_text(f.statistic)}{at}, {accepted}{missing}"
+                    f"{seen if verdict is Verdict.UNDERPOWERED else ''}"
+                )
+    counts = Counter(finding.verdict for finding in results.findings)
+    print(", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict))
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, modules: Sequence[str]) -> int:
+    """Run what is left of a study, begun only where it can be run, and write its report."""
+    with _explained(), ExitStack() as stack:
+        executor = None
+        if options.cluster:
+            executor = stack.enter_context(cluster(options.cluster, [name_of(place) for place in modules]))
+        store = stack.enter_context(closing(begin()))
+        try:
+            results = _complete(study, store, executor, options)
+            _write(results, store.path.parent, "html", quiet=options.quiet)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted; {len(store.done())} of {_planned(store.plan)} rows are kept. "
+                f"Go on with: python -m validation resume {store.path}"
+            ) from None
+    if not options.quiet:
+        print_outcome(results)
+    return results.exit_status
+
+
+def _complete(study: Study, store: Store, executor: Executor | None, options: argparse.Namespace) -> Results:
+    from validation.cli.progress import progress  # needs the extra that was checked before
+
+    cells, there = study.cells(), store.done()
+    done = sum(there.issuperset(cell.keys) for cell in cells)
+    with progress(len(cells), done=done, quiet=options.quiet) as on_outcome:
+        run(study, store=store, executor=executor, workers=options.workers, on_outcome=on_outcome)
+    return results_of(store)
+
+
+def _write(results: Results, folder: Path, form: str, *, quiet: bool = False) -> None:
+    path = folder / ("report.md" if form == "markdown" else "index.html")
+    try:
+        write_results(results, folder / "results.json")
+        if form == "markdown":
+            from validation.report.markdown import render_markdown
+
+            write_atomically(path, render_markdown(results))
+        else:
+            from validation.report.page import write_report  # needs the extra that was checked before
+
+            write_report(results, path)
+    except OSError as problem:
+        raise UnusableArgumentError(
+            f"cannot write the report to {folder} ({problem.strerror}); the study is whole: "
+            "python -m validation report makes it again"
+        ) from problem
+    if not quiet:
+        print(f"Report: {path}")
+
+
+def _study_of(given: Mapping[str, Any]) -> Study:
+    """The study that arguments ask for. One's own scenarios are run alone, unless standard ones are named too."""
+    try:
+        own, others = _own_scenarios(given["scenarios"]), _own_contenders(given["estimators"])
+        available = (*own, *STANDARD_SCENARIOS)
+        names = given["scenario"] or ([each.name for each in own] if own else None)
+        study = Study(
+            scenarios=choose("scenario", names, available),
+            contenders=choose("estimator", given["estimator"], (*standard_contenders(), *others)),
+            seed=given["seed"],
+            preset=given["preset"],
+            replicates=given["replicates"],
+        )
+    except (ModuleError, ValueError) as problem:
+        raise UnusableArgumentError(str(problem)) from problem
+    if not study.cells():
+        raise UnusableArgumentError("--estimator Exact runs on small scenarios only, and none was chosen; see `list`")
+    return study
+
+
+def _study_of_mine(scenario: Scenario, seed: int, replicates: int | None) -> Study:
+    return Study((scenario,), mine.contenders(), seed=seed, preset="mine", replicates=replicates)
+
+
+def _plan_of_mine(study: Study) -> Plan:
+    try:
+        return mine.judged(study.plan())
+    except (ArithmeticError, ValueError) as problem:
+        raise mine.DataError(
+            f"no study can be planned at the fit ({problem}); is --scale, if given, in the units of the columns?"
+        ) from problem
+
+
+def _own_scenarios(places: Sequence[str] | None) -> tuple[Scenario, ...]:
+    return tuple(scenario for place in places or () for scenario in scenarios_in(place))
+
+
+def _own_contenders(places: Sequence[str] | None) -> tuple[Contender, ...]:
+    return tuple(contender_in(place) for place in places or ())
+
+
+def _modules(given: Mapping[str, Any]) -> list[str]:
+    return [*(given["scenarios"] or ()), *(given["estimators"] or ())]
+
+
+def _check_same(study: Study, plan: Plan, path: Path) -> None:
+    """Raise where a study that was built again is not the one whose rows are in the file."""
+    ours = Counter((scenario, name) for cell in study.cells() for scenario, name, _ in cell.keys)
+    theirs = {(each.name, name): each.replicates for each in plan.scenarios for name in each.estimators}
+    settings = {each.name: repr(each.estimator) for each in standard_contenders()}
+    if ours != theirs or any(plan.contenders.get(name, text) != text for name, text in settings.items()):
+        raise StoreError(
+            f"{path}: the study was begun by another release, whose scenarios or estimators differ; "
+            "resume it with that one"
+        )
+
+
+def _planned(plan: Plan) -> int:
+    return sum(each.replicates * len(each.estimators) for each in plan.scenarios)
+
+
+def _check_report() -> None:
+    try:
+        check_extra()
+    except MissingExtraError as problem:
+        raise UnusableArgumentError(str(problem)) from None
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever is wrong with a file, the data or a cluster is an argument that cannot be used."""
+    try:
+        yield
+    except (StoreError, ClusterError, mine.DataError, ModuleError) as problem:
+        raise UnusableArgumentError(str(problem)) from problem
+
+
+def _text(value: float | None, otherwise: str = "none") -> str:
+    return otherwise if value is None else f"{value:.3g}"

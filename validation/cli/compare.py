@@ -1,0 +1,47 @@
+"""The command that compares two studies: ``python -m validation compare``."""
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from validation.claims.compare import compare
+from validation.claims.results import Results, results_of
+from validation.cli.commands import UnusableArgumentError
+from validation.study.store import Store, StoreError
+
+
+def compare_command(options: argparse.Namespace) -> int:
+    """Print what changed between two studies, and return the exit status."""
+    try:
+        old, new = (_read(path) for path in (options.old, options.new))
+        found = compare(old, new, false_alarm=options.false_alarm)
+    except (StoreError, ValueError) as problem:
+        raise UnusableArgumentError(str(problem)) from problem
+    for change in found.changes:
+        way = "WORSE " if change.worse else "better"
+        old_size, new_size = change.replicates
+        sizes = f"{old_size} pairs of" if change.paired else f"{old_size} and {new_size}"
+        print(
+            f"{way}  {change.scenario} / {change.estimator}: {change.measure} {change.old:.3g} -> {change.new:.3g} "
+            f"(p = {change.p_value:.1e}, {sizes} replicates)"
+        )
+    for claim, before, after in found.verdicts:
+        print(f"verdict  {claim}: {before.name} -> {after.name}")
+    for line in found.only:
+        print(line)
+    ratios = [ratio for ratio in found.seconds.values() if np.isfinite(ratio)]
+    if ratios:
+        print(f"Time per fit, new/old: median {np.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
+    worse = sum(change.worse for change in found.changes)
+    print(
+        f"{len(found.compared)} comparisons at {found.alpha:.1e} each: {worse} worse, "
+        f"{len(found.changes) - worse} better beyond noise, {len(found.verdicts)} verdicts changed"
+    )
+    return found.exit_status
+
+
+def _read(path: Path) -> Results:
+    with closing(Store.open(path)) as store:
+        return results_of(store)

@@ -1,0 +1,101 @@
+"""What `refute` and `refine` refuse, before any work."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from estimators import CausalMixture, Data, Fit
+from validation.refutation.experiment import LATENT, measured_in
+from validation.refutation.statistics import LEAST_ROWS
+
+LABELS = ("identity", "matched")
+
+
+def checked(fit: Any, experiment: Any, seed: Any, num_simulations: Any, level: Any, labels: Any) -> Data:
+    """The experiment as `Data`, or an error that names the argument that `refute` cannot work with."""
+    if not isinstance(fit, Fit):
+        raise TypeError(f"fit: expected a Fit, got {type(fit).__name__}; estimate a model first, e.g. EM().fit(...)")
+    check_seed(seed)
+    check_reachable_level(level, num_simulations)
+    if labels not in LABELS:
+        raise ValueError(f"labels: expected one of {list(LABELS)}, got {labels!r}")
+    if labels == "matched" and not isinstance(fit.model, CausalMixture):
+        raise ValueError("labels: 'matched' needs a CausalMixture; rename labels by fit.relabel() instead")
+    data = as_experiment(experiment)
+    known = _known(fit, data)
+    unknown = [name for name in data.columns if name not in known]
+    if unknown:
+        raise ValueError(f"experiment: the fit has no variable {unknown[0]!r}; it has {sorted(known)}")
+    if isinstance(fit.model, CausalMixture):
+        try:
+            fit.model.check(data)
+        except ValueError as error:
+            raise ValueError(f"experiment: {error}") from None
+    return data
+
+
+def as_experiment(value: Any) -> Data:
+    """An experiment as `Data`, or an error that says what it lacks."""
+    if not isinstance(value, Data | Mapping):
+        raise TypeError(f"experiment: expected Data(..., intervened=...), got {type(value).__name__}")
+    rows = value if isinstance(value, Data) else Data(value)
+    if not rows.intervened:
+        raise ValueError(
+            "experiment: no entry was set; say which were, e.g. Data(X=..., Z=..., intervened={'Z': True})"
+        )
+    something = np.any([rows.is_set(name).numpy() for name in rows.intervened], axis=0)
+    if not something.all():
+        raise ValueError(
+            f"experiment: nothing is set in row(s) {np.flatnonzero(~something)[:5].tolist()}; "
+            "rows in which nothing was set belong in the data that are fitted"
+        )
+    if rows.num_rows < LEAST_ROWS:
+        raise ValueError(f"experiment: expected at least {LEAST_ROWS} rows, got {rows.num_rows}")
+    if rows.has_missing:
+        raise ValueError("experiment: expected complete rows, got missing entries; drop these rows first")
+    if rows.weights is not None:
+        raise ValueError("experiment: expected rows without weights; repeat rows instead")
+    wide = [name for name in rows.intervened if rows.columns[name].ndim > 1]
+    if wide:
+        raise ValueError(f"experiment: {wide[0]} is set to several numbers in a row; expected one")
+    if not measured_in(rows):
+        raise ValueError(f"experiment: nothing was measured; every column of {list(rows.columns)} is set")
+    return rows
+
+
+def _known(fit: Fit, experiment: Data) -> list[str]:
+    """What an experiment may hold: the variables, of a Pyro program those that are set and the sites not hidden."""
+    if isinstance(fit.model, CausalMixture):
+        return [LATENT, *fit.model.mechanisms]
+    always = [name for name in experiment.intervened if bool(experiment.is_set(name).all())]
+    one = replace(fit, draws={name: value[:1] for name, value in fit.draws.items()}, num_chains=1)
+    first = {name: experiment.columns[name][0].item() for name in experiment.intervened}
+    return [*always, *one.do(**first).sample(1, seed=0)]
+
+
+def check_seed(seed: object) -> None:
+    """Raise TypeError or ValueError unless a seed is None or a whole number from 0 to 2^63 - 1."""
+    if seed is None:
+        return
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise TypeError(f"seed: expected a non-negative integer or None, got {seed!r}")
+    if not 0 <= int(seed) < 2**63:
+        raise ValueError(f"seed: expected an integer from 0 to 2**63 - 1, got {seed}")
+
+
+def check_reachable_level(level: object, num_simulations: object) -> None:
+    """Raise TypeError or ValueError unless a p-value from so many simulations can be as small as the level."""
+    if isinstance(num_simulations, bool) or not isinstance(num_simulations, Integral):
+        raise TypeError(f"num_simulations: expected a whole number, got {num_simulations!r}")
+    if num_simulations < 1:
+        raise ValueError(f"num_simulations: expected at least 1, got {num_simulations}")
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
+    if float(level) * (int(num_simulations) + 1) < 1.0 - 1e-9:
+        raise ValueError(
+            f"level: no p-value from {num_simulations} simulations is below {1 / (int(num_simulations) + 1):.2g}; "
+            f"use num_simulations={int(np.ceil(1 / float(level)))} or more for level={level}"
+        )

@@ -1,0 +1,138 @@
+"""A fit's predictive distribution at the rows of many experiments, and the labels under which they fit it best."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from estimators import CausalMixture, Data, Fit
+from validation.refutation.experiment import LATENT, Arm, Array, Experiments
+
+# Draws in the predictive distribution that experiments are held against.
+MAX_DRAWS = 400
+# Where several variables are measured their joint density is evaluated at every row; this bounds rows times draws.
+MAX_TERMS = 8_000_000
+LEAST_DRAWS = 25
+# Knots between which a predictive CDF or density of one variable is interpolated.
+KNOTS = 257
+# A log density below this is as good as minus infinity, and can still be averaged.
+LOWEST = -1e6
+
+
+def thinned(fit: Fit, most: int) -> Fit:
+    """The fit with at most so many of its draws, evenly spread."""
+    return fit if fit.num_draws <= most else _with_draws(fit, _spread_out(fit.num_draws, most))
+
+
+def split(fit: Fit) -> tuple[Fit, Fit]:
+    """The draws of the predictive distribution, and the others, to simulate from (the same where there are few).
+
+    The truth is not among the draws of the predictive distribution, so a simulated truth should not be either.
+    """
+    if fit.num_draws < 2 * MAX_DRAWS:
+        return thinned(fit, MAX_DRAWS), fit
+    chosen = _spread_out(fit.num_draws, MAX_DRAWS)
+    return _with_draws(fit, chosen), _with_draws(fit, np.setdiff1d(np.arange(fit.num_draws), chosen))
+
+
+def _spread_out(size: int, most: int) -> Array:
+    return np.linspace(0, size - 1, most).round().astype(np.int64)
+
+
+def _with_draws(fit: Fit, index: Array) -> Fit:
+    draws = {name: value[torch.from_numpy(index)] for name, value in fit.draws.items()}
+    return replace(fit, draws=draws, num_chains=1, info={})
+
+
+def best_labels(fit: Fit, experiments: Experiments) -> Array:
+    """The permutation of labels [E, K] under which each experiment's rows have the highest log density.
+
+    Label k of experiment e is label ``order[e, k]`` of the fit.
+    """
+    assert isinstance(fit.model, CausalMixture)
+    num_labels = fit.model.K
+    scores = np.stack([log_densities(fit, _renamed(experiments, label)) for label in range(num_labels)], -1)
+    carries = experiments.labels[..., None] == np.arange(num_labels)
+    gains = np.einsum("enk,enj->ekj", carries, scores)
+    return np.stack([linear_sum_assignment(gain, maximize=True)[1] for gain in gains])
+
+
+def _renamed(experiments: Experiments, label: int) -> Experiments:
+    return replace(experiments, labels=np.where(experiments.labels < 0, experiments.labels, label))
+
+
+def log_densities(fit: Fit, experiments: Experiments) -> Array:
+    """log p(row | do(what is set in it)) under the fit [E, N], Z summed out where it is neither set nor seen."""
+    single = all(
+        len(experiments.measured(arm)) == 1 and experiments.columns[experiments.measured(arm)[0]].ndim == 2
+        for arm in experiments.arms
+    )
+    found = _by_table(fit, experiments) if single else _by_row(fit, experiments)
+    return np.maximum(found, LOWEST)
+
+
+def _by_table(fit: Fit, experiments: Experiments) -> Array:
+    found = np.empty(experiments.labels.shape)
+    for arm in experiments.arms:
+        name = experiments.measured(arm)[0]
+
+        def density(knots: Array, label: int, arm: Arm = arm, name: str = name) -> Array:
+            columns: dict[str, Any] = {key: np.full(len(knots), value) for key, value in arm.settings.items()}
+            if label >= 0 or LATENT in experiments.design.columns:
+                columns[LATENT] = np.full(len(knots), label)
+            columns.update({name: knots, **experiments.design.scalars})
+            rows = Data(columns, intervened=dict.fromkeys(arm.settings, True))
+            return np.asarray(fit.log_density(rows))
+
+        found[:, arm.rows] = interpolated(experiments, arm, name, density)
+    return found
+
+
+def _by_row(fit: Fit, experiments: Experiments) -> Array:
+    design, (count, size) = experiments.design, experiments.labels.shape
+    fit = thinned(fit, max(LEAST_DRAWS, MAX_TERMS // (count * size)))
+    found, step = np.empty((count, size)), max(MAX_TERMS // (LEAST_DRAWS * size), 1)
+    for start in range(0, count, step):
+        part = slice(start, min(start + step, count))
+        repeats = part.stop - part.start
+        columns: dict[str, Any] = dict(design.scalars)
+        columns.update({name: np.concatenate([value.numpy()] * repeats) for name, value in design.columns.items()})
+        for name, column in experiments.columns.items():
+            columns[name] = column[part].reshape(-1, *column.shape[2:])
+        if LATENT in design.columns:
+            columns[LATENT] = experiments.labels[part].reshape(-1)
+        masks = {name: np.tile(mask.numpy(), repeats) for name, mask in design.intervened.items()}
+        found[part] = fit.log_density(Data(columns, intervened=masks)).numpy().reshape(repeats, size)
+    return found
+
+
+def interpolated(experiments: Experiments, arm: Arm, name: str, function: Callable[[Array, int], Array]) -> Array:
+    """A function of one variable and of the label of Z, at the rows of an arm [E, m]."""
+    values, labels = experiments.columns[name][:, arm.rows], experiments.labels[:, arm.rows]
+    found = np.empty(values.shape)
+    for label in np.unique(labels):
+        mine = labels == label
+        knots = _knots(values[mine])
+        found[mine] = np.interp(values[mine], knots, function(knots, int(label)))
+    return found
+
+
+def _knots(values: Array) -> Array:
+    """Every value, or where these are many a grid that is dense where they are and reaches the outermost."""
+    if values.size <= 2 * KNOTS:
+        return np.unique(values)
+    shares = np.linspace(0.0, 1.0, KNOTS)
+    ordered = np.sort(values)
+    places = (shares * (len(ordered) - 1)).astype(np.intp)
+    return np.unique(np.concatenate([ordered[places], np.linspace(ordered[0], ordered[-1], KNOTS)]))
+
+
+def is_continuous(values: Array) -> bool:
+    """Whether simulated values [E, m] are those of one continuous variable: it has no ties."""
+    if values.ndim > 2:
+        return False
+    some = values[1:].reshape(-1)[:1000]
+    return len(np.unique(some)) == len(some)

@@ -1,0 +1,234 @@
+"""Refutation: are a fit's interventional predictions borne out by rows in which something was really set?
+
+``refute`` tests one fit on one experiment; `refine` makes a loop of it. The three statistics are in `statistics`, the
+simulation of experiments in `experiment`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from estimators import Data, Fit, own_modes
+from validation.measures import entry_name
+from validation.refutation.checks import checked
+from validation.refutation.experiment import LATENT, Array, Experiments, with_simulated
+from validation.refutation.predictive import MAX_DRAWS, best_labels, is_continuous, log_densities, split
+from validation.refutation.statistics import (
+    LEAST_ROWS,
+    Values,
+    contrast_score,
+    log_score_regret,
+    p_values,
+    pit_distance,
+    score,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POINT_KINDS = ("map", "ml")
+# Standard deviations by which a mean or a spread has to differ to be named.
+PLAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic of the observed experiment: its value, its own p-value, and what it says in words."""
+
+    value: float
+    p_value: float
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Refutation:
+    """How an experiment came out against a fit's predictions.
+
+    ``p_value`` is of the smallest of the p-values in ``statistics`` ("pit", "contrast", "log_score", as far as they
+    apply; ``not_applied`` says which do not, and why), ``refuted`` whether it is at most ``level``. ``labels`` says
+    which label of the experiment was held to be which of the fit; everything else is in the fit's labels.
+    """
+
+    p_value: float
+    level: float
+    refuted: bool
+    sentence: str
+    statistics: Mapping[str, Statistic]
+    not_applied: tuple[str, ...]
+    labels: str
+    num_simulations: int
+    seed: int
+    fit: Fit = field(repr=False)
+    experiment: Data = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def figure(self) -> "Figure":
+        """A Matplotlib figure: one panel for each variable and setting, observed rows against predicted density."""
+        from validation.refutation.figure import observed_against_predicted
+
+        return observed_against_predicted(self.fit, self.experiment, self.sentence)
+
+
+@own_modes()
+def refute(
+    fit: Fit,
+    experiment: Any,
+    *,
+    seed: int | None = None,
+    num_simulations: int = 999,
+    level: float = 0.01,
+    labels: str = "identity",
+) -> Refutation:
+    """Test a fit's predictions p(rows | do(what was set in each row)) on an experiment, Z averaged where not known.
+
+    Three statistics: the distance from uniform of the probability integral transforms ``F(x | do(...))`` of continuous
+    variables; z-scores of differences of means between settings; and the mean log predictive density of the rows less
+    its expectation. The p-value is by posterior-predictive simulation: each simulated experiment has one draw of the
+    Greeks for all its rows, each statistic becomes a p-value by its rank among the simulations, and the smallest is
+    ranked among theirs. So it is uniform over (truth from the posterior, experiment). A point fit is given a spread by
+    ``fit.laplace()`` first; a fit of kind "known" has none.
+
+    ``labels="identity"``: label k of the experiment is label k of the fit. ``labels="matched"``: the experiment's
+    labels are renamed as its rows fit best (log density), and those of every simulated experiment likewise.
+
+    Raises ValueError or TypeError, naming the argument, for rows in which nothing is set, a variable or label that the
+    fit does not know, fewer than 5 rows, missing entries, and a level that so few simulations cannot reach.
+
+    >>> model = CausalMixture(2, {"X": Gaussian(scale=1.0)})
+    >>> fit = Fit.from_greeks(model, {"theta": [0.5, 0.5], "mu_X": [0.0, 4.0]})
+    >>> rows = Data(X=[0.3, -1.1, 0.8, 7.2, 8.1, 6.9], Z=[0, 0, 0, 1, 1, 1], intervened={"Z": True})
+    >>> print(refute(fit, rows, seed=0).sentence)
+    Refuted (p = 0.001): X differs by 7.4 between do(Z=1) and do(Z=0), predicted 3.99 ± 0.82
+    """
+    experiment = checked(fit, experiment, seed, num_simulations, level, labels)
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
+    spread = (
+        fit.laplace(num_draws=MAX_DRAWS + max(MAX_DRAWS, num_simulations), seed=seed)
+        if fit.kind in POINT_KINDS
+        else fit
+    )
+    predictive, others = split(spread)
+    mapping = _identity(experiment)
+    if labels == "matched":
+        experiment, mapping = _matched(predictive, experiment)
+    experiments = with_simulated(others, experiment, num_simulations, seed)
+    if labels == "matched":
+        experiments = experiments.relabelled(best_labels(predictive, experiments))
+    found = _statistics(predictive, experiments)
+    each, p_value = p_values([values.values for values in found.values()])
+    statistics = {
+        name: Statistic(values.size, float(p), _WORDS[name](values, experiments))
+        for (name, values), p in zip(found.items(), each, strict=True)
+    }
+    refuted, sentence = _sentence(p_value, level, statistics, experiments)
+    not_applied = _not_applied(found, experiments)
+    run = (mapping, num_simulations, seed, predictive, experiment)
+    return Refutation(p_value, level, refuted, sentence, statistics, not_applied, *run)
+
+
+def _statistics(fit: Fit, experiments: Experiments) -> dict[str, Values]:
+    """Those statistics that apply to the experiment."""
+    found = {
+        "pit": pit_distance(fit, experiments),
+        "contrast": contrast_score(fit, experiments),
+        "log_score": log_score_regret(log_densities(fit, experiments)),
+    }
+    return {name: values for name, values in found.items() if values is not None}
+
+
+# -------------------------------------------------------------------- labels
+
+
+def _identity(experiment: Data) -> str:
+    if LATENT not in experiment.columns or bool((experiment.latent() < 0).all()):
+        return f"{LATENT} is neither set nor seen in the experiment, so that no labels are compared"
+    return "identity: label k of the experiment is label k of the fit"
+
+
+def _matched(fit: Fit, experiment: Data) -> tuple[Data, str]:
+    """The experiment in the labels of the fit, and which these are."""
+    order = best_labels(fit, with_simulated(fit, experiment, 1, 0))[0]
+    used = np.unique(experiment.latent().numpy())
+    used = used[used >= 0]
+    pairs = ", ".join(f"{label} is {order[label]}" for label in used)
+    words = f"matched: label of the experiment is label of the fit, as its rows fit best: {pairs}"
+    return experiment.relabelled(np.argsort(order).tolist()), words
+
+
+# -------------------------------------------------------------------- words
+
+
+def _sentence(
+    p_value: float, level: float, statistics: Mapping[str, Statistic], experiments: Experiments
+) -> tuple[bool, str]:
+    if p_value > level:
+        arms = _listed([arm.words for arm in experiments.arms])
+        rows = f"the {experiments.design.num_rows} rows under {arms} are as predicted"
+        return False, f"Not refuted (p = {p_value:.3g}): {rows}"
+    # What a distribution or a contrast does says more than a log density, where it is as plain.
+    plain = [statistic for statistic in statistics.values() if statistic.p_value <= level]
+    worst = plain[0] if plain else min(statistics.values(), key=lambda statistic: statistic.p_value)
+    return True, f"Refuted (p = {p_value:.3g}): {worst.words}"
+
+
+def _pit_words(values: Values, experiments: Experiments) -> str:
+    name, where = values.where
+    arms = [arm for arm in experiments.arms if name not in arm.settings]
+    arms = [arm for arm in arms if arm.words == where] or [arm for arm in arms if len(arm.rows) < LEAST_ROWS]
+    rows = experiments.columns[name][:, np.concatenate([arm.rows for arm in arms])]
+    return _compared(f"measured {name} under {where}", rows)[1]
+
+
+def _compared(what: str, rows: Array) -> tuple[float, str]:
+    """Whether observed rows [m], the first of [E, m], lie higher or lower, or wider or narrower, and by how many sd."""
+    moments = {"mean": rows.mean(1), "sd": rows.std(1)}
+    scores = {key: float(score(value)) for key, value in moments.items()}
+    key = max(scores, key=lambda each: abs(scores[each]))
+    figures = f"{key} {moments[key][0]:.3g}, predicted {moments[key][1:].mean():.3g} ± {moments[key][1:].std():.2g}"
+    if abs(scores[key]) < PLAIN:
+        return abs(scores[key]), f"{what} has another shape than predicted ({figures})"
+    words = {"mean": ("higher", "lower"), "sd": ("wider", "narrower")}[key][0 if scores[key] > 0 else 1]
+    return abs(scores[key]), f"{what} is {words} than predicted ({figures})"
+
+
+def _contrast_words(values: Values, experiments: Experiments) -> str:
+    name, one, other, observed, predicted, error = values.where
+    between = f"{one.words} and {other.words}"
+    return f"{name} differs by {observed:.3g} between {between}, predicted {predicted:.3g} ± {error:.2g}"
+
+
+def _score_words(values: Values, experiments: Experiments) -> str:
+    observed, expected, scores = values.where
+    less = "less" if observed < expected else "more"
+    arm = max(experiments.arms, key=lambda arm: abs(score(scores[:, arm.rows].mean(1))))
+    figures = f"mean log density {observed:.3g}, predicted {expected:.3g}"
+    parts = []
+    for name in experiments.measured(arm):
+        rows = experiments.columns[name][:, arm.rows]
+        for place in np.ndindex(rows.shape[2:]):
+            parts.append(_compared(f"{entry_name(name, place)} under {arm.words}", rows[:, :, *place]))
+    plain = [part for part in parts if part[0] >= PLAIN]
+    return f"the rows are {less} probable than predicted ({figures})" + (f"; {max(plain)[1]}" if plain else "")
+
+
+_WORDS = {"pit": _pit_words, "contrast": _contrast_words, "log_score": _score_words}
+
+
+def _not_applied(found: Mapping[str, Values], experiments: Experiments) -> tuple[str, ...]:
+    reasons = [
+        f"pit: {name} is discrete, or several numbers in a row"
+        for name, column in experiments.columns.items()
+        if not is_continuous(column)
+    ]
+    if "contrast" not in found:
+        reasons.append("contrast: no variable is measured under two settings with two rows each")
+    return tuple(reasons)
+
+
+def _listed(words: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(words) - most} other settings" if len(words) > most else ""
+    return ", ".join(words[:most]) + more

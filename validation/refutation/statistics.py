@@ -1,0 +1,144 @@
+"""Three statistics of an experiment under a fit, for the observed and every simulated experiment at once.
+
+Each is a fixed function of one experiment and of the pool of all of them, the observed one included, so that under the
+fit the observed value is exchangeable with the simulated ones and its rank gives an exact p-value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from estimators import Fit
+from validation.refutation.experiment import LATENT, Arm, Array, Experiments
+from validation.refutation.predictive import interpolated, is_continuous
+
+# Arms with fewer rows share one PIT distance.
+LEAST_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """A statistic of every experiment [E], large where it speaks against the fit, and where it is largest."""
+
+    values: Array
+    size: float
+    where: tuple[Any, ...] = ()
+
+
+def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
+    """How far the probability integral transforms of the measured continuous variables are from uniform.
+
+    With ``u = F(x | do(settings of the row))``, the Cramér-von Mises distance of m values is ``U² + m (ū - ½)²``:
+    Watson's U² for spread and shape, and a part for location. Rows share the Greeks, so that under the fit location
+    varies far more; each part is taken in units of its own root or mean over experiments, and the larger kept, of all
+    arms and variables. None where nothing continuous is measured. Discrete variables are left out.
+    """
+    groups: dict[tuple[str, str], list[Array]] = {}
+    for name in experiments.columns:
+        for arm in experiments.arms:
+            if name in arm.settings or not is_continuous(experiments.columns[name][:, arm.rows]):
+                continue
+            key = arm.words if len(arm.rows) >= LEAST_ROWS else "the other settings"
+            groups.setdefault((name, key), []).append(_pit(fit, experiments, arm, name))
+    if not groups:
+        return None
+    parts = []
+    for u in groups.values():
+        spread, location = cramer_von_mises(np.concatenate(u, 1))
+        parts.append(np.maximum(_in_units(spread), np.sqrt(_in_units(location))))
+    worst = int(np.argmax([part[0] for part in parts]))
+    values = np.max(parts, 0)
+    return Values(values, float(values[0]), list(groups)[worst])
+
+
+def _pit(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array:
+    def cdf(knots: Array, label: int) -> Array:
+        settings: dict[str, Any] = {**arm.settings, **({LATENT: label} if label >= 0 else {})}
+        return np.asarray(fit.do(**settings).cdf(name, knots))
+
+    return interpolated(experiments, arm, name, cdf)
+
+
+def _in_units(part: Array) -> Array:
+    mean = part.mean()
+    return part / mean if mean > 0 else part
+
+
+def cramer_von_mises(u: Array) -> tuple[Array, Array]:
+    """Watson's U² [...] and the location part m (ū - ½)² [...] of the distance of values [..., m] from uniform."""
+    size = u.shape[-1]
+    expected = (2.0 * np.arange(1, size + 1) - 1.0) / (2.0 * size)
+    total = 1.0 / (12.0 * size) + ((np.sort(u, -1) - expected) ** 2).sum(-1)
+    location = size * (u.mean(-1) - 0.5) ** 2
+    return total - location, location
+
+
+def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
+    """The largest |z| of a difference of means between two arms, observed minus predicted over its standard error.
+
+    Prediction and standard error are the mean and standard deviation over experiments, so that the Greeks' own
+    uncertainty counts. None where no two arms have a variable measured and two rows each.
+    """
+    found: list[tuple[tuple[str, Arm, Arm], Array, Array]] = []
+    for name, column in experiments.columns.items():
+        arms = [arm for arm in experiments.arms if name not in arm.settings and len(arm.rows) > 1]
+        means = [column[:, arm.rows].mean(1).reshape(len(column), -1).T for arm in arms]
+        left = [mean - _matched_means(fit, experiments, arm, name) for mean, arm in zip(means, arms, strict=True)]
+        for one, other in combinations(range(len(arms)), 2):
+            both = zip(means[other] - means[one], left[other] - left[one], strict=True)
+            found += [((name, arms[other], arms[one]), raw, residual) for raw, residual in both]
+    if not found:
+        return None
+    residuals = np.stack([residual for _, _, residual in found])
+    centre, spread = residuals.mean(1, keepdims=True), residuals.std(1, keepdims=True)
+    z = np.divide(residuals - centre, spread, out=np.zeros_like(residuals), where=spread > 0)
+    worst = int(np.argmax(np.abs(z[:, 0])))
+    (name, one_arm, other_arm), raw, residual = found[worst]
+    gap, error = float(residual[0] - residual[1:].mean()), float(residual[1:].std())
+    where = (name, one_arm, other_arm, float(raw[0]), float(raw[0]) - gap, error)
+    return Values(np.abs(z).max(0), gap / error if error else 0.0, where)
+
+
+def _matched_means(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array | float:
+    """What an arm's means [D, E] are expected to differ by because experiments had their labels matched differently."""
+    labels = experiments.labels[:, arm.rows[0]]
+    if LATENT not in arm.settings or (labels == labels[0]).all():
+        return 0.0
+    width = experiments.columns[name].reshape(*experiments.labels.shape, -1).shape[-1]
+    found = np.empty((width, len(labels)))
+    for label in np.unique(labels):
+        settings: dict[str, Any] = {**arm.settings, LATENT: int(label)}
+        found[:, labels == label] = np.asarray(fit.do(**settings).mean(name).value).reshape(-1, 1)
+    return found
+
+
+def log_score_regret(scores: Array) -> Values:
+    """|mean log predictive density of the rows - its expectation| from the rows' log densities [E, N]."""
+    means = scores.mean(1)
+    expected = float(means[1:].mean())
+    return Values(np.abs(means - means.mean()), float(means[0]) - expected, (float(means[0]), expected, scores))
+
+
+def score(values: Array) -> float:
+    """How many standard deviations of the simulated values the observed one is from their mean."""
+    spread = float(values[1:].std())
+    return float(values[0] - values[1:].mean()) / spread if spread else 0.0
+
+
+def p_values(statistics: Sequence[Array]) -> tuple[Array, float]:
+    """The p-value of each statistic [...] of the observed experiment, and the one p-value of the smallest of them.
+
+    Each is a rank among all E experiments; the smallest is ranked again among the experiments' own smallest. Ties
+    between these, of which there are many, are broken by the sum of log p-values.
+    """
+    ranks = []
+    for values in statistics:
+        below = np.searchsorted(np.sort(values), values, "left")
+        ranks.append((len(values) - below) / len(values))
+    each = np.stack(ranks)
+    smallest, total = each.min(0), np.log(each).sum(0)
+    as_extreme = (smallest < smallest[0]) | ((smallest == smallest[0]) & (total <= total[0] + 1e-12))
+    return each[:, 0], float(as_extreme.mean())

@@ -1,0 +1,183 @@
+"""What an efficient estimator would reach on a scenario with known truth, from the Fisher information of the marginal.
+
+The score of a row, ``∂ log p(row | φ)/∂φ``, is by central differences of the density of rows that a fit at known Greeks
+states, in the unconstrained coordinates of Pyro's `biject_to`. Its covariance is taken by quadrature where a row is one
+continuous number, and over simulated rows of the scenario's own design otherwise.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.distributions import biject_to
+
+from estimators import CausalMixture, Data, Fit
+from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, knots, quadrature
+from validation.scenarios import Design, FixedTruth, Model, Scenario, contrasts
+from validation.scenarios.outcomes import Predicted
+from validation.scenarios.quantities import shown
+
+Array = NDArray[np.float64]
+LOOK = 200  # values looked at to see whether an outcome is discrete
+SIMULATED_ROWS = 50_000
+STEP = 1e-4  # of the unconstrained coordinates, whose unit is of the order of one
+
+
+@dataclass(frozen=True)
+class Asymptotics:
+    """Truth and efficient standard deviations by quantity, expected divergence by intervention, and its limiting law.
+
+    `complete_sd` is what an efficient estimator would reach if Z were seen in every row (None where nothing is hidden
+    that could be seen). The average over interventions of (KL divergence / expected divergence) tends to
+    ``Σ_i kl_weights_i · χ²_1``, of mean 1.
+    """
+
+    truth: Mapping[str, float]
+    sd: Mapping[str, float]
+    complete_sd: Mapping[str, float] | None
+    num_rows: int
+    kl: Mapping[str, float]
+    kl_weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Coordinates:
+    """Greeks as one vector of unconstrained numbers."""
+
+    model: Model
+    shapes: Mapping[str, tuple[int, ...]]
+    transforms: Mapping[str, Any]
+
+    @staticmethod
+    def of(model: Model, greeks: Mapping[str, torch.Tensor]) -> "_Coordinates":
+        if isinstance(model, CausalMixture):
+            supports = {each.name: each.support for each in model.parameters}
+        else:
+            supports = {each.name: each.support for each in model.structure().greeks}
+        transforms = {name: biject_to(supports[name]) for name in greeks}
+        shapes = {name: tuple(transforms[name].inv(value).shape) for name, value in greeks.items()}
+        return _Coordinates(model, shapes, transforms)
+
+    def vector(self, greeks: Mapping[str, torch.Tensor]) -> Array:
+        return np.concatenate([np.asarray(self.transforms[name].inv(greeks[name])).ravel() for name in self.shapes])
+
+    def at(self, vector: Array) -> Fit:
+        return Fit.from_greeks(self.model, {name: value[0] for name, value in self.greeks(vector[None]).items()})
+
+    def greeks(self, vectors: Array) -> dict[str, torch.Tensor]:
+        """The Greeks [S, ...] at vectors [S, P]."""
+        greeks, start = {}, 0
+        for name, shape in self.shapes.items():
+            size = int(np.prod(shape))
+            part = torch.as_tensor(vectors[:, start : start + size]).reshape(-1, *shape)
+            greeks[name], start = self.transforms[name](part), start + size
+        return greeks
+
+
+def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
+    """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular."""
+    source = scenario.source
+    if not isinstance(source, FixedTruth):
+        return None
+    model = scenario.model
+    greeks = model.check_greeks(source.greeks)
+    coordinates = _Coordinates.of(model, greeks)
+    at = coordinates.vector(greeks)
+    design = source.rows.of(scenario) if source.design is None else source.design
+    information = _information(scenario, coordinates, at, design, seed)
+    if np.linalg.cond(information) > 1e12:
+        return None
+    truth = quantities(scenario, Fit.from_greeks(model, greeks))
+
+    def of(vector: Array) -> Array:
+        found = quantities(scenario, coordinates.at(vector))
+        return np.array([found[name] for name in truth])
+
+    sd = dict(zip(truth, cramer_rao(information, of, at).tolist(), strict=True))
+    complete = None
+    if isinstance(model, CausalMixture) and model.K > 1 and not design.settings:
+        seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
+        all_seen = _information(scenario, coordinates, at, seen, seed)
+        complete = dict(zip(truth, cramer_rao(all_seen, of, at).tolist(), strict=True))
+    metrics = {each.name: _metric(coordinates, at, each.outcome, dict(each.do)) for each in scenario.interventions}
+    kl = {name: float(divergence_weights(metric, information).sum()) for name, metric in metrics.items()}
+    average = np.mean([metric / kl[name] for name, metric in metrics.items()], axis=0)
+    return Asymptotics(
+        truth, sd, complete, scenario.num_rows, kl, tuple(divergence_weights(average, information).tolist())
+    )
+
+
+def quantities(scenario: Scenario, fit: Fit) -> dict[str, float]:
+    """Return every quantity at the estimate of a fit: the Greeks' entries, interventional means, contrasts."""
+    found = entries({name: np.asarray(fit[name]) for name in fit.draws})
+    means = {each.mean_name: Predicted(fit, each.outcome, dict(each.do)).mean() for each in scenario.interventions}
+    everything = found | means | differences_of(means, scenario)
+    return {name: everything[name] for name in shown(everything)}
+
+
+def differences_of(means: Mapping[str, Any], scenario: Scenario) -> dict[str, Any]:
+    """Return the contrasts of a scenario, by name, from the means of its interventions (numbers or draws)."""
+    asked = contrasts(scenario.interventions)
+    return {each.name: means[each.one.mean_name] - means[each.versus.mean_name] for each in asked}
+
+
+def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, design: Design, seed: int) -> Array:
+    """The Fisher information of a whole data set of the design: the sum over its rows."""
+    model = coordinates.model
+    if design.is_plain and isinstance(model, CausalMixture) and len(model.mechanisms) == 1:
+        name = next(iter(model.mechanisms))
+        grid = _grid([Predicted(coordinates.at(at), name, {"Z": z}) for z in range(model.K)])
+        if grid is not None:
+            points, weights = grid
+            columns: dict[str, Any] = {name: points}
+            log_densities = _log_densities(coordinates, Data(columns))
+            density = np.exp(log_densities(at[None])[0])
+            return design.num_rows * covariance_of_scores(_score(log_densities, at), density * weights)
+    times = max(1, SIMULATED_ROWS // design.num_rows)
+    greeks = {name: value[0] for name, value in coordinates.at(at).draws.items()}
+    data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
+    score = _score(_log_densities(coordinates, data), at)
+    # Rows of one data set have the design's own weights; `times` such data sets are averaged.
+    counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
+    return covariance_of_scores(score, counts / times)
+
+
+def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, Any]) -> Array:
+    """The Fisher information of one value of an outcome under an intervention."""
+
+    def predicted(vector: Array) -> Predicted:
+        return Predicted(coordinates.at(vector), outcome, do)
+
+    grid = _grid([predicted(at)])
+    points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
+    if points is None:
+        raise ValueError(f"outcome {outcome}: neither discrete nor with a density on a line")
+    score = _score(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
+    return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
+
+
+def _grid(outcomes: list[Predicted]) -> tuple[Array, Array] | None:
+    """Points over the mass of continuous outcomes with the weights of a quadrature; None where discrete."""
+    if any(_points(outcome) is not None for outcome in outcomes):
+        return None
+    return quadrature(*(knots(outcome.cdf, outcome.mean(), tail=1e-14) for outcome in outcomes))
+
+
+def _points(outcome: Predicted) -> Array | None:
+    return outcome.points(outcome.draw(LOOK, seed=0))
+
+
+def _log_densities(coordinates: _Coordinates, data: Data) -> Callable[[Array], Array]:
+    """log p of each row [S, N] at vectors [S, P]."""
+    marginal = coordinates.model.marginal(data)
+    return lambda vectors: np.asarray(marginal.pointwise(coordinates.greeks(vectors)))
+
+
+def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:
+    """``∂ log p / ∂ coordinates`` [P, M] at M points, by central differences."""
+    steps = STEP * np.eye(len(at))
+    found = log_densities(np.concatenate([at + steps, at - steps]))
+    return np.asarray((found[: len(at)] - found[len(at) :]) / (2 * STEP))

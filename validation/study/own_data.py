@@ -1,0 +1,246 @@
+"""A study of one's own data: fit every estimator, take a fit as the truth, and study data sets like the real one."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyro.distributions import HalfNormal, Normal
+
+from estimators import CausalMixture, Data, Fit, Status
+from estimators.mechanisms import Gaussian
+from validation.scenarios import Scenario
+from validation.scenarios.quantities import is_query
+from validation.statistics.tolerances import BUDGET
+from validation.study.cell import attempt, with_laplace
+from validation.study.contenders import Contender, standard_contenders
+from validation.study.measure import summarised
+from validation.study.own_modules import load
+from validation.study.plan import Claim, Plan
+from validation.study.row import ERROR
+
+GAUSSIAN_MIXTURE = "gaussian_mixture"
+PREFERRED = ("EM", "MAP", "NUTS")
+LARGEST = 1e100  # that a column of `Data` may hold
+
+
+class DataError(ValueError):
+    """A file or a column that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says of the data and the model. `scale` None: unknown, one for each component."""
+
+    file: str
+    columns: tuple[str, ...]
+    model: str
+    K: int
+    scale: float | None = None
+    concentration: float = 1.0
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Mine:
+    """The scenario of data sets like the real one, and what each estimator says of the real one (for the report)."""
+
+    scenario: Scenario
+    notes: Mapping[str, Any]
+
+
+def read(asked: Asked) -> dict[str, list[float]]:
+    """Return the columns of a CSV or Parquet file; raises DataError that says what is wrong with it."""
+    path = Path(asked.file)
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
+    if path.suffix.lower() not in readers:
+        raise DataError(f"{path}: expected a file that ends in .csv or .parquet")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: there is no such file")
+    try:
+        frame = readers[path.suffix.lower()](path)
+        # Of two columns of one name pandas calls the second X.1.
+        names = _header(path) if path.suffix.lower() == ".csv" else list(frame.columns)
+    except Exception as problem:  # whatever the parser says of a damaged file
+        raise DataError(f"{path}: cannot be read: {str(problem).strip()}") from problem
+    missing = [name for name in asked.columns if name not in frame.columns]
+    if missing:
+        raise DataError(f"--columns: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
+    twice = [name for name in asked.columns if asked.columns.count(name) > 1 or names.count(name) > 1]
+    if twice:
+        raise DataError(f"--columns: {twice[0]!r} is there more than once; rename one of the columns, or name it once")
+    if not len(frame):
+        raise DataError(f"{path}: expected rows below the names of the columns, got none")
+    return {name: _numbers(name, frame[name]) for name in asked.columns}
+
+
+def _header(path: Path) -> list[Any]:
+    return list(pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0])
+
+
+def _numbers(name: str, column: pd.Series) -> list[float]:
+    """The entries of a column as numbers, or a DataError that names the first that is none."""
+    if column.dtype.kind in "mM":
+        raise DataError(f"--columns: column {name!r} holds times ({column.dtype}); expected numbers")
+    try:
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as problem:
+        raise DataError(f"--columns: column {name!r}: expected numbers ({problem})") from problem
+    bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if bad.size:
+        raise DataError(
+            f"--columns: column {name!r} has {bad.size} entries that are not finite numbers, the first in row "
+            f"{bad[0] + 1}: {column.iloc[bad[0]]!r}; drop or mend them, or rescale the column to below {LARGEST:g}"
+        )
+    found: list[float] = values.tolist()
+    return found
+
+
+def model_of(asked: Asked, columns: Mapping[str, Sequence[float]]) -> CausalMixture:
+    """Return a mixture whose weak priors are centred on the data: a mean within two sd, a scale up to about the sd."""
+    if ":" in asked.model:
+        return _own_model(asked)
+    if asked.model != GAUSSIAN_MIXTURE:
+        raise DataError(f"--model: expected {GAUSSIAN_MIXTURE} or my_models.py:make_model, got {asked.model!r}")
+    mechanisms = {}
+    for name, values in columns.items():
+        centre, sd = float(np.mean(values)), float(np.std(values))
+        if not sd > 0:
+            raise DataError(f"--columns: column {name!r} is constant; there is nothing to learn from it")
+        scale = HalfNormal(sd) if asked.scale is None else asked.scale
+        mechanisms[name] = Gaussian(loc=Normal(centre, 2 * sd), scale=scale)
+    with _about_columns():
+        return CausalMixture(asked.K, mechanisms, concentration=asked.concentration)
+
+
+def data_of(columns: Mapping[str, Sequence[float]]) -> Data:
+    """Return the rows; raises DataError for columns that no model can be fitted to."""
+    if "Z" in columns:
+        raise DataError("--columns: 'Z' is the hidden cause, which is what is estimated; rename the column")
+    with _about_columns():
+        return Data({name: list(values) for name, values in columns.items()})
+
+
+@contextmanager
+def _about_columns() -> Iterator[None]:
+    """What is wrong with a name or with values is wrong with what ``--columns`` names."""
+    try:
+        yield
+    except (ValueError, TypeError) as problem:
+        raise DataError(f"--columns: {problem}") from problem
+
+
+def _own_model(asked: Asked) -> CausalMixture:
+    """The model that a user's function makes of K."""
+    place, _, name = asked.model.rpartition(":")
+    make = getattr(load(place), name, None)
+    if not callable(make):
+        raise DataError(f"--model: {place} has no function {name!r}")
+    made = attempt(lambda: make(asked.K))
+    if not isinstance(made.value, CausalMixture):
+        raise DataError(
+            f"--model: {asked.model}({asked.K}) should return a CausalMixture; {made.error or made.value!r}"
+        )
+    return made.value
+
+
+def described(asked: Asked) -> str:
+    """Return the model in words."""
+    if ":" in asked.model:
+        return f"{asked.model} with K={asked.K}"
+    scale = "unknown, one for each class" if asked.scale is None else f"known: {asked.scale:g}"
+    return (
+        f"{asked.K} classes, each column normal within a class, scale {scale}; weak priors: class means within two "
+        f"standard deviations of the column's mean, concentration {asked.concentration:g}"
+    )
+
+
+def contenders() -> tuple[Contender, ...]:
+    """Return the estimators that are fitted: all that have no limit on the number of rows."""
+    return tuple(each for each in standard_contenders() if not each.small_only)
+
+
+def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) -> Mine:
+    """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged."""
+    data, model = data_of(columns), model_of(asked, columns)
+    fits = _fits(model, data, seed)
+    names = (asked.truth,) if asked.truth else PREFERRED
+    good = [name for name in names if name in fits and fits[name][0] is not None]
+    if not good:
+        raise DataError(
+            f"no fit to take as the truth: {'; '.join(f'{n}: {why}' for n, (_, why) in fits.items() if why)}"
+        )
+    converged = [name for name in good if _fit(fits, name).status is Status.CONVERGED]
+    truth_from = (converged or good)[0]
+    scenario = Scenario.from_fit(_fit(fits, truth_from), name="mine")
+    notes = {
+        "file": Path(asked.file).name,
+        "rows": data.num_rows,
+        "columns": list(columns),
+        "model": described(asked),
+        "truth_from": truth_from,
+        "fits": {name: _told(scenario, fit, why) for name, (fit, why) in fits.items()},
+    }
+    return Mine(scenario, {"mine": notes})
+
+
+def rebuilt(asked: Asked, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
+    """Return the scenario of an earlier `prepare` from what was stored of it."""
+    data, model = data_of(columns), model_of(asked, columns)
+    known = Fit.from_greeks(model, greeks)
+    return Scenario.from_fit(replace(known, data=data), name="mine")
+
+
+def judged(plan: Plan) -> Plan:
+    """Return the plan with one claim of bias and one of coverage for each estimator and query, and all of them judged.
+
+    Coverage at one truth is not promised by theory, so for one's own data it is the question.
+    """
+    scenario = plan.scenarios[0]
+    queries = [name for name in (scenario.asymptotics.truth if scenario.asymptotics else {}) if is_query(name)]
+    effects = {claim.kind: claim.min_effect for claim in plan.claims}
+    found: list[Claim] = []
+    for claim in plan.claims:
+        if claim.kind == "coverage":
+            found += [replace(claim, judged=True, only=query) for query in queries]
+        elif claim.kind == "bias":
+            found += [replace(claim, only=query) for query in queries]
+            if any(each.estimator == f"{claim.estimator}+laplace" for each in plan.claims):
+                found += [replace(claim, estimator=f"{claim.estimator}+laplace", only=q) for q in queries]
+        elif claim.kind == "convergence":
+            found.append(claim)
+        else:
+            found.append(replace(claim, judged=False))
+    judged = sum(claim.judged for claim in found)
+    share = BUDGET / max(judged, 1)
+    return replace(plan, claims=tuple(replace(each, alpha=share, min_effect=effects[each.kind]) for each in found))
+
+
+def _fits(model: CausalMixture, data: Data, seed: int) -> dict[str, tuple[Fit | None, str]]:
+    """By row name, the fit to the real rows, or None and why there is none."""
+    found: dict[str, tuple[Fit | None, str]] = {}
+    for contender in contenders():
+        fitted = attempt(partial(contender.estimator.fit, model, data, seed=seed))
+        found[contender.name] = fitted.value, fitted.error
+        if contender.laplace:
+            spread = with_laplace(fitted, seed)
+            found[f"{contender.name}+laplace"] = spread.value, spread.error
+    return found
+
+
+def _fit(fits: Mapping[str, tuple[Fit | None, str]], name: str) -> Fit:
+    fit = fits[name][0]
+    assert fit is not None
+    return fit
+
+
+def _told(scenario: Scenario, fit: Fit | None, why: str) -> dict[str, Any]:
+    if fit is None:
+        return {"status": ERROR, "reason": why, "quantities": {}}
+    reason = "" if fit.status is Status.CONVERGED else fit.status.value
+    return {"status": fit.status.name, "reason": reason, "quantities": summarised(scenario, fit)}

@@ -1,0 +1,221 @@
+"""The plan of a study: all that its report needs to know of it, as plain values that can be stored.
+
+A plan holds descriptions, not code: the rows of a study and its plan are enough to judge every claim again.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
+from validation.scenarios.asymptotics import Asymptotics, asymptotics
+from validation.statistics.tolerances import BUDGET
+from validation.study.contenders import Contender, standard_contenders
+from validation.study.presets import Preset
+
+EFFICIENT_ROWS = 1000  # from which on a maximum of the likelihood is held to the Cramér-Rao bound
+
+
+@dataclass(frozen=True)
+class Described:
+    """A scenario in words and numbers, without its code. `estimators` are the names of its rows."""
+
+    name: str
+    sentence: str
+    family: str
+    num_rows: int
+    replicates: int
+    role: Role
+    truth: Truth
+    exact: bool
+    interventions: tuple[str, ...]
+    estimators: tuple[str, ...]
+    expected: Mapping[str, Mapping[str, float]]
+    asymptotics: Asymptotics | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One assertion about one estimator (a row name) on one scenario, with its share of the false-alarm budget.
+
+    `judged` ones count in the exit status. `min_effect` is the effect it must be able to see. `only` restricts it to
+    one quantity, "" to none. A claim about which nothing is random has an `alpha` of 0.
+    """
+
+    scenario: str
+    estimator: str
+    kind: str
+    judged: bool
+    alpha: float
+    min_effect: float
+    only: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run, what is claimed, and at which budget."""
+
+    seed: int
+    preset: str
+    budget: float
+    scenarios: tuple[Described, ...]
+    contenders: Mapping[str, str]
+    claims: tuple[Claim, ...]
+
+    def scenario(self, name: str) -> Described:
+        """Return the scenario of a name."""
+        return next(each for each in self.scenarios if each.name == name)
+
+    @property
+    def order(self) -> dict[tuple[str, str], int]:
+        """The place of each scenario and estimator in the report."""
+        pairs = [(each.name, estimator) for each in self.scenarios for estimator in each.estimators]
+        return {pair: i for i, pair in enumerate(pairs)}
+
+
+@dataclass(frozen=True)
+class Asserted:
+    """A kind of claim on one scenario and one row name, and whether it counts where the scenario is judged."""
+
+    scenario: Scenario
+    estimator: str
+    kind: str
+    counts: bool
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies the claim in the budget."""
+        return self.scenario.name, self.estimator, self.kind
+
+    @property
+    def judged(self) -> bool:
+        """Whether it counts in the exit status."""
+        return self.counts and self.scenario.role is Role.JUDGED
+
+    @property
+    def spends(self) -> bool:
+        """Whether it takes a share of the budget: nothing is random in a mode known in closed form."""
+        return self.judged and self.kind != "mode"
+
+
+def plan_of(
+    scenarios: Sequence[Scenario], contenders: Sequence[Contender], preset: Preset, *, seed: int, replicates: int | None
+) -> Plan:
+    """Return the plan of a study.
+
+    The budget is split evenly over the judged claims of the *standard* study, so that running a part of it moves no
+    threshold; claims of other scenarios and estimators share a budget of their own.
+    """
+    asserted = [each for scenario in scenarios for each in asserted_of(scenario, contenders)]
+    standard = {each.key for each in _standard() if each.spends}
+    others = sum(each.spends and each.key not in standard for each in asserted)
+    claims = []
+    for each in asserted:
+        share = BUDGET / (others if each.spends and each.key not in standard else len(standard))
+        alpha = 0.0 if each.kind == "mode" else share
+        claims.append(
+            Claim(
+                each.scenario.name, each.estimator, each.kind, each.judged, alpha, preset.effects.get(each.kind, 1e-5)
+            )
+        )
+    return Plan(
+        seed=seed,
+        preset=preset.name,
+        budget=BUDGET,
+        scenarios=tuple(
+            _described(scenario, contenders, replicates or preset.replicates_of(scenario)) for scenario in scenarios
+        ),
+        contenders={each.name: repr(each.estimator) for each in contenders},
+        claims=tuple(claims),
+    )
+
+
+def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Asserted]:
+    """Return what is asserted on a scenario: by its source of truth, and by what each contender is.
+
+    The Laplace approximation of a point estimate promises nothing: its coverage and its distance to the exact posterior
+    are shown. Coverage is nominal over truths drawn from the prior, so at fixed truths it is shown too.
+    """
+    found = []
+    truth = scenario.source.truth
+    for contender in runnable(scenario, contenders):
+        for name in contender.rows:
+            approximate = name != contender.name
+            has_draws = approximate or contender.posterior
+            kinds: list[tuple[str, bool]] = []
+            if name in scenario.expected:
+                kinds.append(("mode", True))
+            if truth is Truth.FIXED and not approximate:
+                kinds += [("bias", True), ("divergence", True)]
+                kinds.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
+            if scenario.exact and has_draws:
+                kinds.append(("exactness", contender.posterior))
+            if truth in (Truth.FIXED, Truth.PRIOR, Truth.OUTSIDE) and has_draws:
+                kinds.append(("coverage", contender.posterior and truth is Truth.PRIOR))
+            if truth is Truth.PRIOR and has_draws:
+                kinds.append(("calibration", contender.posterior))
+            if not approximate:
+                kinds.append(("convergence", truth is not Truth.PRIOR))
+            found += [Asserted(scenario, name, kind, counts) for kind, counts in kinds]
+    return found
+
+
+def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Contender, ...]:
+    """Return the contenders that can run on a scenario: `Exact` only where its allocations can be summed."""
+    return tuple(each for each in contenders if scenario.exact or not each.small_only)
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain lists, dictionaries and numbers."""
+    document = dataclasses.asdict(plan)
+    for each in document["scenarios"]:
+        each["role"], each["truth"] = each["role"].name, each["truth"].name
+    return document
+
+
+def plan_from_json(document: Mapping[str, Any]) -> Plan:
+    """Return the plan that `plan_to_json` was given."""
+    return Plan(
+        **{**document}
+        | {
+            "scenarios": tuple(_described_from(each) for each in document["scenarios"]),
+            "claims": tuple(Claim(**each) for each in document["claims"]),
+        }
+    )
+
+
+def _standard() -> list[Asserted]:
+    contenders = standard_contenders()
+    return [each for scenario in STANDARD_SCENARIOS for each in asserted_of(scenario, contenders)]
+
+
+def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> Described:
+    return Described(
+        name=scenario.name,
+        sentence=scenario.sentence,
+        family=scenario.family or scenario.name,
+        num_rows=scenario.num_rows,
+        replicates=replicates,
+        role=scenario.role,
+        truth=scenario.source.truth,
+        exact=scenario.exact,
+        interventions=tuple(each.name for each in scenario.interventions),
+        estimators=tuple(name for each in runnable(scenario, contenders) for name in each.rows),
+        expected=scenario.expected,
+        asymptotics=asymptotics(scenario),
+    )
+
+
+def _described_from(each: Mapping[str, Any]) -> Described:
+    limits = each["asymptotics"]
+    return Described(
+        **{**each}
+        | {
+            "role": Role[each["role"]],
+            "truth": Truth[each["truth"]],
+            "interventions": tuple(each["interventions"]),
+            "estimators": tuple(each["estimators"]),
+            "asymptotics": limits and Asymptotics(**limits | {"kl_weights": tuple(limits["kl_weights"])}),
+        }
+    )

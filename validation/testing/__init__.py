@@ -1,0 +1,22 @@
+"""Statistical checks for pytest with computed tolerances, one false-alarm budget for the suite, and stated power.
+
+The plugin is `pytest_plugin`; the rest is what its fixture `stat`, a `Stat`, is made of. Importing this package loads
+neither NumPy nor torch: `Stat` does, when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
+
+if TYPE_CHECKING:
+    from validation.testing.stat import Stat
+
+__all__ = ["Stat", "StatisticalFailure", "StatisticalWarning", "Underpowered"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Stat":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from validation.testing.stat import Stat
+
+    return Stat

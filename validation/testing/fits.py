@@ -1,0 +1,174 @@
+"""From fits to errors of their Greeks, and of the outcomes they predict under an intervention."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from estimators import Estimate, EstimationError, Fit
+from validation.measures import entry_name
+from validation.testing.arguments import Array, as_array
+from validation.testing.errors import StatisticalFailure
+from validation.testing.recovery import Errors, errors_of_draws, errors_of_fits
+
+Draws = dict[str, Array]  # of every entry, by name [S]
+Truth = Mapping[str, Any]
+NEGLIGIBLE = 1e-9  # of its size: an entry as far from its truth as this, and without spread, is a known number
+
+
+def recovery_errors(fits: Any, truth: Truth | Sequence[Truth], names: Sequence[str] | None, seed: int) -> Errors:
+    """Return estimates less truths for every entry of the Greeks (`names`: of these).
+
+    Raises TypeError or ValueError for what is not a fit, and for truths that are missing or of another shape.
+    """
+    found = _fits("stat.recovers", fits)
+    truths = _truths("stat.recovers", truth, len(found))
+    chosen = _names(found[0], truths[0], names)
+
+    def entries(fit: Fit) -> Draws:
+        draws = {name: fit.draws[name].numpy() for name in chosen}
+        places = [(name, place) for name, value in draws.items() for place in np.ndindex(value.shape[1:])]
+        return {entry_name(name, place): draws[name][:, *place] for name, place in places}
+
+    def known(fit: Fit, at: Truth) -> dict[str, float]:
+        values = {name: _shaped(name, at, tuple(fit.draws[name].shape[1:])) for name in chosen}
+        return {entry_name(n, place): float(v[place]) for n, v in values.items() for place in np.ndindex(v.shape)}
+
+    return _errors("stat.recovers", found, truths, entries, known, seed)
+
+
+def intervention_errors(
+    fits: Any, truth: Truth | Sequence[Truth], do: Mapping[str, Any], outcome: str | None, seed: int
+) -> Errors:
+    """Return predicted less true E[outcome | do(...)], for every observed scalar variable that is not set.
+
+    Raises TypeError or ValueError for what is not a fit, and what `Fit.from_greeks` and `Fit.do` raise.
+    """
+    found = _fits("stat.interventions", fits)
+    truths = _truths("stat.interventions", truth, len(found))
+    if not isinstance(do, Mapping) or not do:
+        raise TypeError(f"do: expected settings, such as {{'Z': 1}}, got {do!r}")
+    outcomes = [outcome] if outcome else _outcomes(found[0], do)
+
+    def predicted(fit: Fit) -> Draws:
+        answers = {name: fit.do(**do).mean(name).draws.numpy() for name in outcomes}
+        for name, value in answers.items():
+            if value.ndim != 1:
+                raise ValueError(f"stat.interventions: expected one mean of {name}, got {value.shape[1:]}: set one row")
+        return {f"E[{name} | do({_settings(do)})]": value for name, value in answers.items()}
+
+    def known(fit: Fit, at: Truth) -> dict[str, float]:
+        answer = predicted(Fit.from_greeks(fit.model, at))
+        return {name: float(value[0]) for name, value in answer.items()}
+
+    return _errors("stat.interventions", found, truths, predicted, known, seed)
+
+
+def _errors(
+    what: str,
+    fits: list[Fit],
+    truths: list[Truth],
+    entries: Callable[[Fit], Draws],
+    known: Callable[[Fit, Truth], dict[str, float]],
+    seed: int,
+) -> Errors:
+    if len(fits) == 1:
+        return _of_draws(what, fits[0], entries(_with_draws(what, fits[0], seed)), known(fits[0], truths[0]))
+    rows = [
+        {name: float(draws.mean()) - at[name] for name, draws in entries(fit).items()}
+        for fit, at in zip(fits, (known(fit, one) for fit, one in zip(fits, truths, strict=True)), strict=True)
+    ]
+    names = tuple(rows[0])
+    errors = np.array([[row[name] for name in names] for row in rows])
+    if not np.isfinite(errors).all():
+        raise StatisticalFailure(
+            f"{what}: an estimate is not finite in {int((~np.isfinite(errors)).any(1).sum())} fits"
+        )
+    sizes = np.array([abs(value) for value in known(fits[0], truths[0]).values()])
+    kept = ~((np.ptp(errors, 0) == 0) & (np.abs(errors[0]) <= NEGLIGIBLE * (1 + sizes)))
+    return errors_of_fits(*_judged(what, names, kept, errors))
+
+
+def _of_draws(what: str, fit: Fit, draws: Draws, truth: dict[str, float]) -> Errors:
+    names = tuple(draws)
+    errors = np.array([float(draws[name].mean()) - truth[name] for name in names])
+    spread = np.array([float(draws[name].std(ddof=1)) for name in names])
+    sizes = np.array([abs(truth[name]) for name in names])
+    kept = ~((spread <= NEGLIGIBLE * sizes) & (np.abs(errors) <= NEGLIGIBLE * (1 + sizes)))
+    chosen, errors = _judged(what, names, kept, errors)
+    chains = fit.num_chains if fit.num_draws > 1 else 1
+    ess = np.array([_ess(draws[name], chains) for name in chosen])
+    return errors_of_draws(chosen, errors, spread[kept], ess)
+
+
+def _judged(what: str, names: tuple[str, ...], kept: Array, errors: Array) -> tuple[tuple[str, ...], Array]:
+    if not kept.any():
+        raise ValueError(f"{what}: {', '.join(names)} do not vary, so there is nothing to judge")
+    return tuple(name for name, keep in zip(names, kept, strict=True) if keep), errors[..., kept]
+
+
+def _ess(draws: Array, num_chains: int) -> float:
+    if np.ptp(draws) == 0:
+        return float(len(draws))
+    estimate = Estimate(torch.from_numpy(np.ascontiguousarray(draws)), num_chains)
+    return min((float(estimate.sd) / estimate.mcse) ** 2, float(len(draws)))
+
+
+def _with_draws(what: str, fit: Fit, seed: int) -> Fit:
+    if fit.num_draws > 1:
+        return fit
+    try:
+        return fit.laplace(seed=seed)
+    except (EstimationError, ValueError) as problem:
+        raise StatisticalFailure(
+            f"{what}: one fit of kind {fit.kind!r} is judged by its spread, and it has none: {problem} "
+            "Give a fit with draws, or several fits"
+        ) from None
+
+
+def _fits(what: str, fits: Any) -> list[Fit]:
+    found = [fits] if isinstance(fits, Fit) else list(fits) if isinstance(fits, Sequence) else []
+    if not found or not all(isinstance(fit, Fit) for fit in found):
+        raise TypeError(f"{what}: expected a fit, or a list of fits, got {fits!r}")
+    return found
+
+
+def _truths(what: str, truth: Truth | Sequence[Truth], count: int) -> list[Truth]:
+    found = [truth] * count if isinstance(truth, Mapping) else list(truth) if isinstance(truth, Sequence) else []
+    if len(found) != count or not all(isinstance(one, Mapping) for one in found):
+        raise TypeError(f"truth: expected Greeks by name, for {what} one mapping or {count}, got {truth!r}")
+    return found
+
+
+def _names(fit: Fit, truth: Truth, names: Sequence[str] | None) -> list[str]:
+    chosen = list(fit.draws) if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in chosen if name not in fit.draws]
+    missing = [name for name in chosen if name not in truth]
+    if unknown or not chosen:
+        raise ValueError(f"names: expected Greeks among {list(fit.draws)}, got {chosen}")
+    if missing:
+        raise ValueError(f"truth: expected {', '.join(missing)} as well (it has {list(truth)}), or names=[...]")
+    return chosen
+
+
+def _shaped(name: str, truth: Truth, shape: tuple[int, ...]) -> Array:
+    array = as_array(f"truth[{name!r}]", np.ravel(truth[name]))
+    if array.size != math.prod(shape):
+        raise ValueError(f"truth[{name!r}]: expected shape {shape}, got {np.shape(truth[name])}")
+    return array.reshape(shape)
+
+
+def _outcomes(fit: Fit, do: Mapping[str, Any]) -> list[str]:
+    mechanisms = getattr(fit.model, "mechanisms", None)
+    if mechanisms is None:
+        raise ValueError("outcome: expected the name of a site: a Pyro program does not say which are outcomes")
+    found = [name for name, mechanism in mechanisms.items() if name not in do and mechanism.num_columns is None]
+    if not found:
+        raise ValueError(f"do: no scalar variable is left to predict under do({_settings(do)})")
+    return found
+
+
+def _settings(do: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in do.items())

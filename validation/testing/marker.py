@@ -1,0 +1,58 @@
+"""``@pytest.mark.statistical(...)``: what a test asks for, and the share it gets."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from validation.testing.check import check_effect, check_number, check_probability
+from validation.testing.manifest import Entry
+
+POWER = 0.9
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The marker's arguments, checked."""
+
+    entry: Entry
+    min_effect: float | None
+    power: float
+    confirm: bool
+
+
+@dataclass(frozen=True)
+class Share:
+    """A test's part: its id, the false-alarm probability of each check, and what the marker asked for."""
+
+    test: str
+    alpha: float
+    wish: Wish
+    root_seed: int
+
+    @property
+    def replay(self) -> str:
+        """The command that runs the test on the same numbers again."""
+        return f'pytest "{self.test}" --statistical-seed={self.root_seed}'
+
+    def seed(self, *parts: object) -> int:
+        """Return a seed below 2³² from the root seed, the test's id and what it is for (SHA-256)."""
+        text = ":".join(map(str, (self.root_seed, self.test, *parts)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def wish_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wish:
+    """Return the marker's arguments; raise TypeError or ValueError where they are not what it takes."""
+    names = ("weight", "checks", "min_effect", "power", "confirm")
+    unknown = [name for name in kwargs if name not in names]
+    if args or unknown:
+        raise TypeError(f"expected keywords among {', '.join(names)}, got {unknown or args}")
+    weight, checks = kwargs.get("weight", 1.0), kwargs.get("checks", 1)
+    confirm, effect = kwargs.get("confirm", False), kwargs.get("min_effect")
+    if isinstance(checks, bool) or not isinstance(checks, int) or checks < 1:
+        raise ValueError(f"checks: expected a whole number, 1 or more, got {checks!r}")
+    if not isinstance(confirm, bool):
+        raise TypeError(f"confirm: expected True or False, got {confirm!r}")
+    if not 0 < check_number("weight", weight) < float("inf"):
+        raise ValueError(f"weight: expected a positive number, got {weight!r}")
+    power = check_probability("power", kwargs.get("power", POWER))
+    return Wish(Entry(float(weight), checks), None if effect is None else check_effect(effect), power, confirm)

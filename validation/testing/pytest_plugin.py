@@ -1,0 +1,207 @@
+"""The pytest plugin: marker ``statistical``, fixture ``stat``, and one false-alarm budget for the suite.
+
+Only hooks are here. What they need is imported when a statistical test is collected: other sessions pay nothing.
+"""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from validation.testing.marker import Share
+    from validation.testing.stat import Stat
+
+MARKER = (
+    "statistical(weight=1, checks=1, min_effect=None, power=0.9, confirm=False): a test with statistical checks, made "
+    "through the fixture `stat`; `weight` and `checks` split the suite's false-alarm budget"
+)
+PROPERTY = "statistical"
+SEED = "statistical_seed"
+SHARE: "pytest.StashKey[Share]" = pytest.StashKey()
+STAT: "pytest.StashKey[Stat]" = pytest.StashKey()
+FAILURE: "pytest.StashKey[AssertionError]" = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini values."""
+    group = parser.getgroup("statistical", "statistical checks")
+    group.addoption("--statistical-update", action="store_true", help="Renew the list by which the budget is split.")
+    group.addoption(
+        "--statistical-seed", metavar="N|random", help="Root seed (default: 0; random: drawn, and printed)."
+    )
+    group.addoption("--statistical-report", metavar="FILE", help="Write a JSON record of every check.")
+    group.addoption("--statistical-allow-underpowered", action="store_true", help="Only warn of underpowered checks.")
+    parser.addini("statistical_false_alarm", "Probability that a right suite raises any false alarm.", default="1e-3")
+    parser.addini("statistical_manifest", "Where the list of tests is stored.", default="statistical-manifest.json")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and what this session keeps; draw the root seed, once for all workers."""
+    config.addinivalue_line("markers", MARKER)
+    if config.getoption("statistical_allow_underpowered"):
+        config.addinivalue_line("filterwarnings", "default::validation.testing.StatisticalWarning")
+    config.pluginmanager.register(Session(config, _root_seed(config)), "statistical-session")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist the root seed."""
+    node.workerinput[SEED] = _session(node.config).root_seed
+
+
+@pytest.fixture
+def stat(request: pytest.FixtureRequest) -> "Stat":
+    """Statistical checks with computed tolerances, at this test's share of the suite's false-alarm budget."""
+    from validation.testing.stat import Stat
+
+    item = request.node
+    if SHARE not in item.stash:
+        pytest.fail("the fixture `stat` needs the marker: @pytest.mark.statistical(min_effect=...)", pytrace=False)
+
+    if FAILURE not in item.stash:  # of an earlier run, where something reruns tests
+        item.user_properties[:] = [each for each in item.user_properties if each[0] != PROPERTY]
+
+    def keep(record: dict[str, Any]) -> None:
+        item.user_properties.append((PROPERTY, json.dumps(record)))
+
+    allow = request.config.getoption("statistical_allow_underpowered")
+    checks = item.stash[STAT] = Stat(item.stash[SHARE], keep, allow_underpowered=allow)
+    return checks
+
+
+class Session:
+    """What one pytest session keeps: the root seed, the shares of its tests, and the records of its checks."""
+
+    def __init__(self, config: pytest.Config, root_seed: int) -> None:
+        self.config = config
+        self.root_seed = root_seed
+        self.is_worker = hasattr(config, "workerinput")
+        self.files: set[str] = set()
+        # By test: of a test that is run again, the last run counts.
+        self.records: dict[str, list[dict[str, Any]]] = {}
+        self.problem = ""
+        self.changes: tuple[str, ...] = ()
+
+    @property
+    def all_records(self) -> list[dict[str, Any]]:
+        """The records of every test, in the order of their first runs."""
+        return [record for records in self.records.values() for record in records]
+
+    def pytest_report_header(self) -> str | None:
+        """Say the root seed if it was drawn, before anything can go wrong."""
+        if self.config.getoption(SEED) != "random":
+            return None
+        return f"statistical: root seed {self.root_seed}; replay with --statistical-seed={self.root_seed}"
+
+    def pytest_sessionstart(self) -> None:
+        """Refuse to renew the list where this process collects nothing."""
+        if self.config.getoption("statistical_update") and self.config.pluginmanager.has_plugin("dsession"):
+            raise pytest.UsageError("--statistical-update collects in one process: run it with -n0")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note which files were collected."""
+        if report.passed:
+            self.files.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)  # before -k, -m and others take tests away
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Give every statistical test its share, or say what is in the way."""
+        update = self.config.getoption("statistical_update") and not self.is_worker
+        if not update and not any(item.get_closest_marker("statistical") for item in items):
+            return
+        from validation.testing.session import shares_of
+
+        files = {item.nodeid.split("::")[0] for item in items} | self.files
+        found = shares_of(self.config, items, files, self.root_seed)
+        self.problem, self.changes = found.problem, found.changes
+        if self.problem and not self.is_worker:
+            raise pytest.UsageError(self.problem)
+        for item in items:
+            if item.nodeid in found.by_test:
+                item.stash[SHARE] = found.by_test[item.nodeid]
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say how the list changed."""
+        return list(self.changes)
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """On a worker, where a problem of the whole session cannot be raised, give it to the tests."""
+        if self.problem and item.get_closest_marker("statistical"):
+            pytest.fail(self.problem, pytrace=False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Run a test a second time, on fresh seeds, where a failed check is to be confirmed.
+
+        Where something reruns failed tests, a check that has failed fails again: a rerun is not another chance.
+        """
+        __tracebackhide__ = True
+        if SHARE not in pyfuncitem.stash:
+            return (yield)
+        from validation.testing.errors import StatisticalFailure, Underpowered
+
+        if FAILURE in pyfuncitem.stash:
+            raise pyfuncitem.stash[FAILURE]
+        try:
+            result = yield
+        except (StatisticalFailure, Underpowered) as failure:
+            pyfuncitem.stash[FAILURE] = failure
+            raise
+        if pyfuncitem.stash[STAT].finish_stage():
+            return pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)
+        return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the records, which came with the report from whichever process ran the test."""
+        if report.when == "call":
+            found = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
+            if found:
+                self.records[report.nodeid] = [{**record, "test_outcome": report.outcome} for record in found]
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the report."""
+        path = self.config.getoption("statistical_report")
+        if path and not self.is_worker:
+            from validation.testing.record import write_report
+            from validation.testing.session import budget_of
+
+            run = {"false_alarm": budget_of(self.config), "root_seed": self.root_seed}
+            try:
+                write_report(Path(path), self.all_records, run)
+            except OSError as problem:
+                raise pytest.UsageError(f"--statistical-report: {path} cannot be written: {problem}") from problem
+
+    def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
+        """Summarise the checks."""
+        if not self.records:
+            return
+        from validation.testing.record import summary
+        from validation.testing.session import summary_budget
+
+        terminalreporter.section("statistical checks")
+        for line in summary(self.all_records, summary_budget(self.config, self.root_seed)):
+            terminalreporter.write_line(line)
+
+
+def _session(config: pytest.Config) -> Session:
+    session = config.pluginmanager.get_plugin("statistical-session")
+    assert isinstance(session, Session)
+    return session
+
+
+def _root_seed(config: pytest.Config) -> int:
+    if hasattr(config, "workerinput"):
+        return int(config.workerinput[SEED])
+    given = config.getoption(SEED) or "0"
+    if given == "random":
+        import secrets
+
+        return secrets.randbelow(2**32)
+    if not given.isdecimal():
+        raise pytest.UsageError(f"--statistical-seed: expected a whole number, or random, got {given!r}")
+    return int(given)

@@ -1,0 +1,119 @@
+"""Checks as records of plain numbers and words: for JSON, for the way between processes, and for the summary."""
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from validation.testing.check import Check, Outcome
+from validation.testing.writing import write
+
+SCHEMA = 1
+CLOSEST = 3
+PACKAGES = ("pytest", "exact-estimators", "numpy", "scipy", "torch", "pyro-ppl", "arviz")
+Record = dict[str, Any]
+
+
+def record_of(check: Check, *, test: str, index: int, stage: int, seed: int, replay: str) -> Record:
+    """Return one check as a record; a number that is not finite is None."""
+    told = {"expected": check.told.expected, "got": check.told.got, "distance": check.told.distance}
+    return {
+        "test": test,
+        "check": index,
+        "stage": stage,
+        "kind": check.kind,
+        "outcome": check.outcome.value,
+        "n": check.n,
+        "ess": _finite(check.ess),
+        "observed": _finite(check.observed),
+        "expected": _finite(check.expected),
+        "statistic": _finite(check.statistic),
+        "p_value": _finite(check.p_value),
+        "alpha": check.demand.alpha,
+        "bound": _finite(check.bound),
+        "detectable": _finite(check.detectable),
+        "min_effect": check.demand.min_effect,
+        "power": check.demand.power,
+        "needed": check.needed,
+        "in_words": told,
+        "seed": seed,
+        "replay": replay,
+    }
+
+
+def write_report(path: Path, records: Sequence[Record], run: Mapping[str, Any]) -> None:
+    """Write all records as one JSON document, with the versions they depend on in each."""
+    versions = _versions()
+    checks = [{**record, **run, "versions": versions} for record in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, json.dumps({"schema": SCHEMA, **run, "checks": checks}, indent=1, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The budget as the summary tells it."""
+
+    false_alarm: float
+    num_tests: int
+    root_seed: int
+    manifest: str
+
+
+def summary(records: Sequence[Record], budget: Budget, *, closest: int = CLOSEST) -> list[str]:
+    """Return the lines of the terminal summary: budget, checks, closest margins, failed and underpowered ones."""
+    controls = [each for each in records if each["control"]]
+    records = [each for each in records if not each["control"]]
+    counts = {outcome: sum(each["outcome"] == outcome.value for each in records) for outcome in Outcome}
+    lines = [
+        f"budget {budget.false_alarm:g} over {budget.num_tests} tests of {budget.manifest}, "
+        f"root seed {budget.root_seed} (--statistical-seed={budget.root_seed})",
+        f"{len(records)} checks: " + ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()),
+    ]
+    if controls:
+        refused = sum(each["outcome"] == Outcome.FAILED.value for each in controls)
+        lines.append(f"negative controls: {refused} of {len(controls)} refused, as all must be")
+    judged = [each for each in records if each["p_value"] is not None and each["outcome"] == Outcome.PASSED.value]
+    ranked = sorted(judged, key=lambda each: float(each["p_value"]) / float(each["alpha"]))
+    if ranked:
+        lines.append("closest margins:")
+        lines += [
+            f"  p = {e['p_value']:.2g}, {e['p_value'] / e['alpha']:.2g} × its α: {_name(e)}" for e in ranked[:closest]
+        ]
+    for outcome in (Outcome.FAILED, Outcome.UNDERPOWERED):
+        found = [each for each in records if each["outcome"] == outcome.value]
+        if found:
+            lines += [f"{outcome.value}:", *(f"  {_name(each)}{_fate(each)}" for each in found)]
+    return lines
+
+
+def _name(record: Record) -> str:
+    stage = ", confirming" if record["stage"] else ""
+    return f"{record['test']} (check {record['check'] + 1}, {record['kind']}{stage})"
+
+
+def _fate(record: Record) -> str:
+    if record["outcome"] == Outcome.UNDERPOWERED.value:
+        sees = "nothing" if record["detectable"] is None else f"{record['detectable']:.3g}"
+        wants = "" if record["needed"] is None else f"; {record['needed']:,} would do"
+        return f": n = {record['n']:,} sees {sees}, asked for {record['min_effect']:g}{wants}"
+    return f": p = {record['p_value']:.2g}" + (
+        ", but the test passed" if record.get("test_outcome") == "passed" else ""
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

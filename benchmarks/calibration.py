@@ -19,8 +19,8 @@ from estimators import NUTS
 from validation import Study, assess, run
 from validation.scenarios import STANDARD_SCENARIOS
 from validation.study.contenders import Contender
+from validation.study.pool import available_cores
 from validation.study.store import Store
-from validation.study.study import available_cores
 
 ROWS, WARMUP, SAMPLES = 100, 250, 250
 

@@ -266,20 +266,6 @@ def kept_logger(name: str) -> Iterator[None]:
         logger.handlers[:], logger.propagate = handlers, propagate
 
 
-def check_seed(seed: object) -> int:
-    """Return `seed` as an int in [0, 2^63), drawing a fresh one where it is None.
-
-    Raises ValueError/TypeError where it is not a non-negative integer.
-    """
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed: expected a non-negative integer or None, got {seed!r}")
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed: expected an integer from 0 to 2**63 - 1, got {seed}")
-    return int(seed)
-
-
 def spawn_seeds(seed: int, count: int) -> list[int]:
     """Return `count` independent seeds below 2^32 that depend on `seed` and their position alone."""
     return [int(child.generate_state(1, np.uint32)[0]) for child in np.random.SeedSequence(seed).spawn(count)]

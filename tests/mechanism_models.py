@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from estimators import CausalMixture, Data
 from estimators.data.data import LATENT
-from estimators.estep.variable import WEIGHTS
+from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,

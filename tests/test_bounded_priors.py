@@ -263,7 +263,8 @@ def test_a_prior_that_cannot_be_one_is_refused_by_name(
 )
 def test_values_outside_start_inside_and_values_inside_stay(support: Any) -> None:
     from estimators.parameters.intervals import within_prior
-    from estimators.parameters.parameter import Parameter, Real
+    from estimators.parameters.parameter import Parameter
+    from estimators.parameters.transforms import Real
 
     class Within(dist.Normal):  # type: ignore[misc]
         pass

@@ -9,8 +9,9 @@ from torch.distributions import constraints
 
 from estimators import CausalMixture
 from estimators.mixture.density import Density
-from estimators.parameters.parameter import Positive, Real, Simplex, Transform
-from estimators.parameters.priors import as_prior, log_density
+from estimators.parameters.prior_densities import log_density
+from estimators.parameters.priors import as_prior
+from estimators.parameters.transforms import Positive, Real, Simplex, Transform
 from tests.models import MODELS, mixed_rows
 
 TRANSFORMS = {

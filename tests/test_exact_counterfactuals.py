@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
-from estimators.mechanisms.poisson import CountingPoisson
+from estimators.parameters.distributions import CountingPoisson
 from estimators.queries.structural import GumbelMax, MonotoneInverse, Structural
 from tests.causal_models import known, posterior_of
 

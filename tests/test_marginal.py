@@ -12,7 +12,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.estep import features as features_module
+from estimators.estep import features, kernel
 from estimators.mechanisms import FullGaussian, Gaussian
 from tests.models import MODELS, mixed_rows, rows_of
 
@@ -158,7 +158,7 @@ def test_chunks_of_any_size_give_the_same_sums(
 ) -> None:
     data = mixed_rows(model, num_rows=60)
     expected = statistics_of(model, data)
-    monkeypatch.setattr(features_module, "CHUNK", chunk * model.K)
+    monkeypatch.setattr(kernel, "CHUNK", chunk * model.K)
     np.testing.assert_allclose(statistics_of(model, data), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -312,7 +312,7 @@ def test_memory_beyond_the_features_is_bounded_by_the_chunk(weighted: bool) -> N
             assert np.isfinite(statistics.log_likelihood)
         finally:
             tracemalloc.stop()
-    chunk = 8 * features_module.CHUNK
+    chunk = 8 * kernel.CHUNK
     assert chunk < peaks[1] < 6 * chunk
     assert abs(peaks[1] - peaks[0]) < chunk
 
@@ -346,9 +346,9 @@ def test_blocks_and_products_of_many_columns_give_the_same_sums(columns: int, mo
     fast = model.marginal(rows)
     assert fast._shared._is_blocked
     both = {name: np.stack([value, value]) for name, value in arrays.items()}
-    monkeypatch.setattr(features_module, "MANY_COLUMNS", 10**9)
-    monkeypatch.setattr(features_module, "PRODUCT", 10**12)
-    monkeypatch.setattr(features_module, "CHUNK", 10**9)
+    monkeypatch.setattr(features, "MANY_COLUMNS", 10**9)
+    monkeypatch.setattr(kernel, "PRODUCT", 10**12)
+    monkeypatch.setattr(kernel, "CHUNK", 10**9)
     plain = model.marginal(rows).statistics(arrays)
     monkeypatch.undo()
     for found in (fast.statistics(arrays), fast.statistics(both)):

@@ -22,9 +22,9 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.mechanisms.gaussian.full import CholeskyOfCorrelation
 from estimators.mixture.density import Density
-from estimators.parameters.parameter import Linear, Positive, Simplex, Transform, UnitInterval
+from estimators.parameters.correlations import CholeskyOfCorrelation
+from estimators.parameters.transforms import Linear, Positive, Simplex, Transform, UnitInterval
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,

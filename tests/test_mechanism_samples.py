@@ -22,7 +22,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.mechanisms.poisson import CountingPoisson
+from estimators.parameters.distributions import CountingPoisson
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, Fit
 from estimators.mechanisms import Gaussian, LinearGaussian, Poisson
-from estimators.mechanisms.poisson import CountingPoisson
+from estimators.parameters.distributions import CountingPoisson
 
 
 class Waiting(Poisson):

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from estimators.algorithms.protocol import begin, check_flag, check_positive, check_whole, progress
+from estimators.algorithms.progress import progress
+from estimators.algorithms.protocol import begin
 from estimators.algorithms.starts import starts
+from estimators.checks import check_flag, check_positive, check_whole
 from estimators.data.data import Data
 from estimators.fits.any_model import AnyDensity, Model, density_of
 from estimators.fits.fit import Fit, finish

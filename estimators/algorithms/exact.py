@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from scipy.special import gammaln, logsumexp
 
-from estimators.algorithms.protocol import begin, check_flag, check_whole, progress
+from estimators.algorithms.progress import progress
+from estimators.algorithms.protocol import begin
+from estimators.checks import check_flag, check_whole
 from estimators.data.data import Data
-from estimators.estep.variable import WEIGHTS
+from estimators.estep.weights import WEIGHTS
 from estimators.fits.any_model import Model
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes

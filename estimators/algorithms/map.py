@@ -13,8 +13,10 @@ from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 from pyro.poutine.messenger import Messenger
 
-from estimators.algorithms.protocol import Task, begin, check_flag, check_positive, check_whole, progress, repeated
-from estimators.algorithms.starts import starts
+from estimators.algorithms.progress import progress
+from estimators.algorithms.protocol import Task, begin, repeated
+from estimators.algorithms.starts import map_starts
+from estimators.checks import check_flag, check_positive, check_whole
 from estimators.fits.any_model import AnyDensity, Model, density_of
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes, program_mode, single_thread
@@ -173,11 +175,6 @@ def _trainable(task: Task, density: AnyDensity) -> Trainable:
         pyro.factor("rows", density.marginal.log_likelihood(model.sample_greeks()))
 
     return marginalised, Trace_ELBO()
-
-
-def map_starts(task: Task, density: AnyDensity, count: int) -> Array:
-    """Distinct starts in order of the log density: k-means++ candidates as they are and after a few EM steps."""
-    return starts(task.model, task.data, density, count, task.seed, refinements=3, unrefined=True)
 
 
 def _recorded(runs: list[list[float]]) -> torch.Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from estimators.algorithms.protocol import Task
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.fits.any_model import AnyDensity, Model
@@ -172,3 +173,8 @@ def _assign(points: Array, latent: np.ndarray, num_components: int, rng: np.rand
             seeds[k] = points[rng.choice(len(points), p=weights / weights.sum())]
         distance = np.minimum(distance, ((points - seeds[k]) ** 2).sum(1))
     return np.asarray(((points[:, None, :] - seeds) ** 2).sum(2).argmin(1))
+
+
+def map_starts(task: Task, density: AnyDensity, count: int) -> Array:
+    """Distinct starts in order of the log density: k-means++ candidates as they are and after a few EM steps."""
+    return starts(task.model, task.data, density, count, task.seed, refinements=3, unrefined=True)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from estimators.estep.missing import Missing
 from estimators.estep.residuals import Integrated, Patterns, Residuals, design, form, integrated, regression
-from estimators.estep.variable import WEIGHTS, Node, Weights
+from estimators.estep.variable import Node
+from estimators.estep.weights import WEIGHTS, Weights
 from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
 

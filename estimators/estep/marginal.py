@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.estep.features import PerComponent, Rows, Shared
+from estimators.estep.features import Rows
 from estimators.estep.incomplete import Coefficients, IncompleteRows
+from estimators.estep.kernel import PerComponent, Shared
 from estimators.estep.missing import Missing
-from estimators.estep.variable import WEIGHTS, Node, Weights
+from estimators.estep.variable import Node
+from estimators.estep.weights import WEIGHTS, Weights
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.first_order import differentiable
 from estimators.parameters.parameter import Array

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.variable import WEIGHTS, Node, Weights
+from estimators.estep.variable import Node
+from estimators.estep.weights import WEIGHTS, Weights
 from estimators.parameters.parameter import Array
 
 # Combinations of levels of a row's missing discrete entries.

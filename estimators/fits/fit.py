@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from estimators.checks import check_level, check_seed
 from estimators.data.data import LATENT, Data, as_data
 from estimators.diagnostics import chain_status, dataset
 from estimators.estep.marginal import MixtureMarginal
@@ -26,22 +27,22 @@ from estimators.fits.any_model import Model, density_of
 from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.labels import label, permute, symmetry
 from estimators.fits.summary import summary_table
-from estimators.isolation import check_seed, own_modes
+from estimators.isolation import own_modes
 from estimators.mixture.model import CausalMixture
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.curvature import laplace_draws
 from estimators.parameters.edges import SUPPORT, Edge, words_of_edges
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.model import PyroModel
-from estimators.programs.symmetry import Symmetry
 from estimators.queries.counterfactual import Counterfactual, counterfactual_of
-from estimators.queries.estimate import Estimate, check_level, difference
+from estimators.queries.estimate import Estimate, difference
 from estimators.queries.label_names import names_of, numbers_of
 from estimators.queries.mixture_query import Query
 from estimators.queries.program_query import ProgramQuery, program_of, query_of_program
 from estimators.queries.settings import check_settings
 from estimators.queries.structural import Structural
 from estimators.status import EstimationError, EstimationWarning, Status
+from estimators.symmetry import Symmetry
 
 POINT_KINDS = ("map", "ml")
 # Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of

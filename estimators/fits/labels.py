@@ -22,7 +22,8 @@ from estimators.fits.prior_labels import label_densities, likeliest_order
 from estimators.parameters.parameter import Array
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.model import PyroModel
-from estimators.programs.symmetry import Symmetry, likeliest_order_of_program, symmetry_of_program
+from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
+from estimators.symmetry import Symmetry
 
 Indices = NDArray[np.intp]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from estimators.estep.variable import WEIGHTS
+from estimators.estep.weights import WEIGHTS
 from estimators.parameters.laws import is_in_support
 from estimators.parameters.parameter import TINY, Array, Parameter
-from estimators.parameters.priors import unvalidated
+from estimators.parameters.prior_densities import unvalidated
 
 # Log densities whose difference is a smaller part of them are equal.
 EQUAL = 1e-9

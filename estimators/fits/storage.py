@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.estep.variable import WEIGHTS
+from estimators.estep.weights import WEIGHTS
 from estimators.fits.any_model import Model
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically

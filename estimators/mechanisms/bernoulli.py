@@ -15,9 +15,10 @@ from torch.distributions import constraints
 
 from estimators.isolation import own_modes
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters.parameter import LOG_ZERO, LOGS, Array, Parameter, Transform, UnitInterval
+from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.transforms import LOGS, Transform, UnitInterval
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
 EDGE = 1e-12

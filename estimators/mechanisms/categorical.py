@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ from scipy.special import gammaln
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.checks import checked_count
 from estimators.isolation import own_modes
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters.parameter import LOG_ZERO, LOGS, TINY, Array, Parameter, Simplex, Transform
+from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import check_shape, expanded, groups, permuted
 from estimators.parameters.sparse import dirichlet_draws
+from estimators.parameters.transforms import LOGS, Simplex, Transform
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.
 EDGE = 1e-12
@@ -196,12 +197,3 @@ class Categorical:
 
     def _array(self, greeks: Greeks) -> Array:
         return greeks["p"] if "p" in greeks else np.asarray(self.prior.reshape(-1, self.num_levels).numpy())
-
-
-def checked_count(argument: str, value: object, least: int) -> int:
-    """Return a whole number, or raise an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{argument}: expected a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{argument}: expected at least {least}, got {value}")
-    return int(value)

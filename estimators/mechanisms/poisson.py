@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
-import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from scipy.special import gammaln, xlogy
@@ -14,11 +13,14 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.gaussian.scalar import DIGITS_LOST, EPS
+from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
-from estimators.parameters.parameter import Array, Parameter, Positive, Transform
+from estimators.parameters.distributions import CountingPoisson
+from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
-from estimators.parameters.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
+from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.transforms import Positive, Transform
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
 RATE_FLOOR = 1e-30
@@ -202,37 +204,3 @@ def _log_poisson(count: Array, rate: float) -> Array:
     far = -(xlogy(held, held / rate) - (held - rate)) - 0.5 * np.log(held) - HALF_LOG_2PI - series
     near = np.minimum(count, LARGE)
     return np.asarray(np.where(count < LARGE, xlogy(near, rate) - rate - gammaln(near + 1.0), far))
-
-
-class CountingPoisson(dist.Poisson):
-    """Pyro's Poisson with a CDF, its complement, and quantiles."""
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """P(count <= value), at any real value."""
-        whole = torch.as_tensor(value, dtype=self.rate.dtype).floor()
-        probability = torch.special.gammaincc(whole.clamp_min(0.0) + 1.0, self.rate)
-        return torch.where(whole < 0, 0.0, probability)
-
-    def survival(self, value: Tensor) -> Tensor:
-        """P(count > value), whose digits 1 - P(count <= value) does not have."""
-        whole = torch.as_tensor(value, dtype=self.rate.dtype).floor()
-        probability = torch.special.gammainc(whole.clamp_min(0.0) + 1.0, self.rate)
-        return torch.where(whole < 0, 1.0, probability)
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """The smallest count whose CDF is at least the level."""
-        level = torch.as_tensor(value, dtype=self.rate.dtype)
-        level, rate = torch.broadcast_tensors(level, self.rate)
-        spread = 1.0 + rate.sqrt()
-        low, high = torch.full_like(rate, -1.0), (rate + spread).ceil()
-        while bool((short := (self.cdf(high) < level) & (level < 1.0)).any()):
-            low, spread = torch.where(short, high, low), 2.0 * spread
-            high = torch.where(short, (high + spread).ceil(), high)
-        # Bisection between a count that is too small and one that is not, as far as numbers of this size differ by 1.
-        while True:
-            middle = ((low + high) / 2.0).floor()
-            inside = (middle > low) & (middle < high)
-            if not bool(inside.any()):
-                return torch.where(level >= 1.0, torch.inf, high)
-            enough = self.cdf(middle) >= level
-            low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)

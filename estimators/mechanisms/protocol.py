@@ -12,7 +12,8 @@ import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.parameters.parameter import Array, Parameter, Transform
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.transforms import Transform
 
 Greeks = Mapping[str, Array]
 

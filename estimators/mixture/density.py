@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from estimators.estep.marginal import MixtureMarginal, Statistics
-from estimators.estep.variable import WEIGHTS
+from estimators.estep.weights import WEIGHTS
 from estimators.mixture.model import CausalMixture
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
-from estimators.parameters.parameter import LOGS, Array, Logged, Parameter, Transform
-from estimators.parameters.priors import log_density, log_density_of_logs
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.prior_densities import log_density, log_density_of_logs
+from estimators.parameters.transforms import LOGS, Logged, Transform
 
 
 class Density:

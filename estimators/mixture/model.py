@@ -13,17 +13,20 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.checks import check_num_rows, check_seed
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
-from estimators.estep.variable import WEIGHTS, Node, Weights
-from estimators.isolation import check_seed, float64, isolated, own_modes
+from estimators.estep.variable import Node
+from estimators.estep.weights import WEIGHTS, Weights
+from estimators.isolation import float64, isolated, own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import Reference, check_parents
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
 from estimators.parameters.intervals import within_prior
-from estimators.parameters.parameter import Parameter, Simplex, Transform, checked_greeks
+from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
+from estimators.parameters.transforms import Simplex, Transform
 from estimators.plots.graph import draw
 
 # Arguments of Data that are not columns.
@@ -366,12 +369,6 @@ class GaussianMixture(CausalMixture):
             raise ValueError(f"loc_scale: expected a number > 0, got {loc_scale}")
         loc = dist.Normal(torch.zeros((), dtype=torch.float64), torch.tensor(float(loc_scale), dtype=torch.float64))
         super().__init__(K, {"X": Gaussian(loc=loc, scale=scale)}, concentration)
-
-
-def check_num_rows(num_rows: object) -> None:
-    """Raise a ValueError unless a number of rows is a positive whole number."""
-    if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
-        raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
 
 
 def _per_row(column: Tensor, num_rows: int) -> Tensor:

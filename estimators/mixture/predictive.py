@@ -19,10 +19,11 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data.data import LATENT
-from estimators.estep.variable import WEIGHTS, Node
-from estimators.mechanisms.gaussian.scalar import StableNormal
+from estimators.estep.variable import Node
+from estimators.estep.weights import WEIGHTS
 from estimators.mixture.graph import causes
 from estimators.mixture.model import CausalMixture
+from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_finite, is_integer, levels, log_mass
 from estimators.parameters.parameter import LOG_ZERO
 

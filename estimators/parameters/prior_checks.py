@@ -13,7 +13,8 @@ from torch.distributions import constraints
 
 from estimators.isolation import float64, isolated
 from estimators.parameters.intervals import ends_of
-from estimators.parameters.priors import as_prior, is_written_out, log_density, parameters_of, rebuilt
+from estimators.parameters.prior_densities import is_written_out, log_density
+from estimators.parameters.priors import as_prior, parameters_of, rebuilt
 
 # Where a density is tried: these shares of an interval, or these many typical distances from its end or its middle.
 SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)

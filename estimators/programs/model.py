@@ -11,8 +11,9 @@ from pyro import poutine
 from pyro.distributions import constraints
 from torch import Tensor
 
+from estimators.checks import check_seed
 from estimators.data.data import Data
-from estimators.isolation import check_seed, own_modes, program_mode
+from estimators.isolation import own_modes, program_mode
 from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.programs.call import Program, parameters_of, passed

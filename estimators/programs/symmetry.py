@@ -6,7 +6,6 @@ whose common permutation leaves the log joint unchanged is the symmetry.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, permutations
 from math import factorial
 from typing import Any
@@ -21,6 +20,7 @@ from estimators.isolation import program_mode
 from estimators.programs.factors import by_value, posterior
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.sites import Greek
+from estimators.symmetry import Symmetry
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
 SOME_ROWS = 200
@@ -34,32 +34,6 @@ MAX_PERMUTATIONS = 720
 
 Axes = dict[str, tuple[int, ...]]
 Found = tuple[Axes, tuple[str, ...], int]
-
-
-@dataclass(frozen=True)
-class Symmetry:
-    """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
-
-    ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular. Where
-    ``by_prior``, the labels are free in the likelihood alone, and priors that differ by class say which is which.
-    """
-
-    groups: Sequence[Sequence[int]]
-    axes: Mapping[str, Sequence[int]]
-    sites: tuple[str | None, ...]
-    rule: str
-    is_fixed: bool
-    by_prior: bool = False
-
-    @property
-    def num_labels(self) -> int:
-        """K."""
-        return sum(len(group) for group in self.groups)
-
-    @property
-    def is_nontrivial(self) -> bool:
-        """Whether any labels are free."""
-        return any(len(group) > 1 for group in self.groups)
 
 
 def symmetry_of_program(

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.checks import check_seed
 from estimators.data.data import LATENT, Data
-from estimators.estep.variable import WEIGHTS
-from estimators.isolation import check_seed, isolated, own_modes
+from estimators.estep.weights import WEIGHTS
+from estimators.isolation import isolated, own_modes
 from estimators.mixture.model import CausalMixture
 from estimators.mixture.predictive import Setting, Situation
 from estimators.queries.estimate import Estimate

@@ -1,13 +1,13 @@
 """A quantity under every draw of the Greeks, and the checks that questions about one share."""
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.checks import check_level
 from estimators.diagnostics import mean_error
 from estimators.isolation import float64
 
@@ -88,12 +88,6 @@ def difference(one: Estimate, other: Estimate, *, are_independent: bool) -> Esti
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:
     """Draws [S], or [S, 1] where they meet draws [S, rows]."""
     return draws[:, None] if draws.ndim < other.ndim else draws
-
-
-def check_level(level: object) -> None:
-    """Raise a ValueError unless a level is strictly between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
-        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
 
 
 def numbers(argument: str, value: Any) -> Tensor:

@@ -10,9 +10,10 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.checks import check_level, check_seed
 from estimators.data.data import LATENT
-from estimators.estep.variable import WEIGHTS
-from estimators.isolation import check_seed, isolated, own_modes, without_validation
+from estimators.estep.weights import WEIGHTS
+from estimators.isolation import isolated, own_modes, without_validation
 from estimators.mixture.averages import LogOf, Total, added, density_of_open, log_cdf_of, log_prob_of, mean_of, total_of
 from estimators.mixture.conditional_draws import draw_open
 from estimators.mixture.integration import open_variables, weigh
@@ -30,7 +31,7 @@ from estimators.parameters.laws import (
     says_mean,
 )
 from estimators.parameters.sparse import in_logs
-from estimators.queries.estimate import Estimate, check_level, numbers
+from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.label_names import numbers_of
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of

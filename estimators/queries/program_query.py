@@ -11,8 +11,9 @@ from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import check_level, check_seed
 from estimators.data.data import Data
-from estimators.isolation import check_seed, isolated, own_modes, program_mode
+from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import arguments, parameters_of, passed
@@ -23,7 +24,7 @@ from estimators.programs.model import PyroModel
 from estimators.programs.predictive import Situation, columns_of, counts_of, drawn, drawn_rows, fixed_greeks, predict
 from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
 from estimators.programs.sites import Structure
-from estimators.queries.estimate import Estimate, check_level, numbers
+from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.prediction import Prediction
 from estimators.queries.program_settings import checked_law, checked_value, need_one_role
 from estimators.queries.quantiles import quantile_of

@@ -18,9 +18,10 @@ from validation.statistics.tolerances import Verdict
 from validation.study.cell import Cell, failed_rows
 from validation.study.cluster import ClusterError
 from validation.study.contenders import Contender
+from validation.study.pool import perform
 from validation.study.row import ERROR
 from validation.study.store import Store
-from validation.study.study import Study, perform, run
+from validation.study.study import Study, run
 
 EM_ONLY = (Contender("EM", EM(progress_bar=False), laplace=True),)
 

@@ -19,8 +19,9 @@ from validation.statistics.tolerances import Verdict
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.own_modules import contender_in, scenarios_in
+from validation.study.pool import perform
 from validation.study.store import Store
-from validation.study.study import Study, perform, run
+from validation.study.study import Study, run
 
 OWN = Path(__file__).with_name("own_study.py")
 EM_ONLY = Contender("EM", EM(progress_bar=False))

@@ -12,8 +12,9 @@ import pytest
 from estimators import EM
 from validation.__main__ import main
 from validation.study.contenders import Contender
+from validation.study.pool import perform
 from validation.study.store import Store
-from validation.study.study import Study, perform
+from validation.study.study import Study
 from validation.testing.manifest import Entry, Manifest, ManifestError
 from validation.testing.record import write_report
 

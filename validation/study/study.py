@@ -1,20 +1,16 @@
 """A study: scenarios × estimators × replicates, on any executor, with the same rows whatever runs it."""
 
-import multiprocessing
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 from estimators import own_modes
 from validation.scenarios import Scenario
-from validation.study import worker
-from validation.study.cell import Cell, failed_rows, run_cell
-from validation.study.cluster import ClusterError
+from validation.study.cell import Cell, failed_rows
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.plan import Plan, plan_of, runnable
+from validation.study.pool import Outcome, Pool, available_cores, collect, run_alone
 from validation.study.presets import PRESETS
 from validation.study.row import Row
 from validation.study.store import Store
@@ -68,14 +64,6 @@ class Study:
         )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a cell: its rows, and the environment they were made in."""
-
-    rows: tuple[Row, ...]
-    environment: Mapping[str, Any]
-
-
 OnOutcome = Callable[[Outcome], None]
 
 
@@ -107,83 +95,17 @@ def run(
             on_outcome(outcome)
 
     if executor is not None:
-        for i, reason in _collect(executor, left, finish).items():
+        for i, reason in collect(executor, left, finish).items():
             finish(i, Outcome(failed_rows(cells[i], reason), environment()))
     while executor is None and left:
         size = min(workers or available_cores(), len(left))
-        with _Pool(size) as pool:
-            lost = sorted(_collect(pool, left, finish))
+        with Pool(size) as pool:
+            lost = sorted(collect(pool, left, finish))
         # Cells begin in order, so the one whose process died is among the first that are lost.
-        _run_alone({i: cells[i] for i in lost[:size]}, finish)
+        run_alone({i: cells[i] for i in lost[:size]}, finish)
         left = {i: cells[i] for i in lost[size:]}
     return tuple(row for i in range(len(cells)) for row in done[i])
 
 
-def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def perform(cell: Cell) -> Outcome:
-    """Run one cell where this is called."""
-    return Outcome(run_cell(cell), environment())
-
-
 def _known(cell: Cell, known: Mapping[tuple[str, str, int], Row]) -> tuple[Row, ...] | None:
     return tuple(known[key] for key in cell.keys) if all(key in known for key in cell.keys) else None
-
-
-class _Pool(ProcessPoolExecutor):
-    """Spawned processes. Where a run stops, for an interrupt or a full disk, nobody waits for the fits in hand."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size, multiprocessing.get_context("spawn"), initializer=worker.start)
-        self._others = set(multiprocessing.active_children())
-
-    def __exit__(self, kind: type[BaseException] | None, *details: Any) -> bool | None:
-        if kind is not None:
-            for process in set(multiprocessing.active_children()) - self._others:
-                process.kill()
-        return super().__exit__(kind, *details)
-
-
-def _collect(executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int, Outcome], None]) -> dict[int, str]:
-    """Finish cells as they end, and return those whose process died, with the reason."""
-    lost: dict[int, str] = {}
-    futures: dict[Future[Outcome], int] = {}
-    try:
-        for i, cell in cells.items():
-            futures[executor.submit(perform, cell)] = i
-        for future in as_completed(futures):
-            i = futures.pop(future)  # nothing of a cell is kept once it is written
-            try:
-                outcome = future.result()
-            except BrokenExecutor as problem:
-                lost[i] = f"the worker process died: {problem}"
-                continue
-            except CancelledError:  # by nobody here: a failure of the cluster, not of the fit
-                raise ClusterError("the executor has gone, and its work with it; what was written is whole") from None
-            except Exception as problem:
-                outcome = Outcome(failed_rows(cells[i], f"{type(problem).__name__}: {problem}"), environment())
-            finish(i, outcome)
-    except BrokenExecutor as problem:  # while submitting: what was submitted is lost with the pool
-        waiting = {*futures.values(), *(i for i in cells if i not in futures.values())}
-        lost |= dict.fromkeys(waiting, f"the worker process died: {problem}")
-    except BaseException:
-        for future in futures if not isinstance(executor, _Pool) else ():  # a pool of ours is ended
-            future.cancel()
-        raise
-    return lost
-
-
-def _run_alone(cells: Mapping[int, Cell], finish: Callable[[int, Outcome], None]) -> None:
-    """Run cells lost with a pool one by one, each at the risk of its own process only."""
-    pending = list(cells)
-    while pending:
-        with _Pool(1) as pool:
-            while pending:
-                i = pending.pop(0)
-                lost = _collect(pool, {i: cells[i]}, finish)
-                if lost:
-                    finish(i, Outcome(failed_rows(cells[i], lost[i]), environment()))
-                    break

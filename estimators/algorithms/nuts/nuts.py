@@ -19,9 +19,11 @@ from pyro.infer import NUTS as PyroNUTS
 from pyro.infer.autoguide import init_to_value
 from torch import Tensor
 
-from estimators.algorithms.map import map_starts
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
-from estimators.algorithms.protocol import Task, begin, check_flag, check_positive, check_whole, progress, repeated
+from estimators.algorithms.progress import progress
+from estimators.algorithms.protocol import Task, begin, repeated
+from estimators.algorithms.starts import map_starts
+from estimators.checks import check_flag, check_positive, check_whole
 from estimators.fits.any_model import AnyDensity, density_of
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds

@@ -13,11 +13,14 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.gaussian.scalar import DIGITS_LOST, EPS, SCALE_FLOOR, StableNormal
+from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents
-from estimators.parameters.parameter import Array, Linear, Parameter, Positive, Transform
+from estimators.parameters.distributions import StableNormal
+from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
-from estimators.parameters.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
+from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.transforms import Linear, Positive, Transform
 
 
 @dataclass(frozen=True)

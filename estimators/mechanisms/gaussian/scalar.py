@@ -14,16 +14,14 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
+from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents
-from estimators.parameters.parameter import Array, Parameter, Positive, Real, Transform
+from estimators.parameters.distributions import StableNormal
+from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
-from estimators.parameters.priors import HALF_LOG_2PI, check_shape, expanded, groups, permuted
-
-# x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
-DIGITS_LOST = 1e-10
-EPS = float(np.finfo(np.float64).eps)
-# A scale below this fraction of the column's is a spike: the M-step holds it there and the fit says so.
-SCALE_FLOOR = 1e-8
+from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.transforms import Positive, Real, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,15 +297,3 @@ class Noise(NamedTuple):
 @lru_cache(maxsize=64)
 def _known_noise(mechanism: Gaussian, unit: float) -> Noise:
     return Noise.of(mechanism._known["sigma"], unit)
-
-
-class StableNormal(dist.Normal):
-    """Pyro's Normal with a CDF and quantiles that keep their digits in the tails."""
-
-    def cdf(self, value: Tensor) -> Tensor:
-        probability: Tensor = torch.special.ndtr((value - self.loc) / self.scale)
-        return probability
-
-    def icdf(self, value: Tensor) -> Tensor:
-        quantile: Tensor = self.loc + self.scale * torch.special.ndtri(value)
-        return quantile

@@ -1,0 +1,62 @@
+"""Checks of arguments: what was expected, what came, and what to do, before any work."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def check_seed(seed: object) -> int:
+    """Return `seed` as an int in [0, 2^63), drawing a fresh one where it is None.
+
+    Raises ValueError/TypeError where it is not a non-negative integer.
+    """
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed: expected a non-negative integer or None, got {seed!r}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed: expected an integer from 0 to 2**63 - 1, got {seed}")
+    return int(seed)
+
+
+def check_whole(setting: str, value: object, least: int = 1) -> None:
+    """Raise unless a setting is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{setting}: expected a whole number, got {value!r}")
+    if int(value) < least:
+        raise ValueError(f"{setting}: expected at least {least}, got {value}")
+
+
+def check_positive(setting: str, value: object, below: float = float("inf")) -> None:
+    """Raise unless a setting is a number in (0, below)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{setting}: expected a number, got {value!r}")
+    if not 0.0 < float(value) < below:
+        raise ValueError(f"{setting}: expected a number above 0 and below {below:g}, got {value}")
+
+
+def check_flag(setting: str, value: object, *, optional: bool = False) -> None:
+    """Raise unless a setting is True or False (or None, if optional)."""
+    if not (isinstance(value, bool) or (optional and value is None)):
+        raise TypeError(f"{setting}: expected True or False{' or None' if optional else ''}, got {value!r}")
+
+
+def check_level(level: object) -> None:
+    """Raise a ValueError unless a level is strictly between 0 and 1."""
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
+
+
+def checked_count(argument: str, value: object, least: int) -> int:
+    """Return a whole number, or raise an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{argument}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{argument}: expected at least {least}, got {value}")
+    return int(value)
+
+
+def check_num_rows(num_rows: object) -> None:
+    """Raise a ValueError unless a number of rows is a positive whole number."""
+    if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+        raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")

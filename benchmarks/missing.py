@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 
 from estimators import CausalMixture, Data
-from estimators.fits.any_model import density_of
 from estimators.mechanisms import DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian
 
 NUM_COLUMNS, NUM_CLASSES, SHARE, SEED = 8, 3, 0.2, 0
@@ -19,7 +18,7 @@ REPEATS, SECONDS = 5, 1.0
 
 def step_seconds(model: CausalMixture, data: Data) -> float:
     """The fastest of several batches of EM steps (E-step, gradient and M-step), per step."""
-    density = density_of(model, data, prior=False)
+    density = model.density(data, prior=False)
     at = 0.1 * np.random.default_rng(SEED).standard_normal(density.size)
     found = []
     for _ in range(REPEATS):

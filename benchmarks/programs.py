@@ -22,7 +22,6 @@ from pyro.infer.mcmc.util import initialize_model
 from pyro.ops.integrator import potential_grad
 
 from estimators import Data, PyroModel
-from estimators.fits.any_model import density_of
 
 TUTORIAL_ROWS = torch.tensor([0.0, 1.0, 10.0, 11.0, 12.0], dtype=torch.float64)
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=300)
     arguments = parser.parse_args()
     x = TUTORIAL_ROWS.repeat(-(-arguments.rows // 5))[: arguments.rows]
-    density = density_of(PyroModel(program), Data(X=x), jacobian=True)
+    density = PyroModel(program).density(Data(X=x), jacobian=True)
     torch.set_default_dtype(torch.float64)
     model = config_enumerate(poutine.condition(program, data={"X": x}))
     initial, potential, _, _ = initialize_model(model, (len(x),), max_plate_nesting=1)

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 class Symmetry:
     """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
 
+    Where ``renames_pinned``, a label that is not free can be given another number too, its priors and rows with it.
     ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular. Where
     ``by_prior``, the labels are free in the likelihood alone, and priors that differ by class say which is which.
     """
 
     groups: Sequence[Sequence[int]]
     axes: Mapping[str, Sequence[int]]
-    sites: tuple[str | None, ...]
+    sites: tuple[str, ...]
     rule: str
     is_fixed: bool
     by_prior: bool = False
+    renames_pinned: bool = False
 
     @property
     def num_labels(self) -> int:

@@ -14,7 +14,6 @@ from torch.distributions import AffineTransform, constraints
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, Status
 from estimators.algorithms.protocol import Estimator
-from estimators.fits.any_model import density_of
 from estimators.mechanisms import (
     Bernoulli,
     DiagonalGaussian,
@@ -78,7 +77,7 @@ def pyro_log_joint(model: CausalMixture, data: Data, greeks: dict[str, torch.Ten
 @pytest.mark.parametrize("name", MODELS)
 def test_the_density_and_its_gradient_are_pyros_inside_the_prior(name: str) -> None:
     model, data = model_and_data(name)
-    density = density_of(model, data, jacobian=True)
+    density = model.density(data, jacobian=True)
     assert isinstance(density, Density)
     rng = np.random.default_rng(0)
     for point in rng.normal(0.0, 0.7, (3, density.size)):
@@ -88,7 +87,7 @@ def test_the_density_and_its_gradient_are_pyros_inside_the_prior(name: str) -> N
             assert bool(torch.as_tensor(parameter.prior.support.check(tensors[parameter.name])).all())
         np.testing.assert_allclose(density.unconstrain(greeks), point, rtol=1e-9, atol=1e-9)
         value, gradient = density.value_and_gradient(point)
-        alone = float(density_of(model, data).value(point))
+        alone = float(model.density(data).value(point))
         np.testing.assert_allclose(alone, pyro_log_joint(model, data, tensors), rtol=1e-9)
         steps = 1e-5 * np.eye(density.size)
         slopes = np.array([density.value(point + h) - density.value(point - h) for h in steps]) / 2e-5

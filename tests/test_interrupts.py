@@ -105,7 +105,7 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
 @pytest.mark.parametrize(
     ("where", "name", "at_call", "sampler"),
     [
-        (nuts_module, "map_starts", 1, LONG),
+        (nuts_module, "joint_starts", 1, LONG),
         (nuts_module, "ascend", 2, LONG),
         (nuts_module, "_local_sd", 1, LONG),
         (nutpie, "sample", 1, LONG),

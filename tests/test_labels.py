@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.fits.labels import MAX_ROWS, label, permute, symmetry
+from estimators.fits.labels import MAX_ROWS, label, permute
 from estimators.mechanisms import Gaussian
+from estimators.mixture.density import Density
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
 
 THREE = GaussianMixture(K=3)
@@ -26,7 +27,7 @@ def test_permute_takes_component_k_from_the_permutations_entry_k() -> None:
     draws = {p.name: torch.from_numpy(rng.normal(size=(7, *p.shape))) for p in model.parameters}
     before = {name: value.clone() for name, value in draws.items()}
     orders = np.array([rng.permutation(3) for _ in range(7)])
-    axes = symmetry(model, None, draws).axes
+    axes = model.symmetry(None).axes
     moved = permute(draws, axes, orders)
     for s, k in itertools.product(range(7), range(3)):
         for name in ("theta", "mu_X", "sigma_X", "mu_Y"):
@@ -44,7 +45,7 @@ def test_random_permutations_are_undone_and_components_put_in_order(seed: int) -
     data = clusters([-8.0, 0.0, 8.0])
     base = draws_around([0.2, 0.5, 0.3], [-8.0, 0.0, 8.0], 60, seed=seed)
     mixed, orders = shuffled(base, [[0, 1, 2]], seed)
-    found = label(THREE, data, mixed, best=seed)
+    found = label(THREE, THREE.density(data), mixed, best=seed)
     assert equal(found.draws, base)
     assert np.array_equal(np.take_along_axis(orders, found.permutations, 1), np.tile(np.arange(3), (60, 1)))
 
@@ -58,7 +59,7 @@ def test_alignment_sees_more_than_the_means() -> None:
     base = draws_around([0.5, 0.5], [0.0, 0.0], 80, sd=0.2)
     base["sigma_X"] = torch.from_numpy(np.array([0.2, 6.0]) * rng.uniform(0.9, 1.1, (80, 2)))
     mixed, _ = shuffled(base, [[0, 1]])
-    found = label(SPREAD, data, mixed)
+    found = label(SPREAD, SPREAD.density(data), mixed)
     swapped = {name: value.flip(1) for name, value in base.items()}
     assert equal(found.draws, base) or equal(found.draws, swapped)
     by_mean = torch.sort(mixed["mu_X"], dim=1).indices
@@ -106,8 +107,8 @@ def test_alignment_and_certainty_are_those_of_brute_force(seed: int, weights: li
     }
     shares = THREE.marginal(data).responsibilities(draws).numpy()
     chosen, certainty = brute_force(shares, np.ones(4) if weights is None else np.array(weights))
-    found = label(THREE, data, draws)
-    aligned = permute(draws, symmetry(THREE, data, draws).axes, chosen)
+    found = label(THREE, THREE.density(data), draws)
+    aligned = permute(draws, THREE.symmetry(data).axes, chosen)
     order = aligned["mu_X"].mean(0).argsort().numpy()
     assert np.array_equal(found.permutations, chosen[:, order])
     assert found.certainty == pytest.approx(certainty, rel=1e-9)
@@ -128,36 +129,38 @@ def test_certainty_of_coinciding_components(num_rows: int, weight: float) -> Non
     first = 0.5 + 0.05 / np.sqrt(num_rows)
     extra = num_rows * weight * (2 * first - 1) * np.log(first / (1 - first))
     data = Data(X=np.linspace(-1, 1, num_rows), weights=[weight] * num_rows)
-    found = label(GaussianMixture(K=2), data, equal_means([first, 1 - first]))
+    found = label(GaussianMixture(K=2), GaussianMixture(K=2).density(data), equal_means([first, 1 - first]))
     assert found.certainty == pytest.approx(1 / (1 + np.exp(-extra)), rel=1e-10)
 
 
 @pytest.mark.parametrize(("K", "certainty"), [(1, 1.0), (2, 1 / 2), (3, 1 / 4), (4, 1 / 7)])
 def test_certainty_of_identical_components_is_one_over_one_plus_the_swaps(K: int, certainty: float) -> None:
-    found = label(GaussianMixture(K=K), Data(X=[0.0, 1.0]), equal_means([1 / K] * K))
+    found = label(GaussianMixture(K=K), GaussianMixture(K=K).density(Data(X=[0.0, 1.0])), equal_means([1 / K] * K))
     assert found.certainty == pytest.approx(certainty, rel=1e-12)
 
 
 def test_certainty_of_separated_components_is_one_to_rounding() -> None:
     mixed, _ = shuffled(draws_around([0.5, 0.5], [-9.0, 9.0], 40), [[0, 1]])
-    assert label(GaussianMixture(K=2), clusters([-9.0, 9.0]), mixed).certainty == pytest.approx(1.0, abs=1e-12)
+    density = GaussianMixture(K=2).density(clusters([-9.0, 9.0]))
+    assert label(GaussianMixture(K=2), density, mixed).certainty == pytest.approx(1.0, abs=1e-12)
 
 
 # ------------------------------------------------------------------ many rows, many draws
 
 
-def test_many_rows_are_labelled_by_a_subset() -> None:
+def test_many_rows_are_labelled_by_a_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
+    plain = Density.responsibilities
 
-    class Watched(GaussianMixture):
-        def marginal(self, data: Data) -> Any:
-            seen.append(data.num_rows)
-            return super().marginal(data)
+    def watched(self: Density, *arguments: Any) -> torch.Tensor:
+        seen.append(self.data.num_rows)
+        return plain(self, *arguments)
 
+    monkeypatch.setattr(Density, "responsibilities", watched)
     data = clusters([-8.0, 0.0, 8.0], per_cluster=50_000)
     base = draws_around([0.2, 0.5, 0.3], [-8.0, 0.0, 8.0], 20)
     mixed, _ = shuffled(base, [[0, 1, 2]])
-    assert equal(label(Watched(K=3), data, mixed).draws, base)
+    assert equal(label(THREE, THREE.density(data), mixed).draws, base)
     assert seen
     assert max(seen) <= MAX_ROWS
 
@@ -168,7 +171,7 @@ def test_no_array_of_all_draws_rows_and_components_arises() -> None:
     base = draws_around([0.2, 0.5, 0.3], [-8.0, 0.0, 8.0], num_draws)
     tracemalloc.start()
     try:
-        label(THREE, data, base)
+        label(THREE, THREE.density(data), base)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -181,4 +184,4 @@ def test_rows_of_weight_zero_do_not_label() -> None:
     data = Data(X=column, weights=[0.0] * 4_000 + [1.0] * 6)
     base = draws_around([0.2, 0.5, 0.3], [-8.0, 0.0, 8.0], 20)
     mixed, _ = shuffled(base, [[0, 1, 2]])
-    assert equal(label(THREE, data, mixed).draws, base)
+    assert equal(label(THREE, THREE.density(data), mixed).draws, base)

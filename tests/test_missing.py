@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
-from estimators.fits.any_model import density_of
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
 from estimators.mixture.density import Density
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
@@ -190,7 +189,7 @@ SLOPES = Density(CONFOUNDER, CONFOUNDER.marginal(COMPLETE), jacobian=True).size
 
 @pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=40, num_steps=20)])
 def test_a_point_fit_to_missing_entries_is_the_maximum(estimator: EM | MAP) -> None:
-    density = density_of(CONFOUNDER, WITH_GAPS, prior=isinstance(estimator, MAP))
+    density = CONFOUNDER.density(WITH_GAPS, prior=isinstance(estimator, MAP))
 
     def height(fit: Fit) -> float:
         return float(density.value(density.unconstrain({name: v.numpy() for name, v in fit.draws.items()})).item())

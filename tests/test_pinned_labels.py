@@ -43,7 +43,7 @@ def test_labels_move_only_where_the_posterior_is_symmetric(
     mu[list(itertools.chain(*groups))] = CENTRES  # the pinned label's mean need not be in order
     base = draws_around([0.3, 0.4, 0.3], mu.tolist(), 30)
     mixed, _ = shuffled(base, groups)
-    found = label(model, data, mixed)
+    found = label(model, model.density(data), mixed)
     assert equal(found.draws, base)
     assert rule in found.rule
 

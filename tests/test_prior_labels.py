@@ -11,9 +11,9 @@ import torch
 from pyro import poutine
 
 from estimators import EM, MAP, CausalMixture, Data, Fit, GaussianMixture, PyroModel
-from estimators.fits.labels import label, symmetry
-from estimators.fits.prior_labels import label_densities, likeliest_order
+from estimators.fits.labels import label
 from estimators.mechanisms import Bernoulli, Categorical, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian
+from estimators.mixture.prior_labels import label_densities, likeliest_order
 from tests.label_draws import clusters
 
 ROWS = clusters([0.0, 6.0, 12.0], per_cluster=12).columns["X"].tolist()
@@ -143,14 +143,14 @@ def test_equal_densities_are_ordered_by_the_key() -> None:
     model = GaussianMixture(2, concentration=[1.0, 3.0])
     draws = {"theta": torch.tensor([[0.5, 0.5]]).double(), "mu_X": torch.tensor([[9.0, 0.0]]).double()}
     data = clusters([0.0, 9.0])
-    assert label(model, data, draws, uses_prior=False).draws["mu_X"].tolist() == [[0.0, 9.0]]
+    assert label(model, model.density(data), draws, uses_prior=False).draws["mu_X"].tolist() == [[0.0, 9.0]]
     # The control: under the prior both orders are modes, of which a draw is one.
-    assert label(model, data, draws).draws["mu_X"].tolist() == [[9.0, 0.0]]
+    assert label(model, model.density(data), draws).draws["mu_X"].tolist() == [[9.0, 0.0]]
 
 
 def test_coinciding_components_are_not_sure_of_their_labels() -> None:
     draws = {"theta": torch.tensor([[0.5, 0.5]]).double(), "mu_X": torch.zeros(1, 2).double()}
-    found = label(locs(0.0, 6.0), clusters([0.0]), draws, uses_prior=False)
+    found = label(locs(0.0, 6.0), locs(0.0, 6.0).density(clusters([0.0])), draws, uses_prior=False)
     assert found.certainty == pytest.approx(0.5)
 
 
@@ -175,13 +175,16 @@ def test_a_program_with_priors_that_differ() -> None:
         assert fit.stats.get("labels_fixed", True)
     swapped = {name: value.flip(1) for name, value in fit.draws.items()}
     data = Data(**rows)
-    assert torch.equal(label(model, data, swapped, uses_prior=False).draws["mu"], fit.draws["mu"])
+    assert torch.equal(label(model, model.density(data), swapped, uses_prior=False).draws["mu"], fit.draws["mu"])
     # Under the prior these labels are free no more, and a draw keeps its own.
-    assert torch.equal(label(model, data, swapped).draws["mu"], swapped["mu"])
+    assert torch.equal(label(model, model.density(data), swapped).draws["mu"], swapped["mu"])
     pinned = EM(num_starts=10).fit(model, {**rows, "z": [0] * 6 + [-1] * 18}, seed=0)
     np.testing.assert_allclose(pinned["mu"], [0.0, 12.0], atol=1.0)
     assert pinned.stats["labels"] == "labels are fixed by rows in which the site is known"
-    assert isinstance(fit, Fit) and symmetry(model, data, dict(fit.draws), uses_prior=False).by_prior
+    assert (
+        isinstance(fit, Fit)
+        and model.symmetry(data, {n: v[0] for n, v in fit.draws.items()}, uses_prior=False).by_prior
+    )
 
 
 def test_without_a_greek_to_order_by_a_program_says_that_labels_are_as_found() -> None:

@@ -12,11 +12,9 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from estimators import CausalMixture, Data, Exact, Fit, PyroModel
-from estimators.fits.any_model import density_of
 from estimators.isolation import isolated
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from estimators.parameters.sparse import in_logs
-from validation.scenarios.sources import _from_prior
 from validation.testing import Stat
 
 SMALL = 1e-3
@@ -47,7 +45,7 @@ def _traced(run: Callable[[int], object], names: list[str]) -> dict[str, Tensor]
 
 
 def _improved_starts() -> dict[str, Tensor]:
-    density = density_of(PyroModel(program), Data(x=[0.0, 1.0]), jacobian=True)
+    density = PyroModel(program).density(Data(x=[0.0, 1.0]), jacobian=True)
     return density.draws(density.prior_draws(REPEATS, np.random.default_rng(0)))  # type: ignore[union-attr]
 
 
@@ -61,8 +59,7 @@ ROUTES: dict[str, Callable[[], dict[str, Tensor]]] = {
     "program of a user": lambda: _traced(PyroModel(program), ["w", "p"]),
     "starts of a program": _improved_starts,
     "truths of a study": lambda: {
-        name: torch.stack([torch.as_tensor(_from_prior(PyroModel(program), seed)[name]) for seed in range(16)])
-        for name in ("w", "p")
+        name: torch.stack([PyroModel(program).prior_greeks(seed)[name] for seed in range(16)]) for name in ("w", "p")
     },
 }
 

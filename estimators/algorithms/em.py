@@ -14,13 +14,10 @@ import torch
 
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
-from estimators.algorithms.starts import starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.data.data import Data
-from estimators.fits.any_model import AnyDensity, Model, density_of
+from estimators.contract import Density, Model
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes
-from estimators.mixture.model import CausalMixture
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
@@ -78,10 +75,9 @@ class EM:
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         task = begin(model, data, seed, strict)
-        if isinstance(task.model, CausalMixture):
-            _need_distinct_rows(task.model, task.data)
-        density = density_of(task.model, task.data, prior=False)
-        found = starts(task.model, task.data, density, self.num_starts, task.seed, refinements=REFINEMENTS)
+        density = task.model.density(task.data, prior=False)
+        density.need_maximum()
+        found = density.starts(self.num_starts, np.random.default_rng(task.seed), refinements=REFINEMENTS)
         runs: list[Run] = []
         with progress(min(RUNS, len(found)), "EM", self.progress_bar) as bar:
             for start in found:
@@ -104,7 +100,7 @@ class EM:
         }
         return finish(
             task.model,
-            task.data,
+            density,
             "ml",
             density.draws(best.coordinates[None]),
             status=best.status,
@@ -114,7 +110,7 @@ class EM:
             started=task.started,
         )
 
-    def _run(self, density: AnyDensity, start: Array) -> Run:
+    def _run(self, density: Density, start: Array) -> Run:
         """EM from one start; every accepted point has a likelihood at least that of the one before."""
         state = _Climb(density, start, self.tolerance)
         reach = 1.0
@@ -141,7 +137,7 @@ class EM:
 class _Climb:
     """The state of one run: the current point, its E-step, and the path of the likelihood."""
 
-    def __init__(self, density: AnyDensity, start: Array, tolerance: float) -> None:
+    def __init__(self, density: Density, start: Array, tolerance: float) -> None:
         self._density, self._tolerance = density, tolerance
         self.evaluations, self.values = 0, list[float]()
         self.ended, self._status = False, Status.MAX_ITERATIONS
@@ -189,15 +185,3 @@ class _Climb:
         if status is not Status.COMPONENT_COLLAPSED and self._density.at_boundary(self.coordinates):
             status = Status.BOUNDARY
         return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
-
-
-def _need_distinct_rows(model: CausalMixture, data: Data) -> None:
-    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in model.mechanisms], dim=1)
-    distinct = len(torch.unique(columns[: 100 * model.K], dim=0))
-    if distinct < model.K:
-        distinct = len(torch.unique(columns, dim=0))
-    if distinct < model.K:
-        raise ValueError(
-            f"data: expected at least K={model.K} distinct rows for maximum likelihood, got {distinct}; "
-            "lower K, or use MAP or NUTS, whose priors settle what the data do not"
-        )

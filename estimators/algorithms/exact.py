@@ -1,25 +1,18 @@
 """The exact posterior: the sum over every allocation of the hidden rows to components, for conjugate mechanisms."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_whole
-from estimators.data.data import Data
-from estimators.estep.weights import WEIGHTS
-from estimators.fits.any_model import Model
+from estimators.contract import Model
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes
-from estimators.mixture.model import CausalMixture
-from estimators.parameters.parameter import Array
-from estimators.parameters.sparse import dirichlet_draws
-from estimators.programs.model import PyroModel
 
 MAX_ALLOCATIONS = 2**20
 CHUNK = 2**16
@@ -50,19 +43,15 @@ class Exact:
     @own_modes()
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Draw from the exact posterior: a `Fit` of kind "exact"."""
-        if isinstance(model, PyroModel):
-            raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
         task = begin(model, data, seed, strict)
-        assert isinstance(task.model, CausalMixture)
-        _check_conjugate(task.model, task.data)
-        hidden = (task.data.latent() < 0).nonzero()[:, 0]
-        allocations = task.model.K ** len(hidden)
+        sums = task.model.conjugate(task.data)
+        K, num_hidden = sums.num_components, sums.num_hidden
+        allocations = K**num_hidden
         if allocations > MAX_ALLOCATIONS:
             raise ValueError(
-                f"data: {len(hidden)} rows with Z hidden make {task.model.K}^{len(hidden)} allocations, more than "
-                f"2^20; use NUTS, or at most {int(20 / np.log2(max(task.model.K, 2)))} such rows"
+                f"data: {num_hidden} rows with Z hidden make {K}^{num_hidden} allocations, more than "
+                f"2^20; use NUTS, or at most {int(20 / np.log2(max(K, 2)))} such rows"
             )
-        sums = _Allocations(task.model, task.data)
         log_joint = np.empty(allocations)
         with progress(allocations, "Exact", self.progress_bar) as bar:
             for start in range(0, allocations, CHUNK):
@@ -77,58 +66,12 @@ class Exact:
         best = int(np.argmax(log_joint[chosen]))
         stats = {"estimator": "Exact", "seed": task.seed, "log_evidence": evidence, "num_allocations": allocations}
         return finish(
-            task.model, task.data, "exact", draws, stats=stats, best=best, strict=strict, started=task.started
+            task.model,
+            task.model.density(task.data),
+            "exact",
+            draws,
+            stats=stats,
+            best=best,
+            strict=strict,
+            started=task.started,
         )
-
-
-class _Allocations:
-    """Counts and summed features of the rows in each component, for allocations numbered 0 … K^H - 1."""
-
-    def __init__(self, model: CausalMixture, data: Data) -> None:
-        self._model = model
-        self._marginal = model.marginal(data)
-        self._hidden = int((data.latent() < 0).sum())
-
-    def log_joint(self, numbers: np.ndarray) -> Array:
-        """log p(z, x) of each allocation."""
-        sums = self._collect(numbers)
-        counts, concentration = self._counts(sums), self._model.concentration.numpy()
-        total = concentration.sum()
-        value = gammaln(total) - gammaln(total + counts.sum(-1))
-        value = (value + (gammaln(concentration + counts) - gammaln(concentration)).sum(-1)).sum(-1)
-        for name, node in self._model.nodes.items():
-            cells = node.by_cell(sums[name])
-            value = value + node.mechanism.log_evidence(cells, self._marginal.references[name]).sum(-1)  # type: ignore[attr-defined]
-        return np.asarray(value)
-
-    def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
-        """One draw of the Greeks for each allocation."""
-        sums = self._collect(numbers)
-        shares = dirichlet_draws(self._model.concentration.numpy() + self._counts(sums), rng)
-        draws = {WEIGHTS: shares.reshape(len(numbers), *self._model.weights.levels, self._model.K)}
-        for name, node in self._model.nodes.items():
-            reference = self._marginal.references[name]
-            draws.update(node.named(node.mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))  # type: ignore[attr-defined]
-        return draws
-
-    @staticmethod
-    def _counts(sums: Mapping[str, Array]) -> Array:
-        """Rows that inform theta: [allocations, levels of Z's observed causes, K]."""
-        return np.swapaxes(sums[WEIGHTS], -1, -2)
-
-    def _collect(self, numbers: np.ndarray) -> Mapping[str, Array]:
-        K = self._model.K
-        digits = (numbers[:, None] // K ** np.arange(self._hidden)) % K
-        allocation = (digits[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
-        return self._marginal.statistics_of_hidden(allocation).sums
-
-
-def _check_conjugate(model: CausalMixture, data: Data) -> None:
-    for name, mechanism in model.mechanisms.items():
-        reason = mechanism.why_not_conjugate() if hasattr(mechanism, "why_not_conjugate") else "it has no closed form"
-        if reason:
-            raise ValueError(f"model: Exact needs conjugate mechanisms, and {name} is not one: {reason}")
-    if data.has_missing:
-        raise ValueError("data: Exact sums over allocations of complete rows; drop the rows with missing entries")
-    if data.weights is not None and not bool((data.weights == 1).all()):
-        raise ValueError("weights: Exact sums over allocations of single rows; drop the weights, or repeat the rows")

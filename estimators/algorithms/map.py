@@ -5,24 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from pyro import poutine
-from pyro.infer import ELBO, SVI, Trace_ELBO, TraceEnum_ELBO
+from pyro.infer import ELBO, SVI
 from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 from pyro.poutine.messenger import Messenger
 
 from estimators.algorithms.progress import progress
-from estimators.algorithms.protocol import Task, begin, repeated
-from estimators.algorithms.starts import map_starts
+from estimators.algorithms.protocol import Task, begin
+from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.fits.any_model import AnyDensity, Model, density_of
+from estimators.contract import Density, Model
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import own_modes, program_mode, single_thread
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
-from estimators.programs.model import PyroModel
 from estimators.status import Status, in_words, worth
 
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
@@ -64,9 +62,9 @@ class MAP:
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         task = begin(model, data, seed, strict)
-        density = density_of(task.model, task.data)
-        trained = _trainable(task, density)
-        found = map_starts(task, density, self.num_starts)
+        density = task.model.density(task.data)
+        trained = density.trainable()
+        found = joint_starts(density, self.num_starts, task.seed)
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []
@@ -91,7 +89,7 @@ class MAP:
         info = {"losses": _recorded(losses), "gradient_norms": _recorded(norms)}
         return finish(
             task.model,
-            task.data,
+            density,
             "map",
             density.draws(best.coordinates[None]),
             status=status,
@@ -102,7 +100,7 @@ class MAP:
         )
 
     def _train(
-        self, task: Task, density: AnyDensity, trained: Trainable, start: Array, bar: Any
+        self, task: Task, density: Density, trained: Trainable, start: Array, bar: Any
     ) -> tuple[Array, list[float], list[float]]:
         """SVI from one start: the better of its first and last point, the losses and the gradient norms."""
         # The guide is a torch module, whose attributes cannot be called "a.b" beside "a", or as its own methods are.
@@ -137,7 +135,7 @@ class MAP:
             end = start
         return end, losses, [float(np.sqrt(sum(step))) for step in norms]
 
-    def _status(self, density: AnyDensity, summit: Summit) -> Status:
+    def _status(self, density: Density, summit: Summit) -> Status:
         if density.has_collapsed(summit.coordinates, summit.gradient):
             return Status.COMPONENT_COLLAPSED
         if summit.at_limit or density.at_boundary(summit.coordinates):
@@ -161,20 +159,6 @@ class _Renamed(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         msg["name"] = self._names.get(msg["name"], msg["name"])
-
-
-def _trainable(task: Task, density: AnyDensity) -> Trainable:
-    """The Pyro program that SVI trains, Z summed out exactly: by the E-step, or by Pyro's enumeration of a program."""
-    model = task.model
-    if isinstance(model, PyroModel):
-        rows = repeated(task.data, "MAP on a PyroModel", "EM or NUTS")
-        program, nesting = model.conditioned(rows)
-        return program, TraceEnum_ELBO(max_plate_nesting=nesting)
-
-    def marginalised() -> None:
-        pyro.factor("rows", density.marginal.log_likelihood(model.sample_greeks()))
-
-    return marginalised, Trace_ELBO()
 
 
 def _recorded(runs: list[list[float]]) -> torch.Tensor:

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Protocol
 
-import torch
-
 from estimators.checks import check_flag, check_seed
+from estimators.contract import Model
 from estimators.data.data import Data, as_data
-from estimators.fits.any_model import Model
 from estimators.fits.fit import Fit
-from estimators.mixture.model import CausalMixture
-from estimators.programs.model import PyroModel
 
 
 class Estimator(Protocol):
@@ -35,7 +31,7 @@ class Task:
 def begin(model: object, data: object, seed: object, strict: object) -> Task:
     """Check the arguments of `fit` before any work is done."""
     check_flag("strict", strict)
-    if not isinstance(model, CausalMixture | PyroModel):
+    if isinstance(model, type) or not isinstance(model, Model):
         hint = f"; wrap the function: PyroModel({model.__name__})" if isinstance(model, FunctionType) else ""
         raise TypeError(
             f"model: expected GaussianMixture(K), CausalMixture(K, {{...}}) or PyroModel(fn), got {model!r}{hint}"
@@ -46,12 +42,3 @@ def begin(model: object, data: object, seed: object, strict: object) -> Task:
             raise ValueError(f"column {name}: every entry is missing; leave the variable out of the model")
     counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
     return Task(model, counted, check_seed(seed), time.perf_counter())
-
-
-def repeated(data: Data, what: str, instead: str) -> Data:
-    """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood."""
-    if data.weights is None:
-        return data
-    if not bool((data.weights == data.weights.round()).all()):
-        raise ValueError(f"weights: {what} expects whole numbers, since it repeats rows; use {instead}")
-    return data.replace(weights=None).rows(torch.arange(data.num_rows).repeat_interleave(data.weights.long()))

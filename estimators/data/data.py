@@ -167,6 +167,17 @@ class Data:
         return Data.__new__(Data)._fill(found, scalars, masks, counted, self.missing)
 
     @own_modes()
+    def repeated(self, what: str, instead: str) -> "Data":
+        """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood.
+
+        Raises ValueError, which names what needs it and what to use instead, for weights that are not whole numbers.
+        """
+        if self.weights is None:
+            return self
+        if not bool((self.weights == self.weights.round()).all()):
+            raise ValueError(f"weights: {what} expects whole numbers, since it repeats rows; use {instead}")
+        return self.replace(weights=None).rows(torch.arange(self.num_rows).repeat_interleave(self.weights.long()))
+
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
         columns = {name: column[index] for name, column in self.columns.items()}

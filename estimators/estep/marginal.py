@@ -84,7 +84,7 @@ class MixtureMarginal:
     """
 
     def __init__(self, weights: Weights, nodes: Mapping[str, Node], num_components: int, data: Data) -> None:
-        self.nodes, self.K = nodes, num_components
+        self.nodes, self.K, self.weights, self.data = nodes, num_components, weights, data
         self._terms: dict[str, Weights | Node] = {WEIGHTS: weights, **nodes}
         self.num_rows = data.num_rows
         latent = data.latent().numpy()
@@ -111,6 +111,10 @@ class MixtureMarginal:
             if incomplete.any()
             else None
         )
+
+    def of(self, data: Data) -> "MixtureMarginal":
+        """The marginal of other rows."""
+        return MixtureMarginal(self.weights, self.nodes, self.K, data)
 
     # ---------------------------------------------------------------- the E-step
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,26 +19,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.checks import check_level, check_seed
-from estimators.data.data import LATENT, Data, as_data
+from estimators.contract import Density, Model
+from estimators.data.data import Data, as_data
 from estimators.diagnostics import chain_status, dataset
-from estimators.estep.marginal import MixtureMarginal
 from estimators.fits import arviz_bridge, storage
-from estimators.fits.any_model import Model, density_of
 from estimators.fits.identifiability import Identifiability, identify
-from estimators.fits.labels import label, permute, symmetry
+from estimators.fits.labels import label, permute
 from estimators.fits.summary import summary_table
 from estimators.isolation import own_modes
 from estimators.mixture.model import CausalMixture
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.curvature import laplace_draws
 from estimators.parameters.edges import SUPPORT, Edge, words_of_edges
-from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.model import PyroModel
 from estimators.queries.counterfactual import Counterfactual, counterfactual_of
 from estimators.queries.estimate import Estimate, difference
 from estimators.queries.label_names import names_of, numbers_of
 from estimators.queries.mixture_query import Query
-from estimators.queries.program_query import ProgramQuery, program_of, query_of_program
+from estimators.queries.program_query import ProgramQuery, query_of_program
 from estimators.queries.settings import check_settings
 from estimators.queries.structural import Structural
 from estimators.status import EstimationError, EstimationWarning, Status
@@ -166,52 +164,41 @@ class Fit:
                 "counterfactual: a Pyro program does not say which noise made a row; write the model as a "
                 "CausalMixture of mechanisms"
             )
-        rows = self.model.check(as_data(data))
+        model = cast(CausalMixture, self.model)
+        rows = model.check(as_data(data))
         gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
         if gaps:
             raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
         asked = self._numbered(do, "counterfactual do")
         self._warn_of_labels(asked)
-        settings = check_settings(self.model, asked, "counterfactual do")
-        return counterfactual_of(self.model, self.draws, self.num_chains, rows, settings, assumptions, seed)
+        settings = check_settings(model, asked, "counterfactual do")
+        return counterfactual_of(model, self.draws, self.num_chains, rows, settings, assumptions, seed)
 
     @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
         """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
-        data = as_data(data)
-        marginal = self.model.marginal(data)
-        if isinstance(marginal, MixtureMarginal):
-            if site not in (None, LATENT):
-                raise ValueError(f"responsibilities: the hidden cause is {LATENT!r}, got site={site!r}")
-            size = marginal.num_rows * marginal.K
-            return self._averaged(lambda draws: marginal.responsibilities(draws).sum(0), size)
-        name = marginal.site(site)
-        return self._averaged(lambda draws: marginal.responsibilities(draws, name).sum(0), marginal.row_size)
+        density = self.model.density(as_data(data))
+        name = density.site(site)
+        return self._averaged(lambda draws: density.responsibilities(draws, name).sum(0), density.row_size)
 
     @own_modes()
     def log_density(self, rows: Any) -> Tensor:
         """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
-        marginal = self.model.marginal(as_data(rows))
-        parts = [torch.logsumexp(marginal.pointwise(part), 0) for part in self._parts(marginal.num_rows)]
+        density = self.model.density(as_data(rows))
+        parts = [torch.logsumexp(density.pointwise(part), 0) for part in self._parts(density.data.num_rows)]
         return torch.logsumexp(torch.stack(parts), 0) - float(np.log(self.num_draws))
 
     @property
     def program(self) -> Callable[[int], dict[str, Tensor]]:
         """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
-        if isinstance(self.model, PyroModel):
-            run_rows, names = program_of(self.model, self.data), self.model.structure(self.data).names
-        else:
-            run_rows, names = self.model.rows, frozenset(self.model.mechanisms)
+        run_rows, names = self.model.row_program(self.data)
         site = "draw"
         while site in names:
             site += "_"
 
         def posterior_program(num_rows: int) -> dict[str, Tensor]:
             which = pyro.sample(site, dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
-            values = {name: value[which] for name, value in self.draws.items()}
-            if isinstance(self.model, CausalMixture):
-                values = {name: pyro.deterministic(name, value) for name, value in values.items()}
-            return run_rows(values, num_rows)
+            return run_rows({name: value[which] for name, value in self.draws.items()}, num_rows)
 
         return posterior_program
 
@@ -234,12 +221,12 @@ class Fit:
             raise EstimationError(f"laplace: there is no interior mode to expand around. {self._status_words}")
         seed = check_seed(seed)
         data = self._fitted_data("laplace")
-        density = density_of(self.model, data, prior=self.kind == "map")
+        density = self.model.density(data, prior=self.kind == "map")
         mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
         drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
         spread = finish(
             self.model,
-            data,
+            density,
             "laplace",
             density.draws(np.concatenate([mode[None], drawn])),
             status=self.status,
@@ -264,7 +251,7 @@ class Fit:
             if not free.axes:
                 raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
             return replace(self, label_names=names_of(order, free.num_labels))
-        if isinstance(self.model, PyroModel) and not free.is_nontrivial:
+        if not (free.is_nontrivial or free.renames_pinned):
             raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
         labels = list(range(free.num_labels))
         if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
@@ -276,11 +263,11 @@ class Fit:
         stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
         data = self.data
         for site in free.sites:
-            data = None if data is None else data.relabelled(order, site or LATENT)
+            data = None if data is None else data.relabelled(order, site)
         names = tuple(self.label_names[k] for k in order) if self.label_names else ()
         model = self.model.permuted(order)
         if data is not None and "at_edge" in stats:
-            stats["at_edge"] = _words_at_edge(model, data, self.kind, draws)
+            stats["at_edge"] = _words_at_edge(model.density(data, prior=self.kind != "ml"), draws)
         return replace(self, model=model, draws=draws, stats=stats, data=data, label_names=names)
 
     @own_modes()
@@ -319,14 +306,14 @@ class Fit:
         taken = [name for name in arviz_bridge.OWN_AXES if name in self.draws]
         if taken:
             raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
-        marginal = self.model.marginal(data)
+        density = self.model.density(data)
         times, why_not = arviz_bridge.repeats(data.weights, self.num_draws)
         if why_not:
             warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=3)
-        parts = [] if why_not else [marginal.pointwise(part) for part in self._parts(marginal.num_rows)]
+        parts = [] if why_not else [density.pointwise(part) for part in self._parts(data.num_rows)]
         pointwise = torch.cat(parts)[:, times] if parts else None
         rows = {name: column[times] for name, column in data.columns.items()}
-        axes = self._symmetry.axes if isinstance(self.model, CausalMixture) or self.label_names else {}
+        axes = self._symmetry.axes if self.label_names else self.model.component_axes
         dims = {name: arviz_bridge.dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
         posterior = dataset(self.draws, self.num_chains, dims)
         if self.label_names and dims:
@@ -357,8 +344,9 @@ class Fit:
         if isinstance(self.model, PyroModel):
             asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
             return replace(asked, numbered=partial(self._numbered, what="given"))
-        found = check_settings(self.model, settings) if what == "do" else {}
-        query = Query(self.model, self.draws, self.num_chains, found, label_names=self.label_names)
+        model = cast(CausalMixture, self.model)
+        found = check_settings(model, settings) if what == "do" else {}
+        query = Query(model, self.draws, self.num_chains, found, label_names=self.label_names)
         return query if what == "do" and not seen else query.given(**seen)
 
     @property
@@ -369,12 +357,12 @@ class Fit:
 
     @cached_property
     def _symmetry(self) -> Symmetry:
-        return symmetry(self.model, self.data, dict(self.draws))
+        return self.model.symmetry(self.data, {name: value[0] for name, value in self.draws.items()})
 
     @property
     def _labelled(self) -> tuple[str, ...]:
         """The variables whose values are the labels."""
-        return tuple(site or LATENT for site in self._symmetry.sites)
+        return self._symmetry.sites
 
     def _numbered(self, asked: Mapping[str, Any], what: str = "do") -> dict[str, Any]:
         """The same question with labels by number where they were given by name."""
@@ -408,8 +396,8 @@ class Fit:
                 "of another; give rows in which it is seen, more rows, or fewer components"
             )
         else:
-            marginal, why = self.model.marginal(self.data), self.stats.get("labels")
-            hidden = [name for name in asked if isinstance(marginal, ProgramMarginal) and name in marginal.latent]
+            latent, why = self.model.density(self.data).latent, self.stats.get("labels")
+            hidden = [name for name in asked if name in latent]
         if hidden:
             object.__setattr__(self, "_warned", True)
             warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=5)
@@ -430,7 +418,7 @@ class Fit:
 
 def finish(
     model: Model,
-    data: Data,
+    density: Density,
     kind: str,
     draws: dict[str, Tensor],
     *,
@@ -444,7 +432,7 @@ def finish(
 ) -> Fit:
     """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
     uses_prior = "ml" not in (kind, stats.get("of"))
-    labelled = label(model, data, draws, best, ordered=kind != "laplace", uses_prior=uses_prior)
+    labelled = label(model, density, draws, best, ordered=kind != "laplace", uses_prior=uses_prior)
     # The first draw of a Laplace fit is the mode itself, from which alignment starts.
     kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
     found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
@@ -454,7 +442,7 @@ def finish(
         status, extra = chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
         found.update(extra)
     if status is Status.BOUNDARY:
-        found["at_edge"] = _words_at_edge(model, data, kind, kept)
+        found["at_edge"] = _words_at_edge(density, kept)
     if started is not None:
         found["seconds"] = time.perf_counter() - started
     fit = Fit(
@@ -465,7 +453,7 @@ def finish(
         status,
         found,
         info or {},
-        data,
+        density.data,
     )
     if status is not Status.CONVERGED:
         if strict:
@@ -474,9 +462,8 @@ def finish(
     return fit
 
 
-def _words_at_edge(model: Model, data: Data, kind: str, draws: Mapping[str, Tensor]) -> str:
+def _words_at_edge(density: Density, draws: Mapping[str, Tensor]) -> str:
     """What a point estimate has at an end of its support, and what to do."""
-    density = density_of(model, data, prior=kind != "ml")
     greeks = {name: value[0].numpy() for name, value in draws.items()}
     found = density.edges(greeks)
     if not found:

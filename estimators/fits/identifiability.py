@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import Tensor
 
+from estimators.contract import Density, Model
 from estimators.data.data import Data
-from estimators.fits.any_model import AnyDensity, Model, density_of
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
-from estimators.programs.density import ProgramDensity
 from estimators.status import Status
 
 # Below this ratio the data tell less about a direction than the prior (or one row) does.
@@ -28,8 +27,6 @@ THRESHOLD = 1.0
 # An entry is named if flat directions hold most of what data and prior together leave open about it, and in one
 # sentence with those that it moves with there, by more than differences make up.
 MOST, TOGETHER = 0.5, 0.1
-# Where nothing is known of a coordinate's scale, one row says at least that it is not ten thousand times its value.
-WIDEST = 1e4
 # Below this the difference of two densities is rounding; and of eigenvalues scaled to 1.
 ZERO, ROUNDING = 1e-9, 1e-6
 # Draws among which the best is sought, from where to climb.
@@ -112,16 +109,16 @@ def identify(
     """
     if status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         return _without(f"{EDGE}. {status_words}")
-    likelihood = density_of(model, data, prior=False, within_priors=uses_prior)
+    likelihood = model.density(data, prior=False, within_priors=uses_prior)
     if not likelihood.size:
         return _without(None)
-    at = _mode(density_of(model, data, prior=uses_prior, jacobian=uses_prior, within_priors=uses_prior), draws)
+    at = _mode(model.density(data, prior=uses_prior, jacobian=uses_prior, within_priors=uses_prior), draws)
     if not np.isfinite(at).all() or likelihood.at_boundary(at):
         return _without(EDGE)
     with np.errstate(all="ignore"):
         information = curvature(likelihood, at).information
         beyond = curvature(
-            _Beyond(likelihood, density_of(model, data, prior=True, jacobian=True, within_priors=uses_prior)), at
+            _Beyond(likelihood, model.density(data, prior=True, jacobian=True, within_priors=uses_prior)), at
         )
     prior = beyond.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
@@ -147,7 +144,7 @@ def identify(
 class _Beyond:
     """What a density has beyond the likelihood, as a function of v: the prior's, or the Jacobian's, alone."""
 
-    def __init__(self, likelihood: AnyDensity, density: AnyDensity) -> None:
+    def __init__(self, likelihood: Density, density: Density) -> None:
         self._likelihood, self._density, self.size = likelihood, density, likelihood.size
         self.bounded, self.total_weight = likelihood.bounded, likelihood.total_weight
 
@@ -162,7 +159,7 @@ def _without(problem: str | None) -> Identifiability:
     return Identifiability(np.zeros(0), none, none, {}, (), (), "nothing was compared", problem=problem)
 
 
-def _mode(density: AnyDensity, draws: Mapping[str, Tensor]) -> Array:
+def _mode(density: Density, draws: Mapping[str, Tensor]) -> Array:
     """A point fit as it is; of draws, the mode above the best: their mean may lie between two modes, near neither."""
     points = density.unconstrain({name: value.numpy() for name, value in draws.items()})
     if len(points) == 1:
@@ -177,14 +174,12 @@ def _where(draws: Mapping[str, Tensor], status: Status) -> str:
     return place if status is Status.CONVERGED else f"{place} of a fit that ended as {status.name}"
 
 
-def _is_proper(density: AnyDensity, prior: Curvature) -> bool:
+def _is_proper(density: Density, prior: Curvature) -> bool:
     """Whether the prior informs every direction, by more than the rounding of a difference of two densities."""
-    if isinstance(density, ProgramDensity) and any(g.initial is not None for g in density.marginal.coordinates.greeks):
-        return False
-    return not bool(prior.is_flat.any())
+    return density.has_prior and not bool(prior.is_flat.any())
 
 
-def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, at: Array, uses_prior: bool) -> Array:
+def _one_row(model: Model, data: Data, density: Density, information: Array, at: Array, uses_prior: bool) -> Array:
     """What one row would tell about each coordinate [D].
 
     About a logit, p (1 - p), which is half of what a flat prior of p tells; about a log, or a location in units of its
@@ -192,11 +187,9 @@ def _one_row(model: Model, data: Data, density: AnyDensity, information: Array, 
     """
     own = np.abs(np.diag(information))
     # Logits are told from logs by their Jacobian, in whichever coordinates the density has.
-    jacobian = _Beyond(density, density_of(model, data, prior=False, jacobian=True, within_priors=uses_prior))
+    jacobian = _Beyond(density, model.density(data, prior=False, jacobian=True, within_priors=uses_prior))
     logit = 0.5 * np.diag(curvature(jacobian, at).information)
-    location = np.ones(len(at))
-    if isinstance(density, ProgramDensity):
-        location = np.maximum(own / density.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
+    location = density.row_information(own, at)
     is_logit = density.bounded & (logit > ZERO * (1.0 + own))
     return np.where(is_logit, logit, np.where(density.bounded, 1.0, location))
 
@@ -210,7 +203,7 @@ def _relative(information: Array, reference: Array) -> tuple[Array, Array]:
     return ratios, unit[:, None] * vectors
 
 
-def _slopes(density: AnyDensity, at: Array) -> Array:
+def _slopes(density: Density, at: Array) -> Array:
     """J = dφ/dv as [entries, D], by central differences."""
     step = 1e-5
     moved = at + step * np.concatenate([np.eye(density.size), -np.eye(density.size)])

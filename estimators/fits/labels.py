@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from estimators.data.data import LATENT, NOT_SEEN, Data
-from estimators.estep.marginal import MixtureMarginal
-from estimators.fits.any_model import Model
-from estimators.fits.prior_labels import label_densities, likeliest_order
+from estimators.contract import Density, Model
+from estimators.data.data import NOT_SEEN, Data
 from estimators.parameters.parameter import Array
-from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.model import PyroModel
-from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry
 
 Indices = NDArray[np.intp]
@@ -66,40 +61,29 @@ def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indic
     return moved
 
 
-def symmetry(model: Model, data: Data | None, draws: Draws, best: int = 0, *, uses_prior: bool = True) -> Symmetry:
-    """Which labels are free, and the axes of the Greeks that they index; in the likelihood without ``uses_prior``."""
-    if isinstance(model, PyroModel):
-        at = {name: value[best] for name, value in draws.items()}
-        marginal = model.marginal(data) if data is not None else None
-        return symmetry_of_program(marginal, model.order_by, at, uses_prior=uses_prior)
-    groups = model.exchangeable(data, uses_prior=uses_prior)
-    axes = {p.name: (p.component_axis,) for p in model.parameters if p.component_axis is not None}
-    if uses_prior or sorted(groups) == sorted(model.exchangeable(data)):
-        return Symmetry(groups, axes, (None,), describe(groups, model.ordering), is_fixed=True)
-    return Symmetry(groups, axes, (None,), named_by_prior(groups, model.ordering), is_fixed=True, by_prior=True)
-
-
 def label(
-    model: Model, data: Data, draws: Draws, best: int = 0, *, ordered: bool = True, uses_prior: bool = True
+    model: Model, density: Density, draws: Draws, best: int = 0, *, ordered: bool = True, uses_prior: bool = True
 ) -> Labelling:
     """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
 
     With ``ordered=False`` labels keep the names that they have in that draw. Draws found without a prior
     (``uses_prior=False``) may have labels that the priors tell apart in any order: they are put in the likeliest.
     """
-    free = symmetry(model, data, draws, best, uses_prior=uses_prior)
+    free = model.symmetry(density.data, {name: value[best] for name, value in draws.items()}, uses_prior=uses_prior)
     num_draws = len(next(iter(draws.values())))
     permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
     certainty = 1.0
     if not free.is_nontrivial:
         return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
-    rows, scale = _some_rows(model, data, free)
-    permutations, certainty = align(_shares(model, data, rows, free), draws, free.groups, scale, best)
+    rows, scale = _some_rows(density.data, free)
+    permutations, certainty = align(_shares(density.of(rows), free), draws, free.groups, scale, best)
     aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
-    key = _order_key(model, aligned, free).expand(num_draws, free.num_labels).mean(0)
-    order = _likeliest_order(model, data, aligned, free, key) if free.by_prior else _order_within(free.groups, key)
+    key = model.order_key(aligned, free).expand(num_draws, free.num_labels).mean(0)
+    order = (
+        model.likeliest_order(density.data, aligned, free, key) if free.by_prior else _order_within(free.groups, key)
+    )
     return Labelling(
         draws=permute(aligned, free.axes, np.tile(order, (num_draws, 1))),
         permutations=permutations[:, order],
@@ -139,52 +123,12 @@ def align(shares: Shares, draws: Draws, groups: Groups, scale: Array, best: int)
     return permutations, certainty / num_draws
 
 
-def describe(groups: Groups, variable: str) -> str:
-    """How labels were fixed, in words."""
-    pinned = [group[0] for group in groups if len(group) == 1]
-    free = [list(group) for group in groups if len(group) > 1]
-    if not free:
-        return "labels are fixed by rows with known Z or by unequal priors" if len(groups) > 1 else "one component"
-    ordered = f"aligned across draws and ordered by the mean of {variable}"
-    if pinned:
-        return f"labels {pinned} are fixed by known Z or unequal priors; {free} are {ordered} within each group"
-    return f"labels are {ordered}"
-
-
-def named_by_prior(groups: Groups, variable: str) -> str:
-    """How labels that the likelihood leaves free were fixed by priors that differ, in words."""
-    pinned = [group[0] for group in groups if len(group) == 1]
-    free = [list(group) for group in groups if len(group) > 1]
-    chosen = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
-    if pinned:
-        return f"labels {pinned} are fixed by known Z or known values; {free} are {chosen}"
-    return f"labels are {chosen}"
-
-
-def _order_key(model: Model, draws: Draws, free: Symmetry) -> Tensor:
-    """What orders the components [S, K]: the first mechanism's mean, or the first entries of the Greek `order_by`."""
-    if isinstance(model, PyroModel):
-        assert model.order_by is not None
-        key = draws[model.order_by].movedim(free.axes[model.order_by][0] + 1, 1)
-        return key.reshape(*key.shape[:2], -1)[..., 0]
-    return model.order_key(draws)
-
-
-def _likeliest_order(model: Model, data: Data, draws: Draws, free: Symmetry, key: Tensor) -> Indices:
-    """The labels of highest prior density of a point estimate, the one draw of maximum likelihood."""
-    if isinstance(model, PyroModel):
-        return likeliest_order_of_program(model.marginal(data), free, {n: value[:1] for n, value in draws.items()}, key)
-    at = {name: value[0] for name, value in draws.items()}
-    return likeliest_order(label_densities(model.parameters, at), free.groups, key.numpy())
-
-
-def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
+def _some_rows(data: Data, free: Symmetry) -> tuple[Data, Array]:
     """At most MAX_ROWS rows with the cause hidden, and the weight of each in the cost."""
     hidden = data.counts()
     for site in free.sites:
-        name = LATENT if site is None else site
-        if name in data.columns:
-            hidden = hidden & (data.columns[name].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
+        if site in data.columns:
+            hidden = hidden & (data.columns[site].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
     places = hidden.nonzero()[:, 0]
     if not len(places):
         places = data.counts().nonzero()[:1, 0]
@@ -193,15 +137,11 @@ def _some_rows(model: Model, data: Data, free: Symmetry) -> tuple[Data, Array]:
     return data.rows(keep), weights * (len(places) / len(keep))
 
 
-def _shares(model: Model, data: Data, rows: Data, free: Symmetry) -> Shares:
+def _shares(density: Density, free: Symmetry) -> Shares:
     """Responsibilities of the rows, of every site that has the labels."""
-    marginal: MixtureMarginal | ProgramMarginal
-    marginal = model.marginal(data).of(rows) if isinstance(model, PyroModel) else model.marginal(rows)
 
     def shares(draws: Draws) -> Array:
-        if isinstance(marginal, MixtureMarginal):
-            return marginal.responsibilities(draws).numpy()
-        found = [marginal.responsibilities(draws, site) for site in free.sites]
+        found = [density.responsibilities(draws, site) for site in free.sites]
         # [S, N, ..., K], summed over inner plates and sites: each is a share of the same labels.
         flat = [part.reshape(*part.shape[:2], -1, part.shape[-1]).mean(2) for part in found]
         return np.asarray(torch.stack(flat).mean(0).numpy())

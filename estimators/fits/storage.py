@@ -1,23 +1,16 @@
 """Saving and loading a fit: one archive of arrays with a JSON document. No pickle, so a file cannot run code."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.contract import Model, WrongModelError
 from estimators.data.data import Data
-from estimators.estep.weights import WEIGHTS
-from estimators.fits.any_model import Model
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
-from estimators.fits.labels import symmetry
-from estimators.mixture.description import described, model_from
-from estimators.mixture.model import CausalMixture
-from estimators.programs.call import describe
-from estimators.programs.model import PyroModel
 from estimators.queries.label_names import names_of
 from estimators.status import Status
 
@@ -32,7 +25,9 @@ GROUPS = {
     "weights": (torch.float64,),
 }
 
-Support = tuple[tuple[int, ...], Any]
+# How a model is read back, by the name of its class: see `Model.describe`.
+Restore = Callable[[Mapping[str, Any], Data | None, dict[str, Tensor], Model | None], Model]
+RESTORERS: dict[str, Restore] = {}
 
 
 def save(fit: Any, path: Path) -> None:
@@ -47,7 +42,7 @@ def save(fit: Any, path: Path) -> None:
         "status": fit.status.name,
         "stats": dict(fit.stats),
         "label_names": list(fit.label_names),
-        "model": _described_model(fit),
+        "model": fit.model.describe(fit.data, fit.draws),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
     }
@@ -61,17 +56,17 @@ def save(fit: Any, path: Path) -> None:
     write_atomically(path, packed(document, arrays))
 
 
-def load(path: Path, model: PyroModel | None = None) -> dict[str, Any]:
+def load(path: Path, model: Model | None = None) -> dict[str, Any]:
     """Read the archive back into the fields of a fit; a program, which is code, comes from the caller."""
-    if model is not None and not isinstance(model, PyroModel):
+    if model is not None and not isinstance(model, Model):
         raise TypeError(f"load: model expects the PyroModel that was fitted, got {model!r}")
     try:
         document, arrays = unpacked(path)
-        if "program" in document["model"]:
-            _need_program(path, document["model"], model)
         return _read(document, arrays, model)
-    except (FileNotFoundError, MemoryError, _NeedsProgramError):
+    except (FileNotFoundError, MemoryError):
         raise
+    except WrongModelError as error:
+        raise type(error)(f"load: {path}: {error}") from None
     except OSError as error:
         raise ValueError(f"load: {path} cannot be read ({error.strerror or error})") from None
     except VersionError as error:
@@ -86,31 +81,10 @@ def load(path: Path, model: PyroModel | None = None) -> dict[str, Any]:
         ) from None
 
 
-class _NeedsProgramError(ValueError):
-    """The file is of a Pyro program, which the caller has to give."""
-
-
-def _need_program(path: Path, description: dict[str, Any], model: PyroModel | None) -> None:
-    name = description["program"]
-    if model is None:
-        raise _NeedsProgramError(
-            f"load: {path} is a fit of the Pyro program {name!r}, which is code and not in the file; "
-            f"use Fit.load(path, model=PyroModel({name}))"
-        )
-    if description["order_by"] != model.order_by:
-        raise _NeedsProgramError(
-            f"load: the fit was made with order_by={description['order_by']!r}, not {model.order_by!r}"
-        )
-
-
-def _read(document: dict[str, Any], arrays: Arrays, program: PyroModel | None) -> dict[str, Any]:
+def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict[str, Any]:
     groups = _grouped(arrays)
     draws, data = groups["draws"], _read_data(document, groups)
-    if "program" in document["model"] and program is not None:
-        model: Model = program
-        _check_program(document["model"], program, data, draws)
-    else:
-        model = _read_mixture(document["model"], data, draws)
+    model = RESTORERS[document["model"]["class"]](document["model"], data, draws, given)
     _check_number_of_draws(document["kind"], document["num_chains"], draws)
     if not isinstance(document["stats"], dict):
         raise ValueError(f"stats {document['stats']!r}")
@@ -149,18 +123,6 @@ def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tenso
     )
 
 
-def _check_draws(draws: Mapping[str, Tensor], expected: Mapping[str, Support]) -> None:
-    """Raise unless there are draws of every Greek, of its shape and in its support."""
-    if {name: tuple(value.shape[1:]) for name, value in draws.items()} != {
-        n: shape for n, (shape, _) in expected.items()
-    }:
-        raise ValueError(f"draws of {sorted(draws)} where the model has {sorted(expected)}")
-    for name, (_, support) in expected.items():
-        inside = torch.as_tensor(support.check(draws[name]))
-        if not bool(torch.isfinite(draws[name]).all()) or not bool(inside.all()):
-            raise ValueError(f"draws of {name} that are not finite values in {support}")
-
-
 def _check_number_of_draws(kind: Any, num_chains: Any, draws: Mapping[str, Tensor]) -> None:
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}")
@@ -177,57 +139,5 @@ def _read_label_names(names: Any, model: Model, data: Data | None, draws: Mappin
         raise ValueError(f"label names {names!r}")
     if not names:
         return ()
-    return names_of({name: k for k, name in enumerate(names)}, symmetry(model, data, dict(draws)).num_labels)
-
-
-def _read_mixture(description: dict[str, Any], data: Data | None, draws: Mapping[str, Tensor]) -> CausalMixture:
-    # Before anything of that size is made.
-    if description["K"] != draws[WEIGHTS].shape[-1]:
-        raise ValueError(f"K = {description['K']!r} where the draws have {draws[WEIGHTS].shape[-1]} weights")
-    model = model_from(description)
-    _check_draws(draws, {p.name: (p.shape, p.support) for p in model.parameters})
-    if data is not None:
-        model.check(data)
-    return model
-
-
-def _check_program(
-    description: dict[str, Any], program: PyroModel, data: Data | None, draws: dict[str, Tensor]
-) -> None:
-    """Raise where the draws are not of this program's Greeks, or the rows have another likelihood than they had."""
-    other = "load: the fit is of the program {!r}, and the one given is not the same program: {}"
-    name = description["program"]
-    try:
-        greeks = [greek for greek in program.structure(data).greeks if greek.name in draws]
-        shapes = {greek.name: greek.shape for greek in greeks}
-        found = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
-        if shapes != found:
-            raise ValueError(f"its Greeks are {shapes}, those in the file {found}")
-        expected: dict[str, Support] = {greek.name: (greek.shape, greek.support) for greek in greeks}
-        _check_draws(draws, expected)
-        value = _first_log_likelihood(program, data, draws)
-    except Exception as error:  # whatever a program says of rows that are not its own
-        raise _NeedsProgramError(other.format(name, error)) from None
-    saved = description["log_likelihood"]
-    if (value is None) != (saved is None) or (value is not None and not np.isclose(value, saved, rtol=1e-6)):
-        reason = f"at the first draw the saved rows have log-likelihood {value}, and had {saved}"
-        raise _NeedsProgramError(other.format(name, reason))
-
-
-def _first_log_likelihood(model: PyroModel, data: Data | None, draws: Mapping[str, Tensor]) -> float | None:
-    if data is None:
-        return None
-    return float(model.marginal(data).log_likelihood({name: value[0] for name, value in draws.items()}))
-
-
-def _described_model(fit: Any) -> dict[str, Any]:
-    model: Model = fit.model
-    if isinstance(model, PyroModel):
-        # What tells this program from another with the same Greeks, as far as the rows do.
-        check = _first_log_likelihood(model, fit.data, fit.draws)
-        return {"program": describe(model.fn), "order_by": model.order_by, "log_likelihood": check}
-    try:
-        _check_draws(fit.draws, {p.name: (p.shape, p.support) for p in model.parameters})
-    except ValueError as error:
-        raise ValueError(f"save: {error}; what cannot be loaded again is not written") from None
-    return described(model)
+    free = model.symmetry(data, {name: value[0] for name, value in draws.items()})
+    return names_of({name: k for k, name in enumerate(names)}, free.num_labels)

@@ -1,21 +1,50 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import numpy as np
+import pyro
 import torch
+from pyro.infer import ELBO, Trace_ELBO
 from torch import Tensor
 
+from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
-from estimators.mixture.model import CausalMixture
+from estimators.mechanisms.protocol import Reference
+from estimators.mixture.starts import candidates, refine, working_rows
 from estimators.optimise.ascent import LEAST_ROWS
+from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import log_density, log_density_of_logs
 from estimators.parameters.transforms import LOGS, Logged, Transform
+
+
+class Coordinates(Protocol):
+    """What a density needs of its mixture: the Greeks, and the maps to them from unconstrained coordinates."""
+
+    @property
+    def K(self) -> int:
+        """The number of components."""
+
+    @property
+    def concentration(self) -> Any:
+        """The concentration [K] of theta's prior."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The Greeks."""
+
+    def sample_greeks(self) -> Mapping[str, Tensor]:
+        """The part of the Pyro program above the rows."""
+
+    def transforms(
+        self, references: Mapping[str, Reference], *, within_priors: bool = False
+    ) -> Mapping[str, Transform]:
+        """The map to every Greek, in units of the standardised columns."""
 
 
 class Density:
@@ -28,14 +57,14 @@ class Density:
 
     def __init__(
         self,
-        model: CausalMixture,
+        model: Coordinates,
         marginal: MixtureMarginal,
         *,
         prior: bool = True,
         jacobian: bool = False,
         within_priors: bool | None = None,
     ) -> None:
-        self.parameters = model.parameters
+        self._model, self.parameters = model, model.parameters
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
         self._within_priors = prior if within_priors is None else within_priors
         transforms = model.transforms(marginal.references, within_priors=self._within_priors)
@@ -52,7 +81,7 @@ class Density:
             for parameter, transform, place in self._sites
         ]
         self.size = int(ends[-1])
-        self.total_weight, self.count = marginal.total_weight, marginal.count
+        self.data, self.total_weight, self.count = marginal.data, marginal.total_weight, marginal.count
         # Components whose weight nothing keeps off 0: all without a prior, those of concentration <= 1 with one.
         self._free_weights = model.concentration.numpy() <= 1.0 if prior else np.ones(model.K, dtype=bool)
         # Coordinates that are logs or logits: their ends are the boundary of the Greek's support.
@@ -69,6 +98,44 @@ class Density:
     def supports(self) -> dict[str, Any]:
         """The support of every Greek."""
         return {parameter.name: parameter.prior.support for parameter in self.parameters}
+
+    def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
+        """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
+        rows = working_rows(self.data, rng)
+        part = self if rows is self.data else self.of(rows)
+        found = candidates(part, part.marginal, count, rng)
+        refined = refine(part, part.marginal, found, refinements)
+        ordered = best_first(part, np.concatenate([found, refined]) if unrefined else refined)
+        # The coordinates are relative to the rows they were found on.
+        return ordered if part is self else self.unconstrain(part.constrain(ordered))
+
+    def need_maximum(self) -> None:
+        """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
+        rows, K = self.data, self.marginal.K
+        columns = torch.cat([rows.columns[name].double().reshape(len(rows), -1) for name in self.marginal.nodes], dim=1)
+        distinct = len(torch.unique(columns[: 100 * K], dim=0))
+        if distinct < K:
+            distinct = len(torch.unique(columns, dim=0))
+        if distinct < K:
+            raise ValueError(
+                f"data: expected at least K={K} distinct rows for maximum likelihood, got {distinct}; "
+                "lower K, or use MAP or NUTS, whose priors settle what the data do not"
+            )
+
+    def trainable(self) -> tuple[Callable[[], None], ELBO]:
+        """The Pyro program with Z summed out by the E-step, and the objective by which SVI trains its Greeks."""
+
+        def marginalised() -> None:
+            pyro.factor("rows", self.marginal.log_likelihood(self._model.sample_greeks()))
+
+        return marginalised, Trace_ELBO()
+
+    # Whether every Greek has a prior.
+    has_prior = True
+
+    def row_information(self, information: Array, at: Array) -> Array:
+        """What one row tells about a location [D], whose coordinate is in units of its column."""
+        return np.ones(len(at))
 
     # An M-step that does not move has reached its fixed point.
     has_closed_form = True
@@ -109,10 +176,37 @@ class Density:
         """The Greeks of which some coordinate is marked [D]."""
         return [parameter.name for parameter, _, place in self._sites if marked[place].any()]
 
-    def on(self, model: CausalMixture, marginal: MixtureMarginal) -> "Density":
+    def of(self, data: Data) -> "Density":
         """The same density of other rows."""
         flags = {"prior": self._prior, "jacobian": self._jacobian, "within_priors": self._within_priors}
-        return Density(model, marginal, **flags)
+        return Density(self._model, self.marginal.of(data), **flags)
+
+    # ---------------------------------------------------------------- row by row
+
+    def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log p(row | φ) as [..., N], without the weights."""
+        return self.marginal.pointwise(greeks)
+
+    def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
+        """p(Z = k | row, φ) as [..., N, K]; one-hot where Z is known."""
+        self.site(site)
+        return self.marginal.responsibilities(greeks)
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """The hidden sites."""
+        return (LATENT,)
+
+    def site(self, name: str | None) -> str:
+        """The hidden site that is meant."""
+        if name not in (None, LATENT):
+            raise ValueError(f"responsibilities: the hidden cause is {LATENT!r}, got site={name!r}")
+        return LATENT
+
+    @property
+    def row_size(self) -> int:
+        """Numbers that are held at one time for each draw of the Greeks."""
+        return self.marginal.num_rows * self.marginal.K
 
     def unit_of(self, name: str) -> float:
         """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""

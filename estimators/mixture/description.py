@@ -1,5 +1,6 @@
 """A causal mixture as plain numbers and names, and back: no code, so a file of it cannot run any."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -8,40 +9,45 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators import mechanisms as families
-from estimators.mixture.model import CausalMixture
+import estimators.mechanisms as families
+from estimators.mechanisms.protocol import Mechanism
 from estimators.parameters.priors import parameters_of
 
+CLASS = "mixture"
 
-def described(model: CausalMixture) -> dict[str, Any]:
-    """Return a model as JSON; raises TypeError for a mechanism or a prior of one's own."""
-    mechanisms = {}
-    for variable, mechanism in model.mechanisms.items():
+
+def described(
+    K: int, mechanisms: Mapping[str, Mechanism], concentration: Tensor, latent_parents: Sequence[str]
+) -> dict[str, Any]:
+    """Return the arguments of a model as JSON; raises TypeError for a mechanism or a prior of one's own."""
+    written = {}
+    for variable, mechanism in mechanisms.items():
         family = type(mechanism)
         if getattr(families, family.__name__, None) is not family:
             raise TypeError(f"save: mechanism {family.__name__} of {variable} is not one of this package's")
         settings: Any = mechanism
-        mechanisms[variable] = {
+        written[variable] = {
             "family": family.__name__,
             "settings": {f.name: _written(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init},
         }
     return {
-        "K": model.K,
-        "concentration": model.concentration.tolist(),
-        "mechanisms": mechanisms,
-        "latent_parents": list(model.latent_parents),
+        "class": CLASS,
+        "K": K,
+        "concentration": concentration.tolist(),
+        "mechanisms": written,
+        "latent_parents": list(latent_parents),
     }
 
 
-def model_from(description: dict[str, Any]) -> CausalMixture:
-    """Return the model that was described."""
+def arguments_from(description: Mapping[str, Any]) -> tuple[int, dict[str, Mechanism], list[float], list[str]]:
+    """Return the arguments of the model that was described."""
     mechanisms = {}
     for variable, part in description["mechanisms"].items():
         if part["family"] not in families.__all__:
             raise ValueError(f"unknown mechanism {part['family']!r}")
         settings = {name: _read(value) for name, value in part["settings"].items()}
         mechanisms[variable] = getattr(families, part["family"])(**settings)
-    return CausalMixture(description["K"], mechanisms, description["concentration"], description["latent_parents"])
+    return description["K"], mechanisms, description["concentration"], description["latent_parents"]
 
 
 def _written(variable: str, value: Any) -> Any:

@@ -5,15 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
+from estimators.contract import Variable
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
@@ -22,12 +24,18 @@ from estimators.estep.weights import WEIGHTS, Weights
 from estimators.isolation import float64, isolated, own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import Reference, check_parents
+from estimators.mixture.allocations import Allocations, check_conjugate
+from estimators.mixture.density import Density
+from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
+from estimators.mixture.prior_labels import label_densities, likeliest_order
+from estimators.mixture.symmetry import symmetry_of
 from estimators.parameters.intervals import within_prior
-from estimators.parameters.parameter import Parameter, checked_greeks
+from estimators.parameters.parameter import Parameter, check_draws, checked_greeks
 from estimators.parameters.sparse import in_logs
 from estimators.parameters.transforms import Simplex, Transform
 from estimators.plots.graph import draw
+from estimators.symmetry import Symmetry
 
 # Arguments of Data that are not columns.
 RESERVED = ("weights", "intervened", "missing")
@@ -97,6 +105,22 @@ class CausalMixture:
             levels = levels_of(self.mechanisms, mechanism.parents, f"mechanisms[{name!r}]")
         return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The observed variables."""
+        return {name: Variable(each.num_levels, each.num_columns) for name, each in self.mechanisms.items()}
+
+    @property
+    def hidden(self) -> dict[str, int]:
+        """The hidden cause, and how many values it has."""
+        return {LATENT: self.K}
+
+    def supports(self) -> dict[str, Any]:
+        """Where every Greek may be."""
+        return {parameter.name: parameter.support for parameter in self.parameters}
+
+    takes_greeks_per_row: ClassVar[bool] = True
+
     def __reduce__(self) -> tuple[Any, ...]:
         return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents)
 
@@ -132,6 +156,16 @@ class CausalMixture:
                     columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
         columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
         return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
+
+    def row_program(
+        self, data: Data | None
+    ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
+        """The program below given Greeks, as a function of them and of the number of rows; and the variables."""
+
+        def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+            return self.rows({name: pyro.deterministic(name, value) for name, value in greeks.items()}, num_rows)
+
+        return run_rows, frozenset(self.mechanisms)
 
     def observe(self, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
         """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
@@ -275,6 +309,22 @@ class CausalMixture:
         self.check(data)
         return MixtureMarginal(self.weights, self.nodes, self.K, data)
 
+    @own_modes()
+    def density(
+        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
+    ) -> Density:
+        """The log-likelihood of the rows, Z summed out [+ log prior] [+ log Jacobian], in unconstrained coordinates."""
+        return Density(self, self.marginal(data), prior=prior, jacobian=jacobian, within_priors=within_priors)
+
+    @own_modes()
+    def conjugate(self, data: Data) -> Allocations:
+        """The model with its Greeks integrated out, given which component every row is in.
+
+        Raises ValueError where a mechanism is not conjugate, and for weights and missing entries.
+        """
+        check_conjugate(self.mechanisms, data)
+        return Allocations(self.marginal(data), self.concentration.numpy())
+
     def transforms(self, references: Mapping[str, Reference], *, within_priors: bool = False) -> dict[str, Transform]:
         """The unconstrained coordinates of every Greek, in units of the standardised columns.
 
@@ -304,6 +354,27 @@ class CausalMixture:
             groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
         return list(groups.values())
 
+    @property
+    def component_axes(self) -> dict[str, tuple[int, ...]]:
+        """The axes of the Greeks that run over components."""
+        return {p.name: (p.component_axis,) for p in self.parameters if p.component_axis is not None}
+
+    def symmetry(
+        self, data: Data | None, greeks: Mapping[str, Tensor] | None = None, *, uses_prior: bool = True
+    ) -> Symmetry:
+        """Which labels are free, and the axes of the Greeks that they index; in the likelihood without ``uses_prior``.
+
+        It is the same everywhere, whatever the Greeks.
+        """
+        groups = self.exchangeable(data, uses_prior=uses_prior)
+        by_prior = not uses_prior and sorted(groups) != sorted(self.exchangeable(data))
+        return symmetry_of(groups, self.component_axes, self.ordering, by_prior=by_prior)
+
+    def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
+        """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
+        at = {name: value[0] for name, value in draws.items()}
+        return likeliest_order(label_densities(self.parameters, at), free.groups, key.numpy())
+
     def permuted(self, order: Sequence[int]) -> "CausalMixture":
         """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
         if len(self.exchangeable()) == 1:
@@ -313,6 +384,28 @@ class CausalMixture:
             for name, mechanism in self.mechanisms.items()
         }
         return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
+
+    def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The model as JSON; raises TypeError for a mechanism or prior of one's own, ValueError for other draws."""
+        try:
+            check_draws(draws, {p.name: (p.shape, p.support) for p in self.parameters})
+        except ValueError as error:
+            raise ValueError(f"save: {error}; what cannot be loaded again is not written") from None
+        return described(self.K, self.mechanisms, self.concentration, self.latent_parents)
+
+    @staticmethod
+    def restore(
+        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: object
+    ) -> "CausalMixture":
+        """The model that was described, with draws and rows that are its own; what was given besides plays no part."""
+        # Before anything of that size is made.
+        if description["K"] != draws[WEIGHTS].shape[-1]:
+            raise ValueError(f"K = {description['K']!r} where the draws have {draws[WEIGHTS].shape[-1]} weights")
+        model = CausalMixture(*arguments_from(description))
+        check_draws(draws, {p.name: (p.shape, p.support) for p in model.parameters})
+        if data is not None:
+            model.check(data)
+        return model
 
     @property
     def graph(self) -> Any:
@@ -344,10 +437,10 @@ class CausalMixture:
         """The variable whose mean orders the components: the first that Z causes."""
         return next(name for name in self.mechanisms if self.nodes[name].is_below)
 
-    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry | None = None) -> Tensor:
         """What orders the components, as [..., K]: the first mechanism's mean, over its table alike."""
         node = self.nodes[self.ordering]
-        key = node.mechanism.order_key(node.local(greeks))
+        key = node.mechanism.order_key(node.local(draws))
         return key.reshape(*key.shape[:-1], self.K, -1).mean(-1) if node.levels and key.ndim else key
 
 

@@ -47,3 +47,15 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
         if not bool(torch.as_tensor(support.check(checked[name])).all()):
             raise ValueError(f"{name}: expected values in {support}, got {checked[name].tolist()}")
     return checked
+
+
+def check_draws(draws: Mapping[str, Tensor], expected: Mapping[str, tuple[tuple[int, ...], Any]]) -> None:
+    """Raise ValueError unless there are draws of every Greek, of its shape and in its support."""
+    if {name: tuple(value.shape[1:]) for name, value in draws.items()} != {
+        n: shape for n, (shape, _) in expected.items()
+    }:
+        raise ValueError(f"draws of {sorted(draws)} where the model has {sorted(expected)}")
+    for name, (_, support) in expected.items():
+        inside = torch.as_tensor(support.check(draws[name]))
+        if not bool(torch.isfinite(draws[name]).all()) or not bool(inside.all()):
+            raise ValueError(f"draws of {name} that are not finite values in {support}")

@@ -1,19 +1,23 @@
 """log p(data, φ) of a program, with its gradient, as a function of unconstrained coordinates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from pyro.infer import ELBO, TraceEnum_ELBO
 from torch import Tensor
 
+from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.optimise.ascent import LEAST_ROWS
+from estimators.optimise.ascent import LEAST_ROWS, ascend
+from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.parameters.parameter import Array
 from estimators.programs.call import passed
 from estimators.programs.captured import Graph
+from estimators.programs.conditioned import conditioned
 from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.structure import run
@@ -21,6 +25,13 @@ from estimators.status import EstimationError, in_words
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
 SPIKE = -12.0
+# Draws of the priors that are scored as starts, and how many of the best are improved, by how many steps.
+PRIOR_DRAWS = 200
+CLIMBS = 8
+CLIMB_STEPS = 25
+EM_STEPS = 2
+# The widest that a location may be against its own value.
+WIDEST = 1e4
 
 
 class ProgramDensity:
@@ -29,9 +40,39 @@ class ProgramDensity:
     def __init__(self, marginal: ProgramMarginal, *, prior: bool = True, jacobian: bool = False) -> None:
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
         self.size, self.bounded = marginal.coordinates.size, marginal.coordinates.bounded
-        self.total_weight, self.count = marginal.total_weight, marginal.count
+        self.data, self.total_weight, self.count = marginal.data, marginal.total_weight, marginal.count
         if not self.size:
             raise ValueError("PyroModel: the program has no continuous site or parameter to estimate")
+
+    def of(self, data: Data) -> "ProgramDensity":
+        """The same density of other rows with the same columns."""
+        return ProgramDensity(self.marginal.of(data), prior=self._prior, jacobian=self._jacobian)
+
+    # ---------------------------------------------------------------- row by row
+
+    def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log p(row | φ) as [..., N], without the weights."""
+        return self.marginal.pointwise(greeks)
+
+    def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
+        """p(site = k | row, φ) as [..., N, K]; one-hot where it is known."""
+        return self.marginal.responsibilities(greeks, site)
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """The hidden sites."""
+        return self.marginal.latent
+
+    def site(self, name: str | None) -> str:
+        """The hidden site that is meant: the one named, or the only one."""
+        return self.marginal.site(name)
+
+    @property
+    def row_size(self) -> int:
+        """Numbers that are held at one time for each draw of the Greeks."""
+        return self.marginal.row_size
+
+    # ---------------------------------------------------------------- coordinates
 
     @property
     def names(self) -> list[str]:
@@ -76,6 +117,43 @@ class ProgramDensity:
     def expand(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
         """The log-likelihood, its gradient, and the factors' posterior weights."""
         return self._expected.e_step(coordinates)
+
+    def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
+        """The best draws [B, D] of the priors, the very best of them improved: by EM steps, or by climbing the density.
+
+        The columns of a program have no known meaning that would give other candidates.
+        """
+        drawn = best_first(self, self.prior_draws(max(count, PRIOR_DRAWS), rng))[:count]
+        improved = []
+        for point in drawn[:CLIMBS]:
+            if unrefined:
+                improved.append(ascend(self, point, 1e-4, max_steps=CLIMB_STEPS).coordinates)
+                continue
+            for _ in range(EM_STEPS):
+                point = self.m_step(point, self.expand(point)[2])
+            improved.append(point)
+        return best_first(self, np.array([*improved, *drawn[CLIMBS:]]))
+
+    def need_maximum(self) -> None:
+        """Nothing is known of a program's likelihood before it is climbed."""
+
+    def trainable(self) -> tuple[Callable[[], None], ELBO]:
+        """The Pyro program, whose hidden sites Pyro itself enumerates, and the objective by which SVI trains it."""
+        rows = self.data.repeated("MAP on a PyroModel", "EM or NUTS")
+        program, nesting = conditioned(self.marginal if rows is self.data else self.marginal.of(rows))
+        return program, TraceEnum_ELBO(max_plate_nesting=nesting)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether every Greek has a prior: a `pyro.param` statement has none."""
+        return all(greek.initial is None for greek in self.marginal.coordinates.greeks)
+
+    def row_information(self, information: Array, at: Array) -> Array:
+        """What one row tells about a location [D], whose unit nobody states: all rows' information over their number.
+
+        And where they have none, at least that it is not ten thousand times its value.
+        """
+        return np.maximum(information / self.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
         """The maximum of Q, by L-BFGS from `coordinates`."""

@@ -3,27 +3,33 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
-import pyro.distributions as dist
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pyro import poutine
-from pyro.distributions import constraints
 from torch import Tensor
 
 from estimators.checks import check_seed
+from estimators.contract import Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
-from estimators.isolation import own_modes, program_mode
-from estimators.parameters.parameter import checked_greeks
+from estimators.isolation import isolated, own_modes, program_mode
+from estimators.parameters.parameter import check_draws, checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, parameters_of, passed
-from estimators.programs.call import arguments as call_arguments
+from estimators.programs.call import Program, arguments, describe, parameters_of, passed
+from estimators.programs.conditioned import conditioned
+from estimators.programs.density import ProgramDensity
 from estimators.programs.enumeration_check import check_program
-from estimators.programs.handlers import Observing, Substituting
+from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.predictive import columns_of
-from estimators.programs.sites import Greek, Structure
+from estimators.programs.predictive import columns_of, counts_of, fixed_greeks
+from estimators.programs.sites import Structure
 from estimators.programs.structure import find, run
+from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
+from estimators.symmetry import Symmetry
+
+CLASS = "program"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +73,25 @@ class PyroModel:
             raise TypeError(f"PyroModel: order_by expects the name of a Greek, got {self.order_by!r}")
         parameters_of(self.fn)
 
+    # A program says what its variables and hidden sites are when it is run on data.
+    variables: ClassVar[Mapping[str, Variable]] = {}
+    hidden: ClassVar[Mapping[str, int]] = {}
+    takes_greeks_per_row: ClassVar[bool] = False
+
+    def supports(self) -> dict[str, Any]:
+        """Where every Greek may be, of a program that takes the number of rows alone."""
+        return {greek.name: greek.support for greek in self.structure().greeks}
+
+    @own_modes()
+    def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw the Greeks by the program, which takes the number of rows alone; ValueError for a `pyro.param`."""
+        names = [greek.name for greek in self.structure().greeks]
+        with isolated(check_seed(seed)):
+            sites = poutine.trace(self).get_trace(1).nodes
+        if improper := [name for name in names if sites[name]["type"] != "sample"]:
+            raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")
+        return {name: torch.as_tensor(sites[name]["value"]).detach() for name in names}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return PyroModel, (self.fn, self.order_by)
 
@@ -99,25 +124,53 @@ class PyroModel:
             self._last[:] = [ProgramMarginal(self.fn, data)]
         return self._last[0]
 
+    @own_modes()
+    def density(
+        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
+    ) -> ProgramDensity:
+        """The log-likelihood of the rows, hidden sites summed out [+ log prior] [+ log Jacobian].
+
+        A program's coordinates are of what its distributions allow, whatever ``within_priors``.
+        """
+        return ProgramDensity(self.marginal(data), prior=prior, jacobian=jacobian)
+
+    def conjugate(self, data: Data) -> NoReturn:
+        """A program does not say of which family its conditional distributions are."""
+        raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
+
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
         """The program on data for Pyro's own inference, hidden sites marked for enumeration; and its plate nesting.
 
         A `pyro.param` statement becomes a site with an improper uniform prior.
         """
-        marginal = self.marginal(data)
-        structure = marginal.structure
-        flat: dict[str, Any] = {greek.name: _Flat(greek) for greek in structure.greeks if greek.initial is not None}
-        program = (
-            poutine.lift(Observing(marginal.evidence)(self.fn), prior=flat)
-            if flat
-            else Observing(marginal.evidence)(self.fn)
-        )
-        positional, named = call_arguments(self.fn, passed(self.fn, data, structure.names), data.num_rows)
+        return conditioned(self.marginal(data))
 
-        def conditioned_program() -> None:
-            program(*positional, **named)
+    def row_program(
+        self, data: Data | None
+    ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
+        """The program at given Greeks, as a function of them and of the number of rows; and the names of its sites.
 
-        return conditioned_program, structure.num_plate_dims
+        It runs under the caller's handlers. Columns that the program takes as arguments are drawn with replacement from
+        the fitted rows, each as often as it counts.
+        """
+        structure, rows = self.fitted(data)
+
+        def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+            part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
+            evidence = Evidence(free=frozenset(structure.sites))
+            program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(self.fn))
+            positional, named = arguments(self.fn, passed(self.fn, part, structure.names), num_rows)
+            trace = poutine.trace(program).get_trace(*positional, **named)
+            return columns_of(trace, structure, num_rows)
+
+        return run_rows, frozenset(self.structure(data).names)
+
+    def fitted(self, data: Data | None) -> tuple[Structure, Data]:
+        """The structure of a fitted program and its rows that count; of one that takes their number alone, no data."""
+        if data is None:
+            return self.structure(), Data(rows=torch.zeros(2))
+        counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
+        return self.marginal(data).structure, counting
 
     def structure(self, data: Data | None = None) -> Structure:
         """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
@@ -127,6 +180,53 @@ class PyroModel:
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
         return checked_greeks(greeks, {greek.name: (greek.shape, greek.support) for greek in self.structure().greeks})
+
+    def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What tells this program, which is code and not in a file, from another with the same Greeks."""
+        value = self._first_log_likelihood(data, draws)
+        return {"class": CLASS, "program": describe(self.fn), "order_by": self.order_by, "log_likelihood": value}
+
+    @staticmethod
+    def restore(
+        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: object
+    ) -> "PyroModel":
+        """The given model, if it is the one that was described.
+
+        Raises WrongModelError where the draws are not of this program's Greeks, or the rows have another likelihood
+        than they had.
+        """
+        name = description["program"]
+        if not isinstance(given, PyroModel | None):
+            raise WrongModelTypeError(f"model: expected the PyroModel that was fitted, got {given!r}")
+        if given is None:
+            raise WrongModelError(
+                f"it is a fit of the Pyro program {name!r}, which is code and not in the file; "
+                f"use Fit.load(path, model=PyroModel({name}))"
+            )
+        if description["order_by"] != given.order_by:
+            raise WrongModelError(f"the fit was made with order_by={description['order_by']!r}, not {given.order_by!r}")
+        other = f"the fit is of the program {name!r}, and the one given is not the same program: "
+        try:
+            greeks = [greek for greek in given.structure(data).greeks if greek.name in draws]
+            shapes = {greek.name: greek.shape for greek in greeks}
+            found = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
+            if shapes != found:
+                raise ValueError(f"its Greeks are {shapes}, those in the file {found}")
+            check_draws(draws, {greek.name: (greek.shape, greek.support) for greek in greeks})
+            value = given._first_log_likelihood(data, draws)
+        except Exception as error:  # whatever a program says of rows that are not its own
+            raise WrongModelError(f"{other}{error}") from None
+        saved = description["log_likelihood"]
+        if (value is None) != (saved is None) or (value is not None and not np.isclose(value, saved, rtol=1e-6)):
+            raise WrongModelError(
+                f"{other}at the first draw the saved rows have log-likelihood {value}, and had {saved}"
+            )
+        return given
+
+    def _first_log_likelihood(self, data: Data | None, draws: Mapping[str, Tensor]) -> float | None:
+        if data is None:
+            return None
+        return float(self.marginal(data).log_likelihood({name: value[0] for name, value in draws.items()}))
 
     @own_modes()
     def simulate(
@@ -149,20 +249,26 @@ class PyroModel:
             trace = run(Substituting(known)(self.fn), self.fn, given, int(num_rows))
         return columns_of(trace, structure, int(num_rows))
 
+    # A program does not say which axes of its Greeks run over components: its symmetry finds them, on data.
+    component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+
+    def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
+        """Which labels are free near these Greeks, and the axes that they index; see `Model.symmetry`."""
+        return symmetry_of_program(
+            None if data is None else self.marginal(data), self.order_by, greeks, uses_prior=uses_prior
+        )
+
+    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry) -> Tensor:
+        """What orders the components [S, K]: the first entries of the Greek `order_by`."""
+        assert self.order_by is not None
+        key = draws[self.order_by].movedim(free.axes[self.order_by][0] + 1, 1)
+        return key.reshape(*key.shape[:2], -1)[..., 0]
+
+    def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
+        """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
+        at = {name: value[:1] for name, value in draws.items()}
+        return likeliest_order_of_program(self.marginal(data), free, at, key)
+
     def permuted(self, order: Sequence[int]) -> "PyroModel":
         """The same model: only labels that are exchangeable are renamed."""
         return self
-
-
-class _Flat(dist.ImproperUniform):
-    """A prior that changes nothing, over a parameter's support; run without inference, the parameter's own value."""
-
-    def __init__(self, greek: Greek) -> None:
-        batch = len(greek.shape) - greek.event_dim if greek.plate_axes else 0
-        support = constraints.independent(greek.support, len(greek.shape) - batch - greek.event_dim)
-        super().__init__(support, greek.shape[:batch], greek.shape[batch:])  # type: ignore[no-untyped-call]
-        self._initial = greek.initial
-
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        assert self._initial is not None
-        return self._initial

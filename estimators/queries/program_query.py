@@ -7,7 +7,6 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
@@ -16,12 +15,11 @@ from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.answers import Average, average, over_draws
-from estimators.programs.call import arguments, parameters_of, passed
+from estimators.programs.call import parameters_of
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
-from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.model import PyroModel
-from estimators.programs.predictive import Situation, columns_of, counts_of, drawn, drawn_rows, fixed_greeks, predict
+from estimators.programs.predictive import Situation, counts_of, drawn, drawn_rows, fixed_greeks, predict
 from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
 from estimators.programs.sites import Structure
 from estimators.queries.estimate import Estimate, numbers
@@ -304,7 +302,7 @@ def query_of_program(
     """A query with its values checked: a ValueError names an unknown site, or a value outside its support."""
     if not settings and not seen:
         raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
-    structure, rows = _fitted(model, data)
+    structure, rows = model.fitted(data)
     laws = {name: value for name, value in settings.items() if isinstance(value, TorchDistributionMixin)}
     replaced = {name: checked_law(structure, what, name, law) for name, law in laws.items()}
     as_set = {name: checked_value(structure, what, name, value) for name, value in settings.items() if name not in laws}
@@ -312,29 +310,3 @@ def query_of_program(
     need_one_role(settings, as_seen)
     hidden = () if data is None else model.marginal(data).latent
     return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
-
-
-def program_of(model: PyroModel, data: Data | None) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
-    """The user's program at given Greeks, as a function of them and of the number of rows, under the caller's handlers.
-
-    Columns that it takes as arguments are drawn with replacement from the fitted rows, each as often as it counts.
-    """
-    structure, rows = _fitted(model, data)
-
-    def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-        part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
-        evidence = Evidence(free=frozenset(structure.sites))
-        program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(model.fn))
-        positional, named = arguments(model.fn, passed(model.fn, part, structure.names), num_rows)
-        trace = poutine.trace(program).get_trace(*positional, **named)
-        return columns_of(trace, structure, num_rows)
-
-    return run_rows
-
-
-def _fitted(model: PyroModel, data: Data | None) -> tuple[Structure, Data]:
-    """The structure of a fitted program and its rows that count; of one that takes their number alone, without data."""
-    if data is None:
-        return model.structure(), Data(rows=torch.zeros(2))
-    counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
-    return model.marginal(data).structure, counting

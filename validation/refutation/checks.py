@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from estimators import CausalMixture, Data, Fit
-from validation.refutation.experiment import LATENT, measured_in
+from estimators import Data, Fit
+from estimators.contract import LATENT
+from validation.refutation.experiment import measured_in
 from validation.refutation.statistics import LEAST_ROWS
 
 LABELS = ("identity", "matched")
@@ -22,14 +23,14 @@ def checked(fit: Any, experiment: Any, seed: Any, num_simulations: Any, level: A
     check_reachable_level(level, num_simulations)
     if labels not in LABELS:
         raise ValueError(f"labels: expected one of {list(LABELS)}, got {labels!r}")
-    if labels == "matched" and not isinstance(fit.model, CausalMixture):
+    if labels == "matched" and LATENT not in fit.model.hidden:
         raise ValueError("labels: 'matched' needs a CausalMixture; rename labels by fit.relabel() instead")
     data = as_experiment(experiment)
     known = _known(fit, data)
     unknown = [name for name in data.columns if name not in known]
     if unknown:
         raise ValueError(f"experiment: the fit has no variable {unknown[0]!r}; it has {sorted(known)}")
-    if isinstance(fit.model, CausalMixture):
+    if fit.model.variables:
         try:
             fit.model.check(data)
         except ValueError as error:
@@ -68,8 +69,8 @@ def as_experiment(value: Any) -> Data:
 
 def _known(fit: Fit, experiment: Data) -> list[str]:
     """What an experiment may hold: the variables, of a Pyro program those that are set and the sites not hidden."""
-    if isinstance(fit.model, CausalMixture):
-        return [LATENT, *fit.model.mechanisms]
+    if fit.model.variables:
+        return [*fit.model.hidden, *fit.model.variables]
     always = [name for name in experiment.intervened if bool(experiment.is_set(name).all())]
     one = replace(fit, draws={name: value[:1] for name, value in fit.draws.items()}, num_chains=1)
     first = {name: experiment.columns[name][0].item() for name in experiment.intervened}

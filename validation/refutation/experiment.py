@@ -10,10 +10,10 @@ import pyro
 import torch
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Data, Fit, isolated
+from estimators import Data, Fit, isolated
+from estimators.contract import LATENT
 
 Array = NDArray[Any]
-LATENT = "Z"
 # Rows simulated in one pass of the model's program.
 CHUNK = 200_000
 
@@ -93,16 +93,16 @@ def with_simulated(fit: Fit, experiment: Data, num_simulations: int, seed: int) 
     }
     for name, column in {**observed, LATENT: labels}.items():
         drawn[name][:] = column
-    simulate = _simulate_mixture if isinstance(fit.model, CausalMixture) else _simulate_program
+    simulate = _simulate_at_once if fit.model.takes_greeks_per_row else _simulate_one_by_one
     with isolated(int(rng.integers(2**62))):
         simulate(fit, experiment, which, drawn)
     latent = np.where(labels < 0, -1, drawn.pop(LATENT))
     return Experiments(experiment, arms_of(experiment), drawn, latent)
 
 
-def _simulate_mixture(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
+def _simulate_at_once(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
     """Fill the simulated experiments in place, many in one run of the model's program under `pyro.do`."""
-    assert isinstance(fit.model, CausalMixture)
+    run_rows, _ = fit.model.row_program(fit.data)
     for names, rows in _patterns(experiment):
         per_run = max(CHUNK // len(rows), 1)
         for start in range(0, len(which), per_run):
@@ -112,7 +112,7 @@ def _simulate_mixture(fit: Fit, experiment: Data, which: Array, drawn: dict[str,
             for name in names:
                 value = experiment.columns[name][rows]
                 settings[name] = (value if name == LATENT else value.double()).repeat(len(part))
-            found = pyro.do(fit.model.rows, data=settings)(greeks, len(part) * len(rows))
+            found = pyro.do(run_rows, data=settings)(greeks, len(part) * len(rows))
             for name in drawn:
                 if name not in names:
                     values = found[name].numpy()
@@ -120,8 +120,8 @@ def _simulate_mixture(fit: Fit, experiment: Data, which: Array, drawn: dict[str,
                     drawn[name][target, rows] = values.reshape(len(part), len(rows), *values.shape[1:])
 
 
-def _simulate_program(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
-    """The same of a Pyro program, one experiment after another."""
+def _simulate_one_by_one(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
+    """The same, one experiment after another."""
     for number, draw in enumerate(which):
         one = replace(fit, draws={name: value[draw : draw + 1] for name, value in fit.draws.items()}, num_chains=1)
         for names, rows in _patterns(experiment):

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from estimators import CausalMixture, Data, Fit
-from validation.refutation.experiment import LATENT, Arm, Array, Experiments
+from estimators import Data, Fit
+from estimators.contract import LATENT
+from validation.refutation.experiment import Arm, Array, Experiments
 
 # Draws in the predictive distribution that experiments are held against.
 MAX_DRAWS = 400
@@ -52,8 +53,7 @@ def best_labels(fit: Fit, experiments: Experiments) -> Array:
 
     Label k of experiment e is label ``order[e, k]`` of the fit.
     """
-    assert isinstance(fit.model, CausalMixture)
-    num_labels = fit.model.K
+    num_labels = fit.model.hidden[LATENT]
     scores = np.stack([log_densities(fit, _renamed(experiments, label)) for label in range(num_labels)], -1)
     carries = experiments.labels[..., None] == np.arange(num_labels)
     gains = np.einsum("enk,enj->ekj", carries, scores)

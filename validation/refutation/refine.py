@@ -7,12 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from estimators import CausalMixture, Data, Fit, PyroModel, own_modes
+from estimators import Data, Fit, own_modes
+from estimators.contract import LATENT, Model
 from validation.refutation.checks import as_experiment, check_reachable_level, check_seed
-from validation.refutation.experiment import LATENT
 from validation.refutation.refute import Refutation, refute
 
-Model = CausalMixture | PyroModel
 NUM_SIMULATIONS = 999
 
 
@@ -153,7 +152,7 @@ def _tested(fit: Fit, number: int, experiment: Data, place: int, num_rows: int, 
 
 def _lacking_label(model: Model, experiment: Data) -> int | None:
     largest = int(experiment.latent().max())
-    return largest if isinstance(model, CausalMixture) and largest >= model.K else None
+    return largest if largest >= model.hidden.get(LATENT, np.inf) else None
 
 
 def _exhausted(step: Step, count: int) -> Step:
@@ -162,9 +161,9 @@ def _exhausted(step: Step, count: int) -> Step:
 
 
 def _checked(models: Any, data: Any, experiments: Any, seed: Any, level: Any) -> tuple[list[Model], Data, list[Data]]:
-    if isinstance(models, CausalMixture | PyroModel) or not isinstance(models, Sequence):
+    if isinstance(models, Model) or not isinstance(models, Sequence):
         raise TypeError(f"models: expected a list of models, got {type(models).__name__}")
-    wrong = [type(model).__name__ for model in models if not isinstance(model, CausalMixture | PyroModel)]
+    wrong = [type(model).__name__ for model in models if not isinstance(model, Model)]
     if wrong:
         raise TypeError(f"models: expected CausalMixture or PyroModel, got {wrong[0]}")
     if not models:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from estimators import Data, Fit, own_modes
+from estimators.contract import LATENT
 from validation.measures import entry_name
 from validation.refutation.checks import checked
-from validation.refutation.experiment import LATENT, Array, Experiments, with_simulated
+from validation.refutation.experiment import Array, Experiments, with_simulated
 from validation.refutation.predictive import MAX_DRAWS, best_labels, is_continuous, log_densities, split
 from validation.refutation.statistics import (
     LEAST_ROWS,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from estimators import Fit
-from validation.refutation.experiment import LATENT, Arm, Array, Experiments
+from estimators.contract import LATENT
+from validation.refutation.experiment import Arm, Array, Experiments
 from validation.refutation.predictive import interpolated, is_continuous
 
 # Arms with fewer rows share one PIT distance.

@@ -1,6 +1,6 @@
 """Scenarios: what is simulated, with which truth, and what is asked of the estimators."""
 
-from validation.scenarios.base import Draw, Model, Role, Seeds, Source, Truth
+from validation.scenarios.base import Draw, Role, Seeds, Source, Truth
 from validation.scenarios.calibration import CALIBRATION
 from validation.scenarios.design import Design
 from validation.scenarios.graphs import GRAPHS

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch.distributions import biject_to
 
-from estimators import CausalMixture, Data, Fit
+from estimators import Data, Fit
+from estimators.contract import Model
 from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, knots, quadrature
-from validation.scenarios import Design, FixedTruth, Model, Scenario, contrasts
+from validation.scenarios import Design, FixedTruth, Scenario, contrasts
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import shown
 
@@ -53,10 +54,7 @@ class _Coordinates:
 
     @staticmethod
     def of(model: Model, greeks: Mapping[str, torch.Tensor]) -> "_Coordinates":
-        if isinstance(model, CausalMixture):
-            supports = {each.name: each.support for each in model.parameters}
-        else:
-            supports = {each.name: each.support for each in model.structure().greeks}
+        supports = model.supports()
         transforms = {name: biject_to(supports[name]) for name in greeks}
         shapes = {name: tuple(transforms[name].inv(value).shape) for name, value in greeks.items()}
         return _Coordinates(model, shapes, transforms)
@@ -98,7 +96,7 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
 
     sd = dict(zip(truth, cramer_rao(information, of, at).tolist(), strict=True))
     complete = None
-    if isinstance(model, CausalMixture) and model.K > 1 and not design.settings:
+    if max(model.hidden.values(), default=1) > 1 and not design.settings:
         seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
         all_seen = _information(scenario, coordinates, at, seen, seed)
         complete = dict(zip(truth, cramer_rao(all_seen, of, at).tolist(), strict=True))
@@ -127,9 +125,10 @@ def differences_of(means: Mapping[str, Any], scenario: Scenario) -> dict[str, An
 def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, design: Design, seed: int) -> Array:
     """The Fisher information of a whole data set of the design: the sum over its rows."""
     model = coordinates.model
-    if design.is_plain and isinstance(model, CausalMixture) and len(model.mechanisms) == 1:
-        name = next(iter(model.mechanisms))
-        grid = _grid([Predicted(coordinates.at(at), name, {"Z": z}) for z in range(model.K)])
+    if design.is_plain and len(model.variables) == 1:
+        (name,) = model.variables
+        settings = [{site: z} for site, K in model.hidden.items() for z in range(K)]
+        grid = _grid([Predicted(coordinates.at(at), name, setting) for setting in settings])
         if grid is not None:
             points, weights = grid
             columns: dict[str, Any] = {name: points}
@@ -172,8 +171,8 @@ def _points(outcome: Predicted) -> Array | None:
 
 def _log_densities(coordinates: _Coordinates, data: Data) -> Callable[[Array], Array]:
     """log p of each row [S, N] at vectors [S, P]."""
-    marginal = coordinates.model.marginal(data)
-    return lambda vectors: np.asarray(marginal.pointwise(coordinates.greeks(vectors)))
+    density = coordinates.model.density(data)
+    return lambda vectors: np.asarray(density.pointwise(coordinates.greeks(vectors)))
 
 
 def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:

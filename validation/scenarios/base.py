@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Data, PyroModel
+from estimators import Data
+from estimators.contract import Model
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.outcomes import Outcome
 
 Array = NDArray[np.float64]
-Model = CausalMixture | PyroModel
 
 
 class Role(Enum):

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators import CausalMixture, Data, PyroModel, isolated
+from estimators import Data, isolated
+from estimators.contract import LATENT, Model
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Greeks = Mapping[str, Any]
-LATENT = "Z"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +77,14 @@ class Design:
             None if self.weights is None else np.tile(self.weights, times),
         )
 
-    def simulate(self, model: CausalMixture | PyroModel, greeks: Greeks, *, hidden: tuple[str, ...], seed: int) -> Data:
+    def simulate(self, model: Model, greeks: Greeks, *, hidden: tuple[str, ...], seed: int) -> Data:
         """Return rows from the model at known Greeks, each under its own settings, with hidden columns left out."""
         known = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in greeks.items()}
         if self.is_plain:
             rows = model.simulate(self.num_rows, known, seed=seed)
             seen: dict[str, Any] = {name: column for name, column in rows.items() if name not in hidden}
             return Data(seen)
-        if isinstance(model, PyroModel):
+        if LATENT not in model.hidden:
             raise ValueError("design: of a Pyro program only plain rows can be made, nothing set, seen or missing")
         return self._recorded(_under_settings(model, known, self._groups(), seed))
 
@@ -118,13 +118,14 @@ def _setting(name: str, values: Array) -> Tensor:
 
 
 def _under_settings(
-    model: CausalMixture, greeks: Mapping[str, Tensor], groups: list[tuple[Mask, dict[str, Any]]], seed: int
+    model: Model, greeks: Mapping[str, Tensor], groups: list[tuple[Mask, dict[str, Any]]], seed: int
 ) -> dict[str, Any]:
     """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings."""
     columns: dict[str, Any] = {}
+    run_rows, _ = model.row_program(None)
     with isolated(seed):
         for rows, settings in groups:
-            drawn = pyro.do(model.rows, data=settings)(greeks, int(rows.sum()))
+            drawn = pyro.do(run_rows, data=settings)(greeks, int(rows.sum()))
             for name, column in drawn.items():
                 values = np.asarray(column)
                 columns.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[rows] = values

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Fit, PyroModel
+from estimators import Fit
+from estimators.contract import Model
 from validation.measures import sort_components
-from validation.scenarios.base import Model, Role, Source, Truth
+from validation.scenarios.base import Role, Source, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.sources import FixedTruth
@@ -81,9 +82,8 @@ class Scenario:
         """Return draws [S, ...], where the scenario sorts, with the components of each in the order of `sort_by`."""
         if not self.sorts:
             return dict(draws)
-        model = self.model
-        axes = {p.name: p.component_axis for p in model.parameters} if isinstance(model, CausalMixture) else None
-        return sort_components(draws, by=str(self.sort_by), axes=axes)
+        axes = {name: places[0] for name, places in self.model.component_axes.items()}
+        return sort_components(draws, by=str(self.sort_by), axes=axes or None)
 
     @staticmethod
     def from_fit(fit: Fit, *, name: str = "mine", interventions: tuple[Intervention, ...] | None = None) -> "Scenario":
@@ -105,13 +105,13 @@ def _like(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None
     if fit.data is None:
         raise ValueError(f"from_fit: expected a fit to data, got one of kind {fit.kind!r} without any")
     model, design = fit.model, Design.of(fit.data)
-    if isinstance(model, PyroModel) and not design.is_plain:
+    if not (model.hidden or design.is_plain):
         raise ValueError(
             "from_fit: data sets like those of a Pyro program can be made only where nothing is set or seen"
         )
     greeks = {key: np.asarray(fit[key]).tolist() for key in fit.draws}
-    hidden: tuple[str, ...] = ("Z",)
-    if isinstance(model, PyroModel):
+    hidden = tuple(model.hidden)
+    if not hidden:
         hidden = tuple(site for site in model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
     asked = interventions if interventions is not None else _every_label(model)
     for each in asked:
@@ -132,9 +132,9 @@ def _like(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None
 
 
 def _every_label(model: Model) -> tuple[Intervention, ...]:
-    if isinstance(model, PyroModel):
+    if not model.variables:
         raise ValueError(
             "from_fit: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {'T': 1}),)"
         )
-    names = [name for name, mechanism in model.mechanisms.items() if mechanism.num_columns is None]
-    return tuple(Intervention(name, {"Z": k}) for name in names for k in range(model.K))
+    names = [name for name, variable in model.variables.items() if variable.num_columns is None]
+    return tuple(Intervention(name, {z: k}) for name in names for z, K in model.hidden.items() for k in range(K))

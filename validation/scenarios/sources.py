@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import pyro
 import torch
 from numpy.typing import NDArray
 
-from estimators import CausalMixture, Data, isolated
-from validation.scenarios.base import Draw, Model, Seeds, Situation, Truth
+from estimators import Data
+from estimators.contract import LATENT
+from validation.scenarios.base import Draw, Seeds, Situation, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.outcomes import Outcome
 
@@ -29,9 +29,9 @@ class Partly:
         model = scenario.model
         if not self.seen and not self.set:
             return Design(scenario.num_rows)
-        if not isinstance(model, CausalMixture):
+        if LATENT not in model.hidden:
             raise ValueError(f"scenario {scenario.name}: rows of a Pyro program are plain, with nothing seen or set")
-        return Design.partly(scenario.num_rows, K=model.K, seen=self.seen, set=self.set)
+        return Design.partly(scenario.num_rows, K=model.hidden[LATENT], seen=self.seen, set=self.set)
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,11 @@ class PriorTruth:
     def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
         """Return Greeks from the prior and rows simulated from them."""
         model = scenario.model
-        drawn = {name: value[None] for name, value in _from_prior(model, seeds.truth).items()}
+        greeks = model.prior_greeks(seed=seeds.truth)
+        drawn = {name: np.asarray(value, dtype=np.float64)[None] for name, value in greeks.items()}
         truth = {name: value[0] for name, value in scenario.arranged(drawn).items()}
         design = self.rows.of(scenario)
         return Draw(design.simulate(model, truth, hidden=scenario.hidden, seed=seeds.data), truth)
-
-
-def _from_prior(model: Model, seed: int) -> dict[str, Array]:
-    if isinstance(model, CausalMixture):
-        drawn = model.prior_greeks(seed=seed)
-    else:
-        names = [greek.name for greek in model.structure().greeks]
-        with isolated(seed):
-            sites = pyro.poutine.trace(model).get_trace(1).nodes
-        if improper := [name for name in names if sites[name]["type"] != "sample"]:
-            raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")
-        drawn = {name: torch.as_tensor(sites[name]["value"]) for name in names}
-    return {name: np.asarray(value.detach(), dtype=np.float64) for name, value in drawn.items()}
 
 
 @dataclass(frozen=True)

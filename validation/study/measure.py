@@ -137,11 +137,11 @@ def _queries(scenario: Scenario, outcomes: tuple[Outcome, ...]) -> dict[str, flo
 
 def _log_likelihoods(fit: Fit, data: Data) -> Array:
     """log p(data | φ) of every draw [S], Z summed out."""
-    marginal = fit.model.marginal(data)
+    density = fit.model.density(data)
     weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
     step = max(1, MAX_ELEMENTS // data.num_rows)
     parts = [
-        marginal.pointwise({name: value[start : start + step] for name, value in fit.draws.items()}) @ weights
+        density.pointwise({name: value[start : start + step] for name, value in fit.draws.items()}) @ weights
         for start in range(0, fit.num_draws, step)
     ]
     return np.asarray(torch.cat(parts).detach(), dtype=np.float64)

@@ -13,6 +13,7 @@ import pandas as pd
 from pyro.distributions import HalfNormal, Normal
 
 from estimators import CausalMixture, Data, Fit, Status
+from estimators.contract import LATENT, Model
 from estimators.mechanisms import Gaussian
 from validation.scenarios import Scenario
 from validation.scenarios.quantities import is_query
@@ -101,7 +102,7 @@ def _numbers(name: str, column: pd.Series) -> list[float]:
     return found
 
 
-def model_of(asked: Asked, columns: Mapping[str, Sequence[float]]) -> CausalMixture:
+def model_of(asked: Asked, columns: Mapping[str, Sequence[float]]) -> Model:
     """Return a mixture whose weak priors are centred on the data: a mean within two sd, a scale up to about the sd."""
     if ":" in asked.model:
         return _own_model(asked)
@@ -135,14 +136,14 @@ def _about_columns() -> Iterator[None]:
         raise DataError(f"--columns: {problem}") from problem
 
 
-def _own_model(asked: Asked) -> CausalMixture:
+def _own_model(asked: Asked) -> Model:
     """The model that a user's function makes of K."""
     place, _, name = asked.model.rpartition(":")
     make = getattr(load(place), name, None)
     if not callable(make):
         raise DataError(f"--model: {place} has no function {name!r}")
     made = attempt(lambda: make(asked.K))
-    if not isinstance(made.value, CausalMixture):
+    if not isinstance(made.value, Model) or LATENT not in made.value.hidden:
         raise DataError(
             f"--model: {asked.model}({asked.K}) should return a CausalMixture; {made.error or made.value!r}"
         )
@@ -221,7 +222,7 @@ def judged(plan: Plan) -> Plan:
     return replace(plan, claims=tuple(replace(each, alpha=share, min_effect=effects[each.kind]) for each in found))
 
 
-def _fits(model: CausalMixture, data: Data, seed: int) -> dict[str, tuple[Fit | None, str]]:
+def _fits(model: Model, data: Data, seed: int) -> dict[str, tuple[Fit | None, str]]:
     """By row name, the fit to the real rows, or None and why there is none."""
     found: dict[str, tuple[Fit | None, str]] = {}
     for contender in contenders():

@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 
 from estimators.algorithms.nuts.foreign_thread import ForeignThread
-from estimators.fits.any_model import AnyDensity
+from estimators.contract import Density
 from estimators.parameters.parameter import Array
 
 # In the place of a gradient's 0, which nutpie refuses where it adapts its step: no sum or product here feels it.
@@ -22,7 +22,7 @@ class NutpieCallback:
     answer without computing anything, until the chain is aborted.
     """
 
-    def __init__(self, density: AnyDensity, start: Array, num_draws: int) -> None:
+    def __init__(self, density: Density, start: Array, num_draws: int) -> None:
         self.error: BaseException | None = None
         self.is_refused: bool | None = None
         self._density, self._start, self._num_draws = density, start, num_draws

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
 from estimators.algorithms.progress import progress
-from estimators.algorithms.protocol import Task, begin, repeated
-from estimators.algorithms.starts import map_starts
+from estimators.algorithms.protocol import Task, begin
+from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.fits.any_model import AnyDensity, density_of
+from estimators.contract import Density
 from estimators.fits.fit import Fit, finish
 from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds
 from estimators.optimise.ascent import Summit, ascend
@@ -88,7 +88,7 @@ class NUTS:
             program, _ = _conditioned(task)
             with program_mode(task.seed):
                 program()
-        density = density_of(task.model, task.data, jacobian=True)
+        density = task.model.density(task.data, jacobian=True)
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
         coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
@@ -109,7 +109,7 @@ class NUTS:
         _need_finite(draws)
         return finish(
             task.model,
-            task.data,
+            density,
             "posterior",
             draws,
             stats=stats,
@@ -124,7 +124,7 @@ class NUTS:
 Chains = tuple[Array, dict[str, Tensor]]
 
 
-def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds: list[int]) -> Chains:
+def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
     """Chain after chain, each a run of its own with its own seed and start, so results do not depend on threads.
 
     Chains in threads would be slower: on few rows they wait for the interpreter's lock, on many for torch's threads.
@@ -139,7 +139,7 @@ def _with_nutpie(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, see
     return coordinates, info
 
 
-def _nutpie_chain(nuts: NUTS, density: AnyDensity, start: Array, seed: int) -> Chains:
+def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chains:
     callback = NutpieCallback(density, start, nuts.warmup_steps + nuts.num_samples)
     compiled = _nutpie().compiled_pyfunc.from_pyfunc(
         density.size,
@@ -208,7 +208,7 @@ def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> A
         raise
 
 
-def _with_pyro(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds: list[int]) -> Chains:
+def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
     """Pyro's chains one by one, each with its own seed: Pyro's parallel chains share streams of random numbers."""
     with progress(nuts.num_chains * (nuts.warmup_steps + nuts.num_samples), "NUTS by Pyro", nuts.progress_bar) as bar:
         parts = [_pyro_chain(nuts, task, density, start, seed, bar) for start, seed in zip(starts, seeds, strict=True)]
@@ -226,11 +226,11 @@ def _with_pyro(nuts: NUTS, task: Task, density: AnyDensity, starts: Array, seeds
 
 def _conditioned(task: Task) -> tuple[Callable[[], None], int]:
     """The Pyro program of the model on these rows, with its nesting of plates."""
-    return task.model.conditioned(repeated(task.data, 'engine="pyro"', 'engine="nutpie"'))
+    return task.model.conditioned(task.data.repeated('engine="pyro"', 'engine="nutpie"'))
 
 
 def _pyro_chain(
-    nuts: NUTS, task: Task, density: AnyDensity, start: Array, seed: int, bar: Any
+    nuts: NUTS, task: Task, density: Density, start: Array, seed: int, bar: Any
 ) -> tuple[dict[str, Array], Tensor]:
     program, nesting = _conditioned(task)
     values = {name: value[0] for name, value in density.draws(start[None]).items()}
@@ -263,13 +263,14 @@ def _pyro_chain(
     return drawn, diverging
 
 
-def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
+def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     """[num_chains, D]: chains are dealt over the modes within reach of the best, and moved off them by 2 local sds."""
     if not density.size:
         return np.zeros((num_chains, 0))
     rng = np.random.default_rng(spawn_seeds(task.seed, 1)[0])
     summits = [
-        ascend(density, start, 1e-6, max_steps=200) for start in map_starts(task, density, NUM_STARTS)[:NUM_MODES]
+        ascend(density, start, 1e-6, max_steps=200)
+        for start in joint_starts(density, NUM_STARTS, task.seed)[:NUM_MODES]
     ]
     best = max(summit.value for summit in summits)
     modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
@@ -292,7 +293,7 @@ def _chain_starts(task: Task, density: AnyDensity, num_chains: int) -> Array:
     return found
 
 
-def _coarseness(density: AnyDensity, point: Array) -> float:
+def _coarseness(density: Density, point: Array) -> float:
     """How far apart neighbouring numbers are at a log density, in nats; infinite where it is not finite."""
     value = float(density.value(point))
     return float(np.spacing(abs(value))) if np.isfinite(value) else np.inf
@@ -307,7 +308,7 @@ def _distinct(summits: list[Summit]) -> list[Summit]:
     return found
 
 
-def _local_sd(density: AnyDensity, mode: Array) -> Array:
+def _local_sd(density: Density, mode: Array) -> Array:
     values, vectors = eigen(observed_information(density, mode))
     held = np.maximum(values, 1.0)
     return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
@@ -321,7 +322,7 @@ def _need_finite(draws: dict[str, Tensor]) -> None:
             )
 
 
-_ENGINES: dict[str, Callable[[NUTS, Task, AnyDensity, Array, list[int]], Chains]] = {
+_ENGINES: dict[str, Callable[[NUTS, Task, Density, Array, list[int]], Chains]] = {
     "nutpie": _with_nutpie,
     "pyro": _with_pyro,
 }

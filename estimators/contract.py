@@ -1,0 +1,241 @@
+"""What a model class gives, and all that algorithms, label rules, queries, storage and validation use of it.
+
+Two wings meet here. The models' wing says what a model is: mixtures of mechanisms, or a Pyro program. The answers' wing
+fits one, names its labels, asks it what if, and keeps it in a file. Neither imports the other.
+
+Shapes: S draws of the Greeks, N rows, K values of a hidden site, D unconstrained coordinates of all Greeks together;
+``[...]`` is any number of leading axes, none included. Greeks φ are mappings from name to ``[..., *shape]``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pyro.infer import ELBO
+from torch import Tensor
+
+from estimators.data.data import LATENT, Data
+from estimators.parameters.edges import Edge, Mask
+from estimators.parameters.parameter import Array
+from estimators.symmetry import Symmetry
+
+__all__ = ["LATENT", "Conjugate", "Density", "Model", "Variable", "WrongModelError", "WrongModelTypeError"]
+
+
+class Density(Protocol):
+    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``, hidden sites summed out, for v [..., D].
+
+    Coordinates v are unconstrained, in units of the standardised data where these have any.
+    """
+
+    data: Data
+    size: int
+    # Coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
+    bounded: Mask
+    # Σ w over the rows, and how many rows that is: weights above 1 are repeated rows, weights that sum to 1 are shares.
+    total_weight: float
+    count: float
+    # Whether an M-step that does not move has reached its fixed point, and was not stopped by rounding.
+    has_closed_form: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The Greeks, in the order of their coordinates."""
+
+    @property
+    def supports(self) -> Mapping[str, Any]:
+        """The support of every Greek."""
+
+    def of(self, data: Data) -> "Density":
+        """The same density of other rows."""
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether every Greek has a prior."""
+
+    def row_information(self, information: Array, at: Array) -> Array:
+        """What one row tells about each coordinate [D] if it is a location, where all rows tell ``information`` [D]."""
+
+    # Row by row.
+
+    @property
+    def latent(self) -> tuple[str, ...]:
+        """The hidden sites."""
+
+    def site(self, name: str | None) -> str:
+        """The hidden site that is meant; where only one is hidden it needs no name. Raises ValueError for another."""
+
+    def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log p(row | φ) as [..., N], without the weights."""
+
+    def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
+        """p(site = k | row, φ) as [..., N, K]; one-hot where it is known."""
+
+    @property
+    def row_size(self) -> int:
+        """Numbers that are held at one time for each draw of the Greeks."""
+
+    # Coordinates.
+
+    def constrain(self, coordinates: Array) -> dict[str, Array]:
+        """φ(v)."""
+
+    def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
+        """v(φ)."""
+
+    def draws(self, coordinates: Array) -> dict[str, Tensor]:
+        """φ(v) of S points, as tensors [S, *shape]."""
+
+    def unit_of(self, name: str) -> float:
+        """How far a Greek moves for a unit step of its coordinate, if that is the same everywhere, else 1."""
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+
+    # The density and its E-step.
+
+    def value(self, coordinates: Array) -> Array:
+        """The log density [...], for a batch of points."""
+
+    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
+        """The log density and its gradient [D] at one point; not finite where the density is not."""
+
+    def expand(self, coordinates: Array) -> tuple[float, Array, Any]:
+        """The log density, its gradient [D], and the E-step at one point, for `m_step`."""
+
+    def m_step(self, coordinates: Array, statistics: Any) -> Array:
+        """The maximum of the expected complete-data log-likelihood, from the E-step made at ``coordinates``."""
+
+    # Where an ascent begins, and where it may end.
+
+    def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
+        """Distinct starts [B, D], best first, after a few EM steps (and, ``unrefined``, also before)."""
+
+    def need_maximum(self) -> None:
+        """Raise ValueError where the likelihood is known to have no maximum."""
+
+    def trainable(self) -> tuple[Callable[[], None], ELBO]:
+        """The Pyro program with hidden sites summed out, and the objective by which SVI trains its Greeks."""
+
+    def looks_collapsed(self, coordinates: Array) -> bool:
+        """Whether a component is as narrow as a point."""
+
+    def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
+        """Whether a component has shrunk onto a point, and the density still grows."""
+
+    def at_boundary(self, coordinates: Array) -> bool:
+        """Whether anything has run to an end of its support."""
+
+    def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
+        """What has run to an end of its support, entry by entry."""
+
+
+class Variable(NamedTuple):
+    """An observed variable: its number of levels (None: not discrete), and of columns (None: one number, no vector)."""
+
+    num_levels: int | None
+    num_columns: int | None
+
+
+class WrongModelError(ValueError):
+    """A saved fit cannot be read with the model that was given, or without one; the message says why."""
+
+
+class WrongModelTypeError(WrongModelError, TypeError):
+    """What was given to read a saved fit with is not of its model's class."""
+
+
+class Conjugate(Protocol):
+    """A model on rows with its Greeks integrated out, given an allocation: which component every hidden row is in.
+
+    Allocations are numbered 0 … K^H - 1, the first hidden row the digit that changes fastest.
+    """
+
+    num_components: int
+    num_hidden: int
+
+    def log_joint(self, numbers: NDArray[np.intp]) -> Array:
+        """log p(z, x) of each allocation [A]."""
+
+    def posterior_draws(self, numbers: NDArray[np.intp], rng: np.random.Generator) -> dict[str, Array]:
+        """One draw of the Greeks given each allocation, as [A, *shape]."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A causal model with a hidden discrete cause: what every estimator takes."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """The observed variables, as far as the model says by itself: a program's are known by running it on data."""
+
+    @property
+    def hidden(self) -> Mapping[str, int]:
+        """The hidden sites and how many values each has, as far as the model says by itself."""
+
+    def supports(self) -> Mapping[str, Any]:
+        """Where every Greek may be."""
+
+    def check(self, data: Data) -> Data:
+        """Return the data if the model can be fitted to them; otherwise raise a ValueError that says why not."""
+
+    def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+
+    def density(
+        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
+    ) -> Density:
+        """The log-likelihood of the rows [+ log prior] [+ log Jacobian].
+
+        Coordinates are of what the priors allow, by default where the prior is in, or else of all that the likelihood
+        does.
+        """
+
+    def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw the Greeks from their priors; raises ValueError where one has none."""
+
+    @property
+    def takes_greeks_per_row(self) -> bool:
+        """Whether `row_program` takes Greeks with one value per row, [N, *shape]."""
+
+    def conjugate(self, data: Data) -> Conjugate:
+        """The model with its Greeks integrated out; raises TypeError or ValueError, with the reason, if it cannot."""
+
+    @property
+    def component_axes(self) -> Mapping[str, Sequence[int]]:
+        """The axes of the Greeks that run over components, as far as the model says so by itself."""
+
+    def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
+        """Which labels are free near these Greeks, and the axes of the Greeks that they index.
+
+        Those that are free in the posterior, or, without ``uses_prior``, in the likelihood.
+        """
+
+    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry) -> Tensor:
+        """What labels are put in order by [S, K]."""
+
+    def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
+        """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
+
+    def permuted(self, order: Sequence[int]) -> "Model":
+        """The same model with component k renamed to what ``order[k]`` was."""
+
+    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
+        """The Pyro program on unweighted data for Pyro's own inference, and how deep its plates are nested."""
+
+    def row_program(
+        self, data: Data | None
+    ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
+        """The Pyro program below the Greeks: a function of them and of the number of rows, and names that it uses."""
+
+    def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
+        """The model as JSON, with its class under "class", by which a fit in a file is read back.
+
+        Raises TypeError or ValueError for what could not be read again.
+        """
+
+    def simulate(
+        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> dict[str, Tensor]:
+        """Draw rows, hidden sites included, at given Greeks or at Greeks drawn from the prior."""

@@ -1,0 +1,67 @@
+"""A mixture with its Greeks integrated out, given which component every row is in: for conjugate mechanisms."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+from scipy.special import gammaln
+
+from estimators.data.data import Data
+from estimators.estep.marginal import MixtureMarginal
+from estimators.estep.weights import WEIGHTS
+from estimators.mechanisms.protocol import Conjugate, Mechanism
+from estimators.parameters.parameter import Array
+from estimators.parameters.sparse import dirichlet_draws
+
+
+class Allocations:
+    """Counts and summed features of the rows in each component, for allocations numbered 0 … K^H - 1."""
+
+    def __init__(self, marginal: MixtureMarginal, concentration: Array) -> None:
+        self._marginal, self._concentration = marginal, concentration
+        self.num_components, self.num_hidden = marginal.K, int((marginal.data.latent() < 0).sum())
+
+    def log_joint(self, numbers: np.ndarray) -> Array:
+        """log p(z, x) of each allocation."""
+        sums = self._collect(numbers)
+        counts, concentration = self._counts(sums), self._concentration
+        total = concentration.sum()
+        value = gammaln(total) - gammaln(total + counts.sum(-1))
+        value = (value + (gammaln(concentration + counts) - gammaln(concentration)).sum(-1)).sum(-1)
+        for name, node in self._marginal.nodes.items():
+            mechanism, cells = cast(Conjugate, node.mechanism), node.by_cell(sums[name])
+            value = value + mechanism.log_evidence(cells, self._marginal.references[name]).sum(-1)
+        return np.asarray(value)
+
+    def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
+        """One draw of the Greeks for each allocation."""
+        sums = self._collect(numbers)
+        shares = dirichlet_draws(self._concentration + self._counts(sums), rng)
+        draws = {WEIGHTS: shares.reshape(len(numbers), *self._marginal.weights.levels, self._marginal.K)}
+        for name, node in self._marginal.nodes.items():
+            mechanism, reference = cast(Conjugate, node.mechanism), self._marginal.references[name]
+            draws.update(node.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))
+        return draws
+
+    @staticmethod
+    def _counts(sums: Mapping[str, Array]) -> Array:
+        """Rows that inform theta: [allocations, levels of Z's observed causes, K]."""
+        return np.swapaxes(sums[WEIGHTS], -1, -2)
+
+    def _collect(self, numbers: np.ndarray) -> Mapping[str, Array]:
+        K = self._marginal.K
+        digits = (numbers[:, None] // K ** np.arange(self.num_hidden)) % K
+        allocation = (digits[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
+        return self._marginal.statistics_of_hidden(allocation).sums
+
+
+def check_conjugate(mechanisms: Mapping[str, Mechanism], data: Data) -> None:
+    """Raise ValueError where the Greeks cannot be integrated out, row by row."""
+    for name, mechanism in mechanisms.items():
+        reason = mechanism.why_not_conjugate() if hasattr(mechanism, "why_not_conjugate") else "it has no closed form"
+        if reason:
+            raise ValueError(f"model: Exact needs conjugate mechanisms, and {name} is not one: {reason}")
+    if data.has_missing:
+        raise ValueError("data: Exact sums over allocations of complete rows; drop the rows with missing entries")
+    if data.weights is not None and not bool((data.weights == 1).all()):
+        raise ValueError("weights: Exact sums over allocations of single rows; drop the weights, or repeat the rows")

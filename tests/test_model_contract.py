@@ -1,0 +1,174 @@
+"""Every model class gives every member of the contract, called alike, and its members agree with each other."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import pytest
+import torch
+
+from estimators import CausalMixture, Data, GaussianMixture, PyroModel, contract
+from estimators.fits.storage import RESTORERS
+from estimators.mechanisms import Bernoulli, LinearGaussian
+from estimators.mixture.allocations import Allocations
+from estimators.mixture.density import Density
+from estimators.programs.density import ProgramDensity
+from tests.gallery import EXAMPLES
+
+GRAPH = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
+ROWS = {
+    "mixture": Data(X=[0.0, 1.0, 9.0, 10.0, 12.0], weights=[1.0, 2.0, 1.0, 0.5, 1.0]),
+    "graph": Data(T=[0, 1, 0, 1, 1, 0], Y=[0.1, 2.0, -0.3, 1.7, 8.0, 9.5]),
+    "program": EXAMPLES["tutorial"].data(6),
+}
+MODELS: dict[str, contract.Model] = {
+    "mixture": GaussianMixture(K=2),
+    "graph": GRAPH,
+    "program": PyroModel(EXAMPLES["tutorial"].fn, order_by="μ"),
+}
+CLASSES = {contract.Model: [CausalMixture, PyroModel], contract.Density: [Density, ProgramDensity]}
+CLASSES[contract.Conjugate] = [Allocations]
+
+
+def members(protocol: type) -> dict[str, Any]:
+    """The public members of a protocol by name: functions, properties, and annotated attributes."""
+    own = {name: value for name, value in vars(protocol).items() if not name.startswith("_")}
+    return {**dict.fromkeys(getattr(protocol, "__annotations__", {})), **own}
+
+
+def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "given"), [(protocol, each) for protocol, classes in CLASSES.items() for each in classes]
+)
+def test_a_class_has_every_method_with_the_same_arguments(protocol: type, given: type) -> None:
+    methods = {name: value for name, value in members(protocol).items() if inspect.isfunction(value)}
+    assert methods
+    for name, method in methods.items():
+        found = getattr(given, name)
+        wanted, got = parameters(method), parameters(found)
+        if isinstance(inspect.getattr_static(given, name), staticmethod):
+            wanted = wanted[1:]
+        assert _accepts(wanted, got), f"{given.__name__}.{name}: {got}, not {wanted}"
+
+
+def _accepts(wanted: list[tuple[str, Any, Any]], got: list[tuple[str, Any, Any]]) -> bool:
+    """Whether a call that fits what is wanted fits what is there: the same names, more of them optional."""
+    names = [name for name, _, _ in wanted]
+    return [name for name, _, _ in got] == names and all(
+        here == there or here is not inspect.Parameter.empty
+        for (_, _, there), (_, _, here) in zip(wanted, got, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_and_its_density_have_every_member(name: str) -> None:
+    model = MODELS[name]
+    density = model.density(ROWS[name])
+    for protocol, found in ((contract.Model, model), (contract.Density, density)):
+        for member in members(protocol):
+            assert hasattr(found, member), f"{type(found).__name__} has no {member}"
+    assert isinstance(model, contract.Model) and not isinstance(density, contract.Model)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("prior", [False, True])
+def test_a_density_is_the_sum_over_its_rows(name: str, prior: bool) -> None:
+    model, data = MODELS[name], ROWS[name]
+    density = model.density(data, prior=prior, within_priors=True)
+    point = 0.3 * np.random.default_rng(0).standard_normal(density.size)
+    greeks = {key: value[0] for key, value in density.draws(point[None]).items()}
+    weights = torch.ones(data.num_rows) if data.weights is None else data.weights
+    total = float(density.pointwise(greeks) @ weights.double())
+    if prior:
+        total += float(density.value(point) - model.density(data, prior=False, within_priors=True).value(point))
+    assert float(density.value(point)) == pytest.approx(total, rel=1e-12)
+    value, gradient = density.value_and_gradient(point)
+    assert value == pytest.approx(total, rel=1e-12)
+    step = 1e-6 * np.eye(density.size)
+    differences = (density.value(point + step) - density.value(point - step)) / 2e-6
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_coordinates_go_there_and_back(name: str) -> None:
+    density = MODELS[name].density(ROWS[name])
+    points = 0.5 * np.random.default_rng(1).standard_normal((3, density.size))
+    np.testing.assert_allclose(density.unconstrain(density.constrain(points)), points, rtol=1e-9, atol=1e-9)
+    assert list(density.constrain(points)) == list(density.draws(points)) == density.names
+    assert set(density.supports) == set(density.names) and density.bounded.shape == (density.size,)
+    assert density.names_at(np.ones(density.size, dtype=bool)) == density.names
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_em_step_does_not_lower_the_likelihood(name: str) -> None:
+    density = MODELS[name].density(ROWS[name], prior=False)
+    rng = np.random.default_rng(2)
+    for start in density.starts(3, rng, refinements=1):
+        before, _, statistics = density.expand(start)
+        assert float(density.value(density.m_step(start, statistics))) >= before - 1e-9
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_of_a_part_have_the_densities_they_have_in_the_whole(name: str) -> None:
+    density, some = MODELS[name].density(ROWS[name]), torch.tensor([3, 1])
+    greeks = density.draws(0.2 * np.random.default_rng(3).standard_normal((2, density.size)))
+    part = density.of(ROWS[name].rows(some))
+    torch.testing.assert_close(part.pointwise(greeks), density.pointwise(greeks)[:, some], rtol=1e-12, atol=0)
+    (site,) = density.latent
+    shares = density.responsibilities(greeks, density.site(None))
+    torch.testing.assert_close(part.responsibilities(greeks, site), shares[:, some], rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(shares.shape[:-1], dtype=torch.float64))
+    with pytest.raises(ValueError, match="responsibilities"):
+        density.site("nowhere")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_free_labels_leave_the_density_as_it_is(name: str) -> None:
+    model, data = MODELS[name], ROWS[name]
+    density = model.density(data)
+    greeks = density.draws(0.4 * np.random.default_rng(4).standard_normal((1, density.size)))
+    at = {key: value[0] for key, value in greeks.items()}
+    free = model.symmetry(data, at)
+    assert free.is_nontrivial and free.num_labels == 2
+    moved = {
+        key: value.flip([axis + 1 for axis in free.axes.get(key, ())]) if key in free.axes else value
+        for key, value in greeks.items()
+    }
+    torch.testing.assert_close(density.pointwise(moved), density.pointwise(greeks), rtol=1e-10, atol=0)
+    assert model.order_key(greeks, free).shape == (1, 2)
+    assert sorted(model.likeliest_order(data, greeks, free, model.order_key(greeks, free)[0])) == [0, 1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_described_model_is_restored(name: str) -> None:
+    model, data = MODELS[name], ROWS[name]
+    draws = model.density(data).draws(np.zeros((1, model.density(data).size)))
+    described = json.loads(json.dumps(model.describe(data, draws)))
+    again = RESTORERS[described["class"]](described, data, draws, model if name == "program" else None)
+    assert torch.equal(again.density(data).pointwise(draws), model.density(data).pointwise(draws))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_row_program_draws_what_simulate_draws(name: str) -> None:
+    """Every variable and hidden site, and under `pyro.do` what is set."""
+    model = MODELS[name]
+    greeks = model.prior_greeks(seed=3)
+    assert set(greeks) == set(model.supports())
+    run_rows, names = model.row_program(None)
+    drawn, set_to = run_rows(greeks, 4), pyro.do(run_rows, data={"Z": torch.tensor(1)})(greeks, 4)
+    assert drawn.keys() == set_to.keys() == model.simulate(4, greeks, seed=5).keys()
+    assert all(len(column) == 4 for column in drawn.values()) and set(set_to["Z"].tolist()) == {1}
+    assert set(model.variables) <= set(names) and set(model.hidden) <= set(drawn)
+
+
+def test_exact_is_of_models_whose_greeks_can_be_integrated_out() -> None:
+    found = GaussianMixture(K=2).conjugate(Data(X=[0.0, 1.0]))
+    assert (found.num_components, found.num_hidden, found.log_joint(np.arange(4)).shape) == (2, 2, (4,))
+    with pytest.raises(TypeError, match="PyroModel use NUTS"):
+        MODELS["program"].conjugate(ROWS["program"])

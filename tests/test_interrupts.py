@@ -21,9 +21,9 @@ from pyro.infer.mcmc.logger import ProgressBar
 from pyro.poutine import runtime
 
 from estimators import EM, MAP, NUTS, CausalMixture, Exact, GaussianMixture, PyroModel
+from estimators.algorithms import finish as finish_module
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
-from estimators.fits import fit as fit_module
 from estimators.mixture.density import Density
 from estimators.status import EstimationError
 from tests.models import TUTORIAL_ROWS, rows_of, two_columns
@@ -114,8 +114,8 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
         (NutpieCallback, "expand", 600, LONG),
         (NutpieCallback, "expand", 55, SHORT),
         (nuts_module.pyarrow, "array", 3, SHORT),
-        (fit_module, "label", 1, SHORT),
-        (fit_module, "chain_status", 1, SHORT),
+        (finish_module, "label", 1, SHORT),
+        (finish_module, "chain_status", 1, SHORT),
     ],
     ids=[
         "starts",
@@ -193,7 +193,7 @@ def test_a_mixture_is_interrupted(
 
 def test_exact_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     strike = CtrlC()
-    strike_before(monkeypatch, fit_module, "label", strike)
+    strike_before(monkeypatch, finish_module, "label", strike)
     interrupted(strike, lambda: Exact(num_draws=20).fit(GaussianMixture(K=2), ROWS, seed=0))
 
 

@@ -94,7 +94,7 @@ def test_the_option_that_an_error_names_works() -> None:
     with pytest.raises(ValueError, match=r"column x: NaN .* say Data\(\.\.\., missing='marginalize'\)"):
         EM().fit(model, columns)
     fit = fit_quietly(EM(num_starts=1, max_iterations=3), model, Data(**columns, missing="marginalize"), seed=0)
-    assert set(fit._symmetry.axes) == {"theta", "mu", "nu", "p"}
+    assert set(fit.symmetry.axes) == {"theta", "mu", "nu", "p"}
     # A row alone, with nothing to take a stand-in from; and a sample has every observed variable.
     one = fit.log_density(Data(x=[NAN], y=[1.0], b=[NAN], missing="marginalize"))
     by_class = fit["theta"].log() + dist.Normal(fit["nu"], 1.0).log_prob(torch.tensor(1.0).double())

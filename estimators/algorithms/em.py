@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model
-from estimators.fits.fit import Fit, finish
+from estimators.fits.fit import Fit
+from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
@@ -98,17 +100,8 @@ class EM:
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
             "run_values": torch.tensor([run.value for run in runs], dtype=torch.float64),
         }
-        return finish(
-            task.model,
-            density,
-            "ml",
-            density.draws(best.coordinates[None]),
-            status=best.status,
-            stats=stats,
-            info=info,
-            strict=strict,
-            started=task.started,
-        )
+        estimated = Estimated(Kind.ML, density.draws(best.coordinates[None]), stats, status=best.status, info=info)
+        return finish(task, density, estimated)
 
     def _run(self, density: Density, start: Array) -> Run:
         """EM from one start; every accepted point has a likelihood at least that of the one before."""

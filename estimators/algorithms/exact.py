@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
+from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_whole
 from estimators.contract import Model
-from estimators.fits.fit import Fit, finish
+from estimators.fits.fit import Fit
+from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
 
 MAX_ALLOCATIONS = 2**20
@@ -65,13 +67,5 @@ class Exact:
         draws = {name: torch.from_numpy(value) for name, value in sums.posterior_draws(chosen, rng).items()}
         best = int(np.argmax(log_joint[chosen]))
         stats = {"estimator": "Exact", "seed": task.seed, "log_evidence": evidence, "num_allocations": allocations}
-        return finish(
-            task.model,
-            task.model.density(task.data),
-            "exact",
-            draws,
-            stats=stats,
-            best=best,
-            strict=strict,
-            started=task.started,
-        )
+        estimated = Estimated(Kind.EXACT, draws, stats, best=best)
+        return finish(task, task.model.density(task.data), estimated)

@@ -12,12 +12,14 @@ from pyro.infer.autoguide import AutoDelta, init_to_value
 from pyro.optim import ClippedAdam
 from pyro.poutine.messenger import Messenger
 
+from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task, begin
 from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model
-from estimators.fits.fit import Fit, finish
+from estimators.fits.fit import Fit
+from estimators.fits.kind import Kind
 from estimators.isolation import own_modes, program_mode, single_thread
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
@@ -87,17 +89,8 @@ class MAP:
             "num_runs": len(summits),
         }
         info = {"losses": _recorded(losses), "gradient_norms": _recorded(norms)}
-        return finish(
-            task.model,
-            density,
-            "map",
-            density.draws(best.coordinates[None]),
-            status=status,
-            stats=stats,
-            info=info,
-            strict=strict,
-            started=task.started,
-        )
+        estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, status=status, info=info)
+        return finish(task, density, estimated)
 
     def _train(
         self, task: Task, density: Density, trained: Trainable, start: Array, bar: Any

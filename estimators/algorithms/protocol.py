@@ -25,6 +25,7 @@ class Task:
     model: Model
     data: Data
     seed: int
+    strict: bool
     started: float
 
 
@@ -41,4 +42,4 @@ def begin(model: object, data: object, seed: object, strict: object) -> Task:
         if bool(given.is_missing(name).all()):
             raise ValueError(f"column {name}: every entry is missing; leave the variable out of the model")
     counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
-    return Task(model, counted, check_seed(seed), time.perf_counter())
+    return Task(model, counted, check_seed(seed), bool(strict), time.perf_counter())

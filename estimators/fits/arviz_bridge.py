@@ -4,6 +4,7 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,12 @@ import torch
 from torch import Tensor
 
 from estimators.diagnostics import Draws, dataset, import_arviz, unused
+from estimators.status import EstimationWarning
 
 if TYPE_CHECKING:
     import xarray
+
+    from estimators.fits.fit import Fit
 
 OWN_AXES = ("chain", "draw")
 # Log-likelihoods of repeated rows in one export: 1.6 GB.
@@ -85,3 +89,28 @@ def rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
         axes = [unused(f"{name}_dim_{axis}", columns) for axis in range(column.ndim - 1)]
         variables[name] = ((row, *axes), column.numpy())
     return xarray.Dataset(variables, coords={row: np.arange(size)})
+
+
+def exported_fit(fit: "Fit") -> Any:
+    """A fit as ArviZ's own container; see `Fit.to_arviz`."""
+    if fit.num_draws < 2:
+        raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
+    data = fit.fitted_data("to_arviz")
+    taken = [name for name in OWN_AXES if name in fit.draws]
+    if taken:
+        raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
+    density = fit.model.density(data)
+    times, why_not = repeats(data.weights, fit.num_draws)
+    if why_not:
+        warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=4)
+    parts = [] if why_not else [density.pointwise(part) for part in fit.parts(data.num_rows)]
+    pointwise = torch.cat(parts)[:, times] if parts else None
+    rows = {name: column[times] for name, column in data.columns.items()}
+    axes = fit.symmetry.axes if fit.label_names else fit.model.component_axes
+    axis_names = {name: dims(name, fit.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
+    posterior = dataset(fit.draws, fit.num_chains, axis_names)
+    if fit.label_names and axis_names:
+        labels = {name: list(fit.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
+        posterior = posterior.assign_coords(labels)
+    sampler = {name: value for name, value in fit.info.items() if len(value) == fit.num_draws}
+    return exported(posterior, pointwise, rows, sampler, fit.num_chains)

@@ -1,11 +1,9 @@
 """A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
 
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -18,23 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.checks import check_level, check_seed
-from estimators.contract import Density, Model
+from estimators.checks import check_level
+from estimators.contract import Model
 from estimators.data.data import Data, as_data
-from estimators.diagnostics import chain_status, dataset
 from estimators.fits import arviz_bridge, storage
 from estimators.fits.identifiability import Identifiability, identify
-from estimators.fits.labels import label, permute
+from estimators.fits.kind import Kind
+from estimators.fits.laplace import laplace_fit
+from estimators.fits.relabel import relabelled
 from estimators.fits.summary import summary_table
 from estimators.isolation import own_modes
 from estimators.mixture.model import CausalMixture
-from estimators.optimise.ascent import LIMIT
-from estimators.optimise.curvature import laplace_draws
-from estimators.parameters.edges import SUPPORT, Edge, words_of_edges
 from estimators.programs.model import PyroModel
 from estimators.queries.counterfactual import Counterfactual, counterfactual_of
 from estimators.queries.estimate import Estimate, difference
-from estimators.queries.label_names import names_of, numbers_of
+from estimators.queries.label_names import numbers_of
 from estimators.queries.mixture_query import Query
 from estimators.queries.program_query import ProgramQuery, query_of_program
 from estimators.queries.settings import check_settings
@@ -42,7 +38,6 @@ from estimators.queries.structural import Structural
 from estimators.status import EstimationError, EstimationWarning, Status
 from estimators.symmetry import Symmetry
 
-POINT_KINDS = ("map", "ml")
 # Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of
 # one component is to that extent an average with another.
 CERTAIN = 0.9
@@ -64,7 +59,7 @@ class Fit:
     """
 
     model: Model
-    kind: str
+    kind: Kind
     draws: Mapping[str, Tensor]
     num_chains: int
     status: Status
@@ -78,9 +73,10 @@ class Fit:
     def from_greeks(model: Model, greeks: Mapping[str, Any]) -> "Fit":
         """A one-draw fit at known Greeks, so that a truth answers the same queries; labels stay as given."""
         known = {name: value[None] for name, value in model.check_greeks(greeks).items()}
-        return Fit(model, "known", known, 1, Status.CONVERGED, {"labels": "as given"})
+        return Fit(model, Kind.KNOWN, known, 1, Status.CONVERGED, {"labels": "as given"})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", Kind(self.kind))
         for name in ("draws", "stats", "info"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
@@ -110,7 +106,7 @@ class Fit:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
         names = [entry for found in self._entries().values() for entry in found]
-        return summary_table(names, self.draws, level, self.num_chains if self.kind == "posterior" else None)
+        return summary_table(names, self.draws, level, self.num_chains if self.kind.has_chains else None)
 
     # ---------------------------------------------------------------- queries
 
@@ -185,7 +181,7 @@ class Fit:
     def log_density(self, rows: Any) -> Tensor:
         """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
         density = self.model.density(as_data(rows))
-        parts = [torch.logsumexp(density.pointwise(part), 0) for part in self._parts(density.data.num_rows)]
+        parts = [torch.logsumexp(density.pointwise(part), 0) for part in self.parts(density.data.num_rows)]
         return torch.logsumexp(torch.stack(parts), 0) - float(np.log(self.num_draws))
 
     @property
@@ -211,28 +207,7 @@ class Fit:
         ``v ~ Normal(v̂, I(v̂)⁻¹)`` with I the observed information in unconstrained coordinates, mapped back. Raises
         EstimationError at a BOUNDARY, a COLLAPSED component, or where I is not positive definite.
         """
-        if self.kind not in POINT_KINDS:
-            raise ValueError(
-                f"laplace: expected a point fit (EM or MAP), got kind {self.kind!r}, which has draws already"
-            )
-        if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
-            raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
-        if self.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-            raise EstimationError(f"laplace: there is no interior mode to expand around. {self._status_words}")
-        seed = check_seed(seed)
-        data = self._fitted_data("laplace")
-        density = self.model.density(data, prior=self.kind == "map")
-        mode = density.unconstrain({name: value[0].numpy() for name, value in self.draws.items()})
-        drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
-        spread = finish(
-            self.model,
-            density,
-            "laplace",
-            density.draws(np.concatenate([mode[None], drawn])),
-            status=self.status,
-            stats={"seed": seed, "of": self.kind},
-        )
-        return replace(spread, label_names=self.label_names)
+        return laplace_fit(self, num_draws, seed)
 
     @own_modes()
     def relabel(self, order: Sequence[int] | NDArray[np.intp] | Mapping[str, int]) -> "Fit":
@@ -246,29 +221,7 @@ class Fit:
         >>> list(truth.relabel({"low": 0, "high": 1}).relabel([1, 0]).summary().index)
         ['theta[high]', 'theta[low]', 'mu_X[high]', 'mu_X[low]']
         """
-        free = self._symmetry
-        if isinstance(order, Mapping):
-            if not free.axes:
-                raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
-            return replace(self, label_names=names_of(order, free.num_labels))
-        if not (free.is_nontrivial or free.renames_pinned):
-            raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
-        labels = list(range(free.num_labels))
-        if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
-            raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
-        if sorted(order) != labels:
-            raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
-        order = [int(k) for k in order]
-        draws = permute(dict(self.draws), free.axes, np.tile(order, (self.num_draws, 1)))
-        stats = {**self.stats, "labels": f"set by hand to {list(order)} after: {self.stats.get('labels')}"}
-        data = self.data
-        for site in free.sites:
-            data = None if data is None else data.relabelled(order, site)
-        names = tuple(self.label_names[k] for k in order) if self.label_names else ()
-        model = self.model.permuted(order)
-        if data is not None and "at_edge" in stats:
-            stats["at_edge"] = _words_at_edge(model.density(data, prior=self.kind != "ml"), draws)
-        return replace(self, model=model, draws=draws, stats=stats, data=data, label_names=names)
+        return relabelled(self, order)
 
     @own_modes()
     def identifiability(self) -> Identifiability:
@@ -277,15 +230,14 @@ class Fit:
         At a point fit, or the mode that the best of the draws climbs to: the observed information of the likelihood
         against the prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
         """
-        data = self._fitted_data("identifiability")
-        uses_prior = "ml" not in (self.kind, self.stats.get("of"))
+        data = self.fitted_data("identifiability")
         return identify(
             self.model,
             data,
             self.draws,
             status=self.status,
-            status_words=self._status_words,
-            uses_prior=uses_prior,
+            status_words=self.status_words,
+            uses_prior=self.uses_prior,
             entries=self._entries(),
         )
 
@@ -300,27 +252,7 @@ class Fit:
         leave out, and no log_likelihood, as a warning says. Raises ValueError on a single draw, and for a Greek called
         "chain" or "draw".
         """
-        if self.num_draws < 2:
-            raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
-        data = self._fitted_data("to_arviz")
-        taken = [name for name in arviz_bridge.OWN_AXES if name in self.draws]
-        if taken:
-            raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
-        density = self.model.density(data)
-        times, why_not = arviz_bridge.repeats(data.weights, self.num_draws)
-        if why_not:
-            warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=3)
-        parts = [] if why_not else [density.pointwise(part) for part in self._parts(data.num_rows)]
-        pointwise = torch.cat(parts)[:, times] if parts else None
-        rows = {name: column[times] for name, column in data.columns.items()}
-        axes = self._symmetry.axes if self.label_names else self.model.component_axes
-        dims = {name: arviz_bridge.dims(name, self.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
-        posterior = dataset(self.draws, self.num_chains, dims)
-        if self.label_names and dims:
-            labels = {name: list(self.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
-            posterior = posterior.assign_coords(labels)
-        sampler = {name: value for name, value in self.info.items() if len(value) == self.num_draws}
-        return arviz_bridge.exported(posterior, pointwise, rows, sampler, self.num_chains)
+        return arviz_bridge.exported_fit(self)
 
     @own_modes()
     def save(self, path: str | Path) -> None:
@@ -350,19 +282,33 @@ class Fit:
         return query if what == "do" and not seen else query.given(**seen)
 
     @property
-    def _status_words(self) -> str:
+    def uses_prior(self) -> bool:
+        """Whether the estimate rests on the priors: not that of maximum likelihood, nor draws around it."""
+        return Kind.ML not in (self.kind, self.stats.get("of"))
+
+    def say_status(self, *, strict: bool) -> None:
+        """Warn where the status is not CONVERGED, or, if strict, raise EstimationError."""
+        if self.status is Status.CONVERGED:
+            return
+        if strict:
+            raise EstimationError(self.status_words)
+        warnings.warn(self.status_words, EstimationWarning, stacklevel=5)
+
+    @property
+    def status_words(self) -> str:
         """The status, and which Greeks are at an edge."""
         words = str(self.status)
         return f"{words.removesuffix('.')}: {self.stats['at_edge']}." if "at_edge" in self.stats else words
 
     @cached_property
-    def _symmetry(self) -> Symmetry:
+    def symmetry(self) -> Symmetry:
+        """Which labels are free, and the axes of the Greeks that they index."""
         return self.model.symmetry(self.data, {name: value[0] for name, value in self.draws.items()})
 
     @property
     def _labelled(self) -> tuple[str, ...]:
         """The variables whose values are the labels."""
-        return self._symmetry.sites
+        return self.symmetry.sites
 
     def _numbered(self, asked: Mapping[str, Any], what: str = "do") -> dict[str, Any]:
         """The same question with labels by number where they were given by name."""
@@ -375,7 +321,7 @@ class Fit:
 
     def _entries(self) -> dict[str, list[str]]:
         """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
-        axes = self._symmetry.axes if self.label_names else {}
+        axes = self.symmetry.axes if self.label_names else {}
 
         def entry(name: str, place: tuple[int, ...]) -> str:
             named = axes.get(name, ())
@@ -402,71 +348,17 @@ class Fit:
             object.__setattr__(self, "_warned", True)
             warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=5)
 
-    def _fitted_data(self, what: str) -> Data:
+    def fitted_data(self, what: str) -> Data:
+        """The rows that were fitted; raises ValueError, which says what needs them, where there are none."""
         if self.data is None:
             raise ValueError(f"{what}: this fit holds no data (kind {self.kind!r}); fit a model to data first")
         return self.data
 
-    def _parts(self, row_size: int) -> list[dict[str, Tensor]]:
+    def parts(self, row_size: int) -> list[dict[str, Tensor]]:
+        """The draws in parts, of which each makes no array of more than so many numbers for a draw."""
         step = max(MAX_ELEMENTS // max(row_size, 1), 1)
         starts = range(0, self.num_draws, step)
         return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
 
     def _averaged(self, total: Callable[[dict[str, Tensor]], Tensor], row_size: int) -> Tensor:
-        return torch.stack([total(part) for part in self._parts(row_size)]).sum(0) / self.num_draws
-
-
-def finish(
-    model: Model,
-    density: Density,
-    kind: str,
-    draws: dict[str, Tensor],
-    *,
-    status: Status = Status.CONVERGED,
-    stats: Mapping[str, Any],
-    info: Mapping[str, Tensor] | None = None,
-    num_chains: int = 1,
-    best: int = 0,
-    strict: bool = False,
-    started: float | None = None,
-) -> Fit:
-    """Label the draws by the one rule, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
-    uses_prior = "ml" not in (kind, stats.get("of"))
-    labelled = label(model, density, draws, best, ordered=kind != "laplace", uses_prior=uses_prior)
-    # The first draw of a Laplace fit is the mode itself, from which alignment starts.
-    kept = {name: value[1:] if kind == "laplace" else value for name, value in labelled.draws.items()}
-    found = {**stats, "label_certainty": labelled.certainty, "labels": labelled.rule}
-    if not labelled.is_fixed:
-        found["labels_fixed"] = False
-    if kind == "posterior":
-        status, extra = chain_status(kept, num_chains, int(found.get("num_divergences", 0)))
-        found.update(extra)
-    if status is Status.BOUNDARY:
-        found["at_edge"] = _words_at_edge(density, kept)
-    if started is not None:
-        found["seconds"] = time.perf_counter() - started
-    fit = Fit(
-        model,
-        kind,
-        kept,
-        num_chains,
-        status,
-        found,
-        info or {},
-        density.data,
-    )
-    if status is not Status.CONVERGED:
-        if strict:
-            raise EstimationError(fit._status_words)
-        warnings.warn(fit._status_words, EstimationWarning, stacklevel=4)
-    return fit
-
-
-def _words_at_edge(density: Density, draws: Mapping[str, Tensor]) -> str:
-    """What a point estimate has at an end of its support, and what to do."""
-    greeks = {name: value[0].numpy() for name, value in draws.items()}
-    found = density.edges(greeks)
-    if not found:
-        ended = density.bounded & (np.abs(density.unconstrain(greeks)) > LIMIT - 0.1)
-        found = [Edge(name, None, "an end of its support", SUPPORT) for name in density.names_at(ended)]
-    return words_of_edges(found)
+        return torch.stack([total(part) for part in self.parts(row_size)]).sum(0) / self.num_draws

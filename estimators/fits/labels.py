@@ -8,6 +8,7 @@ models", JRSS B 62, algorithm 2), from the draw of highest density, then put in 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,12 @@ class Labelling:
     certainty: float
     rule: str
     is_fixed: bool = True
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What a fit says of its labels."""
+        stats: dict[str, Any] = {"label_certainty": self.certainty, "labels": self.rule}
+        return stats if self.is_fixed else {**stats, "labels_fixed": False}
 
 
 def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:

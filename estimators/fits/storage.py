@@ -11,11 +11,10 @@ from estimators.contract import Model, WrongModelError
 from estimators.data.data import Data
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
+from estimators.fits.kind import Kind
 from estimators.queries.label_names import names_of
 from estimators.status import Status
 
-POINT_KINDS = ("map", "ml", "known")
-KINDS = (*POINT_KINDS, "posterior", "laplace", "exact")
 # The arrays of a file by the first part of their names, and the types that each may have.
 GROUPS = {
     "draws": (torch.float64,),
@@ -124,13 +123,13 @@ def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tenso
 
 
 def _check_number_of_draws(kind: Any, num_chains: Any, draws: Mapping[str, Tensor]) -> None:
-    if kind not in KINDS:
+    if kind not in list(Kind):
         raise ValueError(f"kind {kind!r}")
     if type(num_chains) is not int or num_chains < 1:
         raise ValueError(f"num_chains {num_chains!r}")
     numbers = {len(value) for value in draws.values()}
     num_draws = numbers.pop()
-    if numbers or not num_draws or num_draws % num_chains or (kind in POINT_KINDS and num_draws > 1):
+    if numbers or not num_draws or num_draws % num_chains or (Kind(kind).is_point and num_draws > 1):
         raise ValueError(f"draws of kind {kind!r} that do not make {num_chains} chains")
 
 

@@ -19,13 +19,15 @@ from pyro.infer import NUTS as PyroNUTS
 from pyro.infer.autoguide import init_to_value
 from torch import Tensor
 
+from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task, begin
 from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density
-from estimators.fits.fit import Fit, finish
+from estimators.fits.fit import Fit
+from estimators.fits.kind import Kind
 from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds
 from estimators.optimise.ascent import Summit, ascend
 from estimators.optimise.curvature import eigen, observed_information
@@ -107,18 +109,10 @@ class NUTS:
         }
         draws = density.draws(coordinates)
         _need_finite(draws)
-        return finish(
-            task.model,
-            density,
-            "posterior",
-            draws,
-            stats=stats,
-            info=info,
-            num_chains=self.num_chains,
-            best=int(torch.argmax(info["lp"])),
-            strict=strict,
-            started=task.started,
+        estimated = Estimated(
+            Kind.POSTERIOR, draws, stats, info=info, num_chains=self.num_chains, best=int(torch.argmax(info["lp"]))
         )
+        return finish(task, density, estimated)
 
 
 Chains = tuple[Array, dict[str, Tensor]]

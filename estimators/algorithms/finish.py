@@ -1,0 +1,49 @@
+"""From what an estimator found to a fit: labels by the one rule, the status settled, and said where it is not good."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from estimators.algorithms.protocol import Task
+from estimators.contract import Density
+from estimators.diagnostics import chain_status
+from estimators.fits.edge_words import words_at_edge
+from estimators.fits.fit import Fit
+from estimators.fits.kind import Kind
+from estimators.fits.labels import label
+from estimators.status import Status
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Draws as an estimator found them; ``best`` is that of the highest density."""
+
+    kind: Kind
+    draws: Mapping[str, Tensor]
+    stats: Mapping[str, Any]
+    status: Status = Status.CONVERGED
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+    num_chains: int = 1
+    best: int = 0
+
+
+def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
+    """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
+    uses_prior = estimated.kind is not Kind.ML
+    labelled = label(task.model, density, dict(estimated.draws), estimated.best, uses_prior=uses_prior)
+    status, stats = estimated.status, {**estimated.stats, **labelled.stats}
+    if estimated.kind.has_chains:
+        divergences = int(stats.get("num_divergences", 0))
+        status, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
+        stats.update(extra)
+    if status is Status.BOUNDARY:
+        stats["at_edge"] = words_at_edge(density, labelled.draws)
+    stats["seconds"] = time.perf_counter() - task.started
+    fit = Fit(
+        task.model, estimated.kind, labelled.draws, estimated.num_chains, status, stats, estimated.info, density.data
+    )
+    fit.say_status(strict=task.strict)
+    return fit

@@ -1,0 +1,50 @@
+"""Other names for the labels of a fit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimators.fits.edge_words import words_at_edge
+from estimators.fits.labels import permute
+from estimators.queries.label_names import names_of
+from estimators.symmetry import Symmetry
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+Order = Sequence[int] | NDArray[np.intp] | Mapping[str, int]
+
+
+def relabelled(fit: "Fit", order: Order) -> "Fit":
+    """The same fit with component k renamed to what ``order[k]`` was, or with named labels; see `Fit.relabel`."""
+    free = fit.symmetry
+    if isinstance(order, Mapping):
+        if not free.axes:
+            raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
+        return replace(fit, label_names=names_of(order, free.num_labels))
+    places = _checked(order, free)
+    draws = permute(dict(fit.draws), free.axes, np.tile(places, (fit.num_draws, 1)))
+    stats = {**fit.stats, "labels": f"set by hand to {places} after: {fit.stats.get('labels')}"}
+    model, data = fit.model.permuted(places), fit.data
+    for site in free.sites:
+        data = None if data is None else data.relabelled(places, site)
+    if data is not None and "at_edge" in stats:
+        stats["at_edge"] = words_at_edge(model.density(data, prior=fit.uses_prior), draws)
+    names = tuple(fit.label_names[k] for k in places) if fit.label_names else ()
+    return replace(fit, model=model, draws=draws, stats=stats, data=data, label_names=names)
+
+
+def _checked(order: Sequence[int] | NDArray[np.intp], free: Symmetry) -> list[int]:
+    """The order as a list of labels, each once; raises TypeError or ValueError for anything else."""
+    if not (free.is_nontrivial or free.renames_pinned):
+        raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
+    labels = list(range(free.num_labels))
+    if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
+        raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
+    if sorted(order) != labels:
+        raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
+    return [int(k) for k in order]

@@ -22,6 +22,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
+from estimators.mixture.program import blocks, observe
 
 # Every family without parents, under its defaults.
 FAMILIES: dict[str, Mechanism] = {
@@ -156,10 +157,10 @@ def enumerated(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> T
     weights = torch.ones(data.num_rows) if data.weights is None else data.weights
     repeated = data.replace(weights=None).rows(torch.arange(data.num_rows).repeat_interleave(weights.long()))
     total = torch.zeros((), dtype=torch.float64)
-    for number, rows in enumerate(model.blocks(repeated)):
+    for number, rows in enumerate(blocks(model, repeated)):
 
         def program(rows: Data = rows, number: int = number) -> None:
-            model.observe(greeks, rows, str(number))
+            observe(model, greeks, rows, str(number))
 
         elbo = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
         total = total - elbo.differentiable_loss(config_enumerate(program), lambda: None)

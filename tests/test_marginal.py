@@ -14,6 +14,7 @@ from torch import Tensor
 from estimators import CausalMixture, Data, GaussianMixture
 from estimators.estep import features, kernel
 from estimators.mechanisms import FullGaussian, Gaussian
+from estimators.mixture.program import observe
 from tests.models import MODELS, mixed_rows, rows_of
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -40,7 +41,7 @@ def enumerated_log_joint(model: CausalMixture, data: Data, greeks: dict[str, Ten
             rows = repeated.rows(mask.nonzero()[:, 0])
 
             def program(rows: Data = rows, number: int = number) -> None:
-                model.observe(greeks, rows, str(number))
+                observe(model, greeks, rows, str(number))
 
             elbo = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False)
             total = total - elbo.differentiable_loss(config_enumerate(program), lambda: None)

@@ -1,7 +1,6 @@
 """Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
@@ -16,20 +15,21 @@ from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Variable
-from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
-from estimators.isolation import float64, isolated, own_modes
+from estimators.isolation import isolated, own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import Reference, check_parents
 from estimators.mixture.allocations import Allocations, check_conjugate
+from estimators.mixture.arguments import check_apart, check_rows, checked_concentration, checked_mechanisms
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
 from estimators.mixture.prior_labels import label_densities, likeliest_order
-from estimators.mixture.symmetry import symmetry_of
+from estimators.mixture.program import conditioned, sample_greeks, sample_rows
+from estimators.mixture.symmetry import exchangeable, symmetry_of
 from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Parameter, check_draws, checked_greeks
 from estimators.parameters.sparse import in_logs
@@ -37,13 +37,8 @@ from estimators.parameters.transforms import Simplex, Transform
 from estimators.plots.graph import draw
 from estimators.symmetry import Symmetry
 
+
 # Arguments of Data that are not columns.
-RESERVED = ("weights", "intervened", "missing")
-# The plate over rows.
-ROWS = "rows"
-PARALLEL: Any = {"enumerate": "parallel"}
-
-
 @dataclass(frozen=True, eq=False)
 class CausalMixture:
     """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z and the variable's observed parents.
@@ -79,8 +74,8 @@ class CausalMixture:
         if self.K < 1:
             raise ValueError(f"K: expected at least one component, got {self.K}")
         object.__setattr__(self, "K", int(self.K))
-        object.__setattr__(self, "mechanisms", _checked_mechanisms(self.mechanisms))
-        object.__setattr__(self, "concentration", _checked_concentration(self.concentration, self.K))
+        object.__setattr__(self, "mechanisms", checked_mechanisms(self.mechanisms))
+        object.__setattr__(self, "concentration", checked_concentration(self.concentration, self.K))
         object.__setattr__(self, "latent_parents", check_parents(self.latent_parents))
         order = causal_order(self.mechanisms, tuple(self.latent_parents))
         levels = levels_of(self.mechanisms, tuple(self.latent_parents), "latent_parents")
@@ -93,7 +88,7 @@ class CausalMixture:
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
         own = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
         object.__setattr__(self, "parameters", (*weights.parameters, *own))
-        _check_apart(self.mechanisms, self.parameters)
+        check_apart(self.mechanisms, self.parameters)
 
     def _node(self, name: str) -> Node:
         mechanism = self.mechanisms[name]
@@ -130,32 +125,14 @@ class CausalMixture:
 
     def sample_greeks(self) -> dict[str, Tensor]:
         """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
-        greeks = {}
-        for parameter in self.parameters:
-            batch = parameter.prior.batch_shape
-            with ExitStack() as plates:
-                for place, (name, size) in enumerate(zip(_plates_of(parameter), batch, strict=True)):
-                    plates.enter_context(pyro.plate(name, size, dim=place - len(batch)))
-                greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
-        return greeks
+        return sample_greeks(self)
 
     def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
         """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
 
         A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
         """
-        columns: dict[str, Tensor] = {}
-        with pyro.plate(ROWS, num_rows):
-            for name, node in self.nodes.items():
-                if not node.is_below:
-                    columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
-            latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
-            latent = torch.as_tensor(latent).long()
-            for name, node in self.nodes.items():
-                if node.is_below:
-                    columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
-        columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
-        return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
+        return sample_rows(self, greeks, num_rows)
 
     def row_program(
         self, data: Data | None
@@ -167,73 +144,9 @@ class CausalMixture:
 
         return run_rows, frozenset(self.mechanisms)
 
-    def observe(self, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
-        """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
-
-        Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
-        column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing
-        known is left out. This is the truncated factorisation as Pyro states it, independent of `marginal.py`.
-        """
-        latent, columns = data.latent(), dict[str, Tensor]()
-        with pyro.plate(f"{number}_{ROWS}", data.num_rows):
-            for name, node in self.nodes.items():
-                if not node.is_below:
-                    columns[name] = self._observe_one(node, greeks, torch.tensor(0), columns, data, number)
-            if not bool(data.is_set(LATENT).all()):
-                seen = latent if bool((latent >= 0).all()) else None
-                infer = PARALLEL if seen is None else None
-                given = self.weights.distribution(greeks, columns)
-                latent = pyro.sample(f"{number}_{LATENT}", given, obs=seen, infer=infer)
-            for name, node in self.nodes.items():
-                if node.is_below:
-                    columns[name] = self._observe_one(node, greeks, latent, columns, data, number)
-
-    def _observe_one(
-        self,
-        node: Node,
-        greeks: Mapping[str, Tensor],
-        latent: Tensor,
-        columns: Mapping[str, Tensor],
-        data: Data,
-        number: int,
-    ) -> Tensor:
-        given = node.distribution(greeks, latent, columns)
-        if not bool(data.is_missing(node.name).any()):
-            column = node.mechanism.check(node.name, data.columns[node.name])
-            pyro.sample(f"{number}_{node.name}", given.mask(~data.is_set(node.name)), obs=column)
-            return column
-        if node.mechanism.num_levels is not None:
-            return torch.as_tensor(pyro.sample(f"{number}_{node.name}", given, infer=PARALLEL))
-        used = [child.name for child in self.nodes.values() if node.name in child.parents]
-        known = [child for child in used if not bool((data.is_set(child) | data.is_missing(child)).all())]
-        if known or not bool(data.is_missing(node.name).all()):
-            raise NotImplementedError(
-                f"column {node.name}: has missing entries that have to be integrated out, which Pyro's enumeration "
-                'does not do; use NUTS(engine="nutpie")'
-            )
-        return torch.full((data.num_rows,), torch.nan, dtype=torch.float64)
-
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
         """The program on unweighted data for Pyro's own inference, and its plate nesting."""
-        blocks = self.blocks(data)
-        nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in self.parameters))
-
-        def program() -> None:
-            greeks = self.sample_greeks()
-            for number, rows in enumerate(blocks):
-                self.observe(greeks, rows, number)
-
-        return program, nesting
-
-    def blocks(self, data: Data) -> list[Data]:
-        """The rows in parts that are alike in Z and, where entries are missing, in which are set or missing."""
-        is_set = data.is_set(LATENT)
-        marks = [is_set, (data.latent() >= 0) & ~is_set]
-        if data.has_missing:
-            for name in self.nodes:
-                marks += [data.is_set(name), data.is_missing(name).reshape(data.num_rows, -1).any(1)]
-        _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
-        return [data.rows((which == part).nonzero()[:, 0]) for part in range(int(which.max()) + 1)]
+        return conditioned(self, data)
 
     @own_modes()
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
@@ -277,31 +190,7 @@ class CausalMixture:
     @own_modes()
     def check(self, data: Data) -> Data:
         """Return the data if this model can be fitted to them; otherwise raise a ValueError that names the column."""
-        known = {*self.mechanisms, LATENT}
-        unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
-        if unknown:
-            raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
-        if data.scalars:
-            raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
-        if LATENT in data.columns and data.columns[LATENT].ndim > 1:
-            shape = tuple(data.columns[LATENT].shape)
-            raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
-        for variable, mechanism in self.mechanisms.items():
-            if variable not in data.columns:
-                raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
-            column, width = data.columns[variable], mechanism.num_columns
-            shape = (data.num_rows,) if width is None else (data.num_rows, width)
-            if tuple(column.shape) != shape:
-                expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
-                raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
-            present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
-            mechanism.check(variable, column[present])
-        latent = data.latent()
-        outside = (latent < -1) | (latent >= self.K)
-        if bool(outside.any()):
-            row = int(outside.nonzero()[0])
-            raise ValueError(f"Z: expected -1 (not seen) to {self.K - 1}, got {int(latent[row])} in row {row}")
-        return data
+        return check_rows(self, data)
 
     @own_modes()
     def marginal(self, data: Data) -> MixtureMarginal:
@@ -344,15 +233,7 @@ class CausalMixture:
 
         Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
         """
-        keys = [self.concentration.tolist()] if uses_prior else [[0] * self.K]
-        keys += [
-            node.mechanism.exchangeable(self.K, uses_prior=uses_prior) for node in self.nodes.values() if node.is_below
-        ]
-        pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
-        groups: dict[object, list[int]] = {}
-        for k in range(self.K):
-            groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
-        return list(groups.values())
+        return exchangeable(self, data, uses_prior=uses_prior)
 
     @property
     def component_axes(self) -> dict[str, tuple[int, ...]]:
@@ -462,57 +343,3 @@ class GaussianMixture(CausalMixture):
             raise ValueError(f"loc_scale: expected a number > 0, got {loc_scale}")
         loc = dist.Normal(torch.zeros((), dtype=torch.float64), torch.tensor(float(loc_scale), dtype=torch.float64))
         super().__init__(K, {"X": Gaussian(loc=loc, scale=scale)}, concentration)
-
-
-def _per_row(column: Tensor, num_rows: int) -> Tensor:
-    return column if column.ndim else column.expand(num_rows)
-
-
-def _checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
-    if not isinstance(mechanisms, Mapping) or not mechanisms:
-        raise TypeError(f'mechanisms: expected a mapping such as {{"X": Gaussian()}}, got {mechanisms!r}')
-    for name, mechanism in mechanisms.items():
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"mechanisms: expected variable names, got {name!r}")
-        check_name("mechanisms", name)
-        if name == LATENT:
-            raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
-        if name in RESERVED:
-            raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
-        if not hasattr(mechanism, "natural_parameters"):
-            raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
-    return MappingProxyType(dict(mechanisms))
-
-
-def _plates_of(parameter: Parameter) -> list[str]:
-    """The names of the plates over a Greek's entries, one for each batch axis of its prior."""
-    names = [f"entries_{axis}" for axis in range(len(parameter.prior.batch_shape))]
-    if parameter.component_axis is not None and parameter.component_axis < len(names):
-        names[parameter.component_axis] = "components"
-    return [f"{name}_{parameter.name}" for name in names]
-
-
-def _check_apart(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
-    """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
-    uses = {ROWS: "the plate over rows"}
-    uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in _plates_of(p)}
-    uses |= {p.name: "a Greek of this model" for p in parameters}
-    for name in mechanisms:
-        if name in uses:
-            raise ValueError(f"mechanisms: {name!r} is the name of {uses[name]}; give the variable another name")
-
-
-def _checked_concentration(concentration: object, num_components: int) -> Tensor:
-    if isinstance(concentration, str | bool) or concentration is None:
-        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
-    try:
-        values = float64(concentration)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}") from None
-    if tuple(values.shape) not in ((), (num_components,)):
-        raise ValueError(
-            f"concentration: expected a number, or {num_components} of them, got shape {tuple(values.shape)}"
-        )
-    if not bool((torch.isfinite(values) & (values > 0)).all()):
-        raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
-    return values.expand(num_components).clone()

@@ -1,11 +1,28 @@
-"""Which labels of a mixture are free, in words."""
+"""Which labels of a mixture are free, and how they are fixed, in words."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from estimators.data.data import LATENT
+from estimators.data.data import LATENT, Data
 from estimators.symmetry import Symmetry
 
+if TYPE_CHECKING:
+    from estimators.mixture.model import CausalMixture
+
 Groups = Sequence[Sequence[int]]
+
+
+def exchangeable(model: "CausalMixture", data: Data | None, *, uses_prior: bool) -> list[list[int]]:
+    """Groups of components whose labels are free: equal priors, and no row with that Z known."""
+    keys = [model.concentration.tolist()] if uses_prior else [[0] * model.K]
+    keys += [
+        node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_below
+    ]
+    pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
+    groups: dict[object, list[int]] = {}
+    for k in range(model.K):
+        groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
+    return list(groups.values())
 
 
 def symmetry_of(groups: Groups, axes: Mapping[str, Sequence[int]], variable: str, *, by_prior: bool) -> Symmetry:

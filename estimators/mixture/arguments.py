@@ -1,0 +1,94 @@
+"""The arguments of a causal mixture, and the rows that it is fitted to, checked."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from estimators.data.columns import check_name
+from estimators.data.data import LATENT, Data
+from estimators.isolation import float64
+from estimators.mechanisms.protocol import Mechanism
+from estimators.mixture.program import ROWS, plates_of
+from estimators.parameters.parameter import Parameter
+
+if TYPE_CHECKING:
+    from estimators.mixture.model import CausalMixture
+
+# The arguments of `Data`, which no variable can be called like.
+RESERVED = ("weights", "intervened", "missing")
+
+
+def check_rows(model: "CausalMixture", data: Data) -> Data:
+    """Return the data if the model can be fitted to them; otherwise raise a ValueError that names the column."""
+    known = {*model.mechanisms, LATENT}
+    unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
+    if unknown:
+        raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
+    if data.scalars:
+        raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
+    if LATENT in data.columns and data.columns[LATENT].ndim > 1:
+        shape = tuple(data.columns[LATENT].shape)
+        raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
+    for variable, mechanism in model.mechanisms.items():
+        if variable not in data.columns:
+            raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
+        column, width = data.columns[variable], mechanism.num_columns
+        shape = (data.num_rows,) if width is None else (data.num_rows, width)
+        if tuple(column.shape) != shape:
+            expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
+            raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
+        present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
+        mechanism.check(variable, column[present])
+    latent = data.latent()
+    outside = (latent < -1) | (latent >= model.K)
+    if bool(outside.any()):
+        row = int(outside.nonzero()[0])
+        raise ValueError(f"Z: expected -1 (not seen) to {model.K - 1}, got {int(latent[row])} in row {row}")
+    return data
+
+
+def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
+    """The mechanisms by variable; raises TypeError or ValueError for what is none, and for names that are taken."""
+    if not isinstance(mechanisms, Mapping) or not mechanisms:
+        raise TypeError(f'mechanisms: expected a mapping such as {{"X": Gaussian()}}, got {mechanisms!r}')
+    for name, mechanism in mechanisms.items():
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"mechanisms: expected variable names, got {name!r}")
+        check_name("mechanisms", name)
+        if name == LATENT:
+            raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
+        if name in RESERVED:
+            raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
+        if not hasattr(mechanism, "natural_parameters"):
+            raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
+    return MappingProxyType(dict(mechanisms))
+
+
+def check_apart(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
+    """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
+    uses = {ROWS: "the plate over rows"}
+    uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in plates_of(p)}
+    uses |= {p.name: "a Greek of this model" for p in parameters}
+    for name in mechanisms:
+        if name in uses:
+            raise ValueError(f"mechanisms: {name!r} is the name of {uses[name]}; give the variable another name")
+
+
+def checked_concentration(concentration: object, num_components: int) -> Tensor:
+    """The concentration of every component [K]; raises TypeError or ValueError unless it is made of numbers > 0."""
+    if isinstance(concentration, str | bool) or concentration is None:
+        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
+    try:
+        values = float64(concentration)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}") from None
+    if tuple(values.shape) not in ((), (num_components,)):
+        raise ValueError(
+            f"concentration: expected a number, or {num_components} of them, got shape {tuple(values.shape)}"
+        )
+    if not bool((torch.isfinite(values) & (values > 0)).all()):
+        raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
+    return values.expand(num_components).clone()

@@ -1,6 +1,5 @@
 """Where a study runs: spawned processes of this machine by default, or the workers of a `dask.distributed` cluster."""
 
-import importlib
 import pickle
 import socket
 import sys
@@ -41,7 +40,7 @@ def cluster(address: str, modules: Sequence[str] = ()) -> Iterator[Executor]:
                 f"--cluster: the scheduler at {address} has no workers; start some: dask worker {address}"
             )
         try:
-            client.run(_import)
+            client.run(_arrive)
         except Exception as problem:
             raise ClusterError(
                 f"--cluster: a worker cannot import this package; install this release there "
@@ -69,8 +68,8 @@ def _call(sent: bytes) -> Any:
     return fn(*args, **kwargs)
 
 
-def _import() -> None:
-    importlib.import_module("validation.study.study")
+def _arrive() -> None:
+    """Sent by its name alone, so that it is found only where this package is installed."""
 
 
 def _knock(address: str) -> None:

@@ -83,7 +83,8 @@ def label(
     if not free.is_nontrivial:
         return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
     rows, scale = _some_rows(density.data, free)
-    permutations, certainty = align(_shares(density.of(rows), free), draws, free.groups, scale, best)
+    part = density if rows is density.data else density.of(rows)
+    permutations, certainty = align(_shares(part, free), draws, free.groups, scale, best)
     aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
@@ -141,7 +142,7 @@ def _some_rows(data: Data, free: Symmetry) -> tuple[Data, Array]:
         places = data.counts().nonzero()[:1, 0]
     keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS)).round().long()]
     weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
-    return data.rows(keep), weights * (len(places) / len(keep))
+    return data if len(keep) == data.num_rows else data.rows(keep), weights * (len(places) / len(keep))
 
 
 def _shares(density: Density, free: Symmetry) -> Shares:

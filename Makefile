@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 help:
 	@echo 'make venv       create $(VENV) and install the package with its tools (PYTHON=python3.12 picks the Python)'
-	@echo 'make check      ruff (lint, format), mypy --strict, import rules'
+	@echo 'make check      ruff (lint, format), mypy --strict, import rules, rooms'
 	@echo 'make format     rewrite the files as `make check` wants them'
 	@echo 'make test       the tests without the slow ones (PYTEST_ARGS="-k em", JOBS=2)'
 	@echo 'make test-full  all tests'
@@ -34,6 +34,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy estimators validation
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python docs/rooms.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

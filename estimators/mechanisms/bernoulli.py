@@ -8,16 +8,13 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from pyro.ops.indexing import Vindex
 from scipy.special import betaln
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.isolation import own_modes
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.mechanisms.defaults import OneGreek
+from estimators.mechanisms.protocol import Greeks, Reference, check_whole_numbers
 from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
-from estimators.parameters.prior_checks import known_or_prior
-from estimators.parameters.priors import check_shape, expanded, groups, permuted
 from estimators.parameters.transforms import LOGS, Transform, UnitInterval
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
@@ -26,7 +23,7 @@ LOG_P, LOG_REST = (name.format("p") for name in LOGS)
 
 
 @dataclass(frozen=True, eq=False)
-class Bernoulli:
+class Bernoulli(OneGreek):
     """``x | Z = k ~ Bernoulli(p_k)``: 1 with probability p_k, else 0.
 
     ``log p = (1 - x) log(1 - p_k) + x log p_k``, so Φ = (1 - x, x).
@@ -42,46 +39,26 @@ class Bernoulli:
     prior: Any = field(default_factory=lambda: dist.Beta(1.0, 1.0))
     parents: Sequence[str] = ()
 
-    is_regression = False
-    has_products = False
-    is_gaussian = False
-    has_constant = False
+    symbol = "p"
+    support = constraints.unit_interval
     num_levels = 2
-    num_columns = None
-
-    @own_modes()
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.unit_interval))
-        object.__setattr__(self, "parents", check_parents(self.parents))
 
     def num_features(self, num_inputs: int) -> int:
         """F = 2: no and yes."""
         return 2
 
-    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
-        """``p`` with its prior."""
-        if isinstance(self.prior, Tensor):
-            check_shape("prior", self.prior.shape, table)
-            return ()
-        return (Parameter("p", table, expanded("prior", self.prior, table), support=constraints.unit_interval),)
-
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """The logit."""
         return UnitInterval()
 
-    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
-        """p(x | cell)."""
-        p = self._of(greeks)
-        given: TorchDistributionMixin = dist.Bernoulli(Vindex(p)[..., cell] if p.ndim else p)
+    def law(self, value: Tensor) -> TorchDistributionMixin:
+        """Bernoulli(p)."""
+        given: TorchDistributionMixin = dist.Bernoulli(value)
         return given
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of 0 and 1."""
         return check_whole_numbers(name, column, 2)
-
-    def reference(self, column: Array, inputs: Array) -> Reference:
-        """The features need no centre."""
-        return Reference()
 
     def points(self, column: Array, reference: Reference) -> Array:
         """±1, as far apart as a column's standard deviation allows."""
@@ -95,7 +72,7 @@ class Bernoulli:
         """C = (log(1 - p), log p)."""
         if LOG_P in greeks:
             return np.stack([greeks[LOG_REST], greeks[LOG_P]], -1)
-        p = self._array(greeks)
+        p = self.array(greeks)
         with np.errstate(divide="ignore"):
             return np.asarray(np.maximum(np.stack([np.log1p(-p), np.log(p)], -1), LOG_ZERO))
 
@@ -108,14 +85,6 @@ class Bernoulli:
         p = np.clip(greeks["p"], 1e-300, 1.0 - 1e-16)
         return {"p": statistics[..., 1] / p - statistics[..., 0] / (1.0 - p)}
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Never: the features are 0 and 1."""
-        return False
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Nothing to centre."""
-        return reference
-
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """The share of yes."""
         if "p" not in previous:
@@ -124,36 +93,15 @@ class Bernoulli:
         share = np.where(total > 0, statistics[..., 1] / np.where(total > 0, total, 1.0), previous["p"])
         return {"p": np.clip(share, EDGE, 1.0 - EDGE)}
 
-    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
-        """Never: the likelihood is bounded."""
-        return False
-
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         """How many of the rows are expected on the rarer side."""
         p = greeks.get("p", np.full(1, 0.5))
         return np.asarray(np.minimum(p, 1.0 - p) * num_rows)
 
-    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
-        """E[x | cell] = p."""
-        p = self._of(greeks)
-        return p[..., cell] if p.ndim else p
-
     def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(x = 0) and log p(x = 1) as [..., cells, 2]."""
-        p = self._of(greeks)
+        p = self.in_cells(greeks)
         return torch.stack([torch.log1p(-p), p.log()], -1)
-
-    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Components are put in order of p."""
-        return self._of(greeks)
-
-    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
-        """Components with equal priors share a number."""
-        return groups([self.prior], num_components, uses_prior=uses_prior)
-
-    def permuted(self, order: Sequence[int]) -> "Bernoulli":
-        """The same mechanism with its components renamed."""
-        return Bernoulli(permuted(self.prior, order), self.parents)
 
     def why_not_conjugate(self) -> str | None:
         """Conjugate with a Beta prior."""
@@ -173,12 +121,3 @@ class Bernoulli:
 
     def _conjugate(self) -> tuple[Array, Array]:
         return self.prior.concentration1.reshape(-1).numpy(), self.prior.concentration0.reshape(-1).numpy()
-
-    def _of(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        if "p" in greeks:
-            return greeks["p"]
-        known: Tensor = self.prior
-        return known.reshape(-1) if known.ndim else known
-
-    def _array(self, greeks: Greeks) -> Array:
-        return greeks["p"] if "p" in greeks else self.prior.reshape(-1).numpy()

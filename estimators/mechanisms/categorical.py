@@ -15,6 +15,7 @@ from torch.distributions import constraints
 
 from estimators.checks import checked_count
 from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
@@ -28,7 +29,7 @@ LOG_P = LOGS[0].format("p")
 
 
 @dataclass(frozen=True, eq=False)
-class Categorical:
+class Categorical(LogLinear):
     """``x | Z = k ~ Categorical(p_k)``: level l, from 0 to L - 1, with probability p_kl.
 
     ``log p = Σ_l 1[x = l] log p_kl``, so Φ is the one-hot of x.
@@ -44,12 +45,6 @@ class Categorical:
     num_levels: int
     prior: Any = None
     parents: Sequence[str] = ()
-
-    is_regression = False
-    has_products = False
-    is_gaussian = False
-    has_constant = False
-    num_columns = None
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -89,10 +84,6 @@ class Categorical:
         """A column [N] of whole numbers from 0 to L - 1."""
         return check_whole_numbers(name, column, self.num_levels)
 
-    def reference(self, column: Array, inputs: Array) -> Reference:
-        """The features need no centre."""
-        return Reference()
-
     def points(self, column: Array, reference: Reference) -> Array:
         """The one-hot [N, L]: levels are as far apart as any other, whatever their numbers."""
         return np.asarray((column[:, None] == np.arange(self.num_levels)) * 1.0)
@@ -114,14 +105,6 @@ class Categorical:
             return {LOG_P: statistics}
         return {"p": statistics / np.maximum(greeks["p"], TINY)} if "p" in greeks else {}
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Never: the features are 0 and 1."""
-        return False
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Nothing to centre."""
-        return reference
-
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """The shares of the levels."""
         if "p" not in previous:
@@ -130,10 +113,6 @@ class Categorical:
         shares = np.where(total > 0, statistics / np.where(total > 0, total, 1.0), previous["p"])
         held = np.maximum(shares, EDGE)
         return {"p": held / held.sum(-1, keepdims=True)}
-
-    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
-        """Never: the likelihood is bounded."""
-        return False
 
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         """How many of the rows are expected at each level."""

@@ -1,25 +1,22 @@
 """A count whose rate depends on the hidden cause."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from pyro.ops.indexing import Vindex
 from scipy.special import gammaln, xlogy
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.mechanisms.protocol import Greeks, Reference, check_whole_numbers
 from estimators.parameters.distributions import CountingPoisson
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
-from estimators.parameters.priors import check_shape, expanded, groups, permuted
 from estimators.parameters.transforms import Positive, Transform
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
@@ -29,7 +26,7 @@ LARGE = 30.0
 
 
 @dataclass(frozen=True, eq=False)
-class Poisson:
+class Poisson(OneGreek):
     """``x | Z = k ~ Poisson(rate_k)``: a count.
 
     ``log p = -(rate_k - r) + x log(rate_k / r) + log Poisson(x; r)`` with r the column's mean, so Φ = (1, x, h) with
@@ -46,37 +43,21 @@ class Poisson:
     prior: Any = field(default_factory=lambda: dist.Gamma(1.0, 0.1))
     parents: Sequence[str] = ()
 
-    is_regression = False
-    has_products = False
-    is_gaussian = False
+    symbol = "rate"
+    support = constraints.positive
     has_constant = True
-    num_levels = None
-    num_columns = None
-
-    @own_modes()
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.positive))
-        object.__setattr__(self, "parents", check_parents(self.parents))
 
     def num_features(self, num_inputs: int) -> int:
         """F = 3: one, x and h."""
         return 3
 
-    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
-        """``rate`` with its prior."""
-        if isinstance(self.prior, Tensor):
-            check_shape("prior", tuple(self.prior.shape), table)
-            return ()
-        return (Parameter("rate", table, expanded("prior", self.prior, table), support=constraints.positive),)
-
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """The log of the ratio to the column's mean."""
         return Positive(reference.centre)
 
-    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
-        """p(x | cell)."""
-        rate = self._of(greeks)
-        return CountingPoisson(Vindex(rate)[..., cell] if rate.ndim else rate)  # type: ignore[no-untyped-call]
+    def law(self, value: Tensor) -> TorchDistributionMixin:
+        """Poisson(rate)."""
+        return CountingPoisson(value)  # type: ignore[no-untyped-call]
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of whole numbers from 0."""
@@ -92,17 +73,13 @@ class Poisson:
         scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 0 else 1.0
         return Reference(centre, scale, reach / scale)
 
-    def points(self, column: Array, reference: Reference) -> Array:
-        """The standardised column."""
-        return np.asarray(((column - reference.centre) / reference.scale)[:, None])
-
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1, x, h) as [3, N]."""
         return np.stack([np.ones_like(column), column, _log_poisson(column, reference.centre)])
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-(rate - r), log(rate / r), 1)."""
-        rate = self._array(greeks)
+        rate = self.array(greeks)
         excess = rate - reference.centre
         ratio = excess / reference.centre
         # The logarithm of a ratio near 1 has no digits beyond those of the ratio.
@@ -121,7 +98,7 @@ class Poisson:
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres at the cells' own rates, where h is log p(x) itself."""
-        return reference.at(self._array(greeks))
+        return reference.at(self.array(greeks))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """The weighted means."""
@@ -131,30 +108,9 @@ class Poisson:
         mean = np.where(count > 0, statistics[..., 1] / np.where(count > 0, count, 1.0), previous["rate"])
         return {"rate": np.maximum(mean, RATE_FLOOR * (reference.scale if reference.by_cell else reference.centre))}
 
-    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
-        """Never: the likelihood is bounded."""
-        return False
-
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         """How many are expected to be counted in all of the rows."""
         return np.asarray(greeks["rate"] * num_rows) if "rate" in greeks else np.full(1, np.inf)
-
-    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
-        """E[x | cell] = rate."""
-        rate = self._of(greeks)
-        return rate[..., cell] if rate.ndim else rate
-
-    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Components are put in order of their rates."""
-        return self._of(greeks)
-
-    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
-        """Components with equal priors (or equal known values) share a number."""
-        return groups([self.prior], num_components, uses_prior=uses_prior)
-
-    def permuted(self, order: Sequence[int]) -> "Poisson":
-        """The same mechanism with its components renamed."""
-        return Poisson(permuted(self.prior, order), self.parents)
 
     def why_not_conjugate(self) -> str | None:
         """Conjugate with a Gamma prior."""
@@ -185,15 +141,6 @@ class Poisson:
 
     def _conjugate(self) -> tuple[Array, Array]:
         return self.prior.concentration.reshape(-1).numpy(), self.prior.rate.reshape(-1).numpy()
-
-    def _of(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        if "rate" in greeks:
-            return greeks["rate"]
-        known: Tensor = self.prior
-        return known.reshape(-1) if known.ndim else known
-
-    def _array(self, greeks: Greeks) -> Array:
-        return greeks["rate"] if "rate" in greeks else np.asarray(self.prior.reshape(-1).numpy())
 
 
 def _log_poisson(count: Array, rate: float) -> Array:

@@ -150,6 +150,9 @@ class Mechanism(Protocol):
     def permuted(self, order: Sequence[int]) -> "Mechanism":
         """The mechanism whose component k is what component ``order[k]`` was."""
 
+    def why_not_conjugate(self) -> str | None:
+        """The reason why it is no `Conjugate`, or None where it is one."""
+
 
 class Conjugate(Protocol):
     """A mechanism whose prior is conjugate, so that a cell's rows integrate out in closed form."""
@@ -161,9 +164,6 @@ class Conjugate(Protocol):
         self, statistics: Array, reference: Reference, generator: np.random.Generator
     ) -> dict[str, Array]:
         """One draw of the Greeks per leading axis, from the posterior given the rows' summed features."""
-
-    def why_not_conjugate(self) -> str | None:
-        """The reason why the two methods above cannot be used, or None."""
 
 
 def check_parents(parents: object) -> tuple[str, ...]:

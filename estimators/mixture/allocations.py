@@ -58,7 +58,7 @@ class Allocations:
 def check_conjugate(mechanisms: Mapping[str, Mechanism], data: Data) -> None:
     """Raise ValueError where the Greeks cannot be integrated out, row by row."""
     for name, mechanism in mechanisms.items():
-        reason = mechanism.why_not_conjugate() if hasattr(mechanism, "why_not_conjugate") else "it has no closed form"
+        reason = mechanism.why_not_conjugate()
         if reason:
             raise ValueError(f"model: Exact needs conjugate mechanisms, and {name} is not one: {reason}")
     if data.has_missing:

@@ -12,6 +12,7 @@ from torch.distributions import constraints
 
 from estimators.checks import checked_count
 from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.gaussian.vectors import (
     of_cell,
@@ -32,7 +33,7 @@ from estimators.parameters.transforms import Transform
 
 
 @dataclass(frozen=True, eq=False)
-class DiagonalGaussian:
+class DiagonalGaussian(LogLinear):
     """``x | Z = k ~ Normal(mu_k, diag(sigma_k²))``, a column of vectors [N, D].
 
     ``log p = Σ_d -log(sigma_kd) - log(2π)/2 - (x_d - mu_kd)² / (2 sigma_kd²)``, so Φ = (1, u_1..u_D, u_1²..u_D²) with
@@ -51,11 +52,8 @@ class DiagonalGaussian:
     scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
     parents: Sequence[str] = ()
 
-    is_regression = False
-    has_products = False
     is_gaussian = True
     has_constant = True
-    num_levels = None
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -156,10 +154,6 @@ class DiagonalGaussian:
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether an estimated scale is at the floor, 1e-8 of its column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
-
-    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
-        """No edge but a scale of 0, which is a collapse."""
-        return np.full(1, np.inf)
 
     def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
         """E[x | cell] = mu, as [..., D]."""

@@ -17,6 +17,7 @@ from torch.distributions import constraints
 
 from estimators.checks import checked_count
 from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
 from estimators.mechanisms.gaussian.vectors import (
     of_cell,
@@ -47,7 +48,7 @@ ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
-class FullGaussian:
+class FullGaussian(LogLinear):
     """``x | Z = k ~ Normal(mu_k, Σ_k)``, a column of vectors [N, D], with ``Σ_k = L_k L_k'``, L = diag(sigma) corr.
 
     ``log p = -log|L_k| - D log(2π)/2 - (x - mu_k)' Σ_k⁻¹ (x - mu_k) / 2``, so Φ = (1, u, u_i u_j for i <= j) with u the
@@ -69,11 +70,9 @@ class FullGaussian:
     correlation: float = 1.0
     parents: Sequence[str] = ()
 
-    is_regression = False
     has_products = True
     is_gaussian = True
     has_constant = True
-    num_levels = None
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -219,10 +218,6 @@ class FullGaussian:
             return False
         smallest = np.linalg.svd(factor, compute_uv=False)[..., -1]
         return bool(np.any(smallest * smallest <= 2.0 * VARIANCE_FLOOR * self.num_columns))
-
-    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
-        """No edge but a covariance that is singular, which is a collapse."""
-        return np.full(1, np.inf)
 
     def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
         """E[x | cell] = mu, as [..., D]."""

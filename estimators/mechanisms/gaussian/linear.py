@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents
 from estimators.parameters.distributions import StableNormal
@@ -54,7 +55,7 @@ class Line(Reference):
 
 
 @dataclass(frozen=True, eq=False)
-class LinearGaussian:
+class LinearGaussian(LogLinear):
     """``y | Z = k, parents ~ Normal(beta_k · (1, parents), sigma_k)``: a regression for each class.
 
     ``log p = -log(sigma_k) - log(2π)/2 - (y - beta_k · t)² / (2 sigma_k²)``, so Φ = (t ⊗ t, u t, u²) with u and t the
@@ -75,11 +76,8 @@ class LinearGaussian:
     shared_scale: bool = False
 
     is_regression = True
-    has_products = False
     is_gaussian = True
     has_constant = True
-    num_levels = None
-    num_columns = None
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -214,10 +212,6 @@ class LinearGaussian:
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
-
-    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
-        """No edge but a scale of 0, which is a collapse."""
-        return np.full(1, np.inf)
 
     def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
         """E[y | cell, inputs] = beta · (1, inputs)."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents
 from estimators.parameters.distributions import StableNormal
@@ -25,7 +26,7 @@ from estimators.parameters.transforms import Positive, Real, Transform
 
 
 @dataclass(frozen=True, eq=False)
-class Gaussian:
+class Gaussian(LogLinear):
     """``x | Z = k ~ Normal(mu_k, sigma_k)``.
 
     ``log p = -log(sigma_k) - log(2π)/2 - (x - mu_k)² / (2 sigma_k²)``, so Φ = (1, u, u²) with u the standardised x.
@@ -45,11 +46,7 @@ class Gaussian:
     parents: Sequence[str] = ()
     _known: Mapping[str, Array] = field(init=False, repr=False)
 
-    is_regression = False
-    has_products = False
     is_gaussian = True
-    num_levels = None
-    num_columns = None
     has_constant = True
 
     @own_modes()
@@ -107,10 +104,6 @@ class Gaussian:
         # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
         scale = reach * float(np.sqrt(np.mean(((column - centre) / reach) ** 2))) if reach > 1e-100 else 1.0
         return Reference(centre, scale, reach / scale)
-
-    def points(self, column: Array, reference: Reference) -> Array:
-        """The standardised column."""
-        return np.asarray(((column - reference.centre) / reference.scale)[:, None])
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1, u, u²) as [3, N]."""
@@ -178,10 +171,6 @@ class Gaussian:
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
-
-    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
-        """No edge but a scale of 0, which is a collapse."""
-        return np.full(1, np.inf)
 
     def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
         """E[x | cell] = mu."""

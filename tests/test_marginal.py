@@ -15,6 +15,7 @@ from estimators import CausalMixture, Data, GaussianMixture
 from estimators.estep import features, kernel
 from estimators.mechanisms import FullGaussian, Gaussian
 from estimators.mixture.program import observe
+from tests.expectations import MixtureExpectation
 from tests.models import MODELS, mixed_rows, rows_of
 
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -232,7 +233,7 @@ def test_set_z_adds_exactly_zero_to_the_counts_of_theta(model: CausalMixture) ->
 def test_the_m_step_is_where_the_gradient_of_q_is_zero() -> None:
     for model in MODELS.values():
         data = mixed_rows(model)
-        expectation = model.marginal(data).expectation(random_greeks(model, 8))
+        expectation = MixtureExpectation(model.marginal(data), random_greeks(model, 8))
         best = {name: value.clone().requires_grad_() for name, value in expectation.argmax().items()}
         slopes = torch.autograd.grad(expectation.q(best), list(best.values()))
         for name, slope in zip(best, slopes, strict=True):
@@ -245,7 +246,7 @@ def test_q_has_the_gradient_of_the_marginal_at_its_expansion_point_and_no_second
     model = MODELS["two columns"]
     greeks = random_greeks(model, 9)
     marginal = model.marginal(mixed_rows(model))
-    expectation = marginal.expectation(greeks)
+    expectation = MixtureExpectation(marginal, greeks)
     value = marginal.log_likelihood(greeks)
     assert expectation.log_likelihood == pytest.approx(float(value.detach()), rel=1e-14)
     q_slopes = torch.autograd.grad(expectation.q(greeks), list(greeks.values()))
@@ -265,7 +266,7 @@ def test_digits_survive_a_range_far_beyond_the_scale(ratio: float) -> None:
     greeks = {"theta": torch.tensor([0.5, 0.5]).double(), "mu_X": torch.tensor([0.0, ratio]).double()}
     expected = 2 * (-0.5 * offsets.square().sum() + 4 * (math.log(0.5) - 0.5 * math.log(2 * math.pi)))
     assert float(model.marginal(data).log_likelihood(greeks)) == pytest.approx(float(expected), rel=1e-10)
-    found = model.marginal(data).expectation(greeks).argmax()["mu_X"]
+    found = MixtureExpectation(model.marginal(data), greeks).argmax()["mu_X"]
     expected_mean = torch.stack([offsets.mean(), ratio + offsets.mean()])
     torch.testing.assert_close(found, expected_mean, rtol=1e-14, atol=1e-12)
 
@@ -277,7 +278,7 @@ def test_a_weight_of_zero_and_rows_far_from_every_component_stay_finite() -> Non
     shares = marginal.responsibilities(greeks)
     assert torch.equal(shares[:, 0], torch.ones(4, dtype=torch.float64))
     assert bool(torch.isfinite(marginal.pointwise(greeks)).all())
-    assert bool(torch.isfinite(marginal.expectation(greeks).argmax()["mu_X"]).all())
+    assert bool(torch.isfinite(MixtureExpectation(marginal, greeks).argmax()["mu_X"]).all())
 
 
 @pytest.mark.parametrize("num_rows", [1_000, 100_003])

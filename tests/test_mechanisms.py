@@ -20,6 +20,7 @@ from estimators.mechanisms import (
     Poisson,
 )
 from estimators.mixture.density import Density
+from tests.expectations import MixtureExpectation
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,
@@ -193,7 +194,7 @@ def test_digits_survive_a_range_far_beyond_the_scale(mechanism: Mechanism) -> No
     expected = 2 * (4 * math.log(0.5) - 0.5 * squares - 4 * math.log(2 * math.pi))
     marginal = model.marginal(data)
     assert float(marginal.log_likelihood(greeks)) == pytest.approx(expected, rel=1e-9)
-    best = marginal.expectation(greeks).argmax()
+    best = MixtureExpectation(marginal, greeks).argmax()
     spread = (offsets - offsets.mean(0)).square().mean(0).sqrt()
     torch.testing.assert_close(best["sigma_X"], spread.expand(2, 2), rtol=1e-9, atol=0)
 

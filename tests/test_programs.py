@@ -18,6 +18,7 @@ from estimators.data.data import Data
 from estimators.isolation import program_mode
 from estimators.programs.captured import Graph
 from estimators.programs.density import ProgramDensity
+from tests.expectations import ProgramExpectation
 from tests.gallery import EXAMPLES, Example, brute_force
 from tests.models import fit_quietly
 
@@ -88,7 +89,7 @@ def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example:
     data = example.data(9)
     marginal = PyroModel(example.fn).marginal(data)
     greeks = {name: value.requires_grad_() for name, value in greeks_near(example, data).items()}
-    expectation, value = marginal.expectation(greeks), marginal.log_likelihood(greeks)
+    expectation, value = ProgramExpectation(marginal, greeks), marginal.log_likelihood(greeks)
     assert expectation.log_likelihood == pytest.approx(float(value.detach()), rel=1e-12)
     found, expected = gradients(expectation.q(greeks), greeks), gradients(value, greeks)
     for name in greeks:

@@ -11,8 +11,7 @@ operation is most of the time; on a million, chunks in cache are as fast; and no
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,36 +31,6 @@ from estimators.parameters.parameter import Array
 
 # Likelihoods below this are summed relative to the row's largest instead.
 SMALLEST = 1e-200
-
-
-class Expectation(Protocol):
-    """The E-step at an expansion point."""
-
-    @property
-    def log_likelihood(self) -> float:
-        """log p(data | φ) at the expansion point."""
-
-    def q(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """J(φ; S), differentiable; its gradient at the expansion point is the marginal's. First order only."""
-
-    def argmax(self) -> dict[str, Tensor]:
-        """The M-step."""
-
-
-class Marginal(Protocol):
-    """log p(data | φ), Z summed out."""
-
-    def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """A differentiable scalar (first order only)."""
-
-    def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log p(row | φ) as [N], without the weights."""
-
-    def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """p(Z = k | row, φ) as [N, K]."""
-
-    def expectation(self, greeks: Mapping[str, Tensor]) -> Expectation:
-        """The E-step."""
 
 
 class Statistics(NamedTuple):
@@ -191,7 +160,7 @@ class MixtureMarginal:
                 found[parameter.name] = few.reshape(parameter.shape)
         return found
 
-    # ---------------------------------------------------------------- the protocol, on tensors
+    # ---------------------------------------------------------------- on tensors
 
     def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(data | φ) = Σ_n w_n logsumexp_k L[k, n], differentiable to first order."""
@@ -204,11 +173,6 @@ class MixtureMarginal:
             return statistics.log_likelihood, [slopes[name] for name in names]
 
         return differentiable(evaluate, [greeks[name] for name in names])
-
-    def expectation(self, greeks: Mapping[str, Tensor]) -> "MixtureExpectation":
-        """The E-step at φ."""
-        arrays = _arrays(greeks)
-        return MixtureExpectation(self, arrays, self.statistics(arrays))
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(row | φ) as [..., N]; for a row with Z known, log p(Z, row | φ), without theta where Z was set."""
@@ -348,36 +312,6 @@ class MixtureMarginal:
                 references[name] = cells.at(stack(centres))
         sums = {name: stack([part.sums[name] for part in parts]) for name in self._terms}
         return Statistics(stack([part.log_likelihood for part in parts]), sums, references)
-
-
-@dataclass(frozen=True)
-class MixtureExpectation:
-    """The E-step of a causal mixture at an expansion point."""
-
-    marginal: MixtureMarginal
-    at: Greeks
-    statistics: Statistics
-
-    @property
-    def log_likelihood(self) -> float:
-        """log p(data | φ) at the expansion point."""
-        return float(self.statistics.log_likelihood)
-
-    def q(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """J(φ; S), differentiable to first order: its Hessian is complete-data information, too large for an sd."""
-        names = list(greeks)
-
-        def evaluate(*values: Tensor) -> tuple[Array, list[Array]]:
-            arrays = _arrays(dict(zip(names, values, strict=True)))
-            slopes = self.marginal.gradient(arrays, self.statistics)
-            return self.marginal.complete(arrays, self.statistics), [slopes[name] for name in names]
-
-        return differentiable(evaluate, [greeks[name] for name in names])
-
-    def argmax(self) -> dict[str, Tensor]:
-        """The M-step."""
-        best = self.marginal.argmax(self.at, self.statistics)
-        return {name: torch.from_numpy(np.asarray(value)) for name, value in best.items()}
 
 
 def _normalise(joint: Array) -> tuple[Array, Array]:

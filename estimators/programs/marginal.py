@@ -78,7 +78,7 @@ class ProgramMarginal:
         with self.coordinates.kept_logs(v, greeks):
             return self.factors(greeks)
 
-    # ---------------------------------------------------------------- the protocol
+    # ---------------------------------------------------------------- on tensors
 
     def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(data | φ), differentiable to any order."""
@@ -98,10 +98,6 @@ class ProgramMarginal:
             batch = shape[: len(shape) - len(self.coordinates.greeks[0].shape)]
             return known.expand(*batch, *known.shape)
         return self._mapped(self._posterior, greeks)[self.hidden.index(name)]
-
-    def expectation(self, greeks: Mapping[str, Tensor]) -> "ProgramExpectation":
-        """The E-step at φ."""
-        return ProgramExpectation(self, greeks)
 
     def site(self, name: str | None) -> str:
         """The hidden site that is meant: the one named, or the only one."""
@@ -235,27 +231,3 @@ def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:
     for part, weight in zip(factors.rows, weights, strict=True):
         total = total + (weight * part.masked_fill(weight == 0, 0.0)).sum()
     return total
-
-
-class ProgramExpectation:
-    """The E-step of a program at an expansion point."""
-
-    def __init__(self, marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> None:
-        self._marginal = marginal
-        self._greeks = {name: value.detach().double() for name, value in greeks.items()}
-        with program_mode():
-            factors = marginal.factors(self._greeks)
-            value, self._weights = weights_of(factors, factors.rows, marginal.weights)
-            self.log_likelihood = float(value + factors.log_global)
-
-    def q(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Q(φ), differentiable; its gradient at the expansion point is the marginal's."""
-        with program_mode():
-            return complete(self._marginal.factors(greeks), self._weights)
-
-    def argmax(self) -> dict[str, Tensor]:
-        """The M-step, by L-BFGS in unconstrained coordinates."""
-        coordinates = self._marginal.coordinates
-        objective = ExpectedLogLikelihood(self._marginal)
-        start = coordinates.unconstrain(self._greeks).numpy()
-        return coordinates.constrain(torch.from_numpy(objective.argmax(start, self._weights)))

@@ -23,7 +23,7 @@ class Symmetry:
 
     @property
     def num_labels(self) -> int:
-        """K."""
+        """K, the number of labels."""
         return sum(len(group) for group in self.groups)
 
     @property

@@ -99,7 +99,7 @@ class Rows:
         first = next(iter(coefficients.values()))
         stacked = np.zeros((*first.shape[:-1], self.width))
         for name, places in self._slices.items():
-            # Places are all different, so a list of them adds each coefficient once too.
+            # Adding at a list of indices is safe: no index repeats within one term.
             stacked[..., places] += coefficients[name]
         return stacked
 

@@ -29,7 +29,7 @@ class Shared:
     def __init__(self, rows: Rows, num_components: int) -> None:
         self._rows = rows
         size = _block_size(num_components, rows.num_stacked, list(rows.products.values()))
-        # One product over all rows of the part is as good where it may have as many rows as a part holds.
+        # Blocks pay only where one is smaller than a part that stays in cache; otherwise each part is one product.
         self._is_blocked = bool(rows.num_rows // size > 1 and size * num_components < CHUNK)
         self._size, self._whole = size, rows.num_rows // size if self._is_blocked else 0
         self._blocks = np.empty((self._whole, rows.num_stacked, size))
@@ -64,7 +64,7 @@ class Shared:
     def sums(self, coefficients: Array, normalise: Normalise) -> tuple[Array, Array]:
         """Σ w ℓ and S [K, F] for coefficients [K, F]."""
         if self._is_one_part:
-            # As NUTS meets it thousands of times, on a few rows.
+            # Few rows, as NUTS meets them thousands of times: no blocks, the same numbers.
             values, shares = normalise(coefficients.dot(self._features))
             self._rows.weigh(slice(None), values, shares)
             return np.add.reduce(values), shares.dot(self._features.T)

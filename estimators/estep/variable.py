@@ -98,7 +98,7 @@ class Node:
         return np.concatenate(parts, -1)
 
     def tensor_inputs(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """The same of tensors, whose shapes broadcast."""
+        """The parents as numbers [..., P], as `inputs` gives them of arrays; the columns' shapes broadcast."""
         if not self.num_inputs:
             return torch.zeros(0, dtype=torch.float64)
         values = torch.broadcast_tensors(*(torch.as_tensor(columns[parent]).double() for parent in self.parents))

@@ -24,8 +24,8 @@ from estimators.status import Status
 
 # Below this ratio the data tell less about a direction than the prior (or one row) does.
 THRESHOLD = 1.0
-# An entry is named if flat directions hold most of what data and prior together leave open about it, and in one
-# sentence with those that it moves with there, by more than differences make up.
+# An entry is named if over half of its posterior variance lies in flat directions, and in one sentence with another
+# if their correlation within these directions is above 0.1 in size: differences make up smaller ones.
 MOST, TOGETHER = 0.5, 0.1
 # Below this the difference of two densities is rounding; and of eigenvalues scaled to 1.
 ZERO, ROUNDING = 1e-9, 1e-6

@@ -179,7 +179,7 @@ def _assign(cost: Array, groups: Groups) -> Indices:
 
 def _certainties(costs: Array, chosen: Indices, groups: Groups) -> Array:
     """The softmax weight [S] of the chosen permutations against all their single swaps, by minus the cost."""
-    # Of label k with the component that label m has.
+    # crossed[s, k, m]: what label k would cost with the component that label m now has.
     crossed = np.take_along_axis(costs, chosen[:, None, :], axis=2)
     others = np.zeros(len(costs))
     for group in groups:

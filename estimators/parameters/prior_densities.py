@@ -69,7 +69,7 @@ def _summed(value: Array, dims: int) -> Array:
 def _inner(one: Array, other: Array, dims: int) -> Array:
     """The sum of products over the last axes."""
     if dims == one.ndim == other.ndim == 1:
-        # As NUTS meets it thousands of times, on a few numbers.
+        # A few numbers, as NUTS meets them thousands of times: one call in place of two, the same sum.
         return np.asarray(one.dot(other))
     return _summed(one * other, dims)
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 VARIABLE, GREEK = (0.4, 0.36), (0.29, 0.26)
 TEXT, GREEK_TEXT, TEXT_MARGIN = 0.24, 0.2, 0.13
 NODE_GAP, ROW_GAP, CLEARANCE, BORDER = 0.36, 1.3, 0.07, 0.15
-# The plate around the variables: sideways and above; below, where its word is; the width of the word, free of edges.
+# The plate around the variables: its name, its margin at the sides and above, its margin below (where the name stands),
+# and the width kept free of edges for the name.
 PLATE, PLATE_PAD, PLATE_FOOT, PLATE_WORD = "rows", 0.22, 0.42, 0.75
 # How much straighter an edge is where it passes a row than where it ends (Gansner et al. 1993, IEEE TSE 19).
 STRAIGHT = 8.0

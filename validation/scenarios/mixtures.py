@@ -12,8 +12,8 @@ from validation.scenarios.tutorial import tutorial_model
 ROWS = (100, 300, 1000)
 SEPARATIONS = {"separated": 6.0, "overlapping": 2.5}
 SHARES = {"": 0.4, "_unbalanced": 0.1}
-# Standard errors by which the efficient theory and the smaller class must be resolved for a claim to be fair: below,
-# bias of the order 1/N is a large part of an estimate's error, whatever the estimator.
+# The fewest rows at which each family's claims are judged: with fewer, bias of the order 1/N is a large part of any
+# estimator's error. Families that are not listed are only reported.
 FAIR = {"separated": 100, "overlapping": 1000, "separated_unbalanced": 300}
 
 

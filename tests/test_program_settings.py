@@ -293,3 +293,17 @@ def test_a_quantile_that_cannot_be_found_says_so_in_words() -> None:
 
     with pytest.raises((ValueError, EstimationError), match="quantile: the CDF of x is not a number"):
         known(broken, {"theta": [[0.5, 0.5]]}).do(z=1).quantile("x", 0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-90, 1e-30, 1.0, 1e40])
+def test_quantiles_at_any_scale(scale: float) -> None:
+    """The search begins between -1 and 1, where a CDF of such a scale is a step, or flat."""
+
+    def scaled(N: int) -> None:
+        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("x", dist.Normal(scale * z, scale))
+
+    found = known(scaled, {"theta": [[0.4, 0.6]]}).do(z=1).quantile("x", [0.01, 0.3])
+    np.testing.assert_allclose(found, stats.norm.ppf([0.01, 0.3], scale, scale), rtol=1e-12)

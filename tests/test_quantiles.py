@@ -1,13 +1,14 @@
 """Quantiles as generalised inverses: jumps, points, extreme scales, and laws that have none."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, optimize, stats
 
 from estimators import CausalMixture, EstimationError, Fit, Status
 from estimators.mechanisms import Gaussian, LinearGaussian, Poisson
@@ -65,6 +66,79 @@ def test_extreme_offsets_and_scales(offset: float, scale: float) -> None:
         ends = [found - 1e-12 * scale - 4 * abs(np.spacing(found)), found + 1e-12 * scale + 4 * abs(np.spacing(found))]
         below, above = query.cdf("X", ends).tolist()
         assert below <= level + 1e-9 and above >= level - 1e-9
+
+
+HEAVY: dict[str, tuple[Any, Any]] = {
+    "Pareto(1, 1.5)": (dist.Pareto(tensor(1.0), tensor(1.5)), stats.pareto(1.5)),
+    "Pareto(1, 1.2)": (dist.Pareto(tensor(1.0), tensor(1.2)), stats.pareto(1.2)),
+    "StudentT(1.5)": (dist.StudentT(tensor(1.5)), stats.t(1.5)),
+    "InverseGamma(1.5, 1)": (dist.InverseGamma(tensor(1.5), tensor(1.0)), stats.invgamma(1.5)),
+    "LogNormal(0, 5)": (dist.LogNormal(tensor(0.0), tensor(5.0)), stats.lognorm(5.0)),
+    "LogNormal(0, 8)": (dist.LogNormal(tensor(0.0), tensor(8.0)), stats.lognorm(8.0)),
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.parametrize("near", [(-1e32, 1e48), (-1.0, 1.0), (1e-300, 1e-290)])
+def test_a_bracket_may_span_any_number_of_orders_of_magnitude(name: str, near: tuple[float, float]) -> None:
+    """Each evaluation costs a pass over the fit: no more of them than plain bisection takes on a good bracket."""
+    law, points = HEAVY[name][1], []
+
+    def cdf(x: float) -> float:
+        points.append(x)
+        return float(law.cdf(x))
+
+    for level in (0.01, 0.5, 0.99):
+        points.clear()
+        assert quantile_of(cdf, level, near, "X") == pytest.approx(law.ppf(level), rel=1e-10, abs=1e-14)
+        assert len(points) < 40
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_quantiles_below_a_heavy_tailed_setting(name: str) -> None:
+    """Y = T + (0 or 1) + noise: P(Y <= y) = E over T of the normal CDF, integrated over the ranks of T by SciPy."""
+    model = CausalMixture(2, {"T": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["T"], scale=1.0)})
+    fit = Fit.from_greeks(model, {"theta": [0.4, 0.6], "mu_T": [0.0, 1.0], "beta_Y": [[0.0, 1.0], [1.0, 1.0]]})
+    law, reference = HEAVY[name]
+
+    def cdf(y: float) -> float:
+        def above(rank: float) -> float:
+            t = reference.ppf(rank)
+            return float(0.4 * stats.norm.cdf(y - t) + 0.6 * stats.norm.cdf(y - t - 1.0))
+
+        ends = sorted({float(reference.cdf(y + step)) for step in (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0)} | {0.0, 1.0})
+        pieces = [integrate.quad(above, *piece, epsabs=1e-12)[0] for piece in pairwise(ends)]
+        return float(sum(pieces))
+
+    query = fit.do(T=law)
+    found = float(query.quantile("Y", 0.5))
+    assert cdf(found) == pytest.approx(0.5, abs=1e-9)
+    level = float(query.cdf("Y", 4.0))
+    assert float(query.quantile("Y", level)) == pytest.approx(4.0, rel=1e-9)
+
+
+def test_what_is_seen_holds_a_heavy_tailed_setting() -> None:
+    """p(T | Y = 3) is the Pareto density times a mixture of normal densities in T."""
+    model = CausalMixture(2, {"T": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["T"], scale=1.0)})
+    fit = Fit.from_greeks(model, {"theta": [0.4, 0.6], "mu_T": [0.0, 1.0], "beta_Y": [[0.0, 1.0], [1.0, 1.0]]})
+    found = float(fit.do(T=dist.Pareto(tensor(1.0), tensor(1.5))).given(Y=3.0).quantile("T", 0.5))
+
+    def density(t: float) -> float:
+        return float(t**-2.5 * (0.4 * stats.norm.pdf(3.0 - t) + 0.6 * stats.norm.pdf(2.0 - t)))
+
+    whole = integrate.quad(density, 1.0, 20.0, epsabs=1e-13)[0]
+    median = optimize.brentq(lambda t: integrate.quad(density, 1.0, t, epsabs=1e-13)[0] - 0.5 * whole, 1.0, 20.0)
+    assert found == pytest.approx(median, rel=1e-9)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e15, 1e30, 1e40, 1e90])
+def test_components_far_apart(far: float) -> None:
+    """.4 of the probability about 0 and the rest elsewhere: the quantile at .3 is that of the first at .75."""
+    model = CausalMixture(2, {"X": Gaussian(scale=1.0)})
+    fit = Fit.from_greeks(model, {"theta": [0.4, 0.6], "mu_X": [0.0, far]})
+    query = fit.do(Z=dist.Categorical(tensor([0.4, 0.6])))
+    assert float(query.quantile("X", 0.3)) == pytest.approx(stats.norm.ppf(0.75), rel=1e-12)
+    assert float(query.quantile("X", 0.7)) == pytest.approx(far, rel=1e-12)
 
 
 MODEL = CausalMixture(1, {"T": Gaussian(scale=1.0), "N": Poisson(), "Y": LinearGaussian(parents=["T", "N"], scale=1.0)})

@@ -259,13 +259,7 @@ class ProgramQuery:
         if site.is_discrete:
             masses = self.cdf(name, site.values.double())
             return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
-        return quantile_of(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
-
-    def _cdf_at(self, name: str, point: float) -> float:
-        found = float(self.cdf(name, point))
-        if found != found:
-            raise ValueError(f"quantile: the CDF of {name} is not a number at {point:g}; use .sample()")
-        return found
+        return quantile_of(lambda x: float(self.cdf(name, x)), level, (-1.0, 1.0), name)
 
     def _quantile_error(self, name: str, level: float, error: float) -> float:
         """Half of how far the quantile moves over levels within one standard error of the CDF."""

@@ -451,3 +451,88 @@ def test_samples_have_the_conditional_law(stat: Stat, name: str) -> None:
     stat.cdf(rows[variable], lambda x: given.cdf(variable, x))
     with stat.control():  # as if nothing had been seen of it
         stat.cdf(rows[variable], lambda x: query.cdf(variable, x))
+
+
+BESIDE = CausalMixture(2, {"T": Gaussian(), "P": Poisson(), "Y": LinearGaussian(parents=["T", "P"])})
+RATES, BESIDE_LINES, BESIDE_SIGMA = [1.0, 3.0], [[0.0, 1.0, 0.5], [2.0, 1.0, 0.2]], [1.0, 0.5]
+
+
+def beside_a_count(theta: Any = THETA, rates: Any = RATES) -> Fit:
+    greeks = {"theta": theta, "mu_T": [0.0, 2.0], "sigma_T": [1.0, 1.5], "rate_P": rates}
+    return Fit.from_greeks(BESIDE, {**greeks, "beta_Y": BESIDE_LINES, "sigma_Y": BESIDE_SIGMA})
+
+
+def expected_beside(reference: Any, seen: float, asked: Any) -> float:
+    """E[asked(t, p) | Y = seen] by the sum over Z and P of integrals over T about where Y puts it."""
+    top = bottom = 0.0
+    for weight, rate, (intercept, slope, step), sigma in zip(THETA, RATES, BESIDE_LINES, BESIDE_SIGMA, strict=True):
+        for p in range(30):
+            centre = (seen - intercept - step * p) / slope
+            share = weight * stats.poisson.pmf(p, rate)
+            points, widths = np.polynomial.legendre.leggauss(80)
+            t = np.concatenate([centre + sigma * (start + 1.0 + points) for start in range(-12, 12, 2)])
+            mass = share * np.tile(widths, 12) * sigma * reference.pdf(t)
+            mass *= norm.pdf(seen, intercept + slope * t + step * p, sigma)
+            top, bottom = top + (mass * asked(t, p)).sum(), bottom + mass.sum()
+    return float(top / bottom)
+
+
+TAILS = {
+    "StudentT(5)": (law("StudentT", 5.0), stats.t(5.0)),
+    "StudentT(3)": (law("StudentT", 3.0), stats.t(3.0)),
+    "Cauchy": (law("Cauchy", 0.0, 1.0), stats.cauchy()),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+@pytest.mark.parametrize("seen", [3.0, 1e8])
+def test_a_heavy_tail_beside_a_count(name: str, seen: float) -> None:
+    """Values of T far out would ask for counts of thousands to explain Y, but have no weight."""
+    setting, reference = TAILS[name]
+    query = beside_a_count().do(T=setting).given(Y=seen)
+    about = seen - 2.0
+    for variable, asked in {"T": lambda t, p: t - about, "P": lambda t, p: p}.items():
+        found = float(query.mean(variable).value) - (about if variable == "T" else 0.0)
+        assert found == pytest.approx(expected_beside(reference, seen, asked), rel=1e-7, abs=64.0 * np.spacing(seen))
+    below = expected_beside(reference, seen, lambda t, p: t <= about)
+    assert float(query.cdf("T", about)) == pytest.approx(below, abs=1e-3)
+    drawn = query.sample(20, seed=0)
+    assert bool((drawn["Y"] == seen).all()) and bool(((drawn["T"] - seen).abs() < 20.0).all())
+
+
+def test_a_heavy_tail_that_ends_beside_a_count() -> None:
+    """do(T ~ Pareto), Y seen: T is at least 1, and its tail asks for counts of thousands."""
+    query = beside_a_count().do(T=law("Pareto", 1.0, 1.5)).given(Y=12.0)
+    expected = expected_beside(stats.pareto(1.5), 12.0, lambda t, p: t)
+    assert float(query.mean("T").value) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-300])
+def test_a_class_without_weight_asks_for_no_counts(weight: float) -> None:
+    """The rate of a class that has no rows may be anything; all is as if there were the other class alone."""
+    fit = beside_a_count([1.0, weight], [1.0, 1e6])
+    assert float(fit.do(T=1.0).mean("Y").value) == pytest.approx(1.5, rel=1e-12)
+    masses = stats.poisson.pmf(np.arange(40), 1.0) * norm.pdf(3.0, 0.5 * np.arange(40), np.sqrt(2.0))
+    expected = (masses * (3.0 - 0.5 * np.arange(40)) / 2.0).sum() / masses.sum()
+    assert float(fit.given(Y=3.0).mean("T").value) == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_class_that_what_is_seen_speaks_for_has_its_counts() -> None:
+    """Its weight before seeing is 1e-40, but no other explains Y = 60."""
+    fit = beside_a_count([1.0, 1e-40], [1.0, 300.0])
+    assert float(fit.given(Y=60.0, T=0.0).mean("P").value) == pytest.approx(290.0, rel=0.02)
+
+
+@pytest.mark.parametrize("setting", [law("Uniform", 0.0, 1.0), 0.5], ids=["law", "value"])
+def test_the_way_out_of_too_many_counts_works(setting: Any) -> None:
+    """Y = 1e8 asks for P of 2e8: a value of P is what is missing, and is all that is."""
+    query = beside_a_count().do(T=setting).given(Y=1e8)
+    for ask in (lambda: query.mean("P"), lambda: query.sample(5)):
+        with pytest.raises(NotImplementedError, match="give a value of P, seen or set") as caught:
+            ask()
+        assert "sample" not in str(caught.value)
+    assert math.isfinite(float(query.given(P=3.0).mean("T").value.reshape(-1)[0]))
+    assert len(beside_a_count().do(T=setting, P=3.0).given(Y=1e8).sample(5)["T"]) == 5
+    with pytest.raises(NotImplementedError, match=r"use \.sample\(\), or give a value of P"):
+        beside_a_count(rates=[1.0, 1e6]).do(T=setting).mean("Y")
+    assert len(beside_a_count(rates=[1.0, 1e6]).do(T=setting).sample(5)["Y"]) == 5

@@ -19,6 +19,7 @@ from estimators.mixture.predictive import (
     checked,
     columns_of,
     configurations,
+    is_count,
     joint_of,
     kind_of,
     more_counts,
@@ -26,6 +27,7 @@ from estimators.mixture.predictive import (
 from estimators.parameters.laws import (
     LOG_NODE_WEIGHTS,
     NODES,
+    NUM_NODES,
     Panels,
     has_cdf,
     is_finite,
@@ -40,6 +42,19 @@ from estimators.parameters.sparse import in_logs
 SIMULATED = 2_000
 # Panels about a peak end so many of its standard deviations from it.
 PEAK = torch.tensor([-12.0, -9.0, -7.0, -5.0, -3.5, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0]).double()
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Nodes of a panel, on [0, 1], and their weights."""
+
+    points: Tensor
+    log_weights: Tensor
+
+
+FINE = Rule(NODES, LOG_NODE_WEIGHTS)
+# How many values a count needs is first asked of few nodes: a table of all of them is large for many values.
+COARSE = Rule(torch.tensor([0.5], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
 
 # The centre and the standard deviation of what a panel must resolve, [S | 1, R, C].
 Peak = tuple[Tensor, Tensor]
@@ -104,25 +119,36 @@ def weigh(
         return Weighed(joint, joint.log_joint[:, :, None])
     law = situation.settings.get(is_open[0])
     panels = panels_of(law) if len(is_open) == 1 and law is not None and not is_integer(law) else None
-    num_counts: dict[str, int] = {}
-    while True:
+
+    def nodes_of(num_counts: Mapping[str, int], rule: Rule) -> Nodes:
         if panels is None:
             with isolated(seed):
-                nodes = _drawn(situation, names, is_open, num_counts, num_drawn)
-        else:
-            asked = None if target is None or points is None else (target, points)
-            nodes, num_counts = _quadrature(situation, names, (is_open[0], panels), asked, num_counts)
-        _, num_rows, num_nodes, _ = nodes.log_weights.shape
-        flat = {name: value.flatten(1, 2) for name, value in nodes.values.items()}
-        whole = replace(situation.repeated(num_nodes), nodes=flat)
-        joint = Joint(whole, names, num_counts)
-        more = more_counts(whole, joint)
-        if not more:
-            log = joint.log_joint.expand(-1, num_rows * num_nodes, -1)
-            log = log.reshape(len(log), num_rows, num_nodes, -1) + nodes.log_weights
-            log = log.clamp_min(LOG_ZERO)
-            return Weighed(joint, log if may_be_impossible else checked(log, situation.seen), nodes)
-        num_counts = {**num_counts, **more}
+                return _drawn(situation, names, is_open, num_counts, max(num_drawn * len(rule.points) // NUM_NODES, 1))
+        asked = None if target is None or points is None else (target, points)
+        return _quadrature(situation, names, (is_open[0], panels), asked, num_counts, rule)
+
+    num_counts: dict[str, int] = {}
+    has_counts = any(is_count(situation, name) for name in names if name not in situation.seen)
+    for rule in (COARSE, FINE) if has_counts else (FINE,):
+        while True:
+            found = _at_nodes(situation, names, nodes_of(num_counts, rule), num_counts)
+            more = more_counts(situation, found.joint, found.log_joint)
+            if not more:
+                break
+            num_counts = {**num_counts, **more}
+    if not may_be_impossible:
+        checked(found.log_joint, situation.seen)
+    return found
+
+
+def _at_nodes(situation: Situation, names: Sequence[str], nodes: Nodes, num_counts: Mapping[str, int]) -> Weighed:
+    """The joint of some variables at the nodes of others, with so many values of each count."""
+    _, num_rows, num_nodes, _ = nodes.log_weights.shape
+    flat = {name: value.flatten(1, 2) for name, value in nodes.values.items()}
+    joint = Joint(replace(situation.repeated(num_nodes), nodes=flat), names, num_counts)
+    log = joint.log_joint.expand(-1, num_rows * num_nodes, -1)
+    log = log.reshape(len(log), num_rows, num_nodes, -1) + nodes.log_weights
+    return Weighed(joint, log.clamp_min(LOG_ZERO), nodes)
 
 
 def open_variables(situation: Situation, names: Sequence[str], target: str | None) -> tuple[str, ...]:
@@ -176,13 +202,14 @@ def _quadrature(
     integrated: tuple[str, Panels],
     asked: tuple[str, Tensor] | None,
     num_counts: Mapping[str, int],
-) -> tuple[Nodes, dict[str, int]]:
-    """Gauss-Legendre nodes on the panels of a law, split where what is seen and what is asked have their peaks."""
+    rule: Rule,
+) -> Nodes:
+    """Nodes on the panels of a law, split where what is seen and what is asked have their peaks."""
     name, panels = integrated
     law = situation.settings[name]
     probe = torch.tensor([panels.location, panels.location + panels.scale], dtype=torch.float64)
     twice = replace(situation.repeated(2), nodes={name: probe.repeat(situation.num_rows).reshape(1, -1, 1)})
-    joint = joint_of(twice, names, num_counts)
+    joint = Joint(twice, names, num_counts)
     edges = panels.edges.reshape(1, 1, -1, 1)
     for centre, width in _peaks(joint, situation, asked, name):
         near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
@@ -191,15 +218,14 @@ def _quadrature(
         edges = torch.cat([part.expand(shape[0], shape[1], -1, shape[3]) for part in (edges, near)], 2)
     edges = edges.sort(2).values
     start, size = edges[:, :, :-1, None], edges.diff(dim=2)[:, :, :, None]
-    values = (start + size * NODES[:, None]).flatten(2, 3)
-    inside = (size > 0).expand(-1, -1, -1, len(NODES), -1).flatten(2, 3)
+    values = (start + size * rule.points[:, None]).flatten(2, 3)
+    inside = (size > 0).expand(-1, -1, -1, len(rule.points), -1).flatten(2, 3)
     inside = inside & (values > panels.bounds[0]) & (values < panels.bounds[1])
-    log = (size.log() + LOG_NODE_WEIGHTS[:, None]).flatten(2, 3)
+    log = (size.log() + rule.log_weights[:, None]).flatten(2, 3)
     log = torch.where(inside, log + law.log_prob(torch.where(inside, values, panels.location)), LOG_ZERO)  # type: ignore[union-attr]
     shape = (*values.shape[:2], -1, values.shape[3])
     atoms, masses = (part.reshape(1, 1, -1, 1).expand(shape) for part in panels.atoms.T)
-    nodes = Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
-    return nodes, {key: len(level) for key, level in joint.grid.items()}
+    return Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
 
 
 def _peaks(joint: Joint, situation: Situation, asked: tuple[str, Tensor] | None, name: str) -> list[Peak]:

@@ -26,11 +26,14 @@ from estimators.mixture.model import CausalMixture
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_finite, is_integer, levels, log_mass
 from estimators.parameters.parameter import LOG_ZERO
+from estimators.parameters.prior_densities import HALF_LOG_2PI
 
 # Beyond this many configurations an answer in closed form is not attempted.
 MOST_CONFIGURATIONS = 20_000
 # The probability, given what is seen, of the last quarter of the values of a count that are summed over.
 TAIL = 1e-15
+# Classes, and levels of other causes, whose share of p(what is seen) is below this have no say in how many that are.
+NEGLIGIBLE = 1e-30
 # Values of a count to begin with; they are doubled until the last ones have no probability.
 FIRST_COUNTS = 32
 
@@ -276,6 +279,19 @@ class Joint:
         residual, factor = self._seen_parts
         return dist.MultivariateNormal(torch.zeros_like(residual), scale_tril=factor).log_prob(residual)  # type: ignore[no-any-return]
 
+    def log_most_without(self, name: str) -> Tensor:
+        """An upper bound of log p(configuration, what is seen), a discrete variable apart, as [S, M, C]."""
+        total = torch.zeros(self._situation.num_draws, 1, 1, dtype=torch.float64)
+        for other in self.discrete:
+            total = total + (self.log_mass(other) if other != name else 0.0)
+        if self._split[0]:
+            residual, factor = self._seen_parts
+            total = total - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - residual.shape[-1] * HALF_LOG_2PI
+        # A mass is at most 1; of a density that is not Gaussian no bound is known.
+        seen = [other for other in self._others if other in self._situation.seen]
+        is_bounded = all(self._situation.is_integer_valued(other) for other in seen)
+        return total if is_bounded else torch.full_like(total, torch.inf)
+
     def moments(self, name: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [S, M, C] of a Gaussian variable, given the configuration and what is seen."""
         place, (seen, _) = self.gaussian.index(name), self._split
@@ -331,29 +347,43 @@ class Joint:
 def joint_of(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> Joint:
     """The joint distribution, with as many values of every count as have probability given what is seen."""
     joint = Joint(situation, names, num_counts)
-    more = more_counts(situation, joint)
+    more = more_counts(situation, joint, joint.log_joint[:, :, None])
     return joint if not more else joint_of(situation, names, {**num_counts, **more})
 
 
-def more_counts(situation: Situation, joint: Joint) -> dict[str, int]:
-    """Twice as many values of every count that is cut off where it still has probability."""
-    return {name: 2 * len(level) for name, level in joint.grid.items() if _is_cut(situation, joint, name)}
+def more_counts(situation: Situation, joint: Joint, log_joint: Tensor) -> dict[str, int]:
+    """Twice as many values of every count that is cut off where it still has probability.
+
+    ``log_joint`` is log p(node, configuration, seen) [S, R, Q, C]. Nodes are summed over first: one far out in the tail
+    of a setting, where what is seen would ask for ever larger counts, has as little to say here as in the answer.
+    """
+    total = log_joint.logsumexp(2)
+    return {name: 2 * len(level) for name, level in joint.grid.items() if _is_cut(situation, joint, total, name)}
 
 
-def _is_cut(situation: Situation, joint: Joint, name: str) -> bool:
-    """Whether the last values of a count have probability, on its own or given what is seen, in any configuration."""
+def _is_cut(situation: Situation, joint: Joint, log_joint: Tensor, name: str) -> bool:
+    """Whether the last values of a count have probability, on its own or given what is seen.
+
+    Asked of each configuration of everything else, unless all of its values together have a share below NEGLIGIBLE.
+    """
     if not is_count(situation, name):
         return False
     sizes = [len(level) for level in joint.grid.values()]
     place = list(joint.grid).index(name)
-    own = joint.log_mass(name)
-    for log in (own.expand(*own.shape[:2], joint.num_configurations), joint.log_joint):
-        table = log.reshape(*log.shape[:2], *sizes).movedim(2 + place, -1)
+
+    def by_count(values: Tensor) -> Tensor:
+        whole = values.expand(*values.shape[:2], joint.num_configurations)
+        return whole.reshape(*values.shape[:2], *sizes).movedim(2 + place, -1)
+
+    evidence = log_joint.flatten(2).logsumexp(-1).amin(1).reshape(-1, *[1] * len(sizes))
+    most = by_count(joint.log_most_without(name)).amax(-1).amax(1, keepdim=True)
+    matters = most - evidence > np.log(NEGLIGIBLE)
+    own = by_count(joint.log_mass(name))
+    for table in (own, by_count(log_joint)):
         last = torch.softmax(table, -1)[..., -(sizes[place] // 4) :].sum(-1)
-        if bool(((table.amax(-1) > LOG_ZERO / 2) & (last > TAIL)).any()):
+        if bool((matters & (table.amax(-1) > LOG_ZERO / 2) & (last > TAIL)).any()):
             return True
-    masses = own.expand(*own.shape[:2], joint.num_configurations).exp().reshape(*own.shape[:2], *sizes)
-    return bool((masses.sum(2 + place) < 1.0 - MISSED).any())
+    return bool((matters & (own.exp().sum(-1) < 1.0 - MISSED)).any())
 
 
 def is_count(situation: Situation, name: str) -> bool:
@@ -387,9 +417,12 @@ def configurations(situation: Situation, names: Sequence[str], num_counts: Mappi
     found = {name: _levels(situation, name, num_counts) for name in names if name not in situation.seen}
     size = int(np.prod([len(level) for level in found.values()]))
     if size > MOST_CONFIGURATIONS:
+        # Draws given what is seen need the same sum.
+        sampling = "" if situation.seen else "use .sample(), or "
+        endless = [name for name in found if is_count(situation, name)] or [name for name in found if name != LATENT]
         raise NotImplementedError(
-            f"{size} configurations of {list(found)} would have to be summed over, more than "
-            f"{MOST_CONFIGURATIONS}; use .sample(), or set some of these variables"
+            f"{size} configurations of {list(found)} would have to be summed over, more than {MOST_CONFIGURATIONS}; "
+            f"{sampling}give a value of {' and '.join(endless)}, seen or set"
         )
     return found
 

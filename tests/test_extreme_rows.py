@@ -109,3 +109,24 @@ def test_known_numbers_far_narrower_than_the_column_serve_all_components() -> No
     )
     count = dist.Poisson(torch.tensor(4.0, dtype=torch.float64)).log_prob(torch.tensor(rows["C"]).double())
     np.testing.assert_allclose(truth.log_density(rows), normal + count, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e8, 1e30, -1e90, 1e100])
+@pytest.mark.parametrize("num_rows", [1, 8])
+def test_a_far_cause_leaves_the_other_class_its_line(num_rows: int, size: float) -> None:
+    """The far row belongs to the wider class alone: the other's gradient and M-step are those of the other rows."""
+    model = CausalMixture(2, {"T": Gaussian(), "Y": LinearGaussian(["T"])})
+    greeks = {"theta": [0.4, 0.6], "mu_T": [0.0, 1.0], "sigma_T": [1.0, 1.5], "beta_Y": [[0.0, 1.0], [1.0, 0.9]]}
+    arrays = {name: value.numpy() for name, value in model.check_greeks({**greeks, "sigma_Y": [1.0, 2.0]}).items()}
+    rng = np.random.default_rng(0)
+    cause, found = rng.normal(size=num_rows), []
+    effect = cause + rng.normal(size=num_rows)
+    for t, y in ((cause, effect), (np.append(cause, size), np.append(effect, size))):
+        marginal = model.marginal(Data(T=t, Y=y))
+        statistics = marginal.statistics(arrays)
+        found.append((marginal.gradient(arrays, statistics), marginal.argmax(arrays, statistics)))
+    (slopes, best), (slopes_beside, best_beside) = found
+    for name in ("mu_T", "sigma_T", "beta_Y", "sigma_Y"):
+        np.testing.assert_allclose(slopes_beside[name][0], slopes[name][0], rtol=1e-11, atol=1e-13, err_msg=name)
+    if num_rows > 1:
+        np.testing.assert_allclose(best_beside["beta_Y"][0], best["beta_Y"][0], rtol=1e-9, atol=1e-9)

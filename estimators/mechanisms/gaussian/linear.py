@@ -131,12 +131,17 @@ class LinearGaussian(LogLinear):
         return column.double()
 
     def reference(self, column: Array, inputs: Array) -> Reference:
-        """The means and standard deviations of the column and of the inputs (1 where they are constant)."""
+        """The means and standard deviations of the column and of the inputs (1 where they are constant).
+
+        An input whose mean is so far from most of it that these would lose their digits has its median for a centre.
+        """
         if not len(column):
             width = inputs.shape[-1]
             return Line(np.zeros(1 + width), 1.0, 0.0, False, np.zeros(width), np.ones(width), 0.0, np.zeros(width))
-        centre, scale = _centre_and_scale(column[:, None])
-        input_centre, input_scale = _centre_and_scale(inputs)
+        centre = column[:, None].mean(0)
+        scale = _spread(column[:, None], centre)
+        input_centre = _centre_of_most(inputs)
+        input_scale = _spread(inputs, input_centre)
         line = np.concatenate([centre, np.zeros(inputs.shape[1])])
         reach = float(np.abs(column - centre[0]).max() / scale[0])
         input_reach = np.abs(inputs - input_centre).max(0) / input_scale
@@ -183,7 +188,8 @@ class LinearGaussian(LogLinear):
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """The cells' own lines, about which the quadratic feature is the squared residual itself."""
-        beta, sigma = self._beta(greeks, reference), self._standardised(greeks, reference)[1]
+        assert isinstance(reference, Line)
+        beta, sigma = self._beta(greeks, len(reference.input_scale)), self._sigma(greeks)
         return reference.at(np.broadcast_to(beta, (*np.broadcast_shapes(beta.shape[:-1], sigma.shape), beta.shape[-1])))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
@@ -298,15 +304,35 @@ def _moments(statistics: Array, size: int) -> tuple[Array, Array, Array]:
     return squares, statistics[..., len(first) : -1], statistics[..., -1]
 
 
+def _solved(squares: Array, residual: Array) -> Array:
+    """The shortest x with ``squares @ x = residual``, in units of each input's own size in the class's rows."""
+    size = np.sqrt(np.diagonal(squares, axis1=-2, axis2=-1))[..., None]
+    size = np.where(size > 0, size, 1.0)
+    inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=1e-13, hermitian=True)
+    return np.asarray(inverse @ (residual / size) / size)
+
+
 def _quadratic(squares: Array, line: Array) -> Array:
     return np.asarray(((squares @ line[..., None])[..., 0] * line).sum(-1))
 
 
-def _centre_and_scale(columns: Array) -> tuple[Array, Array]:
-    """Means and standard deviations [P] (1 where a column is constant)."""
-    centre = columns.mean(0)
+def _centre_of_most(columns: Array) -> Array:
+    """Means [P]; of a column in which digits would be lost about its mean by what most of it is, the median."""
+    count, places = len(columns), np.arange(columns.shape[1])
+    near, far = np.sort(columns, 0)[[(count - 1) // 2, count // 2]]
+    # Of two in the middle, the one that is itself known more finely.
+    median, mean = np.where(np.abs(near) <= np.abs(far), near, far), columns.mean(0)
+    away = np.sort(np.abs(columns - median), 0)
+    # The usual distance from the median, or the least of those that are none of its copies.
+    usual = away[np.maximum((count - 1) // 2, np.minimum((away == 0).sum(0), count - 1)), places]
+    usual = np.where(median != 0, np.minimum(usual, np.abs(median)), usual)
+    return np.asarray(np.where(EPS * np.abs(mean - median) > DIGITS_LOST * usual, median, mean))
+
+
+def _spread(columns: Array, centre: Array) -> Array:
+    """Root mean square distances from the centre [P] (1 where a column is constant)."""
     reach = np.abs(columns - centre).max(0)
     held = np.where(reach > 1e-100, reach, 1.0)
     # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
     spread = held * np.sqrt((((columns - centre) / held) ** 2).mean(0))
-    return centre, np.where(reach > 1e-100, spread, 1.0)
+    return np.where(reach > 1e-100, spread, 1.0)

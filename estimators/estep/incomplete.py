@@ -2,38 +2,37 @@
 
 A missing entry that causes nothing known integrates to 1: its own factor is dropped. Any other is summed over its
 levels where it is discrete, and integrated where it is Gaussian. Given Z and the levels, each Gaussian variable has a
-standardised residual that is affine in a row's numbers x; `residuals` integrates in these residuals u. Features of a
-Gaussian variable are quadratic, ``Φ(x) = T · (1, u_i, u_i u_j)``, with T read off Φ at as many points as it has
-columns: so the moments of u given what is known make the expected features.
+standardised residual that is affine in a row's numbers x, in the columns' own units (`equations`), so that no row has a
+part in another's; `residuals` integrates in these residuals u. Features of a Gaussian variable are products of forms
+``A (1, u)``, so the moments of u given what is known make the expected features: ``E[Φ] = A E[(1, u) (1, u)'] A'``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing
-from estimators.estep.residuals import Integrated, Patterns, Residuals, design, form, integrated, regression
+from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
-from estimators.mechanisms.protocol import Reference
+from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array
 
 # Numbers in the matrices of the rows that are taken at one time.
 MOST_NUMBERS = 2_000_000
-# Of a column's own unit: the points at which features are read off are no further out, where squares overflow.
-FURTHEST = 1e100
 Terms = Mapping[str, Weights | Node]
 
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """C [K, F] by term, about the references, and about those that all cells share (``shared``)."""
+    """C [K, F] by term about the references, and the Greeks that they are of."""
 
     by_term: Mapping[str, Array]
     references: Mapping[str, Reference]
-    shared: Mapping[str, Array]
+    greeks: Greeks
 
 
 class IncompleteRows:
@@ -55,7 +54,16 @@ class IncompleteRows:
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
         step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
         self._parts = [
-            _Part(self._terms, nodes, missing, self.index[start : start + step], latent, row_weights, references)
+            _Part(
+                self._terms,
+                nodes,
+                num_components,
+                missing,
+                self.index[start : start + step],
+                latent,
+                row_weights,
+                references,
+            )
             for start in range(0, len(self.index), step)
         ]
 
@@ -63,10 +71,10 @@ class IncompleteRows:
         """Σ w ℓ and S by term [K, F]."""
         value, sums = 0.0, {name: np.zeros((self.K, term.width)) for name, term in self._terms.items()}
         for part in self._parts:
-            joint, residuals, integral = part.joint(coefficients)
+            joint, solved, integral = part.joint(coefficients)
             values, shares = part.normalise(joint)
             value += float(np.sum(part.weights * values))
-            part.collect(shares * part.weights[part.row], residuals, integral, coefficients.references, sums)
+            part.collect(shares * part.weights[part.row], solved, integral, coefficients.references, sums)
         return value, sums
 
     def statistics_given(self, responsibilities: Array, references: Mapping[str, Reference]) -> dict[str, Array]:
@@ -99,6 +107,7 @@ class _Part:
         self,
         terms: Terms,
         nodes: Mapping[str, Node],
+        num_components: int,
         missing: Missing,
         index: NDArray[np.intp],
         latent: NDArray[np.int64],
@@ -125,34 +134,37 @@ class _Part:
         self._x = _side_by_side([self._columns[name] for name in self._numbers], len(rows))
         gone = _side_by_side([missing.unknown(name, rows).astype(np.float64) for name in self._numbers], len(rows))
         self._patterns = Patterns.of(config, gone > 0)
-        units = [references[name].location for name in self._numbers]
-        origin, step = (_side_by_side([np.reshape(unit[i], (1, -1)) for unit in units], 1) for i in (0, 1))
-        count = len(self._first)
-        self._units = Residuals.in_units(np.repeat(origin, count, 0), np.repeat(step, count, 0))
-        self._in_units = self._expanded(references, None, self._units)
         widths = [int(np.prod(self._columns[name].shape[1:])) for name in self._numbers]
         ends = np.cumsum(widths)
-        self._slots = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
+        slots = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
         # 1 for a number with a mechanism's factor of its own, 0 for one that was set or is no Gaussian variable's.
-        self._has_law = np.zeros(self._units.origin.shape)
+        self._has_law = np.zeros((len(self._first), self._x.shape[1]))
         for name in self._gaussian:
             law = self._active[name][self._first, None] if name in self._active else 1.0
-            self._has_law[:, self._slots[name]] = law
+            self._has_law[:, slots[name]] = law
+        self._shift, self._step = _frame(self._x, self._has_law, config)
+        gaussian = [nodes[name] for name in self._gaussian]
+        at_first = {name: column[self._first] for name, column in self._columns.items()}
+        self._equations = Equations(gaussian, at_first, slots, self._has_law, num_components)
 
-    def features(self, name: str, reference: Reference) -> Array:
+    def features(self, name: str, reference: Reference, component: int | None = None) -> Array:
         """A term's features [F, n], with a value of its column in place of a missing number."""
-        found = self._terms[name].features(self._columns, reference)
+        found = self._terms[name].features(self._columns, reference, component)
         return found * self._active[name] if name in self._active else found
 
-    def joint(self, coefficients: Coefficients) -> tuple[Array, Residuals, Integrated]:
+    def joint(self, coefficients: Coefficients) -> tuple[Array, Solved, Integrated]:
         """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
-        residuals = self._residuals(coefficients)
-        integral = integrated(self._x, residuals, self._has_law, self._patterns)
+        solved = self._equations.solve(coefficients.greeks)
+        integral = integrated(self._x, solved.residuals, self._has_law, self._patterns)
         joint = integral.value
-        for name, features in self._others.items():
-            joint = joint + coefficients.by_term[name] @ features
+        for name, shared in self._others.items():
+            own, reference = coefficients.by_term[name], coefficients.references[name]
+            if reference.by_cell:
+                joint = joint + np.stack([c @ self.features(name, reference, k) for k, c in enumerate(own)])
+            else:
+                joint = joint + own @ shared
         is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])
-        return np.where(is_other, -np.inf, joint), residuals, integral
+        return np.where(is_other, -np.inf, joint), solved, integral
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
         """logsumexp over classes and combinations as [rows], and the softmax [K, n]."""
@@ -164,77 +176,48 @@ class _Part:
     def collect(
         self,
         weights: Array,
-        residuals: Residuals,
+        solved: Solved,
         integral: Integrated,
         references: Mapping[str, Reference],
         into: Mapping[str, Array],
     ) -> None:
         """Add Σ weights [K, n] E[Φ] to the statistics."""
-        for k, weight in enumerate(weights):
-            own = residuals.of_component(k)
-            step = self._steps(own)
-            mean, covariance = integral.mean[k], integral.covariance[k]
-            if (step < 1.0).any():
-                each = step[self._patterns.config_of]
-                mean = mean / step[self._patterns.config]
-                covariance = covariance / (each[:, :, None] * each[:, None, :])
-            moments = self._patterns.moments(weight, mean, covariance)
-            for name, matrix in self._expanded(references, k, own.in_steps(step)).items():
-                into[name][k] += np.tensordot(matrix, moments, 2)
-        for name, features in self._others.items():
-            into[name][:] += weights @ features.T
+        given = zip(weights, integral.mean, integral.covariance, strict=True)
+        moments = np.stack([self._moments(*parts) for parts in given])
+        for variable, forms in self._equations.forms(solved, self._shift, self._step, references):
+            first, second = variable.node.products
+            sums = (forms @ moments @ np.swapaxes(forms, -1, -2))[..., first, second]
+            by_level = into[variable.node.name].reshape(len(weights), -1, len(first))
+            for level, law, own in zip(variable.level, variable.has_law, np.swapaxes(sums, 0, 1), strict=True):
+                by_level[:, level] += own * law
+        for name, shared in self._others.items():
+            if references[name].by_cell:
+                for k, weight in enumerate(weights):
+                    into[name][k] += self.features(name, references[name], k) @ weight
+            else:
+                into[name][:] += weights @ shared.T
 
-    def _steps(self, residuals: Residuals) -> Array:
-        """How much of a unit of each residual moves no number further than FURTHEST, as [G, size], at most 1."""
-        unit = np.diagonal(self._units.inverse, axis1=1, axis2=2)
-        reach = np.abs(residuals.inverse / unit[:, :, None]).max(1)
-        return np.asarray(FURTHEST / np.maximum(reach, FURTHEST))
+    def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
+        """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""
+        if not self._has_law.all():
+            config = self._patterns.config
+            mean = (mean - self._shift[config]) / self._step[config]
+        return self._patterns.moments(weights, mean, covariance)
 
-    def _expanded(
-        self, references: Mapping[str, Reference], component: int | None, residuals: Residuals
-    ) -> dict[str, Array]:
-        """The Gaussian terms' features as quadratics of u in each config: T [F, G, M] by term."""
-        points, inverse = design(residuals.origin.shape[1])
-        rows = np.repeat(self._first, len(points))
-        columns = {name: column[rows] for name, column in self._columns.items()}
-        at = residuals.at(points).reshape(len(rows), -1)
-        start = 0
-        for name in self._numbers:
-            width = int(np.prod(columns[name].shape[1:]))
-            columns[name] = at[:, start : start + width].reshape(columns[name].shape)
-            start += width
-        matrices = {}
-        for name in self._gaussian:
-            features = self._terms[name].features(columns, references[name], component)
-            if name in self._active:
-                features = features * self._active[name][rows]
-            matrices[name] = features.reshape(len(features), len(residuals.origin), -1) @ inverse
-        return matrices
 
-    def _residuals(self, coefficients: Coefficients) -> Residuals:
-        """The residuals of each component and config, read off the coefficients in the columns' units.
+def _frame(numbers: Array, has_law: Array, config: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Where numbers without a law are and how far they reach, as [G, size]; 0 and 1 for those with one.
 
-        Where these lose digits of the means, these are read once more about what was found.
-        """
-        shape = (len(coefficients.shared[WEIGHTS]), *self._units.origin.shape)
-        factor = np.broadcast_to(np.eye(shape[-1]), (*shape, shape[-1])).copy()
-        shift = np.zeros(shape)
-        for name, matrix in self._in_units.items():
-            own = self._slots[name]
-            law = self._has_law[:, own.start] > 0
-            linear, quadratic = form(np.tensordot(coefficients.shared[name], matrix[:, law], 1), shape[-1])
-            factor[:, law, own], shift[:, law, own] = regression(linear, quadratic, own)
-        found = self._units.standardised(factor, shift)
-        if coefficients.shared is coefficients.by_term:
-            return found
-        for k in range(len(shift)):
-            step = self._steps(found.of_component(k))
-            expanded = self._expanded(coefficients.references, k, found.of_component(k).in_steps(step))
-            for name, matrix in expanded.items():
-                linear, _ = form(np.tensordot(coefficients.by_term[name][k], matrix, 1), shape[-1])
-                own = self._slots[name]
-                shift[k, :, own] = linear[:, own] / step[:, own]
-        return replace(found, offset=shift)
+    The middle of them, rather than their mean: one that is far leaves the others their digits.
+    """
+    shift, step = np.zeros(has_law.shape), np.ones(has_law.shape)
+    for place in np.flatnonzero((has_law == 0).any(0)):
+        is_given = has_law[:, place] == 0
+        given = numbers[is_given[config], place]
+        middle = np.sort(given)[len(given) // 2]
+        shift[is_given, place] = middle
+        step[is_given, place] = np.abs(given - middle).max() or 1.0
+    return shift, step
 
 
 def _distinct(marks: list[Array], num_rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

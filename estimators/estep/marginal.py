@@ -101,7 +101,7 @@ class MixtureMarginal:
                 value = value + (coefficients[name] * known[name]).sum((-1, -2))
                 sums[name] = sums[name] + known[name]
         if self._incomplete is not None:
-            extra, more = self._incomplete.statistics(self._in_incomplete(greeks, references, coefficients))
+            extra, more = self._incomplete.statistics(Coefficients(coefficients, references, greeks))
             value = value + extra
             sums = {name: sums[name] + more[name] for name in self._terms}
         return Statistics(value, sums, references)
@@ -214,15 +214,6 @@ class MixtureMarginal:
                 found[name] = node.coefficients(greeks, moved[name])
         return ({**self.references, **moved} if moved else self.references), found
 
-    def _in_incomplete(
-        self, greeks: Greeks, references: Mapping[str, Reference], coefficients: Mapping[str, Array]
-    ) -> Coefficients:
-        """The same with C about the shared references too."""
-        shared = coefficients
-        if references is not self.references:
-            shared = {name: term.coefficients(greeks, self.references[name]) for name, term in self._terms.items()}
-        return Coefficients(coefficients, references, shared)
-
     def _features_for(self, references: Mapping[str, Reference]) -> Shared | PerComponent:
         if references is self.references:
             return self._shared
@@ -295,7 +286,8 @@ class MixtureMarginal:
         batch, found = self._batch(greeks), []
         for index in np.ndindex(batch):
             one = _set_of(greeks, index)
-            found.append(getattr(self._incomplete, what)(self._in_incomplete(one, *self._coefficients(one))))
+            references, coefficients = self._coefficients(one)
+            found.append(getattr(self._incomplete, what)(Coefficients(coefficients, references, one)))
         return np.stack(found).reshape(*batch, *found[0].shape)
 
     def _one_set_at_a_time(self, greeks: Greeks, batch: tuple[int, ...]) -> Statistics:

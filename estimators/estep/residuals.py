@@ -13,7 +13,6 @@ the same ones share it.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,82 +21,19 @@ from estimators.parameters.parameter import Array
 
 Indices = NDArray[np.intp]
 LOG_2PI = float(np.log(2.0 * np.pi))
-# A direction whose precision is lost to rounding keeps this share of the largest.
-LEAST_PRECISION = 1e-16
-
-
-@cache
-def design(size: int) -> tuple[Array, Array]:
-    """Points [Q, size] that settle a quadratic, and the matrix [Q, Q] from its values there to its coefficients.
-
-    The coefficients are those of ``monomials``: 1, x_i, and x_i x_j for i <= j.
-    """
-    units = np.eye(size)
-    first, second = _pairs(size, 1)
-    points = np.concatenate([np.zeros((1, size)), units, -units, units[first] + units[second]])
-    return points, np.asarray(np.linalg.inv(monomials(points).T), dtype=np.float64)
-
-
-def monomials(points: Array) -> Array:
-    """1, x_i and x_i x_j (i <= j) of points [Q, size], as [Q, M]."""
-    first, second = _pairs(points.shape[1])
-    return np.concatenate([np.ones((len(points), 1)), points, points[:, first] * points[:, second]], 1)
-
-
-def form(coefficients: Array, size: int) -> tuple[Array, Array]:
-    """b [..., size] and P [..., size, size] of ``c + b·x - x'Px/2`` out of coefficients of monomials [..., M]."""
-    first, second = _pairs(size)
-    matrix = np.zeros((*coefficients.shape[:-1], size, size))
-    matrix[..., first, second] = -coefficients[..., 1 + size :]
-    return coefficients[..., 1 : 1 + size], matrix + np.swapaxes(matrix, -1, -2)
 
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """The affine map ``u = B (x - origin) - offset``: [..., size], B and its inverse [..., size, size]."""
+    """The affine map ``u = B (x - origin) - offset``: [..., size], B and its inverse [..., size, size].
+
+    ``offset`` is what the rounding of the origin amounts to.
+    """
 
     origin: Array
     offset: Array
     matrix: Array
     inverse: Array
-
-    @classmethod
-    def in_units(cls, origin: Array, step: Array) -> "Residuals":
-        """``u = (x - origin) / step``, each number by itself."""
-        eye = np.eye(origin.shape[-1])
-        return cls(origin, np.zeros_like(origin), eye / step[..., None], eye * step[..., None, :])
-
-    def at(self, points: Array) -> Array:
-        """x [..., Q, size] at residuals u [Q, size]."""
-        moved = (points + self.offset[..., None, :]) @ np.swapaxes(self.inverse, -1, -2)
-        return np.asarray(self.origin[..., None, :] + moved)
-
-    def standardised(self, factor: Array, shift: Array) -> "Residuals":
-        """The map to the residuals ``factor @ u - shift``, factor [..., size, size] lower triangular, about their 0."""
-        inverse = self.inverse @ _inverse(factor)
-        origin = self.origin + (inverse @ shift[..., None])[..., 0]
-        return Residuals(origin, np.zeros_like(shift), factor @ self.matrix, inverse)
-
-    def in_steps(self, step: Array) -> "Residuals":
-        """The map to ``u / step``, step [..., size]."""
-        matrix, inverse = self.matrix / step[..., None], self.inverse * step[..., None, :]
-        return Residuals(self.origin, self.offset / step, matrix, inverse)
-
-    def of_component(self, k: int) -> "Residuals":
-        """The maps of one component, out of those of all."""
-        return Residuals(self.origin[k], self.offset[k], self.matrix[k], self.inverse[k])
-
-
-def regression(linear: Array, matrix: Array, own: slice) -> tuple[Array, Array]:
-    """Standardised residuals ``a @ x - d`` of the numbers `own` given the rest, under ``b·x - x'Px/2``.
-
-    a [..., d, size] is lower triangular in `own`, d [..., d].
-    """
-    factor = _lower(matrix[..., own, own])
-    turned = np.swapaxes(_inverse(factor), -1, -2)
-    rows = turned @ matrix[..., own, :]
-    rows[..., own] = factor
-    return rows, (turned @ linear[..., own, None])[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,18 +68,23 @@ class Patterns:
         return cls(config, *groups, places, order, groups[0][order])
 
     def moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
-        """Σ weights E[monomials] of each config [G, M], for rows ~ Normal(mean [n, size], covariance [H, ...])."""
+        """Σ weights E[(1, u) (1, u)'] of each config [G, 1 + size, 1 + size], for rows ~ Normal(mean, covariance).
+
+        Means are [n, size], covariances those of each pattern [H, size, size].
+        """
         size = mean.shape[1]
-        first, second = _pairs(size)
-        spread = np.bincount(self.pattern, weights, len(self.config_of))[:, None] * covariance[:, first, second]
-        found = np.zeros((len(self.places), 1 + size + len(first)))
+        found = np.empty((len(self.places), 1 + size, 1 + size))
         for config, places in enumerate(self.places):
             point, weight = mean[places], weights[places]
             weighted = point * weight[:, None]
-            found[config, 0] = weight.sum()
-            found[config, 1 : 1 + size] = weighted.sum(0)
-            found[config, 1 + size :] = (weighted.T @ point)[first, second]
-        np.add.at(found[:, 1 + size :], self.config_of, spread)
+            found[config, 0, 0] = weight.sum()
+            found[config, 0, 1:] = found[config, 1:, 0] = weighted.sum(0)
+            found[config, 1:, 1:] = weighted.T @ point
+        shares = np.bincount(self.pattern, weights, len(self.config_of))
+        if len(self.places) == 1:
+            found[0, 1:, 1:] += np.tensordot(shares, covariance, 1)
+        else:
+            np.add.at(found[:, 1:, 1:], self.config_of, shares[:, None, None] * covariance)
         return found
 
 
@@ -249,22 +190,7 @@ def _reflections(matrix: Array, missing: Array) -> tuple[list[_Reflection], Arra
     return found, is_free, log_determinant
 
 
-def _lower(matrix: Array) -> Array:
-    """A lower triangular A [..., d, d] with ``A'A`` the matrix; rounding leaves no direction without precision."""
-    reverse = matrix[..., ::-1, ::-1]
-    if not np.isfinite(reverse).all():
-        return np.full_like(matrix, np.nan)
-    try:
-        factor = np.linalg.cholesky(reverse)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(reverse)
-        values = np.maximum(values, LEAST_PRECISION * np.maximum(values[..., -1:], 1e-300))
-        upper = np.linalg.qr(np.sqrt(values)[..., None] * np.swapaxes(vectors, -1, -2), mode="r")
-        factor = np.swapaxes(upper * np.sign(np.diagonal(upper, axis1=-2, axis2=-1))[..., None], -1, -2)
-    return np.asarray(np.swapaxes(factor[..., ::-1, ::-1], -1, -2))
-
-
-def _inverse(lower: Array) -> Array:
+def inverse_of(lower: Array) -> Array:
     """The inverse of lower triangular matrices [..., d, d], row by row."""
     size = lower.shape[-1]
     found = np.zeros_like(lower)
@@ -272,9 +198,3 @@ def _inverse(lower: Array) -> Array:
         unit = np.eye(size)[row] - (lower[..., row : row + 1, :row] @ found[..., :row, :])[..., 0, :]
         found[..., row, :] = unit / lower[..., row, row, None]
     return found
-
-
-@cache
-def _pairs(size: int, apart: int = 0) -> tuple[Indices, Indices]:
-    """The indices i <= j (or i < j, one apart)."""
-    return np.triu_indices(size, apart)

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.estep.term import level_of_table
-from estimators.mechanisms.protocol import Mechanism, Reference
+from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import LOGS, Transform
 
@@ -182,6 +183,28 @@ class Node:
             return sums
         rows = sums if self.is_below else sums.sum(-2, keepdims=True)
         return rows.reshape(*rows.shape[:-2], -1, self.width // self.num_levels)
+
+    def cells(self, level: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The cells [K, N] of some rows of the table [N] in each component."""
+        first = np.arange(self.K) * (self.num_levels if self.is_below else 0)
+        return np.asarray(first[:, None] + level)
+
+    def equation(self, greeks: Mapping[str, Array], cells: NDArray[np.intp]) -> Equation:
+        """A Gaussian mechanism's equation at some cells [K, N], as arrays [K, N, ...]."""
+        parts = cast(JointlyGaussian, self.mechanism).equation(self.local(greeks), self.num_inputs)
+        return Equation(*(part[cells if len(part) > 1 else np.zeros_like(cells)] for part in parts))
+
+    def forms(
+        self, equation: Equation, inputs: Array, noise: Array, reference: Reference, cells: NDArray[np.intp]
+    ) -> Array:
+        """What its features at some cells [K, N] are products of, [K, N, Q, M]."""
+        gaussian = cast(JointlyGaussian, self.mechanism)
+        return gaussian.forms(equation, inputs, noise, reference.of_cells(cells))
+
+    @cached_property
+    def products(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The pairs of forms that the features of one cell are."""
+        return cast(JointlyGaussian, self.mechanism).products(self.num_inputs)
 
     def transforms(self, reference: Reference) -> dict[str, Transform]:
         """The unconstrained coordinates of every Greek."""

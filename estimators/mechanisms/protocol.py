@@ -6,9 +6,10 @@ per cell, so that a family is written once, for components, and serves its table
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
@@ -42,6 +43,10 @@ class Reference:
             return self
         return replace(self, centre=np.asarray(self.centre)[cell], by_cell=False)
 
+    def of_cells(self, cells: NDArray[np.intp]) -> "Reference":
+        """The reference of some cells [...], its centre an array [..., *of one]."""
+        return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
+
     def by_cells(self, num_cells: int) -> "Reference":
         """The same with the one centre written out for each cell."""
         if self.by_cell:
@@ -52,6 +57,18 @@ class Reference:
     def at(self, centre: Array) -> "Reference":
         """The same with one centre for each cell."""
         return replace(self, centre=centre, by_cell=True)
+
+
+class Equation(NamedTuple):
+    """``x = intercept + slopes · inputs + factor · ε`` with ε standard normal, as arrays [..., cells, ...].
+
+    ``intercept`` [..., cells, D], ``slopes`` [..., cells, D, P] and ``factor`` [..., cells, D, D], lower triangular; D
+    is 1 for a column of numbers. One cell serves all where the numbers are known for all.
+    """
+
+    intercept: Array
+    slopes: Array
+    factor: Array
 
 
 class Mechanism(Protocol):
@@ -152,6 +169,24 @@ class Mechanism(Protocol):
 
     def why_not_conjugate(self) -> str | None:
         """The reason why it is no `Conjugate`, or None where it is one."""
+
+
+class JointlyGaussian(Protocol):
+    """A mechanism with ``is_gaussian``: with missing entries its columns are integrated out together.
+
+    Its features are products of *forms*, which are affine in the column and the inputs: ``Φ = (forms_i · forms_j)``
+    for the pairs (i, j) of ``products``. Numbers that are affine in others are rows of coefficients [..., M], the
+    constant first.
+    """
+
+    def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
+        """The column as a line of its inputs and noise, in its own units: no row has a part in it."""
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """The forms [..., Q, M] of a column that obeys the equation, of inputs [..., P, M] and noise [..., D, M]."""
+
+    def products(self, num_inputs: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The pairs of forms, one for each of the F features."""
 
 
 class Conjugate(Protocol):

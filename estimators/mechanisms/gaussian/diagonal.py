@@ -13,10 +13,12 @@ from torch.distributions import constraints
 from estimators.checks import checked_count
 from estimators.isolation import own_modes
 from estimators.mechanisms.defaults import LogLinear
+from estimators.mechanisms.gaussian.forms import Places, standard_forms
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
 from estimators.mechanisms.gaussian.vectors import (
     of_cell,
     vector_array,
+    vector_equation,
     vector_groups,
     vector_of,
     vector_order_key,
@@ -25,7 +27,7 @@ from estimators.mechanisms.gaussian.vectors import (
     vector_reference,
     vector_transform,
 )
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
@@ -159,6 +161,19 @@ class DiagonalGaussian(LogLinear):
         """E[x | cell] = mu, as [..., D]."""
         mu = vector_of("mu", greeks, self.loc, self.num_columns)
         return mu[..., cell, :] if mu.ndim > 1 else mu
+
+    def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
+        """``x_d = mu_d + sigma_d ε_d``."""
+        return vector_equation(greeks, self.loc, self.scale, np.eye(self.num_columns))
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(1, u)."""
+        return standard_forms(equation, noise, reference.centre, reference.scale)
+
+    def products(self, num_inputs: int) -> tuple[Places, Places]:
+        """1, u_d and u_d²."""
+        own = np.arange(1, 1 + self.num_columns)
+        return np.concatenate([[0], 0 * own, own]), np.concatenate([[0], own, own])
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """Components are put in order of the means of their first column."""

@@ -18,10 +18,12 @@ from torch.distributions import constraints
 from estimators.checks import checked_count
 from estimators.isolation import own_modes
 from estimators.mechanisms.defaults import LogLinear
+from estimators.mechanisms.gaussian.forms import Places, standard_forms
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
 from estimators.mechanisms.gaussian.vectors import (
     of_cell,
     vector_array,
+    vector_equation,
     vector_groups,
     vector_of,
     vector_order_key,
@@ -30,7 +32,7 @@ from estimators.mechanisms.gaussian.vectors import (
     vector_reference,
     vector_transform,
 )
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
@@ -223,6 +225,18 @@ class FullGaussian(LogLinear):
         """E[x | cell] = mu, as [..., D]."""
         mu = vector_of("mu", greeks, self.loc, self.num_columns)
         return mu[..., cell, :] if mu.ndim > 1 else mu
+
+    def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
+        """``x = mu + L ε``."""
+        return vector_equation(greeks, self.loc, self.scale, self._corr(greeks))
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(1, u)."""
+        return standard_forms(equation, noise, reference.centre, reference.scale)
+
+    def products(self, num_inputs: int) -> tuple[Places, Places]:
+        """1, u and u_i u_j."""
+        return _pairs(1 + self.num_columns)
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """Components are put in order of the means of their first column."""

@@ -14,8 +14,9 @@ from torch.distributions import constraints
 
 from estimators.isolation import own_modes
 from estimators.mechanisms.defaults import LogLinear
+from estimators.mechanisms.gaussian.forms import Places, with_one
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
@@ -202,8 +203,7 @@ class LinearGaussian(LogLinear):
             assert isinstance(reference, Line)
             # A step from the line before, which keeps what a class's rows leave open as it was.
             residual = cross[..., None] - squares @ line[..., None]
-            step = (np.linalg.pinv(squares, rcond=1e-13, hermitian=True) @ residual)[..., 0]
-            line = np.where(count[..., None] > 0, line + step, line)
+            line = np.where(count[..., None] > 0, line + _solved(squares, residual)[..., 0], line)
             moved = np.linalg.solve(reference.matrix, reference.scale * line[..., None])[..., 0]
             found["beta"] = reference.centre + moved
         if "sigma" in previous:
@@ -231,6 +231,30 @@ class LinearGaussian(LogLinear):
         sigma = sigma[..., None] if "sigma" in greeks and self.shared_scale else sigma
         sigma = sigma.expand(np.broadcast_shapes(sigma.shape, beta.shape[:-1]))
         return beta[..., 0].expand(sigma.shape), beta[..., 1:].expand(*sigma.shape, beta.shape[-1] - 1), sigma
+
+    def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
+        """``y = beta · (1, inputs) + sigma ε``."""
+        beta, sigma = self._beta(greeks, num_inputs), np.atleast_1d(self._sigma(greeks))
+        shape = np.broadcast_shapes(beta.shape[:-1], sigma.shape)
+        beta, sigma = np.broadcast_to(beta, (*shape, 1 + num_inputs)), np.broadcast_to(sigma, shape)
+        return Equation(beta[..., :1], beta[..., None, 1:], sigma[..., None, None])
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(t, u)."""
+        assert isinstance(reference, Line)
+        centre = np.asarray(reference.centre)
+        # The difference of the lines first: where they are the same, u is the noise alone, to the last digit.
+        u = equation.factor @ noise + (equation.slopes - centre[..., None, 1:]) @ inputs
+        u[..., 0] += equation.intercept - centre[..., :1]
+        t = inputs.copy()
+        t[..., 0] -= reference.input_centre
+        return np.concatenate([with_one(t / np.asarray(reference.input_scale)[:, None]), u / reference.scale], -2)
+
+    def products(self, num_inputs: int) -> tuple[Places, Places]:
+        """t ⊗ t, u t and u²."""
+        size = 1 + num_inputs
+        first, second = _pairs(size)
+        return np.concatenate([first, np.arange(size), [size]]), np.concatenate([second, np.full(size + 1, size)])
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """Components are put in order of their intercepts."""
@@ -273,22 +297,24 @@ class LinearGaussian(LogLinear):
         known: Tensor = self.coefficients
         return known if known.ndim else known.expand(1 + num_inputs)
 
-    def _beta(self, greeks: Greeks, reference: Reference) -> Array:
+    def _beta(self, greeks: Greeks, num_inputs: int) -> Array:
         """The lines [..., cells, 1 + P]; one for all cells where one is known."""
         if "beta" in greeks:
             return greeks["beta"]
-        assert isinstance(reference, Line)
         known: Array = self.coefficients.numpy()
-        return known if known.ndim > 1 else np.broadcast_to(known, (1, len(reference.matrix)))
+        return known if known.ndim > 1 else np.broadcast_to(known, (1, 1 + num_inputs))
+
+    def _sigma(self, greeks: Greeks) -> Array:
+        """The scales [..., cells]; one for all cells where one is shared or known."""
+        sigma = greeks["sigma"] if "sigma" in greeks else self.scale.reshape(-1).numpy()
+        return sigma[..., None] if "sigma" in greeks and self.shared_scale else sigma
 
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
         """The lines less the reference's own [..., cells, 1 + P] and the scales [..., cells], in standardised units."""
         assert isinstance(reference, Line)
-        sigma = greeks["sigma"] if "sigma" in greeks else self.scale.reshape(-1).numpy()
-        if "sigma" in greeks and self.shared_scale:
-            sigma = sigma[..., None]
-        line = (self._beta(greeks, reference) - reference.centre) @ reference.matrix.T / reference.scale
-        return line, sigma / reference.scale
+        beta = self._beta(greeks, len(reference.input_scale))
+        line = (beta - reference.centre) @ reference.matrix.T / reference.scale
+        return line, self._sigma(greeks) / reference.scale
 
 
 def _pairs(size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,9 @@ from torch.distributions import constraints
 
 from estimators.isolation import own_modes
 from estimators.mechanisms.defaults import LogLinear
+from estimators.mechanisms.gaussian.forms import Places, standard_forms
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS, SCALE_FLOOR
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
@@ -184,6 +185,22 @@ class Gaussian(LogLinear):
             sigma = sigma[..., None]
         mu, sigma = torch.broadcast_tensors(mu, sigma)
         return mu, mu.new_zeros((*mu.shape, 0)), sigma
+
+    def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
+        """``x = mu + sigma ε``."""
+        mu, sigma = (np.asarray(greeks[s] if s in greeks else self._known[s]) for s in ("mu", "sigma"))
+        if "sigma" in greeks and self.shared_scale:
+            sigma = sigma[..., None]
+        mu, sigma = np.broadcast_arrays(np.atleast_1d(mu), np.atleast_1d(sigma))
+        return Equation(mu[..., None], np.zeros((*mu.shape, 1, 0)), sigma[..., None, None])
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(1, u)."""
+        return standard_forms(equation, noise, np.asarray(reference.centre)[..., None], reference.scale)
+
+    def products(self, num_inputs: int) -> tuple[Places, Places]:
+        """1, u and u²."""
+        return np.triu_indices(2)
 
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """Components are put in order of their means, or of their scales where one known mean serves them all."""

@@ -10,7 +10,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.mechanisms.protocol import Reference
+from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import groups, permuted
 from estimators.parameters.transforms import Linear, Positive, Transform
@@ -64,6 +64,16 @@ def vector_array(greek: Array | None, known: Any, num_columns: int) -> Array:
         return greek
     values = known.numpy()
     return np.asarray(np.broadcast_to(values, (1, num_columns)) if values.ndim < 2 else values.reshape(-1, num_columns))
+
+
+def vector_equation(greeks: Greeks, loc: Tensor, scale: Tensor, corr: Array) -> Equation:
+    """``x = mu + diag(sigma) corr ε`` for correlations' Cholesky factors [..., cells | 1, D, D]."""
+    size = corr.shape[-1]
+    mu, sigma = vector_array(greeks.get("mu"), loc, size), vector_array(greeks.get("sigma"), scale, size)
+    factor = sigma[..., None] * corr
+    shape = np.broadcast_shapes(mu.shape[:-1], factor.shape[:-2])
+    mu, factor = np.broadcast_to(mu, (*shape, size)), np.broadcast_to(factor, (*shape, size, size))
+    return Equation(mu, np.zeros((*mu.shape, 0)), factor)
 
 
 def vector_order_key(greeks: Mapping[str, Tensor], loc: Any, num_columns: int) -> Tensor:

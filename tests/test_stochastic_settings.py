@@ -269,6 +269,106 @@ def test_rows_of_their_own_beside_a_stochastic_setting() -> None:
     assert fit.do(T=setting, X=[1.0, 2.0]).mean("Y").draws.shape == (1, 2)
 
 
+BESIDE = CausalMixture(
+    2,
+    {
+        "B": Bernoulli(),
+        "N": Poisson(),
+        "T": Gaussian(scale=1.0),
+        "Y": LinearGaussian(parents=["B", "N", "T"], scale=1.0),
+        "C": Bernoulli(parents=["B"]),
+    },
+)
+BESIDE_FIT = Fit.from_greeks(
+    BESIDE,
+    {
+        "theta": THETA,
+        "p_B": [0.2, 0.7],
+        "rate_N": [1.0, 2.0],
+        "mu_T": [0.0, 1.0],
+        "beta_Y": [[0.0, 3.0, 0.5, 1.0], [1.0, -1.0, 0.25, 2.0]],
+        "p_C": [[0.3, 0.6], [0.8, 0.1]],
+    },
+)
+# What each row sets, and what is seen of it, beside T at random.
+PER_ROW: dict[str, tuple[dict[str, list[float]], dict[str, list[float]]]] = {
+    "a class set": ({"Z": [0, 1, 1]}, {}),
+    "a class seen": ({}, {"Z": [0, 1, 1]}),
+    "a level set": ({"B": [0, 1, 0]}, {}),
+    "a level seen": ({}, {"B": [0, 1, 0]}),
+    "a count set": ({"N": [0, 1, 5]}, {}),
+    "a count seen": ({}, {"N": [0, 1, 5]}),
+    "what T has no part in seen": ({}, {"C": [0, 1, 1]}),
+    "set and seen": ({"B": [0, 1, 1]}, {"Z": [1, 1, 0], "C": [0, 1, 0]}),
+    "set, and Y seen": ({"B": [0, 1, 1], "N": [0, 1, 5]}, {"Y": [0.5, -2.0, 9.0]}),
+}
+
+
+@pytest.mark.parametrize("case", PER_ROW)
+@EVERY_LAW
+def test_each_row_beside_a_stochastic_setting_is_as_if_asked_alone(name: str, case: str) -> None:
+    setting, (done, seen) = LAWS[name][0], PER_ROW[case]
+
+    def query(done: dict[str, Any], seen: dict[str, Any]) -> Any:
+        found = BESIDE_FIT.do(T=setting, **done)
+        return found.given(**seen) if seen else found
+
+    rows = query(done, seen)
+    alone = [
+        query({key: v[row] for key, v in done.items()}, {key: v[row] for key, v in seen.items()}) for row in range(3)
+    ]
+    for variable in BESIDE.mechanisms:
+        found = rows.mean(variable)
+        assert found.error is None and found.draws.shape == (1, 3)
+        expected = [float(one.mean(variable).value) for one in alone]
+        np.testing.assert_allclose(found.draws[0], expected, rtol=1e-9, atol=1e-9, err_msg=variable)
+    drawn = rows.sample(3, seed=0)
+    assert all(drawn[key].tolist() == values for key, values in {**done, **seen}.items() if key in drawn)
+
+
+def test_answers_over_all_rows_are_of_one_row_at_a_time() -> None:
+    query = BESIDE_FIT.do(T=LAWS["Exponential"][0], Z=[0, 1])
+    for ask in (lambda: query.cdf("Y", 1.0), lambda: query.log_density("Y", 1.0), lambda: query.quantile("Y", 0.5)):
+        with refused(ValueError, "expected one value of Z, got one per row", "each value in turn"):
+            ask()
+
+
+def test_contrasts_of_rows_beside_a_stochastic_setting() -> None:
+    setting, rows = LAWS["Gamma"][0], [0, 1]
+    found = BESIDE_FIT.contrast("Y", do={"T": setting, "Z": rows}, versus={"T": 0.0, "Z": rows})
+    # Slopes times the mean of the law, 4.
+    np.testing.assert_allclose(found.draws, [[4.0, 8.0]], rtol=1e-9)
+    given = BESIDE_FIT.contrast("Y", do={"T": setting}, versus={"T": 0.0}, given={"Z": rows})
+    np.testing.assert_allclose(given.draws, [[4.0, 8.0]], rtol=1e-9)
+
+
+def test_points_of_one_setting_beside_another_that_is_integrated() -> None:
+    """Given Z nothing that is seen depends on U, so that it has one row of nodes for all points of T."""
+    model = CausalMixture(2, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(["T"]), "W": LinearGaussian(["U"])})
+    greeks = {"theta": THETA, "mu_T": MU, "sigma_T": [1.0, 1.0], "mu_U": MU, "sigma_U": [1.0, 1.0], "sigma_Y": SIGMA}
+    fit = Fit.from_greeks(model, {**greeks, "beta_Y": LINES, "beta_W": [[0.0, 0.0], [1.0, 0.0]], "sigma_W": [1.0, 1.0]})
+    setting, reference = LAWS["Gamma"]
+    query = fit.do(T=setting, U=LAWS["Exponential"][0]).given(Y=2.5, W=0.3)
+    points = torch.tensor([0.5, 1.5, 4.0])
+    found = query.log_density("T", points)
+    weights = THETA * norm.pdf(0.3, [0.0, 1.0])
+    effects = [norm.pdf(2.5, LINES[k, 0] + LINES[k, 1] * points, SIGMA[k]) for k in range(2)]
+    expected = reference.pdf(points) * (weights @ np.array(effects))
+    # p(seen), which was simulated, is the same for all points.
+    np.testing.assert_allclose(np.diff(found), np.diff(np.log(expected)), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["Exponential", "StudentT"])
+def test_samples_of_rows_beside_a_stochastic_setting(name: str) -> None:
+    """With the same random numbers each row is that of its own setting for all rows."""
+    setting, z = LAWS[name][0], np.arange(200) % 2
+    drawn = fit_of().do(T=setting, Z=z).sample(200, seed=3)
+    for k in range(2):
+        alone = fit_of().do(T=setting, Z=k).sample(200, seed=3)
+        for variable, column in drawn.items():
+            assert torch.equal(column[z == k], alone[variable][z == k]), variable
+
+
 def test_contrasts_of_stochastic_settings() -> None:
     fit = fit_of()
     gamma, exponential = law("Gamma", 2.0, 0.5), law("Exponential", 0.8)

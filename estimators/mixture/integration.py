@@ -72,6 +72,17 @@ class Nodes:
     log_weights: Tensor
     edges: Tensor | None = None
 
+    def for_rows(self, num_rows: int) -> "Nodes":
+        """The same nodes for each of so many rows, where they are one row's."""
+        if self.log_weights.shape[1] == num_rows:
+            return self
+
+        def repeat(part: Tensor) -> Tensor:
+            return part.expand(-1, num_rows, -1, -1)
+
+        values = {name: repeat(value) for name, value in self.values.items()}
+        return Nodes(values, repeat(self.log_weights), None if self.edges is None else repeat(self.edges))
+
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
@@ -225,7 +236,9 @@ def _quadrature(
     log = torch.where(inside, log + law.log_prob(torch.where(inside, values, panels.location)), LOG_ZERO)  # type: ignore[union-attr]
     shape = (*values.shape[:2], -1, values.shape[3])
     atoms, masses = (part.reshape(1, 1, -1, 1).expand(shape) for part in panels.atoms.T)
-    return Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
+    nodes = Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
+    # Where no peak tells rows apart, settings may.
+    return nodes.for_rows(situation.num_rows) if situation.num_rows > 1 else nodes
 
 
 def _peaks(joint: Joint, situation: Situation, asked: tuple[str, Tensor] | None, name: str) -> list[Peak]:

@@ -78,22 +78,26 @@ def check_name(what: str, name: str) -> None:
         raise ValueError(f"{what}: the name {name[:40]!r} cannot be used: {problem}; give the variable another name")
 
 
-def check_same_rows(columns: Iterable[tuple[str, Any]]) -> None:
+def check_same_rows(columns: Iterable[tuple[str, Any]], what: str = "Data") -> None:
     """Raise a ValueError where two columns say by their index that their rows are not the same rows in that order."""
+    check_same_index([(name, index_of(values)) for name, values in columns], what)
+
+
+def check_same_index(indices: Iterable[tuple[str, Any]], what: str) -> None:
+    """The same for the indices of named columns, None for a column without one."""
     first, first_index = "", None
-    for name, values in columns:
-        index = _index(values)
+    for name, index in indices:
         if first_index is None:
             first, first_index = name, index
         elif index is not None and not first_index.equals(index):
             raise ValueError(
-                f"Data: {first!r} and {name!r} have different indices, so their rows are not the same rows in the same "
-                "order; join them into one data frame first, or, if they belong together row by row, give arrays: "
+                f"{what}: {first!r} and {name!r} have different indices, so their rows are not the same rows in the "
+                "same order; join them into one data frame first, or, if they belong together row by row, give arrays: "
                 f"{name}.to_numpy()"
             )
 
 
-def _index(values: Any) -> Any:
+def index_of(values: Any) -> Any:
     """The row labels of a pandas or xarray object; None where rows have none."""
     if isinstance(values, pd.Series | pd.DataFrame):
         return values.index
@@ -188,6 +192,17 @@ def as_array(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
         raise TypeError(
             f"column {name}: expected a sequence of numbers, got {type(values).__name__} ({error})"
         ) from None
+
+
+def plain_numbers(values: Any) -> Any:
+    """The entries of a pandas, polars, xarray or pyarrow object, or of a masked array, as an array without an index.
+
+    NaN where an entry is missing; anything else as it is. Raises TypeError where boxed entries are not numbers.
+    """
+    if isinstance(values, Tensor) or not (isinstance(values, np.ma.MaskedArray) or hasattr(values, "to_numpy")):
+        return values
+    array, missing = as_array("", values)
+    return np.where(missing, np.nan, array.astype(np.float64)) if missing.any() else array
 
 
 def _unboxed(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

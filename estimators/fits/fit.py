@@ -18,6 +18,7 @@ from torch import Tensor
 
 from estimators.checks import check_level
 from estimators.contract import Model
+from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data, as_data
 from estimators.fits import arviz_bridge, storage
 from estimators.fits.identifiability import Identifiability, identify
@@ -33,7 +34,8 @@ from estimators.queries.estimate import Estimate, difference
 from estimators.queries.label_names import numbers_of
 from estimators.queries.mixture_query import Query
 from estimators.queries.program_query import ProgramQuery, query_of_program
-from estimators.queries.settings import check_settings
+from estimators.queries.row_labels import joined_indices
+from estimators.queries.settings import check_settings, check_values
 from estimators.queries.structural import Structural
 from estimators.status import EstimationError, EstimationWarning, Status
 from estimators.symmetry import Symmetry
@@ -135,7 +137,10 @@ class Fit:
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
         ``error`` is that of both means, where they had to be simulated.
         """
-        queries = [self._query(settings, given or {}, "do") for settings in (do, versus)]
+        asked = {"do": do, "versus": versus, "given": given or {}}
+        values = [(f"{part}[{name!r}]", value) for part in asked for name, value in dict(asked[part]).items()]
+        check_same_rows(values, "contrast")
+        queries = [self._query(asked[part], asked["given"], "do") for part in ("do", "versus")]
         are_independent = isinstance(queries[1], Query)
         if isinstance(queries[1], Query):
             queries[1] = replace(queries[1], seed=queries[1].seed + 2)
@@ -161,13 +166,15 @@ class Fit:
                 "CausalMixture of mechanisms"
             )
         model = cast(CausalMixture, self.model)
+        values = [(f"do[{name!r}]", value) for name, value in dict(do).items()]
+        check_same_rows([*([] if isinstance(data, Data) else named_columns(data).items()), *values], "counterfactual")
         rows = model.check(as_data(data))
         gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
         if gaps:
             raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
         asked = self._numbered(do, "counterfactual do")
         self._warn_of_labels(asked)
-        settings = check_settings(model, asked, "counterfactual do")
+        settings = check_values(model, asked, "counterfactual do")
         return counterfactual_of(model, self.draws, self.num_chains, rows, settings, assumptions, seed)
 
     @own_modes()
@@ -271,15 +278,17 @@ class Fit:
     # ---------------------------------------------------------------- inside
 
     def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
+        # Values by the names of labels lose their index where they become numbers.
+        indices = joined_indices(what, {}, {**settings, **seen})
         settings, seen = self._numbered(settings, what), self._numbered(seen, what)
         self._warn_of_labels({**settings, **seen})
         if isinstance(self.model, PyroModel):
             asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
-            return replace(asked, numbered=partial(self._numbered, what="given"))
-        model = cast(CausalMixture, self.model)
-        found = check_settings(model, settings) if what == "do" else {}
+            return replace(asked, numbered=partial(self._numbered, what="given"), indices=indices)
+        model, sets_something = cast(CausalMixture, self.model), what != "given"
+        found = check_settings(model, settings) if sets_something else {}
         query = Query(model, self.draws, self.num_chains, found, label_names=self.label_names)
-        return query if what == "do" and not seen else query.given(**seen)
+        return replace(query if sets_something and not seen else query.given(**seen), indices=indices)
 
     @property
     def uses_prior(self) -> bool:

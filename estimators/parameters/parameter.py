@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.columns import plain_numbers
 from estimators.isolation import float64
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
     """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
     if set(greeks) != set(expected):
         raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
-    checked = {name: float64(greeks[name]) for name in expected}
+    checked = {name: _numbers(name, greeks[name]) for name in expected}
     for name, (shape, support) in expected.items():
         if tuple(checked[name].shape) != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {tuple(checked[name].shape)}")
@@ -59,3 +60,10 @@ def check_draws(draws: Mapping[str, Tensor], expected: Mapping[str, tuple[tuple[
         inside = torch.as_tensor(support.check(draws[name]))
         if not bool(torch.isfinite(draws[name]).all()) or not bool(inside.all()):
             raise ValueError(f"draws of {name} that are not finite values in {support}")
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    try:
+        return float64(plain_numbers(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name}: expected numbers, got {value!r}") from None

@@ -12,7 +12,7 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated, own_modes
 from estimators.mixture.model import CausalMixture
-from estimators.mixture.predictive import Setting, Situation
+from estimators.mixture.predictive import Situation
 from estimators.queries.estimate import Estimate
 from estimators.queries.structural import GumbelMax, Structural, assumption
 from estimators.queries.worlds import Worlds
@@ -180,19 +180,15 @@ def counterfactual_of(
     draws: Mapping[str, Tensor],
     num_chains: int,
     data: Data,
-    settings: Mapping[str, Setting],
+    settings: Mapping[str, Tensor],
     assumptions: Mapping[str, Structural] | None,
     seed: int | None,
 ) -> Counterfactual:
     """A counterfactual with its settings and assumptions checked."""
-    values: dict[str, Tensor] = {}
     for name, value in settings.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(f"counterfactual: do expects values, got {name}={value}")
         own = 0 if name == LATENT or model.mechanisms[name].num_columns is None else 1
         if value.ndim > own and len(value) != data.num_rows:
             raise ValueError(f"counterfactual: {name} has {len(value)} values, but there are {data.num_rows} rows")
-        values[name] = value
     known, given = [LATENT, *model.mechanisms], dict(assumptions or {})
     for name, structural in given.items():
         if name not in known:
@@ -200,4 +196,4 @@ def counterfactual_of(
         if not (hasattr(structural, "abduct") and hasattr(structural, "act")):
             raise TypeError(f"assumptions: {name} expects an object with abduct and act, got {structural!r}")
     usual = {LATENT: GumbelMax(), **{name: assumption(mechanism) for name, mechanism in model.mechanisms.items()}}
-    return Counterfactual(model, draws, num_chains, data, values, {**usual, **given}, check_seed(seed))
+    return Counterfactual(model, draws, num_chains, data, settings, {**usual, **given}, check_seed(seed))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estimators.checks import check_level
+from estimators.data.columns import plain_numbers
 from estimators.diagnostics import mean_error
 from estimators.isolation import float64
 
@@ -93,7 +94,7 @@ def _per_row(draws: Tensor, other: Tensor) -> Tensor:
 def numbers(argument: str, value: Any) -> Tensor:
     """Return a value as a float64 tensor, or raise a TypeError that names the argument."""
     try:
-        return float64(value)
+        return float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
 
@@ -106,7 +107,7 @@ def level_of(what: str, name: str, value: Any, size: int | None = None) -> Tenso
     own = () if size is None else (size,)
     expected = "a finite number" if size is None else f"{size} finite numbers"
     try:
-        level = float64(value)
+        level = float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
     fits = level.ndim in (len(own), len(own) + 1) and tuple(level.shape[level.ndim - len(own) :]) == own

@@ -35,7 +35,8 @@ from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.label_names import numbers_of
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
-from estimators.queries.settings import check_settings
+from estimators.queries.row_labels import Indices, joined_indices
+from estimators.queries.settings import check_values
 
 # Elements of a [draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
@@ -63,20 +64,19 @@ class Query:
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     label_names: tuple[str, ...] = ()
     seed: int = 0
+    indices: Indices = field(default_factory=dict, repr=False)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "Query":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        indices = joined_indices("given", self.indices, seen)
         if self.label_names and LATENT in seen:
             seen = {**seen, LATENT: numbers_of("given", LATENT, seen[LATENT], self.label_names)}
-        found = check_settings(self.model, seen, "given")
+        found = check_values(self.model, seen, "given")
         both = [name for name in found if name in self.settings]
         if both:
             raise ValueError(f"given: {both[0]} is set by do(...), so it cannot be seen as well")
-        for name, value in found.items():
-            if not isinstance(value, Tensor):
-                raise ValueError(f"given: {name} expects a value, got {value}")
-        return replace(self, seen={**self.seen, **found})
+        return replace(self, seen={**self.seen, **found}, indices=indices)
 
     @own_modes()
     def mean(self, name: str) -> Estimate:

@@ -26,6 +26,7 @@ from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.prediction import Prediction
 from estimators.queries.program_settings import checked_law, checked_value, need_one_role
 from estimators.queries.quantiles import quantile_of
+from estimators.queries.row_labels import Indices, joined_indices
 
 # Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
 SIMULATED_ROWS = 400_000
@@ -55,17 +56,19 @@ class ProgramQuery:
     hidden: tuple[str, ...]
     # Values with labels by number where they are given by name.
     numbered: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+    indices: Indices = field(default_factory=dict, repr=False)
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "ProgramQuery":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        indices = joined_indices("given", self.indices, seen)
         found = {
             name: checked_value(self.structure, "given", name, value) for name, value in self.numbered(seen).items()
         }
         need_one_role({**self.settings, **self.replaced}, found)
-        return replace(self, seen={**self.seen, **found})
+        return replace(self, seen={**self.seen, **found}, indices=indices)
 
     @own_modes()
     def mean(self, name: str) -> Estimate:

@@ -7,6 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
 from estimators.isolation import isolated
 from estimators.mixture.model import CausalMixture
@@ -16,32 +17,46 @@ from estimators.queries.estimate import level_of
 
 
 def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
-    """Return the values set by do(...), or seen, as tensors, or raise a ValueError that names the variable."""
+    """Return what do(...) sets, values as tensors, or raise a ValueError that names the variable."""
+    laws = {name: law for name, law in settings.items() if isinstance(law, torch.distributions.Distribution)}
+    _check_names(model, settings, what)
+    return {
+        name: _random_setting(model, what, name, value) if name in laws else _value(model, what, name, value)
+        for name, value in settings.items()
+    }
+
+
+def check_values(model: CausalMixture, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
+    """Return values that are seen, or set for certain, as tensors, or raise a ValueError that names the variable."""
+    _check_names(model, values, what)
+    for name, value in values.items():
+        if isinstance(value, torch.distributions.Distribution):
+            raise ValueError(f"{what}: {name} expects a value, got {value}")
+    return {name: _value(model, what, name, value) for name, value in values.items()}
+
+
+def _check_names(model: CausalMixture, settings: Mapping[str, Any], what: str) -> None:
     if not settings:
         raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
     known = [LATENT, *model.mechanisms]
-    found: dict[str, Setting] = {}
-    for name, value in settings.items():
+    for name in settings:
         if name not in known:
             raise ValueError(f"{what}: the model has no variable {name!r}; it has {known}")
-        if isinstance(value, torch.distributions.Distribution):
-            found[name] = _random_setting(model, what, name, value)
-        elif name == LATENT:
-            found[name] = _label(what, model.K, value)
-        else:
-            mechanism = model.mechanisms[name]
-            level = level_of(what, name, value, mechanism.num_columns)
-            mechanism.check(
-                f"{name} in {what}(...)", level if level.ndim > (mechanism.num_columns is not None) else level[None]
-            )
-            found[name] = level
-    return found
+
+
+def _value(model: CausalMixture, what: str, name: str, value: Any) -> Tensor:
+    """A value, or one per row, that the variable can have."""
+    if name == LATENT:
+        return _label(what, model.K, value)
+    mechanism = model.mechanisms[name]
+    level = level_of(what, name, value, mechanism.num_columns)
+    rows = level if level.ndim > (mechanism.num_columns is not None) else level[None]
+    mechanism.check(f"{name} in {what}(...)", rows)
+    return level
 
 
 def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> TorchDistributionMixin:
     """A stochastic intervention: a distribution of one number whose values the variable can have."""
-    if what != "do":
-        raise ValueError(f"{what}: {name} expects a value, got {value}")
     given = as_setting(f"{what}: {name}", value)
     if given.batch_shape or given.event_shape:
         raise ValueError(
@@ -76,7 +91,7 @@ def _check_values(model: CausalMixture, what: str, name: str, law: Any) -> None:
 def _label(what: str, num_components: int, value: Any) -> Tensor:
     expected = f"a label from 0 to {num_components - 1}"
     try:
-        labels = torch.as_tensor(value)
+        labels = torch.as_tensor(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{what}: Z expects {expected}, got {value!r}") from None
     fits = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0

@@ -87,7 +87,11 @@ INTERVENTIONS = [
         lambda: POINT.contrast("X", do={"Z": [0, 1]}, versus={"Z": [0, 1, 1]}),
         *(ValueError, "contrast", "2", "3"),
     ),
-    case("contrast", lambda: POINT.contrast("X", do={"Z": 2}, versus={"Z": 0}), ValueError, "do", "Z", "2"),
+    case("contrast", lambda: POINT.contrast("X", do={"Z": 2}, versus={"Z": 0}), ValueError, "do: Z", "2"),
+    case("versus", lambda: POINT.contrast("X", do={"Z": 1}, versus={"Z": 2}), ValueError, "versus: Z", "2"),
+    case(
+        "contrast given", lambda: PAIR.contrast("X", do={"Z": 1}, versus={"Z": 0}, given={"W": 1}), ValueError, "given"
+    ),
 ]
 SPREAD = [
     case("interval", lambda: POINT.do(Z=1).mean("X").interval(), ValueError, "interval", "laplace", "NUTS"),

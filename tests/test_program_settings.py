@@ -238,6 +238,13 @@ def positive(N: int) -> None:
         pyro.sample("count", dist.Poisson(scale))
 
 
+def heavy(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("x", dist.StudentT(3.0 + z, 0.0, 1.0))
+
+
 @pytest.mark.parametrize(
     ("name", "law"),
     [
@@ -277,6 +284,20 @@ def test_the_ends_of_a_simulated_cdf_are_exact(monkeypatch: pytest.MonkeyPatch) 
     assert found.error is not None
     assert found.error.tolist()[::2] == [0.0, 0.0]
     assert float(found.error[1]) > 0.0
+
+
+def test_a_refusal_names_the_method_and_the_argument_that_were_used() -> None:
+    query = known(heavy, {"theta": [[0.5, 0.5]]}).do(z=1)
+    refusals: dict[str, Callable[[], Any]] = {
+        "quantile": lambda: query.quantile("x", 0.5),
+        "cdf": lambda: query.cdf("x", 0.5),
+        "given": lambda: FIT.contrast("Y", do={"T": 1}, versus={"T": 0}, given={"T2": 1}),
+        "versus": lambda: FIT.contrast("Y", do={"T": 1}, versus={"T": 2}),
+        "do": lambda: FIT.contrast("Y", do={"T": 2}, versus={"T": 0}),
+    }
+    for what, ask in refusals.items():
+        with pytest.raises((NotImplementedError, ValueError), match=rf"^{what}: "):
+            ask()
 
 
 def test_a_quantile_that_cannot_be_found_says_so_in_words() -> None:

@@ -140,7 +140,7 @@ class Fit:
         asked = {"do": do, "versus": versus, "given": given or {}}
         values = [(f"{part}[{name!r}]", value) for part in asked for name, value in dict(asked[part]).items()]
         check_same_rows(values, "contrast")
-        queries = [self._query(asked[part], asked["given"], "do") for part in ("do", "versus")]
+        queries = [self._query(asked[part], asked["given"], part) for part in ("do", "versus")]
         are_independent = isinstance(queries[1], Query)
         if isinstance(queries[1], Query):
             queries[1] = replace(queries[1], seed=queries[1].seed + 2)
@@ -280,13 +280,13 @@ class Fit:
     def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
         # Values by the names of labels lose their index where they become numbers.
         indices = joined_indices(what, {}, {**settings, **seen})
-        settings, seen = self._numbered(settings, what), self._numbered(seen, what)
+        settings, seen = self._numbered(settings, what), self._numbered(seen, "given")
         self._warn_of_labels({**settings, **seen})
         if isinstance(self.model, PyroModel):
             asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
             return replace(asked, numbered=partial(self._numbered, what="given"), indices=indices)
         model, sets_something = cast(CausalMixture, self.model), what != "given"
-        found = check_settings(model, settings) if sets_something else {}
+        found = check_settings(model, settings, what) if sets_something else {}
         query = Query(model, self.draws, self.num_chains, found, label_names=self.label_names)
         return replace(query if sets_something and not seen else query.given(**seen), indices=indices)
 

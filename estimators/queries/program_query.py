@@ -95,14 +95,7 @@ class ProgramQuery:
     @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
-        points = self._points(name, at, "cdf")
-        # At an end the probability is known, and not every distribution's formula is a number there.
-        is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
-        log, error = self._predicted(name, log_cdf_of, flat, "cdf")
-        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
-        if error is None:
-            return Prediction.of(found)
-        return Prediction.of(found, torch.where(is_end, 0.0, error.reshape(points.shape) * found))
+        return self._cdf(name, self._points(name, at, "cdf"), "cdf")
 
     @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
@@ -116,7 +109,7 @@ class ProgramQuery:
         self._points(name, 0.0, "quantile")
         found = [self._quantile(name, one) for one in levels.reshape(-1).tolist()]
         values = torch.tensor(found, dtype=torch.float64)
-        error = self.cdf(name, values).error
+        error = self._cdf(name, values, "quantile").error
         if error is not None:
             spans = zip(levels.reshape(-1).tolist(), error.tolist(), strict=True)
             error = torch.tensor([self._quantile_error(name, *span) for span in spans], dtype=torch.float64)
@@ -209,6 +202,15 @@ class ProgramQuery:
             return torch.arange(size).clamp_max(self.rows.num_rows - 1), True
         return torch.arange(self.rows.num_rows if takes_columns else 1), False
 
+    def _cdf(self, name: str, points: Tensor, what: str) -> Prediction:
+        # At an end the probability is known, and not every distribution's formula is a number there.
+        is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
+        log, error = self._predicted(name, log_cdf_of, flat, what)
+        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
+        if error is None:
+            return Prediction.of(found)
+        return Prediction.of(found, torch.where(is_end, 0.0, error.reshape(points.shape) * found))
+
     def _predicted(self, name: str, of: Of, points: Tensor, what: str) -> tuple[Tensor, Tensor | None]:
         """Logarithms [P] of the average over draws, and their errors where simulated."""
         found = self._ask(name, of, points, what)
@@ -260,9 +262,12 @@ class ProgramQuery:
     def _quantile(self, name: str, level: float) -> float:
         site = self.structure.sites[name]
         if site.is_discrete:
-            masses = self.cdf(name, site.values.double())
+            masses = self._cdf(name, site.values.double(), "quantile")
             return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
-        return quantile_of(lambda x: float(self.cdf(name, x)), level, (-1.0, 1.0), name)
+        return quantile_of(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
+
+    def _cdf_at(self, name: str, point: float) -> float:
+        return float(self._cdf(name, torch.tensor(point, dtype=torch.float64), "quantile"))
 
     def _quantile_error(self, name: str, level: float, error: float) -> float:
         """Half of how far the quantile moves over levels within one standard error of the CDF."""
@@ -303,7 +308,7 @@ def query_of_program(
     laws = {name: value for name, value in settings.items() if isinstance(value, TorchDistributionMixin)}
     replaced = {name: checked_law(structure, what, name, law) for name, law in laws.items()}
     as_set = {name: checked_value(structure, what, name, value) for name, value in settings.items() if name not in laws}
-    as_seen = {name: checked_value(structure, what, name, value) for name, value in seen.items()}
+    as_seen = {name: checked_value(structure, "given", name, value) for name, value in seen.items()}
     need_one_role(settings, as_seen)
     hidden = () if data is None else model.marginal(data).latent
     return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)

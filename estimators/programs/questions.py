@@ -1,15 +1,25 @@
 """What is asked of a distribution: its mean, its log density, its log CDF; 0 or 1 outside its support."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.parameters.distributions import CountingPoisson
+from estimators.parameters.laws import MOST_TERMS
 from estimators.programs.supports import base_support, is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Of = Callable[[Any, Tensor], Tensor]
+# Probabilities of whole numbers that are held at one time, and how often as many are computed.
+MOST_HELD, MOST_BLOCKS = 1_000_000, 100
+
+
+class TooManyTermsError(NotImplementedError):
+    """A sum of probabilities that would take too long; the message says how many there are."""
 
 
 def mean_of(source: Any, at: Tensor) -> Tensor:
@@ -28,12 +38,91 @@ def log_density_of(source: Any, at: Tensor) -> Tensor:
 
 def log_cdf_of(source: Any, at: Tensor) -> Tensor:
     """log P(value <= at)."""
-    found: Tensor = source.cdf(at)
-    if not isinstance(source, Masses):
-        support = base_support(source.support)
-        low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
-        found = torch.where(at < low, 0.0, torch.where(at >= high, 1.0, found)).clamp(0.0, 1.0)
-    return found.log()
+    if isinstance(source, Masses):
+        return source.cdf(at).log()
+    formula = next((of for family, of in _FORMULAS.items() if isinstance(source, family)), None)
+    return _within(source, source.cdf(at) if formula is None else formula(source, at), at).log()
+
+
+@dataclass(frozen=True)
+class LogCdfOfCount:
+    """log P(count <= at), of a law of whole numbers without a formula: the sum of their probabilities.
+
+    Those from the least up to ``largest``, which the points do not exceed: a captured graph has a fixed size. Raises
+    `TooManyTermsError`.
+    """
+
+    largest: int
+
+    def __call__(self, source: Any, at: Tensor) -> Tensor:
+        first = _least(source)
+        size = max(self.largest - first + 1, 1)
+        block = max(MOST_HELD // max(torch.Size(source.batch_shape).numel(), 1), 1)
+        if size > min(MOST_TERMS, MOST_BLOCKS * block):
+            raise TooManyTermsError(f"{size} probabilities would have to be summed in every row")
+        places = (at.flatten() - first).floor()
+        total = torch.zeros(len(at), *source.batch_shape, dtype=torch.float64)
+        below = torch.zeros(source.batch_shape, dtype=torch.float64)
+        for terms in torch.arange(size, dtype=torch.float64).split(block):
+            sums = below + _probabilities(source, first + terms, first).cumsum(0)
+            here = (places - terms[0]).clamp(0, len(terms) - 1).long()
+            is_reached = (places >= terms[0]).reshape(-1, *[1] * len(source.batch_shape))
+            total, below = torch.where(is_reached, sums[here], total), sums[-1]
+        return _within(source, total, at).log()
+
+
+def has_formula_of_count(law: Any) -> bool:
+    """Whether the CDF of a law, or of a family, of whole numbers is had without summing."""
+    return issubclass(law if isinstance(law, type) else type(law), tuple(_FORMULAS))
+
+
+def _within(source: Any, cdf: Tensor, at: Tensor) -> Tensor:
+    """A CDF that is 0 below the support and 1 from its upper end on."""
+    support = base_support(source.support)
+    low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
+    return torch.where(at < low, 0.0, torch.where(at >= high, 1.0, cdf)).clamp(0.0, 1.0)
+
+
+def _least(source: Any) -> int:
+    """The least of the whole numbers that a law may have, where it is known before any value is."""
+    support = source.support
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    least = getattr(support, "lower_bound", 0)
+    if isinstance(least, Tensor):
+        raise NotImplementedError("the least number depends on other values")
+    return int(least)
+
+
+def _probabilities(source: Any, values: Tensor, first: int) -> Tensor:
+    """p(value) of numbers [V] as [V, ...], 0 where one is not possible."""
+    at = values.reshape(-1, *[1] * len(source.batch_shape))
+    fits = is_possible(source, at)
+    # A formula may index a table, which has no other numbers.
+    log: Tensor = source.log_prob(torch.where(fits, at, float(first)))
+    return torch.where(fits, log, -torch.inf).exp()
+
+
+def _cdf_of_poisson(source: Any, at: Tensor) -> Tensor:
+    law = CountingPoisson(source.rate)  # type: ignore[no-untyped-call]
+    return law.cdf(at)
+
+
+def _cdf_of_geometric(source: Any, at: Tensor) -> Tensor:
+    """1 - (1 - p)^(n + 1): the number of failures before a success."""
+    return -torch.expm1((at.floor() + 1.0) * torch.log1p(-source.probs))
+
+
+def _cdf_of_point(source: Any, at: Tensor) -> Tensor:
+    reached: Tensor = source.v <= at
+    return reached.double()
+
+
+_FORMULAS: dict[type, Callable[[Any, Tensor], Tensor]] = {
+    dist.Poisson: _cdf_of_poisson,
+    dist.Geometric: _cdf_of_geometric,
+    dist.Delta: _cdf_of_point,
+}
 
 
 class Masses:

@@ -76,11 +76,18 @@ class RowSite:
     support: Any
     # Entries of a vector are independent, each with a density of its own.
     is_independent: bool
+    # The class of its distribution.
+    family: type
 
     @property
     def has_fixed_support(self) -> bool:
         """Whether the support is the same in every row and at all Greeks."""
         return not any(isinstance(value, Tensor) for value in vars(_base(self.support)).values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers, enumerable or not."""
+        return self.is_discrete or bool(getattr(_base(self.support), "is_discrete", False))
 
     @property
     def cardinality(self) -> int:

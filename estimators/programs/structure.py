@@ -177,9 +177,9 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
         is_discrete = False
     inner = unmasked(fn, None)[0]
     is_independent = isinstance(inner, dist.Independent) and not inner.base_dist.event_dim
-    return RowSite(
-        name, axis, rest, fn.event_dim, is_discrete, bool(node["is_observed"]), values, fn.support, is_independent
-    )
+    is_observed = bool(node["is_observed"])
+    known = name, axis, rest, fn.event_dim, is_discrete, is_observed, values, fn.support, is_independent
+    return RowSite(*known, type(inner))
 
 
 def _greek(name: str, node: Any, other: Any) -> Greek:

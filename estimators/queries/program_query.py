@@ -13,6 +13,7 @@ from torch import Tensor
 from estimators.checks import check_level, check_seed
 from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes, program_mode
+from estimators.parameters.laws import is_integer
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.answers import Average, average, over_draws
 from estimators.programs.call import parameters_of
@@ -20,17 +21,27 @@ from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
 from estimators.programs.model import PyroModel
 from estimators.programs.predictive import Situation, counts_of, drawn, drawn_rows, fixed_greeks, predict
-from estimators.programs.questions import Of, log_cdf_of, log_density_of, mean_of
+from estimators.programs.questions import (
+    LogCdfOfCount,
+    Of,
+    TooManyTermsError,
+    has_formula_of_count,
+    log_cdf_of,
+    log_density_of,
+    mean_of,
+)
 from estimators.programs.sites import Structure
 from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.prediction import Prediction
 from estimators.queries.program_settings import checked_law, checked_value, need_one_role
-from estimators.queries.quantiles import quantile_of
+from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from estimators.queries.row_labels import Indices, joined_indices
 
 # Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
 SIMULATED_ROWS = 400_000
 LEAST_REPEATS = 100
+# Up to which number the probabilities of a count are summed.
+SUMMED = (63, 511, 8_191, 131_071, 999_999)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +216,7 @@ class ProgramQuery:
     def _cdf(self, name: str, points: Tensor, what: str) -> Prediction:
         # At an end the probability is known, and not every distribution's formula is a number there.
         is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
-        log, error = self._predicted(name, log_cdf_of, flat, what)
+        log, error = self._predicted(name, self._log_cdf(name, flat), flat, what)
         found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
         if error is None:
             return Prediction.of(found)
@@ -216,6 +227,21 @@ class ProgramQuery:
         found = self._ask(name, of, points, what)
         # A program that is run as it is begins at the same random numbers for every draw.
         return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
+
+    def _log_cdf(self, name: str, points: Tensor) -> Of:
+        """The function for a variable's CDF at points [P]."""
+        law = self.replaced.get(name, self.structure.sites[name].family)
+        if not self._is_count(name) or has_formula_of_count(law):
+            return log_cdf_of
+        largest = float(points.max()) if len(points) else 0.0
+        # A graph is captured for each size, so that all points share few sizes.
+        sizes = (size for size in SUMMED if size >= largest)
+        return LogCdfOfCount(next(sizes, int(largest)))
+
+    def _is_count(self, name: str) -> bool:
+        """Whether its values are whole numbers that are not enumerated."""
+        site = self.structure.sites[name]
+        return not site.is_discrete and (is_integer(self.replaced[name]) if name in self.replaced else site.is_whole)
 
     def _ask(self, name: str, of: Of, points: Tensor, what: str) -> Average:
         """Answers [S, P, ...] ([S, P, rows] for settings per row)."""
@@ -237,6 +263,8 @@ class ProgramQuery:
                 found, seen = self._graphs[key].batched(
                     points.expand(self._num_draws, *points.shape), *self.draws.values()
                 )
+        except TooManyTermsError as error:
+            raise NotImplementedError(f"{what}: {error} for the CDF of {name}; use .sample()") from None
         except NotImplementedError:
             raise NotImplementedError(
                 f"{what}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
@@ -264,7 +292,8 @@ class ProgramQuery:
         if site.is_discrete:
             masses = self._cdf(name, site.values.double(), "quantile")
             return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
-        return quantile_of(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
+        find = whole_quantile_of if self._is_count(name) else quantile_of
+        return find(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
 
     def _cdf_at(self, name: str, point: float) -> float:
         return float(self._cdf(name, torch.tensor(point, dtype=torch.float64), "quantile"))

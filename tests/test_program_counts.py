@@ -21,6 +21,7 @@ THETA, CLASSES = np.array([[0.3, 0.7], [0.6, 0.4]]), (0, 1)
 LAWS: dict[str, tuple[Callable[[Any], Any], Callable[[int], Any]]] = {
     "Poisson": (lambda z: dist.Poisson(1.5 + 6.0 * z), lambda z: stats.poisson(1.5 + 6.0 * z)),
     "Geometric": (lambda z: dist.Geometric(0.2 + 0.5 * z), lambda z: stats.geom(0.2 + 0.5 * z, loc=-1)),
+    "Binomial": (lambda z: dist.Binomial(5 + 6 * z, 0.3 + 0.4 * z), lambda z: stats.binom(5 + 6 * z, 0.3 + 0.4 * z)),
     "NegativeBinomial": (
         lambda z: dist.NegativeBinomial(2.5 + z, torch.tensor(0.6)),
         # Torch's probability is that of what is counted, SciPy's of what ends it.
@@ -107,6 +108,23 @@ def test_what_is_set_to_a_point_or_a_coin_has_its_cdf(law: Any) -> None:
     query = known("Poisson").do(x=law)
     np.testing.assert_allclose(query.cdf("x", [-1.0, 0.5, 1.0, 2.0]), expected, rtol=1e-7)
     assert float(query.quantile("x", 0.9)) == pytest.approx(2.0 if isinstance(law, dist.Delta) else 1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.02, 0.5, 0.98])
+def test_a_count_out_of_a_number_that_its_class_says_is_never_enumerated(weight: float) -> None:
+    """However rarely the rows that are drawn to find the sites are of different classes."""
+
+    def program(N: int) -> None:
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Bernoulli(weight))
+            pyro.sample("c", dist.Binomial(5.0 + 6.0 * z, 0.5))
+            pyro.sample("x", dist.Normal(z, 1.0))
+
+    model = PyroModel(program)
+    assert not model.structure().sites["c"].is_discrete
+    fit = Fit(model, "known", {"unused": torch.zeros(1).double()}, 1, Status.CONVERGED, {})
+    assert float(fit.do(z=1).mean("x").value) == 1.0
+    assert float(fit.given(x=0.5).mean("c").value) == pytest.approx(2.5 + 3.0 * weight, rel=1e-12)
 
 
 def test_tails_keep_their_digits() -> None:

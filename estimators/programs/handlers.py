@@ -152,7 +152,7 @@ class Replacing(Messenger):
 def _some_value(fn: Any) -> Tensor:
     """A value of a distribution's support, as a sample of it would be shaped."""
     shape = fn.batch_shape + fn.event_shape
-    if fn.has_enumerate_support:
+    if fn.has_enumerate_support and not _has_a_size(fn):
         first: Tensor = fn.enumerate_support(expand=False)[0]
         return first.expand(shape)
     if getattr(fn.support, "is_discrete", False):
@@ -160,6 +160,11 @@ def _some_value(fn: Any) -> Tensor:
     transform = biject_to(fn.support)
     value: Tensor = transform(torch.zeros(transform.inverse_shape(shape)))
     return value
+
+
+def _has_a_size(fn: Any) -> bool:
+    """Whether a count is one out of a number of trials, which may be another in each row; 0 is always possible."""
+    return hasattr(fn, "total_count")
 
 
 def unmasked(fn: Any, mask: Tensor | bool | None) -> tuple[Any, Tensor | bool]:

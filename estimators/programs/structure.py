@@ -1,6 +1,8 @@
 """What a program is made of, found by running it: Greeks, the plate over rows, and the sites in it."""
 
+import itertools
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyro.distributions as dist
@@ -13,7 +15,7 @@ from estimators.data.data import Data
 from estimators.isolation import program_mode
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.programs.call import Program, arguments, describe, passed, required
-from estimators.programs.handlers import unmasked
+from estimators.programs.handlers import Evidence, Observing, unmasked
 from estimators.programs.missing import filled, need_complete
 from estimators.programs.sites import Greek, RowSite, Structure
 
@@ -66,6 +68,10 @@ def find(fn: Program, data: Data) -> Structure:
             is_masked |= unmasked(node["fn"], node["mask"])[1] is not True
         elif not node["is_observed"]:
             greeks.append(_greek(name, node, two.nodes.get(name)))
+    sized = [name for name in sites if sites[name].is_discrete and hasattr(three.nodes[name]["fn"], "total_count")]
+    for name in sized:
+        if _has_other_values_elsewhere(fn, data, names, sites, name, nesting):
+            sites[name] = replace(sites[name], is_discrete=False, values=torch.zeros(0))
     return Structure(tuple(greeks), sites, rows, nesting, is_masked, tuple(factors), names)
 
 
@@ -180,6 +186,22 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     is_observed = bool(node["is_observed"])
     known = name, axis, rest, fn.event_dim, is_discrete, is_observed, values, fn.support, is_independent
     return RowSite(*known, type(inner))
+
+
+def _has_other_values_elsewhere(
+    fn: Program, data: Data, names: Collection[str], sites: Mapping[str, RowSite], name: str, nesting: int
+) -> bool:
+    """Whether how many values a count has depends on a discrete site before it, which was drawn alike in all rows."""
+    before = tuple(itertools.takewhile(lambda other: other != name, sites))
+    evidence = Evidence(hidden=tuple(other for other in before if sites[other].is_discrete), free=frozenset(sites))
+    program = poutine.enum(Observing(evidence)(fn), first_available_dim=-1 - nesting)
+    with program_mode():
+        trace = run(program, fn, passed(fn, filled(data), names), data.num_rows)
+        try:
+            trace.nodes[name]["fn"].enumerate_support(expand=False)
+        except NotImplementedError:
+            return True
+    return False
 
 
 def _greek(name: str, node: Any, other: Any) -> Greek:

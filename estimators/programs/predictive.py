@@ -17,6 +17,7 @@ from pyro.ops.packed import pack
 from torch import Tensor
 
 from estimators.data.data import Data
+from estimators.isolation import program_mode
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.causes import Causes
@@ -25,6 +26,7 @@ from estimators.programs.handlers import Evidence, Observing, Replacing, Substit
 from estimators.programs.questions import Masses, Of, Point, mean_of
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
+from estimators.programs.supports import ends_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +142,29 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     # Factors of a row (`pyro.factor`) belong to its joint density too.
     extra = structure.names - set(structure.sites)
     return collect(trace, structure, greeks, num_rows, {*situation.enumerated, *situation.seen, *extra}), trace
+
+
+def own_support(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Any | None:
+    """The support of a site's own distribution, whatever it is set to, for all hidden configurations and rows at once.
+
+    None where a continuous site that is neither set nor seen says what the support is, or an improper one may.
+    """
+    settings = {other: value for other, value in situation.settings.items() if other != name}
+    replaced = {other: law for other, law in situation.replaced.items() if other != name}
+    own = replace(situation, settings=settings, replaced=replaced)
+    simulated = set(situation.structure.sites) - {*settings, *own.seen, *own.enumerated, name}
+    found = []
+    for seed in (0, 1):
+        try:
+            with program_mode(seed):
+                trace = _enumerated(own, greeks, simulated)[1]
+        except NotImplementedError:
+            return None
+        found.append(trace.nodes[name]["fn"].support)
+    one, other = (ends_of(support) for support in found)
+    if one is None or other is None or not all(map(torch.equal, one, other)):
+        return None
+    return found[0]
 
 
 def _weighed(situation: Situation, greeks: Mapping[str, Tensor]) -> Factors:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estimators.parameters.distributions import CountingPoisson
 from estimators.parameters.laws import MOST_TERMS
-from estimators.programs.supports import base_support, is_possible
+from estimators.programs.supports import base_support, innermost, is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Of = Callable[[Any, Tensor], Tensor]
@@ -85,10 +85,7 @@ def _within(source: Any, cdf: Tensor, at: Tensor) -> Tensor:
 
 def _least(source: Any) -> int:
     """The least of the whole numbers that a law may have, where it is known before any value is."""
-    support = source.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    least = getattr(support, "lower_bound", 0)
+    least = getattr(innermost(source.support), "lower_bound", 0)
     if isinstance(least, Tensor):
         raise NotImplementedError("the least number depends on other values")
     return int(least)

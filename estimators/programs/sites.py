@@ -10,6 +10,8 @@ from pyro.distributions.transforms import biject_to
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.programs.supports import innermost
+
 
 @dataclass(frozen=True, eq=False)
 class Greek:
@@ -82,7 +84,7 @@ class RowSite:
     @property
     def has_fixed_support(self) -> bool:
         """Whether the support is the same in every row and at all Greeks."""
-        return not any(isinstance(value, Tensor) for value in vars(_base(self.support)).values())
+        return not any(isinstance(value, Tensor) for value in vars(innermost(self.support)).values())
 
     @property
     def is_whole(self) -> bool:
@@ -93,6 +95,12 @@ class RowSite:
     def cardinality(self) -> int:
         """K, the number of values of a discrete site."""
         return len(self.values)
+
+    def allows(self, values: Tensor) -> bool:
+        """Whether numbers [...] are in a support that is fixed, each of them as all entries of a vector."""
+        event = self.rest[len(self.rest) - self.event_dim :]
+        vectors = values.reshape(values.shape + (1,) * self.event_dim).expand(values.shape + event)
+        return bool(torch.as_tensor(self.support.check(vectors)).all())
 
     def placed(self, column: Tensor) -> Tensor:
         """A column [N, ...] in the shape of the site's value."""

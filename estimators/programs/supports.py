@@ -5,6 +5,7 @@ need not belong: the log density of ``Pareto(scale, 3)`` below its scale, or of 
 is a finite number then.
 """
 
+from math import inf
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.transforms import biject_to
 from torch import Tensor
 from torch.distributions import constraints
+
+from estimators.isolation import isolated
+from estimators.parameters.laws import is_finite, levels
+from estimators.parameters.sparse import in_logs
 
 
 class Bounded(TorchDistribution):
@@ -45,12 +50,12 @@ def bounded(fn: Any) -> Any:
     if isinstance(fn, Independent):
         inner = bounded(fn.base_dist)
         return fn if inner is fn.base_dist else inner.to_event(fn.reinterpreted_batch_ndims)
-    return Bounded(fn) if not fn.event_dim and (_is_transformed(fn) or _depends_on_parameters(fn)) else fn
+    return Bounded(fn) if not fn.event_dim and (is_transformed(fn) or _depends_on_parameters(fn)) else fn
 
 
 def is_possible(fn: Any, value: Tensor) -> Tensor:
     """Where a number is in the support of a distribution of numbers."""
-    if _is_transformed(fn):
+    if is_transformed(fn):
         # What it says of its support is the last transform's range.
         for transform in reversed(fn.transforms):
             value = transform.inv(value)
@@ -61,7 +66,7 @@ def is_possible(fn: Any, value: Tensor) -> Tensor:
 
 def _inside(fn: Any) -> Tensor:
     """A value of the support."""
-    transforms = fn.transforms if _is_transformed(fn) else []
+    transforms = fn.transforms if is_transformed(fn) else []
     support = base_support((fn.base_dist if transforms else fn).support)
     if getattr(support, "is_discrete", False):
         value = torch.as_tensor(getattr(support, "lower_bound", 0.0)).double()
@@ -79,7 +84,68 @@ def base_support(support: Any) -> Any:
     return support
 
 
-def _is_transformed(fn: Any) -> bool:
+def innermost(support: Any) -> Any:
+    """The constraint of each number: of a vector's entries, of what a mixture mixes."""
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return support
+
+
+def ends_of(support: Any) -> tuple[Tensor, Tensor] | None:
+    """The least and the largest number of a support, infinite where there is none; None where it does not say."""
+    support = innermost(support)
+    if isinstance(support, type(constraints.boolean)):
+        return torch.tensor(0.0), torch.tensor(1.0)
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if low is None and high is None and not isinstance(support, type(constraints.real)):
+        return None
+    return torch.as_tensor(-torch.inf if low is None else low), torch.as_tensor(torch.inf if high is None else high)
+
+
+def in_words(support: Any) -> str:
+    """Which numbers are in a support: ``whole numbers from 0``. Of several, those that are in any."""
+    inner, ends = innermost(support), ends_of(support)
+    if ends is None:
+        return f"values in {inner}"
+    low, high = float(ends[0].min()), float(ends[1].max())
+    from_low = f" {'above' if isinstance(inner, constraints.greater_than) else 'from'} {low:g}" if low > -inf else ""
+    to_high = f" {'to' if low > -inf else 'up to'} {high:g}" if high < inf else ""
+    return f"{'whole ' if inner.is_discrete else ''}numbers{from_low}{to_high}"
+
+
+def is_inside(law: Any, support: Any) -> bool:
+    """Whether all values of a distribution of numbers are in a support, or in one of several: its ends, and draws."""
+    ends, own = ends_of(support), None if is_finite(law) or is_transformed(law) else ends_of(_support_of(law))
+    if ends is not None and own is not None and bool((own[0] < ends[0].min()) | (own[1] > ends[1].max())):
+        return False
+    return are_inside(values_of(law), support)
+
+
+def are_inside(values: Tensor, support: Any) -> bool:
+    """Whether all numbers [V] are in a support, or each in one of several."""
+    ends = ends_of(support)
+    shape = () if ends is None else torch.broadcast_shapes(ends[0].shape, ends[1].shape)
+    fits = torch.as_tensor(support.check(values.reshape(-1, *[1] * len(shape))))
+    return bool(fits.flatten(1).any(1).all() if shape else fits.all())
+
+
+def values_of(law: Any) -> Tensor:
+    """The levels of a distribution of numbers that has finitely many, and some draws of any other."""
+    if is_finite(law):
+        return levels(law)
+    with isolated(0):
+        drawn: Tensor = in_logs(law).sample(torch.Size([100])).double()
+    return drawn
+
+
+def _support_of(law: Any) -> Any:
+    try:
+        return law.support
+    except NotImplementedError:
+        return None
+
+
+def is_transformed(fn: Any) -> bool:
     """Whether it is a distribution under transforms, and no class that knows its support."""
     return type(fn) is TransformedDistribution and not fn.event_dim
 

@@ -33,7 +33,7 @@ from estimators.programs.questions import (
 from estimators.programs.sites import Structure
 from estimators.queries.estimate import Estimate, numbers
 from estimators.queries.prediction import Prediction
-from estimators.queries.program_settings import checked_law, checked_value, need_one_role
+from estimators.queries.program_settings import check_reachable, checked_law, checked_value, need_one_role
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from estimators.queries.row_labels import Indices, joined_indices
 
@@ -159,6 +159,10 @@ class ProgramQuery:
                 parts.append(drawn(self._situation(where).repeated(index), greeks))
         columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return {name: column for name, column in columns.items() if self.seen or name not in self.hidden}
+
+    def check_reachable(self, what: str) -> None:
+        """Raise a ValueError where a site is set to what it cannot be."""
+        check_reachable(self._situation(self._base_rows()[0]), self.draws, what)
 
     # ---------------------------------------------------------------- inside
 
@@ -340,4 +344,6 @@ def query_of_program(
     as_seen = {name: checked_value(structure, "given", name, value) for name, value in seen.items()}
     need_one_role(settings, as_seen)
     hidden = () if data is None else model.marginal(data).latent
-    return ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
+    query = ProgramQuery(model, draws, num_chains, as_set, replaced, as_seen, structure, rows, hidden)
+    query.check_reachable(what)
+    return query

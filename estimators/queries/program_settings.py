@@ -7,8 +7,13 @@ import torch
 from torch import Tensor
 
 from estimators.parameters.priors import as_setting
+from estimators.programs.predictive import Situation, own_support
 from estimators.programs.sites import Structure
+from estimators.programs.supports import are_inside, in_words, is_inside
 from estimators.queries.estimate import level_of
+
+# Draws of the Greeks, and values of a setting per row, at which a support that depends on other values is looked at.
+SOME_DRAWS, SOME_VALUES = 20, 100
 
 
 def checked_value(structure: Structure, what: str, name: str, value: Any) -> Tensor:
@@ -19,6 +24,8 @@ def checked_value(structure: Structure, what: str, name: str, value: Any) -> Ten
         if not bool(torch.isin(found, site.values.double()).all()):
             raise ValueError(f"{what}: {name} expects values among {site.values.tolist()}, got {value!r}")
         return found.to(site.values.dtype)
+    if site.has_fixed_support and not site.allows(found):
+        raise ValueError(f"{what}: {name} expects {in_words(site.support)}, got {value!r}")
     return found
 
 
@@ -36,7 +43,43 @@ def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
             raise ValueError(
                 f"{what}: {name} has whole numbers for values, which index tables; write {law} as a Categorical"
             )
+    elif site.has_fixed_support and not is_inside(law, site.support):
+        raise ValueError(
+            f"{what}: {name} expects a distribution of values that it can have, got {law}: expected "
+            f"{in_words(site.support)}"
+        )
     return law
+
+
+def check_reachable(situation: Situation, draws: Mapping[str, Tensor], what: str) -> None:
+    """Raise a ValueError where a site is set to what it cannot be, whatever its causes are, at any draw of the Greeks.
+
+    For supports that depend on other values; `checked_value` and `checked_law` know the others. Where a continuous site
+    that is neither set nor seen says what the support is, nothing is known before it is drawn.
+    """
+    num_draws = len(next(iter(draws.values())))
+    some = torch.linspace(0, num_draws - 1, min(num_draws, SOME_DRAWS)).long().tolist()
+    for name, setting in {**situation.settings, **situation.replaced}.items():
+        site = situation.structure.sites[name]
+        if site.is_discrete or site.has_fixed_support or site.event_dim:
+            continue
+        for draw in some:
+            support = own_support(situation, name, {greek: value[draw] for greek, value in draws.items()})
+            if support is None or _is_reached(setting, support):
+                break
+        else:
+            raise ValueError(
+                f"{what}: {name} expects what its own distribution can be, {in_words(support)} under the fit, got "
+                f"{setting.tolist() if isinstance(setting, Tensor) else setting}"
+            )
+
+
+def _is_reached(setting: Any, support: Any) -> bool:
+    if not isinstance(setting, Tensor):
+        return is_inside(setting, support)
+    values = setting.unique()
+    # The first and the last of them included.
+    return are_inside(values[torch.linspace(0, len(values) - 1, min(len(values), SOME_VALUES)).long()], support)
 
 
 def _need_site(structure: Structure, what: str, name: str) -> None:

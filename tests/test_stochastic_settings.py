@@ -636,3 +636,18 @@ def test_the_way_out_of_too_many_counts_works(setting: Any) -> None:
     with pytest.raises(NotImplementedError, match=r"use \.sample\(\), or give a value of P"):
         beside_a_count(rates=[1.0, 1e6]).do(T=setting).mean("Y")
     assert len(beside_a_count(rates=[1.0, 1e6]).do(T=setting).sample(5)["Y"]) == 5
+
+
+@pytest.mark.parametrize("power", [0.3, 0.5])
+def test_what_lies_at_a_bound_counts_once(power: float) -> None:
+    """Beyond the last panel lies an atom; the panels of what is asked end with the law's."""
+    reference = stats.beta(power, power)
+    query = fit_of().do(T=law("Beta", power, power))
+    points, widths = np.polynomial.legendre.leggauss(200)
+    ends = np.concatenate([[0.0], np.logspace(-9, -1, 9), 1.0 - np.logspace(-1, -9, 9), [1.0]])
+    expected = 0.0
+    for low, high in itertools.pairwise(ends):
+        t = reference.ppf(low + 0.5 * (high - low) * (points + 1.0))
+        values = sum(w * norm.cdf(0.7, i + c * t, s) for w, (i, c), s in zip(THETA, LINES.tolist(), SIGMA, strict=True))
+        expected += 0.5 * (high - low) * float((values * widths).sum())
+    assert float(query.cdf("Y", 0.7)) == pytest.approx(expected, abs=5e-9)

@@ -222,9 +222,11 @@ def _quadrature(
     twice = replace(situation.repeated(2), nodes={name: probe.repeat(situation.num_rows).reshape(1, -1, 1)})
     joint = Joint(twice, names, num_counts)
     edges = panels.edges.reshape(1, 1, -1, 1)
+    # What lies between the last panel and a bound is an atom, and counts once.
+    ends = [e if np.isfinite(bound) else bound for e, bound in zip(edges.aminmax(), panels.bounds, strict=True)]
     for centre, width in _peaks(joint, situation, asked, name):
         near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
-        near = (panels.location + panels.scale * near).clamp(*panels.bounds)
+        near = (panels.location + panels.scale * near).clamp(*map(float, ends))
         shape = np.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
         edges = torch.cat([part.expand(shape[0], shape[1], -1, shape[3]) for part in (edges, near)], 2)
     edges = edges.sort(2).values

@@ -152,9 +152,11 @@ _DTYPE = _Shared(torch.get_default_dtype, torch.set_default_dtype)
 _THREADS = _Shared(torch.get_num_threads, torch.set_num_threads, is_kept_per_thread=True)
 
 
-def without_validation() -> AbstractContextManager[None]:
-    """Evaluate distributions without Pyro's checks of values; then as before."""
-    return _VALIDATION.at((False, False, False))
+@contextmanager
+def without_validation() -> Iterator[None]:
+    """Evaluate distributions without Pyro's checks of values; then as before. A decorator too."""
+    with _VALIDATION.at((False, False, False)):
+        yield
 
 
 def single_thread() -> AbstractContextManager[None]:

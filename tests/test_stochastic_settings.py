@@ -638,6 +638,43 @@ def test_the_way_out_of_too_many_counts_works(setting: Any) -> None:
     assert len(beside_a_count(rates=[1.0, 1e6]).do(T=setting).sample(5)["Y"]) == 5
 
 
+KUMARASWAMY = pytest.mark.parametrize(("a", "b"), [(0.5, 0.5), (2.0, 3.0), (5.0, 0.5), (0.2, 2.0)])
+
+
+def by_rank(a: float, b: float, asked: Any) -> float:
+    """The mean of a function of T ~ Kumaraswamy(a, b), over the ranks of T, which are u = 1 - (1 - t^a)^b."""
+    points, widths = np.polynomial.legendre.leggauss(200)
+    ends = np.concatenate([[0.0], np.logspace(-12, -1, 12), 1.0 - np.logspace(-1, -12, 12), [1.0]])
+    found = 0.0
+    for low, high in itertools.pairwise(ends):
+        u = np.minimum(low + 0.5 * (high - low) * (points + 1.0), 1.0 - 2.0**-53)
+        found += 0.5 * (high - low) * float((asked((-np.expm1(np.log1p(-u) / b)) ** (1.0 / a)) * widths).sum())
+    return found
+
+
+@KUMARASWAMY
+def test_a_density_that_pyro_rounds_to_no_number(a: float, b: float) -> None:
+    """Pyro goes back through the powers that it draws by, and is at 0 / 0 near the ends; the density is a formula."""
+    query = fit_of().do(T=law("Kumaraswamy", a, b))
+    own = query.log_density("T", [1e-9, 0.3, 1.0 - 1e-9, -0.1, 1.1])
+    t = np.array([1e-9, 0.3, 1.0 - 1e-9])
+    expected = np.log(a * b) + (a - 1) * np.log(t) + (b - 1) * np.log(-np.expm1(a * np.log(t)))
+    np.testing.assert_allclose(own[:3], expected, rtol=1e-12)
+    assert own.tolist()[3:] == [-np.inf, -np.inf]
+    np.testing.assert_allclose(query.cdf("T", t), -np.expm1(b * np.log(-np.expm1(a * np.log(t)))), rtol=1e-12)
+
+    def over_classes(of: Any) -> Any:
+        return lambda t: sum(w * of(t, i + c * t, s) for w, (i, c), s in zip(THETA, LINES.tolist(), SIGMA, strict=True))
+
+    below = by_rank(a, b, over_classes(lambda t, mean, s: norm.cdf(0.7, mean, s)))
+    assert float(query.cdf("Y", 0.7)) == pytest.approx(below, abs=1e-9)
+    assert float(query.quantile("Y", below)) == pytest.approx(0.7, rel=1e-8)
+    top, whole = (by_rank(a, b, over_classes(lambda t, mean, s, n=n: t**n * norm.pdf(0.5, mean, s))) for n in (1, 0))
+    seen = query.given(Y=0.5)
+    assert float(seen.mean("T").value) == pytest.approx(top / whole, rel=1e-8)
+    assert bool(((drawn := seen.sample(50, seed=0)["T"]) >= 0.0).all() and (drawn <= 1.0).all())
+
+
 @pytest.mark.parametrize("power", [0.3, 0.5])
 def test_what_lies_at_a_bound_counts_once(power: float) -> None:
     """Beyond the last panel lies an atom; the panels of what is asked end with the law's."""
@@ -651,3 +688,56 @@ def test_what_lies_at_a_bound_counts_once(power: float) -> None:
         values = sum(w * norm.cdf(0.7, i + c * t, s) for w, (i, c), s in zip(THETA, LINES.tolist(), SIGMA, strict=True))
         expected += 0.5 * (high - low) * float((values * widths).sum())
     assert float(query.cdf("Y", 0.7)) == pytest.approx(expected, abs=5e-9)
+
+
+def test_a_setting_by_parts_needs_no_density_all_over() -> None:
+    """A mixture of uniform laws: Pyro refuses the density of each part where the other one is."""
+    parts = dist.Uniform(torch.tensor([0.0, 5.0]).double(), torch.tensor([1.0, 6.0]).double())
+    setting = dist.MixtureSameFamily(dist.Categorical(torch.tensor([0.3, 0.7], dtype=torch.float64)), parts)
+    query = fit_of().do(T=setting)
+    assert float(query.mean("Y").value) == pytest.approx(THETA @ (LINES @ [1.0, 4.0]), rel=1e-12)
+    weights, sums = 0.0, 0.0
+    for share, low in ((0.3, 0.0), (0.7, 5.0)):
+        for weight, (intercept, slope), sigma in zip(THETA, LINES.tolist(), SIGMA, strict=True):
+            for n in (0, 1):
+                found = integrate.quad(lambda t: t**n * norm.pdf(2.0, intercept + slope * t, sigma), low, low + 1.0)[0]  # noqa: B023
+                weights, sums = weights + (n == 0) * weight * share * found, sums + (n == 1) * weight * share * found
+    assert float(query.given(Y=2.0).mean("T").value) == pytest.approx(sums / weights, rel=1e-9)
+
+
+def powers() -> Any:
+    """The law of Kumaraswamy(.5, .5) as one builds it oneself: no number beyond its ends."""
+    power = dist.transforms.PowerTransform(torch.tensor(2.0))
+    return dist.TransformedDistribution(
+        dist.Uniform(0.0, 1.0), [power, dist.transforms.AffineTransform(1.0, -1.0), power]
+    )
+
+
+def test_no_answer_is_not_a_number() -> None:
+    query = fit_of().do(T=powers())
+    with refused(ValueError, "cdf", "T", "not a number at 1.5", "TransformedDistribution", ".sample()"):
+        query.cdf("T", [0.5, 1.5])
+    with refused(ValueError, "log_density", "T", "not a number at 1.5", ".sample()"):
+        query.log_density("T", 1.5)
+    assert math.isfinite(float(query.given(Y=1.0).mean("T").value))
+
+
+class Silent(dist.Laplace):
+    """A user's own law, whose formula is lost above some value."""
+
+    last = 1.0
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = super().log_prob(value)
+        return found.masked_fill(value > self.last, torch.nan)
+
+
+class SilentFarOut(Silent):
+    last = 500.0
+
+
+def test_a_density_that_is_lost_where_what_is_seen_asks_for_it_is_refused() -> None:
+    query = fit_of().do(T=SilentFarOut(torch.tensor(0.0).double(), torch.tensor(1.0).double()))
+    assert float(query.mean("Y").value) == pytest.approx(THETA @ LINES[:, 0], abs=2e-8)
+    with refused(ValueError, "T is set to SilentFarOut", "expected to be a number", "set it to values"):
+        query.given(Y=1000.0).mean("T")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.isolation import isolated
+from estimators.isolation import isolated, without_validation
 from estimators.mixture.predictive import (
     Joint,
     Situation,
@@ -108,6 +108,7 @@ class Weighed:
         return self.log_joint - self.log_evidence
 
 
+@without_validation()
 def weigh(
     situation: Situation,
     target: str | None,
@@ -235,7 +236,14 @@ def _quadrature(
     inside = (size > 0).expand(-1, -1, -1, len(rule.points), -1).flatten(2, 3)
     inside = inside & (values > panels.bounds[0]) & (values < panels.bounds[1])
     log = (size.log() + rule.log_weights[:, None]).flatten(2, 3)
-    log = torch.where(inside, log + law.log_prob(torch.where(inside, values, panels.location)), LOG_ZERO)  # type: ignore[union-attr]
+    density = law.log_prob(torch.where(inside, values, panels.location))  # type: ignore[union-attr]
+    if bool((is_lost := torch.isnan(density)).any()):
+        raise ValueError(
+            f"{name} is set to {law}, whose log_prob is expected to be a number all over its support, and is not at "
+            f"{float(torch.where(inside, values, panels.location)[is_lost][0])}; set it to values, or to another "
+            "distribution"
+        )
+    log = torch.where(inside, log + density, LOG_ZERO)
     shape = (*values.shape[:2], -1, values.shape[3])
     atoms, masses = (part.reshape(1, 1, -1, 1).expand(shape) for part in panels.atoms.T)
     nodes = Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)

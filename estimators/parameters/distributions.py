@@ -1,5 +1,7 @@
 """Distributions whose densities or quantiles are exact where torch's are not."""
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from torch import Tensor
@@ -49,3 +51,38 @@ class CountingPoisson(dist.Poisson):
                 return torch.where(level >= 1.0, torch.inf, high)
             enough = self.cdf(middle) >= level
             low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)
+
+
+class StableKumaraswamy(dist.Kumaraswamy):  # type: ignore[misc]
+    """Pyro's Kumaraswamy by its closed form: going back through its powers is 0 / 0 where they round to 0 or 1."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """``log a + log b + (a - 1) log x + (b - 1) log(1 - x^a)``, -inf outside [0, 1]."""
+        a, b = self.concentration1, self.concentration0
+        inside = (value >= 0.0) & (value <= 1.0)
+        x = torch.where(inside, value, 0.5)
+        found = a.log() + b.log() + torch.special.xlogy(a - 1.0, x) + torch.special.xlogy(b - 1.0, _above(x, a))
+        return torch.where(inside, found, -torch.inf)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """``1 - (1 - x^a)^b``."""
+        above = _above(value.clamp(0.0, 1.0), self.concentration1)
+        return -torch.expm1(self.concentration0 * above.log())
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """``(1 - (1 - u)^(1 / b))^(1 / a)``."""
+        power = -torch.expm1(torch.log1p(-value) / self.concentration0)
+        quantile: Tensor = power ** self.concentration1.reciprocal()
+        return quantile
+
+
+def _above(x: Tensor, power: Tensor) -> Tensor:
+    """``1 - x^a`` with its digits."""
+    return -torch.expm1(power * x.log())
+
+
+def exact(law: Any) -> Any:
+    """The same law, with a density and quantiles that are exact where there is one here."""
+    if type(law) is dist.Kumaraswamy:
+        return StableKumaraswamy(law.concentration1, law.concentration0, validate_args=False)
+    return law

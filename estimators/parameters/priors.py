@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.isolation import float64
+from estimators.parameters.distributions import exact
 
 
 def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
@@ -30,7 +31,7 @@ def as_setting(argument: str, law: object) -> TorchDistributionMixin:
 
     Raises TypeError where it is not a Pyro distribution, and ValueError where it is masked.
     """
-    given = as_prior(argument, law)
+    given: TorchDistributionMixin = exact(as_prior(argument, law))
     if _is_masked(given):
         raise ValueError(
             f"{argument} is set to a masked distribution, whose draws do not have its density; leave out "

@@ -95,6 +95,7 @@ class Query:
             raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
         parts = [mean_of(weigh(self._situation(part), name, None, self.seed), name) for part in self._parts()]
         means, errors = torch.cat([mean for mean, _ in parts]), [error for _, error in parts if error is not None]
+        self._check_numbers(means, f"mean: the mean of {name} is not a number")
         error = torch.cat(errors) if errors else None
         if not self._is_per_row:
             return Estimate(means[:, 0], self.num_chains, None if error is None else error[:, 0])
@@ -108,8 +109,11 @@ class Query:
         law = self._own_law(name)
         if law is not None:
             with without_validation():
-                return Prediction.of(log_prob_of_law(law, points).reshape(shape))
+                own = log_prob_of_law(law, points)
+            self._check_numbers(own, f"log_density: the density of {name} is not a number", points)
+            return Prediction.of(own.reshape(shape))
         total = self._total(name, points, log_prob_of)
+        self._check_numbers(total.log, f"log_density: the density of {name} is not a number", points)
         error = total.error
         return Prediction.of(total.log.reshape(shape), None if error is None else error.reshape(shape))
 
@@ -122,6 +126,7 @@ class Query:
         if summed is not None:
             return Prediction.of(summed.reshape(shape))
         total = self._total(name, points, log_cdf_of)
+        self._check_numbers(total.log, f"cdf: the CDF of {name} is not a number", points)
         values, error = total.log.exp().clamp(0.0, 1.0), total.error
         return Prediction.of(values.reshape(shape), None if error is None else (error * values).reshape(shape))
 
@@ -293,6 +298,17 @@ class Query:
                     f"mean: {name} has no finite mean where {above} is set to {law}; ask for quantiles, or set "
                     "another distribution"
                 )
+
+    def _check_numbers(self, found: Tensor, what: str, points: Tensor | None = None) -> None:
+        """Raise a ValueError where a formula of what is set, say, was not a number somewhere."""
+        if bool(torch.isnan(found).any()):
+            where = "" if points is None else f" at {points[torch.isnan(found)][0].tolist()}"
+            laws = [f"{name} ~ {law}" for name, law in self.settings.items() if not isinstance(law, Tensor)]
+            under = f" under {', '.join(laws)}" if laws else ""
+            raise ValueError(
+                f"{what}{where}{under}; expected formulas that are numbers wherever they are asked: set values or "
+                "other distributions, or use .sample()"
+            )
 
     def _points(self, name: str, at: Any, what: str) -> tuple[Tensor, torch.Size]:
         """The points of a question as [P] or [P, D], and the shape of its answer."""

@@ -326,3 +326,12 @@ def test_quantiles_at_any_scale(scale: float) -> None:
 
     found = known(scaled, {"theta": [[0.4, 0.6]]}).do(z=1).quantile("x", [0.01, 0.3])
     np.testing.assert_allclose(found, stats.norm.ppf([0.01, 0.3], scale, scale), rtol=1e-12)
+
+
+def test_a_law_without_densities_is_refused_and_one_with_is_exact() -> None:
+    query = known(positive, {"theta": [[0.5, 0.5]]})
+    with refused(ValueError, "do: half expects a distribution that draws", "ImproperUniform", "set it to values"):
+        query.do(half=dist.ImproperUniform(dist.constraints.real, (), ()))
+    at = np.array([1e-9, 0.3, 1.0 - 1e-9])
+    found = query.do(half=dist.Kumaraswamy(torch.tensor(0.5).double(), torch.tensor(0.5).double())).cdf("half", at)
+    np.testing.assert_allclose(found, 1.0 - np.sqrt(1.0 - np.sqrt(at)), rtol=1e-7)

@@ -741,3 +741,21 @@ def test_a_density_that_is_lost_where_what_is_seen_asks_for_it_is_refused() -> N
     assert float(query.mean("Y").value) == pytest.approx(THETA @ LINES[:, 0], abs=2e-8)
     with refused(ValueError, "T is set to SilentFarOut", "expected to be a number", "set it to values"):
         query.given(Y=1000.0).mean("T")
+
+
+WITHOUT_DENSITY: dict[str, tuple[Any, list[str]]] = {
+    "improper": (dist.ImproperUniform(dist.constraints.real, (), ()), ["ImproperUniform", "does not support sampling"]),
+    "empirical": (dist.Empirical(torch.tensor([1.0, 2.0]), torch.zeros(2)), ["Empirical", "raised"]),
+    "lost": (Silent(torch.tensor(0.0).double(), torch.tensor(1.0).double()), ["Silent", "not a number at its own"]),
+    "infinite": (
+        dist.TransformedDistribution(law("Normal", 0.0, 1e4), [dist.transforms.ExpTransform()]),
+        ["TransformedDistribution", "which drew inf"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_DENSITY)
+def test_a_setting_without_draws_or_densities_is_refused_before_any_work(name: str) -> None:
+    setting, parts = WITHOUT_DENSITY[name]
+    with refused(ValueError, "do: T expects a distribution that draws finite numbers", *parts, "set it to values"):
+        fit_of().do(T=setting)

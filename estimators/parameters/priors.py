@@ -8,8 +8,11 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.isolation import float64
+from estimators.isolation import float64, isolated, without_validation
 from estimators.parameters.distributions import exact
+
+# Draws of a setting that are tried before anything else is done with it.
+TRIED = 100
 
 
 def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
@@ -29,7 +32,8 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
 def as_setting(argument: str, law: object) -> TorchDistributionMixin:
     """Return a distribution that a variable is set to, with float64 parameters.
 
-    Raises TypeError where it is not a Pyro distribution, and ValueError where it is masked.
+    Raises TypeError where it is not a Pyro distribution, and ValueError where it is masked, or does not draw numbers
+    and say their densities.
     """
     given: TorchDistributionMixin = exact(as_prior(argument, law))
     if _is_masked(given):
@@ -37,7 +41,26 @@ def as_setting(argument: str, law: object) -> TorchDistributionMixin:
             f"{argument} is set to a masked distribution, whose draws do not have its density; leave out "
             ".mask(...), or do not set the variable"
         )
+    _need_density(argument, given)
     return given
+
+
+def _need_density(argument: str, law: Any) -> None:
+    """Raise a ValueError unless a distribution draws finite numbers and has a density at each of them."""
+    expected = f"{argument} expects a distribution that draws finite numbers and says log_prob of them, got {law}"
+    advice = "set it to values (one for each row), or to another distribution"
+    try:
+        with isolated(0), without_validation():
+            drawn = law.sample(torch.Size([TRIED]))
+            log = law.log_prob(drawn)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+        raise ValueError(f"{expected}, which raised {type(error).__name__} ({reason}); {advice}") from None
+    if not bool(torch.isfinite(drawn).all()):
+        raise ValueError(f"{expected}, which drew {drawn[~torch.isfinite(drawn)][0]:g}; {advice}")
+    if bool(torch.isnan(log).any()):
+        at = drawn.reshape(len(log), -1)[torch.isnan(log).reshape(len(log), -1).any(1)][0].tolist()
+        raise ValueError(f"{expected}, whose log_prob is not a number at its own draw {at}; {advice}")
 
 
 def _is_masked(law: Any) -> bool:

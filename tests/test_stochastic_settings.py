@@ -553,19 +553,21 @@ def test_samples_have_the_conditional_law(stat: Stat, name: str) -> None:
         stat.cdf(rows[variable], lambda x: query.cdf(variable, x))
 
 
-BESIDE = CausalMixture(2, {"T": Gaussian(), "P": Poisson(), "Y": LinearGaussian(parents=["T", "P"])})
-RATES, BESIDE_LINES, BESIDE_SIGMA = [1.0, 3.0], [[0.0, 1.0, 0.5], [2.0, 1.0, 0.2]], [1.0, 0.5]
+COUNT_BESIDE = CausalMixture(2, {"T": Gaussian(), "P": Poisson(), "Y": LinearGaussian(parents=["T", "P"])})
+RATES, COUNT_BESIDE_LINES, COUNT_BESIDE_SIGMA = [1.0, 3.0], [[0.0, 1.0, 0.5], [2.0, 1.0, 0.2]], [1.0, 0.5]
 
 
 def beside_a_count(theta: Any = THETA, rates: Any = RATES) -> Fit:
     greeks = {"theta": theta, "mu_T": [0.0, 2.0], "sigma_T": [1.0, 1.5], "rate_P": rates}
-    return Fit.from_greeks(BESIDE, {**greeks, "beta_Y": BESIDE_LINES, "sigma_Y": BESIDE_SIGMA})
+    return Fit.from_greeks(COUNT_BESIDE, {**greeks, "beta_Y": COUNT_BESIDE_LINES, "sigma_Y": COUNT_BESIDE_SIGMA})
 
 
 def expected_beside(reference: Any, seen: float, asked: Any) -> float:
     """E[asked(t, p) | Y = seen] by the sum over Z and P of integrals over T about where Y puts it."""
     top = bottom = 0.0
-    for weight, rate, (intercept, slope, step), sigma in zip(THETA, RATES, BESIDE_LINES, BESIDE_SIGMA, strict=True):
+    for weight, rate, (intercept, slope, step), sigma in zip(
+        THETA, RATES, COUNT_BESIDE_LINES, COUNT_BESIDE_SIGMA, strict=True
+    ):
         for p in range(30):
             centre = (seen - intercept - step * p) / slope
             share = weight * stats.poisson.pmf(p, rate)

@@ -38,6 +38,16 @@ class Graph:
         """Whether calls run the graph, and not the program itself."""
         return self._graph is not None
 
+    @property
+    def module(self) -> GraphModule | None:
+        """The operations; None where they were not captured."""
+        return self._graph
+
+    @property
+    def chunk(self) -> int:
+        """How many sets of parameters are evaluated at one time."""
+        return max(MAX_ELEMENTS // max(self._row_size, 1), 1)
+
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         if self._graph is None:
             with in_words("PyroModel"), single_thread(), program_mode():
@@ -47,19 +57,26 @@ class Graph:
 
     def batched(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The function of every entry of the inputs' leading axis, stacked."""
-        size = len(inputs[0])
         if self._graph is not None:
-            chunk = max(MAX_ELEMENTS // max(self._row_size, 1), 1)
-            try:
-                with single_thread(), double_precision(), torch.no_grad():
-                    mapped = torch.func.vmap(lambda *one: tuple(self._graph(*one)), randomness="different")  # type: ignore[misc]
-                    parts = [mapped(*(i[start : start + chunk] for i in inputs)) for start in range(0, size, chunk)]
-                return tuple(torch.cat(part) for part in zip(*parts, strict=True))
-            except (RuntimeError, NotImplementedError):
-                # An operation that cannot be mapped: one entry at a time.
-                pass
-        each = [self(*(part[index] for part in inputs)) for index in range(size)]
-        return tuple(torch.stack(part) for part in zip(*each, strict=True))
+            return of_entries(self._graph, inputs, self.chunk)
+        return _one_by_one(self, inputs)
+
+
+def of_entries(module: GraphModule, inputs: Sequence[Tensor], chunk: int) -> tuple[Tensor, ...]:
+    """Captured operations on every entry of the inputs' leading axis, `chunk` of them at a time, stacked."""
+    with single_thread(), double_precision(), torch.no_grad():
+        try:
+            mapped = torch.func.vmap(lambda *one: tuple(module(*one)), randomness="different")
+            parts = [mapped(*part) for part in zip(*(i.split(chunk) for i in inputs), strict=True)]
+            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        except (RuntimeError, NotImplementedError):
+            # An operation that cannot be mapped.
+            return _one_by_one(module, inputs)
+
+
+def _one_by_one(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    each = [function(*one) for one in zip(*inputs, strict=True)]
+    return tuple(torch.stack(part) for part in zip(*each, strict=True))
 
 
 def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[int]] | None:
@@ -77,7 +94,7 @@ def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[in
             reached[node] = frozenset([len(reached)])
             continue
         reached[node] = frozenset().union(*(reached[used] for used in node.all_input_nodes))
-        if reached[node] and _is_mutable(node):
+        if reached[node] and is_mutable(node):
             return None
         if node.op == "output":
             return [reached.get(part, frozenset()) for part in node.args[0]]
@@ -117,7 +134,7 @@ def _folded(graph: GraphModule) -> GraphModule:
     for node in list(graph.graph.nodes):
         if node.op == "get_attr":
             fixed[node] = getattr(graph, str(node.target))
-        elif node.op == "call_function" and _is_repeatable(node):
+        elif node.op == "call_function" and is_repeatable(node):
             if node.target is torch.ops.aten.detach.default:
                 # Graphs run without autograd.
                 node.replace_all_uses_with(node.args[0])
@@ -141,7 +158,7 @@ def _folded(graph: GraphModule) -> GraphModule:
 
 def _mutates_fixed(node: Node) -> bool:
     """Whether an operation writes to a tensor that does not come from the inputs."""
-    if not _is_mutable(node):
+    if not is_mutable(node):
         return False
     pending, seen = [node.args[0]], set[Any]()
     while pending:
@@ -154,12 +171,14 @@ def _mutates_fixed(node: Node) -> bool:
     return True
 
 
-def _is_mutable(node: Node) -> bool:
+def is_mutable(node: Node) -> bool:
+    """Whether an operation writes to its first input."""
     schema = getattr(node.target, "_schema", None)
     return node.op == "call_function" and schema is not None and bool(schema.is_mutable)
 
 
-def _is_repeatable(node: Node) -> bool:
+def is_repeatable(node: Node) -> bool:
+    """Whether an operation does the same at every call: it neither draws random numbers nor writes."""
     tags = getattr(node.target, "tags", ())
     schema = getattr(node.target, "_schema", None)
     return torch.Tag.nondeterministic_seeded not in tags and schema is not None and not schema.is_mutable

@@ -30,8 +30,10 @@ from estimators.programs.questions import (
     log_density_of,
     mean_of,
 )
+from estimators.programs.settled import Settled
 from estimators.programs.sites import Structure
 from estimators.queries.estimate import Estimate, numbers
+from estimators.queries.evaluations import Evaluations
 from estimators.queries.prediction import Prediction
 from estimators.queries.program_settings import check_reachable, checked_law, checked_value, need_one_role
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
@@ -42,6 +44,9 @@ SIMULATED_ROWS = 400_000
 LEAST_REPEATS = 100
 # Up to which number the probabilities of a count are summed.
 SUMMED = (63, 511, 8_191, 131_071, 999_999)
+
+# A question to a captured program: the site, what is asked of it, and at how many points.
+Key = tuple[str, Of, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class ProgramQuery:
     numbered: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     indices: Indices = field(default_factory=dict, repr=False)
     # Captured once per question: a root of the CDF asks it many times.
-    _graphs: dict[tuple[str, Of, int], Graph] = field(default_factory=dict, init=False, repr=False)
+    _graphs: dict[Key, Graph] = field(default_factory=dict, init=False, repr=False)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "ProgramQuery":
@@ -118,13 +123,12 @@ class ProgramQuery:
         for value in levels.reshape(-1).tolist():
             check_level(value)
         self._points(name, 0.0, "quantile")
-        found = [self._quantile(name, one) for one in levels.reshape(-1).tolist()]
-        values = torch.tensor(found, dtype=torch.float64)
-        error = self._cdf(name, values, "quantile").error
-        if error is not None:
-            spans = zip(levels.reshape(-1).tolist(), error.tolist(), strict=True)
-            error = torch.tensor([self._quantile_error(name, *span) for span in spans], dtype=torch.float64)
-            error = error.reshape(levels.shape)
+        settled: dict[Key, Settled] = {}
+        cdf = Evaluations(lambda x: self._cdf(name, torch.tensor(x, dtype=torch.float64), "quantile", settled))
+        found = [self._quantile(name, one, cdf) for one in levels.reshape(-1).tolist()]
+        values = torch.tensor([value for value, _ in found], dtype=torch.float64)
+        errors = [error for _, error in found if error is not None]
+        error = torch.tensor(errors, dtype=torch.float64).reshape(levels.shape) if errors else None
         return Prediction.of(values.reshape(levels.shape), error)
 
     @own_modes()
@@ -217,18 +221,20 @@ class ProgramQuery:
             return torch.arange(size).clamp_max(self.rows.num_rows - 1), True
         return torch.arange(self.rows.num_rows if takes_columns else 1), False
 
-    def _cdf(self, name: str, points: Tensor, what: str) -> Prediction:
+    def _cdf(self, name: str, points: Tensor, what: str, settled: dict[Key, Settled] | None = None) -> Prediction:
         # At an end the probability is known, and not every distribution's formula is a number there.
         is_end, flat = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points).reshape(-1)
-        log, error = self._predicted(name, self._log_cdf(name, flat), flat, what)
+        log, error = self._predicted(name, self._log_cdf(name, flat), flat, what, settled)
         found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0).reshape(points.shape))
         if error is None:
             return Prediction.of(found)
         return Prediction.of(found, torch.where(is_end, 0.0, error.reshape(points.shape) * found))
 
-    def _predicted(self, name: str, of: Of, points: Tensor, what: str) -> tuple[Tensor, Tensor | None]:
+    def _predicted(
+        self, name: str, of: Of, points: Tensor, what: str, settled: dict[Key, Settled] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Logarithms [P] of the average over draws, and their errors where simulated."""
-        found = self._ask(name, of, points, what)
+        found = self._ask(name, of, points, what, settled)
         # A program that is run as it is begins at the same random numbers for every draw.
         return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
 
@@ -247,8 +253,8 @@ class ProgramQuery:
         site = self.structure.sites[name]
         return not site.is_discrete and (is_integer(self.replaced[name]) if name in self.replaced else site.is_whole)
 
-    def _ask(self, name: str, of: Of, points: Tensor, what: str) -> Average:
-        """Answers [S, P, ...] ([S, P, rows] for settings per row)."""
+    def _ask(self, name: str, of: Of, points: Tensor, what: str, settled: dict[Key, Settled] | None = None) -> Average:
+        """Answers [S, P, ...] ([S, P, rows] for settings per row); what is simulated is kept in ``settled``."""
         base, per_row = self._base_rows()
         plain = self._situation(base)
         is_below = plain.is_seen_below(name) and name not in plain.enumerated
@@ -264,9 +270,7 @@ class ProgramQuery:
             self._graphs[key] = self._captured(name, of, points, situation, (len(base), repeats))
         try:
             with isolated(0):
-                found, seen = self._graphs[key].batched(
-                    points.expand(self._num_draws, *points.shape), *self.draws.values()
-                )
+                found, seen = self._evaluated(key, points, settled)
         except TooManyTermsError as error:
             raise NotImplementedError(f"{what}: {error} for the CDF of {name}; use .sample()") from None
         except NotImplementedError:
@@ -280,6 +284,14 @@ class ProgramQuery:
         seen = seen if per_row else seen + counts_of(self.rows).log()[base][:, None]
         return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
 
+    def _evaluated(self, key: Key, points: Tensor, settled: dict[Key, Settled] | None) -> tuple[Tensor, ...]:
+        graph, draws = self._graphs[key], list(self.draws.values())
+        if settled is None:
+            return graph.batched(points.expand(self._num_draws, *points.shape), *draws)
+        if key not in settled:
+            settled[key] = Settled(graph, draws)
+        return settled[key](points)
+
     def _captured(self, name: str, of: Of, points: Tensor, situation: Situation, shape: tuple[int, int]) -> Graph:
         names = list(self.draws)
 
@@ -291,23 +303,24 @@ class ProgramQuery:
         with isolated(0):
             return Graph(answer, [points, *first], situation.rows.num_rows * len(points) * 8)
 
-    def _quantile(self, name: str, level: float) -> float:
+    def _quantile(self, name: str, level: float, cdf: Evaluations) -> tuple[float, float | None]:
+        """A quantile and its error: half of how far it moves over levels within one standard error of the CDF."""
+        found = self._root(name, level, cdf)
+        error = cdf(found).error
+        if error is None:
+            return found, None
+        low, high = max(level - float(error), 0.5 * level), min(level + float(error), 0.5 * (1.0 + level))
+        if not low < high:
+            return found, 0.0
+        return found, (self._root(name, high, cdf) - self._root(name, low, cdf)) / (high - low) * float(error)
+
+    def _root(self, name: str, level: float, cdf: Evaluations) -> float:
         site = self.structure.sites[name]
         if site.is_discrete:
             masses = self._cdf(name, site.values.double(), "quantile")
             return float(site.values[int((masses >= level - 1e-12).nonzero()[0])])
         find = whole_quantile_of if self._is_count(name) else quantile_of
-        return find(lambda x: self._cdf_at(name, x), level, (-1.0, 1.0), name)
-
-    def _cdf_at(self, name: str, point: float) -> float:
-        return float(self._cdf(name, torch.tensor(point, dtype=torch.float64), "quantile"))
-
-    def _quantile_error(self, name: str, level: float, error: float) -> float:
-        """Half of how far the quantile moves over levels within one standard error of the CDF."""
-        low, high = max(level - error, 0.5 * level), min(level + error, 0.5 * (1.0 + level))
-        if not low < high:
-            return 0.0
-        return (self._quantile(name, high) - self._quantile(name, low)) / (high - low) * error
+        return find(lambda x: float(cdf(x)), level, cdf.bracket(level), name)
 
     def _check_samplable(self) -> None:
         if self.structure.factors:

@@ -23,16 +23,15 @@ from validation.statistics.uniformity import detectable_shift, uniformity_p_valu
 from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
 from validation.testing.check import Demand, Outcome
 from validation.testing.dependence import thinned
-from validation.testing.distribution import cdf_check, same_check
+from validation.testing.distribution import cdf_check, cdf_size, same_check
 from validation.testing.manifest import Entry
 from validation.testing.marker import Share, wish_of
 from validation.testing.mean import mean_check, mean_size
 from validation.testing.message import odds
-from validation.testing.proportion import coverage_check, proportion_check, proportion_detectable
-from validation.testing.ranks import ranks_check
+from validation.testing.proportion import coverage_check, proportion_check, proportion_detectable, proportion_size
+from validation.testing.ranks import ranks_check, ranks_size
 from validation.testing.recovery import errors_check, errors_of_draws, errors_of_fits
 from validation.testing.search import in_words, smallest
-from validation.testing.sizes import sample_size
 from validation.testing.stat import Stat
 
 DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.5)
@@ -335,57 +334,6 @@ def test_interventions_on_causal_mixtures_predict_every_unset_variable():
         make(min_effect=7.0).interventions(fit, truth, do={"T": 1, "Y": 0.0})
 
 
-# ---------------------------------------------------------------- stages
-
-
-def test_drawing_stops_when_the_answer_is_clear():
-    asked = []
-
-    def sampler(shift):
-        def draw(n, seed):
-            asked.append((n, seed))
-            return np.random.default_rng(seed).normal(shift, 1.0, n)
-
-        return draw
-
-    records = []
-    samples = make(keep=records.append).draw_until_powered(sampler(0.0), 0.0, min_effect=0.1)
-    assert [n for n, _ in asked] == [256, 256, 512][: len(asked)]  # a mean within 0.1 is not clear at once
-    assert samples.size == sum(n for n, _ in asked) > 256
-    assert len({seed for _, seed in asked}) == len(asked)
-    assert len(records) == 1 and records[0]["outcome"] == "passed"
-    asked.clear()
-    with pytest.raises(StatisticalFailure, match="stage 1 of at most 10"):
-        make().draw_until_powered(sampler(1.0), 0.0, min_effect=0.3)
-    with pytest.raises(Underpowered, match="stage 3 of at most 3"):
-        make().draw_until_powered(sampler(0.0), 0.0, min_effect=0.001, stages=3)
-
-
-def test_every_kind_can_be_drawn_in_stages():
-    stat = make(min_effect=0.1)
-    coins = stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n) < 0.3, 0.3, kind="proportion")
-    assert set(np.unique(coins)) == {0.0, 1.0}
-    stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n), stats.uniform.cdf, kind="cdf")
-    with pytest.raises(StatisticalFailure):
-        stat.draw_until_powered(lambda n, s: np.random.default_rng(s).random(n) < 0.5, 0.3, kind="proportion")
-    with pytest.raises(StatisticalFailure):
-        stat.draw_until_powered(lambda n, s: np.random.default_rng(s).normal(size=n), stats.uniform.cdf, kind="cdf")
-
-
-@pytest.mark.parametrize(
-    ("sampler", "kind", "message"),
-    [
-        (lambda n, s: np.zeros(n - 1), "mean", "expected n = 256 samples, got 255"),
-        (lambda n, s: np.full(n, np.nan), "mean", "expected finite numbers"),
-        (lambda n, s: np.full(n, 0.5), "proportion", "expected zeros and ones"),
-        (lambda n, s: np.zeros(n), "median", 'expected "mean", "proportion" or "cdf"'),
-    ],
-)
-def test_a_sampler_that_does_not_do_its_part(sampler, kind, message):
-    with pytest.raises(ValueError, match=message):
-        make().draw_until_powered(sampler, 0.0, kind=kind)
-
-
 # ---------------------------------------------------------------- underpowered, sizes
 
 CHECKS = {
@@ -414,28 +362,30 @@ def test_underpowered_is_what_cannot_see_the_effect(kind):
     assert CHECKS[kind](replace(demand, min_effect=detectable)).needed is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("mean", {}),
-        ("mean", {"skewness": 0.0}),
-        ("proportion", {"expected": 0.3}),
-        ("cdf", {}),
-        ("ranks", {"num_draws": 9}),
-    ],
-)
+SIZES = {
+    "mean": lambda demand: mean_size(1.0, demand),
+    "mean, skewness known": lambda demand: mean_size(1.0, demand, skewness=0.0),
+    "proportion": lambda demand: proportion_size(0.3, demand),
+    "cdf": cdf_size,
+    "ranks": lambda demand: ranks_size(9, demand),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("alpha", [0.01, 1e-5])
-def test_the_sample_size_is_enough_and_half_of_it_is_not(kind, options, alpha):
+def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
     demand = Demand(alpha, 0.9, 0.2)
-    n = sample_size(kind, demand, **options)
+    n = SIZES[kind](demand)
 
     def detectable(n):
         # At the sd and skewness that chance allows a normal sample once in 1/alpha runs.
         sd, score = math.sqrt(stats.chi2.isf(alpha, n - 1) / (n - 1)), stats.norm.isf(alpha / 2)
-        skewness = 0.0 if "skewness" in options else score * math.sqrt(6 / n)
-        level = trusted_level(skewness, n, alpha, is_known="skewness" in options)
+        is_known = kind == "mean, skewness known"
+        level = trusted_level(0.0 if is_known else score * math.sqrt(6 / n), n, alpha, is_known=is_known)
+        by_mean = mean_detectable(sd, n, alpha=level) if level > 0 else math.inf
         return {
-            "mean": lambda: mean_detectable(sd, n, alpha=level) if level > 0 else math.inf,
+            "mean": lambda: by_mean,
+            "mean, skewness known": lambda: by_mean,
             "proportion": lambda: proportion_detectable(n, 0.3, demand),
             "cdf": lambda: math.sqrt(math.log(2 / alpha) / (2 * n)) + math.sqrt(math.log(10) / (2 * n)),
             "ranks": lambda: detectable_shift(n, 9, alpha),
@@ -491,11 +441,11 @@ def test_controls_must_fail_and_spend_nothing():
         pass
     with pytest.raises(ValueError, match="no block within another"), stat.control(), stat.control():
         pass
-    assert not stat.finish_stage()
+    stat.require_check()
     alone = make(min_effect=0.2)
     with alone.control():
         alone.mean(normals(4000), 1.0)
-    assert not alone.finish_stage(), "controls can fail, too"
+    alone.require_check()  # controls can fail, too
 
 
 def test_outcomes_are_raised_or_allowed():
@@ -508,45 +458,20 @@ def test_outcomes_are_raised_or_allowed():
     assert make().mean(normals(2000), torch.tensor(0.0)).outcome is Outcome.PASSED
 
 
-def test_a_failure_is_confirmed_only_by_the_same_check():
-    def first_stage():
-        stat = make(confirm=True)
-        assert 0 <= stat.seed < 2**32
-        stat.mean(normals(2000), 0.0)
-        stat.mean(normals(2000, 1.0), 0.0)  # not raised yet
-        before = stat.seed
-        assert stat.finish_stage()
-        assert stat.seed != before
-        return stat
-
-    other = first_stage()
-    other.mean(normals(2000, 1.0), 0.0)
-    other.mean(normals(2000), 0.0)
-    assert not other.finish_stage()
-    same = first_stage()
-    same.mean(normals(2000), 0.0)
-    with pytest.raises(StatisticalFailure):
-        same.mean(normals(2000, 1.0), 0.0)
-
-
-def test_each_of_two_stages_has_the_square_root_of_alpha_and_power():
-    demand = make(alpha=1e-4, power=0.81, confirm=True).mean(normals(2000), 0.0).demand
-    assert (demand.alpha, demand.power) == pytest.approx((1e-2, 0.9))
-
-
-def test_what_cannot_fail_or_cannot_be_confirmed_is_an_error():
+def test_a_test_without_a_check_is_an_error():
     with pytest.raises(ValueError, match="made no check"):
-        make().finish_stage()
-    stat = make(confirm=True)
-    stat.mean(normals(2000), 0.0)
-    with pytest.raises(ValueError, match=r"inside the test from stat\.seed"):
-        stat.finish_stage()
+        make().require_check()
 
 
 def test_seeds_are_stable_and_distinct():
     share = Share("tests/test_x.py::test_y", 1e-3, wish_of((), {}), 0)
     assert share.seed() == 2110651527  # the first four bytes of sha256("0:tests/test_x.py::test_y")
-    seeds = {share.seed(), share.seed("confirm"), replace(share, root_seed=1).seed(), replace(share, test="b").seed()}
+    seeds = {
+        share.seed(),
+        share.seed("laplace", 0),
+        replace(share, root_seed=1).seed(),
+        replace(share, test="b").seed(),
+    }
     assert len(seeds) == 4 and all(0 <= seed < 2**32 for seed in seeds)
 
 
@@ -559,7 +484,6 @@ def test_wishes_are_checked():
         ({"checks": 1.5}, "checks"),
         ({"power": 1.0}, "power: expected a probability above 0 and below 1"),
         ({"min_effect": -1.0}, "min_effect: expected a positive number"),
-        ({"confirm": 1}, "confirm: expected True or False"),
         ({"wieght": 2}, "expected keywords among"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
@@ -625,12 +549,6 @@ def test_wishes_are_checked():
             lambda s: s.recovers([Fit.from_greeks(MIXTURE, TRUTH)] * 2, {**TRUTH, "mu_X": [0.0]}),
             r"expected shape \(2,\)",
         ),
-        (lambda s: s.draw_until_powered(lambda n, s: normals(n), 0.0, first=1), "first: expected a whole number"),
-        (lambda s: s.sample_size("median"), 'expected "mean", "proportion", "cdf" or "ranks"'),
-        (lambda s: s.sample_size("proportion"), "expected=, the probability under the null"),
-        (lambda s: s.sample_size("ranks"), "num_draws="),
-        (lambda s: s.sample_size("mean", sd=-1.0), "sd: expected a positive number"),
-        (lambda s: s.sample_size("mean", min_effect=1e-9), "not even"),
     ],
 )
 def test_bad_arguments_are_named_at_the_call(call, message):

@@ -16,7 +16,7 @@ from scipy.signal import lfilter
 from validation.statistics.student import trusted_level
 from validation.statistics.tolerances import binomial_bounds
 from validation.statistics.uniformity import band, escape_probability
-from validation.testing import StatisticalFailure, Underpowered
+from validation.testing import StatisticalFailure
 from validation.testing.check import Check, Demand, Outcome
 from validation.testing.distribution import cdf_check, cdf_size, same_check
 from validation.testing.manifest import Entry, Manifest
@@ -53,38 +53,32 @@ class Part:
     run: Callable[[Stat, np.random.Generator], object]
     attained: Callable[[float], float] = lambda alpha: alpha
     entry: Entry = ONCE
-    confirm: bool = False
 
 
-def margins(parts: dict[str, Part], *, factor: float = 1.0) -> np.ndarray:
-    """The smallest p/alpha of every simulated suite [SUITES], its budget `factor` times what it should be."""
+def margins(parts: dict[str, Part]) -> np.ndarray:
+    """The smallest p/alpha of every simulated suite [SUITES]."""
     manifest = Manifest(BUDGET, {name: part.entry for name, part in parts.items()})
     found = np.full(SUITES, np.inf)
     for suite in range(SUITES):
         failed = False
         for name, part in parts.items():
-            wish = Wish(part.entry, 9.0 if name != "coins" else 0.5, 0.9, part.confirm)
+            wish = Wish(part.entry, 9.0, 0.9)
             records: list[dict] = []
-            stat = Stat(Share(name, factor * manifest.alpha(name), wish, suite), records.append)
+            stat = Stat(Share(name, manifest.alpha(name), wish, suite), records.append)
             try:
                 part.run(stat, np.random.default_rng(stat.seed))
-                if stat.finish_stage():
-                    part.run(stat, np.random.default_rng(stat.seed))
             except StatisticalFailure:
                 failed = True
-            if not part.confirm:
-                found[suite] = min(found[suite], *(record["p_value"] / record["alpha"] for record in records))
-            elif failed:
-                found[suite] = min(found[suite], 1.0)
+            found[suite] = min(found[suite], *(record["p_value"] / record["alpha"] for record in records))
         assert failed == (found[suite] <= 1)
     return found
 
 
-def attained(parts: dict[str, Part], factor: float = 1.0) -> float:
+def attained(parts: dict[str, Part]) -> float:
     manifest = Manifest(BUDGET, {name: part.entry for name, part in parts.items()})
     passes = 1.0
     for name, part in parts.items():
-        passes *= (1 - part.attained(factor * manifest.alpha(name))) ** part.entry.checks
+        passes *= (1 - part.attained(manifest.alpha(name))) ** part.entry.checks
     return 1 - passes
 
 
@@ -199,54 +193,6 @@ def test_false_alarms_of_a_suite_are_its_budget_and_not_far_under(kind):
     assert np.sum(found <= 1) <= most(BUDGET)
     # Twice the false-alarm probability is more than chance allows.
     assert np.sum(found <= 2) > most(expected)
-
-
-CONFIRMED = {"a": Part(by_mean, confirm=True), "b": Part(by_two_means, entry=Entry(checks=2), confirm=True)}
-
-
-@pytest.mark.slow
-def test_false_alarms_of_confirmed_tests_are_the_budget():
-    assert attained(CONFIRMED) == pytest.approx(BUDGET, rel=0.03)
-    assert least(attained(CONFIRMED)) <= np.sum(margins(CONFIRMED) <= 1) <= most(BUDGET)
-    assert np.sum(margins(CONFIRMED, factor=2.5) <= 1) > most(BUDGET)
-
-
-def staged(kind, expected, draw, min_effect):
-    def run(stat, rng):
-        stat.draw_until_powered(
-            lambda n, seed: draw(np.random.default_rng(seed), n),
-            expected,
-            kind=kind,
-            min_effect=min_effect,
-            first=64,
-            stages=4,
-        )
-
-    return Part(run)
-
-
-STAGED = {
-    "means": staged("mean", 0.0, lambda rng, n: rng.normal(size=n), 0.25),
-    "coins": staged("proportion", 0.4, lambda rng, n: rng.random(n) < 0.4, 0.15),
-    "cdfs": staged("cdf", stats.uniform.cdf, lambda rng, n: rng.random(n), 0.2),
-}
-
-
-@pytest.mark.slow
-def test_false_alarms_of_early_stopping_are_within_the_budget():
-    found = margins(STAGED)
-    assert np.sum(found <= 1) <= most(BUDGET)
-    # Not far under: the last test of the suite alone rejects at its first stage with probability alpha/4.
-    first_stage = BUDGET / 3 / 4
-    assert np.sum(found <= 1) >= least(first_stage)
-    # To look four times with all of alpha, and not with its fourth part, raises more.
-    assert sum(peeking(np.random.default_rng(suite)) for suite in range(SUITES)) > most(BUDGET)
-
-
-def peeking(rng):
-    samples, demand = rng.normal(size=512), Demand(BUDGET, 0.9, 9.0)
-    looks = (mean_check(samples[:n], 0.0, demand, skewness=0.0) for n in (64, 128, 256, 512))
-    return any(look.outcome is Outcome.FAILED for look in looks)
 
 
 def autoregressive(rng, rho=0.8, chains=4, draws=200):
@@ -444,46 +390,3 @@ def test_power_of_one_fit():
     found = count(lambda rng: one_fit_off(rng, effect), Outcome.FAILED, 2000)
     assert least(0.9) <= found <= most(0.93)
     assert count(lambda rng: one_fit_off(rng, 0.8 * effect), Outcome.FAILED, 2000) < least(0.9)
-
-
-def two_stages(test: Callable[[Stat, np.random.Generator], object], alpha: float, root: int, *, confirm: bool) -> bool:
-    """Whether a test did anything but pass."""
-    stat = Stat(Share("t", alpha, Wish(Entry(), 0.2, 0.9, confirm), root), lambda record: None)
-    try:
-        test(stat, np.random.default_rng(stat.seed))
-        if stat.finish_stage():
-            test(stat, np.random.default_rng(stat.seed))
-    except (StatisticalFailure, Underpowered):
-        return True
-    return False
-
-
-def test_power_of_a_confirmed_test():
-    alpha = 1e-3
-    size = mean_size(1.0, Demand(math.sqrt(alpha), math.sqrt(0.9), 0.2), skewness=0.0)
-
-    def test_of(effect):
-        return lambda stat, rng: stat.mean(rng.normal(effect, 1.0, size), 0.0, skewness=0.0)
-
-    found = sum(two_stages(test_of(0.2), alpha, root, confirm=True) for root in range(REPEATS))
-    assert found >= least(0.9, REPEATS)
-    # `mean_size` leaves a stage underpowered by chance with probability alpha of that stage at most.
-    found = sum(two_stages(test_of(0.0), alpha, root, confirm=True) for root in range(REPEATS))
-    assert found <= most(alpha + 2 * math.sqrt(alpha), REPEATS)
-
-
-@pytest.mark.parametrize("kind", STAGED)
-def test_power_of_early_stopping(kind):
-    """Where it stops early and passes, the effect was there with at most the probability that power leaves."""
-    draw, expected, name = {
-        "means": (lambda rng, n: rng.normal(0.2, 1.0, n), 0.0, "mean"),
-        "coins": (lambda rng, n: rng.random(n) < 0.2, 0.4, "proportion"),
-        "cdfs": (lambda rng, n: moved(rng, n, 0.2), stats.uniform.cdf, "cdf"),
-    }[kind]
-
-    def test(stat, rng):
-        sampler = lambda n, seed: draw(np.random.default_rng(seed), n)  # noqa: E731
-        stat.draw_until_powered(sampler, expected, kind=name, first=64, stages=6)
-
-    found = sum(two_stages(test, 1e-3, root, confirm=False) for root in range(REPEATS // 2))
-    assert found >= least(0.9, REPEATS // 2)

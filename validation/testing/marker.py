@@ -17,7 +17,6 @@ class Wish:
     entry: Entry
     min_effect: float | None
     power: float
-    confirm: bool
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,15 @@ class Share:
 
 def wish_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wish:
     """Return the marker's arguments; raise TypeError or ValueError where they are not what it takes."""
-    names = ("weight", "checks", "min_effect", "power", "confirm")
+    names = ("weight", "checks", "min_effect", "power")
     unknown = [name for name in kwargs if name not in names]
     if args or unknown:
         raise TypeError(f"expected keywords among {', '.join(names)}, got {unknown or args}")
     weight, checks = kwargs.get("weight", 1.0), kwargs.get("checks", 1)
-    confirm, effect = kwargs.get("confirm", False), kwargs.get("min_effect")
+    effect = kwargs.get("min_effect")
     if isinstance(checks, bool) or not isinstance(checks, int) or checks < 1:
         raise ValueError(f"checks: expected a whole number, 1 or more, got {checks!r}")
-    if not isinstance(confirm, bool):
-        raise TypeError(f"confirm: expected True or False, got {confirm!r}")
     if not 0 < check_number("weight", weight) < float("inf"):
         raise ValueError(f"weight: expected a positive number, got {weight!r}")
     power = check_probability("power", kwargs.get("power", POWER))
-    return Wish(Entry(float(weight), checks), None if effect is None else check_effect(effect), power, confirm)
+    return Wish(Entry(float(weight), checks), None if effect is None else check_effect(effect), power)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from validation.testing.stat import Stat
 
 MARKER = (
-    "statistical(weight=1, checks=1, min_effect=None, power=0.9, confirm=False): a test with statistical checks, made "
-    "through the fixture `stat`; `weight` and `checks` split the suite's false-alarm budget"
+    "statistical(weight=1, checks=1, min_effect=None, power=0.9): a test with statistical checks, made through the "
+    "fixture `stat`; `weight` and `checks` split the suite's false-alarm budget"
 )
 PROPERTY = "statistical"
 SEED = "statistical_seed"
@@ -136,7 +136,7 @@ class Session:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Run a test a second time, on fresh seeds, where a failed check is to be confirmed.
+        """Run a test, which must make a check.
 
         Where something reruns failed tests, a check that has failed fails again: a rerun is not another chance.
         """
@@ -152,8 +152,7 @@ class Session:
         except (StatisticalFailure, Underpowered) as failure:
             pyfuncitem.stash[FAILURE] = failure
             raise
-        if pyfuncitem.stash[STAT].finish_stage():
-            return pyfuncitem.ihook.pytest_pyfunc_call(pyfuncitem=pyfuncitem)
+        pyfuncitem.stash[STAT].require_check()
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

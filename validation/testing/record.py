@@ -12,19 +12,18 @@ from typing import Any
 from validation.testing.check import Check, Outcome
 from validation.testing.writing import write
 
-SCHEMA = 1
+SCHEMA = 2
 CLOSEST = 3
 PACKAGES = ("pytest", "exact-estimators", "numpy", "scipy", "torch", "pyro-ppl", "arviz")
 Record = dict[str, Any]
 
 
-def record_of(check: Check, *, test: str, index: int, stage: int, seed: int, replay: str) -> Record:
+def record_of(check: Check, *, test: str, index: int, seed: int, replay: str) -> Record:
     """Return one check as a record; a number that is not finite is None."""
     told = {"expected": check.told.expected, "got": check.told.got, "distance": check.told.distance}
     return {
         "test": test,
         "check": index,
-        "stage": stage,
         "kind": check.kind,
         "outcome": check.outcome.value,
         "n": check.n,
@@ -91,8 +90,7 @@ def summary(records: Sequence[Record], budget: Budget, *, closest: int = CLOSEST
 
 
 def _name(record: Record) -> str:
-    stage = ", confirming" if record["stage"] else ""
-    return f"{record['test']} (check {record['check'] + 1}, {record['kind']}{stage})"
+    return f"{record['test']} (check {record['check'] + 1}, {record['kind']})"
 
 
 def _fate(record: Record) -> str:

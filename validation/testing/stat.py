@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from validation.testing import sequential, sizes
 from validation.testing.arguments import Array
 from validation.testing.check import Check, Demand, Outcome, check_effect
 from validation.testing.dependence import thinned
@@ -32,10 +31,7 @@ class Stat:
         self._share = share
         self._keep = keep
         self._allow_underpowered = allow_underpowered
-        self._stage = 0
         self._made = 0
-        self._seed_used = False
-        self._failed: set[int] = set()
         self._controls: int | None = None  # made in the block of `control` that is open
         self._controlled = False
         self._last_effect: float | None = None
@@ -145,7 +141,7 @@ class Stat:
         from validation.testing.fits import recovery_errors
 
         demand = self._demand(min_effect)
-        errors = recovery_errors(fit_or_fits, truth, names, self._for("laplace", self._made))
+        errors = recovery_errors(fit_or_fits, truth, names, self._share.seed("laplace", self._made))
         return self._judged(errors_check("recovers", errors, demand, margin=margin, skewness=skewness, what="Greeks"))
 
     def interventions(
@@ -163,33 +159,8 @@ class Stat:
         from validation.testing.fits import intervention_errors
 
         demand = self._demand(min_effect)
-        errors = intervention_errors(fit_or_fits, truth, do, outcome, self._for("laplace", self._made))
+        errors = intervention_errors(fit_or_fits, truth, do, outcome, self._share.seed("laplace", self._made))
         return self._judged(errors_check("interventions", errors, demand, margin=margin, what="predicted means"))
-
-    def draw_until_powered(
-        self,
-        sampler: Callable[[int, int], Any],
-        expected: Any,
-        *,
-        min_effect: float | None = None,
-        kind: str = "mean",
-        first: int = 256,
-        stages: int = 10,
-    ) -> Array:
-        """Draw ``sampler(n, seed)`` until the answer is clear, and return all samples.
-
-        `kind` is "mean", "proportion" (of zeros and ones) or "cdf" (`expected` is the function). Of 256 samples, then
-        twice as many in all, ten times at most; early stopping keeps both error rates (`sequential`).
-        """
-        __tracebackhide__ = True
-        demand, index = self._demand(min_effect), self._made
-        stage = sequential.stage_of(kind, expected)
-        plan = sequential.Stages(first, stages)
-        samples, check = sequential.draw_until_powered(
-            lambda n, k: sampler(n, self._for("draw", index, k)), stage, demand, plan
-        )
-        self._judged(check)
-        return samples
 
     @contextmanager
     def control(self) -> Iterator[None]:
@@ -208,26 +179,12 @@ class Stat:
         finally:
             self._controls = None
 
-    # ---------------------------------------------------------------- sizes, seeds, thinning
-
-    def sample_size(
-        self,
-        kind: str,
-        *,
-        min_effect: float | None = None,
-        sd: float = 1.0,
-        skewness: float | None = None,
-        expected: float | None = None,
-        num_draws: int | None = None,
-    ) -> int:
-        """How many samples a check of this test needs: "mean" (sd=), "proportion" (expected=), "cdf", "ranks"."""
-        demand = self._level(min_effect)
-        return sizes.sample_size(kind, demand, sd=sd, skewness=skewness, expected=expected, num_draws=num_draws)
+    # ---------------------------------------------------------------- seeds, thinning
 
     @property
     def seed(self) -> int:
-        """A seed below 2³² from the root seed and the test's id; another one in the confirming stage."""
-        return self._for()
+        """A seed below 2³² from the root seed and the test's id."""
+        return self._share.seed()
 
     @property
     def alpha(self) -> float:
@@ -238,12 +195,8 @@ class Stat:
 
     # ---------------------------------------------------------------- inside
 
-    def _for(self, *parts: object) -> int:
-        self._seed_used = True
-        return self._share.seed(*(("confirm",) if self._stage else ()), *parts)
-
     def _level(self, min_effect: float | None) -> Demand:
-        """Return what a check may spend and must see: of two stages that must both fail, each the square root."""
+        """Return what a check may spend and must see."""
         wish = self._share.wish
         effect = wish.min_effect if min_effect is None else check_effect(min_effect)
         if effect is None and self._controls is not None:
@@ -251,8 +204,7 @@ class Stat:
         if effect is None:
             raise ValueError("min_effect: say the smallest effect that matters, in the call or in the marker")
         self._last_effect = effect
-        root = math.sqrt if wish.confirm else float
-        return Demand(root(self._share.alpha), root(wish.power), effect)
+        return Demand(self._share.alpha, wish.power, effect)
 
     def _demand(self, min_effect: float | None) -> Demand:
         said = self._share.wish.entry.checks
@@ -266,9 +218,8 @@ class Stat:
     def _judged(self, check: Check) -> Check:
         __tracebackhide__ = True
         share, index = self._share, self._made
-        seed = share.seed(*(("confirm",) if self._stage else ()))
         is_control = self._controls is not None
-        record = record_of(check, test=share.test, index=index, stage=self._stage, seed=seed, replay=share.replay)
+        record = record_of(check, test=share.test, index=index, seed=self.seed, replay=share.replay)
         self._keep({**record, "control": is_control})
         if self._controls is not None:
             self._controls += 1
@@ -278,28 +229,14 @@ class Stat:
             return check
         self._made += 1
         if check.outcome is Outcome.FAILED:
-            if not share.wish.confirm or index in self._failed:
-                raise StatisticalFailure(failed(check, share.replay))
-            if self._stage == 0:
-                self._failed.add(index)
-        elif check.outcome is Outcome.UNDERPOWERED:
+            raise StatisticalFailure(failed(check, share.replay))
+        if check.outcome is Outcome.UNDERPOWERED:
             if not self._allow_underpowered:
                 raise Underpowered(underpowered(check, share.replay))
             warnings.warn(StatisticalWarning(underpowered(check, share.replay)), stacklevel=3)
         return check
 
-    def finish_stage(self) -> bool:
-        """End a run of the test; return whether it must run again, on fresh seeds, to confirm a failure.
-
-        Raises a ValueError if no check was made, or if what is to be confirmed does not come from `seed`.
-        """
+    def require_check(self) -> None:
+        """Raise a ValueError if the test has made no check."""
         if not self._made and not self._controlled:
             raise ValueError("this test is marked statistical and made no check, so it could not have failed")
-        if self._share.wish.confirm and not self._seed_used:
-            raise ValueError(
-                "confirm=True: draw the samples inside the test from stat.seed, so that they can be redrawn"
-            )
-        again = self._stage == 0 and bool(self._failed)
-        if again:
-            self._stage, self._made, self._seed_used = 1, 0, False
-        return again

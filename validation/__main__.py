@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 UNUSABLE = 2
 INTERRUPTED = 130
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,9 +59,17 @@ def _parser() -> argparse.ArgumentParser:
         "3 underpowered only; what is REPORTED does not count.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{list,run,mine,resume,report,compare}")
+    for add_command in (_add_list, _add_run, _add_mine, _add_resume, _add_report, _add_compare):
+        add_command(commands)
+    return parser
+
+
+def _add_list(commands: Commands) -> None:
     listing = commands.add_parser("list", help="list presets, scenarios and estimators")
     _add_modules(listing)
 
+
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser("run", help="run a study and write study.sqlite, index.html and results.json")
     _add_modules(run)
     run.add_argument("--scenario", nargs="+", action="extend", metavar="NAME", help="run these scenarios only")
@@ -73,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(run, "report")
     _add_machines(run)
 
+
+def _add_mine(commands: Commands) -> None:
     mine = commands.add_parser(
         "mine",
         help="study your own data: which estimator can be trusted for which query at this number of rows",
@@ -94,15 +106,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(mine, "report-mine")
     _add_machines(mine)
 
+
+def _add_resume(commands: Commands) -> None:
     resume = commands.add_parser("resume", help="go on with a study that was interrupted or killed")
     resume.add_argument("study", type=Path, metavar="STUDY.sqlite")
     _add_machines(resume)
 
+
+def _add_report(commands: Commands) -> None:
     report = commands.add_parser("report", help="write the report of a study from its rows alone")
     report.add_argument("study", type=Path, metavar="STUDY.sqlite")
     report.add_argument("--output", type=Path, metavar="DIR", help="folder to write to (default: the study's)")
     report.add_argument("--format", choices=("html", "markdown"), default="html")
 
+
+def _add_compare(commands: Commands) -> None:
     compare = commands.add_parser(
         "compare",
         help="say what changed between two studies beyond noise",
@@ -113,7 +131,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--false-alarm", type=_probability, default=1e-3, metavar="P", help="of any change (default: 1e-3)"
     )
-    return parser
 
 
 def _add_modules(parser: argparse.ArgumentParser) -> None:

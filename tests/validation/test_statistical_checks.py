@@ -24,13 +24,14 @@ from validation.testing import StatisticalFailure, StatisticalWarning, Underpowe
 from validation.testing.check import Demand, Outcome
 from validation.testing.dependence import thinned
 from validation.testing.distribution import cdf_check, cdf_size, same_check
+from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry
 from validation.testing.marker import Share, wish_of
 from validation.testing.mean import mean_check, mean_size
 from validation.testing.message import odds
 from validation.testing.proportion import coverage_check, proportion_check, proportion_detectable, proportion_size
 from validation.testing.ranks import ranks_check, ranks_size
-from validation.testing.recovery import errors_check, errors_of_draws, errors_of_fits
+from validation.testing.recovery import Allowance, errors_check, errors_of_draws, errors_of_fits
 from validation.testing.search import in_words, smallest
 from validation.testing.stat import Stat
 
@@ -42,7 +43,8 @@ MIXTURE = GaussianMixture(2)
 def make(*, alpha=1e-3, allow=False, keep=lambda record: None, **marker):
     """The fixture's object of a test that has this much to spend on each check."""
     marker = {"checks": 10, "min_effect": 0.5, **marker}
-    return Stat(Share("tests/test_x.py::test_y", alpha, wish_of((), marker), 0), keep, allow_underpowered=allow)
+    share = Share("tests/test_x.py::test_y", alpha, wish_of((), marker), 0)
+    return Stat(Ledger(share, keep, allow_underpowered=allow))
 
 
 def normals(n, mean=0.0, seed=0):
@@ -232,7 +234,7 @@ def test_what_errors_detect_solves_the_noncentral_t():
     check = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND)
     critical = stats.t.isf(1e-3 / 4, 19)
     assert stats.nct.sf(critical, 19, check.detectable * math.sqrt(20)) == pytest.approx(0.9)
-    allowed = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND, margin=0.3)
+    allowed = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND, Allowance(0.3))
     assert allowed.detectable > check.detectable + 0.25
     assert allowed.p_value >= check.p_value
 
@@ -253,7 +255,7 @@ def test_one_fit_is_judged_by_its_draws():
 
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
-    check = errors_check("recovers", errors, replace(DEMAND, min_effect=2.0), skewness=1.0)
+    check = errors_check("recovers", errors, replace(DEMAND, min_effect=2.0), Allowance(skewness=1.0))
     assert check.outcome is Outcome.UNDERPOWERED
     assert check.needed > 200
     assert errors_check("recovers", errors, replace(DEMAND, min_effect=2.0)).outcome is Outcome.PASSED
@@ -441,11 +443,11 @@ def test_controls_must_fail_and_spend_nothing():
         pass
     with pytest.raises(ValueError, match="no block within another"), stat.control(), stat.control():
         pass
-    stat.require_check()
+    stat.ledger.require_check()
     alone = make(min_effect=0.2)
     with alone.control():
         alone.mean(normals(4000), 1.0)
-    alone.require_check()  # controls can fail, too
+    alone.ledger.require_check()  # controls can fail, too
 
 
 def test_outcomes_are_raised_or_allowed():
@@ -460,7 +462,7 @@ def test_outcomes_are_raised_or_allowed():
 
 def test_a_test_without_a_check_is_an_error():
     with pytest.raises(ValueError, match="made no check"):
-        make().require_check()
+        make().ledger.require_check()
 
 
 def test_seeds_are_stable_and_distinct():

@@ -19,12 +19,20 @@ from validation.statistics.uniformity import band, escape_probability
 from validation.testing import StatisticalFailure
 from validation.testing.check import Check, Demand, Outcome
 from validation.testing.distribution import cdf_check, cdf_size, same_check
+from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry, Manifest
 from validation.testing.marker import Share, Wish
 from validation.testing.mean import mean_check, mean_size
 from validation.testing.proportion import coverage_check, proportion_check, proportion_size
 from validation.testing.ranks import ranks_check, ranks_size
-from validation.testing.recovery import errors_check, errors_of_columns, errors_of_draws, errors_of_fits, errors_size
+from validation.testing.recovery import (
+    Allowance,
+    errors_check,
+    errors_of_columns,
+    errors_of_draws,
+    errors_of_fits,
+    errors_size,
+)
 from validation.testing.stat import Stat
 
 BUDGET = 0.05
@@ -64,7 +72,7 @@ def margins(parts: dict[str, Part]) -> np.ndarray:
         for name, part in parts.items():
             wish = Wish(part.entry, 9.0, 0.9)
             records: list[dict] = []
-            stat = Stat(Share(name, manifest.alpha(name), wish, suite), records.append)
+            stat = Stat(Ledger(Share(name, manifest.alpha(name), wish, suite), records.append))
             try:
                 part.run(stat, np.random.default_rng(stat.seed))
             except StatisticalFailure:
@@ -114,8 +122,8 @@ def by_same(stat, rng):
 
 
 def by_fits(stat, rng):
-    demand = stat._demand(None)
-    stat._judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), demand))
+    demand = stat.ledger.demand(None)
+    stat.ledger.judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), demand))
 
 
 def by_columns(stat, rng):
@@ -126,7 +134,7 @@ def by_one_fit(stat, rng):
     """The truth is one more draw from the posterior, 300 of which are independent."""
     draws, truth = rng.normal(size=(300, 2)), rng.normal(size=2)
     errors = errors_of_draws(("a", "b"), draws.mean(0) - truth, draws.std(0, ddof=1), np.full(2, 300.0))
-    stat._judged(errors_check("recovers", errors, stat._demand(None)))
+    stat.ledger.judged(errors_check("recovers", errors, stat.ledger.demand(None)))
 
 
 def binomial_level(n: int, p: float) -> Callable[[float], float]:
@@ -244,7 +252,9 @@ def test_false_alarms_of_biased_fits_within_their_margin():
     demand = Demand(0.05, 0.9, 9.0)
 
     def check(rng, margin=0.5):
-        return errors_check("recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), demand, margin=margin)
+        return errors_check(
+            "recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), demand, Allowance(margin)
+        )
 
     # One side of the tolerance spends half of alpha, the other nothing.
     found = count(check, Outcome.FAILED, 2000)
@@ -279,8 +289,8 @@ def mean_of_chains(rng, n, effect):
 
 
 def means_of_columns(rng, n, effect):
-    errors, gamma = errors_of_columns(rng.normal([0.0, effect], 1.0, (n, 2)), 0.0, None, None)
-    return errors_check("means", errors, DEMAND, skewness=gamma, is_known=False)
+    errors, allowance = errors_of_columns(rng.normal([0.0, effect], 1.0, (n, 2)), 0.0, None, None)
+    return errors_check("means", errors, DEMAND, allowance)
 
 
 def share_below_one_sided(rng, n, effect):
@@ -329,7 +339,7 @@ def biased_fits(rng, n, effect):
 
 def biased_beyond_the_margin(rng, n, effect):
     errors = errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2)))
-    return errors_check("recovers", errors, BIAS, margin=0.3)
+    return errors_check("recovers", errors, BIAS, Allowance(0.3))
 
 
 POWERED = {
@@ -346,7 +356,7 @@ POWERED = {
     "cdf": Powered(distant_cdf, cdf_size(DEMAND)),
     "same_distribution": Powered(distant_samples, same_check(range(9), range(9), DEMAND).needed // 2),
     "fits": Powered(biased_fits, errors_size(2, BIAS), BIAS),
-    "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, margin=0.3), BIAS),
+    "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, Allowance(0.3)), BIAS),
 }
 REPEATS = 800
 # Those that draw most for a repeat; the others have the same engine.

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from validation.testing.ledger import Ledger
     from validation.testing.marker import Share
     from validation.testing.stat import Stat
 
@@ -23,7 +24,7 @@ MARKER = (
 PROPERTY = "statistical"
 SEED = "statistical_seed"
 SHARE: "pytest.StashKey[Share]" = pytest.StashKey()
-STAT: "pytest.StashKey[Stat]" = pytest.StashKey()
+LEDGER: "pytest.StashKey[Ledger]" = pytest.StashKey()
 FAILURE: "pytest.StashKey[AssertionError]" = pytest.StashKey()
 
 
@@ -57,6 +58,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.fixture
 def stat(request: pytest.FixtureRequest) -> "Stat":
     """Statistical checks with computed tolerances, at this test's share of the suite's false-alarm budget."""
+    from validation.testing.ledger import Ledger
     from validation.testing.stat import Stat
 
     item = request.node
@@ -70,8 +72,8 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
         item.user_properties.append((PROPERTY, json.dumps(record)))
 
     allow = request.config.getoption("statistical_allow_underpowered")
-    checks = item.stash[STAT] = Stat(item.stash[SHARE], keep, allow_underpowered=allow)
-    return checks
+    ledger = item.stash[LEDGER] = Ledger(item.stash[SHARE], keep, allow_underpowered=allow)
+    return Stat(ledger)
 
 
 class Session:
@@ -152,7 +154,7 @@ class Session:
         except (StatisticalFailure, Underpowered) as failure:
             pyfuncitem.stash[FAILURE] = failure
             raise
-        pyfuncitem.stash[STAT].require_check()
+        pyfuncitem.stash[LEDGER].require_check()
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

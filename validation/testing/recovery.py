@@ -31,6 +31,22 @@ class Errors:
     replicates: int
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """How far right estimates may be from normal ones of mean zero.
+
+    Their mean error may be up to `margin` sds, a known bias. Their skewness is at most `skewness`; where that is the
+    sample's own (`is_known` False), the level pays for not knowing it.
+    """
+
+    margin: float = 0.0
+    skewness: float = 0.0
+    is_known: bool = True
+
+
+NORMAL = Allowance()
+
+
 def errors_of_draws(names: tuple[str, ...], mean: Array, sd: Array, ess: Array) -> Errors:
     """Return the errors of one fit whose draws have this mean error, sd and ESS [E].
 
@@ -61,8 +77,8 @@ def errors_of_estimate(value: float, error: float, expected: float, df: float) -
 
 def errors_of_columns(
     samples: object, expected: object, names: Sequence[str] | None, skewness: float | None
-) -> tuple[Errors, float]:
-    """Return the errors of the columns of independent rows [n, E], and the largest |skewness| of a column.
+) -> tuple[Errors, Allowance]:
+    """Return the errors of the columns of independent rows [n, E], and the skewness given or else the largest seen.
 
     Raises TypeError or ValueError for numbers that are not finite, fewer than two rows and constant columns.
     """
@@ -78,17 +94,15 @@ def errors_of_columns(
     if len(labels) != x.shape[1]:
         raise ValueError(f"names: expected {x.shape[1]}, one for each column, got {len(labels)}")
     gamma = float(np.abs(stats.skew(x)).max()) if skewness is None else check_number("skewness", skewness)
-    return errors_of_fits(labels, x - target), gamma
+    return errors_of_fits(labels, x - target), Allowance(skewness=gamma, is_known=skewness is not None)
 
 
 def errors_check(
     kind: str,
     errors: Errors,
     demand: Demand,
+    allowance: Allowance = NORMAL,
     *,
-    margin: float = 0.0,
-    skewness: float = 0.0,
-    is_known: bool = True,
     what: str = "estimates",
     unit: str = "fit",
 ) -> Check:
@@ -98,7 +112,7 @@ def errors_check(
     detectable solves ``P(T > c | effect·root) = power``. Assumes normal estimates, or |skewness| up to `skewness` of
     several fits' (see `trusted_level`).
     """
-    level = _level(errors.replicates, demand.alpha / len(errors.names), skewness, is_known=is_known)
+    margin, level = allowance.margin, _level(errors.replicates, demand.alpha / len(errors.names), allowance)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.where(errors.mean == 0, 0.0, errors.mean / errors.sd * errors.root)
     pairs = list(zip(errors.df, errors.root, strict=True))
@@ -120,29 +134,27 @@ def errors_check(
         bound,
         detectable,
         _told(errors, statistics, critical[pairs[worst]], worst, what, unit),
-        lambda: errors_size(len(errors.names), demand, margin=margin, skewness=skewness, is_known=is_known),
+        lambda: errors_size(len(errors.names), demand, allowance),
     )
 
 
-def errors_size(
-    num_entries: int, demand: Demand, *, margin: float = 0.0, skewness: float = 0.0, is_known: bool = True
-) -> int | None:
+def errors_size(num_entries: int, demand: Demand, allowance: Allowance = NORMAL) -> int | None:
     """Return how many fits see a mean error of `min_effect` sds in any entry, or None if 10⁹ do not."""
-    if demand.min_effect <= margin:
+    if demand.min_effect <= allowance.margin:
         return None
 
     def is_enough(count: int) -> bool:
         root = math.sqrt(count)
-        level = _level(count, demand.alpha / num_entries, skewness, is_known=is_known)
-        critical = _critical(level, count - 1.0, margin * root)
+        level = _level(count, demand.alpha / num_entries, allowance)
+        critical = _critical(level, count - 1.0, allowance.margin * root)
         return noncentral_detectable(critical, count - 1.0, demand.power) / root <= demand.min_effect
 
     return smallest(is_enough)
 
 
-def _level(count: int, alpha: float, skewness: float, *, is_known: bool) -> float:
+def _level(count: int, alpha: float, allowance: Allowance) -> float:
     """Return the level of one entry; a single fit's draws are taken to be normal."""
-    return alpha if count == 1 else trusted_level(skewness, count, alpha, is_known=is_known)
+    return alpha if count == 1 else trusted_level(allowance.skewness, count, alpha, is_known=allowance.is_known)
 
 
 def _critical(level: float, df: float, noncentrality: float) -> float:

@@ -11,6 +11,14 @@ from scipy.signal import lfilter
 
 from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
 from estimators.mechanisms import Bernoulli, LinearGaussian
+from validation.statistics.check import Demand, Outcome
+from validation.statistics.dependence import thinned
+from validation.statistics.distribution import cdf_check, cdf_size, same_check
+from validation.statistics.estimates import Allowance, errors_check, errors_of_draws, errors_of_fits
+from validation.statistics.mean import mean_check, mean_size
+from validation.statistics.proportion import coverage_check, proportion_check, proportion_detectable, proportion_size
+from validation.statistics.ranks import ranks_check, ranks_size
+from validation.statistics.search import in_words, smallest
 from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
 from validation.statistics.tolerances import (
     binomial_bounds,
@@ -21,18 +29,10 @@ from validation.statistics.tolerances import (
 )
 from validation.statistics.uniformity import detectable_shift, uniformity_p_value
 from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
-from validation.testing.check import Demand, Outcome
-from validation.testing.dependence import thinned
-from validation.testing.distribution import cdf_check, cdf_size, same_check
 from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry
 from validation.testing.marker import Share, wish_of
-from validation.testing.mean import mean_check, mean_size
 from validation.testing.message import odds
-from validation.testing.proportion import coverage_check, proportion_check, proportion_detectable, proportion_size
-from validation.testing.ranks import ranks_check, ranks_size
-from validation.testing.recovery import Allowance, errors_check, errors_of_draws, errors_of_fits
-from validation.testing.search import in_words, smallest
 from validation.testing.stat import Stat
 
 DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.5)

@@ -13,19 +13,9 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from validation.statistics.student import trusted_level
-from validation.statistics.tolerances import binomial_bounds
-from validation.statistics.uniformity import band, escape_probability
-from validation.testing import StatisticalFailure
-from validation.testing.check import Check, Demand, Outcome
-from validation.testing.distribution import cdf_check, cdf_size, same_check
-from validation.testing.ledger import Ledger
-from validation.testing.manifest import Entry, Manifest
-from validation.testing.marker import Share, Wish
-from validation.testing.mean import mean_check, mean_size
-from validation.testing.proportion import coverage_check, proportion_check, proportion_size
-from validation.testing.ranks import ranks_check, ranks_size
-from validation.testing.recovery import (
+from validation.statistics.check import Check, Demand, Outcome
+from validation.statistics.distribution import cdf_check, cdf_size, same_check
+from validation.statistics.estimates import (
     Allowance,
     errors_check,
     errors_of_columns,
@@ -33,6 +23,16 @@ from validation.testing.recovery import (
     errors_of_fits,
     errors_size,
 )
+from validation.statistics.mean import mean_check, mean_size
+from validation.statistics.proportion import coverage_check, proportion_check, proportion_size
+from validation.statistics.ranks import ranks_check, ranks_size
+from validation.statistics.student import trusted_level
+from validation.statistics.tolerances import binomial_bounds
+from validation.statistics.uniformity import band, escape_probability
+from validation.testing import StatisticalFailure
+from validation.testing.ledger import Ledger
+from validation.testing.manifest import Entry, Manifest
+from validation.testing.marker import Share, Wish
 from validation.testing.stat import Stat
 
 BUDGET = 0.05

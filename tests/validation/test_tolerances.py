@@ -1,6 +1,8 @@
 """Tolerances hold the false-alarm probability they state, and detect the effect they state, by simulation."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -143,3 +145,14 @@ def test_verdicts():
     assert judge(accepted=True, detectable=3.0, min_effect=2.0) is Verdict.UNDERPOWERED
     assert judge(accepted=True, detectable=math.inf, min_effect=2.0) is Verdict.UNDERPOWERED
     assert judge(accepted=False, detectable=math.inf, min_effect=2.0) is Verdict.FAIL
+
+
+def test_the_statistics_load_no_torch():
+    code = (
+        "import importlib, pkgutil, sys, validation.statistics as package\n"
+        "for module in pkgutil.iter_modules(package.__path__):\n"
+        "    importlib.import_module(f'{package.__name__}.{module.name}')\n"
+        "assert not {'torch', 'pyro', 'arviz', 'pandas'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

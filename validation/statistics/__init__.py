@@ -1,4 +1,6 @@
-"""Bounds and tests whose false-alarm probability is computed: for means, proportions, ranks, and samples of few rows.
+"""Statistical checks whose false-alarm probability and power are computed, of arrays of numbers: no model, no torch.
 
-Read `tolerances` first, then `uniformity` (ranks); `student` is the law of studentised means. Nothing here loads torch.
+`check` first: what a check is, and how it is judged. Then one kind of check a file: `mean`, `proportion`, `ranks`,
+`distribution`, `estimates`. They rest on `tolerances`, `student` (studentised means far in the tail), `uniformity`
+(ranks) and `dependence` (draws of chains).
 """

@@ -26,8 +26,8 @@ from validation.scenarios import Draw, Intervention, Scenario, Seeds, Truth
 from validation.scenarios.asymptotics import differences_of, quantities
 from validation.scenarios.outcomes import Outcome, Predicted
 from validation.scenarios.quantities import LOG_LIKELIHOOD
+from validation.statistics.dependence import arviz_ess
 from validation.study.row import LEVEL, RANKED, Curve, Exactness, Interval, Prediction
-from validation.testing.dependence import arviz_ess
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 81

@@ -1,7 +1,8 @@
 """Statistical checks for pytest with computed tolerances, one false-alarm budget for the suite, and stated power.
 
-The plugin is `pytest_plugin`; the rest is what its fixture `stat`, a `Stat`, is made of. Importing this package loads
-neither NumPy nor torch: `Stat` does, when it is first asked for.
+The hooks are in `pytest_plugin`. Its fixture `stat` is a `Stat`, which makes the checks of `validation.statistics` and
+enters them in the test's `Ledger`. Importing this package loads neither NumPy nor torch: `Stat` does, when it is first
+asked for.
 """
 
 from typing import TYPE_CHECKING, Any

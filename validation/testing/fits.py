@@ -9,9 +9,9 @@ import torch
 
 from estimators import Estimate, EstimationError, Fit
 from validation.measures import entry_name
-from validation.testing.arguments import Array, as_array
+from validation.statistics.arguments import Array, as_array
+from validation.statistics.estimates import Errors, errors_of_draws, errors_of_fits
 from validation.testing.errors import StatisticalFailure
-from validation.testing.recovery import Errors, errors_of_draws, errors_of_fits
 
 Draws = dict[str, Array]  # of every entry, by name [S]
 Truth = Mapping[str, Any]

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from validation.testing.check import Check, Demand, Outcome, check_effect
+from validation.statistics.check import Check, Demand, Outcome, check_effect
 from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
 from validation.testing.marker import Share
 from validation.testing.message import failed, passed_control, underpowered

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from validation.testing.check import check_effect, check_number, check_probability
+from validation.statistics.check import check_effect, check_number, check_probability
 from validation.testing.manifest import Entry
 
 POWER = 0.9

@@ -2,8 +2,8 @@
 
 import math
 
-from validation.testing.check import Check
-from validation.testing.search import in_words
+from validation.statistics.check import Check
+from validation.statistics.search import in_words
 
 
 def failed(check: Check, replay: str) -> str:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from validation.testing.check import Check, Outcome
+from validation.statistics.check import Check, Outcome
 from validation.testing.writing import write
 
 SCHEMA = 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from validation.testing.check import check_probability
+from validation.statistics.check import check_probability
 from validation.testing.manifest import Entry, Manifest, ManifestError, check_current, updated
 from validation.testing.marker import Share, Wish, wish_of
 from validation.testing.record import Budget

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from validation.testing.arguments import Array
-from validation.testing.check import Check
-from validation.testing.dependence import thinned
-from validation.testing.distribution import cdf_check, same_check
+from validation.statistics.arguments import Array
+from validation.statistics.check import Check
+from validation.statistics.dependence import thinned
+from validation.statistics.distribution import cdf_check, same_check
+from validation.statistics.estimates import Allowance, errors_check, errors_of_columns, errors_of_estimate
+from validation.statistics.mean import mean_check
+from validation.statistics.proportion import coverage_check, proportion_check
+from validation.statistics.ranks import ranks_check
 from validation.testing.ledger import Ledger
-from validation.testing.mean import mean_check
-from validation.testing.proportion import coverage_check, proportion_check
-from validation.testing.ranks import ranks_check
-from validation.testing.recovery import Allowance, errors_check, errors_of_columns, errors_of_estimate
 
 
 class Stat:

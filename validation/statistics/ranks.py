@@ -4,6 +4,9 @@ import math
 from functools import lru_cache, partial
 from typing import Any
 
+from validation.statistics.arguments import as_array
+from validation.statistics.check import Check, Demand, Told
+from validation.statistics.search import smallest
 from validation.statistics.uniformity import (
     band,
     detectable_shift,
@@ -12,9 +15,6 @@ from validation.statistics.uniformity import (
     shifted_cells,
     uniformity_p_value,
 )
-from validation.testing.arguments import as_array
-from validation.testing.check import Check, Demand, Told
-from validation.testing.search import smallest
 
 
 def ranks_check(ranks: Any, num_draws: int, demand: Demand) -> Check:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from validation.statistics.arguments import Array, as_array, spread_of
+from validation.statistics.check import Check, Demand, Told, check_effect, check_number
+from validation.statistics.search import smallest
 from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
-from validation.testing.arguments import Array, as_array, spread_of
-from validation.testing.check import Check, Demand, Told, check_effect, check_number
-from validation.testing.search import smallest
 
 MOST_DF = 1e8
 

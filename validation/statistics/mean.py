@@ -5,12 +5,12 @@ from typing import Any
 
 from scipy import special, stats
 
+from validation.statistics.arguments import Array, as_array, spread_of
+from validation.statistics.check import Check, Demand, Told, check_effect, check_number
+from validation.statistics.dependence import effective_size
+from validation.statistics.search import smallest
 from validation.statistics.student import degrees_of_freedom, trusted_level
 from validation.statistics.tolerances import mean_detectable, mean_tolerance, sd_inflation
-from validation.testing.arguments import Array, as_array, spread_of
-from validation.testing.check import Check, Demand, Told, check_effect, check_number
-from validation.testing.dependence import effective_size
-from validation.testing.search import smallest
 
 
 def mean_check(

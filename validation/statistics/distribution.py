@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from validation.testing.arguments import Array, as_array
-from validation.testing.check import Check, Demand, Told
-from validation.testing.dependence import check_independent
+from validation.statistics.arguments import Array, as_array
+from validation.statistics.check import Check, Demand, Told
+from validation.statistics.dependence import check_independent
 
 # Share of alpha that each of the two looks for dependence may spend; the comparison has the rest.
 DEPENDENCE_SHARE = 0.01

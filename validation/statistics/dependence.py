@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from validation.testing.arguments import Array, as_array
+from validation.statistics.arguments import Array, as_array
 
 # Thinned so far, the variance of a mean is (1 + r)/(1 - r) ≤ 1.02 times that of as many independent draws.
 NEARLY_INDEPENDENT = 0.01

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from validation.statistics.arguments import as_array, as_count
+from validation.statistics.check import Check, Demand, Told, check_number, check_probability
+from validation.statistics.search import smallest
 from validation.statistics.tolerances import binomial_bounds, binomial_detectable_high, binomial_detectable_low
-from validation.testing.arguments import as_array, as_count
-from validation.testing.check import Check, Demand, Told, check_number, check_probability
-from validation.testing.search import smallest
 
 
 def proportion_check(

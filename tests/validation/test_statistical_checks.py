@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
 from estimators.mechanisms import Bernoulli, LinearGaussian
-from validation.statistics.check import Demand, Outcome
+from validation.statistics.check import Outcome, Requirement
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
 from validation.statistics.estimates import Allowance, errors_check, errors_of_draws, errors_of_fits
@@ -31,11 +31,11 @@ from validation.statistics.uniformity import detectable_shift, uniformity_p_valu
 from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
 from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry
-from validation.testing.marker import Share, wish_of
+from validation.testing.marker import TestBudget, marker_settings
 from validation.testing.message import odds
 from validation.testing.stat import Stat
 
-DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.5)
+REQUIREMENT = Requirement(alpha=1e-3, power=0.9, min_effect=0.5)
 TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}
 MIXTURE = GaussianMixture(2)
 
@@ -43,8 +43,8 @@ MIXTURE = GaussianMixture(2)
 def make(*, alpha=1e-3, allow=False, keep=lambda record: None, **marker):
     """The fixture's object of a test that has this much to spend on each check."""
     marker = {"checks": 10, "min_effect": 0.5, **marker}
-    share = Share("tests/test_x.py::test_y", alpha, wish_of((), marker), 0)
-    return Stat(Ledger(share, keep, allow_underpowered=allow))
+    budget = TestBudget("tests/test_x.py::test_y", alpha, marker_settings((), marker), 0)
+    return Stat(Ledger(budget, keep, allow_underpowered=allow))
 
 
 def normals(n, mean=0.0, seed=0):
@@ -62,7 +62,7 @@ def autoregressive(rho, chains=4, draws=1000, seed=0):
 
 def test_mean_is_the_t_test_where_skewness_is_known_to_be_none():
     x = normals(50, 0.2)
-    check = mean_check(x, 0.0, DEMAND, skewness=0.0)
+    check = mean_check(x, 0.0, REQUIREMENT, skewness=0.0)
     assert check.p_value == pytest.approx(stats.ttest_1samp(x, 0.0).pvalue)
     assert check.bound == pytest.approx(mean_tolerance(x.std(ddof=1), 50, alpha=1e-3))
     assert check.detectable == pytest.approx(mean_detectable(x.std(ddof=1), 50, alpha=1e-3))
@@ -70,12 +70,12 @@ def test_mean_is_the_t_test_where_skewness_is_known_to_be_none():
 
 def test_skewness_of_the_sample_costs_a_fifth_of_alpha_and_too_much_of_it_is_underpowered():
     x = normals(2000, 0.02)
-    assert mean_check(x, 0.0, DEMAND).p_value == pytest.approx(1.25 * stats.ttest_1samp(x, 0.0).pvalue)
+    assert mean_check(x, 0.0, REQUIREMENT).p_value == pytest.approx(1.25 * stats.ttest_1samp(x, 0.0).pvalue)
     skewed = np.random.default_rng(0).exponential(size=300)
-    check = mean_check(skewed, 0.0, DEMAND)  # far from 1, yet not judged
+    check = mean_check(skewed, 0.0, REQUIREMENT)  # far from 1, yet not judged
     assert check.outcome is Outcome.UNDERPOWERED
-    assert math.isnan(check.p_value) and check.detectable == math.inf and "skewness" in check.told.note
-    enough = mean_check(np.random.default_rng(0).exponential(size=check.needed), 0.0, DEMAND)
+    assert math.isnan(check.p_value) and check.detectable == math.inf and "skewness" in check.message.note
+    enough = mean_check(np.random.default_rng(0).exponential(size=check.needed), 0.0, REQUIREMENT)
     assert enough.outcome is Outcome.FAILED
 
 
@@ -90,14 +90,14 @@ def test_trusted_level():
 
 def test_dependent_draws_are_worth_their_ess():
     chains = autoregressive(0.9)
-    check = mean_check(chains, 0.0, DEMAND, chains=True, skewness=0.0)
+    check = mean_check(chains, 0.0, REQUIREMENT, chains=True, skewness=0.0)
     assert 100 < check.ess < 400  # 4000·(1 - 0.9)/(1 + 0.9) = 211
-    by_hand = mean_check(chains.reshape(-1), 0.0, DEMAND, ess=check.ess, skewness=0.0)
+    by_hand = mean_check(chains.reshape(-1), 0.0, REQUIREMENT, ess=check.ess, skewness=0.0)
     assert by_hand.p_value == check.p_value
     error = chains.std(ddof=1) / math.sqrt(check.ess)
     assert check.p_value == pytest.approx(2 * stats.t.sf(abs(chains.mean()) / error, check.ess / 4))
-    assert mean_check(chains.reshape(-1), 0.0, DEMAND, skewness=0.0).detectable < check.detectable / 3
-    assert mean_check(autoregressive(-0.9), 0.0, DEMAND, chains=True).ess == 4000
+    assert mean_check(chains.reshape(-1), 0.0, REQUIREMENT, skewness=0.0).detectable < check.detectable / 3
+    assert mean_check(autoregressive(-0.9), 0.0, REQUIREMENT, chains=True).ess == 4000
 
 
 # ---------------------------------------------------------------- proportions
@@ -105,14 +105,14 @@ def test_dependent_draws_are_worth_their_ess():
 
 @pytest.mark.parametrize(("k", "n", "p"), [(3, 50, 0.2), (10, 50, 0.2), (50, 50, 0.2), (0, 9, 0.5), (1, 30, 0.0)])
 def test_proportion_is_twice_the_smaller_tail(k, n, p):
-    check = proportion_check(k, n, p, replace(DEMAND, min_effect=0.3))
+    check = proportion_check(k, n, p, replace(REQUIREMENT, min_effect=0.3))
     assert check.p_value == pytest.approx(min(1, 2 * min(stats.binom.cdf(k, n, p), stats.binom.sf(k - 1, n, p))))
 
 
 @pytest.mark.parametrize(("k", "n", "p"), [(3, 50, 0.2), (10, 50, 0.2), (28, 30, 0.9)])
 def test_a_proportion_of_which_one_side_is_no_fault(k, n, p):
     for alternative, tail in (("less", stats.binom.cdf(k, n, p)), ("greater", stats.binom.sf(k - 1, n, p))):
-        check = proportion_check(k, n, p, replace(DEMAND, min_effect=0.05), alternative=alternative)
+        check = proportion_check(k, n, p, replace(REQUIREMENT, min_effect=0.05), alternative=alternative)
         assert check.p_value == pytest.approx(tail)
         smallest = binomial_bounds(n, p, alpha=2e-3)
         if alternative == "less":
@@ -120,32 +120,32 @@ def test_a_proportion_of_which_one_side_is_no_fault(k, n, p):
         else:
             assert check.detectable == pytest.approx(binomial_detectable_high(n, smallest[1]) - p)
     with pytest.raises(ValueError, match=r"no probability is 0\.3 below 0\.2"):
-        proportion_check(k, n, 0.2, replace(DEMAND, min_effect=0.3), alternative="less")
+        proportion_check(k, n, 0.2, replace(REQUIREMENT, min_effect=0.3), alternative="less")
 
 
 @pytest.mark.parametrize(("n", "p"), [(60, 0.3), (60, 0.95), (300, 0.02)])
 def test_what_a_proportion_detects_is_detected(n, p):
     """The power at the detectable effect, summed over every count the check rejects, is the power asked for."""
-    demand = replace(DEMAND, min_effect=0.5)
-    effect = proportion_detectable(n, p, demand)
-    rejected = [k for k in range(n + 1) if proportion_check(k, n, p, demand).outcome is Outcome.FAILED]
+    requirement = replace(REQUIREMENT, min_effect=0.5)
+    effect = proportion_detectable(n, p, requirement)
+    rejected = [k for k in range(n + 1) if proportion_check(k, n, p, requirement).outcome is Outcome.FAILED]
     sides = [q for q in (p - effect, p + effect) if 0 <= q <= 1]
     assert min(stats.binom.pmf(rejected, n, q).sum() for q in sides) == pytest.approx(0.9, abs=1e-6)
 
 
 def test_an_effect_that_is_possible_on_one_side_is_judged_there():
-    demand = replace(DEMAND, min_effect=0.1)
-    assert proportion_detectable(400, 0.98, demand) < 0.1  # towards 0.88; 1.08 is no probability
-    assert proportion_detectable(20, 0.02, replace(demand, min_effect=0.02)) == math.inf  # 0 of 20 is no surprise
+    requirement = replace(REQUIREMENT, min_effect=0.1)
+    assert proportion_detectable(400, 0.98, requirement) < 0.1  # towards 0.88; 1.08 is no probability
+    assert proportion_detectable(20, 0.02, replace(requirement, min_effect=0.02)) == math.inf  # 0 of 20 is no surprise
     with pytest.raises(ValueError, match=r"no probability is 0\.6 away from 0\.5"):
-        proportion_detectable(400, 0.5, replace(demand, min_effect=0.6))
+        proportion_detectable(400, 0.5, replace(requirement, min_effect=0.6))
 
 
 def test_coverage_counts_intervals_with_their_truth():
     intervals = [[-1.0, 1.0], [0.0, math.inf], [2.0, 3.0], [-1.0, 0.0]]
-    check = coverage_check(intervals, [0.0, 0.0, 0.0, 0.0], 0.9, DEMAND)
+    check = coverage_check(intervals, [0.0, 0.0, 0.0, 0.0], 0.9, REQUIREMENT)
     assert (check.observed, check.expected, check.n) == (0.75, 0.9, 4)
-    assert coverage_check(intervals, 0.0, 0.9, DEMAND).observed == 0.75
+    assert coverage_check(intervals, 0.0, 0.9, REQUIREMENT).observed == 0.75
 
 
 # ---------------------------------------------------------------- ranks and distributions
@@ -153,39 +153,39 @@ def test_coverage_counts_intervals_with_their_truth():
 
 def test_ranks_are_judged_by_the_exact_test():
     ranks = np.random.default_rng(1).integers(0, 20, 60)
-    check = ranks_check(ranks, 19, DEMAND)
+    check = ranks_check(ranks, 19, REQUIREMENT)
     assert check.p_value == uniformity_p_value(ranks, 19)
     assert check.detectable == detectable_shift(60, 19, 1e-3, 0.9)
     assert check.outcome is Outcome.UNDERPOWERED
-    enough = ranks_check(np.random.default_rng(1).integers(0, 20, check.needed), 19, DEMAND)
+    enough = ranks_check(np.random.default_rng(1).integers(0, 20, check.needed), 19, REQUIREMENT)
     assert enough.outcome is Outcome.PASSED
-    assert ranks_check(np.full(60, 19), 19, DEMAND).outcome is Outcome.FAILED
+    assert ranks_check(np.full(60, 19), 19, REQUIREMENT).outcome is Outcome.FAILED
 
 
 def test_cdf_distance_is_kolmogorovs_and_holds_for_jumps():
     x = normals(40)
-    check = cdf_check(x, stats.norm.cdf, DEMAND)
+    check = cdf_check(x, stats.norm.cdf, REQUIREMENT)
     assert check.observed == pytest.approx(stats.kstest(x, "norm").statistic)
     assert check.p_value == pytest.approx(min(1, 2 * math.exp(-80 * check.observed**2)))
     counts = np.array([0.0, 0.0, 1.0, 3.0])
     steps = np.arange(4)
     by_hand = max(abs(np.array([2, 3, 3, 4]) / 4 - stats.poisson.cdf(steps, 1.0)))
-    assert cdf_check(counts, lambda t: stats.poisson.cdf(t, 1.0), DEMAND).observed == pytest.approx(by_hand)
+    assert cdf_check(counts, lambda t: stats.poisson.cdf(t, 1.0), REQUIREMENT).observed == pytest.approx(by_hand)
 
 
 def test_same_distribution_is_the_two_sample_test():
     a, b = normals(200), normals(150, 0.1, seed=1)
-    check = same_check(a, b, DEMAND)
+    check = same_check(a, b, REQUIREMENT)
     assert check.p_value == pytest.approx(stats.ks_2samp(a, b).pvalue / 0.98)  # the rest looks for dependence
-    assert same_check(a, b + 2, DEMAND).outcome is Outcome.FAILED
+    assert same_check(a, b + 2, REQUIREMENT).outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize(("m", "n"), [(30, 30), (100, 100), (70, 110), (1000, 1000), (333, 2000), (12_000, 15_000)])
 @pytest.mark.parametrize("alpha", [0.05, 1e-3, 1e-6])
 def test_the_distance_that_is_allowed_is_rejected_when_exceeded(m, n, alpha):
     """The two-sample bound behind `detectable` is proved for m = n; here SciPy's p-value is within alpha at it."""
-    demand = Demand(alpha, 0.9, 0.5)
-    bound = same_check(np.random.default_rng(0).random(m), np.random.default_rng(1).random(n), demand).bound
+    requirement = Requirement(alpha, 0.9, 0.5)
+    bound = same_check(np.random.default_rng(0).random(m), np.random.default_rng(1).random(n), requirement).bound
     if bound >= 1:
         pytest.skip("so few samples that no distance is rejected")
     below = math.ceil(bound * m - 1e-9)  # as many of a below all of b: a distance of at least the bound
@@ -200,16 +200,16 @@ def test_dependent_draws_are_an_error_until_they_are_thinned():
     chains = autoregressive(0.9, draws=4000)
     reference = normals(1000, seed=5)
     with pytest.raises(ValueError, match=r"b: expected independent samples.*stat\.thinned"):
-        same_check(reference, chains.reshape(-1), DEMAND)
+        same_check(reference, chains.reshape(-1), REQUIREMENT)
     with pytest.raises(
         ValueError, match=r"a: expected independent samples \[n\], got shape \(4, 4000\).*stat\.thinned"
     ):
-        same_check(chains, reference, DEMAND)
+        same_check(chains, reference, REQUIREMENT)
     with pytest.raises(ValueError, match="neighbours are correlated"):
-        same_check(np.sort(reference), reference, DEMAND)
+        same_check(np.sort(reference), reference, REQUIREMENT)
     kept = thinned(chains)
     assert 200 < kept.size < 842  # 16000 draws are worth 842
-    assert same_check(reference, kept, DEMAND).outcome is Outcome.PASSED
+    assert same_check(reference, kept, REQUIREMENT).outcome is Outcome.PASSED
 
 
 def test_thinning_leaves_neighbours_near_independent():
@@ -224,17 +224,19 @@ def test_thinning_leaves_neighbours_near_independent():
 
 def test_errors_of_many_fits_are_t_tested_entry_by_entry():
     errors = np.random.default_rng(0).normal(0.3, 1.0, size=(20, 3))
-    check = errors_check("recovers", errors_of_fits(("a", "b", "c"), errors), DEMAND)
+    check = errors_check("recovers", errors_of_fits(("a", "b", "c"), errors), REQUIREMENT)
     by_entry = stats.ttest_1samp(errors, 0.0).pvalue
     assert check.p_value == pytest.approx(min(1, 3 * by_entry.min()))
-    assert check.told.got.startswith("abc"[int(by_entry.argmin())])
+    assert check.message.got.startswith("abc"[int(by_entry.argmin())])
 
 
 def test_what_errors_detect_solves_the_noncentral_t():
-    check = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND)
+    check = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT)
     critical = stats.t.isf(1e-3 / 4, 19)
     assert stats.nct.sf(critical, 19, check.detectable * math.sqrt(20)) == pytest.approx(0.9)
-    allowed = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), DEMAND, Allowance(0.3))
+    allowed = errors_check(
+        "recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT, Allowance(0.3)
+    )
     assert allowed.detectable > check.detectable + 0.25
     assert allowed.p_value >= check.p_value
 
@@ -248,17 +250,17 @@ def test_noncentral_quantiles():
 
 def test_one_fit_is_judged_by_its_draws():
     sd, ess = np.array([2.0]), np.array([400.0])
-    check = errors_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), DEMAND)
+    check = errors_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), REQUIREMENT)
     assert check.p_value == pytest.approx(2 * stats.t.sf(4.5 / math.sqrt(1 + 1 / 400), 100))
     assert check.detectable == pytest.approx(stats.t.isf(5e-4, 100) + stats.norm.isf(0.1), rel=0.02)
 
 
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
-    check = errors_check("recovers", errors, replace(DEMAND, min_effect=2.0), Allowance(skewness=1.0))
+    check = errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Allowance(skewness=1.0))
     assert check.outcome is Outcome.UNDERPOWERED
     assert check.needed > 200
-    assert errors_check("recovers", errors, replace(DEMAND, min_effect=2.0)).outcome is Outcome.PASSED
+    assert errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).outcome is Outcome.PASSED
 
 
 def test_means_are_t_tested_column_by_column():
@@ -312,7 +314,7 @@ def test_a_fit_with_draws_of_its_own():
     model = GaussianMixture(1, concentration=1.0)
     fit = Exact(num_draws=800).fit(model, {"X": normals(50, 2.0)}, seed=0)
     check = make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]})
-    assert check.told.got.startswith("mu_X[0]")  # theta is known, and as it should be
+    assert check.message.got.startswith("mu_X[0]")  # theta is known, and as it should be
     with pytest.raises(ValueError, match=r"theta\[0\] do not vary"):
         make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]}, names="theta")
     with pytest.raises(StatisticalFailure):
@@ -331,7 +333,7 @@ def test_interventions_on_causal_mixtures_predict_every_unset_variable():
     columns = model.simulate(400, truth, 3)
     fit = MAP(num_starts=10).fit(model, {"T": columns["T"], "Y": columns["Y"], "Z": columns["Z"]}, seed=0)
     check = make(min_effect=7.0).interventions(fit, truth, do={"T": 1})
-    assert check.told.got.startswith("E[Y | do(T=1)]")
+    assert check.message.got.startswith("E[Y | do(T=1)]")
     with pytest.raises(ValueError, match="no scalar variable is left"):
         make(min_effect=7.0).interventions(fit, truth, do={"T": 1, "Y": 0.0})
 
@@ -339,45 +341,47 @@ def test_interventions_on_causal_mixtures_predict_every_unset_variable():
 # ---------------------------------------------------------------- underpowered, sizes
 
 CHECKS = {
-    "mean": lambda demand: mean_check(normals(500), 0.0, demand),
-    "chains": lambda demand: mean_check(autoregressive(0.5), 0.0, demand, chains=True),
-    "proportion": lambda demand: proportion_check(30, 100, 0.3, demand),
-    "coverage": lambda demand: coverage_check(np.tile([-1.0, 1.0], (90, 1)), [0.0] * 80 + [2.0] * 10, 0.9, demand),
-    "ranks": lambda demand: ranks_check(np.arange(60) % 20, 19, demand),
-    "cdf": lambda demand: cdf_check(normals(100), stats.norm.cdf, demand),
-    "same": lambda demand: same_check(normals(100), normals(100, seed=1), demand),
-    "recovers": lambda demand: errors_check("recovers", errors_of_fits(("a",), normals(20)[:, None]), demand),
+    "mean": lambda requirement: mean_check(normals(500), 0.0, requirement),
+    "chains": lambda requirement: mean_check(autoregressive(0.5), 0.0, requirement, chains=True),
+    "proportion": lambda requirement: proportion_check(30, 100, 0.3, requirement),
+    "coverage": lambda requirement: coverage_check(
+        np.tile([-1.0, 1.0], (90, 1)), [0.0] * 80 + [2.0] * 10, 0.9, requirement
+    ),
+    "ranks": lambda requirement: ranks_check(np.arange(60) % 20, 19, requirement),
+    "cdf": lambda requirement: cdf_check(normals(100), stats.norm.cdf, requirement),
+    "same": lambda requirement: same_check(normals(100), normals(100, seed=1), requirement),
+    "recovers": lambda requirement: errors_check("recovers", errors_of_fits(("a",), normals(20)[:, None]), requirement),
 }
 
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_underpowered_is_what_cannot_see_the_effect(kind):
     """Flagged exactly where the detectable effect exceeds `min_effect`, and not a whisker later."""
-    demand = Demand(1e-3, 0.9, 0.08)
-    detectable = CHECKS[kind](demand).detectable
+    requirement = Requirement(1e-3, 0.9, 0.08)
+    detectable = CHECKS[kind](requirement).detectable
     if kind == "coverage":
-        detectable = CHECKS[kind](replace(demand, min_effect=detectable)).detectable  # judged on one side by now
-    assert CHECKS[kind](replace(demand, min_effect=detectable)).outcome is Outcome.PASSED
-    low = CHECKS[kind](replace(demand, min_effect=detectable * (1 - 1e-9)))
+        detectable = CHECKS[kind](replace(requirement, min_effect=detectable)).detectable  # judged on one side by now
+    assert CHECKS[kind](replace(requirement, min_effect=detectable)).outcome is Outcome.PASSED
+    low = CHECKS[kind](replace(requirement, min_effect=detectable * (1 - 1e-9)))
     assert low.outcome is Outcome.UNDERPOWERED
     assert low.needed > 0
-    assert CHECKS[kind](replace(demand, min_effect=detectable)).needed is None
+    assert CHECKS[kind](replace(requirement, min_effect=detectable)).needed is None
 
 
 SIZES = {
-    "mean": lambda demand: mean_size(1.0, demand),
-    "mean, skewness known": lambda demand: mean_size(1.0, demand, skewness=0.0),
-    "proportion": lambda demand: proportion_size(0.3, demand),
+    "mean": lambda requirement: mean_size(1.0, requirement),
+    "mean, skewness known": lambda requirement: mean_size(1.0, requirement, skewness=0.0),
+    "proportion": lambda requirement: proportion_size(0.3, requirement),
     "cdf": cdf_size,
-    "ranks": lambda demand: ranks_size(9, demand),
+    "ranks": lambda requirement: ranks_size(9, requirement),
 }
 
 
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("alpha", [0.01, 1e-5])
 def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
-    demand = Demand(alpha, 0.9, 0.2)
-    n = SIZES[kind](demand)
+    requirement = Requirement(alpha, 0.9, 0.2)
+    n = SIZES[kind](requirement)
 
     def detectable(n):
         # At the sd and skewness that chance allows a normal sample once in 1/alpha runs.
@@ -388,7 +392,7 @@ def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
         return {
             "mean": lambda: by_mean,
             "mean, skewness known": lambda: by_mean,
-            "proportion": lambda: proportion_detectable(n, 0.3, demand),
+            "proportion": lambda: proportion_detectable(n, 0.3, requirement),
             "cdf": lambda: math.sqrt(math.log(2 / alpha) / (2 * n)) + math.sqrt(math.log(10) / (2 * n)),
             "ranks": lambda: detectable_shift(n, 9, alpha),
         }[kind]()
@@ -399,10 +403,10 @@ def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
 
 def test_the_number_that_would_do_does():
     for shift in (0.0, 0.01):
-        check = mean_check(normals(300, shift), 0.0, replace(DEMAND, min_effect=0.1))
+        check = mean_check(normals(300, shift), 0.0, replace(REQUIREMENT, min_effect=0.1))
         assert check.outcome is Outcome.UNDERPOWERED
-        assert mean_check(normals(check.needed), 0.0, replace(DEMAND, min_effect=0.1)).outcome is Outcome.PASSED
-    assert mean_size(1.0, Demand(1e-6, 0.9, 1e-6)) is None
+        assert mean_check(normals(check.needed), 0.0, replace(REQUIREMENT, min_effect=0.1)).outcome is Outcome.PASSED
+    assert mean_size(1.0, Requirement(1e-6, 0.9, 1e-6)) is None
 
 
 def test_search():
@@ -466,19 +470,19 @@ def test_a_test_without_a_check_is_an_error():
 
 
 def test_seeds_are_stable_and_distinct():
-    share = Share("tests/test_x.py::test_y", 1e-3, wish_of((), {}), 0)
-    assert share.seed() == 2110651527  # the first four bytes of sha256("0:tests/test_x.py::test_y")
+    budget = TestBudget("tests/test_x.py::test_y", 1e-3, marker_settings((), {}), 0)
+    assert budget.seed() == 2110651527  # the first four bytes of sha256("0:tests/test_x.py::test_y")
     seeds = {
-        share.seed(),
-        share.seed("laplace", 0),
-        replace(share, root_seed=1).seed(),
-        replace(share, test="b").seed(),
+        budget.seed(),
+        budget.seed("laplace", 0),
+        replace(budget, root_seed=1).seed(),
+        replace(budget, test="b").seed(),
     }
     assert len(seeds) == 4 and all(0 <= seed < 2**32 for seed in seeds)
 
 
-def test_wishes_are_checked():
-    assert wish_of((), {"weight": 2, "checks": 3, "min_effect": 1}).entry == Entry(2.0, 3)
+def test_the_markers_arguments_are_checked():
+    assert marker_settings((), {"weight": 2, "checks": 3, "min_effect": 1}).entry == Entry(2.0, 3)
     for kwargs, message in [
         ({"weight": 0}, "weight: expected a positive number, got 0"),
         ({"weight": math.inf}, "weight"),
@@ -489,9 +493,9 @@ def test_wishes_are_checked():
         ({"wieght": 2}, "expected keywords among"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
-            wish_of((), kwargs)
+            marker_settings((), kwargs)
     with pytest.raises(TypeError, match="expected keywords"):
-        wish_of((2,), {})
+        marker_settings((2,), {})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from validation.statistics.check import Check, Demand, Outcome
+from validation.statistics.check import Check, Outcome, Requirement
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
 from validation.statistics.estimates import (
     Allowance,
@@ -32,7 +32,7 @@ from validation.statistics.uniformity import band, escape_probability
 from validation.testing import StatisticalFailure
 from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry, Manifest
-from validation.testing.marker import Share, Wish
+from validation.testing.marker import MarkerSettings, TestBudget
 from validation.testing.stat import Stat
 
 BUDGET = 0.05
@@ -56,7 +56,7 @@ ONCE = Entry()
 
 @dataclass(frozen=True)
 class Part:
-    """A test of a suite: its share, what it does on right data, and how often it fails at a given alpha per check."""
+    """A test of a suite: what it does on right data, its entry in the list, how often it fails at an alpha a check."""
 
     run: Callable[[Stat, np.random.Generator], object]
     attained: Callable[[float], float] = lambda alpha: alpha
@@ -70,9 +70,9 @@ def margins(parts: dict[str, Part]) -> np.ndarray:
     for suite in range(SUITES):
         failed = False
         for name, part in parts.items():
-            wish = Wish(part.entry, 9.0, 0.9)
+            settings = MarkerSettings(part.entry, 9.0, 0.9)
             records: list[dict] = []
-            stat = Stat(Ledger(Share(name, manifest.alpha(name), wish, suite), records.append))
+            stat = Stat(Ledger(TestBudget(name, manifest.alpha(name), settings, suite), records.append))
             try:
                 part.run(stat, np.random.default_rng(stat.seed))
             except StatisticalFailure:
@@ -122,8 +122,8 @@ def by_same(stat, rng):
 
 
 def by_fits(stat, rng):
-    demand = stat.ledger.demand(None)
-    stat.ledger.judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), demand))
+    requirement = stat.ledger.requirement(None)
+    stat.ledger.judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), requirement))
 
 
 def by_columns(stat, rng):
@@ -134,7 +134,7 @@ def by_one_fit(stat, rng):
     """The truth is one more draw from the posterior, 300 of which are independent."""
     draws, truth = rng.normal(size=(300, 2)), rng.normal(size=2)
     errors = errors_of_draws(("a", "b"), draws.mean(0) - truth, draws.std(0, ddof=1), np.full(2, 300.0))
-    stat.ledger.judged(errors_check("recovers", errors, stat.ledger.demand(None)))
+    stat.ledger.judged(errors_check("recovers", errors, stat.ledger.requirement(None)))
 
 
 def binomial_level(n: int, p: float) -> Callable[[float], float]:
@@ -234,13 +234,13 @@ def count(check: Callable[[np.random.Generator], Check], outcome: Outcome, repea
 
 def test_what_ess_and_skewness_protect_from():
     """Chains taken for independent samples, and skewed samples taken for symmetric ones, raise far more alarms."""
-    demand = Demand(0.01, 0.9, 9.0)
+    requirement = Requirement(0.01, 0.9, 9.0)
 
     def taken_for_independent(rng):
-        return mean_check(autoregressive(rng).reshape(-1), 0.0, demand, skewness=0.0)
+        return mean_check(autoregressive(rng).reshape(-1), 0.0, requirement, skewness=0.0)
 
     def taken_for_symmetric(rng):
-        return mean_check(rng.exponential(size=40), 1.0, demand, skewness=0.0)
+        return mean_check(rng.exponential(size=40), 1.0, requirement, skewness=0.0)
 
     assert count(taken_for_independent, Outcome.FAILED, 500) > most(0.1, 500)
     assert count(taken_for_symmetric, Outcome.FAILED, 2000) > most(0.01, 2000)
@@ -249,11 +249,11 @@ def test_what_ess_and_skewness_protect_from():
 
 @pytest.mark.slow
 def test_false_alarms_of_biased_fits_within_their_margin():
-    demand = Demand(0.05, 0.9, 9.0)
+    requirement = Requirement(0.05, 0.9, 9.0)
 
     def check(rng, margin=0.5):
         return errors_check(
-            "recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), demand, Allowance(margin)
+            "recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), requirement, Allowance(margin)
         )
 
     # One side of the tolerance spends half of alpha, the other nothing.
@@ -264,53 +264,53 @@ def test_false_alarms_of_biased_fits_within_their_margin():
 
 # ---------------------------------------------------------------- power
 
-DEMAND = Demand(alpha=1e-3, power=0.9, min_effect=0.2)
+REQUIREMENT = Requirement(alpha=1e-3, power=0.9, min_effect=0.2)
 
 
 @dataclass(frozen=True)
 class Powered:
-    """A check whose data have an effect, a size that should do, and the demand."""
+    """A check whose data have an effect, a size that should do, and the requirement."""
 
     check: Callable[[np.random.Generator, int, float], Check]
     size: int
-    demand: Demand = DEMAND
+    requirement: Requirement = REQUIREMENT
 
 
 def mean_of_normals(rng, n, effect):
-    return mean_check(rng.normal(effect, 1.0, n), 0.0, DEMAND, skewness=0.0)
+    return mean_check(rng.normal(effect, 1.0, n), 0.0, REQUIREMENT, skewness=0.0)
 
 
 def mean_of_unknown_skewness(rng, n, effect):
-    return mean_check(rng.normal(effect, 1.0, n), 0.0, DEMAND)
+    return mean_check(rng.normal(effect, 1.0, n), 0.0, REQUIREMENT)
 
 
 def mean_of_chains(rng, n, effect):
-    return mean_check(effect + autoregressive(rng, 0.5, 4, n // 4), 0.0, DEMAND, chains=True, skewness=0.0)
+    return mean_check(effect + autoregressive(rng, 0.5, 4, n // 4), 0.0, REQUIREMENT, chains=True, skewness=0.0)
 
 
 def means_of_columns(rng, n, effect):
     errors, allowance = errors_of_columns(rng.normal([0.0, effect], 1.0, (n, 2)), 0.0, None, None)
-    return errors_check("means", errors, DEMAND, allowance)
+    return errors_check("means", errors, REQUIREMENT, allowance)
 
 
 def share_below_one_sided(rng, n, effect):
-    return proportion_check(int(rng.binomial(n, 0.9 - effect)), n, 0.9, DEMAND, alternative="less")
+    return proportion_check(int(rng.binomial(n, 0.9 - effect)), n, 0.9, REQUIREMENT, alternative="less")
 
 
 def share_above(rng, n, effect):
-    return proportion_check(int(rng.binomial(n, 0.3 + effect)), n, 0.3, DEMAND)
+    return proportion_check(int(rng.binomial(n, 0.3 + effect)), n, 0.3, REQUIREMENT)
 
 
 def share_below(rng, n, effect):
-    return proportion_check(int(rng.binomial(n, 0.3 - effect)), n, 0.3, DEMAND)
+    return proportion_check(int(rng.binomial(n, 0.3 - effect)), n, 0.3, REQUIREMENT)
 
 
 def intervals_too_narrow(rng, n, effect):
     held = rng.random(n) < 0.9 - effect
-    return coverage_check(np.tile([-1.0, 1.0], (n, 1)), np.where(held, 0.0, 2.0), 0.9, DEMAND)
+    return coverage_check(np.tile([-1.0, 1.0], (n, 1)), np.where(held, 0.0, 2.0), 0.9, REQUIREMENT)
 
 
-SHIFT = Demand(1e-3, 0.9, 0.6)
+SHIFT = Requirement(1e-3, 0.9, 0.6)
 
 
 def shifted_ranks(rng, n, effect):
@@ -323,14 +323,14 @@ def moved(rng, n, effect):
 
 
 def distant_cdf(rng, n, effect):
-    return cdf_check(moved(rng, n, effect), stats.uniform.cdf, DEMAND)
+    return cdf_check(moved(rng, n, effect), stats.uniform.cdf, REQUIREMENT)
 
 
 def distant_samples(rng, n, effect):
-    return same_check(rng.random(n), moved(rng, n, effect), DEMAND)
+    return same_check(rng.random(n), moved(rng, n, effect), REQUIREMENT)
 
 
-BIAS = Demand(1e-3, 0.9, 1.0)
+BIAS = Requirement(1e-3, 0.9, 1.0)
 
 
 def biased_fits(rng, n, effect):
@@ -343,18 +343,20 @@ def biased_beyond_the_margin(rng, n, effect):
 
 
 POWERED = {
-    "mean": Powered(mean_of_normals, mean_size(1.0, DEMAND, skewness=0.0)),
-    "mean, skewness unknown": Powered(mean_of_unknown_skewness, mean_size(1.0, DEMAND)),
-    "mean of chains": Powered(mean_of_chains, 4 * 3 * mean_size(1.0, DEMAND, skewness=0.0, is_dependent=True) // 4),
+    "mean": Powered(mean_of_normals, mean_size(1.0, REQUIREMENT, skewness=0.0)),
+    "mean, skewness unknown": Powered(mean_of_unknown_skewness, mean_size(1.0, REQUIREMENT)),
+    "mean of chains": Powered(
+        mean_of_chains, 4 * 3 * mean_size(1.0, REQUIREMENT, skewness=0.0, is_dependent=True) // 4
+    ),
     # Enough for a sample whose skewness comes out high, too.
-    "means": Powered(means_of_columns, 2 * mean_size(1.0, DEMAND)),
-    "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, DEMAND, "less")),
-    "proportion above": Powered(share_above, proportion_size(0.3, DEMAND)),
-    "proportion below": Powered(share_below, proportion_size(0.3, DEMAND)),
-    "coverage": Powered(intervals_too_narrow, proportion_size(0.9, DEMAND)),
+    "means": Powered(means_of_columns, 2 * mean_size(1.0, REQUIREMENT)),
+    "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, REQUIREMENT, "less")),
+    "proportion above": Powered(share_above, proportion_size(0.3, REQUIREMENT)),
+    "proportion below": Powered(share_below, proportion_size(0.3, REQUIREMENT)),
+    "coverage": Powered(intervals_too_narrow, proportion_size(0.9, REQUIREMENT)),
     "ranks": Powered(shifted_ranks, ranks_size(9, SHIFT), SHIFT),
-    "cdf": Powered(distant_cdf, cdf_size(DEMAND)),
-    "same_distribution": Powered(distant_samples, same_check(range(9), range(9), DEMAND).needed // 2),
+    "cdf": Powered(distant_cdf, cdf_size(REQUIREMENT)),
+    "same_distribution": Powered(distant_samples, same_check(range(9), range(9), REQUIREMENT).needed // 2),
     "fits": Powered(biased_fits, errors_size(2, BIAS), BIAS),
     "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, Allowance(0.3)), BIAS),
 }
@@ -369,7 +371,7 @@ LONG_POWERED = ("means", "fits", "fits, margin", "ranks", "same_distribution", "
 )
 def test_power_at_min_effect_is_at_least_what_was_asked(kind):
     case = POWERED[kind]
-    effect = case.demand.min_effect
+    effect = case.requirement.min_effect
     assert count(lambda rng: case.check(rng, case.size, effect), Outcome.FAILED, REPEATS) >= least(0.9, REPEATS)
     assert count(lambda rng: case.check(rng, case.size, 0.0), Outcome.PASSED, 50) >= 49
     # A third of the samples are too few to see it, and the check says so.
@@ -380,7 +382,7 @@ def test_power_at_min_effect_is_at_least_what_was_asked(kind):
 
 def test_an_effect_is_passed_no_more_often_than_the_power_allows_whatever_the_size():
     """Around the size at which chance decides whether a check is underpowered, too."""
-    size = mean_size(1.0, DEMAND, skewness=0.0)
+    size = mean_size(1.0, REQUIREMENT, skewness=0.0)
     for n in (4, 6, size // 3, int(0.8 * size), int(0.9 * size), size):
         passed = count(lambda rng, n=n: mean_of_normals(rng, n, 0.2), Outcome.PASSED, REPEATS)
         assert passed <= most(0.1, REPEATS)
@@ -390,8 +392,10 @@ def one_fit_off(rng, effect):
     """400 independent draws of a posterior that is `effect` of its sds off."""
     draws, truth = rng.normal(size=400), rng.normal()
     error = np.array([draws.mean() - truth - effect])
-    demand = Demand(1e-3, 0.9, 5.0)
-    return errors_check("recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), demand)
+    requirement = Requirement(1e-3, 0.9, 5.0)
+    return errors_check(
+        "recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), requirement
+    )
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Demand:
+class Requirement:
     """The false-alarm probability `alpha` of a check, and the `power` with which it must see `min_effect`."""
 
     alpha: float
@@ -32,7 +32,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Told:
+class Message:
     """A check in words: what was expected, what came, how far that is, and what it rests on."""
 
     expected: str
@@ -48,12 +48,12 @@ class Check:
 
     `statistic` is what was tested and `bound` the most of |observed - expected| (of the statistic, where nothing else
     is compared) that the check lets pass. `p_value` is the probability under the null of this or worse, or a bound of
-    it; NaN if it cannot be said. `detectable` is the smallest effect seen with the power demanded, and `enough` finds a
+    it; NaN if it cannot be said. `detectable` is the smallest effect seen with the power required, and `enough` finds a
     number of samples that would see `min_effect`.
     """
 
     kind: str
-    demand: Demand
+    requirement: Requirement
     n: int
     observed: float
     expected: float | None
@@ -61,16 +61,16 @@ class Check:
     p_value: float
     bound: float
     detectable: float
-    told: Told
+    message: Message
     enough: Callable[[], int | None]
     ess: float | None = None
 
     @property
     def outcome(self) -> Outcome:
         """FAILED if ``p ≤ alpha``; else UNDERPOWERED if and only if ``detectable > min_effect``."""
-        if self.p_value <= self.demand.alpha:
+        if self.p_value <= self.requirement.alpha:
             return Outcome.FAILED
-        return Outcome.PASSED if self.detectable <= self.demand.min_effect else Outcome.UNDERPOWERED
+        return Outcome.PASSED if self.detectable <= self.requirement.min_effect else Outcome.UNDERPOWERED
 
     @cached_property
     def needed(self) -> int | None:

@@ -10,14 +10,14 @@ import numpy as np
 from scipy import stats
 
 from validation.statistics.arguments import Array, as_array
-from validation.statistics.check import Check, Demand, Told
+from validation.statistics.check import Check, Message, Requirement
 from validation.statistics.dependence import check_independent
 
 # Share of alpha that each of the two looks for dependence may spend; the comparison has the rest.
 DEPENDENCE_SHARE = 0.01
 
 
-def cdf_check(samples: Any, cdf: Callable[[Array], Any], demand: Demand) -> Check:
+def cdf_check(samples: Any, cdf: Callable[[Array], Any], requirement: Requirement) -> Check:
     """Judge independent samples against a distribution function; effects are largest distances of CDFs.
 
     ``D = sup|F_n - F| ≤ √(log(2/α)/(2n))`` (Dvoretzky, Kiefer & Wolfowitz 1956; Massart 1990), whatever F is, jumps
@@ -27,11 +27,11 @@ def cdf_check(samples: Any, cdf: Callable[[Array], Any], demand: Demand) -> Chec
     """
     x = as_array("samples", samples)
     distance = _distance(np.sort(x), cdf)
-    tolerance = math.sqrt(math.log(2 / demand.alpha) / (2 * x.size))
-    detectable = tolerance + _slack(demand.power, x.size)
+    tolerance = math.sqrt(math.log(2 / requirement.alpha) / (2 * x.size))
+    detectable = tolerance + _slack(requirement.power, x.size)
     return Check(
         "cdf",
-        demand,
+        requirement,
         x.size,
         distance,
         0.0,
@@ -39,22 +39,22 @@ def cdf_check(samples: Any, cdf: Callable[[Array], Any], demand: Demand) -> Chec
         min(1.0, 2 * math.exp(-2 * x.size * distance**2)),
         tolerance,
         detectable,
-        Told(
+        Message(
             "samples from this distribution function",
             f"{x.size:,} independent samples whose ECDF is {distance:.4g} from it where it is furthest",
             f"at most {tolerance:.4g} is allowed",
             f"{x.size:,} samples",
         ),
-        partial(cdf_size, demand),
+        partial(cdf_size, requirement),
     )
 
 
-def cdf_size(demand: Demand) -> int:
+def cdf_size(requirement: Requirement) -> int:
     """Return how many samples see a CDF that is `min_effect` away: ``(√log(2/α) + √log(1/(1-power)))²/(2Δ²)``."""
-    return _size(2 / demand.alpha, demand)
+    return _size(2 / requirement.alpha, requirement)
 
 
-def same_check(a: Any, b: Any, demand: Demand) -> Check:
+def same_check(a: Any, b: Any, requirement: Requirement) -> Check:
     """Judge whether independent samples [m] and [n] come from one distribution; effects are distances of CDFs.
 
     Kolmogorov's and Smirnov's test. Detectable is ``√(log(e/α)/(2h)) + √(log(1/(1-power))/(2h))``, h = mn/(m + n):
@@ -62,43 +62,43 @@ def same_check(a: Any, b: Any, demand: Demand) -> Check:
 
     Raises a ValueError for draws that depend on their neighbours, and TypeError or ValueError as `cdf_check` does.
     """
-    first, second = (_independent(name, x, demand) for name, x in (("a", a), ("b", b)))
-    level = (1 - 2 * DEPENDENCE_SHARE) * demand.alpha
+    first, second = (_independent(name, x, requirement) for name, x in (("a", a), ("b", b)))
+    level = (1 - 2 * DEPENDENCE_SHARE) * requirement.alpha
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where the exact tail overflows SciPy says so and approximates
         found = stats.ks_2samp(first, second)
     half = first.size * second.size / (first.size + second.size)
     tolerance = math.sqrt(math.log(math.e / level) / (2 * half))
-    detectable = tolerance + _slack(demand.power, half)
+    detectable = tolerance + _slack(requirement.power, half)
     distance = float(found.statistic)
     return Check(
         "same_distribution",
-        demand,
+        requirement,
         first.size + second.size,
         distance,
         0.0,
         distance * math.sqrt(half),
-        min(1.0, float(found.pvalue) * demand.alpha / level),
+        min(1.0, float(found.pvalue) * requirement.alpha / level),
         tolerance,
         detectable,
-        Told(
+        Message(
             "two sets of samples from one distribution",
             f"ECDFs of {first.size:,} and {second.size:,} that are {distance:.4g} apart where they are furthest",
             f"about {tolerance:.4g} is allowed",
             f"{first.size:,} and {second.size:,} samples",
         ),
-        lambda: math.ceil((first.size + second.size) * _size(math.e / level, demand) / half),
+        lambda: math.ceil((first.size + second.size) * _size(math.e / level, requirement) / half),
     )
 
 
-def _independent(name: str, samples: Any, demand: Demand) -> Array:
+def _independent(name: str, samples: Any, requirement: Requirement) -> Array:
     if getattr(samples, "ndim", np.ndim(samples)) > 1:
         raise ValueError(
             f"{name}: expected independent samples [n], got shape {tuple(samples.shape)}: thin chains with "
             "stat.thinned(chains), whose draws depend on their neighbours"
         )
     array = as_array(name, samples)
-    check_independent(name, array, alpha=DEPENDENCE_SHARE * demand.alpha)
+    check_independent(name, array, alpha=DEPENDENCE_SHARE * requirement.alpha)
     return array
 
 
@@ -125,7 +125,7 @@ def _slack(power: float, size: float) -> float:
     return math.sqrt(math.log(1 / (1 - power)) / (2 * size))
 
 
-def _size(ratio: float, demand: Demand) -> int:
+def _size(ratio: float, requirement: Requirement) -> int:
     """Return n with ``√(log(ratio)/(2n)) + √(log(1/(1-power))/(2n)) ≤ min_effect``."""
-    root = math.sqrt(math.log(ratio)) + math.sqrt(math.log(1 / (1 - demand.power)))
-    return math.ceil((root / demand.min_effect) ** 2 / 2 * (1 + 1e-12))
+    root = math.sqrt(math.log(ratio)) + math.sqrt(math.log(1 / (1 - requirement.power)))
+    return math.ceil((root / requirement.min_effect) ** 2 / 2 * (1 + 1e-12))

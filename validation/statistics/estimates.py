@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from validation.statistics.arguments import Array, as_array, spread_of
-from validation.statistics.check import Check, Demand, Told, check_effect, check_number
+from validation.statistics.check import Check, Message, Requirement, check_effect, check_number
 from validation.statistics.search import smallest
 from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
 
@@ -100,7 +100,7 @@ def errors_of_columns(
 def errors_check(
     kind: str,
     errors: Errors,
-    demand: Demand,
+    requirement: Requirement,
     allowance: Allowance = NORMAL,
     *,
     what: str = "estimates",
@@ -112,20 +112,22 @@ def errors_check(
     detectable solves ``P(T > c | effect·root) = power``. Assumes normal estimates, or |skewness| up to `skewness` of
     several fits' (see `trusted_level`).
     """
-    margin, level = allowance.margin, _level(errors.replicates, demand.alpha / len(errors.names), allowance)
+    margin, level = allowance.margin, _level(errors.replicates, requirement.alpha / len(errors.names), allowance)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.where(errors.mean == 0, 0.0, errors.mean / errors.sd * errors.root)
     pairs = list(zip(errors.df, errors.root, strict=True))
     tails = [_tail(abs(t), df, margin * root) for t, (df, root) in zip(statistics, pairs, strict=True)]
     critical = {pair: _critical(level, pair[0], margin * pair[1]) for pair in set(pairs)}
-    effects = {(df, root): noncentral_detectable(c, df, demand.power) / root for (df, root), c in critical.items()}
+    effects = {(df, root): noncentral_detectable(c, df, requirement.power) / root for (df, root), c in critical.items()}
     worst = int(np.argmin(tails))
-    p_value = min(1.0, 2 * tails[worst] * demand.alpha / level) if level > 0 else math.nan  # 2·tail·E, if not skewed
+    p_value = (
+        min(1.0, 2 * tails[worst] * requirement.alpha / level) if level > 0 else math.nan
+    )  # 2·tail·E, if not skewed
     detectable = max(effects.values())
     bound = critical[pairs[worst]] * float(errors.sd[worst] / errors.root[worst])
     return Check(
         kind,
-        demand,
+        requirement,
         errors.replicates,
         float(errors.mean[worst]),
         0.0,
@@ -133,21 +135,21 @@ def errors_check(
         p_value,
         bound,
         detectable,
-        _told(errors, statistics, critical[pairs[worst]], worst, what, unit),
-        lambda: errors_size(len(errors.names), demand, allowance),
+        _message(errors, statistics, critical[pairs[worst]], worst, what, unit),
+        lambda: errors_size(len(errors.names), requirement, allowance),
     )
 
 
-def errors_size(num_entries: int, demand: Demand, allowance: Allowance = NORMAL) -> int | None:
+def errors_size(num_entries: int, requirement: Requirement, allowance: Allowance = NORMAL) -> int | None:
     """Return how many fits see a mean error of `min_effect` sds in any entry, or None if 10⁹ do not."""
-    if demand.min_effect <= allowance.margin:
+    if requirement.min_effect <= allowance.margin:
         return None
 
     def is_enough(count: int) -> bool:
         root = math.sqrt(count)
-        level = _level(count, demand.alpha / num_entries, allowance)
+        level = _level(count, requirement.alpha / num_entries, allowance)
         critical = _critical(level, count - 1.0, allowance.margin * root)
-        return noncentral_detectable(critical, count - 1.0, demand.power) / root <= demand.min_effect
+        return noncentral_detectable(critical, count - 1.0, requirement.power) / root <= requirement.min_effect
 
     return smallest(is_enough)
 
@@ -167,11 +169,11 @@ def _tail(statistic: float, df: float, noncentrality: float) -> float:
     return float(stats.nct.sf(statistic, df, noncentrality) if noncentrality else stats.t.sf(statistic, df))
 
 
-def _told(errors: Errors, statistics: Array, critical: float, worst: int, what: str, unit: str) -> Told:
+def _message(errors: Errors, statistics: Array, critical: float, worst: int, what: str, unit: str) -> Message:
     order = np.argsort(-np.abs(statistics))[:4]
     listed = ", ".join(f"{errors.names[i]} {errors.mean[i]:+.4g} ({statistics[i]:+.3g} s.e.)" for i in order)
     fits = f"one {unit}" if errors.replicates == 1 else f"{errors.replicates:,} {unit}s"
-    return Told(
+    return Message(
         f"{what} at the truth",
         f"{errors.names[worst]} off by {errors.mean[worst]:+.4g} in {fits}",
         f"{abs(statistics[worst]):.3g} standard errors; {critical:.3g} are allowed",

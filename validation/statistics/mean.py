@@ -6,7 +6,7 @@ from typing import Any
 from scipy import special, stats
 
 from validation.statistics.arguments import Array, as_array, spread_of
-from validation.statistics.check import Check, Demand, Told, check_effect, check_number
+from validation.statistics.check import Check, Message, Requirement, check_effect, check_number
 from validation.statistics.dependence import effective_size
 from validation.statistics.search import smallest
 from validation.statistics.student import degrees_of_freedom, trusted_level
@@ -16,7 +16,7 @@ from validation.statistics.tolerances import mean_detectable, mean_tolerance, sd
 def mean_check(
     samples: Any,
     expected: float,
-    demand: Demand,
+    requirement: Requirement,
     *,
     ess: float | None = None,
     chains: bool = False,
@@ -38,26 +38,26 @@ def mean_check(
     dependent = chains or ess is not None
     gamma = _skewness(x) if skewness is None else check_number("skewness", skewness)
     df = degrees_of_freedom(size, is_dependent=dependent)
-    level = trusted_level(gamma, size, demand.alpha, is_known=skewness is not None)
+    level = trusted_level(gamma, size, requirement.alpha, is_known=skewness is not None)
     error = sd / math.sqrt(size)
     statistic = (float(x.mean()) - target) / error
     bound = mean_tolerance(sd, size, alpha=level, df=df) if level > 0 else math.inf
 
     def enough() -> int | None:
-        worth = mean_size(sd, demand, skewness=gamma, is_known=skewness is not None, is_dependent=dependent)
+        worth = mean_size(sd, requirement, skewness=gamma, is_known=skewness is not None, is_dependent=dependent)
         return None if worth is None else math.ceil(worth * x.size / size)
 
     return Check(
         "mean",
-        demand,
+        requirement,
         x.size,
         float(x.mean()),
         target,
         statistic,
-        min(1.0, 2 * float(special.stdtr(df, -abs(statistic))) * demand.alpha / level) if level > 0 else math.nan,
+        min(1.0, 2 * float(special.stdtr(df, -abs(statistic))) * requirement.alpha / level) if level > 0 else math.nan,
         bound,
-        mean_detectable(sd, size, alpha=level, power=demand.power, df=df) if level > 0 else math.inf,
-        Told(
+        mean_detectable(sd, size, alpha=level, power=requirement.power, df=df) if level > 0 else math.inf,
+        Message(
             f"a mean of {target:g}",
             f"{x.mean():g}, the mean of {_what(x, size, dependent)} of sd {sd:g}",
             f"{abs(statistic):.3g} standard errors of {error:.3g}; {bound / error:.3g} are allowed",
@@ -70,7 +70,12 @@ def mean_check(
 
 
 def mean_size(
-    sd: float, demand: Demand, *, skewness: float | None = None, is_known: bool = True, is_dependent: bool = False
+    sd: float,
+    requirement: Requirement,
+    *,
+    skewness: float | None = None,
+    is_known: bool = True,
+    is_dependent: bool = False,
 ) -> int | None:
     """Return how many samples of standard deviation `sd` see `min_effect`, or None if 10⁹ do not.
 
@@ -78,18 +83,18 @@ def mean_size(
     probability alpha (under normal samples): the check is then not found underpowered after all.
     """
     check_effect(sd, "sd")
-    z = -float(special.ndtri(demand.alpha / 2))
+    z = -float(special.ndtri(requirement.alpha / 2))
 
     known = is_known and skewness is not None
 
     def is_enough(n: int) -> bool:
         df = degrees_of_freedom(n, is_dependent=is_dependent)
         gamma = abs(skewness or 0.0) + (0.0 if known else z * math.sqrt(6 / n))
-        level = trusted_level(gamma, n, demand.alpha, is_known=known)
+        level = trusted_level(gamma, n, requirement.alpha, is_known=known)
         if not level > 0:
             return False
-        high_sd = sd * sd_inflation(demand.alpha, df)
-        return mean_detectable(high_sd, n, alpha=level, power=demand.power, df=df) <= demand.min_effect
+        high_sd = sd * sd_inflation(requirement.alpha, df)
+        return mean_detectable(high_sd, n, alpha=level, power=requirement.power, df=df) <= requirement.min_effect
 
     return smallest(is_enough)
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from validation.statistics.arguments import as_array, as_count
-from validation.statistics.check import Check, Demand, Told, check_number, check_probability
+from validation.statistics.check import Check, Message, Requirement, check_number, check_probability
 from validation.statistics.search import smallest
 from validation.statistics.tolerances import binomial_bounds, binomial_detectable_high, binomial_detectable_low
 
@@ -17,7 +17,7 @@ def proportion_check(
     successes: int,
     trials: int,
     expected: float,
-    demand: Demand,
+    requirement: Requirement,
     *,
     alternative: str = "two-sided",
     kind: str = "proportion",
@@ -35,15 +35,15 @@ def proportion_check(
     if k > n:
         raise ValueError(f"successes: expected at most trials = {n}, got {k}")
     tails = float(stats.binom.cdf(k, n, p0)), float(stats.binom.sf(k - 1, n, p0))
-    low, high = _bounds(n, p0, demand.alpha, alternative)
+    low, high = _bounds(n, p0, requirement.alpha, alternative)
     p_value = {"two-sided": 2 * min(tails), "less": tails[0], "greater": tails[1]}[alternative]
     error = math.sqrt(p0 * (1 - p0) / n)
     gap = k / n - p0
     statistic = gap / error if error else math.copysign(math.inf, gap) if gap else 0.0
-    detectable = proportion_detectable(n, p0, demand, alternative)
+    detectable = proportion_detectable(n, p0, requirement, alternative)
     return Check(
         kind,
-        demand,
+        requirement,
         n,
         k / n,
         p0,
@@ -51,17 +51,17 @@ def proportion_check(
         min(1.0, p_value),
         max(p0 - low / n if low else 0.0, high / n - p0 if high < n else 0.0),
         detectable,
-        Told(
+        Message(
             f"a probability of {p0:g}: between {low:,} and {high:,} {of} in {n:,}",
             f"{k:,} of {n:,}, a share of {k / n:.4g}",
             f"{abs(statistic):.3g} standard errors of {error:.3g}",
             f"{n:,} trials",
         ),
-        partial(proportion_size, p0, demand, alternative),
+        partial(proportion_size, p0, requirement, alternative),
     )
 
 
-def coverage_check(intervals: Any, truths: Any, level: float, demand: Demand) -> Check:
+def coverage_check(intervals: Any, truths: Any, level: float, requirement: Requirement) -> Check:
     """Judge how many intervals [n, 2] hold their truth [n] (or one truth), ends included, against `level`.
 
     Raises TypeError or ValueError for NaN, for lower ends above upper ones, and for a level outside (0, 1).
@@ -76,24 +76,26 @@ def coverage_check(intervals: Any, truths: Any, level: float, demand: Demand) ->
         raise ValueError(f"truths: expected {len(ends)}, one for each interval, got {len(truth)}")
     covered = int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
     nominal = check_probability("level", level)
-    return proportion_check(covered, len(ends), nominal, demand, kind="coverage", of="intervals with their truth")
+    return proportion_check(covered, len(ends), nominal, requirement, kind="coverage", of="intervals with their truth")
 
 
-def proportion_detectable(n: int, expected: float, demand: Demand, alternative: str = "two-sided") -> float:
-    """Return the smallest |p - expected| seen with the power demanded, by beta quantiles; inf if none is.
+def proportion_detectable(n: int, expected: float, requirement: Requirement, alternative: str = "two-sided") -> float:
+    """Return the smallest |p - expected| seen with the power required, by beta quantiles; inf if none is.
 
     On the sides to which `min_effect` is possible. Raises a ValueError if it is possible on neither.
     """
-    sides = _sides(expected, demand.min_effect, alternative)
-    low, high = _bounds(n, expected, demand.alpha, alternative)
-    below = expected - binomial_detectable_low(n, low, power=demand.power) if low > 0 else math.inf
-    above = binomial_detectable_high(n, high, power=demand.power) - expected
+    sides = _sides(expected, requirement.min_effect, alternative)
+    low, high = _bounds(n, expected, requirement.alpha, alternative)
+    below = expected - binomial_detectable_low(n, low, power=requirement.power) if low > 0 else math.inf
+    above = binomial_detectable_high(n, high, power=requirement.power) - expected
     return max(effect for effect, judged in zip((below, above), sides, strict=True) if judged)
 
 
-def proportion_size(expected: float, demand: Demand, alternative: str = "two-sided") -> int | None:
+def proportion_size(expected: float, requirement: Requirement, alternative: str = "two-sided") -> int | None:
     """Return a number of trials that see `min_effect`, or None if 10⁹ do not."""
-    return smallest(lambda n: proportion_detectable(n, expected, demand, alternative) <= demand.min_effect, least=1)
+    return smallest(
+        lambda n: proportion_detectable(n, expected, requirement, alternative) <= requirement.min_effect, least=1
+    )
 
 
 def _sides(expected: float, min_effect: float, alternative: str) -> tuple[bool, bool]:

@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from validation.statistics.arguments import as_array
-from validation.statistics.check import Check, Demand, Told
+from validation.statistics.check import Check, Message, Requirement
 from validation.statistics.search import smallest
 from validation.statistics.uniformity import (
     band,
@@ -17,7 +17,7 @@ from validation.statistics.uniformity import (
 )
 
 
-def ranks_check(ranks: Any, num_draws: int, demand: Demand) -> Check:
+def ranks_check(ranks: Any, num_draws: int, requirement: Requirement) -> Check:
     """Judge independent ranks in {0, …, num_draws} for uniformity; effects are shifts in posterior sds.
 
     γ of Modrák et al. (2023), its null distribution by recursion; the effect seen is a posterior that is normal, of the
@@ -26,10 +26,10 @@ def ranks_check(ranks: Any, num_draws: int, demand: Demand) -> Check:
     array = as_array("ranks", ranks)
     statistic = gamma(array, num_draws)
     p_value = uniformity_p_value(array, num_draws)
-    detectable = _detectable(array.size, num_draws, demand.alpha, demand.power)
+    detectable = _detectable(array.size, num_draws, requirement.alpha, requirement.power)
     return Check(
         "ranks",
-        demand,
+        requirement,
         array.size,
         statistic,
         None,
@@ -37,13 +37,13 @@ def ranks_check(ranks: Any, num_draws: int, demand: Demand) -> Check:
         p_value,
         math.nan,
         detectable,
-        Told(
+        Message(
             f"uniform ranks from 0 to {num_draws}",
             f"{array.size:,} ranks of mean {array.mean() / num_draws:.3f} (uniform: 0.5), γ = {statistic:.3g}",
             "an ECDF outside its simultaneous band",
             f"{array.size:,} ranks",
         ),
-        partial(ranks_size, num_draws, demand),
+        partial(ranks_size, num_draws, requirement),
     )
 
 
@@ -51,12 +51,12 @@ def ranks_check(ranks: Any, num_draws: int, demand: Demand) -> Check:
 _detectable = lru_cache(maxsize=256)(detectable_shift)
 
 
-def ranks_size(num_draws: int, demand: Demand) -> int | None:
+def ranks_size(num_draws: int, requirement: Requirement) -> int | None:
     """Return how many ranks see a shift of `min_effect` posterior sds, or None if 10⁹ do not."""
     # Not quite the whole effect: `detectable_shift` is a root and may be found on either side of it.
-    cells = shifted_cells(num_draws, demand.min_effect * (1 - 1e-6))
+    cells = shifted_cells(num_draws, requirement.min_effect * (1 - 1e-6))
 
     def is_enough(n: int) -> bool:
-        return escape_probability(band(n, num_draws, demand.alpha), n, cells) >= demand.power
+        return escape_probability(band(n, num_draws, requirement.alpha), n, cells) >= requirement.power
 
     return smallest(is_enough, least=1)

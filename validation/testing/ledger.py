@@ -4,9 +4,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from validation.statistics.check import Check, Demand, Outcome, check_effect
+from validation.statistics.check import Check, Outcome, Requirement, check_effect
 from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
-from validation.testing.marker import Share
+from validation.testing.marker import TestBudget
 from validation.testing.message import failed, passed_control, underpowered
 from validation.testing.record import Record, record_of
 
@@ -14,8 +14,8 @@ from validation.testing.record import Record, record_of
 class Ledger:
     """The checks of one test, against those that its marker says. `keep` is given the record of each."""
 
-    def __init__(self, share: Share, keep: Callable[[Record], None], *, allow_underpowered: bool = False) -> None:
-        self.share = share
+    def __init__(self, budget: TestBudget, keep: Callable[[Record], None], *, allow_underpowered: bool = False) -> None:
+        self.budget = budget
         self.checks_made = 0
         self._keep = keep
         self._allow_underpowered = allow_underpowered
@@ -23,45 +23,45 @@ class Ledger:
         self._has_controls = False
         self._last_effect: float | None = None
 
-    def demand(self, min_effect: float | None) -> Demand:
+    def requirement(self, min_effect: float | None) -> Requirement:
         """Return what the next check may spend and must see; raise a ValueError if the marker says no more checks."""
-        wish = self.share.wish
-        if self._open_controls is None and self.checks_made >= wish.entry.checks:
+        settings = self.budget.settings
+        if self._open_controls is None and self.checks_made >= settings.entry.checks:
             raise ValueError(
-                f"this test says checks={wish.entry.checks} and makes check {self.checks_made + 1}: say how many in "
-                "the marker, @pytest.mark.statistical(checks=...), and run pytest --statistical-update"
+                f"this test says checks={settings.entry.checks} and makes check {self.checks_made + 1}: say how many "
+                "in the marker, @pytest.mark.statistical(checks=...), and run pytest --statistical-update"
             )
-        effect = wish.min_effect if min_effect is None else check_effect(min_effect)
+        effect = settings.min_effect if min_effect is None else check_effect(min_effect)
         if effect is None and self._open_controls is not None:
             effect = self._last_effect
         if effect is None:
             raise ValueError("min_effect: say the smallest effect that matters, in the call or in the marker")
         self._last_effect = effect
-        return Demand(self.share.alpha, wish.power, effect)
+        return Requirement(self.budget.alpha, settings.power, effect)
 
     def seed(self, purpose: str) -> int:
         """Return a seed for what the next check draws itself."""
-        return self.share.seed(purpose, self.checks_made)
+        return self.budget.seed(purpose, self.checks_made)
 
     def judged(self, check: Check) -> Check:
         """Record a check and return it; raise what its outcome says, or, of a control, an error unless it failed."""
         __tracebackhide__ = True
-        share, is_control = self.share, self._open_controls is not None
-        record = record_of(check, test=share.test, index=self.checks_made, seed=share.seed(), replay=share.replay)
+        budget, is_control = self.budget, self._open_controls is not None
+        record = record_of(check, test=budget.test, index=self.checks_made, seed=budget.seed(), replay=budget.replay)
         self._keep({**record, "control": is_control})
         if self._open_controls is not None:
             self._open_controls += 1
             self._has_controls = True
             if check.outcome is not Outcome.FAILED:
-                raise AssertionError(passed_control(check, share.replay))
+                raise AssertionError(passed_control(check, budget.replay))
             return check
         self.checks_made += 1
         if check.outcome is Outcome.FAILED:
-            raise StatisticalFailure(failed(check, share.replay))
+            raise StatisticalFailure(failed(check, budget.replay))
         if check.outcome is Outcome.UNDERPOWERED:
             if not self._allow_underpowered:
-                raise Underpowered(underpowered(check, share.replay))
-            warnings.warn(StatisticalWarning(underpowered(check, share.replay)), stacklevel=3)
+                raise Underpowered(underpowered(check, budget.replay))
+            warnings.warn(StatisticalWarning(underpowered(check, budget.replay)), stacklevel=3)
         return check
 
     @contextmanager

@@ -1,8 +1,8 @@
-"""``@pytest.mark.statistical(...)``: what a test asks for, and the share it gets."""
+"""``@pytest.mark.statistical(...)``: what a test asks for, and what it gets of the suite's false-alarm budget."""
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from validation.statistics.check import check_effect, check_number, check_probability
 from validation.testing.manifest import Entry
@@ -11,7 +11,7 @@ POWER = 0.9
 
 
 @dataclass(frozen=True)
-class Wish:
+class MarkerSettings:
     """The marker's arguments, checked."""
 
     entry: Entry
@@ -20,12 +20,14 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Share:
-    """A test's part: its id, the false-alarm probability of each check, and what the marker asked for."""
+class TestBudget:
+    """What a test may spend: its id, the false-alarm probability of each of its checks, and its marker's settings."""
+
+    __test__: ClassVar[bool] = False  # its name begins like that of a test class
 
     test: str
     alpha: float
-    wish: Wish
+    settings: MarkerSettings
     root_seed: int
 
     @property
@@ -39,7 +41,7 @@ class Share:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def wish_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wish:
+def marker_settings(args: tuple[Any, ...], kwargs: dict[str, Any]) -> MarkerSettings:
     """Return the marker's arguments; raise TypeError or ValueError where they are not what it takes."""
     names = ("weight", "checks", "min_effect", "power")
     unknown = [name for name in kwargs if name not in names]
@@ -52,4 +54,4 @@ def wish_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wish:
     if not 0 < check_number("weight", weight) < float("inf"):
         raise ValueError(f"weight: expected a positive number, got {weight!r}")
     power = check_probability("power", kwargs.get("power", POWER))
-    return Wish(Entry(float(weight), checks), None if effect is None else check_effect(effect), power)
+    return MarkerSettings(Entry(float(weight), checks), None if effect is None else check_effect(effect), power)

@@ -10,26 +10,26 @@ def failed(check: Check, replay: str) -> str:
     """Return the message of a check whose p-value is within its false-alarm probability."""
     return _lines(
         f"stat.{check.kind}: not what was expected",
-        ("expected", check.told.expected),
-        ("got", check.told.got),
-        ("that is", check.told.distance),
-        ("by chance", f"{odds(check.p_value)}; this check may raise {odds(check.demand.alpha, 'a false alarm')}"),
-        ("note", check.told.note),
+        ("expected", check.message.expected),
+        ("got", check.message.got),
+        ("that is", check.message.distance),
+        ("by chance", f"{odds(check.p_value)}; this check may raise {odds(check.requirement.alpha, 'a false alarm')}"),
+        ("note", check.message.note),
         ("replay", replay),
     )
 
 
 def underpowered(check: Check, replay: str) -> str:
     """Return the message of a check that could have missed `min_effect`."""
-    demand = check.demand
+    requirement = check.requirement
     sees = f"only effects of {check.detectable:.3g} or more" if math.isfinite(check.detectable) else "no effect"
     return _lines(
         f"stat.{check.kind}: underpowered, which is not a pass",
-        ("asked for", f"to see an effect of {demand.min_effect:g} with probability {demand.power:g}"),
-        ("sees", f"{sees}, with {check.told.size}"),
+        ("asked for", f"to see an effect of {requirement.min_effect:g} with probability {requirement.power:g}"),
+        ("sees", f"{sees}, with {check.message.size}"),
         ("enough", f"{in_words(check.needed)} would do" if check.needed else "no number of them would do"),
-        ("got", f"{check.told.got}: {check.told.distance}"),
-        ("note", check.told.note),
+        ("got", f"{check.message.got}: {check.message.distance}"),
+        ("note", check.message.note),
         ("or", "--statistical-allow-underpowered makes this a warning"),
         ("replay", replay),
     )
@@ -39,10 +39,10 @@ def passed_control(check: Check, replay: str) -> str:
     """Return the message of a negative control that the check did not refuse."""
     return _lines(
         f"stat.{check.kind}: a negative control passed, so the check is blind to it",
-        ("expected", f"anything but {check.told.expected}"),
-        ("got", check.told.got),
-        ("that is", f"{check.told.distance}: {odds(check.p_value)}; to fail, at most {check.demand.alpha:.2g}"),
-        ("sees", f"effects of {check.detectable:.3g} or more, with {check.told.size}"),
+        ("expected", f"anything but {check.message.expected}"),
+        ("got", check.message.got),
+        ("that is", f"{check.message.distance}: {odds(check.p_value)}; to fail, at most {check.requirement.alpha:.2g}"),
+        ("sees", f"effects of {check.detectable:.3g} or more, with {check.message.size}"),
         ("replay", replay),
     )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from validation.testing.ledger import Ledger
-    from validation.testing.marker import Share
+    from validation.testing.marker import TestBudget
     from validation.testing.stat import Stat
 
 MARKER = (
@@ -23,7 +23,7 @@ MARKER = (
 )
 PROPERTY = "statistical"
 SEED = "statistical_seed"
-SHARE: "pytest.StashKey[Share]" = pytest.StashKey()
+BUDGET: "pytest.StashKey[TestBudget]" = pytest.StashKey()
 LEDGER: "pytest.StashKey[Ledger]" = pytest.StashKey()
 FAILURE: "pytest.StashKey[AssertionError]" = pytest.StashKey()
 
@@ -57,12 +57,12 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.fixture
 def stat(request: pytest.FixtureRequest) -> "Stat":
-    """Statistical checks with computed tolerances, at this test's share of the suite's false-alarm budget."""
+    """Statistical checks with computed tolerances, at what this test may spend of the suite's false-alarm budget."""
     from validation.testing.ledger import Ledger
     from validation.testing.stat import Stat
 
     item = request.node
-    if SHARE not in item.stash:
+    if BUDGET not in item.stash:
         pytest.fail("the fixture `stat` needs the marker: @pytest.mark.statistical(min_effect=...)", pytrace=False)
 
     if FAILURE not in item.stash:  # of an earlier run, where something reruns tests
@@ -72,12 +72,12 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
         item.user_properties.append((PROPERTY, json.dumps(record)))
 
     allow = request.config.getoption("statistical_allow_underpowered")
-    ledger = item.stash[LEDGER] = Ledger(item.stash[SHARE], keep, allow_underpowered=allow)
+    ledger = item.stash[LEDGER] = Ledger(item.stash[BUDGET], keep, allow_underpowered=allow)
     return Stat(ledger)
 
 
 class Session:
-    """What one pytest session keeps: the root seed, the shares of its tests, and the records of its checks."""
+    """What one pytest session keeps: the root seed, what was collected, and the records of its checks."""
 
     def __init__(self, config: pytest.Config, root_seed: int) -> None:
         self.config = config
@@ -112,20 +112,20 @@ class Session:
 
     @pytest.hookimpl(tryfirst=True)  # before -k, -m and others take tests away
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Give every statistical test its share, or say what is in the way."""
+        """Give every statistical test its budget, or say what is in the way."""
         update = self.config.getoption("statistical_update") and not self.is_worker
         if not update and not any(item.get_closest_marker("statistical") for item in items):
             return
-        from validation.testing.session import shares_of
+        from validation.testing.session import split_budget
 
         files = {item.nodeid.split("::")[0] for item in items} | self.files
-        found = shares_of(self.config, items, files, self.root_seed)
-        self.problem, self.changes = found.problem, found.changes
+        split = split_budget(self.config, items, files, self.root_seed)
+        self.problem, self.changes = split.problem, split.changes
         if self.problem and not self.is_worker:
             raise pytest.UsageError(self.problem)
         for item in items:
-            if item.nodeid in found.by_test:
-                item.stash[SHARE] = found.by_test[item.nodeid]
+            if item.nodeid in split.by_test:
+                item.stash[BUDGET] = split.by_test[item.nodeid]
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say how the list changed."""
@@ -143,7 +143,7 @@ class Session:
         Where something reruns failed tests, a check that has failed fails again: a rerun is not another chance.
         """
         __tracebackhide__ = True
-        if SHARE not in pyfuncitem.stash:
+        if BUDGET not in pyfuncitem.stash:
             return (yield)
         from validation.testing.errors import StatisticalFailure, Underpowered
 
@@ -160,9 +160,9 @@ class Session:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the records, which came with the report from whichever process ran the test."""
         if report.when == "call":
-            found = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
-            if found:
-                self.records[report.nodeid] = [{**record, "test_outcome": report.outcome} for record in found]
+            records = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
+            if records:
+                self.records[report.nodeid] = [{**record, "test_outcome": report.outcome} for record in records]
 
     def pytest_sessionfinish(self) -> None:
         """Write the report."""

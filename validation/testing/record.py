@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 def record_of(check: Check, *, test: str, index: int, seed: int, replay: str) -> Record:
     """Return one check as a record; a number that is not finite is None."""
-    told = {"expected": check.told.expected, "got": check.told.got, "distance": check.told.distance}
+    words = {"expected": check.message.expected, "got": check.message.got, "distance": check.message.distance}
     return {
         "test": test,
         "check": index,
@@ -32,13 +32,13 @@ def record_of(check: Check, *, test: str, index: int, seed: int, replay: str) ->
         "expected": _finite(check.expected),
         "statistic": _finite(check.statistic),
         "p_value": _finite(check.p_value),
-        "alpha": check.demand.alpha,
+        "alpha": check.requirement.alpha,
         "bound": _finite(check.bound),
         "detectable": _finite(check.detectable),
-        "min_effect": check.demand.min_effect,
-        "power": check.demand.power,
+        "min_effect": check.requirement.min_effect,
+        "power": check.requirement.power,
         "needed": check.needed,
-        "in_words": told,
+        "in_words": words,
         "seed": seed,
         "replay": replay,
     }
@@ -53,8 +53,8 @@ def write_report(path: Path, records: Sequence[Record], run: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True)
-class Budget:
-    """The budget as the summary tells it."""
+class SuiteBudget:
+    """The budget of a suite, as the terminal summary states it."""
 
     false_alarm: float
     num_tests: int
@@ -62,7 +62,7 @@ class Budget:
     manifest: str
 
 
-def summary(records: Sequence[Record], budget: Budget, *, closest: int = CLOSEST) -> list[str]:
+def summary(records: Sequence[Record], budget: SuiteBudget, *, closest: int = CLOSEST) -> list[str]:
     """Return the lines of the terminal summary: budget, checks, closest margins, failed and underpowered ones."""
     controls = [each for each in records if each["control"]]
     records = [each for each in records if not each["control"]]

@@ -1,4 +1,4 @@
-"""A pytest session with statistical tests: their shares of the budget, or what keeps them from having any."""
+"""A pytest session with statistical tests: how they split the budget, or what keeps them from it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -8,41 +8,43 @@ import pytest
 
 from validation.statistics.check import check_probability
 from validation.testing.manifest import Entry, Manifest, ManifestError, check_current, updated
-from validation.testing.marker import Share, Wish, wish_of
-from validation.testing.record import Budget
+from validation.testing.marker import MarkerSettings, TestBudget, marker_settings
+from validation.testing.record import SuiteBudget
 
 MARKER, FIXTURE = "statistical", "stat"
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Every collected statistical test's share, by id; or the problem that keeps them all from running."""
+class BudgetSplit:
+    """The budget of every collected statistical test, by id; or the problem that keeps them all from running."""
 
-    by_test: dict[str, Share] = field(default_factory=dict)
+    by_test: dict[str, TestBudget] = field(default_factory=dict)
     problem: str = ""
     changes: tuple[str, ...] = ()
 
 
-def shares_of(config: pytest.Config, items: Sequence[pytest.Item], files: Collection[str], root_seed: int) -> Shares:
-    """Return the shares of the collected tests by the stored list, which ``--statistical-update`` renews first."""
+def split_budget(
+    config: pytest.Config, items: Sequence[pytest.Item], files: Collection[str], root_seed: int
+) -> BudgetSplit:
+    """Return the budgets of the collected tests by the stored list, which ``--statistical-update`` renews first."""
     try:
-        wishes = {item.nodeid: _wish(item) for item in items if item.get_closest_marker(MARKER)}
+        settings = {item.nodeid: _settings_of(item) for item in items if item.get_closest_marker(MARKER)}
         false_alarm, path = budget_of(config), manifest_path(config)
-        entries = {test: wish.entry for test, wish in wishes.items()}
+        entries = {test: each.entry for test, each in settings.items()}
         changes: tuple[str, ...] = ()
         if config.getoption("statistical_update"):
             manifest, changes = _renewed(config, entries, files)
-        elif not wishes or config.getoption("collectonly"):
-            return Shares()
+        elif not settings or config.getoption("collectonly"):
+            return BudgetSplit()
         else:
             manifest = Manifest.read(path)
             check_current(manifest, false_alarm, entries, path)
     except (ManifestError, TypeError, ValueError) as problem:
-        return Shares(problem=f"statistical: {problem}")
+        return BudgetSplit(problem=f"statistical: {problem}")
     except OSError as problem:
-        return Shares(problem=f"statistical: the list cannot be written: {problem}")
-    shares = {test: Share(test, manifest.alpha(test), wish, root_seed) for test, wish in wishes.items()}
-    return Shares(shares, changes=changes)
+        return BudgetSplit(problem=f"statistical: the list cannot be written: {problem}")
+    budgets = {test: TestBudget(test, manifest.alpha(test), each, root_seed) for test, each in settings.items()}
+    return BudgetSplit(budgets, changes=changes)
 
 
 def budget_of(config: pytest.Config) -> float:
@@ -59,20 +61,20 @@ def manifest_path(config: pytest.Config) -> Path:
     return config.rootpath / str(config.getini("statistical_manifest"))
 
 
-def summary_budget(config: pytest.Config, root_seed: int) -> Budget:
-    """Return the budget as the summary tells it."""
+def summary_budget(config: pytest.Config, root_seed: int) -> SuiteBudget:
+    """Return what the terminal summary states of the budget."""
     try:
         manifest = Manifest.read(manifest_path(config))
     except ManifestError:
         manifest = Manifest(budget_of(config))
-    return Budget(manifest.false_alarm, len(manifest.tests), root_seed, str(config.getini("statistical_manifest")))
+    return SuiteBudget(manifest.false_alarm, len(manifest.tests), root_seed, str(config.getini("statistical_manifest")))
 
 
-def _wish(item: pytest.Item) -> Wish:
+def _settings_of(item: pytest.Item) -> MarkerSettings:
     marker = item.get_closest_marker(MARKER)
     assert marker is not None
     try:
-        wish = wish_of(marker.args, dict(marker.kwargs))
+        settings = marker_settings(marker.args, dict(marker.kwargs))
     except (TypeError, ValueError) as problem:
         raise type(problem)(f"{item.nodeid}: @pytest.mark.statistical: {problem}") from None
     if FIXTURE not in getattr(item, "fixturenames", ()):
@@ -80,7 +82,7 @@ def _wish(item: pytest.Item) -> Wish:
             f"{item.nodeid} is marked statistical but does not take the fixture `stat`, through which it would be "
             "checked: def test_...(stat)"
         )
-    return wish
+    return settings
 
 
 def _renewed(

@@ -43,8 +43,8 @@ class Stat:
         Student's test; effects in the samples' unit. `skewness`: of the distribution, if known (0 if symmetric).
         """
         __tracebackhide__ = True
-        demand = self.ledger.demand(min_effect)
-        return self.ledger.judged(mean_check(samples, expected, demand, ess=ess, chains=chains, skewness=skewness))
+        requirement = self.ledger.requirement(min_effect)
+        return self.ledger.judged(mean_check(samples, expected, requirement, ess=ess, chains=chains, skewness=skewness))
 
     def means(
         self,
@@ -60,18 +60,18 @@ class Stat:
         Student's test of each at an E-th of the level. `expected` is a number or [E]; `skewness` as in `mean`, of all.
         """
         __tracebackhide__ = True
-        demand = self.ledger.demand(min_effect)
+        requirement = self.ledger.requirement(min_effect)
         errors, allowance = errors_of_columns(samples, expected, names, skewness)
-        return self.ledger.judged(errors_check("means", errors, demand, allowance, what="means", unit="row"))
+        return self.ledger.judged(errors_check("means", errors, requirement, allowance, what="means", unit="row"))
 
     def estimate(
         self, value: float, error: float, expected: float, *, min_effect: float | None = None, df: float = math.inf
     ) -> Check:
         """A normal estimate with its standard error, known with `df` degrees of freedom; effects in standard errors."""
         __tracebackhide__ = True
-        demand = self.ledger.demand(min_effect)
+        requirement = self.ledger.requirement(min_effect)
         errors = errors_of_estimate(value, error, expected, df)
-        return self.ledger.judged(errors_check("estimate", errors, demand, what="an estimate", unit="estimate"))
+        return self.ledger.judged(errors_check("estimate", errors, requirement, what="an estimate", unit="estimate"))
 
     def proportion(
         self,
@@ -87,28 +87,28 @@ class Stat:
         `alternative`: "less" where only fewer would be a fault, "greater" where only more would.
         """
         __tracebackhide__ = True
-        demand = self.ledger.demand(min_effect)
-        return self.ledger.judged(proportion_check(successes, trials, expected, demand, alternative=alternative))
+        requirement = self.ledger.requirement(min_effect)
+        return self.ledger.judged(proportion_check(successes, trials, expected, requirement, alternative=alternative))
 
     def coverage(self, intervals: Any, truths: Any, level: float, *, min_effect: float | None = None) -> Check:
         """How many independent intervals [n, 2] hold their truth [n], against their level; effects in probability."""
         __tracebackhide__ = True
-        return self.ledger.judged(coverage_check(intervals, truths, level, self.ledger.demand(min_effect)))
+        return self.ledger.judged(coverage_check(intervals, truths, level, self.ledger.requirement(min_effect)))
 
     def uniform_ranks(self, ranks: Any, num_draws: int, *, min_effect: float | None = None) -> Check:
         """Independent ranks of truths among `num_draws` draws, for uniformity; effects in posterior sds of shift."""
         __tracebackhide__ = True
-        return self.ledger.judged(ranks_check(ranks, num_draws, self.ledger.demand(min_effect)))
+        return self.ledger.judged(ranks_check(ranks, num_draws, self.ledger.requirement(min_effect)))
 
     def cdf(self, samples: Any, cdf: Callable[[Array], Any], *, min_effect: float | None = None) -> Check:
         """Independent samples against a distribution function of arrays; effects are largest distances of CDFs."""
         __tracebackhide__ = True
-        return self.ledger.judged(cdf_check(samples, cdf, self.ledger.demand(min_effect)))
+        return self.ledger.judged(cdf_check(samples, cdf, self.ledger.requirement(min_effect)))
 
     def same_distribution(self, a: Any, b: Any, *, min_effect: float | None = None) -> Check:
         """Two sets of independent samples (`thinned` makes them of chains); effects are largest distances of CDFs."""
         __tracebackhide__ = True
-        return self.ledger.judged(same_check(a, b, self.ledger.demand(min_effect)))
+        return self.ledger.judged(same_check(a, b, self.ledger.requirement(min_effect)))
 
     def recovers(
         self,
@@ -128,10 +128,10 @@ class Stat:
         __tracebackhide__ = True
         from validation.testing.fits import recovery_errors
 
-        demand = self.ledger.demand(min_effect)
+        requirement = self.ledger.requirement(min_effect)
         errors = recovery_errors(fit_or_fits, truth, names, self.ledger.seed("laplace"))
         allowance = Allowance(margin, skewness)
-        return self.ledger.judged(errors_check("recovers", errors, demand, allowance, what="Greeks"))
+        return self.ledger.judged(errors_check("recovers", errors, requirement, allowance, what="Greeks"))
 
     def interventions(
         self,
@@ -147,10 +147,10 @@ class Stat:
         __tracebackhide__ = True
         from validation.testing.fits import intervention_errors
 
-        demand = self.ledger.demand(min_effect)
+        requirement = self.ledger.requirement(min_effect)
         errors = intervention_errors(fit_or_fits, truth, do, outcome, self.ledger.seed("laplace"))
         return self.ledger.judged(
-            errors_check("interventions", errors, demand, Allowance(margin), what="predicted means")
+            errors_check("interventions", errors, requirement, Allowance(margin), what="predicted means")
         )
 
     # ---------------------------------------------------------------- controls, seeds, thinning
@@ -166,11 +166,11 @@ class Stat:
     @property
     def seed(self) -> int:
         """A seed below 2³² from the root seed and the test's id."""
-        return self.ledger.share.seed()
+        return self.ledger.budget.seed()
 
     @property
     def alpha(self) -> float:
         """The false-alarm probability that one check of this test may spend."""
-        return self.ledger.share.alpha
+        return self.ledger.budget.alpha
 
     thinned = staticmethod(thinned)

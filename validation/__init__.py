@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from validation.refutation.refine import History, Step, refine
     from validation.refutation.refute import Refutation, refute
     from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Intervention, Partly, PriorTruth, Scenario, do_each
-    from validation.statistics.tolerances import Verdict
+    from validation.statistics.check import Verdict
     from validation.study.contenders import Contender, standard_contenders
     from validation.study.plan import Plan
     from validation.study.row import Row
@@ -43,7 +43,7 @@ _HOME = {
     "Step": "validation.refutation.refine",
     "Store": "validation.study.store",
     "Study": "validation.study.study",
-    "Verdict": "validation.statistics.tolerances",
+    "Verdict": "validation.statistics.check",
     "assess": "validation.claims.results",
     "compare": "validation.claims.compare",
     "do_each": "validation.scenarios",

@@ -11,7 +11,7 @@ import pytest
 from estimators import NUTS
 from validation.claims.judge import assess_claim
 from validation.scenarios import STANDARD_SCENARIOS
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.statistics.uniformity import band, escape_probability
 from validation.study.contenders import Contender
 from validation.study.plan import Claim

@@ -7,7 +7,7 @@ import pytest
 from validation.claims.judge import KINDS, assess_claims
 from validation.claims.kinds import second_order
 from validation.scenarios import STANDARD_SCENARIOS, Truth
-from validation.statistics.tolerances import BUDGET, Verdict
+from validation.statistics.check import BUDGET, Verdict
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.plan import asserted_of, plan_from_json, plan_of, plan_to_json
 from validation.study.presets import PRESETS

@@ -10,7 +10,7 @@ from estimators import EM
 from validation.__main__ import main
 from validation.claims.compare import compare
 from validation.claims.results import assess
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.contenders import Contender
 from validation.study.row import ERROR
 from validation.study.store import Store

@@ -11,7 +11,7 @@ from scipy import stats
 from estimators import EM
 from validation.claims.judge import assess_claim
 from validation.scenarios import STANDARD_SCENARIOS
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.contenders import Contender
 from validation.study.plan import Claim
 from validation.study.study import Study, run

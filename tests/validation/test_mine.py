@@ -18,7 +18,7 @@ from estimators.mixture.density import Density
 from validation.__main__ import main
 from validation.scenarios import Truth
 from validation.scenarios.quantities import is_query
-from validation.statistics.tolerances import BUDGET, Verdict
+from validation.statistics.check import BUDGET, Verdict
 from validation.study import own_data as mine
 from validation.study.own_data import Asked, DataError
 from validation.study.store import Store

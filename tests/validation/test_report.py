@@ -21,7 +21,7 @@ from validation.report.markdown import escaped, render_markdown
 from validation.report.page import render
 from validation.report.words import number, short, signed
 from validation.scenarios import STANDARD_SCENARIOS, Intervention
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.contenders import Contender
 from validation.study.environment import environment

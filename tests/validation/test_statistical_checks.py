@@ -11,12 +11,19 @@ from scipy.signal import lfilter
 
 from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
 from estimators.mechanisms import Bernoulli, LinearGaussian
-from validation.statistics.check import Outcome, Requirement
+from validation.statistics.check import Check, Requirement, Verdict, furthest
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
 from validation.statistics.estimates import Allowance, errors_check, errors_of_draws, errors_of_fits
 from validation.statistics.mean import mean_check, mean_size
-from validation.statistics.proportion import coverage_check, proportion_check, proportion_detectable, proportion_size
+from validation.statistics.proportion import (
+    GREATER,
+    LESS,
+    coverage_check,
+    proportion_check,
+    proportion_detectable,
+    proportion_size,
+)
 from validation.statistics.ranks import ranks_check, ranks_size
 from validation.statistics.search import in_words, smallest
 from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
@@ -57,6 +64,33 @@ def autoregressive(rho, chains=4, draws=1000, seed=0):
     return lfilter([1.0], [1.0, -rho], noise, axis=1)
 
 
+# ---------------------------------------------------------------- verdicts
+
+
+def test_verdicts():
+    requirement = Requirement(0.01, 0.9, 2.0)
+    by_p_value = {
+        p: Check("x", requirement, 9, 5.0, 1.0, high=4.0, p_value=p).verdict for p in (0.0, 0.01, 0.02, math.nan)
+    }
+    assert by_p_value == {
+        0.0: Verdict.FAIL,
+        0.01: Verdict.FAIL,
+        0.02: Verdict.PASS,
+        math.nan: Verdict.FAIL,
+    }
+    for detectable, verdict in ((1.0, Verdict.PASS), (3.0, Verdict.UNDERPOWERED), (math.nan, Verdict.UNDERPOWERED)):
+        assert Check("x", requirement, 9, 4.0, detectable, high=4.0).verdict is verdict
+        assert Check("x", requirement, 9, 3.9, detectable, low=4.0).verdict is Verdict.FAIL
+        assert Check("x", requirement, 9, math.nan, detectable, 4.0, 4.0).verdict is verdict
+
+
+def test_of_several_checks_the_furthest_is_shown_and_all_must_see():
+    each = Requirement(0.01, 0.9, 2.0).shared_by(2)
+    checks = {"a": Check("x", each, 9, 3.0, 5.0), "b": Check("x", each, 9, -4.0, 1.0)}
+    worst = furthest(checks, lambda check: abs(check.observed))
+    assert (worst.entry, worst.observed, worst.detectable, worst.requirement.alpha) == ("b", -4.0, 5.0, 0.005)
+
+
 # ---------------------------------------------------------------- means
 
 
@@ -73,10 +107,10 @@ def test_skewness_of_the_sample_costs_a_fifth_of_alpha_and_too_much_of_it_is_und
     assert mean_check(x, 0.0, REQUIREMENT).p_value == pytest.approx(1.25 * stats.ttest_1samp(x, 0.0).pvalue)
     skewed = np.random.default_rng(0).exponential(size=300)
     check = mean_check(skewed, 0.0, REQUIREMENT)  # far from 1, yet not judged
-    assert check.outcome is Outcome.UNDERPOWERED
+    assert check.verdict is Verdict.UNDERPOWERED
     assert math.isnan(check.p_value) and check.detectable == math.inf and "skewness" in check.message.note
     enough = mean_check(np.random.default_rng(0).exponential(size=check.needed), 0.0, REQUIREMENT)
-    assert enough.outcome is Outcome.FAILED
+    assert enough.verdict is Verdict.FAIL
 
 
 def test_trusted_level():
@@ -111,16 +145,16 @@ def test_proportion_is_twice_the_smaller_tail(k, n, p):
 
 @pytest.mark.parametrize(("k", "n", "p"), [(3, 50, 0.2), (10, 50, 0.2), (28, 30, 0.9)])
 def test_a_proportion_of_which_one_side_is_no_fault(k, n, p):
-    for alternative, tail in (("less", stats.binom.cdf(k, n, p)), ("greater", stats.binom.sf(k - 1, n, p))):
-        check = proportion_check(k, n, p, replace(REQUIREMENT, min_effect=0.05), alternative=alternative)
+    for alternative, tail in ((LESS, stats.binom.cdf(k, n, p)), (GREATER, stats.binom.sf(k - 1, n, p))):
+        check = proportion_check(k, n, p, replace(REQUIREMENT, min_effect=0.05), alternative)
         assert check.p_value == pytest.approx(tail)
         smallest = binomial_bounds(n, p, alpha=2e-3)
-        if alternative == "less":
+        if alternative is LESS:
             assert check.detectable == pytest.approx(p - binomial_detectable_low(n, smallest[0]))
         else:
             assert check.detectable == pytest.approx(binomial_detectable_high(n, smallest[1]) - p)
     with pytest.raises(ValueError, match=r"no probability is 0\.3 below 0\.2"):
-        proportion_check(k, n, 0.2, replace(REQUIREMENT, min_effect=0.3), alternative="less")
+        proportion_check(k, n, 0.2, replace(REQUIREMENT, min_effect=0.3), LESS)
 
 
 @pytest.mark.parametrize(("n", "p"), [(60, 0.3), (60, 0.95), (300, 0.02)])
@@ -128,7 +162,7 @@ def test_what_a_proportion_detects_is_detected(n, p):
     """The power at the detectable effect, summed over every count the check rejects, is the power asked for."""
     requirement = replace(REQUIREMENT, min_effect=0.5)
     effect = proportion_detectable(n, p, requirement)
-    rejected = [k for k in range(n + 1) if proportion_check(k, n, p, requirement).outcome is Outcome.FAILED]
+    rejected = [k for k in range(n + 1) if proportion_check(k, n, p, requirement).verdict is Verdict.FAIL]
     sides = [q for q in (p - effect, p + effect) if 0 <= q <= 1]
     assert min(stats.binom.pmf(rejected, n, q).sum() for q in sides) == pytest.approx(0.9, abs=1e-6)
 
@@ -156,10 +190,10 @@ def test_ranks_are_judged_by_the_exact_test():
     check = ranks_check(ranks, 19, REQUIREMENT)
     assert check.p_value == uniformity_p_value(ranks, 19)
     assert check.detectable == detectable_shift(60, 19, 1e-3, 0.9)
-    assert check.outcome is Outcome.UNDERPOWERED
+    assert check.verdict is Verdict.UNDERPOWERED
     enough = ranks_check(np.random.default_rng(1).integers(0, 20, check.needed), 19, REQUIREMENT)
-    assert enough.outcome is Outcome.PASSED
-    assert ranks_check(np.full(60, 19), 19, REQUIREMENT).outcome is Outcome.FAILED
+    assert enough.verdict is Verdict.PASS
+    assert ranks_check(np.full(60, 19), 19, REQUIREMENT).verdict is Verdict.FAIL
 
 
 def test_cdf_distance_is_kolmogorovs_and_holds_for_jumps():
@@ -177,7 +211,7 @@ def test_same_distribution_is_the_two_sample_test():
     a, b = normals(200), normals(150, 0.1, seed=1)
     check = same_check(a, b, REQUIREMENT)
     assert check.p_value == pytest.approx(stats.ks_2samp(a, b).pvalue / 0.98)  # the rest looks for dependence
-    assert same_check(a, b + 2, REQUIREMENT).outcome is Outcome.FAILED
+    assert same_check(a, b + 2, REQUIREMENT).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(("m", "n"), [(30, 30), (100, 100), (70, 110), (1000, 1000), (333, 2000), (12_000, 15_000)])
@@ -209,7 +243,7 @@ def test_dependent_draws_are_an_error_until_they_are_thinned():
         same_check(np.sort(reference), reference, REQUIREMENT)
     kept = thinned(chains)
     assert 200 < kept.size < 842  # 16000 draws are worth 842
-    assert same_check(reference, kept, REQUIREMENT).outcome is Outcome.PASSED
+    assert same_check(reference, kept, REQUIREMENT).verdict is Verdict.PASS
 
 
 def test_thinning_leaves_neighbours_near_independent():
@@ -258,9 +292,9 @@ def test_one_fit_is_judged_by_its_draws():
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
     check = errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Allowance(skewness=1.0))
-    assert check.outcome is Outcome.UNDERPOWERED
+    assert check.verdict is Verdict.UNDERPOWERED
     assert check.needed > 200
-    assert errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).outcome is Outcome.PASSED
+    assert errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).verdict is Verdict.PASS
 
 
 def test_means_are_t_tested_column_by_column():
@@ -361,9 +395,9 @@ def test_underpowered_is_what_cannot_see_the_effect(kind):
     detectable = CHECKS[kind](requirement).detectable
     if kind == "coverage":
         detectable = CHECKS[kind](replace(requirement, min_effect=detectable)).detectable  # judged on one side by now
-    assert CHECKS[kind](replace(requirement, min_effect=detectable)).outcome is Outcome.PASSED
+    assert CHECKS[kind](replace(requirement, min_effect=detectable)).verdict is Verdict.PASS
     low = CHECKS[kind](replace(requirement, min_effect=detectable * (1 - 1e-9)))
-    assert low.outcome is Outcome.UNDERPOWERED
+    assert low.verdict is Verdict.UNDERPOWERED
     assert low.needed > 0
     assert CHECKS[kind](replace(requirement, min_effect=detectable)).needed is None
 
@@ -404,8 +438,8 @@ def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
 def test_the_number_that_would_do_does():
     for shift in (0.0, 0.01):
         check = mean_check(normals(300, shift), 0.0, replace(REQUIREMENT, min_effect=0.1))
-        assert check.outcome is Outcome.UNDERPOWERED
-        assert mean_check(normals(check.needed), 0.0, replace(REQUIREMENT, min_effect=0.1)).outcome is Outcome.PASSED
+        assert check.verdict is Verdict.UNDERPOWERED
+        assert mean_check(normals(check.needed), 0.0, replace(REQUIREMENT, min_effect=0.1)).verdict is Verdict.PASS
     assert mean_size(1.0, Requirement(1e-6, 0.9, 1e-6)) is None
 
 
@@ -461,7 +495,7 @@ def test_outcomes_are_raised_or_allowed():
         make().mean(normals(2000), 0.0, min_effect=0.01)
     with pytest.warns(StatisticalWarning, match="underpowered"):
         make(allow=True).mean(normals(2000), 0.0, min_effect=0.01)
-    assert make().mean(normals(2000), torch.tensor(0.0)).outcome is Outcome.PASSED
+    assert make().mean(normals(2000), torch.tensor(0.0)).verdict is Verdict.PASS
 
 
 def test_a_test_without_a_check_is_an_error():

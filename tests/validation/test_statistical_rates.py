@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from validation.statistics.check import Check, Outcome, Requirement
+from validation.statistics.check import Check, Requirement, Verdict
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
 from validation.statistics.estimates import (
     Allowance,
@@ -24,7 +24,7 @@ from validation.statistics.estimates import (
     errors_size,
 )
 from validation.statistics.mean import mean_check, mean_size
-from validation.statistics.proportion import coverage_check, proportion_check, proportion_size
+from validation.statistics.proportion import LESS, coverage_check, proportion_check, proportion_size
 from validation.statistics.ranks import ranks_check, ranks_size
 from validation.statistics.student import trusted_level
 from validation.statistics.tolerances import binomial_bounds
@@ -227,9 +227,9 @@ def test_false_alarms_of_dependent_and_of_skewed_samples_are_within_the_budget()
     assert np.sum(found <= 2.5) > most(BUDGET)
 
 
-def count(check: Callable[[np.random.Generator], Check], outcome: Outcome, repeats: int, seed: int = 0) -> int:
+def count(check: Callable[[np.random.Generator], Check], verdict: Verdict, repeats: int, seed: int = 0) -> int:
     rng = np.random.default_rng(seed)
-    return sum(check(rng).outcome is outcome for _ in range(repeats))
+    return sum(check(rng).verdict is verdict for _ in range(repeats))
 
 
 def test_what_ess_and_skewness_protect_from():
@@ -242,8 +242,8 @@ def test_what_ess_and_skewness_protect_from():
     def taken_for_symmetric(rng):
         return mean_check(rng.exponential(size=40), 1.0, requirement, skewness=0.0)
 
-    assert count(taken_for_independent, Outcome.FAILED, 500) > most(0.1, 500)
-    assert count(taken_for_symmetric, Outcome.FAILED, 2000) > most(0.01, 2000)
+    assert count(taken_for_independent, Verdict.FAIL, 500) > most(0.1, 500)
+    assert count(taken_for_symmetric, Verdict.FAIL, 2000) > most(0.01, 2000)
     assert math.isnan(trusted_level(2.0, 40, 0.01, is_known=True))  # so it would not be judged
 
 
@@ -257,9 +257,9 @@ def test_false_alarms_of_biased_fits_within_their_margin():
         )
 
     # One side of the tolerance spends half of alpha, the other nothing.
-    found = count(check, Outcome.FAILED, 2000)
+    found = count(check, Verdict.FAIL, 2000)
     assert least(0.025) <= found <= most(0.025)
-    assert count(lambda rng: check(rng, 0.0), Outcome.FAILED, 2000) > most(0.05)
+    assert count(lambda rng: check(rng, 0.0), Verdict.FAIL, 2000) > most(0.05)
 
 
 # ---------------------------------------------------------------- power
@@ -294,7 +294,7 @@ def means_of_columns(rng, n, effect):
 
 
 def share_below_one_sided(rng, n, effect):
-    return proportion_check(int(rng.binomial(n, 0.9 - effect)), n, 0.9, REQUIREMENT, alternative="less")
+    return proportion_check(int(rng.binomial(n, 0.9 - effect)), n, 0.9, REQUIREMENT, LESS)
 
 
 def share_above(rng, n, effect):
@@ -350,7 +350,7 @@ POWERED = {
     ),
     # Enough for a sample whose skewness comes out high, too.
     "means": Powered(means_of_columns, 2 * mean_size(1.0, REQUIREMENT)),
-    "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, REQUIREMENT, "less")),
+    "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, REQUIREMENT, LESS)),
     "proportion above": Powered(share_above, proportion_size(0.3, REQUIREMENT)),
     "proportion below": Powered(share_below, proportion_size(0.3, REQUIREMENT)),
     "coverage": Powered(intervals_too_narrow, proportion_size(0.9, REQUIREMENT)),
@@ -372,19 +372,19 @@ LONG_POWERED = ("means", "fits", "fits, margin", "ranks", "same_distribution", "
 def test_power_at_min_effect_is_at_least_what_was_asked(kind):
     case = POWERED[kind]
     effect = case.requirement.min_effect
-    assert count(lambda rng: case.check(rng, case.size, effect), Outcome.FAILED, REPEATS) >= least(0.9, REPEATS)
-    assert count(lambda rng: case.check(rng, case.size, 0.0), Outcome.PASSED, 50) >= 49
+    assert count(lambda rng: case.check(rng, case.size, effect), Verdict.FAIL, REPEATS) >= least(0.9, REPEATS)
+    assert count(lambda rng: case.check(rng, case.size, 0.0), Verdict.PASS, 50) >= 49
     # A third of the samples are too few to see it, and the check says so.
     few = case.size // 3
-    assert count(lambda rng: case.check(rng, few, effect), Outcome.FAILED, REPEATS) < least(0.9, REPEATS)
-    assert count(lambda rng: case.check(rng, few, 0.0), Outcome.UNDERPOWERED, 50) >= 49
+    assert count(lambda rng: case.check(rng, few, effect), Verdict.FAIL, REPEATS) < least(0.9, REPEATS)
+    assert count(lambda rng: case.check(rng, few, 0.0), Verdict.UNDERPOWERED, 50) >= 49
 
 
 def test_an_effect_is_passed_no_more_often_than_the_power_allows_whatever_the_size():
     """Around the size at which chance decides whether a check is underpowered, too."""
     size = mean_size(1.0, REQUIREMENT, skewness=0.0)
     for n in (4, 6, size // 3, int(0.8 * size), int(0.9 * size), size):
-        passed = count(lambda rng, n=n: mean_of_normals(rng, n, 0.2), Outcome.PASSED, REPEATS)
+        passed = count(lambda rng, n=n: mean_of_normals(rng, n, 0.2), Verdict.PASS, REPEATS)
         assert passed <= most(0.1, REPEATS)
 
 
@@ -401,6 +401,6 @@ def one_fit_off(rng, effect):
 @pytest.mark.slow
 def test_power_of_one_fit():
     effect = one_fit_off(np.random.default_rng(0), 0.0).detectable
-    found = count(lambda rng: one_fit_off(rng, effect), Outcome.FAILED, 2000)
+    found = count(lambda rng: one_fit_off(rng, effect), Verdict.FAIL, 2000)
     assert least(0.9) <= found <= most(0.93)
-    assert count(lambda rng: one_fit_off(rng, 0.8 * effect), Outcome.FAILED, 2000) < least(0.9)
+    assert count(lambda rng: one_fit_off(rng, 0.8 * effect), Verdict.FAIL, 2000) < least(0.9)

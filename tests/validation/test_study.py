@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from estimators import EM
 from validation.claims.judge import assess_claims
 from validation.scenarios import Seeds
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.cell import Cell, failed_rows
 from validation.study.cluster import ClusterError
 from validation.study.contenders import Contender

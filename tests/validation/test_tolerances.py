@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from validation.statistics.check import POWER
 from validation.statistics.tolerances import (
-    POWER,
-    Verdict,
     binomial_bounds,
     binomial_detectable_high,
     binomial_detectable_low,
     chi_square_mean_above,
     chi_square_mean_below,
-    judge,
     known_detectable,
     known_tolerance,
     mean_detectable,
@@ -138,13 +136,6 @@ def test_chi_square_mean_bound_against_the_exact_tail():
 def test_chi_square_weights_must_be_positive():
     with pytest.raises(ValueError, match="at least one positive weight"):
         chi_square_mean_above((0.0,), 5, alpha=0.1)
-
-
-def test_verdicts():
-    assert judge(accepted=True, detectable=1.0, min_effect=2.0) is Verdict.PASS
-    assert judge(accepted=True, detectable=3.0, min_effect=2.0) is Verdict.UNDERPOWERED
-    assert judge(accepted=True, detectable=math.inf, min_effect=2.0) is Verdict.UNDERPOWERED
-    assert judge(accepted=False, detectable=math.inf, min_effect=2.0) is Verdict.FAIL
 
 
 def test_the_statistics_load_no_torch():

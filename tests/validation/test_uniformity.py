@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from validation.statistics.tolerances import POWER
+from validation.statistics.check import POWER
 from validation.statistics.uniformity import (
     band,
     detectable_shift,

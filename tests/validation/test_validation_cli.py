@@ -15,7 +15,7 @@ import validation.cli.commands as commands
 import validation.report as report
 from estimators import EM
 from validation.__main__ import main
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.own_modules import contender_in, scenarios_in

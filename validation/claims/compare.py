@@ -16,7 +16,7 @@ from scipy import stats
 from validation.claims.kinds import covers
 from validation.claims.results import Results
 from validation.scenarios.quantities import shown
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.row import CONVERGED, Row
 
 Array = NDArray[np.float64]

@@ -1,5 +1,6 @@
 """Judge the claims of a plan on the rows of its study."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -14,8 +15,9 @@ from validation.claims.kinds import (
     IsEfficient,
     IsExpected,
     Kind,
+    unknown,
 )
-from validation.statistics.tolerances import Verdict, judge
+from validation.statistics.check import POWER, Check, Requirement, Verdict
 from validation.study.plan import Claim, Described, Plan
 from validation.study.row import Row
 
@@ -63,45 +65,29 @@ class Finding:
 
 def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     """Judge every claim of a plan on the rows."""
-    mine: dict[tuple[str, str], list[Row]] = {}
+    by_estimator: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        mine.setdefault((row.scenario, row.estimator), []).append(row)
+        by_estimator.setdefault((row.scenario, row.estimator), []).append(row)
     return tuple(
-        assess_claim(claim, plan.scenario(claim.scenario), mine.get((claim.scenario, claim.estimator), []))
+        assess_claim(claim, plan.scenario(claim.scenario), by_estimator.get((claim.scenario, claim.estimator), []))
         for claim in plan.claims
     )
 
 
 def assess_claim(claim: Claim, scenario: Described, rows: Sequence[Row]) -> Finding:
     """Judge one claim on the rows of its estimator and scenario."""
-    kind = kind_of(claim, scenario)
-    limits = scenario.asymptotics
+    kind, limits = kind_of(claim, scenario), scenario.asymptotics
+    requirement = Requirement(claim.alpha, POWER, claim.min_effect)
     if claim.only:
         rows = [_restricted(row, claim.only) for row in rows]
         limits = limits and replace(limits, sd={claim.only: limits.sd[claim.only]})
     if limits is None and kind.needs_asymptotics:
-        return _unjudged(claim, kind, rows)
-    measured = kind.measure(rows, limits, claim.alpha)
-    accepted = measured.accepted and (measured.missing == 0 or kind.counts_failures)
-    verdict = judge(accepted=accepted, detectable=measured.detectable, min_effect=claim.min_effect)
-    return Finding(
-        scenario=claim.scenario,
-        estimator=claim.estimator,
-        kind=claim.kind,
-        only=claim.only,
-        sentence=kind.sentence,
-        unit=kind.unit,
-        statistic=measured.statistic,
-        worst=measured.worst,
-        low=measured.low,
-        high=measured.high,
-        alpha=claim.alpha,
-        detectable=measured.detectable,
-        min_effect=claim.min_effect,
-        replicates=len(rows),
-        missing=measured.missing,
-        verdict=verdict if claim.judged else Verdict.REPORTED,
-    )
+        why = "the efficient error is not known"  # the information of the scenario is singular
+        return _finding(claim, kind, unknown(kind.name, requirement, why=why, detectable=math.nan), len(rows), 0)
+    with_result = [row for row in rows if kind.has_result(row)]
+    counted = rows if kind.counts_failures else with_result
+    check = kind.check(counted, limits, requirement) if counted else unknown(kind.name, requirement)
+    return _finding(claim, kind, check, len(rows), len(rows) - len(with_result))
 
 
 def kind_of(claim: Claim, scenario: Described) -> Kind:
@@ -111,12 +97,26 @@ def kind_of(claim: Claim, scenario: Described) -> Kind:
     return KINDS[claim.kind]
 
 
-def _unjudged(claim: Claim, kind: Kind, rows: Sequence[Row]) -> Finding:
-    """A claim about errors in units of an efficient one, where the information of the scenario is singular."""
-    verdict = Verdict.UNDERPOWERED if claim.judged else Verdict.REPORTED
-    head = claim.scenario, claim.estimator, claim.kind, claim.only, kind.sentence, kind.unit
-    seen = claim.alpha, None, claim.min_effect, len(rows), 0
-    return Finding(*head, None, "the efficient error is not known", None, None, *seen, verdict)
+def _finding(claim: Claim, kind: Kind, check: Check, replicates: int, missing: int) -> Finding:
+    verdict = Verdict.FAIL if missing and not kind.counts_failures else check.verdict
+    return Finding(
+        scenario=claim.scenario,
+        estimator=claim.estimator,
+        kind=claim.kind,
+        only=claim.only,
+        sentence=kind.sentence,
+        unit=kind.unit,
+        statistic=None if math.isnan(check.observed) else check.observed,
+        worst=check.entry,
+        low=None if check.low == -math.inf else check.low,
+        high=None if check.high == math.inf else check.high,
+        alpha=claim.alpha,
+        detectable=None if math.isnan(check.detectable) else check.detectable,
+        min_effect=claim.min_effect,
+        replicates=replicates,
+        missing=missing,
+        verdict=verdict if claim.judged else Verdict.REPORTED,
+    )
 
 
 def _restricted(row: Row, only: str) -> Row:

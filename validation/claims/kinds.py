@@ -1,26 +1,24 @@
-"""Kinds of claims. Each turns the rows of one estimator on one scenario into a statistic and the bounds it must keep.
+"""Kinds of claims. Each is a statistical check over the rows of one estimator on one scenario.
 
-Where a claim is about several numbers at once, its false-alarm probability is split evenly over them and the number
-closest to (or furthest beyond) its bound is shown.
+Where a claim is about several numbers at once, each is checked at an even share of its false-alarm probability, and the
+one closest to (or furthest beyond) its bounds is shown.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from validation.measures import LEVELS
 from validation.scenarios.asymptotics import Asymptotics
 from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
+from validation.statistics.check import Check, Requirement, furthest
+from validation.statistics.proportion import GREATER, UNDERCOVERAGE, proportion_check
+from validation.statistics.ranks import ranks_check
 from validation.statistics.tolerances import (
-    POWER,
-    binomial_bounds,
-    binomial_detectable_high,
-    binomial_detectable_low,
     chi_square_mean_above,
     chi_square_mean_below,
     known_detectable,
@@ -28,33 +26,15 @@ from validation.statistics.tolerances import (
     mean_detectable,
     mean_tolerance,
 )
-from validation.statistics.uniformity import detectable_shift, uniformity_p_value
 from validation.study.row import CONVERGED, LEVEL, RANKED, Row
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A statistic, the entry it belongs to, the interval in which it is accepted, and what could have been seen."""
-
-    statistic: float | None
-    worst: str
-    low: float | None
-    high: float | None
-    detectable: float
-    missing: int
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the statistic keeps its bounds; a statistic that could not be computed does not count against."""
-        if self.statistic is None:
-            return True
-        return (self.low is None or self.statistic >= self.low) and (self.high is None or self.statistic <= self.high)
 
 
 class Kind(Protocol):
-    """What is asserted, in which unit, and how it is measured. A preset says which effect it must be able to see."""
+    """What is asserted, in which unit, and how it is checked. A preset says which effect it must be able to see.
+
+    `check` is given at least one row: all of them where a fit without a result counts against the claim
+    (`counts_failures`), else those with a result.
+    """
 
     @property
     def name(self) -> str: ...
@@ -66,7 +46,8 @@ class Kind(Protocol):
     def counts_failures(self) -> bool: ...
     @property
     def needs_asymptotics(self) -> bool: ...
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured: ...
+    def has_result(self, row: Row) -> bool: ...
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check: ...
 
 
 @dataclass(frozen=True)
@@ -88,24 +69,22 @@ class BiasIsSmall:
     margin: float = 0.5
     allowance: float = 1.5
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.estimate)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean of (estimate - truth)/sd over replicates with margin + z · √(allowance/R)."""
-        if reference is None:
-            raise ValueError("bias: needs a scenario of fixed truth, whose efficient standard deviations are known")
-        kept = [row for row in rows if row.estimate]
-        n, missing = len(kept), len(rows) - len(kept)
+        assert reference is not None
         names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
-        sd, each = math.sqrt(self.allowance), alpha / len(names)
-        high = known_tolerance(sd, n, alpha=each, margin=self.margin)
-        detectable = known_detectable(sd, n, alpha=each, margin=self.margin)
-        if not kept:
-            return Measured(None, "", None, high, math.inf, missing)
-        bias = {
-            name: abs(float(np.mean([row.estimate[name] - row.truth[name] for row in kept]))) / reference.sd[name]
-            for name in names
-        }
-        worst = max(bias, key=lambda name: bias[name])
-        return Measured(bias[worst], worst, None, high, detectable, missing)
+        n, sd, each = len(rows), math.sqrt(self.allowance), requirement.shared_by(len(names))
+        high = known_tolerance(sd, n, alpha=each.alpha, margin=self.margin)
+        detectable = known_detectable(sd, n, alpha=each.alpha, margin=self.margin, power=each.power)
+
+        def bias(name: str) -> float:
+            return abs(float(np.mean([row.estimate[name] - row.truth[name] for row in rows]))) / reference.sd[name]
+
+        checks = {name: Check(self.name, each, n, bias(name), detectable, high=high) for name in names}
+        return furthest(checks, lambda check: check.observed)
 
 
 @dataclass(frozen=True)
@@ -122,23 +101,17 @@ class DivergenceIsSmall:
     needs_asymptotics: ClassVar[bool] = True
     allowance: float = 1.5
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.predictions)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare with the allowance times a Chernoff bound on the mean of the limiting weighted chi-squared law."""
-        if reference is None:
-            raise ValueError("divergence: needs a scenario of fixed truth, whose expected divergence is known")
-        kept = [row for row in rows if row.predictions]
-        ratios = [np.mean([each.kl / reference.kl[each.of] for each in row.predictions]) for row in kept]
-        n = len(kept)
-        high = self.allowance * chi_square_mean_above(reference.kl_weights, n, alpha=alpha)
-        least = chi_square_mean_below(reference.kl_weights, n, alpha=1 - POWER)
-        return Measured(
-            statistic=float(np.mean(ratios)) if n else None,
-            worst="",
-            low=None,
-            high=high,
-            detectable=high / least if n else math.inf,
-            missing=len(rows) - n,
-        )
+        assert reference is not None
+        n = len(rows)
+        ratios = [np.mean([each.kl / reference.kl[each.of] for each in row.predictions]) for row in rows]
+        high = self.allowance * chi_square_mean_above(reference.kl_weights, n, alpha=requirement.alpha)
+        least = chi_square_mean_below(reference.kl_weights, n, alpha=1 - requirement.power)
+        return Check(self.name, requirement, n, float(np.mean(ratios)), high / least, high=high)
 
 
 @dataclass(frozen=True)
@@ -153,18 +126,20 @@ class Covers:
     counts_failures: ClassVar[bool] = True
     needs_asymptotics: ClassVar[bool] = False
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.intervals)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare counts with exact binomial bounds."""
-        n = len(rows)
         names = _intervals_of(rows)
-        covered = {name: sum(covers(row, name) for row in rows) for name in names}
-        missing = sum(not row.intervals for row in rows)
         if not names:
-            return Measured(0.0 if n else None, "", None, None, math.inf, missing)
-        low, high = binomial_bounds(n, LEVEL, alpha=alpha / len(names))
-        worst = max(names, key=lambda name: abs(covered[name] / n - LEVEL))
-        shortfall = LEVEL - binomial_detectable_low(n, low)
-        return Measured(covered[worst] / n, worst, low / n, high / n, shortfall, missing)
+            return Check(self.name, requirement, len(rows), 0.0, math.inf)
+        each = requirement.shared_by(len(names))
+
+        def coverage(name: str) -> Check:
+            return proportion_check(sum(covers(row, name) for row in rows), len(rows), LEVEL, each, UNDERCOVERAGE)
+
+        return furthest({name: coverage(name) for name in names}, lambda check: abs(check.observed - LEVEL))
 
 
 @dataclass(frozen=True)
@@ -180,17 +155,19 @@ class IsCalibrated:
     counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = False
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.intervals)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the exact p-value of γ with alpha split over quantities; there is no margin."""
-        kept = [row for row in rows if row.intervals]
-        names, missing = list(kept[0].intervals) if kept else [], len(rows) - len(kept)
+        names = list(rows[0].intervals)
         ranked = [name for name in (*shown(names), LOG_LIKELIHOOD) if name in names]
         if not ranked:
-            return Measured(None, "", None, None, math.inf, missing)
-        each = alpha / len(ranked)
-        p = {name: uniformity_p_value([row.intervals[name].rank for row in kept], RANKED) for name in ranked}
-        worst = min(p, key=lambda name: p[name])
-        return Measured(p[worst], worst, each, None, detectable_shift(len(kept), RANKED, each), missing)
+            return unknown(self.name, requirement)
+        each = requirement.shared_by(len(ranked))
+        checks = {name: ranks_check([row.intervals[name].rank for row in rows], RANKED, each) for name in ranked}
+        worst = furthest(checks, lambda check: -check.p_value)
+        return replace(worst, observed=worst.p_value, low=each.alpha)
 
 
 @dataclass(frozen=True)
@@ -206,28 +183,25 @@ class IsEfficient:
     counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = True
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.estimate)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare R · ratio with the χ²_R law of efficient normal errors, widened by the term of order 1/N."""
-        if reference is None:
-            raise ValueError("efficiency: needs a scenario of fixed truth, whose Cramér–Rao bound is known")
-        kept = [row for row in rows if row.estimate]
-        n, missing = len(kept), len(rows) - len(kept)
+        assert reference is not None
         names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
-        if not kept:
-            return Measured(None, "", None, None, math.inf, missing)
-        each = alpha / len(names)
-        ratios = {
-            name: float(np.mean([(row.estimate[name] - row.truth[name]) ** 2 for row in kept]))
-            / reference.sd[name] ** 2
-            for name in names
-        }
-        below, above = float(stats.chi2.ppf(each / 2, n)) / n, float(stats.chi2.isf(each / 2, n)) / n
-        small = {name: second_order(reference, name) for name in names}
-        bounds = {name: (below * (1 - small[name]), above * (1 + small[name])) for name in names}
-        worst = max(names, key=lambda name: max(ratios[name] / bounds[name][1], bounds[name][0] / ratios[name]))
-        low, high = bounds[worst]
-        detectable = max(high for _, high in bounds.values()) * n / float(stats.chi2.ppf(1 - POWER, n))
-        return Measured(ratios[worst], worst, low, high, detectable, missing)
+        n, each = len(rows), requirement.shared_by(len(names))
+        below, above = float(stats.chi2.ppf(each.alpha / 2, n)) / n, float(stats.chi2.isf(each.alpha / 2, n)) / n
+        missed = float(stats.chi2.ppf(1 - each.power, n))
+
+        def efficiency(name: str) -> Check:
+            squares = [(row.estimate[name] - row.truth[name]) ** 2 for row in rows]
+            ratio, small = float(np.mean(squares)) / reference.sd[name] ** 2, second_order(reference, name)
+            low, high = below * (1 - small), above * (1 + small)
+            return Check(self.name, each, n, ratio, high * n / missed, low, high)
+
+        checks = {name: efficiency(name) for name in names}
+        return furthest(checks, lambda check: max(check.observed / check.high, check.low / check.observed))
 
 
 def second_order(reference: Asymptotics, name: str) -> float:
@@ -257,16 +231,28 @@ class AgreesWithExact:
     counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = False
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.exactness)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean gap over replicates, each with draws of its own on both sides, with t · standard error."""
-        kept = [row for row in rows if row.exactness]
-        names = greeks(kept[0].exactness) if kept else []
-        gaps = {
-            f"{name} at {100 * level:g} %": np.array([row.exactness[name].gaps[i] for row in kept])
+        names, n = greeks(rows[0].exactness), len(rows)
+        if not names:
+            return unknown(self.name, requirement)
+        each = requirement.shared_by(len(names) * len(LEVELS))
+
+        def agreement(gaps: list[float]) -> Check:
+            sd = float(np.std(gaps, ddof=1)) if n > 1 else math.inf
+            detectable = mean_detectable(sd, n, alpha=each.alpha, power=each.power)
+            high = mean_tolerance(sd, n, alpha=each.alpha)
+            return Check(self.name, each, n, abs(float(np.mean(gaps))), detectable, high=high)
+
+        checks = {
+            f"{name} at {100 * level:g} %": agreement([row.exactness[name].gaps[i] for row in rows])
             for name in names
             for i, level in enumerate(LEVELS)
         }
-        return _worst_mean(gaps, alpha, missing=len(rows) - len(kept))
+        return furthest(checks, _closeness)
 
 
 @dataclass(frozen=True)
@@ -281,15 +267,17 @@ class IsExpected:
     needs_asymptotics: ClassVar[bool] = False
     tolerance: float = 1e-5  # the accuracy the estimators promise on this case
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return bool(row.estimate)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the largest error over entries and replicates with the promised accuracy: nothing is random."""
-        kept = [row for row in rows if row.estimate]
-        errors = {
-            name: max((abs(row.estimate[name] - value) for row in kept), default=0.0) for name, value in self.expected
+        n, tolerance = len(rows), self.tolerance
+        errors = {name: max(abs(row.estimate[name] - value) for row in rows) for name, value in self.expected}
+        checks = {
+            name: Check(self.name, requirement, n, error, tolerance, high=tolerance) for name, error in errors.items()
         }
-        worst = max(errors, key=lambda name: errors[name])
-        detectable = self.tolerance if kept else math.inf
-        return Measured(errors[worst] if kept else None, worst, None, self.tolerance, detectable, len(rows) - len(kept))
+        return furthest(checks, lambda check: check.observed)
 
 
 @dataclass(frozen=True)
@@ -303,13 +291,15 @@ class Converges:
     needs_asymptotics: ClassVar[bool] = False
     allowed: float = 0.05
 
-    def measure(self, rows: Sequence[Row], reference: Asymptotics | None, alpha: float) -> Measured:
+    def has_result(self, row: Row) -> bool:
+        return not row.failed
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the count of fits that did not converge with an exact binomial bound."""
-        n = len(rows)
         count = sum(row.status != CONVERGED for row in rows)
-        _, high = binomial_bounds(n, self.allowed, alpha=2 * alpha)  # one-sided: alpha above
-        failed = sum(row.failed for row in rows)
-        return Measured(count / n if n else None, "", None, high / max(n, 1), binomial_detectable_high(n, high), failed)
+        check = proportion_check(count, len(rows), self.allowed, requirement, GREATER)
+        # The effect of this claim is the share of fits itself, not what it has above the share allowed.
+        return replace(check, detectable=self.allowed + check.detectable)
 
 
 def covers(row: Row, name: str) -> bool:
@@ -323,20 +313,12 @@ def _intervals_of(rows: Sequence[Row]) -> list[str]:
     return shown(next((row.intervals for row in rows if row.intervals), {}))
 
 
-def _worst_mean(samples: dict[str, Array], alpha: float, *, missing: int) -> Measured:
-    """Return the entry whose |mean| comes closest to its tolerance, at alpha split over the entries."""
-    if not samples:
-        return Measured(None, "", None, None, math.inf, missing)
-    each = alpha / len(samples)
-    spread = {name: float(np.std(x, ddof=1)) if len(x) > 1 else math.inf for name, x in samples.items()}
-    means = {name: abs(float(np.mean(x))) for name, x in samples.items()}
-    bounds = {name: mean_tolerance(spread[name], len(x), alpha=each) for name, x in samples.items()}
-    detectable = max(mean_detectable(spread[name], len(x), alpha=each) for name, x in samples.items())
-    worst = max(samples, key=lambda name: _closeness(means[name], bounds[name]))
-    return Measured(means[worst], worst, None, bounds[worst], detectable, missing)
+def unknown(kind: str, requirement: Requirement, *, why: str = "", detectable: float = math.inf) -> Check:
+    """Return the check of a claim about which nothing is known: it would have seen nothing."""
+    return Check(kind, requirement, 0, math.nan, detectable, entry=why)
 
 
-def _closeness(statistic: float, tolerance: float) -> float:
-    if statistic == 0:
+def _closeness(check: Check) -> float:
+    if check.observed == 0:
         return 0.0
-    return statistic / tolerance if tolerance > 0 else math.inf
+    return check.observed / check.high if check.high > 0 else math.inf

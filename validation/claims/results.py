@@ -26,7 +26,7 @@ from typing import Any
 
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.judge import Finding, assess_claims
-from validation.statistics.tolerances import POWER, Verdict
+from validation.statistics.check import POWER, Verdict
 from validation.study.plan import Plan, plan_to_json
 from validation.study.row import LEVEL, RANKED, Row, row_to_json
 from validation.study.store import Store, StoreError

@@ -16,7 +16,7 @@ from estimators.fits.atomic_file import write_atomically
 from validation.claims.results import Results, results_of, write_results
 from validation.report import MissingExtraError, check_extra
 from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study import own_data as mine
 from validation.study.cluster import ClusterError, cluster
 from validation.study.contenders import Contender, standard_contenders

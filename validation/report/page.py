@@ -15,7 +15,7 @@ from validation.claims.results import Results
 from validation.report import verdicts, your_data
 from validation.report.sections import Part, Study, anchors, facts, is_open
 from validation.report.words import count, number
-from validation.statistics.tolerances import POWER, Verdict
+from validation.statistics.check import POWER, Verdict
 from validation.study.plan import Described
 
 
@@ -67,6 +67,7 @@ def render(results: Results) -> str:
         failed=sum(row.failed for row in results.rows),
         count=count,
         counts=verdicts.counts(results.findings),
+        meaning=verdicts.MEANING,
         claims=verdicts.claims(results.findings),
         exit=verdicts.exit_words(results),
         verdicts=table,

@@ -7,9 +7,15 @@ from validation.claims.judge import Finding
 from validation.claims.results import Results
 from validation.report.tables import Cell, Column, Table, of
 from validation.report.words import short
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.plan import Plan
 
+MEANING = {
+    Verdict.PASS: "the claim held, and the run could have seen it fail",
+    Verdict.FAIL: "the claim did not hold",
+    Verdict.UNDERPOWERED: "nothing was seen, but the run could not have seen the effect asked for: raise --replicates",
+    Verdict.REPORTED: "shown with its figures and not judged",
+}
 ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED)
 # What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.
 KINDS = ("bias", "divergence", "efficiency", "coverage", "calibration", "exactness", "mode", "convergence")

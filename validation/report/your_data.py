@@ -10,7 +10,7 @@ from validation.report.summaries import ByEstimator
 from validation.report.tables import Cell, Column, Table
 from validation.report.words import interval, number, signed
 from validation.scenarios.quantities import is_query, shown
-from validation.statistics.tolerances import Verdict
+from validation.statistics.check import Verdict
 from validation.study.plan import Described
 from validation.study.row import ERROR, LEVEL
 

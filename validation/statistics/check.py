@@ -1,98 +1,129 @@
-"""What one check may spend and must see, what came, and how it is judged."""
+"""A statistical check: what it may spend and must see, what was observed, and how that is judged.
+
+A test's check and a study's claim are both a `Check`, and its `verdict` is the only judgement there is.
+"""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from numbers import Real
 from typing import Any
 
+BUDGET = 1e-3  # probability that a correct study, or a correct suite, raises any false alarm at all
+POWER = 0.9  # probability with which an effect is to be seen, unless a test's marker says otherwise
 
-class Outcome(Enum):
-    """How a check came out."""
 
-    PASSED = "passed"
-    FAILED = "failed"
+class Verdict(Enum):
+    """How a check came out; a claim that is not judged is only reported."""
+
+    PASS = "passed"
+    FAIL = "failed"
     UNDERPOWERED = "underpowered"
+    REPORTED = "reported"
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """The false-alarm probability `alpha` of a check, and the `power` with which it must see `min_effect`."""
+    """The false-alarm probability `alpha` of a check, and the `power` with which it must see `min_effect`.
+
+    `alpha` is 0 where nothing is random.
+    """
 
     alpha: float
     power: float
     min_effect: float
 
     def __post_init__(self) -> None:
-        check_probability("alpha", self.alpha)
+        if self.alpha != 0:
+            check_probability("alpha", self.alpha)
         check_probability("power", self.power)
         check_effect(self.min_effect)
+
+    def shared_by(self, count: int) -> "Requirement":
+        """Return the requirement of each of several checks that raise a false alarm together as one may."""
+        return replace(self, alpha=self.alpha / count)
 
 
 @dataclass(frozen=True)
 class Message:
     """A check in words: what was expected, what came, how far that is, and what it rests on."""
 
-    expected: str
-    got: str
-    distance: str
-    size: str
+    expected: str = ""
+    got: str = ""
+    distance: str = ""
+    size: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check as it came out.
+    """One check of n samples, replicates or rows, as it came out.
 
-    `statistic` is what was tested and `bound` the most of |observed - expected| (of the statistic, where nothing else
-    is compared) that the check lets pass. `p_value` is the probability under the null of this or worse, or a bound of
-    it; NaN if it cannot be said. `detectable` is the smallest effect seen with the power required, and `enough` finds a
-    number of samples that would see `min_effect`.
+    `observed` is accepted from `low` to `high`. `detectable` is the smallest effect seen with the power required.
+    `statistic` is what was tested, where that is not `observed` itself. `p_value` is the probability under the null of
+    this or worse, or a bound of it; NaN if it cannot be said. `enough` finds a number of samples that would see
+    `min_effect`. Of several numbers checked at once, `entry` is the one shown.
     """
 
     kind: str
     requirement: Requirement
     n: int
     observed: float
-    expected: float | None
-    statistic: float
-    p_value: float
-    bound: float
     detectable: float
-    message: Message
-    enough: Callable[[], int | None]
+    low: float = -math.inf
+    high: float = math.inf
+    expected: float | None = None
+    statistic: float = math.nan
+    p_value: float = math.nan
+    message: Message = Message()
+    enough: Callable[[], int | None] = lambda: None
     ess: float | None = None
+    entry: str = ""
 
     @property
-    def outcome(self) -> Outcome:
-        """FAILED if ``p ≤ alpha``; else UNDERPOWERED if and only if ``detectable > min_effect``."""
+    def verdict(self) -> Verdict:
+        """FAIL if ``p ≤ alpha``, or, without a p-value, if out of bounds; else PASS if ``detectable ≤ min_effect``."""
         if self.p_value <= self.requirement.alpha:
-            return Outcome.FAILED
-        return Outcome.PASSED if self.detectable <= self.requirement.min_effect else Outcome.UNDERPOWERED
+            return Verdict.FAIL
+        if math.isnan(self.p_value) and (self.observed < self.low or self.observed > self.high):
+            return Verdict.FAIL
+        return Verdict.PASS if self.detectable <= self.requirement.min_effect else Verdict.UNDERPOWERED
+
+    @property
+    def bound(self) -> float:
+        """The most of |observed - expected| that passes; NaN where `observed` has no bounds."""
+        ends = [end for end in (self.low, self.high) if math.isfinite(end)]
+        return max((abs(end - (self.expected or 0.0)) for end in ends), default=math.nan)
 
     @cached_property
     def needed(self) -> int | None:
         """A number of samples that would see `min_effect`; None if the check is not underpowered, or if none does."""
-        return self.enough() if self.outcome is Outcome.UNDERPOWERED else None
+        return self.enough() if self.verdict is Verdict.UNDERPOWERED else None
+
+
+def furthest(checks: Mapping[str, Check], distance: Callable[[Check], float]) -> Check:
+    """Return the check of several entries that is furthest out, as the check of all: it sees what each of them sees."""
+    entry = max(checks, key=lambda name: distance(checks[name]))
+    return replace(checks[entry], entry=entry, detectable=max(check.detectable for check in checks.values()))
 
 
 def check_probability(name: str, value: object) -> float:
     """Return a probability as a float; raise TypeError or ValueError unless it is strictly between 0 and 1."""
-    found = check_number(name, value)
-    if not 0 < found < 1:
+    number = check_number(name, value)
+    if not 0 < number < 1:
         raise ValueError(f"{name}: expected a probability above 0 and below 1, got {value!r}")
-    return found
+    return number
 
 
 def check_effect(value: object, name: str = "min_effect") -> float:
     """Return an effect as a float; raise TypeError or ValueError unless it is positive and finite."""
-    found = check_number(name, value)
-    if not 0 < found < math.inf:
+    number = check_number(name, value)
+    if not 0 < number < math.inf:
         meaning = ", the smallest effect that matters" if name == "min_effect" else ""
         raise ValueError(f"{name}: expected a positive number{meaning}, got {value!r}")
-    return found
+    return number
 
 
 def check_number(name: str, value: Any) -> float:

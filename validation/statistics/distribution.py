@@ -34,18 +34,18 @@ def cdf_check(samples: Any, cdf: Callable[[Array], Any], requirement: Requiremen
         requirement,
         x.size,
         distance,
-        0.0,
-        distance * math.sqrt(x.size),
-        min(1.0, 2 * math.exp(-2 * x.size * distance**2)),
-        tolerance,
         detectable,
-        Message(
+        high=tolerance,
+        expected=0.0,
+        statistic=distance * math.sqrt(x.size),
+        p_value=min(1.0, 2 * math.exp(-2 * x.size * distance**2)),
+        message=Message(
             "samples from this distribution function",
             f"{x.size:,} independent samples whose ECDF is {distance:.4g} from it where it is furthest",
             f"at most {tolerance:.4g} is allowed",
             f"{x.size:,} samples",
         ),
-        partial(cdf_size, requirement),
+        enough=partial(cdf_size, requirement),
     )
 
 
@@ -66,28 +66,28 @@ def same_check(a: Any, b: Any, requirement: Requirement) -> Check:
     level = (1 - 2 * DEPENDENCE_SHARE) * requirement.alpha
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where the exact tail overflows SciPy says so and approximates
-        found = stats.ks_2samp(first, second)
+        test = stats.ks_2samp(first, second)
     half = first.size * second.size / (first.size + second.size)
     tolerance = math.sqrt(math.log(math.e / level) / (2 * half))
     detectable = tolerance + _slack(requirement.power, half)
-    distance = float(found.statistic)
+    distance = float(test.statistic)
     return Check(
         "same_distribution",
         requirement,
         first.size + second.size,
         distance,
-        0.0,
-        distance * math.sqrt(half),
-        min(1.0, float(found.pvalue) * requirement.alpha / level),
-        tolerance,
         detectable,
-        Message(
+        high=tolerance,
+        expected=0.0,
+        statistic=distance * math.sqrt(half),
+        p_value=min(1.0, float(test.pvalue) * requirement.alpha / level),
+        message=Message(
             "two sets of samples from one distribution",
             f"ECDFs of {first.size:,} and {second.size:,} that are {distance:.4g} apart where they are furthest",
             f"about {tolerance:.4g} is allowed",
             f"{first.size:,} and {second.size:,} samples",
         ),
-        lambda: math.ceil((first.size + second.size) * _size(math.e / level, requirement) / half),
+        enough=lambda: math.ceil((first.size + second.size) * _size(math.e / level, requirement) / half),
     )
 
 
@@ -115,10 +115,10 @@ def _distance(x: Array, cdf: Callable[[Array], Any]) -> float:
 
 
 def _values(cdf: Callable[[Array], Any], at: Array) -> Array:
-    found = as_array("cdf(samples)", cdf(at))
-    if found.shape != at.shape or (found < -1e-9).any() or (found > 1 + 1e-9).any():
-        raise ValueError(f"cdf: expected a probability for each of {at.size} values, got {found[:3]}")
-    return found
+    values = as_array("cdf(samples)", cdf(at))
+    if values.shape != at.shape or (values < -1e-9).any() or (values > 1 + 1e-9).any():
+        raise ValueError(f"cdf: expected a probability for each of {at.size} values, got {values[:3]}")
+    return values
 
 
 def _slack(power: float, size: float) -> float:

@@ -123,20 +123,20 @@ def errors_check(
     p_value = (
         min(1.0, 2 * tails[worst] * requirement.alpha / level) if level > 0 else math.nan
     )  # 2·tail·E, if not skewed
-    detectable = max(effects.values())
     bound = critical[pairs[worst]] * float(errors.sd[worst] / errors.root[worst])
     return Check(
         kind,
         requirement,
         errors.replicates,
         float(errors.mean[worst]),
-        0.0,
-        float(statistics[worst]),
-        p_value,
-        bound,
-        detectable,
-        _message(errors, statistics, critical[pairs[worst]], worst, what, unit),
-        lambda: errors_size(len(errors.names), requirement, allowance),
+        max(effects.values()),
+        low=-bound,
+        high=bound,
+        expected=0.0,
+        statistic=float(statistics[worst]),
+        p_value=p_value,
+        message=_message(errors, statistics, critical[pairs[worst]], worst, what, unit),
+        enough=lambda: errors_size(len(errors.names), requirement, allowance),
     )
 
 

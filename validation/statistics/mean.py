@@ -47,25 +47,27 @@ def mean_check(
         worth = mean_size(sd, requirement, skewness=gamma, is_known=skewness is not None, is_dependent=dependent)
         return None if worth is None else math.ceil(worth * x.size / size)
 
+    tails = 2 * float(special.stdtr(df, -abs(statistic)))
     return Check(
         "mean",
         requirement,
         x.size,
         float(x.mean()),
-        target,
-        statistic,
-        min(1.0, 2 * float(special.stdtr(df, -abs(statistic))) * requirement.alpha / level) if level > 0 else math.nan,
-        bound,
         mean_detectable(sd, size, alpha=level, power=requirement.power, df=df) if level > 0 else math.inf,
-        Message(
+        low=target - bound,
+        high=target + bound,
+        expected=target,
+        statistic=statistic,
+        p_value=min(1.0, tails * requirement.alpha / level) if level > 0 else math.nan,
+        message=Message(
             f"a mean of {target:g}",
             f"{x.mean():g}, the mean of {_what(x, size, dependent)} of sd {sd:g}",
             f"{abs(statistic):.3g} standard errors of {error:.3g}; {bound / error:.3g} are allowed",
             _what(x, size, dependent),
             "" if level > 0 else f"skewness {gamma:.3g}: too much for so few samples to trust a t test this far out",
         ),
-        enough,
-        size if dependent else None,
+        enough=enough,
+        ess=size if dependent else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Is a proportion, or the coverage of intervals, what it should be? Exact binomial tails."""
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,21 +14,44 @@ from validation.statistics.search import smallest
 from validation.statistics.tolerances import binomial_bounds, binomial_detectable_high, binomial_detectable_low
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """On which sides of the expected proportion, (below, above), others are rejected, and which it must see."""
+
+    rejects: tuple[bool, bool]
+    must_see: tuple[bool, bool]
+    words: str
+
+
+TWO_SIDED = Alternative((True, True), (True, True), "away from")
+LESS = Alternative((True, False), (True, False), "below")
+GREATER = Alternative((False, True), (False, True), "above")
+UNDERCOVERAGE = Alternative((True, True), (True, False), "below")  # too many is a fault, too few must be seen
+NAMED = {"two-sided": TWO_SIDED, "less": LESS, "greater": GREATER}
+
+
+def alternative_of(name: str) -> Alternative:
+    """Return the alternative of a name, which are SciPy's; raise a ValueError for another."""
+    if name not in NAMED:
+        raise ValueError(f'alternative: expected "two-sided", "less" or "greater", got {name!r}')
+    return NAMED[name]
+
+
 def proportion_check(
     successes: int,
     trials: int,
     expected: float,
     requirement: Requirement,
+    alternative: Alternative = TWO_SIDED,
     *,
-    alternative: str = "two-sided",
     kind: str = "proportion",
     of: str = "successes",
 ) -> Check:
     """Judge a number of successes in independent trials against a probability.
 
-    ``p = 2·min{P(K ≤ k), P(K ≥ k)}``, K ~ Binomial(n, expected); with the alternative "less" (or "greater") the first
-    (or second) of these alone, so that more (or fewer) is no fault. The effect is |probability - expected|; if it would
-    leave [0, 1] on one side, only the other side is judged for power.
+    ``p = 2·min{P(K ≤ k), P(K ≥ k)}``, K ~ Binomial(n, expected); where only fewer (or more) are rejected, the first (or
+    second) of these alone. The effect is |probability - expected|; if it would leave [0, 1] on one side, only the other
+    side is judged for power.
 
     Raises TypeError or ValueError for counts that are not whole or not within the trials.
     """
@@ -35,29 +59,29 @@ def proportion_check(
     if k > n:
         raise ValueError(f"successes: expected at most trials = {n}, got {k}")
     tails = float(stats.binom.cdf(k, n, p0)), float(stats.binom.sf(k - 1, n, p0))
+    tail = min(tail for tail, is_rejected in zip(tails, alternative.rejects, strict=True) if is_rejected)
     low, high = _bounds(n, p0, requirement.alpha, alternative)
-    p_value = {"two-sided": 2 * min(tails), "less": tails[0], "greater": tails[1]}[alternative]
     error = math.sqrt(p0 * (1 - p0) / n)
     gap = k / n - p0
     statistic = gap / error if error else math.copysign(math.inf, gap) if gap else 0.0
-    detectable = proportion_detectable(n, p0, requirement, alternative)
     return Check(
         kind,
         requirement,
         n,
         k / n,
-        p0,
-        statistic,
-        min(1.0, p_value),
-        max(p0 - low / n if low else 0.0, high / n - p0 if high < n else 0.0),
-        detectable,
-        Message(
+        proportion_detectable(n, p0, requirement, alternative),
+        low=low / n if alternative.rejects[0] else -math.inf,
+        high=high / n if alternative.rejects[1] else math.inf,
+        expected=p0,
+        statistic=statistic,
+        p_value=min(1.0, sum(alternative.rejects) * tail),
+        message=Message(
             f"a probability of {p0:g}: between {low:,} and {high:,} {of} in {n:,}",
             f"{k:,} of {n:,}, a share of {k / n:.4g}",
             f"{abs(statistic):.3g} standard errors of {error:.3g}",
             f"{n:,} trials",
         ),
-        partial(proportion_size, p0, requirement, alternative),
+        enough=partial(proportion_size, p0, requirement, alternative),
     )
 
 
@@ -79,41 +103,38 @@ def coverage_check(intervals: Any, truths: Any, level: float, requirement: Requi
     return proportion_check(covered, len(ends), nominal, requirement, kind="coverage", of="intervals with their truth")
 
 
-def proportion_detectable(n: int, expected: float, requirement: Requirement, alternative: str = "two-sided") -> float:
+def proportion_detectable(
+    n: int, expected: float, requirement: Requirement, alternative: Alternative = TWO_SIDED
+) -> float:
     """Return the smallest |p - expected| seen with the power required, by beta quantiles; inf if none is.
 
     On the sides to which `min_effect` is possible. Raises a ValueError if it is possible on neither.
     """
-    sides = _sides(expected, requirement.min_effect, alternative)
+    effect = requirement.min_effect
+    is_possible = expected - effect >= 0, expected + effect <= 1
+    sides = [must and can for must, can in zip(alternative.must_see, is_possible, strict=True)]
+    if not any(sides):
+        raise ValueError(f"min_effect: no probability is {effect:g} {alternative.words} {expected:g}")
     low, high = _bounds(n, expected, requirement.alpha, alternative)
     below = expected - binomial_detectable_low(n, low, power=requirement.power) if low > 0 else math.inf
     above = binomial_detectable_high(n, high, power=requirement.power) - expected
-    return max(effect for effect, judged in zip((below, above), sides, strict=True) if judged)
+    return max(effect for effect, is_judged in zip((below, above), sides, strict=True) if is_judged)
 
 
-def proportion_size(expected: float, requirement: Requirement, alternative: str = "two-sided") -> int | None:
+def proportion_size(expected: float, requirement: Requirement, alternative: Alternative = TWO_SIDED) -> int | None:
     """Return a number of trials that see `min_effect`, or None if 10⁹ do not."""
-    return smallest(
-        lambda n: proportion_detectable(n, expected, requirement, alternative) <= requirement.min_effect, least=1
-    )
+
+    def is_enough(n: int) -> bool:
+        return proportion_detectable(n, expected, requirement, alternative) <= requirement.min_effect
+
+    return smallest(is_enough, least=1)
 
 
-def _sides(expected: float, min_effect: float, alternative: str) -> tuple[bool, bool]:
-    sides = (
-        alternative != "greater" and expected - min_effect >= 0,
-        alternative != "less" and expected + min_effect <= 1,
-    )
-    if not any(sides):
-        where = {"less": "below", "greater": "above"}.get(alternative, "away from")
-        raise ValueError(f"min_effect: no probability is {min_effect:g} {where} {expected:g}")
-    return sides
-
-
-def _bounds(n: int, expected: float, alpha: float, alternative: str) -> tuple[int, int]:
-    if alternative not in ("two-sided", "less", "greater"):
-        raise ValueError(f'alternative: expected "two-sided", "less" or "greater", got {alternative!r}')
-    low, high = binomial_bounds(n, expected, alpha=alpha if alternative == "two-sided" else min(1.0, 2 * alpha))
-    return (0 if alternative == "greater" else low), (n if alternative == "less" else high)
+def _bounds(n: int, expected: float, alpha: float, alternative: Alternative) -> tuple[int, int]:
+    """Return the least and the most successes that are accepted; 0 or n on a side where none are rejected."""
+    rejects_below, rejects_above = alternative.rejects
+    low, high = binomial_bounds(n, expected, alpha=min(1.0, 2 * alpha / sum(alternative.rejects)))
+    return (low if rejects_below else 0), (high if rejects_above else n)
 
 
 def _proportion(expected: float) -> float:

@@ -1,6 +1,5 @@
 """Are ranks of truths among draws uniform? The simultaneous ECDF test, exact (`validation.statistics.uniformity`)."""
 
-import math
 from functools import lru_cache, partial
 from typing import Any
 
@@ -25,25 +24,21 @@ def ranks_check(ranks: Any, num_draws: int, requirement: Requirement) -> Check:
     """
     array = as_array("ranks", ranks)
     statistic = gamma(array, num_draws)
-    p_value = uniformity_p_value(array, num_draws)
-    detectable = _detectable(array.size, num_draws, requirement.alpha, requirement.power)
     return Check(
         "ranks",
         requirement,
         array.size,
         statistic,
-        None,
-        statistic,
-        p_value,
-        math.nan,
-        detectable,
-        Message(
+        _detectable(array.size, num_draws, requirement.alpha, requirement.power),
+        statistic=statistic,
+        p_value=uniformity_p_value(array, num_draws),
+        message=Message(
             f"uniform ranks from 0 to {num_draws}",
             f"{array.size:,} ranks of mean {array.mean() / num_draws:.3f} (uniform: 0.5), γ = {statistic:.3g}",
             "an ECDF outside its simultaneous band",
             f"{array.size:,} ranks",
         ),
-        partial(ranks_size, num_draws, requirement),
+        enough=partial(ranks_size, num_draws, requirement),
     )
 
 

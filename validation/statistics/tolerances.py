@@ -6,24 +6,13 @@ companion that says which effect a test at this tolerance would have found with 
 
 import math
 from collections.abc import Callable
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 from scipy.optimize import brentq
 
-BUDGET = 1e-3  # probability that a correct suite raises any false alarm at all
-POWER = 0.9  # probability with which the "smallest detectable effect" is detected
-
-
-class Verdict(Enum):
-    """How a claim came out; the value says it in words."""
-
-    PASS = "the claim held, and the run could have seen it fail"
-    FAIL = "the claim did not hold"
-    UNDERPOWERED = "nothing was seen, but the run could not have seen the effect asked for: raise --replicates"
-    REPORTED = "shown with its figures and not judged"
+from validation.statistics.check import POWER
 
 
 def mean_tolerance(sd: float, n: float, *, alpha: float, df: float | None = None) -> float:
@@ -146,10 +135,3 @@ def _root(function: Callable[[float], float]) -> float:
     while function(high) < 0:
         high *= 2
     return float(brentq(function, 0.0, high, xtol=1e-12))
-
-
-def judge(*, accepted: bool, detectable: float, min_effect: float) -> Verdict:
-    """Return the verdict of a judged claim: a claim that could not have failed is not a pass."""
-    if not accepted:
-        return Verdict.FAIL
-    return Verdict.PASS if detectable <= min_effect else Verdict.UNDERPOWERED

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from scipy.optimize import brentq
 
-from validation.statistics.tolerances import POWER
+from validation.statistics.check import POWER, check_probability
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def band(n: int, num_draws: int, alpha: float) -> tuple[Counts, Counts]:
     """
     _check_whole("n", n, least=0)
     _check_whole("num_draws", num_draws, least=1)
-    _check_probability("alpha", alpha)
+    check_probability("alpha", alpha)
     # A tail t is left with probability ≥ t at its own i and ≤ 2·L·t at any: the level is in [alpha/(2L), alpha].
     first, last = (_tail_band(tail, n, num_draws)[0] for tail in (alpha / (2 * num_draws), alpha))
     tails = _lower_tail(first + np.arange(-1, np.max(last - first))[:, None], n, num_draws)
@@ -106,7 +106,7 @@ def stretched_cells(num_draws: int, ratio: float) -> Floats:
 
 def detectable_shift(n: int, num_draws: int, alpha: float, power: float = POWER) -> float:
     """Return the smallest shift, in posterior sds, seen at level alpha with probability `power`; inf if none is."""
-    _check_probability("power", power)
+    check_probability("power", power)
     edges = band(n, num_draws, alpha)
     if not edges[0].any():  # not even n ranks of L are outside
         return math.inf
@@ -174,8 +174,3 @@ def _checked_ranks(ranks: ArrayLike, num_draws: int) -> Counts:
 def _check_whole(name: str, value: int, *, least: int) -> None:
     if not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected a whole number, {least} or more, got {value!r}")
-
-
-def _check_probability(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"{name}: expected a probability above 0 and below 1, got {value!r}")

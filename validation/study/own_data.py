@@ -17,7 +17,7 @@ from estimators.contract import LATENT, Model
 from estimators.mechanisms import Gaussian
 from validation.scenarios import Scenario
 from validation.scenarios.quantities import is_query
-from validation.statistics.tolerances import BUDGET
+from validation.statistics.check import BUDGET
 from validation.study.cell import attempt, with_laplace
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.measure import summarised

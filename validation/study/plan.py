@@ -10,7 +10,7 @@ from typing import Any
 
 from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
-from validation.statistics.tolerances import BUDGET
+from validation.statistics.check import BUDGET
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.presets import Preset
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from validation.statistics.check import Check, Outcome, Requirement, check_effect
+from validation.statistics.check import Check, Requirement, Verdict, check_effect
 from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
 from validation.testing.marker import TestBudget
 from validation.testing.message import failed, passed_control, underpowered
@@ -52,13 +52,13 @@ class Ledger:
         if self._open_controls is not None:
             self._open_controls += 1
             self._has_controls = True
-            if check.outcome is not Outcome.FAILED:
+            if check.verdict is not Verdict.FAIL:
                 raise AssertionError(passed_control(check, budget.replay))
             return check
         self.checks_made += 1
-        if check.outcome is Outcome.FAILED:
+        if check.verdict is Verdict.FAIL:
             raise StatisticalFailure(failed(check, budget.replay))
-        if check.outcome is Outcome.UNDERPOWERED:
+        if check.verdict is Verdict.UNDERPOWERED:
             if not self._allow_underpowered:
                 raise Underpowered(underpowered(check, budget.replay))
             warnings.warn(StatisticalWarning(underpowered(check, budget.replay)), stacklevel=3)

@@ -4,10 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from validation.statistics.check import check_effect, check_number, check_probability
+from validation.statistics.check import POWER, check_effect, check_number, check_probability
 from validation.testing.manifest import Entry
-
-POWER = 0.9
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from validation.statistics.check import Check, Outcome
+from validation.statistics.check import Check, Verdict
 from validation.testing.writing import write
 
 SCHEMA = 2
 CLOSEST = 3
+JUDGED = (Verdict.PASS, Verdict.FAIL, Verdict.UNDERPOWERED)
 PACKAGES = ("pytest", "exact-estimators", "numpy", "scipy", "torch", "pyro-ppl", "arviz")
 Record = dict[str, Any]
 
@@ -25,7 +26,7 @@ def record_of(check: Check, *, test: str, index: int, seed: int, replay: str) ->
         "test": test,
         "check": index,
         "kind": check.kind,
-        "outcome": check.outcome.value,
+        "outcome": check.verdict.value,
         "n": check.n,
         "ess": _finite(check.ess),
         "observed": _finite(check.observed),
@@ -66,26 +67,26 @@ def summary(records: Sequence[Record], budget: SuiteBudget, *, closest: int = CL
     """Return the lines of the terminal summary: budget, checks, closest margins, failed and underpowered ones."""
     controls = [each for each in records if each["control"]]
     records = [each for each in records if not each["control"]]
-    counts = {outcome: sum(each["outcome"] == outcome.value for each in records) for outcome in Outcome}
+    counts = {verdict: sum(each["outcome"] == verdict.value for each in records) for verdict in JUDGED}
     lines = [
         f"budget {budget.false_alarm:g} over {budget.num_tests} tests of {budget.manifest}, "
         f"root seed {budget.root_seed} (--statistical-seed={budget.root_seed})",
-        f"{len(records)} checks: " + ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items()),
+        f"{len(records)} checks: " + ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items()),
     ]
     if controls:
-        refused = sum(each["outcome"] == Outcome.FAILED.value for each in controls)
+        refused = sum(each["outcome"] == Verdict.FAIL.value for each in controls)
         lines.append(f"negative controls: {refused} of {len(controls)} refused, as all must be")
-    judged = [each for each in records if each["p_value"] is not None and each["outcome"] == Outcome.PASSED.value]
+    judged = [each for each in records if each["p_value"] is not None and each["outcome"] == Verdict.PASS.value]
     ranked = sorted(judged, key=lambda each: float(each["p_value"]) / float(each["alpha"]))
     if ranked:
         lines.append("closest margins:")
         lines += [
             f"  p = {e['p_value']:.2g}, {e['p_value'] / e['alpha']:.2g} × its α: {_name(e)}" for e in ranked[:closest]
         ]
-    for outcome in (Outcome.FAILED, Outcome.UNDERPOWERED):
-        found = [each for each in records if each["outcome"] == outcome.value]
-        if found:
-            lines += [f"{outcome.value}:", *(f"  {_name(each)}{_fate(each)}" for each in found)]
+    for verdict in (Verdict.FAIL, Verdict.UNDERPOWERED):
+        not_passed = [each for each in records if each["outcome"] == verdict.value]
+        if not_passed:
+            lines += [f"{verdict.value}:", *(f"  {_name(each)}{_fate(each)}" for each in not_passed)]
     return lines
 
 
@@ -94,7 +95,7 @@ def _name(record: Record) -> str:
 
 
 def _fate(record: Record) -> str:
-    if record["outcome"] == Outcome.UNDERPOWERED.value:
+    if record["outcome"] == Verdict.UNDERPOWERED.value:
         sees = "nothing" if record["detectable"] is None else f"{record['detectable']:.3g}"
         wants = "" if record["needed"] is None else f"; {record['needed']:,} would do"
         return f": n = {record['n']:,} sees {sees}, asked for {record['min_effect']:g}{wants}"
@@ -108,10 +109,10 @@ def _finite(value: float | None) -> float | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions

@@ -11,7 +11,7 @@ from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, same_check
 from validation.statistics.estimates import Allowance, errors_check, errors_of_columns, errors_of_estimate
 from validation.statistics.mean import mean_check
-from validation.statistics.proportion import coverage_check, proportion_check
+from validation.statistics.proportion import alternative_of, coverage_check, proportion_check
 from validation.statistics.ranks import ranks_check
 from validation.testing.ledger import Ledger
 
@@ -88,7 +88,8 @@ class Stat:
         """
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
-        return self.ledger.judged(proportion_check(successes, trials, expected, requirement, alternative=alternative))
+        sides = alternative_of(alternative)
+        return self.ledger.judged(proportion_check(successes, trials, expected, requirement, sides))
 
     def coverage(self, intervals: Any, truths: Any, level: float, *, min_effect: float | None = None) -> Check:
         """How many independent intervals [n, 2] hold their truth [n], against their level; effects in probability."""

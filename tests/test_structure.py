@@ -24,10 +24,7 @@ TALL: dict[str, int] = {
     "estimators/programs/density.py:ProgramDensity": 218,
     "estimators/programs/model.py:PyroModel": 239,
     "estimators/queries/mixture_query.py:Query": 321,
-    "estimators/queries/program_query.py:ProgramQuery": 278,
-    "validation/__main__.py:_parser()": 65,
-    "validation/testing/recovery.py:errors_check(...)": 8,
-    "validation/testing/stat.py:Stat": 282,
+    "estimators/queries/program_query.py:ProgramQuery": 286,
 }
 
 

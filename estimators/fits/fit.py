@@ -200,7 +200,8 @@ class Fit:
             site += "_"
 
         def posterior_program(num_rows: int) -> dict[str, Tensor]:
-            which = pyro.sample(site, dist.Categorical(torch.ones(self.num_draws) / self.num_draws))
+            shares = torch.ones(self.num_draws, dtype=torch.float64) / self.num_draws
+            which = pyro.sample(site, dist.Categorical(shares))
             return run_rows({name: value[which] for name, value in self.draws.items()}, num_rows)
 
         return posterior_program

@@ -140,7 +140,7 @@ def _some_rows(data: Data, free: Symmetry) -> tuple[Data, Array]:
     places = hidden.nonzero()[:, 0]
     if not len(places):
         places = data.counts().nonzero()[:1, 0]
-    keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS)).round().long()]
+    keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS), dtype=torch.float64).round().long()]
     weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
     return data if len(keep) == data.num_rows else data.rows(keep), weights * (len(places) / len(keep))
 

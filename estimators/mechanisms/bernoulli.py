@@ -15,6 +15,7 @@ from torch.distributions import constraints
 from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.protocol import Greeks, Reference, check_whole_numbers
 from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
+from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import LOGS, Transform, UnitInterval
 
 # The M-step holds a probability this far from 0 and 1, where its logit is still finite.
@@ -36,7 +37,7 @@ class Bernoulli(OneGreek):
     2
     """
 
-    prior: Any = field(default_factory=lambda: dist.Beta(1.0, 1.0))
+    prior: Any = field(default_factory=lambda: default_prior(dist.Beta, 1.0, 1.0))
     parents: Sequence[str] = ()
 
     symbol = "p"

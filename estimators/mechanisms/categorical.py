@@ -50,7 +50,7 @@ class Categorical(LogLinear):
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_levels", checked_count("num_levels", self.num_levels, least=2))
         if self.prior is None:
-            object.__setattr__(self, "prior", dist.Dirichlet(torch.ones(self.num_levels)))
+            object.__setattr__(self, "prior", dist.Dirichlet(torch.ones(self.num_levels, dtype=torch.float64)))
         object.__setattr__(self, "prior", known_or_prior("prior", self.prior, constraints.simplex))
         known = isinstance(self.prior, Tensor)
         found = tuple(self.prior.shape[-1:] if known else self.prior.event_shape)

@@ -17,6 +17,7 @@ from estimators.mechanisms.protocol import Greeks, Reference, check_whole_number
 from estimators.parameters.distributions import CountingPoisson
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
@@ -40,7 +41,7 @@ class Poisson(OneGreek):
     ('T',)
     """
 
-    prior: Any = field(default_factory=lambda: dist.Gamma(1.0, 0.1))
+    prior: Any = field(default_factory=lambda: default_prior(dist.Gamma, 1.0, 0.1))
     parents: Sequence[str] = ()
 
     symbol = "rate"

@@ -41,7 +41,9 @@ from estimators.parameters.sparse import in_logs
 # Draws of what is open, where there are several or the law's density cannot be integrated.
 SIMULATED = 2_000
 # Panels about a peak end so many of its standard deviations from it.
-PEAK = torch.tensor([-12.0, -9.0, -7.0, -5.0, -3.5, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0]).double()
+PEAK = torch.tensor(
+    [-12.0, -9.0, -7.0, -5.0, -3.5, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0], dtype=torch.float64
+)
 
 
 @dataclass(frozen=True, eq=False)

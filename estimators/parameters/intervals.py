@@ -38,7 +38,7 @@ def ends_of(support: Any) -> Ends | None:
     if low is None and high is None:
         return None
     found = -infinite if low is None else low, infinite if high is None else high
-    return torch.as_tensor(found[0]).double(), torch.as_tensor(found[1]).double()
+    return torch.as_tensor(found[0], dtype=torch.float64), torch.as_tensor(found[1], dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,7 +147,9 @@ def cdf_of_whole(law: Any, at: Tensor) -> Tensor | None:
         if not (np.isfinite(low) and size <= MOST_TERMS):
             return None
         values = low + torch.arange(max(int(size), 1), dtype=torch.float64)
-    sums = torch.cat([torch.zeros(1).double(), log_mass(law, values).double().exp().cumsum(0).clamp_max(1.0)])
+    sums = torch.cat(
+        [torch.zeros(1, dtype=torch.float64), log_mass(law, values).double().exp().cumsum(0).clamp_max(1.0)]
+    )
     found = sums[torch.searchsorted(values, at, right=True)]
     return torch.where(torch.isposinf(at), 1.0, found)
 
@@ -163,7 +165,7 @@ def panels_of(law: Any) -> Panels | None:
         return None
     # Values far from 0 for their spread are rounded, and densities at them are.
     rounding = 8.0 * EPS * abs(location) / scale
-    inner = drawn[torch.linspace(0, 4095, 17).long()]
+    inner = drawn[torch.linspace(0, 4095, 17, dtype=torch.float64).long()]
     tails = [_outwards(law, bounds[side], location, scale, side) for side in (0, 1)]
     edges = torch.cat([inner[torch.isfinite(inner)], *_landmarks(law), *tails]).clamp(*bounds).unique()
     edges, atoms = _without_ends(law, _refined(law, edges, bounds, CHANGE + rounding), bounds, scale)
@@ -186,7 +188,8 @@ def bounds_of(law: Any) -> tuple[Tensor, Tensor]:
     """The ends of the support, infinite where there is none."""
     support = _support(law)
     low, high = (getattr(support, name, None) for name in ("lower_bound", "upper_bound"))
-    return torch.as_tensor(-torch.inf if low is None else low), torch.as_tensor(torch.inf if high is None else high)
+    ends = -torch.inf if low is None else low, torch.inf if high is None else high
+    return torch.as_tensor(ends[0], dtype=torch.float64), torch.as_tensor(ends[1], dtype=torch.float64)
 
 
 def is_in_support(law: Any, value: Tensor) -> Tensor:
@@ -203,7 +206,7 @@ def _bounds(law: Any) -> tuple[float, float]:
 def _landmarks(law: Any) -> list[Tensor]:
     """Where a density may have a kink."""
     location = getattr(law, "loc", None)
-    found = location.reshape(-1).double() if isinstance(location, Tensor) else torch.zeros(0).double()
+    found = location.reshape(-1).double() if isinstance(location, Tensor) else torch.zeros(0, dtype=torch.float64)
     return [found[torch.isfinite(found)]]
 
 

@@ -1,6 +1,6 @@
 """What is given as a prior or a setting, as a Pyro distribution in float64: checked, expanded, permuted, compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyro.distributions as dist
@@ -8,7 +8,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.isolation import float64, isolated, without_validation
+from estimators.isolation import float64, isolated, own_modes, without_validation
 from estimators.parameters.distributions import exact
 
 # Draws of a setting that are tried before anything else is done with it.
@@ -27,6 +27,12 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
         )
         raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
     return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
+
+
+@own_modes()
+def default_prior(family: Callable[..., TorchDistributionMixin], *numbers: float) -> TorchDistributionMixin:
+    """A prior of the package's own: the same numbers on the CPU, whatever torch's default dtype and device are."""
+    return family(*(torch.tensor(number, dtype=torch.float64) for number in numbers))
 
 
 def as_setting(argument: str, law: object) -> TorchDistributionMixin:

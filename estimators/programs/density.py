@@ -207,7 +207,7 @@ class ProgramDensity:
                     greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks
                 }
                 drawn = coordinates.unconstrain(values)
-                jitter = self._is_parameter * (len(found) > 0) * torch.randn(self.size)
+                jitter = self._is_parameter * (len(found) > 0) * torch.randn(self.size, dtype=torch.float64)
             if bool(torch.isfinite(drawn).all()):
                 found.append((drawn + jitter).numpy())
         if not found:

@@ -41,7 +41,12 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     for name, mask in is_set.items():
         if name in seen and bool((mask & (seen[name] == NOT_SEEN)).any()):
             raise ValueError(f"intervened {name}: set but without a value (-1) in some rows; say what it was set to")
-    scalars = {name: torch.tensor(value) for name, value in data.scalars.items() if name in structure.names}
+    # A whole number keeps torch's type of one.
+    scalars = {
+        name: torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
+        for name, value in data.scalars.items()
+        if name in structure.names
+    }
     seen |= {
         name: torch.full_like(mask, NOT_SEEN, dtype=torch.long)
         for name, mask in is_set.items()
@@ -147,7 +152,7 @@ def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tenso
         if site.is_discrete
         else site.support.check(placed)
         if site.has_fixed_support
-        else torch.ones(len(column))
+        else torch.ones(len(column), dtype=torch.bool)
     ).bool()
     if allowed is not None:
         fits = fits | (placed == allowed)

@@ -156,9 +156,9 @@ def _some_value(fn: Any) -> Tensor:
         first: Tensor = fn.enumerate_support(expand=False)[0]
         return first.expand(shape)
     if getattr(fn.support, "is_discrete", False):
-        return torch.zeros(shape)
+        return torch.zeros(shape, dtype=torch.float64)
     transform = biject_to(fn.support)
-    value: Tensor = transform(torch.zeros(transform.inverse_shape(shape)))
+    value: Tensor = transform(torch.zeros(transform.inverse_shape(shape), dtype=torch.float64))
     return value
 
 

@@ -68,7 +68,7 @@ def _companies(count: int) -> Iterator[Tensor]:
 
 
 def _spread(num_rows: int) -> Tensor:
-    return torch.linspace(0, num_rows - 1, min(SOME_ROWS, num_rows)).round().long()
+    return torch.linspace(0, num_rows - 1, min(SOME_ROWS, num_rows), dtype=torch.float64).round().long()
 
 
 def _run(marginal: ProgramMarginal, index: Tensor, seed: int = 0) -> Factors:

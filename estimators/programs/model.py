@@ -168,13 +168,13 @@ class PyroModel:
     def fitted(self, data: Data | None) -> tuple[Structure, Data]:
         """The structure of a fitted program and its rows that count; of one that takes their number alone, no data."""
         if data is None:
-            return self.structure(), Data(rows=torch.zeros(2))
+            return self.structure(), Data(rows=torch.zeros(2, dtype=torch.float64))
         counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
         return self.marginal(data).structure, counting
 
     def structure(self, data: Data | None = None) -> Structure:
         """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
-        return find(self.fn, Data(rows=torch.zeros(2)) if data is None else data)
+        return find(self.fn, Data(rows=torch.zeros(2, dtype=torch.float64)) if data is None else data)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -245,7 +245,7 @@ class PyroModel:
                 "does not draw from its law; write its factors as distributions"
             )
         with program_mode(check_seed(seed)):
-            given = passed(self.fn, Data(rows=torch.zeros(1)), structure.names)
+            given = passed(self.fn, Data(rows=torch.zeros(1, dtype=torch.float64)), structure.names)
             trace = run(Substituting(known)(self.fn), self.fn, given, int(num_rows))
         return columns_of(trace, structure, int(num_rows))
 

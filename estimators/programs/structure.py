@@ -175,7 +175,7 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     axis = len(fn.batch_shape) + frame.dim
     rest = tuple(size for place, size in enumerate(shape) if place != axis)
     # One-hot vectors and the like have several numbers per value; they may be observed, not enumerated.
-    is_discrete, values = bool(fn.has_enumerate_support) and not fn.event_dim, torch.zeros(0)
+    is_discrete, values = bool(fn.has_enumerate_support) and not fn.event_dim, torch.zeros(0, dtype=torch.float64)
     try:
         values = fn.enumerate_support(expand=False).reshape(-1) if is_discrete else values
     except NotImplementedError:

@@ -69,7 +69,7 @@ def _inside(fn: Any) -> Tensor:
     transforms = fn.transforms if is_transformed(fn) else []
     support = base_support((fn.base_dist if transforms else fn).support)
     if getattr(support, "is_discrete", False):
-        value = torch.as_tensor(getattr(support, "lower_bound", 0.0)).double()
+        value = torch.as_tensor(getattr(support, "lower_bound", 0.0), dtype=torch.float64)
     else:
         value = biject_to(support)(torch.zeros(fn.batch_shape, dtype=torch.float64))
     for transform in transforms:

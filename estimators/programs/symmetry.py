@@ -143,7 +143,9 @@ def _find(
         for name, column in marginal.data.columns.items()
     }
     # Spread over the data, which may be in order of a column that some axis depends on.
-    places = torch.linspace(0, marginal.num_rows - 1, min(SOME_ROWS, marginal.num_rows)).round().long()
+    places = (
+        torch.linspace(0, marginal.num_rows - 1, min(SOME_ROWS, marginal.num_rows), dtype=torch.float64).round().long()
+    )
     hidden = Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(places)
     few = marginal.of(hidden)
     points = _points(few, at)

@@ -143,7 +143,7 @@ class Query:
         found = [self._quantile(name, value) for value in asked.reshape(-1).tolist()]
         values = torch.tensor([value for value, _ in found], dtype=torch.float64).reshape(asked.shape)
         errors = [error for _, error in found if error is not None]
-        return Prediction.of(values, torch.tensor(errors).double().reshape(asked.shape) if errors else None)
+        return Prediction.of(values, torch.tensor(errors, dtype=torch.float64).reshape(asked.shape) if errors else None)
 
     @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
@@ -338,7 +338,7 @@ class Query:
                 else:
                     totals.append(total_of(situation, name, points, log_of, self.seed))
         total = added(totals)
-        return replace(total, log=total.log - float(torch.tensor(self._num_draws).double().log()))
+        return replace(total, log=total.log - float(torch.tensor(self._num_draws, dtype=torch.float64).log()))
 
     def _quantile(self, name: str, level: float) -> tuple[float, float | None]:
         """A quantile and its standard error: half of what it moves by as the level moves by the error of the CDF."""

@@ -93,7 +93,7 @@ class ProgramQuery:
         if name in self.settings or name in self.seen:
             value = (self.settings.get(name, self.seen.get(name))).double()  # type: ignore[union-attr]
             return Estimate(value.expand(self._num_draws, *value.shape), self.num_chains)
-        found = self._ask(name, mean_of, torch.zeros(1), "mean")
+        found = self._ask(name, mean_of, torch.zeros(1, dtype=torch.float64), "mean")
         value = found.values[:, 0]
         if not bool(torch.isfinite(value).all()):
             raise ValueError(

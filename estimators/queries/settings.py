@@ -65,7 +65,11 @@ def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> T
         )
     levels = model.K if name == LATENT else model.mechanisms[name].num_levels
     if levels is not None:
-        values = given.enumerate_support() if given.has_enumerate_support else torch.full((1,), torch.nan)
+        values = (
+            given.enumerate_support()
+            if given.has_enumerate_support
+            else torch.full((1,), torch.nan, dtype=torch.float64)
+        )
         if not bool(((values >= 0) & (values < levels)).all()):
             raise ValueError(f"{what}: {name} expects a distribution over 0 to {levels - 1}, got {given}")
     elif name != LATENT and model.mechanisms[name].num_columns is not None:

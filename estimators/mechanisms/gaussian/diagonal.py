@@ -31,6 +31,7 @@ from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_pa
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Transform
 
 
@@ -50,8 +51,8 @@ class DiagonalGaussian(LogLinear):
     """
 
     num_columns: int
-    loc: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
-    scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
+    loc: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
+    scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     parents: Sequence[str] = ()
 
     is_gaussian = True

@@ -37,6 +37,7 @@ from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Transform
 
 # The M-step holds the variance in every direction at this share of D, the variance of all standardised columns. Sums of
@@ -67,8 +68,8 @@ class FullGaussian(LogLinear):
     """
 
     num_columns: int
-    loc: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
-    scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
+    loc: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
+    scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     correlation: float = 1.0
     parents: Sequence[str] = ()
 

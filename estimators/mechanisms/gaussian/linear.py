@@ -21,7 +21,7 @@ from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
-from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.priors import check_shape, default_prior, expanded, groups, permuted
 from estimators.parameters.transforms import Linear, Positive, Transform
 
 
@@ -72,8 +72,8 @@ class LinearGaussian(LogLinear):
     """
 
     parents: Sequence[str]
-    coefficients: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
-    scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
+    coefficients: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
+    scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     shared_scale: bool = False
 
     is_regression = True

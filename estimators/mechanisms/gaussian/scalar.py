@@ -22,7 +22,7 @@ from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
-from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.priors import check_shape, default_prior, expanded, groups, permuted
 from estimators.parameters.transforms import Positive, Real, Transform
 
 
@@ -41,8 +41,8 @@ class Gaussian(LogLinear):
     ('T',)
     """
 
-    loc: Any = field(default_factory=lambda: dist.Normal(0.0, 10.0))
-    scale: Any = field(default_factory=lambda: dist.HalfNormal(5.0))
+    loc: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
+    scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     shared_scale: bool = False
     parents: Sequence[str] = ()
     _known: Mapping[str, Array] = field(init=False, repr=False)

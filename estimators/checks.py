@@ -1,8 +1,11 @@
 """Checks of arguments: what was expected, what came, and what to do, before any work."""
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
 def check_seed(seed: object) -> int:
@@ -60,3 +63,29 @@ def check_num_rows(num_rows: object) -> None:
     """Raise a ValueError unless a number of rows is a positive whole number."""
     if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
         raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+
+
+def not_in_memory(argument: str, tensor: Tensor) -> TypeError:
+    """The error for a tensor that is sparse, or on a device that keeps no numbers."""
+    return TypeError(
+        f"{argument}: expected a dense tensor with its numbers in memory, got {tensor.layout} on device "
+        f'"{tensor.device}"; convert it first, e.g. with .to_dense().cpu()'
+    )
+
+
+def check_in_memory(argument: str, value: object) -> None:
+    """Raise a TypeError where a tensor, or one that a list or a distribution is made of, has no numbers at hand."""
+    for tensor in _tensors_of(value):
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            raise not_in_memory(argument, tensor)
+
+
+def _tensors_of(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors_of(part)
+    elif isinstance(value, torch.distributions.Distribution | torch.distributions.transforms.Transform):
+        for part in vars(value).values():
+            yield from _tensors_of(part)

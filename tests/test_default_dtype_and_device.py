@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -22,7 +23,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Poisson,
 )
-from tests.test_ambient_modes import Answers, default_dtype
+from tests.test_ambient_modes import Answers, default_dtype, mixture
 
 GRAPH = CausalMixture(
     2,
@@ -126,3 +127,43 @@ def test_default_priors_are_the_same_under_any_default_dtype_and_device(name: st
             found = numbers()
         assert found == expected and expected
     assert name != "Poisson" or expected == [1.0, 0.1]
+
+
+def meta(value: float) -> Tensor:
+    return torch.tensor(value, device="meta")
+
+
+def affine(law: Any, *numbers: Tensor) -> Any:
+    return dist.TransformedDistribution(law, [torch.distributions.transforms.AffineTransform(*numbers)])
+
+
+WITHOUT_NUMBERS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "a prior": ("loc", lambda: Gaussian(loc=dist.Normal(meta(0.0), meta(1.0)))),
+    "a prior for each": ("loc", lambda: Gaussian(loc=dist.Normal(meta(0.0), meta(1.0)).expand([2]))),
+    "a known number": ("scale", lambda: Gaussian(scale=meta(1.0))),
+    "known numbers in a list": ("scale", lambda: Gaussian(scale=[torch.tensor(1.0), meta(1.0)])),
+    "sparse known numbers": ("scale", lambda: Gaussian(scale=torch.ones(2).to_sparse())),
+    "a concentration": ("concentration", lambda: CausalMixture(2, {"X": Gaussian()}, meta(1.0).expand(2))),
+    "a Greek": ("theta", lambda: Fit.from_greeks(mixture(), {"theta": meta(0.5).expand(2), "mu_X": [0.0, 6.0]})),
+    "a law": ("do: X", lambda: some_fit().do(X=dist.Exponential(meta(1.0)))),
+    "a law of Z": ("do: Z", lambda: some_fit().do(Z=dist.Bernoulli(meta(0.5)))),
+    "a number": ("do: X", lambda: some_fit().do(X=dist.Delta(meta(1.0)))),
+    "the base of a law": (
+        "do: X",
+        lambda: some_fit().do(X=affine(dist.Normal(meta(0.0), meta(1.0)), *double(1.0, 2.0))),
+    ),
+    "a map of a law": ("do: X", lambda: some_fit().do(X=affine(dist.Normal(*double(0.0, 1.0)), meta(1.0), meta(2.0)))),
+}
+
+
+def some_fit() -> Fit:
+    return Fit.from_greeks(mixture(), {"theta": [0.4, 0.6], "mu_X": [0.0, 6.0]})
+
+
+@pytest.mark.parametrize("name", WITHOUT_NUMBERS)
+def test_what_a_model_or_a_question_is_made_of_has_its_numbers_in_memory(name: str) -> None:
+    """Laws on the meta device exist only where nobody validates them."""
+    argument, make = WITHOUT_NUMBERS[name]
+    expected = rf"^{argument}: expected a dense tensor with its numbers in memory, got .*\.to_dense\(\)\.cpu\(\)"
+    with pyro.validation_enabled(False), pytest.raises(TypeError, match=expected):
+        make()

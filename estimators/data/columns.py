@@ -11,6 +11,8 @@ import torch
 import xarray
 from torch import Tensor
 
+from estimators.checks import not_in_memory
+
 LARGEST = 1e100
 # Below this, squares of what differs between the rows, and their products with a handful of others, underflow.
 SMALLEST = 1e-100
@@ -173,10 +175,7 @@ def as_array(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
             values = values.detach().cpu().resolve_conj().resolve_neg()
             values = (values.double() if values.is_floating_point() else values).numpy()
         except (NotImplementedError, RuntimeError, TypeError):
-            raise TypeError(
-                f"column {name}: expected a dense tensor with its numbers in memory, got {values.layout} on device "
-                f'"{values.device}"; convert it first, e.g. with .to_dense().cpu()'
-            ) from None
+            raise not_in_memory(f"column {name}", values) from None
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
     if hasattr(values, "to_numpy"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from estimators.checks import check_in_memory
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.isolation import float64
@@ -81,6 +82,7 @@ def checked_concentration(concentration: object, num_components: int) -> Tensor:
     """The concentration of every component [K]; raises TypeError or ValueError unless it is made of numbers > 0."""
     if isinstance(concentration, str | bool) or concentration is None:
         raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
+    check_in_memory("concentration", concentration)
     try:
         values = float64(concentration)
     except (TypeError, ValueError, RuntimeError):

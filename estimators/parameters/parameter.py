@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import check_in_memory
 from estimators.data.columns import plain_numbers
 from estimators.isolation import float64
 
@@ -41,6 +42,8 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
     """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
     if set(greeks) != set(expected):
         raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
+    for name in expected:
+        check_in_memory(name, greeks[name])
     checked = {name: _numbers(name, greeks[name]) for name in expected}
     for name, (shape, support) in expected.items():
         if tuple(checked[name].shape) != shape:

@@ -11,6 +11,7 @@ from pyro.distributions.transforms import biject_to
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.checks import check_in_memory
 from estimators.isolation import float64, isolated
 from estimators.parameters.intervals import ends_of
 from estimators.parameters.prior_densities import is_written_out, log_density
@@ -62,6 +63,7 @@ def known_or_prior(argument: str, value: object, support: Any) -> Any:
 
 
 def _known(argument: str, value: Any, support: Any) -> Tensor:
+    check_in_memory(argument, value)
     known = float64(value)
     if not bool(torch.isfinite(known).all()):
         raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")

@@ -8,6 +8,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import check_in_memory
 from estimators.isolation import float64, isolated, own_modes, without_validation
 from estimators.parameters.distributions import exact
 
@@ -18,7 +19,8 @@ TRIED = 100
 def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
     """Return a Pyro distribution with float64 parameters.
 
-    Raises TypeError where it is not a Pyro distribution (torch's own lack `sample` sites and `expand`).
+    Raises TypeError where it is not a Pyro distribution (torch's own lack `sample` sites and `expand`), or is made of
+    tensors without numbers in memory.
     """
     if not isinstance(prior, TorchDistributionMixin):
         kind = type(prior)
@@ -26,6 +28,7 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
             f"; use pyro.distributions.{kind.__name__}" if isinstance(prior, torch.distributions.Distribution) else ""
         )
         raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
+    check_in_memory(argument, prior)
     return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
 
 

@@ -196,6 +196,8 @@ def test_the_checks_run_once_for_a_program_and_the_shapes_of_its_data() -> None:
     model = PyroModel(program)
     first = runs_of(model, Data(y=Y))
     assert first > 10
+    # Other values: the same in brief, and once for each.
+    assert runs_of(model, Data(y=X)) == 6
     assert runs_of(model, Data(y=X)) == 0
     assert runs_of(PyroModel(program), Data(y=Y)) == 0
     # Other shapes, and what is seen, set and missing: all of it again, and each of these once.
@@ -212,6 +214,49 @@ def test_the_checks_run_once_for_a_program_and_the_shapes_of_its_data() -> None:
     other, other_runs = counted()
     PyroModel(other).check(Data(y=Y))
     assert len(other_runs) > 10
+
+
+def first_ones_only(x: Tensor) -> Tensor:
+    """What is centred beyond some values only."""
+    return x - x.mean() if float(x.max()) > 100.0 else x
+
+
+def wrong_where_treated(N: int, x: Tensor) -> None:
+    """An index that enumeration makes wrong, times a column that may be 0."""
+    theta, mu = components()
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("y", dist.Normal(mu[z] + x * mu[z.flatten()[0]], 1.0))
+
+
+def divided_by_nothing(N: int, x: Tensor) -> None:
+    """A density whose gradient is not finite where x is 0."""
+    theta, mu = components()
+    spread = pyro.sample("spread", dist.Gamma(2.0, 1.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("y", dist.Normal(mu[z], 1.0 + torch.where(x > 0, (spread * x).sqrt(), 0.0)))
+
+
+HIDDEN_AT_FIRST = {
+    "a constant column, centred": (with_covariate(lambda x: x - x.mean()), [3.0] * 6, X),
+    "another constant, scaled": (with_covariate(lambda x: x / x.max()), [1.0] * 6, X),
+    "two values, scaled by the largest": (with_covariate(lambda x: x / x.abs().max()), [1.0, -1.0] * 3, X),
+    "centred beyond some values": (with_covariate(first_ones_only), X, [100.0 * x for x in X]),
+    "an observation that is constant": (centred_observation, X, X),
+    "a wrong index times 0": (wrong_where_treated, [0.0] * 6, X),
+    "a wrong index times 0 in the first rows": (wrong_where_treated, [0.0, 0.0, 0.0, 0.0, 1.0, 2.0], X),
+    "a gradient that is not finite": (divided_by_nothing, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0], [0.0, *X[1:]]),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN_AT_FIRST)
+def test_what_some_values_hide_is_found_at_others(name: str) -> None:
+    program, first, other = HIDDEN_AT_FIRST[name]
+    model, is_constant = PyroModel(program), first is other
+    model.check(Data(x=first, y=[1.0] * 6 if is_constant else Y))
+    with pytest.raises(ValueError, match=r"depends on which other rows|under enumeration|gradient"):
+        model.check(Data(x=other, y=Y))
 
 
 def test_a_program_that_was_refused_is_refused_again() -> None:

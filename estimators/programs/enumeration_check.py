@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ from estimators.programs.attempt import attempt
 from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, Label, posterior
 from estimators.programs.handlers import Evidence
-from estimators.programs.independence import check_deterministic, check_independence
+from estimators.programs.independence import check_deterministic, check_independence, check_independence_again, spread
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
@@ -29,27 +30,50 @@ MIXED_CONFIGURATIONS = 4
 Configuration = dict[str, list[float]]
 
 
-# What programs were checked on. A fit of other rows of the same shapes would find the same.
-_CHECKED: WeakKeyDictionary[Program, set[Any]] = WeakKeyDictionary()
+# What programs were checked on: the values that the checks looked at, by what the data are like otherwise.
+_CHECKED: WeakKeyDictionary[Program, dict[Any, set[bytes]]] = WeakKeyDictionary()
 
 
 def check_program(marginal: ProgramMarginal) -> None:
     """Compare what enumeration says with the program itself, and rows with themselves among other rows.
 
-    Once for a program and the shapes of its data, what is seen, set and missing in them, and the sites that it has on
-    them. Raises ValueError for a program whose rows are not independent given the Greeks, or that enumerates wrongly.
+    In full once for a program and the shapes of its data, what is seen, set and missing in them, what is constant in
+    them, which may hide what a program does with it, and the sites that it has on them; in brief for other values.
+    Raises ValueError for a program whose rows are not independent given the Greeks, or that enumerates wrongly.
     """
     try:
-        checked = _CHECKED.setdefault(marginal.fn, set())
+        checked = _CHECKED.setdefault(marginal.fn, {})
     except TypeError:
         # A callable that cannot be held weakly, or has no hash.
-        checked = set()
-    key = _shapes(marginal)
+        checked = {}
+    values, constants = _values_and_constants(marginal)
+    key = _shapes(marginal), constants
     if key not in checked:
         check_deterministic(marginal)
         check_enumeration(marginal)
         check_independence(marginal)
-        checked.add(key)
+    elif values not in checked[key]:
+        check_enumeration(marginal, in_brief=True)
+        check_independence_again(marginal)
+    checked.setdefault(key, set()).add(values)
+
+
+def _values_and_constants(marginal: ProgramMarginal) -> tuple[bytes, bytes]:
+    """Digests of the values in the rows that the checks look at, and of those that are the same in all of them."""
+    data, values, constants = marginal.data, blake2b(digest_size=16), blake2b(digest_size=16)
+    rows = torch.cat([spread(data.num_rows), torch.arange(min(MAX_ROWS, data.num_rows))])
+    for _, column in sorted(data.columns.items()):
+        part = column[rows]
+        is_constant = ((part == part[0]) | (part.isnan() & part[0].isnan())).all(0)
+        values.update(_bytes(part))
+        constants.update(_bytes(is_constant) + _bytes(torch.where(is_constant, part[0], 0)))
+    for _, mask in sorted(data.intervened.items()):
+        values.update(_bytes(mask[rows]))
+    return values.digest(), constants.digest()
+
+
+def _bytes(part: Tensor) -> bytes:
+    return part.numpy().tobytes()
 
 
 def _shapes(marginal: ProgramMarginal) -> Any:
@@ -66,10 +90,11 @@ def _shapes(marginal: ProgramMarginal) -> Any:
     )
 
 
-def check_enumeration(marginal: ProgramMarginal) -> None:
+def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> None:
     """Compare enumerated factors with the program run at fixed values of its hidden sites.
 
-    Raises ValueError for a hidden site used in control flow, and for indexing that is wrong under enumeration.
+    In brief, at one value in each row. Raises ValueError for a hidden site used in control flow, and for indexing that
+    is wrong under enumeration.
     """
     small = marginal.of(marginal.data.unweighted_rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
     name = describe(small.fn)
@@ -78,7 +103,7 @@ def check_enumeration(marginal: ProgramMarginal) -> None:
     # Evidence on hidden sites plays no part: they are fixed to one value after another.
     known = replace(small.evidence, seen={}, is_set={})
     with program_mode():
-        for configuration in _configurations(small):
+        for configuration in [_one_of_each_row(small)] if in_brief else _configurations(small):
             fixed = {site: _placed(small, site, value) for site, value in configuration.items()}
             plain = _run(small, replace(known, hidden=(), values={**known.values, **fixed}), greeks, enumerated=False)
             found = _run(small, replace(known, seen={k: v.long() for k, v in fixed.items()}), greeks)
@@ -115,6 +140,15 @@ def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
             site: [generator.choice(values) for _ in range(rows)]
             for site, values in zip(marginal.hidden, choices, strict=True)
         }
+
+
+def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
+    """Values [n] of the hidden sites, others in each row, from the last on: a wrong index is often the first."""
+    found, sites = {}, marginal.structure.sites
+    for step, site in enumerate(marginal.hidden, start=1):
+        values = sites[site].values.tolist()
+        found[site] = [values[-(1 + step * row) % len(values)] for row in range(marginal.num_rows)]
+    return found
 
 
 def _shown(configuration: Configuration) -> dict[str, float | list[float]]:

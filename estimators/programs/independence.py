@@ -4,7 +4,7 @@ Rows are independent given the Greeks where a row has the same factors whichever
 centred, ranked, summed up or shifted inside a program makes them depend on the others' entries.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -23,7 +23,7 @@ TOLERANCE = 1e-8
 
 def check_deterministic(marginal: ProgramMarginal) -> None:
     """Raise a ValueError where two runs at the same Greeks differ."""
-    index = _spread(marginal.num_rows)
+    index = spread(marginal.num_rows)
     # The same arguments in both runs, and another state of the generators.
     one, two = (_run(marginal, index, seed) for seed in (0, 1))
     wrong = _different(one, two, torch.arange(len(index)))
@@ -36,11 +36,20 @@ def check_deterministic(marginal: ProgramMarginal) -> None:
 
 def check_independence(marginal: ProgramMarginal) -> None:
     """Raise a ValueError where a row's log probability depends on which other rows there are, or on its place."""
-    some = _spread(marginal.num_rows)
+    _check_in_company(marginal, _companies)
+
+
+def check_independence_again(marginal: ProgramMarginal) -> None:
+    """The same in brief, for other values in a program that was checked: in the company of either half of the rows."""
+    _check_in_company(marginal, _halves)
+
+
+def _check_in_company(marginal: ProgramMarginal, companies: Callable[[int], Iterable[Tensor]]) -> None:
+    some = spread(marginal.num_rows)
     if len(some) < 2:
         return
     alone = _run(marginal, some)
-    for index in _companies(len(some)):
+    for index in companies(len(some)):
         try:
             other = _run(marginal, some[index])
         except ValueError:
@@ -67,7 +76,14 @@ def _companies(count: int) -> Iterator[Tensor]:
         yield torch.tensor([row])
 
 
-def _spread(num_rows: int) -> Tensor:
+def _halves(count: int) -> list[Tensor]:
+    """Indices [M] into a few rows: either half of them twice, backwards, and one row fewer than there are."""
+    rows = torch.arange(count).flip(0)
+    return [(rows // 2)[1:], ((rows + count) // 2)[1:]]
+
+
+def spread(num_rows: int) -> Tensor:
+    """An index into a few rows from the first to the last, which the checks look at."""
     return torch.linspace(0, num_rows - 1, min(SOME_ROWS, num_rows), dtype=torch.float64).round().long()
 
 

@@ -36,7 +36,7 @@ def _act(options: argparse.Namespace) -> int:
     actions: dict[str, Callable[[argparse.Namespace], int]] = {
         "list": commands.list_available,
         "run": commands.run_study,
-        "mine": commands.run_mine,
+        "mine": commands.study_own_data,
         "resume": commands.resume,
         "report": commands.report,
         "compare": compare_command,

@@ -19,13 +19,13 @@ from validation.__main__ import main
 from validation.scenarios import Truth
 from validation.scenarios.quantities import is_query
 from validation.statistics.check import BUDGET, Verdict
-from validation.study import own_data as mine
-from validation.study.own_data import Asked, DataError
+from validation.study import own_data
+from validation.study.own_data import Arguments, DataError
 from validation.study.store import Store
 from validation.study.study import Study
 
-ASKED = Asked("data.csv", ("X",), "gaussian_mixture", 2)
-EM_AND_MAP = tuple(each for each in mine.contenders() if each.name != "NUTS")
+ARGUMENTS = Arguments("data.csv", ("X",), "gaussian_mixture", 2)
+EM_AND_MAP = tuple(each for each in own_data.contenders() if each.name != "NUTS")
 OWN_MODEL = """
 from estimators import CausalMixture
 from estimators.mechanisms import Gaussian
@@ -61,7 +61,7 @@ def quick(monkeypatch):
         with ThreadPoolExecutor(1) as here:
             return run(study, executor=here, **settings)
 
-    monkeypatch.setattr(mine, "contenders", lambda: EM_AND_MAP)
+    monkeypatch.setattr(own_data, "contenders", lambda: EM_AND_MAP)
     monkeypatch.setattr(commands, "run", run_here)
 
 
@@ -72,7 +72,7 @@ def quick(monkeypatch):
 def test_files_are_read_to_the_last_bit(suffix, frame, tmp_path):
     path = tmp_path / f"data{suffix}"
     (frame.to_csv(path, index=False) if "csv" in suffix.lower() else frame.to_parquet(path))
-    columns = mine.read(replace(ASKED, file=str(path), columns=("X", "W")))
+    columns = own_data.read(replace(ARGUMENTS, file=str(path), columns=("X", "W")))
     assert list(columns) == ["X", "W"]
     assert columns["X"] == frame["X"].tolist()
 
@@ -115,7 +115,7 @@ def test_files_that_cannot_be_used(name, columns, message, frame, tmp_path, caps
     ):
         pd.DataFrame({"X": values}).to_parquet(tmp_path / f"{kind}.parquet")
     with pytest.raises(DataError, match=message):
-        mine.read(replace(ASKED, file=str(tmp_path / name), columns=columns))
+        own_data.read(replace(ARGUMENTS, file=str(tmp_path / name), columns=columns))
     arguments = ["mine", str(tmp_path / name), "--columns", *columns, "--K", "2", "--output", str(tmp_path / "out")]
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("validation: ")
@@ -150,9 +150,9 @@ def test_columns_that_no_model_can_have_are_two_and_a_sentence(columns, message,
 def test_a_parquet_file_may_repeat_a_column_that_is_not_asked_for(frame, tmp_path):
     table = pyarrow.table([frame["X"], frame["W"], frame["W"]], names=["X", "W", "W"])
     pyarrow.parquet.write_table(table, tmp_path / "data.parquet")
-    asked = replace(ASKED, file=str(tmp_path / "data.parquet"))
+    asked = replace(ARGUMENTS, file=str(tmp_path / "data.parquet"))
     with pytest.raises(DataError, match=r"'W' is there more than once|cannot be read"):
-        mine.read(replace(asked, columns=("W",)))
+        own_data.read(replace(asked, columns=("W",)))
 
 
 # ---------------------------------------------------------------- the model
@@ -161,8 +161,8 @@ def test_a_parquet_file_may_repeat_a_column_that_is_not_asked_for(frame, tmp_pat
 def test_the_model_moves_with_the_data(frame):
     """Shifted and scaled data get the shifted and scaled prior, so no unit is favoured."""
     columns = {"X": frame["X"].to_numpy()}
-    model = mine.model_of(ASKED, columns)
-    far = mine.model_of(ASKED, {"X": 1e6 + 1e3 * columns["X"]})
+    model = own_data.model_of(ARGUMENTS, columns)
+    far = own_data.model_of(ARGUMENTS, {"X": 1e6 + 1e3 * columns["X"]})
     at = {"theta": torch.tensor([0.4, 0.6]), "mu_X": torch.tensor([-3.0, 3.0]), "sigma_X": torch.tensor([1.0, 1.2])}
     there = {"theta": at["theta"], "mu_X": 1e6 + 1e3 * at["mu_X"], "sigma_X": 1e3 * at["sigma_X"]}
     shift = {}
@@ -170,8 +170,8 @@ def test_the_model_moves_with_the_data(frame):
         prior = {p.name: p.prior for p in each.parameters}
         shift[name] = sum(float(prior[k].log_prob(greeks[k].double()).sum()) for k in ("mu_X", "sigma_X"))
     assert shift["near"] - shift["far"] == pytest.approx(4 * np.log(1e3))
-    assert model.K == 2 and mine.model_of(replace(ASKED, K=3), columns).K == 3
-    known = mine.model_of(replace(ASKED, scale=1.5), columns)
+    assert model.K == 2 and own_data.model_of(replace(ARGUMENTS, K=3), columns).K == 3
+    known = own_data.model_of(replace(ARGUMENTS, scale=1.5), columns)
     assert "sigma_X" not in {p.name for p in known.parameters}
 
 
@@ -181,16 +181,19 @@ def test_models_that_cannot_be_made(frame, tmp_path, monkeypatch):
     own.write_text(OWN_MODEL)
     columns = {"X": frame["X"].tolist(), "same": frame["same"].tolist()}
     for asked, message in (
-        (replace(ASKED, model="normal"), "--model: expected gaussian_mixture or my_models.py:make_model, got 'normal'"),
-        (replace(ASKED, model=f"{own}:nothing"), "has no function 'nothing'"),
-        (replace(ASKED, model=f"{own}:wrong"), r"wrong\(2\) should return a CausalMixture; 'no model'"),
-        (replace(ASKED, model=f"{own}:fails"), "RuntimeError: not today"),
+        (
+            replace(ARGUMENTS, model="normal"),
+            "--model: expected gaussian_mixture or my_models.py:make_model, got 'normal'",
+        ),
+        (replace(ARGUMENTS, model=f"{own}:nothing"), "has no function 'nothing'"),
+        (replace(ARGUMENTS, model=f"{own}:wrong"), r"wrong\(2\) should return a CausalMixture; 'no model'"),
+        (replace(ARGUMENTS, model=f"{own}:fails"), "RuntimeError: not today"),
     ):
         with pytest.raises(DataError, match=message):
-            mine.model_of(asked, columns)
+            own_data.model_of(asked, columns)
     with pytest.raises(DataError, match="column 'same' is constant; there is nothing to learn from it"):
-        mine.model_of(ASKED, {"same": columns["same"]})
-    assert mine.model_of(replace(ASKED, model=f"{own}:make"), columns).K == 2
+        own_data.model_of(ARGUMENTS, {"same": columns["same"]})
+    assert own_data.model_of(replace(ARGUMENTS, model=f"{own}:make"), columns).K == 2
 
 
 # ---------------------------------------------------------------- the truth and the claims
@@ -203,7 +206,7 @@ def test_a_fit_at_which_nothing_can_be_planned_is_one_sentence(frame, quick, tmp
         raise ValueError("Maximum allowed size exceeded")
 
     monkeypatch.setattr(Study, "plan", no_grid)
-    monkeypatch.setattr(mine, "contenders", lambda: EM_AND_MAP[:1])
+    monkeypatch.setattr(own_data, "contenders", lambda: EM_AND_MAP[:1])
     frame.to_csv(tmp_path / "data.csv", index=False)
     arguments = ["mine", str(tmp_path / "data.csv"), "--columns", "X", "--K", "2", "--output", str(tmp_path / "out")]
     assert main(arguments) == 2
@@ -214,7 +217,7 @@ def test_a_fit_at_which_nothing_can_be_planned_is_one_sentence(frame, quick, tmp
 
 def test_the_fit_is_the_truth(frame, quick):
     columns = {"X": frame["X"].tolist()}
-    prepared = mine.prepare(ASKED, columns, seed=0)
+    prepared = own_data.prepare(ARGUMENTS, columns, seed=0)
     notes = prepared.notes["mine"]
     assert notes["truth_from"] == "EM" and notes["rows"] == 60 and notes["columns"] == ["X"]
     assert set(notes["fits"]) == {"EM", "EM+laplace", "MAP", "MAP+laplace"}
@@ -225,15 +228,15 @@ def test_the_fit_is_the_truth(frame, quick):
     assert told["mu_X[0]"]["lower"] is None
     laplace = notes["fits"]["EM+laplace"]["quantities"]["E[X | do(Z=1)]"]
     assert laplace["lower"] < laplace["value"] < laplace["upper"]
-    again = mine.rebuilt(ASKED, columns, json.loads(json.dumps(dict(source.greeks))))
+    again = own_data.rebuilt(ARGUMENTS, columns, json.loads(json.dumps(dict(source.greeks))))
     assert again.source.greeks == source.greeks
     assert again.sentence != "" and again.interventions == prepared.scenario.interventions
-    assert mine.prepare(replace(ASKED, truth="MAP"), columns, seed=0).notes["mine"]["truth_from"] == "MAP"
+    assert own_data.prepare(replace(ARGUMENTS, truth="MAP"), columns, seed=0).notes["mine"]["truth_from"] == "MAP"
 
 
 def test_every_query_is_judged_and_the_budget_is_spent_once(frame, quick):
-    scenario = mine.prepare(ASKED, {"X": frame["X"].tolist()}, seed=0).scenario
-    plan = mine.judged(Study((scenario,), EM_AND_MAP, preset="mine").plan())
+    scenario = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0).scenario
+    plan = own_data.judged(Study((scenario,), EM_AND_MAP, preset="mine").plan())
     judged = [claim for claim in plan.claims if claim.judged]
     queries = {claim.only for claim in judged if claim.only}
     assert queries == {"E[X | do(Z=0)]", "E[X | do(Z=1)]", "E[X | do(Z=1)] − E[X | do(Z=0)]"}
@@ -251,9 +254,9 @@ def test_no_fit_no_truth(frame, monkeypatch):
         def fit(self, model, data, *, seed=None):
             raise ValueError("not today")
 
-    monkeypatch.setattr(mine, "contenders", lambda: (replace(EM_AND_MAP[0], estimator=Refuses()),))
+    monkeypatch.setattr(own_data, "contenders", lambda: (replace(EM_AND_MAP[0], estimator=Refuses()),))
     with pytest.raises(DataError, match="no fit to take as the truth: EM: ValueError: not today"):
-        mine.prepare(ASKED, {"X": frame["X"].tolist()}, seed=0)
+        own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)
 
 
 # ---------------------------------------------------------------- the command

@@ -17,7 +17,7 @@ from validation.claims.results import Results, results_of, write_results
 from validation.report import MissingExtraError, check_extra
 from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
 from validation.statistics.check import Verdict
-from validation.study import own_data as mine
+from validation.study import own_data
 from validation.study.cluster import ClusterError, cluster
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.own_modules import ModuleError, absolute, contender_in, fingerprint, name_of, scenarios_in
@@ -85,9 +85,9 @@ def run_study(options: argparse.Namespace) -> int:
     return _run(study, lambda: Store.create(path, study.plan(), arguments=given), options, _modules(given))
 
 
-def run_mine(options: argparse.Namespace) -> int:
+def study_own_data(options: argparse.Namespace) -> int:
     """Fit the user's data, study data sets like them, and report what can be trusted; return the exit status."""
-    asked = mine.Asked(
+    arguments = own_data.Arguments(
         options.data,
         tuple(options.columns),
         options.model,
@@ -99,20 +99,20 @@ def run_mine(options: argparse.Namespace) -> int:
     _check_report()
     path = prepare(options.output)
     with _explained():
-        columns = mine.read(asked)
-        prepared = mine.prepare(asked, columns, seed=options.seed)
-        study = _study_of_mine(prepared.scenario, options.seed, options.replicates)
+        columns = own_data.read(arguments)
+        prepared = own_data.prepare(arguments, columns, seed=options.seed)
+        study = _own_data_study(prepared.scenario, options.seed, options.replicates)
         source = prepared.scenario.source
         assert isinstance(source, FixedTruth)
         given = {
             "command": "mine",
-            "asked": asdict(asked),
+            "asked": asdict(arguments),
             "columns": columns,
             "greeks": dict(source.greeks),
             "seed": options.seed,
             "replicates": options.replicates,
         }
-        plan, notes = _plan_of_mine(study), prepared.notes
+        plan, notes = _own_data_plan(study), prepared.notes
     begin = partial(Store.create, path, plan, arguments=given, notes=notes)
     return _run(study, begin, options, [options.model] if ":" in options.model else [])
 
@@ -128,10 +128,10 @@ def resume(options: argparse.Namespace) -> int:
                 f"{options.study}: begun from Python; give the same study to validation.run with this store"
             )
         if given["command"] == "mine":
-            asked = mine.Asked(**given["asked"] | {"columns": tuple(given["asked"]["columns"])})
-            scenario = mine.rebuilt(asked, given["columns"], given["greeks"])
-            study = _study_of_mine(scenario, given["seed"], given["replicates"])
-            modules = [asked.model] if ":" in asked.model else []
+            arguments = own_data.Arguments(**given["asked"] | {"columns": tuple(given["asked"]["columns"])})
+            scenario = own_data.rebuilt(arguments, given["columns"], given["greeks"])
+            study = _own_data_study(scenario, given["seed"], given["replicates"])
+            modules = [arguments.model] if ":" in arguments.model else []
         else:
             for place, known in given["fingerprints"].items():
                 if fingerprint(place) != known:
@@ -279,15 +279,15 @@ def _study_of(given: Mapping[str, Any]) -> Study:
     return study
 
 
-def _study_of_mine(scenario: Scenario, seed: int, replicates: int | None) -> Study:
-    return Study((scenario,), mine.contenders(), seed=seed, preset="mine", replicates=replicates)
+def _own_data_study(scenario: Scenario, seed: int, replicates: int | None) -> Study:
+    return Study((scenario,), own_data.contenders(), seed=seed, preset="mine", replicates=replicates)
 
 
-def _plan_of_mine(study: Study) -> Plan:
+def _own_data_plan(study: Study) -> Plan:
     try:
-        return mine.judged(study.plan())
+        return own_data.judged(study.plan())
     except (ArithmeticError, ValueError) as problem:
-        raise mine.DataError(
+        raise own_data.DataError(
             f"no study can be planned at the fit ({problem}); is --scale, if given, in the units of the columns?"
         ) from problem
 
@@ -332,7 +332,7 @@ def _explained() -> Iterator[None]:
     """Whatever is wrong with a file, the data or a cluster is an argument that cannot be used."""
     try:
         yield
-    except (StoreError, ClusterError, mine.DataError, ModuleError) as problem:
+    except (StoreError, ClusterError, own_data.DataError, ModuleError) as problem:
         raise UnusableArgumentError(str(problem)) from problem
 
 

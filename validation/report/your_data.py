@@ -20,32 +20,32 @@ JUDGED = ("bias", "coverage")
 
 def tables(results: Results, rows: ByEstimator) -> list[tuple[str, Table]]:
     """Return a table of queries and one of Greeks, with their titles."""
-    mine: Mapping[str, Any] = results.notes["mine"]
+    own_data: Mapping[str, Any] = results.notes["mine"]
     scenario = results.plan.scenarios[0]
-    names = shown(name for fit in mine["fits"].values() for name in fit["quantities"])
+    names = shown(name for fit in own_data["fits"].values() for name in fit["quantities"])
     queries = [name for name in names if is_query(name)]
     others = [name for name in names if not is_query(name)]
     return [
-        (title, _table(name, kept, mine["fits"], scenario, rows, results.findings))
+        (title, _table(name, kept, own_data["fits"], scenario, rows, results.findings))
         for title, name, kept in (("Your questions", "queries", queries), ("The Greeks", "greeks", others))
         if kept
     ]
 
 
-def explanation(mine: Mapping[str, Any]) -> str:
+def explanation(own_data: Mapping[str, Any]) -> str:
     """Return what the tables show, in words."""
     return (
         "Each cell has what an estimator says of your rows, with its 90 % interval, and then how it did on data sets "
-        f"like them, made with the fit of {mine['truth_from']} as the truth. It is trusted where its bias is small and "
-        "its intervals hold the truth often enough, not trusted where either is not so, not shown where the study was "
-        "too small to tell. A point estimate has no interval and is never trusted alone. All this holds if the model "
-        "is right."
+        f"like them, made with the fit of {own_data['truth_from']} as the truth. It is trusted where its bias is "
+        "small and its intervals hold the truth often enough, not trusted where either is not so, not shown where the "
+        "study was too small to tell. A point estimate has no interval and is never trusted alone. All this holds if "
+        "the model is right."
     )
 
 
-def endings(mine: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def endings(own_data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return estimator, status and reason of the fits to the data themselves."""
-    return [(name, fit["status"], fit["reason"]) for name, fit in mine["fits"].items()]
+    return [(name, fit["status"], fit["reason"]) for name, fit in own_data["fits"].items()]
 
 
 def trust(findings: Sequence[Finding], estimator: str, quantity: str) -> str:

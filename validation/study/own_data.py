@@ -35,7 +35,7 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Arguments:
     """What the command line says of the data and the model. `scale` None: unknown, one for each component."""
 
     file: str
@@ -48,16 +48,16 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Mine:
+class OwnDataStudy:
     """The scenario of data sets like the real one, and what each estimator says of the real one (for the report)."""
 
     scenario: Scenario
     notes: Mapping[str, Any]
 
 
-def read(asked: Asked) -> dict[str, list[float]]:
+def read(arguments: Arguments) -> dict[str, list[float]]:
     """Return the columns of a CSV or Parquet file; raises DataError that says what is wrong with it."""
-    path = Path(asked.file)
+    path = Path(arguments.file)
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: expected a file that ends in .csv or .parquet")
@@ -69,15 +69,15 @@ def read(asked: Asked) -> dict[str, list[float]]:
         names = _header(path) if path.suffix.lower() == ".csv" else list(frame.columns)
     except Exception as problem:  # whatever the parser says of a damaged file
         raise DataError(f"{path}: cannot be read: {str(problem).strip()}") from problem
-    missing = [name for name in asked.columns if name not in frame.columns]
+    missing = [name for name in arguments.columns if name not in frame.columns]
     if missing:
         raise DataError(f"--columns: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
-    twice = [name for name in asked.columns if asked.columns.count(name) > 1 or names.count(name) > 1]
+    twice = [name for name in arguments.columns if arguments.columns.count(name) > 1 or names.count(name) > 1]
     if twice:
         raise DataError(f"--columns: {twice[0]!r} is there more than once; rename one of the columns, or name it once")
     if not len(frame):
         raise DataError(f"{path}: expected rows below the names of the columns, got none")
-    return {name: _numbers(name, frame[name]) for name in asked.columns}
+    return {name: _numbers(name, frame[name]) for name in arguments.columns}
 
 
 def _header(path: Path) -> list[Any]:
@@ -98,25 +98,25 @@ def _numbers(name: str, column: pd.Series) -> list[float]:
             f"--columns: column {name!r} has {bad.size} entries that are not finite numbers, the first in row "
             f"{bad[0] + 1}: {column.iloc[bad[0]]!r}; drop or mend them, or rescale the column to below {LARGEST:g}"
         )
-    found: list[float] = values.tolist()
-    return found
+    entries: list[float] = values.tolist()
+    return entries
 
 
-def model_of(asked: Asked, columns: Mapping[str, Sequence[float]]) -> Model:
+def model_of(arguments: Arguments, columns: Mapping[str, Sequence[float]]) -> Model:
     """Return a mixture whose weak priors are centred on the data: a mean within two sd, a scale up to about the sd."""
-    if ":" in asked.model:
-        return _own_model(asked)
-    if asked.model != GAUSSIAN_MIXTURE:
-        raise DataError(f"--model: expected {GAUSSIAN_MIXTURE} or my_models.py:make_model, got {asked.model!r}")
+    if ":" in arguments.model:
+        return _own_model(arguments)
+    if arguments.model != GAUSSIAN_MIXTURE:
+        raise DataError(f"--model: expected {GAUSSIAN_MIXTURE} or my_models.py:make_model, got {arguments.model!r}")
     mechanisms = {}
     for name, values in columns.items():
         centre, sd = float(np.mean(values)), float(np.std(values))
         if not sd > 0:
             raise DataError(f"--columns: column {name!r} is constant; there is nothing to learn from it")
-        scale = HalfNormal(sd) if asked.scale is None else asked.scale
+        scale = HalfNormal(sd) if arguments.scale is None else arguments.scale
         mechanisms[name] = Gaussian(loc=Normal(centre, 2 * sd), scale=scale)
     with _about_columns():
-        return CausalMixture(asked.K, mechanisms, concentration=asked.concentration)
+        return CausalMixture(arguments.K, mechanisms, concentration=arguments.concentration)
 
 
 def data_of(columns: Mapping[str, Sequence[float]]) -> Data:
@@ -136,41 +136,41 @@ def _about_columns() -> Iterator[None]:
         raise DataError(f"--columns: {problem}") from problem
 
 
-def _own_model(asked: Asked) -> Model:
+def _own_model(arguments: Arguments) -> Model:
     """The model that a user's function makes of K."""
-    place, _, name = asked.model.rpartition(":")
-    make = getattr(load(place), name, None)
+    module, _, name = arguments.model.rpartition(":")
+    make = getattr(load(module), name, None)
     if not callable(make):
-        raise DataError(f"--model: {place} has no function {name!r}")
-    made = attempt(lambda: make(asked.K))
+        raise DataError(f"--model: {module} has no function {name!r}")
+    made = attempt(lambda: make(arguments.K))
     if not isinstance(made.value, Model) or LATENT not in made.value.hidden:
         raise DataError(
-            f"--model: {asked.model}({asked.K}) should return a CausalMixture; {made.error or made.value!r}"
+            f"--model: {arguments.model}({arguments.K}) should return a CausalMixture; {made.error or made.value!r}"
         )
     return made.value
 
 
-def described(asked: Asked) -> str:
+def described(arguments: Arguments) -> str:
     """Return the model in words."""
-    if ":" in asked.model:
-        return f"{asked.model} with K={asked.K}"
-    scale = "unknown, one for each class" if asked.scale is None else f"known: {asked.scale:g}"
+    if ":" in arguments.model:
+        return f"{arguments.model} with K={arguments.K}"
+    scale = "unknown, one for each class" if arguments.scale is None else f"known: {arguments.scale:g}"
     return (
-        f"{asked.K} classes, each column normal within a class, scale {scale}; weak priors: class means within two "
-        f"standard deviations of the column's mean, concentration {asked.concentration:g}"
+        f"{arguments.K} classes, each column normal within a class, scale {scale}; weak priors: class means within two "
+        f"standard deviations of the column's mean, concentration {arguments.concentration:g}"
     )
 
 
 def contenders() -> tuple[Contender, ...]:
     """Return the estimators that are fitted: all that have no limit on the number of rows."""
-    return tuple(each for each in standard_contenders() if not each.small_only)
+    return tuple(contender for contender in standard_contenders() if not contender.small_only)
 
 
-def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) -> Mine:
+def prepare(arguments: Arguments, columns: Mapping[str, Sequence[float]], *, seed: int) -> OwnDataStudy:
     """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged."""
-    data, model = data_of(columns), model_of(asked, columns)
+    data, model = data_of(columns), model_of(arguments, columns)
     fits = _fits(model, data, seed)
-    names = (asked.truth,) if asked.truth else PREFERRED
+    names = (arguments.truth,) if arguments.truth else PREFERRED
     good = [name for name in names if name in fits and fits[name][0] is not None]
     if not good:
         raise DataError(
@@ -180,19 +180,19 @@ def prepare(asked: Asked, columns: Mapping[str, Sequence[float]], *, seed: int) 
     truth_from = (converged or good)[0]
     scenario = Scenario.from_fit(_fit(fits, truth_from), name="mine")
     notes = {
-        "file": Path(asked.file).name,
+        "file": Path(arguments.file).name,
         "rows": data.num_rows,
         "columns": list(columns),
-        "model": described(asked),
+        "model": described(arguments),
         "truth_from": truth_from,
-        "fits": {name: _told(scenario, fit, why) for name, (fit, why) in fits.items()},
+        "fits": {name: _summary(scenario, fit, why) for name, (fit, why) in fits.items()},
     }
-    return Mine(scenario, {"mine": notes})
+    return OwnDataStudy(scenario, {"mine": notes})
 
 
-def rebuilt(asked: Asked, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
+def rebuilt(arguments: Arguments, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
     """Return the scenario of an earlier `prepare` from what was stored of it."""
-    data, model = data_of(columns), model_of(asked, columns)
+    data, model = data_of(columns), model_of(arguments, columns)
     known = Fit.from_greeks(model, greeks)
     return Scenario.from_fit(replace(known, data=data), name="mine")
 
@@ -205,33 +205,32 @@ def judged(plan: Plan) -> Plan:
     scenario = plan.scenarios[0]
     queries = [name for name in (scenario.asymptotics.truth if scenario.asymptotics else {}) if is_query(name)]
     effects = {claim.kind: claim.min_effect for claim in plan.claims}
-    found: list[Claim] = []
+    claims: list[Claim] = []
     for claim in plan.claims:
         if claim.kind == "coverage":
-            found += [replace(claim, judged=True, only=query) for query in queries]
+            claims += [replace(claim, judged=True, only=query) for query in queries]
         elif claim.kind == "bias":
-            found += [replace(claim, only=query) for query in queries]
-            if any(each.estimator == f"{claim.estimator}+laplace" for each in plan.claims):
-                found += [replace(claim, estimator=f"{claim.estimator}+laplace", only=q) for q in queries]
+            claims += [replace(claim, only=query) for query in queries]
+            if any(other.estimator == f"{claim.estimator}+laplace" for other in plan.claims):
+                claims += [replace(claim, estimator=f"{claim.estimator}+laplace", only=q) for q in queries]
         elif claim.kind == "convergence":
-            found.append(claim)
+            claims.append(claim)
         else:
-            found.append(replace(claim, judged=False))
-    judged = sum(claim.judged for claim in found)
-    share = BUDGET / max(judged, 1)
-    return replace(plan, claims=tuple(replace(each, alpha=share, min_effect=effects[each.kind]) for each in found))
+            claims.append(replace(claim, judged=False))
+    alpha = BUDGET / max(sum(claim.judged for claim in claims), 1)
+    return replace(plan, claims=tuple(replace(c, alpha=alpha, min_effect=effects[c.kind]) for c in claims))
 
 
 def _fits(model: Model, data: Data, seed: int) -> dict[str, tuple[Fit | None, str]]:
     """By row name, the fit to the real rows, or None and why there is none."""
-    found: dict[str, tuple[Fit | None, str]] = {}
+    fits: dict[str, tuple[Fit | None, str]] = {}
     for contender in contenders():
         fitted = attempt(partial(contender.estimator.fit, model, data, seed=seed))
-        found[contender.name] = fitted.value, fitted.error
+        fits[contender.name] = fitted.value, fitted.error
         if contender.laplace:
             spread = with_laplace(fitted, seed)
-            found[f"{contender.name}+laplace"] = spread.value, spread.error
-    return found
+            fits[f"{contender.name}+laplace"] = spread.value, spread.error
+    return fits
 
 
 def _fit(fits: Mapping[str, tuple[Fit | None, str]], name: str) -> Fit:
@@ -240,7 +239,7 @@ def _fit(fits: Mapping[str, tuple[Fit | None, str]], name: str) -> Fit:
     return fit
 
 
-def _told(scenario: Scenario, fit: Fit | None, why: str) -> dict[str, Any]:
+def _summary(scenario: Scenario, fit: Fit | None, why: str) -> dict[str, Any]:
     if fit is None:
         return {"status": ERROR, "reason": why, "quantities": {}}
     reason = "" if fit.status is Status.CONVERGED else fit.status.value

@@ -26,34 +26,28 @@ if TYPE_CHECKING:
     from validation.study.store import Store
     from validation.study.study import Study, run
 
-_HOME = {
-    "STANDARD_SCENARIOS": "validation.scenarios",
-    "Contender": "validation.study.contenders",
-    "FixedTruth": "validation.scenarios",
-    "Finding": "validation.claims.judge",
-    "History": "validation.refutation.refine",
-    "Intervention": "validation.scenarios",
-    "Partly": "validation.scenarios",
-    "Plan": "validation.study.plan",
-    "PriorTruth": "validation.scenarios",
-    "Refutation": "validation.refutation.refute",
-    "Results": "validation.claims.results",
-    "Row": "validation.study.row",
-    "Scenario": "validation.scenarios",
-    "Step": "validation.refutation.refine",
-    "Store": "validation.study.store",
-    "Study": "validation.study.study",
-    "Verdict": "validation.statistics.check",
-    "assess": "validation.claims.results",
-    "compare": "validation.claims.compare",
-    "do_each": "validation.scenarios",
-    "refine": "validation.refutation.refine",
-    "refute": "validation.refutation.refute",
-    "run": "validation.study.study",
-    "standard_contenders": "validation.study.contenders",
-    "write_results": "validation.claims.results",
+_NAMES = {
+    "claims.compare": ("compare",),
+    "claims.judge": ("Finding",),
+    "claims.results": ("Results", "assess", "write_results"),
+    "refutation.refine": ("History", "Step", "refine"),
+    "refutation.refute": ("Refutation", "refute"),
+    "scenarios": (
+        "STANDARD_SCENARIOS",
+        "FixedTruth",
+        "Intervention",
+        "Partly",
+        "PriorTruth",
+        "Scenario",
+        "do_each",
+    ),
+    "statistics.check": ("Verdict",),
+    "study.contenders": ("Contender", "standard_contenders"),
+    "study.plan": ("Plan",),
+    "study.row": ("Row",),
+    "study.store": ("Store",),
+    "study.study": ("Study", "run"),
 }
-
 __all__ = [
     "STANDARD_SCENARIOS",
     "Contender",
@@ -84,9 +78,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'validation' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module 'validation' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

@@ -76,7 +76,7 @@ def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Compari
     common = [key for key in after if key in before]
     if not common:
         raise ValueError("the two studies have no scenario and estimator in common")
-    found = [
+    compared = [
         change
         for key in common
         for measure in _measures(before[key], after[key])
@@ -97,30 +97,30 @@ def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Compari
         if (key := (f.scenario, f.estimator, f.kind, f.only)) in verdicts and verdicts[key] is not f.verdict
     ]
     seconds = {key: _median_seconds(after[key]) / _median_seconds(before[key]) for key in common}
-    return Comparison(tuple(found), false_alarm / max(len(found), 1), tuple(flips), tuple(only), seconds)
+    return Comparison(tuple(compared), false_alarm / max(len(compared), 1), tuple(flips), tuple(only), seconds)
 
 
 def _by_estimator(results: Results) -> dict[tuple[str, str], dict[int, Row]]:
-    found: dict[tuple[str, str], dict[int, Row]] = {}
+    by_estimator: dict[tuple[str, str], dict[int, Row]] = {}
     for row in results.rows:
-        found.setdefault((row.scenario, row.estimator), {})[row.replicate] = row
-    return found
+        by_estimator.setdefault((row.scenario, row.estimator), {})[row.replicate] = row
+    return by_estimator
 
 
 def _measures(old: Mapping[int, Row], new: Mapping[int, Row]) -> list[_Measure]:
     """What can be compared: errors and coverage by quantity, divergences by intervention, and how fits ended."""
     rows = [*old.values(), *new.values()]
-    found = [
+    measures = [
         _Measure("share of fits that converged", lambda row: float(row.status == CONVERGED), False, counted=True),
         _Measure("share of fits that failed", lambda row: float(row.failed), True, counted=True),
     ]
     for name in shown(name for row in rows for name in row.estimate if name in row.truth):
-        found.append(_Measure(f"|error| of {name}", partial(_error, name=name), True))
+        measures.append(_Measure(f"|error| of {name}", partial(_error, name=name), True))
     for name in shown(name for row in rows for name in row.intervals):
-        found.append(_Measure(f"coverage of {name}", partial(covers, name=name), False, counted=True))
-    for of in dict.fromkeys(each.of for row in rows for each in row.predictions):
-        found.append(_Measure(f"KL of {of}", partial(_divergence, of=of), True))
-    return found
+        measures.append(_Measure(f"coverage of {name}", partial(covers, name=name), False, counted=True))
+    for of in dict.fromkeys(prediction.of for row in rows for prediction in row.predictions):
+        measures.append(_Measure(f"KL of {of}", partial(_divergence, of=of), True))
+    return measures
 
 
 def _change(key: tuple[str, str], measure: _Measure, old: Mapping[int, Row], new: Mapping[int, Row]) -> Change | None:
@@ -172,7 +172,7 @@ def _error(row: Row, name: str) -> float | None:
 
 
 def _divergence(row: Row, of: str) -> float | None:
-    return next((each.kl for each in row.predictions if each.of == of), None)
+    return next((prediction.kl for prediction in row.predictions if prediction.of == of), None)
 
 
 def _median_seconds(rows: Mapping[int, Row]) -> float:

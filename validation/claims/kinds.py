@@ -108,7 +108,7 @@ class DivergenceIsSmall:
         """Compare with the allowance times a Chernoff bound on the mean of the limiting weighted chi-squared law."""
         assert reference is not None
         n = len(rows)
-        ratios = [np.mean([each.kl / reference.kl[each.of] for each in row.predictions]) for row in rows]
+        ratios = [np.mean([p.kl / reference.kl[p.of] for p in row.predictions]) for row in rows]
         high = self.allowance * chi_square_mean_above(reference.kl_weights, n, alpha=requirement.alpha)
         least = chi_square_mean_below(reference.kl_weights, n, alpha=1 - requirement.power)
         return Check(self.name, requirement, n, float(np.mean(ratios)), high / least, high=high)

@@ -95,8 +95,8 @@ def results_to_json(results: Results) -> dict[str, Any]:
         "ranked": RANKED,
         "environments": list(results.environments),
         "notes": results.notes,
-        "findings": [dataclasses.asdict(each) | {"verdict": each.verdict.name} for each in results.findings],
-        "rows": [row_to_json(each) for each in results.rows],
+        "findings": [dataclasses.asdict(finding) | {"verdict": finding.verdict.name} for finding in results.findings],
+        "rows": [row_to_json(row) for row in results.rows],
     }
     finite: dict[str, Any] = _finite(document)
     return finite
@@ -113,7 +113,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return value

@@ -16,10 +16,10 @@ def compare_command(options: argparse.Namespace) -> int:
     """Print what changed between two studies, and return the exit status."""
     try:
         old, new = (_read(path) for path in (options.old, options.new))
-        found = compare(old, new, false_alarm=options.false_alarm)
+        comparison = compare(old, new, false_alarm=options.false_alarm)
     except (StoreError, ValueError) as problem:
         raise UnusableArgumentError(str(problem)) from problem
-    for change in found.changes:
+    for change in comparison.changes:
         way = "WORSE " if change.worse else "better"
         old_size, new_size = change.replicates
         sizes = f"{old_size} pairs of" if change.paired else f"{old_size} and {new_size}"
@@ -27,19 +27,19 @@ def compare_command(options: argparse.Namespace) -> int:
             f"{way}  {change.scenario} / {change.estimator}: {change.measure} {change.old:.3g} -> {change.new:.3g} "
             f"(p = {change.p_value:.1e}, {sizes} replicates)"
         )
-    for claim, before, after in found.verdicts:
+    for claim, before, after in comparison.verdicts:
         print(f"verdict  {claim}: {before.name} -> {after.name}")
-    for line in found.only:
+    for line in comparison.only:
         print(line)
-    ratios = [ratio for ratio in found.seconds.values() if np.isfinite(ratio)]
+    ratios = [ratio for ratio in comparison.seconds.values() if np.isfinite(ratio)]
     if ratios:
         print(f"Time per fit, new/old: median {np.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
-    worse = sum(change.worse for change in found.changes)
+    worse = sum(change.worse for change in comparison.changes)
     print(
-        f"{len(found.compared)} comparisons at {found.alpha:.1e} each: {worse} worse, "
-        f"{len(found.changes) - worse} better beyond noise, {len(found.verdicts)} verdicts changed"
+        f"{len(comparison.compared)} comparisons at {comparison.alpha:.1e} each: {worse} worse, "
+        f"{len(comparison.changes) - worse} better beyond noise, {len(comparison.verdicts)} verdicts changed"
     )
-    return found.exit_status
+    return comparison.exit_status
 
 
 def _read(path: Path) -> Results:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from validation.study.pool import Outcome
+from validation.study.pool import CellOutcome
 
 
 @contextmanager
-def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[Outcome], None]]:
+def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[CellOutcome], None]]:
     """Give a function that is told of every cell that ends; it shows nothing where `quiet`, or off a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -26,7 +26,7 @@ def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Call
         task = bar.add_task("", total=total, completed=done)
         failed = 0
 
-        def advance(outcome: Outcome) -> None:
+        def advance(outcome: CellOutcome) -> None:
             nonlocal failed
             failed += sum(row.failed for row in outcome.rows)
             first = outcome.rows[0]

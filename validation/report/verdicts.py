@@ -43,29 +43,27 @@ EXIT = {
 
 def verdict_table(results: Results, anchors: Mapping[str, str]) -> Table:
     """Return every finding, the failed first; `anchors` are the places of scenarios on the page."""
-    places = {each.name: i for i, each in enumerate(results.plan.scenarios)}
-    findings = sorted(results.findings, key=lambda f: (ORDER.index(f.verdict), places[f.scenario], _kind(f)))
-    lines = tuple(_line(each, places, results.plan, anchors) for each in findings)
-    return Table("verdicts", COLUMNS, lines, tuple(each.verdict.name for each in findings))
+    order = {scenario.name: i for i, scenario in enumerate(results.plan.scenarios)}
+    findings = sorted(results.findings, key=lambda f: (ORDER.index(f.verdict), order[f.scenario], _kind(f)))
+    lines = tuple(_line(finding, order, results.plan, anchors) for finding in findings)
+    return Table("verdicts", COLUMNS, lines, tuple(finding.verdict.name for finding in findings))
 
 
 def counts(findings: Sequence[Finding]) -> list[tuple[Verdict, int]]:
     """Return how many claims came out how."""
-    found = Counter(each.verdict for each in findings)
-    return [
-        (verdict, found[verdict]) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.REPORTED)
-    ]
+    number_of = Counter(finding.verdict for finding in findings)
+    return [(verdict, number_of[verdict]) for verdict in Verdict]
 
 
 def claims(findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
     """Return kind, sentence and unit of every kind of claim."""
-    found = {each.kind: (each.kind, each.sentence, each.unit) for each in sorted(findings, key=_kind)}
-    return list(found.values())
+    by_kind = {f.kind: (f.kind, f.sentence, f.unit) for f in sorted(findings, key=_kind)}
+    return list(by_kind.values())
 
 
 def exit_words(results: Results) -> str:
     """Return the exit status in words."""
-    if not any(each.verdict is not Verdict.REPORTED for each in results.findings):
+    if not any(finding.verdict is not Verdict.REPORTED for finding in results.findings):
         return "0: nothing was judged"
     return EXIT[results.exit_status]
 
@@ -74,12 +72,12 @@ def _kind(finding: Finding) -> int:
     return KINDS.index(finding.kind) if finding.kind in KINDS else len(KINDS)
 
 
-def _line(finding: Finding, places: Mapping[str, int], plan: Plan, anchors: Mapping[str, str]) -> tuple[Cell, ...]:
+def _line(finding: Finding, order: Mapping[str, int], plan: Plan, anchors: Mapping[str, str]) -> tuple[Cell, ...]:
     f = finding
     estimators = plan.scenario(f.scenario).estimators
     return (
         Cell(f.verdict.name, ORDER.index(f.verdict), css=f"verdict {f.verdict.name}"),
-        Cell(f.scenario, places[f.scenario], href=anchors.get(f.scenario, "")),
+        Cell(f.scenario, order[f.scenario], href=anchors.get(f.scenario, "")),
         Cell(f.estimator, estimators.index(f.estimator) if f.estimator in estimators else len(estimators)),
         Cell(f"{f.kind}: {f.only}" if f.only else f.kind),
         of(f.statistic),

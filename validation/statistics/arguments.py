@@ -25,8 +25,8 @@ def as_array(name: str, value: Any, *, ndim: int = 1, least: int = 1, finite: bo
         raise ValueError(f"{name}: expected at least {least}, got {array.size}")
     wrong = ~np.isfinite(array) if finite else np.isnan(array)
     if wrong.any():
-        places = [tuple(map(int, place)) if ndim > 1 else int(place[0]) for place in np.argwhere(wrong)[:3]]
-        raise ValueError(f"{name}: expected {'finite ' if finite else ''}numbers, got {array[wrong][:3]} at {places}")
+        indices = [tuple(map(int, index)) if ndim > 1 else int(index[0]) for index in np.argwhere(wrong)[:3]]
+        raise ValueError(f"{name}: expected {'finite ' if finite else ''}numbers, got {array[wrong][:3]} at {indices}")
     return array
 
 

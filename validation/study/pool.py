@@ -15,7 +15,7 @@ from validation.study.row import Row
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """What came of a cell: its rows, and the environment they were made in."""
 
     rows: tuple[Row, ...]
@@ -27,9 +27,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def perform(cell: Cell) -> Outcome:
+def perform(cell: Cell) -> CellOutcome:
     """Run one cell where this is called."""
-    return Outcome(run_cell(cell), environment())
+    return CellOutcome(run_cell(cell), environment())
 
 
 class Pool(ProcessPoolExecutor):
@@ -46,10 +46,12 @@ class Pool(ProcessPoolExecutor):
         return super().__exit__(kind, *details)
 
 
-def collect(executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int, Outcome], None]) -> dict[int, str]:
+def collect(
+    executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int, CellOutcome], None]
+) -> dict[int, str]:
     """Finish cells as they end, and return those whose process died, with the reason."""
     lost: dict[int, str] = {}
-    futures: dict[Future[Outcome], int] = {}
+    futures: dict[Future[CellOutcome], int] = {}
     try:
         for i, cell in cells.items():
             futures[executor.submit(perform, cell)] = i
@@ -63,7 +65,7 @@ def collect(executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int
             except CancelledError:  # by nobody here: a failure of the cluster, not of the fit
                 raise ClusterError("the executor has gone, and its work with it; what was written is whole") from None
             except Exception as problem:
-                outcome = Outcome(failed_rows(cells[i], f"{type(problem).__name__}: {problem}"), environment())
+                outcome = CellOutcome(failed_rows(cells[i], f"{type(problem).__name__}: {problem}"), environment())
             finish(i, outcome)
     except BrokenExecutor as problem:  # while submitting: what was submitted is lost with the pool
         waiting = {*futures.values(), *(i for i in cells if i not in futures.values())}
@@ -75,7 +77,7 @@ def collect(executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int
     return lost
 
 
-def run_alone(cells: Mapping[int, Cell], finish: Callable[[int, Outcome], None]) -> None:
+def run_alone(cells: Mapping[int, Cell], finish: Callable[[int, CellOutcome], None]) -> None:
     """Run cells lost with a pool one by one, each at the risk of its own process only."""
     pending = list(cells)
     while pending:
@@ -84,5 +86,5 @@ def run_alone(cells: Mapping[int, Cell], finish: Callable[[int, Outcome], None])
                 i = pending.pop(0)
                 lost = collect(pool, {i: cells[i]}, finish)
                 if lost:
-                    finish(i, Outcome(failed_rows(cells[i], lost[i]), environment()))
+                    finish(i, CellOutcome(failed_rows(cells[i], lost[i]), environment()))
                     break

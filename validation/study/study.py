@@ -10,7 +10,7 @@ from validation.study.cell import Cell, failed_rows
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.plan import Plan, plan_of, runnable
-from validation.study.pool import Outcome, Pool, available_cores, collect, run_alone
+from validation.study.pool import CellOutcome, Pool, available_cores, collect, run_alone
 from validation.study.presets import PRESETS
 from validation.study.row import Row
 from validation.study.store import Store
@@ -64,7 +64,7 @@ class Study:
         )
 
 
-OnOutcome = Callable[[Outcome], None]
+OnOutcome = Callable[[CellOutcome], None]
 
 
 def run(
@@ -87,7 +87,7 @@ def run(
     done = {i: found for i, cell in enumerate(cells) if (found := _known(cell, known)) is not None}
     left = {i: cell for i, cell in enumerate(cells) if i not in done}
 
-    def finish(i: int, outcome: Outcome) -> None:
+    def finish(i: int, outcome: CellOutcome) -> None:
         if store is not None:
             store.add(outcome.rows, outcome.environment)
         done[i] = outcome.rows
@@ -96,7 +96,7 @@ def run(
 
     if executor is not None:
         for i, reason in collect(executor, left, finish).items():
-            finish(i, Outcome(failed_rows(cells[i], reason), environment()))
+            finish(i, CellOutcome(failed_rows(cells[i], reason), environment()))
     while executor is None and left:
         size = min(workers or available_cores(), len(left))
         with Pool(size) as pool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from estimators import Estimate, EstimationError, Fit
-from validation.measures import entry_name
+from validation.measures import columns, entries
 from validation.statistics.arguments import Array, as_array
 from validation.statistics.estimates import Errors, errors_of_draws, errors_of_fits
 from validation.testing.errors import StatisticalFailure
@@ -23,20 +23,17 @@ def recovery_errors(fits: Any, truth: Truth | Sequence[Truth], names: Sequence[s
 
     Raises TypeError or ValueError for what is not a fit, and for truths that are missing or of another shape.
     """
-    found = _fits("stat.recovers", fits)
-    truths = _truths("stat.recovers", truth, len(found))
-    chosen = _names(found[0], truths[0], names)
+    fit_list = _fits("stat.recovers", fits)
+    truths = _truths("stat.recovers", truth, len(fit_list))
+    greeks = _names(fit_list[0], truths[0], names)
 
-    def entries(fit: Fit) -> Draws:
-        draws = {name: fit.draws[name].numpy() for name in chosen}
-        places = [(name, place) for name, value in draws.items() for place in np.ndindex(value.shape[1:])]
-        return {entry_name(name, place): draws[name][:, *place] for name, place in places}
+    def estimates(fit: Fit) -> Draws:
+        return columns({name: fit.draws[name].numpy() for name in greeks})
 
     def known(fit: Fit, at: Truth) -> dict[str, float]:
-        values = {name: _shaped(name, at, tuple(fit.draws[name].shape[1:])) for name in chosen}
-        return {entry_name(n, place): float(v[place]) for n, v in values.items() for place in np.ndindex(v.shape)}
+        return entries({name: _shaped(name, at, tuple(fit.draws[name].shape[1:])) for name in greeks})
 
-    return _errors("stat.recovers", found, truths, entries, known, seed)
+    return _errors("stat.recovers", fit_list, truths, estimates, known, seed)
 
 
 def intervention_errors(
@@ -46,11 +43,11 @@ def intervention_errors(
 
     Raises TypeError or ValueError for what is not a fit, and what `Fit.from_greeks` and `Fit.do` raise.
     """
-    found = _fits("stat.interventions", fits)
-    truths = _truths("stat.interventions", truth, len(found))
+    fit_list = _fits("stat.interventions", fits)
+    truths = _truths("stat.interventions", truth, len(fit_list))
     if not isinstance(do, Mapping) or not do:
         raise TypeError(f"do: expected settings, such as {{'Z': 1}}, got {do!r}")
-    outcomes = [outcome] if outcome else _outcomes(found[0], do)
+    outcomes = [outcome] if outcome else _outcomes(fit_list[0], do)
 
     def predicted(fit: Fit) -> Draws:
         answers = {name: fit.do(**do).mean(name).draws.numpy() for name in outcomes}
@@ -63,23 +60,23 @@ def intervention_errors(
         answer = predicted(Fit.from_greeks(fit.model, at))
         return {name: float(value[0]) for name, value in answer.items()}
 
-    return _errors("stat.interventions", found, truths, predicted, known, seed)
+    return _errors("stat.interventions", fit_list, truths, predicted, known, seed)
 
 
 def _errors(
     what: str,
     fits: list[Fit],
     truths: list[Truth],
-    entries: Callable[[Fit], Draws],
+    estimates: Callable[[Fit], Draws],
     known: Callable[[Fit, Truth], dict[str, float]],
     seed: int,
 ) -> Errors:
     if len(fits) == 1:
-        return _of_draws(what, fits[0], entries(_with_draws(what, fits[0], seed)), known(fits[0], truths[0]))
-    rows = [
-        {name: float(draws.mean()) - at[name] for name, draws in entries(fit).items()}
-        for fit, at in zip(fits, (known(fit, one) for fit, one in zip(fits, truths, strict=True)), strict=True)
-    ]
+        return _of_draws(what, fits[0], estimates(_with_draws(what, fits[0], seed)), known(fits[0], truths[0]))
+    rows = []
+    for fit, truth in zip(fits, truths, strict=True):
+        expected = known(fit, truth)
+        rows.append({name: float(draws.mean()) - expected[name] for name, draws in estimates(fit).items()})
     names = tuple(rows[0])
     errors = np.array([[row[name] for name in names] for row in rows])
     if not np.isfinite(errors).all():
@@ -129,17 +126,17 @@ def _with_draws(what: str, fit: Fit, seed: int) -> Fit:
 
 
 def _fits(what: str, fits: Any) -> list[Fit]:
-    found = [fits] if isinstance(fits, Fit) else list(fits) if isinstance(fits, Sequence) else []
-    if not found or not all(isinstance(fit, Fit) for fit in found):
+    fit_list = [fits] if isinstance(fits, Fit) else list(fits) if isinstance(fits, Sequence) else []
+    if not fit_list or not all(isinstance(fit, Fit) for fit in fit_list):
         raise TypeError(f"{what}: expected a fit, or a list of fits, got {fits!r}")
-    return found
+    return fit_list
 
 
 def _truths(what: str, truth: Truth | Sequence[Truth], count: int) -> list[Truth]:
-    found = [truth] * count if isinstance(truth, Mapping) else list(truth) if isinstance(truth, Sequence) else []
-    if len(found) != count or not all(isinstance(one, Mapping) for one in found):
+    truths = [truth] * count if isinstance(truth, Mapping) else list(truth) if isinstance(truth, Sequence) else []
+    if len(truths) != count or not all(isinstance(greeks, Mapping) for greeks in truths):
         raise TypeError(f"truth: expected Greeks by name, for {what} one mapping or {count}, got {truth!r}")
-    return found
+    return truths
 
 
 def _names(fit: Fit, truth: Truth, names: Sequence[str] | None) -> list[str]:
@@ -164,10 +161,10 @@ def _outcomes(fit: Fit, do: Mapping[str, Any]) -> list[str]:
     mechanisms = getattr(fit.model, "mechanisms", None)
     if mechanisms is None:
         raise ValueError("outcome: expected the name of a site: a Pyro program does not say which are outcomes")
-    found = [name for name, mechanism in mechanisms.items() if name not in do and mechanism.num_columns is None]
-    if not found:
+    outcomes = [name for name, mechanism in mechanisms.items() if name not in do and mechanism.num_columns is None]
+    if not outcomes:
         raise ValueError(f"do: no scalar variable is left to predict under do({_settings(do)})")
-    return found
+    return outcomes
 
 
 def _settings(do: Mapping[str, Any]) -> str:

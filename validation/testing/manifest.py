@@ -34,7 +34,7 @@ class Manifest:
     def alpha(self, test: str) -> float:
         """Return what one check of a test may spend: ``budget · weight / Σ weights / checks``."""
         entry = self.tests[test]
-        return self.false_alarm * entry.weight / sum(each.weight for each in self.tests.values()) / entry.checks
+        return self.false_alarm * entry.weight / sum(other.weight for other in self.tests.values()) / entry.checks
 
     def write(self, path: Path) -> None:
         """Write the list as JSON, sorted, one line a test."""
@@ -47,7 +47,7 @@ class Manifest:
     def read(path: Path) -> "Manifest":
         """Read the list; raise ManifestError where it is missing or damaged."""
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ManifestError(
                 f"there are statistical tests, but no list of them at {path}, by which they share the false-alarm "
@@ -55,17 +55,19 @@ class Manifest:
             ) from None
         except (OSError, RecursionError, ValueError) as problem:
             raise ManifestError(f"{path} cannot be read ({problem}). Restore it, or run: {COMMAND}") from None
-        return _parsed(found, path)
+        return _parsed(document, path)
 
 
-def _parsed(found: Any, path: Path) -> Manifest:
+def _parsed(document: Any, path: Path) -> Manifest:
     try:
-        if found["schema"] != SCHEMA:
-            raise ManifestError(f"{path} has schema {found['schema']!r}, expected {SCHEMA}. Run: {COMMAND}")
-        tests = {str(name): Entry(float(each["weight"]), int(each["checks"])) for name, each in found["tests"].items()}
+        if document["schema"] != SCHEMA:
+            raise ManifestError(f"{path} has schema {document['schema']!r}, expected {SCHEMA}. Run: {COMMAND}")
+        tests = {
+            str(name): Entry(float(entry["weight"]), int(entry["checks"])) for name, entry in document["tests"].items()
+        }
         if not all(0 < entry.weight < float("inf") and entry.checks >= 1 for entry in tests.values()):
             raise ValueError("a weight or a number of checks is not positive")
-        return Manifest(float(found["false_alarm"]), tests)
+        return Manifest(float(document["false_alarm"]), tests)
     except ManifestError:
         raise
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as problem:
@@ -80,9 +82,9 @@ def check_current(manifest: Manifest, false_alarm: float, collected: Mapping[str
             f"Run: {COMMAND}"
         )
     stale = [_difference(name, manifest.tests.get(name), entry) for name, entry in collected.items()]
-    found = [line for line in stale if line]
-    if found:
-        shown = "\n".join(f"  {line}" for line in found[:5]) + (f"\n  and {len(found) - 5} more" if found[5:] else "")
+    stale = [line for line in stale if line]
+    if stale:
+        shown = "\n".join(f"  {line}" for line in stale[:5]) + (f"\n  and {len(stale) - 5} more" if stale[5:] else "")
         raise ManifestError(f"{path} is not up to date with the statistical tests:\n{shown}\nRun: {COMMAND}")
 
 
@@ -94,9 +96,9 @@ def updated(
     Tests of `files`, which were collected, are replaced; those of other files stay, as long as the file exists.
     """
     before = manifest.tests if manifest else {}
-    kept = {name: each for name, each in before.items() if _file(name) not in files and (root / _file(name)).exists()}
+    kept = {name: old for name, old in before.items() if _file(name) not in files and (root / _file(name)).exists()}
     after = Manifest(false_alarm, {**kept, **collected})
-    lines = [_difference(name, before.get(name), each) for name, each in after.tests.items()]
+    lines = [_difference(name, before.get(name), new) for name, new in after.tests.items()]
     lines += [f"{name}: dropped" for name in before if name not in after.tests]
     if manifest and manifest.false_alarm != false_alarm:
         lines.append(f"false_alarm: {manifest.false_alarm:g} to {false_alarm:g}")

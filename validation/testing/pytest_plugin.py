@@ -66,7 +66,7 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
         pytest.fail("the fixture `stat` needs the marker: @pytest.mark.statistical(min_effect=...)", pytrace=False)
 
     if FAILURE not in item.stash:  # of an earlier run, where something reruns tests
-        item.user_properties[:] = [each for each in item.user_properties if each[0] != PROPERTY]
+        item.user_properties[:] = [(name, value) for name, value in item.user_properties if name != PROPERTY]
 
     def keep(record: dict[str, Any]) -> None:
         item.user_properties.append((PROPERTY, json.dumps(record)))

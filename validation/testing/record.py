@@ -65,28 +65,28 @@ class SuiteBudget:
 
 def summary(records: Sequence[Record], budget: SuiteBudget, *, closest: int = CLOSEST) -> list[str]:
     """Return the lines of the terminal summary: budget, checks, closest margins, failed and underpowered ones."""
-    controls = [each for each in records if each["control"]]
-    records = [each for each in records if not each["control"]]
-    counts = {verdict: sum(each["outcome"] == verdict.value for each in records) for verdict in JUDGED}
+    controls = [record for record in records if record["control"]]
+    records = [record for record in records if not record["control"]]
+    counts = {verdict: sum(record["outcome"] == verdict.value for record in records) for verdict in JUDGED}
     lines = [
         f"budget {budget.false_alarm:g} over {budget.num_tests} tests of {budget.manifest}, "
         f"root seed {budget.root_seed} (--statistical-seed={budget.root_seed})",
         f"{len(records)} checks: " + ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items()),
     ]
     if controls:
-        refused = sum(each["outcome"] == Verdict.FAIL.value for each in controls)
+        refused = sum(record["outcome"] == Verdict.FAIL.value for record in controls)
         lines.append(f"negative controls: {refused} of {len(controls)} refused, as all must be")
-    judged = [each for each in records if each["p_value"] is not None and each["outcome"] == Verdict.PASS.value]
-    ranked = sorted(judged, key=lambda each: float(each["p_value"]) / float(each["alpha"]))
+    judged = [record for record in records if record["p_value"] is not None and record["outcome"] == Verdict.PASS.value]
+    ranked = sorted(judged, key=lambda record: float(record["p_value"]) / float(record["alpha"]))
     if ranked:
         lines.append("closest margins:")
         lines += [
             f"  p = {e['p_value']:.2g}, {e['p_value'] / e['alpha']:.2g} × its α: {_name(e)}" for e in ranked[:closest]
         ]
     for verdict in (Verdict.FAIL, Verdict.UNDERPOWERED):
-        not_passed = [each for each in records if each["outcome"] == verdict.value]
+        not_passed = [record for record in records if record["outcome"] == verdict.value]
         if not_passed:
-            lines += [f"{verdict.value}:", *(f"  {_name(each)}{_fate(each)}" for each in not_passed)]
+            lines += [f"{verdict.value}:", *(f"  {_name(record)}{_fate(record)}" for record in not_passed)]
     return lines
 
 

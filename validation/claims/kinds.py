@@ -7,7 +7,7 @@ one closest to (or furthest beyond) its bounds is shown.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 from scipy import stats
@@ -29,29 +29,31 @@ from validation.statistics.tolerances import (
 from validation.study.row import CONVERGED, LEVEL, RANKED, Row
 
 
-class Kind(Protocol):
+@dataclass(frozen=True)
+class Kind:
     """What is asserted, in which unit, and how it is checked. A preset says which effect it must be able to see.
 
-    `check` is given at least one row: all of them where a fit without a result counts against the claim
-    (`counts_failures`), else those with a result.
+    Where `counts_failures`, a fit without a result counts against the claim as one of its rows; elsewhere it fails it.
+    `needs_asymptotics` are those whose unit is an efficient estimator's.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def counts_failures(self) -> bool: ...
-    @property
-    def needs_asymptotics(self) -> bool: ...
-    def has_result(self, row: Row) -> bool: ...
-    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check: ...
+    name: ClassVar[str]
+    sentence: ClassVar[str]
+    unit: ClassVar[str]
+    counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = False
+
+    def has_result(self, row: Row) -> bool:
+        """Whether a row holds what is checked."""
+        return bool(row.estimate)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
+        """Check rows, at least one: all of them where the kind counts failures, else those with a result."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class BiasIsSmall:
+class BiasIsSmall(Kind):
     """|mean error| of every entry, in efficient standard deviations, is below a margin of one half.
 
     The variance is taken to be at most `allowance` times the efficient one, so that the tolerance is known beforehand
@@ -64,13 +66,9 @@ class BiasIsSmall:
         "standard deviation, so bias adds at most a quarter to the mean squared error"
     )
     unit: ClassVar[str] = "|mean error| / efficient sd"
-    counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = True
     margin: float = 0.5
     allowance: float = 1.5
-
-    def has_result(self, row: Row) -> bool:
-        return bool(row.estimate)
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean of (estimate - truth)/sd over replicates with margin + z · √(allowance/R)."""
@@ -88,7 +86,7 @@ class BiasIsSmall:
 
 
 @dataclass(frozen=True)
-class DivergenceIsSmall:
+class DivergenceIsSmall(Kind):
     """The mean KL divergence of predictions, relative to its asymptotic expectation, is below an allowance."""
 
     name: ClassVar[str] = "divergence"
@@ -97,7 +95,6 @@ class DivergenceIsSmall:
         "half as much again as those of an efficient estimator are expected to"
     )
     unit: ClassVar[str] = "mean KL / efficient KL"
-    counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = True
     allowance: float = 1.5
 
@@ -115,7 +112,7 @@ class DivergenceIsSmall:
 
 
 @dataclass(frozen=True)
-class Covers:
+class Covers(Kind):
     """90 % intervals cover the truth in 90 % of replicates; a replicate without an interval does not cover."""
 
     name: ClassVar[str] = "coverage"
@@ -124,7 +121,6 @@ class Covers:
     )
     unit: ClassVar[str] = "coverage"
     counts_failures: ClassVar[bool] = True
-    needs_asymptotics: ClassVar[bool] = False
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
@@ -143,7 +139,7 @@ class Covers:
 
 
 @dataclass(frozen=True)
-class IsCalibrated:
+class IsCalibrated(Kind):
     """Over truths drawn from the prior, the ranks of the truth among posterior draws are uniform (the γ statistic)."""
 
     name: ClassVar[str] = "calibration"
@@ -152,8 +148,6 @@ class IsCalibrated:
         "interventional mean, contrast and the log-likelihood"
     )
     unit: ClassVar[str] = "p-value of γ; effects are shifts in posterior sd"
-    counts_failures: ClassVar[bool] = False
-    needs_asymptotics: ClassVar[bool] = False
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
@@ -171,7 +165,7 @@ class IsCalibrated:
 
 
 @dataclass(frozen=True)
-class IsEfficient:
+class IsEfficient(Kind):
     """The mean squared error of every quantity is the Cramér–Rao bound, up to a term of order 1/N."""
 
     name: ClassVar[str] = "efficiency"
@@ -180,11 +174,7 @@ class IsEfficient:
         "order 1/N"
     )
     unit: ClassVar[str] = "mean squared error / Cramér–Rao bound"
-    counts_failures: ClassVar[bool] = False
     needs_asymptotics: ClassVar[bool] = True
-
-    def has_result(self, row: Row) -> bool:
-        return bool(row.estimate)
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare R · ratio with the χ²_R law of efficient normal errors, widened by the term of order 1/N."""
@@ -218,7 +208,7 @@ def second_order(reference: Asymptotics, name: str) -> float:
 
 
 @dataclass(frozen=True)
-class AgreesWithExact:
+class AgreesWithExact(Kind):
     """The distribution functions of the draws and of the exact posterior agree at fixed levels, for every entry."""
 
     name: ClassVar[str] = "exactness"
@@ -228,8 +218,6 @@ class AgreesWithExact:
         + " % points the distribution functions agree"
     )
     unit: ClassVar[str] = "|mean gap| in probability"
-    counts_failures: ClassVar[bool] = False
-    needs_asymptotics: ClassVar[bool] = False
 
     def has_result(self, row: Row) -> bool:
         return bool(row.exactness)
@@ -256,19 +244,14 @@ class AgreesWithExact:
 
 
 @dataclass(frozen=True)
-class IsExpected:
+class IsExpected(Kind):
     """The estimate is the stationary point known in closed form, in every replicate."""
 
     expected: tuple[tuple[str, float], ...]
     name: ClassVar[str] = "mode"
     sentence: ClassVar[str] = "The estimate is the stationary point known in closed form, whatever the seed"
     unit: ClassVar[str] = "largest |error|"
-    counts_failures: ClassVar[bool] = False
-    needs_asymptotics: ClassVar[bool] = False
     tolerance: float = 1e-5  # the accuracy the estimators promise on this case
-
-    def has_result(self, row: Row) -> bool:
-        return bool(row.estimate)
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the largest error over entries and replicates with the promised accuracy: nothing is random."""
@@ -281,14 +264,13 @@ class IsExpected:
 
 
 @dataclass(frozen=True)
-class Converges:
+class Converges(Kind):
     """At most one fit in twenty fails or ends with another status than CONVERGED."""
 
     name: ClassVar[str] = "convergence"
     sentence: ClassVar[str] = "At most one fit in twenty fails or says that it did not converge"
     unit: ClassVar[str] = "proportion of fits"
     counts_failures: ClassVar[bool] = True
-    needs_asymptotics: ClassVar[bool] = False
     allowed: float = 0.05
 
     def has_result(self, row: Row) -> bool:

@@ -80,12 +80,14 @@ def check_in_memory(argument: str, value: object) -> None:
             raise not_in_memory(argument, tensor)
 
 
-def _tensors_of(value: object) -> Iterator[Tensor]:
+def _tensors_of(value: object, above: tuple[object, ...] = ()) -> Iterator[Tensor]:
+    """The tensors that a value is made of; a transform knows its inverse, which knows it in turn."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _tensors_of(part)
+            yield from _tensors_of(part, above)
     elif isinstance(value, torch.distributions.Distribution | torch.distributions.transforms.Transform):
         for part in vars(value).values():
-            yield from _tensors_of(part)
+            if not any(part is one for one in (value, *above)):
+                yield from _tensors_of(part, (value, *above))

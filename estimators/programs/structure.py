@@ -71,7 +71,7 @@ def find(fn: Program, data: Data) -> Structure:
     sized = [name for name in sites if sites[name].is_discrete and hasattr(three.nodes[name]["fn"], "total_count")]
     for name in sized:
         if _has_other_values_elsewhere(fn, data, names, sites, name, nesting):
-            sites[name] = replace(sites[name], is_discrete=False, values=torch.zeros(0))
+            sites[name] = replace(sites[name], is_discrete=False, values=torch.zeros(0, dtype=torch.float64))
     return Structure(tuple(greeks), sites, rows, nesting, is_masked, tuple(factors), names)
 
 

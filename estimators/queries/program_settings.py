@@ -58,7 +58,7 @@ def check_reachable(situation: Situation, draws: Mapping[str, Tensor], what: str
     that is neither set nor seen says what the support is, nothing is known before it is drawn.
     """
     num_draws = len(next(iter(draws.values())))
-    some = torch.linspace(0, num_draws - 1, min(num_draws, SOME_DRAWS)).long().tolist()
+    some = torch.linspace(0, num_draws - 1, min(num_draws, SOME_DRAWS), dtype=torch.float64).long().tolist()
     for name, setting in {**situation.settings, **situation.replaced}.items():
         site = situation.structure.sites[name]
         if site.is_discrete or site.has_fixed_support or site.event_dim:
@@ -79,7 +79,9 @@ def _is_reached(setting: Any, support: Any) -> bool:
         return is_inside(setting, support)
     values = setting.unique()
     # The first and the last of them included.
-    return are_inside(values[torch.linspace(0, len(values) - 1, min(len(values), SOME_VALUES)).long()], support)
+    return are_inside(
+        values[torch.linspace(0, len(values) - 1, min(len(values), SOME_VALUES), dtype=torch.float64).long()], support
+    )
 
 
 def _need_site(structure: Structure, what: str, name: str) -> None:

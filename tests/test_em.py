@@ -1,6 +1,7 @@
 """EM: the likelihood never falls, CONVERGED means a stationary point, and the answer moves with the data."""
 
 import tracemalloc
+import warnings
 
 import numpy as np
 import pyro.distributions as dist
@@ -167,3 +168,14 @@ def test_a_long_column_is_kept_a_few_times_over() -> None:
         tracemalloc.stop()
     assert marginal.num_rows == len(column)
     assert kept < 4.0 * column.nbytes and peak < 6.0 * column.nbytes, (kept / column.nbytes, peak / column.nbytes)
+
+
+@pytest.mark.parametrize(("far", "is_right"), [(1e6, True), (1e12, True), (1e17, False), (1e50, False)])
+def test_a_mean_that_the_columns_unit_cannot_say_is_not_called_converged(far: float, is_right: bool) -> None:
+    """The four near rows have mean 5.5, which is rounded where one row is 1e17 away."""
+    model, rows = GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0, far]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = EM(num_starts=8).fit(model, rows, seed=0)
+    assert (fit.status is Status.CONVERGED) == is_right
+    assert (abs(float(fit["mu_X"][0]) - 5.5) < 1e-3) == is_right

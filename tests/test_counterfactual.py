@@ -9,7 +9,7 @@ from torch import Tensor
 
 from estimators import Data, Fit, PyroModel
 from estimators.isolation import isolated
-from estimators.queries.structural import GumbelMax, MonotoneInverse, Residual
+from estimators.mechanisms.structural import GumbelMax, MonotoneInverse, Residual
 from tests.causal_models import WORLDS, known, posterior_of
 from tests.gallery import tutorial
 from validation.testing import Stat

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
+from estimators.mechanisms.structural import GumbelMax, MonotoneInverse, Structural
 from estimators.parameters.distributions import CountingPoisson
-from estimators.queries.structural import GumbelMax, MonotoneInverse, Structural
 from tests.causal_models import known, posterior_of
 
 

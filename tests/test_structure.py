@@ -20,10 +20,9 @@ TALL: dict[str, int] = {
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
     "estimators/mixture/density.py:Density": 233,
     "estimators/mixture/model.py:CausalMixture": 283,
-    "estimators/mixture/predictive.py": 466,
     "estimators/programs/density.py:ProgramDensity": 218,
     "estimators/programs/model.py:PyroModel": 239,
-    "estimators/queries/mixture_query.py:Query": 321,
+    "estimators/queries/mixture_query.py:Query": 322,
     "estimators/queries/program_query.py:ProgramQuery": 286,
 }
 

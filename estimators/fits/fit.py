@@ -27,7 +27,9 @@ from estimators.fits.laplace import laplace_fit
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import summary_table
 from estimators.isolation import own_modes
+from estimators.mechanisms.structural import Structural
 from estimators.mixture.model import CausalMixture
+from estimators.mixture.settings import check_settings, check_values
 from estimators.programs.model import PyroModel
 from estimators.queries.counterfactual import Counterfactual, counterfactual_of
 from estimators.queries.estimate import Estimate, difference
@@ -35,8 +37,6 @@ from estimators.queries.label_names import numbers_of
 from estimators.queries.mixture_query import Query
 from estimators.queries.program_query import ProgramQuery, query_of_program
 from estimators.queries.row_labels import joined_indices
-from estimators.queries.settings import check_settings, check_values
-from estimators.queries.structural import Structural
 from estimators.status import EstimationError, EstimationWarning, Status
 from estimators.symmetry import Symmetry
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.mixture.integration import Weighed, open_variables, weigh
-from estimators.mixture.predictive import Situation
+from estimators.mixture.situation import Situation
 from estimators.parameters.laws import bounds_of, is_in_support
 
 # Elements of a [points, draws, nodes, configurations] table held at one time.

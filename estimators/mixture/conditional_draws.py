@@ -11,7 +11,7 @@ from numpy.polynomial import legendre
 from torch import Tensor
 
 from estimators.mixture.integration import SIMULATED, Nodes, weigh
-from estimators.mixture.predictive import Situation
+from estimators.mixture.situation import Situation
 from estimators.parameters.laws import LOG_NODE_WEIGHTS, NUM_NODES
 
 HALVINGS = 48

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import isolated, without_validation
-from estimators.mixture.predictive import (
+from estimators.mixture.joint import (
     Joint,
-    Situation,
     checked,
     columns_of,
     configurations,
@@ -24,6 +23,7 @@ from estimators.mixture.predictive import (
     kind_of,
     more_counts,
 )
+from estimators.mixture.situation import Situation
 from estimators.parameters.laws import (
     LOG_NODE_WEIGHTS,
     NODES,

@@ -23,8 +23,8 @@ from estimators.programs.density import ProgramDensity
 from estimators.programs.enumeration_check import check_program
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.predictive import columns_of, counts_of, fixed_greeks
 from estimators.programs.sites import Structure
+from estimators.programs.situation import columns_of, counts_of, fixed_greeks
 from estimators.programs.structure import find, run
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry

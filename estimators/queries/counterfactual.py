@@ -11,10 +11,10 @@ from estimators.checks import check_seed
 from estimators.data.data import LATENT, Data
 from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated, own_modes
+from estimators.mechanisms.structural import GumbelMax, Structural, assumption
 from estimators.mixture.model import CausalMixture
-from estimators.mixture.predictive import Situation
+from estimators.mixture.situation import Situation
 from estimators.queries.estimate import Estimate
-from estimators.queries.structural import GumbelMax, Structural, assumption
 from estimators.queries.worlds import Worlds
 
 # Draws of noise whose consequences cannot be enumerated, over all draws of the Greeks and for each of them at least.

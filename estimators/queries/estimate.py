@@ -1,16 +1,13 @@
-"""A quantity under every draw of the Greeks, and the checks that questions about one share."""
+"""A quantity under every draw of the Greeks."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from estimators.checks import check_level
-from estimators.data.columns import plain_numbers
 from estimators.diagnostics import mean_error
-from estimators.isolation import float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,28 +86,3 @@ def difference(one: Estimate, other: Estimate, *, are_independent: bool) -> Esti
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:
     """Draws [S], or [S, 1] where they meet draws [S, rows]."""
     return draws[:, None] if draws.ndim < other.ndim else draws
-
-
-def numbers(argument: str, value: Any) -> Tensor:
-    """Return a value as a float64 tensor, or raise a TypeError that names the argument."""
-    try:
-        return float64(plain_numbers(value))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
-
-
-def level_of(what: str, name: str, value: Any, size: int | None = None) -> Tensor:
-    """Return the value that a variable is set to or seen at, one or one per row, or raise an error that names it.
-
-    A value of a column of vectors has `size` numbers.
-    """
-    own = () if size is None else (size,)
-    expected = "a finite number" if size is None else f"{size} finite numbers"
-    try:
-        level = float64(plain_numbers(value))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
-    fits = level.ndim in (len(own), len(own) + 1) and tuple(level.shape[level.ndim - len(own) :]) == own
-    if not fits or not level.numel() or not bool(torch.isfinite(level).all()):
-        raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {value!r}")
-    return level

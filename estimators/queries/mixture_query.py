@@ -12,13 +12,16 @@ from torch import Tensor
 
 from estimators.checks import check_level, check_seed
 from estimators.data.data import LATENT
+from estimators.data.values import numbers
 from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated, own_modes, without_validation
 from estimators.mixture.averages import LogOf, Total, added, density_of_open, log_cdf_of, log_prob_of, mean_of, total_of
 from estimators.mixture.conditional_draws import draw_open
 from estimators.mixture.integration import open_variables, weigh
+from estimators.mixture.joint import joint_of
 from estimators.mixture.model import CausalMixture
-from estimators.mixture.predictive import Setting, Situation
+from estimators.mixture.settings import check_values
+from estimators.mixture.situation import Setting, Situation
 from estimators.parameters.laws import (
     cdf_of_whole,
     has_cdf,
@@ -31,12 +34,11 @@ from estimators.parameters.laws import (
     says_mean,
 )
 from estimators.parameters.sparse import in_logs
-from estimators.queries.estimate import Estimate, numbers
+from estimators.queries.estimate import Estimate
 from estimators.queries.label_names import numbers_of
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from estimators.queries.row_labels import Indices, joined_indices
-from estimators.queries.settings import check_values
 
 # Elements of a [draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
@@ -248,7 +250,8 @@ class Query:
         known = {name: _lifted(value, 0, 0) for name, value in opened.items()}
         done |= {name: value for name, value in known.items() if name in self.settings}
         seen |= {name: value for name, value in known.items() if name not in self.settings}
-        drawn = Situation(self.model, own, done, seen).joint().draw()
+        situation = Situation(self.model, own, done, seen)
+        drawn = joint_of(situation, situation.above(list(seen)), {}).draw()
         return {name: value.long() if name == LATENT else value for name, value in drawn.items()}
 
     def _drawn(self, name: str, value: Setting, num_rows: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from estimators.checks import check_level, check_seed
 from estimators.data.data import Data
+from estimators.data.values import numbers
 from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.laws import is_integer
 from estimators.parameters.parameter import LOG_ZERO
@@ -20,7 +21,6 @@ from estimators.programs.call import parameters_of
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
 from estimators.programs.model import PyroModel
-from estimators.programs.predictive import Situation, counts_of, drawn, drawn_rows, fixed_greeks, predict
 from estimators.programs.questions import (
     LogCdfOfCount,
     Of,
@@ -30,12 +30,13 @@ from estimators.programs.questions import (
     log_density_of,
     mean_of,
 )
+from estimators.programs.settings import check_reachable, checked_law, checked_value, need_one_role
 from estimators.programs.settled import Settled
 from estimators.programs.sites import Structure
-from estimators.queries.estimate import Estimate, numbers
+from estimators.programs.situation import Situation, counts_of, drawn, drawn_rows, fixed_greeks, predict
+from estimators.queries.estimate import Estimate
 from estimators.queries.evaluations import Evaluations
 from estimators.queries.prediction import Prediction
-from estimators.queries.program_settings import check_reachable, checked_law, checked_value, need_one_role
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from estimators.queries.row_labels import Indices, joined_indices
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.mixture.predictive import Situation
-from estimators.queries.structural import Structural
+from estimators.mechanisms.structural import Structural
+from estimators.mixture.situation import Situation
 
 
 class Worlds:

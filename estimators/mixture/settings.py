@@ -9,11 +9,11 @@ from torch import Tensor
 
 from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
+from estimators.data.values import value_of
 from estimators.isolation import isolated
 from estimators.mixture.model import CausalMixture
-from estimators.mixture.predictive import Setting
+from estimators.mixture.situation import Setting
 from estimators.parameters.priors import as_setting
-from estimators.queries.estimate import level_of
 
 
 def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
@@ -49,7 +49,7 @@ def _value(model: CausalMixture, what: str, name: str, value: Any) -> Tensor:
     if name == LATENT:
         return _label(what, model.K, value)
     mechanism = model.mechanisms[name]
-    level = level_of(what, name, value, mechanism.num_columns)
+    level = value_of(what, name, value, mechanism.num_columns)
     rows = level if level.ndim > (mechanism.num_columns is not None) else level[None]
     mechanism.check(f"{name} in {what}(...)", rows)
     return level

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from estimators.data.values import value_of
 from estimators.parameters.priors import as_setting
-from estimators.programs.predictive import Situation, own_support
 from estimators.programs.sites import Structure
+from estimators.programs.situation import Situation, own_support
 from estimators.programs.supports import are_inside, in_words, is_inside
-from estimators.queries.estimate import level_of
 
 # Draws of the Greeks, and values of a setting per row, at which a support that depends on other values is looked at.
 SOME_DRAWS, SOME_VALUES = 20, 100
@@ -19,7 +19,7 @@ SOME_DRAWS, SOME_VALUES = 20, 100
 def checked_value(structure: Structure, what: str, name: str, value: Any) -> Tensor:
     """The value that a site is set to or seen at, or an error where it is none of the site's."""
     _need_site(structure, what, name)
-    site, found = structure.sites[name], level_of(what, name, value)
+    site, found = structure.sites[name], value_of(what, name, value)
     if site.is_discrete:
         if not bool(torch.isin(found, site.values.double()).all()):
             raise ValueError(f"{what}: {name} expects values among {site.values.tolist()}, got {value!r}")

@@ -1,0 +1,34 @@
+"""Values that a question names: numbers at which something is asked, and what a variable is set to or seen at."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estimators.data.columns import plain_numbers
+from estimators.isolation import float64
+
+
+def numbers(argument: str, value: Any) -> Tensor:
+    """Return a value as a float64 tensor, or raise a TypeError that names the argument."""
+    try:
+        return float64(plain_numbers(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
+
+
+def value_of(what: str, name: str, value: Any, size: int | None = None) -> Tensor:
+    """Return the value that a variable is set to or seen at, one or one per row, or raise an error that names it.
+
+    A value of a column of vectors has `size` numbers.
+    """
+    own = () if size is None else (size,)
+    expected = "a finite number" if size is None else f"{size} finite numbers"
+    try:
+        found = float64(plain_numbers(value))
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
+    fits = found.ndim in (len(own), len(own) + 1) and tuple(found.shape[found.ndim - len(own) :]) == own
+    if not fits or not found.numel() or not bool(torch.isfinite(found).all()):
+        raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {value!r}")
+    return found

@@ -7,10 +7,10 @@ from estimators.fits.storage import RESTORERS
 from estimators.isolation import isolated, own_modes
 from estimators.mixture.description import CLASS as MIXTURE
 from estimators.mixture.model import CausalMixture, GaussianMixture
-from estimators.programs.model import CLASS as PROGRAM
+from estimators.programs.description import CLASS as PROGRAM
 from estimators.programs.model import PyroModel
 from estimators.queries.estimate import Estimate
-from estimators.queries.mixture_query import Query
+from estimators.queries.query import Query
 from estimators.status import EstimationError, EstimationWarning, Status
 
 # The two wings are named here alone: what a fit is read back into.

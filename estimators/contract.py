@@ -7,7 +7,7 @@ Shapes: S draws of the Greeks, N rows, K values of a hidden site, D unconstraine
 ``[...]`` is any number of leading axes, none included. Greeks φ are mappings from name to ``[..., *shape]``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,7 +20,17 @@ from estimators.parameters.edges import Edge, Mask
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Symmetry
 
-__all__ = ["LATENT", "Conjugate", "Density", "Model", "Variable", "WrongModelError", "WrongModelTypeError"]
+__all__ = [
+    "LATENT",
+    "Answer",
+    "Conjugate",
+    "Density",
+    "Model",
+    "Predictive",
+    "Variable",
+    "WrongModelError",
+    "WrongModelTypeError",
+]
 
 
 class Density(Protocol):
@@ -138,6 +148,75 @@ class Variable(NamedTuple):
     num_columns: int | None
 
 
+class Answer(NamedTuple):
+    """Numbers, and the standard error of each where they had to be simulated."""
+
+    values: Tensor
+    error: Tensor | None = None
+
+
+class Predictive(Protocol):
+    """``p(· | do(settings), seen)`` for each draw of the Greeks, hidden sites summed out.
+
+    Densities and distribution functions are averaged over draws, on their natural scale. Every method raises
+    ValueError where what is seen cannot be, and NotImplementedError, with the way out, where there is no answer.
+    """
+
+    @property
+    def num_draws(self) -> int:
+        """S."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is set: values, and distributions of stochastic interventions."""
+
+    @property
+    def seen(self) -> Mapping[str, Tensor]:
+        """What is seen after that."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """All that can be asked about, hidden sites included."""
+
+    @property
+    def hidden(self) -> Collection[str]:
+        """The hidden sites."""
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """How many values there are of each variable that is set or seen to one value per row."""
+
+    def given(self, seen: Mapping[str, Any]) -> "Predictive":
+        """The same where more is seen. Raises ValueError for an unknown variable, or a value that it cannot have."""
+
+    def mean(self, name: str) -> Answer:
+        """E[name] for each draw, as [S, ...], or [S, rows, ...] where values are per row."""
+
+    def log_density(self, name: str, points: Tensor) -> Answer:
+        """log p(name = point) as [P], at points [P], of a column of D numbers [P, D]; the error is the logarithm's."""
+
+    def cdf(self, name: str, points: Tensor) -> Answer:
+        """P(name <= point) as [P]."""
+
+    def cdf_at(self, name: str) -> Callable[[float], Answer]:
+        """The same at one number after another, as a search for quantiles asks it: of one set of simulated values."""
+
+    def levels(self, name: str) -> Tensor | None:
+        """The values that a variable can have, from the smallest, where they are finitely many."""
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a variable without such a list has whole numbers for values."""
+
+    def bracket(self, name: str, level: float) -> tuple[float, float]:
+        """Where to look first for a quantile."""
+
+    def sample(self, num_rows: int) -> dict[str, Tensor]:
+        """Rows [N, ...] of every variable, each with Greeks from a draw of the fit's own; random numbers are torch's.
+
+        Values per row are as many as rows.
+        """
+
+
 class WrongModelError(ValueError):
     """A saved fit cannot be read with the model that was given, or without one; the message says why."""
 
@@ -198,6 +277,21 @@ class Model(Protocol):
     @property
     def takes_greeks_per_row(self) -> bool:
         """Whether `row_program` takes Greeks with one value per row, [N, *shape]."""
+
+    def predictive(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data | None,
+        *,
+        do: Mapping[str, Any],
+        call: str = "do",
+        seed: int = 0,
+    ) -> Predictive:
+        """``p(· | do(...))`` for draws [S, *shape] of the Greeks; ``data`` are the rows that were fitted.
+
+        ``call`` is what an error calls the settings, ``seed`` that of what has to be simulated. Raises ValueError for
+        an unknown variable, or a value or distribution that it cannot have.
+        """
 
     def conjugate(self, data: Data) -> Conjugate:
         """The model with its Greeks integrated out; raises TypeError or ValueError, with the reason, if it cannot."""

@@ -1,5 +1,7 @@
 """How an estimation ended, in words a person can act on."""
 
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -60,6 +62,14 @@ class EstimationWarning(UserWarning):
 
 class EstimationError(RuntimeError):
     """A fit did not converge and ``strict=True`` asked for an error, or an operation needs a converged fit."""
+
+
+def warn_user(message: str) -> None:
+    """Warn as of the line of the caller's own code that led here, however deep in this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("estimators", "contextlib"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, EstimationWarning, stacklevel=level)
 
 
 @contextmanager

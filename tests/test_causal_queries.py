@@ -201,7 +201,7 @@ def test_what_is_simulated_states_its_error(stat: Stat) -> None:
     latent = joint[1].sum() / joint.sum()
     scores: list[list[float]] = [[], [], []]
     for seed in range(stat.seed, stat.seed + 180):
-        seeded = replace(query, seed=seed)
+        seeded = replace(query, predictive=replace(query.predictive, seed=seed))
         answers = seeded.mean("T"), seeded.cdf("U", 0.2 - 0.01), seeded.log_density("Z", 1.0)
         values = float(answers[0].value), float(answers[1]), float(answers[2].exp())
         errors = float(answers[0].error), float(answers[1].error), float(answers[2].error) * values[2]  # type: ignore[arg-type]
@@ -262,7 +262,7 @@ def test_labels_may_be_named_in_both_parts_of_a_question() -> None:
         (lambda fit: fit.do(T=1).given(T=1), "T is set by do"),
         (lambda fit: fit.do(Q=1), "no variable 'Q'"),
         (lambda fit: fit.do(T=[0, 1], M=[1.0, 2.0, 3.0]).mean("Y"), "as many values"),
-        (lambda fit: fit.do(T=1).mean("Z"), "expected a variable among"),
+        (lambda fit: fit.do(T=1).mean("Q"), "expected a variable among"),
     ],
 )
 def test_bad_questions_are_refused(ask, message: str) -> None:  # type: ignore[no-untyped-def]

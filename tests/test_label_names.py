@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
-from estimators.fits.fit import CERTAIN
+from estimators.fits.label_doubt import CERTAIN
 from estimators.mechanisms import Bernoulli, Gaussian
 from tests.models import rows_of
 

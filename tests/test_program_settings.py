@@ -12,8 +12,8 @@ from scipy import stats
 from torch import Tensor
 
 from estimators import Data, EstimationError, Fit, PyroModel, Status
+from estimators.programs import predictive as program_predictive
 from estimators.programs.answers import average, over_draws
-from estimators.queries import program_query as program_queries
 from tests.refusals import case, refused
 
 AGE = torch.tensor([-1.5, 0.0, 0.4, 2.0], dtype=torch.float64)
@@ -207,7 +207,7 @@ def above_and_below(N: int) -> None:
 
 
 def test_densities_and_quantiles_state_their_error_where_they_are_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_queries, "SIMULATED_ROWS", 10_000)
+    monkeypatch.setattr(program_predictive, "SIMULATED_ROWS", 10_000)
     fit = known(above_and_below, {"theta": [[0.5, 0.5]]})
     law = stats.norm(1.0, np.sqrt(2.0))
     query = fit.do(z=1)
@@ -278,7 +278,7 @@ def test_a_cdf_ends_at_0_and_1(name: str) -> None:
 
 
 def test_the_ends_of_a_simulated_cdf_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_queries, "SIMULATED_ROWS", 1_000)
+    monkeypatch.setattr(program_predictive, "SIMULATED_ROWS", 1_000)
     found = known(above_and_below, {"theta": [[0.5, 0.5]]}).do(z=1).cdf("y", [-np.inf, 1.0, np.inf])
     assert [found.tolist()[0], found.tolist()[2]] == [0.0, 1.0]
     assert found.error is not None

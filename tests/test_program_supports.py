@@ -111,8 +111,7 @@ def test_refused(call: Callable[[], Any], error: type[Exception], parts: tuple[s
 
 @pytest.mark.parametrize("settings", RIGHT, ids=lambda settings: ", ".join(settings))
 def test_what_a_site_can_be_is_accepted(settings: dict[str, Any]) -> None:
-    query = FIT.do(**settings)
-    assert set(query.settings) | set(query.replaced) == set(settings)
+    assert set(FIT.do(**settings).predictive.settings) == set(settings)
 
 
 def test_an_improper_site_has_its_support_and_tells_nothing_of_others() -> None:
@@ -126,7 +125,7 @@ def test_an_improper_site_has_its_support_and_tells_nothing_of_others() -> None:
     fit = Fit(PyroModel(improper), "known", {"unused": torch.zeros(1).double()}, 1, Status.CONVERGED, {}, data=data)
     with refused(ValueError, "do: flat", "numbers above 0, got -2.0"):
         fit.do(flat=-2.0)
-    assert fit.do(unit=9.0).settings["unit"] == 9.0
+    assert fit.do(unit=9.0).predictive.settings["unit"] == 9.0
     with refused(ValueError, "do: unit", "numbers from 0 to 2 under the fit"):
         fit.do(unit=9.0, flat=1.0)
 

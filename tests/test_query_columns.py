@@ -67,7 +67,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", COLUMNS.values(), ids=COLUMNS)
 @pytest.mark.parametrize("fit", [FIT, PROGRAM], ids=["mixture", "program"])
 def test_a_column_sets_and_is_seen_by_its_values(fit: Fit, kind: Callable[[list[Any]], Any]) -> None:
     query = fit.do(T=kind(LEVELS), X=kind(VALUES)).given(Z=kind(LEVELS))
-    found = {**query.settings, **query.seen}
+    found = {**query.predictive.settings, **query.predictive.seen}
     assert {name: value.tolist() for name, value in found.items()} == {"T": LEVELS, "X": VALUES, "Z": LEVELS}
 
 

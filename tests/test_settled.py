@@ -11,10 +11,10 @@ from torch import Tensor
 
 from estimators import Fit, PyroModel, Status
 from estimators.isolation import isolated
+from estimators.programs import predictive as program_predictive
 from estimators.programs import settled
 from estimators.programs.captured import Graph
 from estimators.programs.settled import Settled
-from estimators.queries import program_query as program_queries
 
 SCALES, SHIFTS = torch.tensor([1.0, 2.0, 0.5]).double(), torch.tensor([0.0, 3.0, 9.0]).double()
 
@@ -106,7 +106,7 @@ def above_and_below(N: int) -> None:
 
 
 def test_a_simulated_quantile_asks_few_points_and_is_that_of_its_cdf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_queries, "SIMULATED_ROWS", 4_000)
+    monkeypatch.setattr(program_predictive, "SIMULATED_ROWS", 4_000)
     draws = {"theta": torch.tensor([[0.5, 0.5], [0.3, 0.7]]).double()}
     query = Fit(PyroModel(above_and_below), "known", draws, 1, Status.CONVERGED, {}).given(y=1.2)
     asked: list[float] = []

@@ -17,6 +17,12 @@ def numbers(argument: str, value: Any) -> Tensor:
         raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
 
 
+def need_value(what: str, name: str, value: Any) -> None:
+    """Raise a ValueError for a distribution where a value is due."""
+    if isinstance(value, torch.distributions.Distribution):
+        raise ValueError(f"{what}: {name} expects a value, got {value}")
+
+
 def value_of(what: str, name: str, value: Any, size: int | None = None) -> Tensor:
     """Return the value that a variable is set to or seen at, one or one per row, or raise an error that names it.
 

@@ -1,9 +1,8 @@
 """A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -23,26 +22,23 @@ from estimators.data.data import Data, as_data
 from estimators.fits import arviz_bridge, storage
 from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
+from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import summary_table
 from estimators.isolation import own_modes
 from estimators.mechanisms.structural import Structural
 from estimators.mixture.model import CausalMixture
-from estimators.mixture.settings import check_settings, check_values
+from estimators.mixture.settings import check_values
 from estimators.programs.model import PyroModel
 from estimators.queries.counterfactual import Counterfactual, counterfactual_of
 from estimators.queries.estimate import Estimate, difference
-from estimators.queries.label_names import numbers_of
-from estimators.queries.mixture_query import Query
-from estimators.queries.program_query import ProgramQuery, query_of_program
+from estimators.queries.labels import Labels
+from estimators.queries.query import Query
 from estimators.queries.row_labels import joined_indices
-from estimators.status import EstimationError, EstimationWarning, Status
+from estimators.status import EstimationError, Status, warn_user
 from estimators.symmetry import Symmetry
 
-# Below this certainty the labels of more than one draw in ten might as well have been others, so that what is said of
-# one component is to that extent an average with another.
-CERTAIN = 0.9
 MAX_ELEMENTS = 4_000_000
 
 
@@ -113,7 +109,7 @@ class Fit:
     # ---------------------------------------------------------------- queries
 
     @own_modes()
-    def do(self, /, **settings: Any) -> Query | ProgramQuery:
+    def do(self, /, **settings: Any) -> Query:
         """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
 
         Raises ValueError for an unknown variable or label.
@@ -121,7 +117,7 @@ class Fit:
         return self._query(settings, {}, "do")
 
     @own_modes()
-    def given(self, /, **seen: Any) -> Query | ProgramQuery:
+    def given(self, /, **seen: Any) -> Query:
         """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
 
         For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.
@@ -140,12 +136,12 @@ class Fit:
         asked = {"do": do, "versus": versus, "given": given or {}}
         values = [(f"{part}[{name!r}]", value) for part in asked for name, value in dict(asked[part]).items()]
         check_same_rows(values, "contrast")
-        queries = [self._query(asked[part], asked["given"], part) for part in ("do", "versus")]
-        are_independent = isinstance(queries[1], Query)
-        if isinstance(queries[1], Query):
-            queries[1] = replace(queries[1], seed=queries[1].seed + 2)
-        one, other = (query.mean(name) for query in queries)
-        return difference(one, other, are_independent=are_independent)
+        # Seeds of their own, so that what is simulated for one is independent of the other.
+        one, other = (
+            self._query(asked[part], asked["given"], part, seed=seed).mean(name)
+            for part, seed in (("do", 0), ("versus", 2))
+        )
+        return difference(one, other)
 
     @own_modes()
     def counterfactual(
@@ -172,8 +168,8 @@ class Fit:
         gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
         if gaps:
             raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
-        asked = self._numbered(do, "counterfactual do")
-        self._warn_of_labels(asked)
+        asked = self.labels.numbered("counterfactual do", do)
+        self.labels.warn_of(asked)
         settings = check_values(model, asked, "counterfactual do")
         return counterfactual_of(model, self.draws, self.num_chains, rows, settings, assumptions, seed)
 
@@ -278,18 +274,16 @@ class Fit:
 
     # ---------------------------------------------------------------- inside
 
-    def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], what: str) -> Query | ProgramQuery:
+    def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], call: str, seed: int = 0) -> Query:
+        if not (seen if call == "given" else settings):
+            raise ValueError(f"{call}: expected at least one setting, e.g. {call}(Z=1)")
         # Values by the names of labels lose their index where they become numbers.
-        indices = joined_indices(what, {}, {**settings, **seen})
-        settings, seen = self._numbered(settings, what), self._numbered(seen, "given")
-        self._warn_of_labels({**settings, **seen})
-        if isinstance(self.model, PyroModel):
-            asked = query_of_program(self.model, self.data, self.draws, self.num_chains, settings, seen, what)
-            return replace(asked, numbered=partial(self._numbered, what="given"), indices=indices)
-        model, sets_something = cast(CausalMixture, self.model), what != "given"
-        found = check_settings(model, settings, what) if sets_something else {}
-        query = Query(model, self.draws, self.num_chains, found, label_names=self.label_names)
-        return replace(query if sets_something and not seen else query.given(**seen), indices=indices)
+        indices = joined_indices(call, {}, settings)
+        known = self.labels.numbered(call, settings)
+        self.labels.warn_of(known)
+        predictive = self.model.predictive(self.draws, self.data, do=known, call=call, seed=seed)
+        query = Query(predictive, self.num_chains, self.labels, indices)
+        return query.given(**seen) if seen else query
 
     @property
     def uses_prior(self) -> bool:
@@ -302,7 +296,7 @@ class Fit:
             return
         if strict:
             raise EstimationError(self.status_words)
-        warnings.warn(self.status_words, EstimationWarning, stacklevel=5)
+        warn_user(self.status_words)
 
     @property
     def status_words(self) -> str:
@@ -315,19 +309,10 @@ class Fit:
         """Which labels are free, and the axes of the Greeks that they index."""
         return self.model.symmetry(self.data, {name: value[0] for name, value in self.draws.items()})
 
-    @property
-    def _labelled(self) -> tuple[str, ...]:
-        """The variables whose values are the labels."""
-        return self.symmetry.sites
-
-    def _numbered(self, asked: Mapping[str, Any], what: str = "do") -> dict[str, Any]:
-        """The same question with labels by number where they were given by name."""
-        if not self.label_names:
-            return dict(asked)
-        return {
-            name: numbers_of(what, name, value, self.label_names) if name in self._labelled else value
-            for name, value in asked.items()
-        }
+    @cached_property
+    def labels(self) -> Labels:
+        """The names of the labels, and whether a question may rely on them."""
+        return labels_of(self)
 
     def _entries(self) -> dict[str, list[str]]:
         """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
@@ -339,24 +324,6 @@ class Fit:
             return f"{name}[{', '.join(parts)}]" if parts else name
 
         return {name: [entry(name, place) for place in np.ndindex(*v.shape[1:])] for name, v in self.draws.items()}
-
-    def _warn_of_labels(self, asked: Mapping[str, Any]) -> None:
-        """Once per fit: a hidden site is set, and what its labels mean is not known, or not surely."""
-        certainty, is_fixed = self.stats.get("label_certainty", 1.0), self.stats.get("labels_fixed", True)
-        if "_warned" in vars(self) or (is_fixed and certainty >= CERTAIN) or self.data is None:
-            return
-        if is_fixed:
-            hidden = [name for name in asked if name in self._labelled]
-            why: Any = (
-                f"the labels are uncertain (label_certainty {certainty:.2f}), so what is said of one component may be "
-                "of another; give rows in which it is seen, more rows, or fewer components"
-            )
-        else:
-            latent, why = self.model.density(self.data).latent, self.stats.get("labels")
-            hidden = [name for name in asked if name in latent]
-        if hidden:
-            object.__setattr__(self, "_warned", True)
-            warnings.warn(f"{hidden[0]}: {why}", EstimationWarning, stacklevel=5)
 
     def fitted_data(self, what: str) -> Data:
         """The rows that were fitted; raises ValueError, which says what needs them, where there are none."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from estimators.fits.edge_words import words_at_edge
 from estimators.fits.labels import permute
-from estimators.queries.label_names import names_of
+from estimators.queries.labels import names_of
 from estimators.symmetry import Symmetry
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from estimators.data.data import Data
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
 from estimators.fits.kind import Kind
-from estimators.queries.label_names import names_of
+from estimators.queries.labels import names_of
 from estimators.status import Status
 
 # The arrays of a file by the first part of their names, and the types that each may have.

@@ -1,17 +1,22 @@
-"""Draws of what has no closed form, given what is seen: by the inverse CDF on its panels, or by resampling draws.
+"""Draws given what is seen: first of what has no closed form, then of the rest, which has one given that.
 
-On a panel the density is the polynomial through its values at the nodes, whose integral is inverted by bisection: a
-draw is exact to the quadrature. Where nodes were drawn, they are resampled by p(seen | node), which is exact as their
-number grows (sampling-importance resampling; Rubin 1988).
+What has none is drawn by the inverse CDF on its panels, or by resampling draws. On a panel the density is the
+polynomial through its values at the nodes, whose integral is inverted by bisection: a draw is exact to the quadrature.
+Where nodes were drawn, they are resampled by p(seen | node), which is exact as their number grows
+(sampling-importance resampling; Rubin 1988).
 """
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.polynomial import legendre
 from torch import Tensor
 
+from estimators.data.data import LATENT
 from estimators.mixture.integration import SIMULATED, Nodes, weigh
-from estimators.mixture.situation import Situation
+from estimators.mixture.joint import joint_of
+from estimators.mixture.situation import Situation, along
 from estimators.parameters.laws import LOG_NODE_WEIGHTS, NUM_NODES
 
 HALVINGS = 48
@@ -19,7 +24,29 @@ HALVINGS = 48
 MAX_ELEMENTS, MOST_DRAWN = 4_000_000, 100_000
 
 
-def draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tensor]:
+def draw_rows(situation: Situation, which: Tensor, seed: int, *, is_per_row: bool) -> dict[str, Tensor]:
+    """Values [N] of all that what is seen informs about, for rows of the given draws of the situation's Greeks [N].
+
+    Random numbers are torch's, but for the nodes of integrals, which are those of ``seed``.
+    """
+    draws = situation.draws
+    own = replace(situation, draws={name: value[which] for name, value in draws.items()})
+    if is_per_row:
+        opened = _draw_open(own, torch.arange(len(which)), seed)
+    else:
+        distinct, place = which.unique(return_inverse=True)
+        greeks = {name: value[distinct] for name, value in draws.items()}
+        opened = _draw_open(replace(situation, draws=greeks), place, seed)
+    known = {name: along(value, 0, 0) for name, value in opened.items()}
+    settings = situation.settings
+    is_set = {name: value for name, value in known.items() if name in settings}
+    is_seen = {name: value for name, value in known.items() if name not in settings}
+    rest = replace(own, settings={**settings, **is_set}, seen={**situation.seen, **is_seen})
+    drawn = joint_of(rest, rest.above(list(rest.seen)), {}).draw()
+    return {name: value.long() if name == LATENT else value for name, value in drawn.items()}
+
+
+def _draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tensor]:
     """Values [N] of the open variables above what is seen, for rows of the given draws of the Greeks [N].
 
     Draws lie along the first axis of the situation, which has one row (M = 1). Random numbers are torch's, but for the

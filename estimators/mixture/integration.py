@@ -165,6 +165,11 @@ def _at_nodes(situation: Situation, names: Sequence[str], nodes: Nodes, num_coun
     return Weighed(joint, log.clamp_min(LOG_ZERO), nodes)
 
 
+def has_open(situation: Situation) -> bool:
+    """Whether anything in a situation may have to be integrated numerically."""
+    return bool(open_variables(situation, situation.above(list(situation.model.mechanisms)), None))
+
+
 def open_variables(situation: Situation, names: Sequence[str], target: str | None) -> tuple[str, ...]:
     """What has no closed form, with every Gaussian cause of what is not Gaussian."""
     found = {

@@ -27,8 +27,10 @@ from estimators.mixture.arguments import check_apart, check_rows, checked_concen
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
+from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import conditioned, sample_greeks, sample_rows
+from estimators.mixture.settings import check_settings
 from estimators.mixture.symmetry import exchangeable, symmetry_of
 from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Parameter, check_draws, checked_greeks
@@ -204,6 +206,18 @@ class CausalMixture:
     ) -> Density:
         """The log-likelihood of the rows, Z summed out [+ log prior] [+ log Jacobian], in unconstrained coordinates."""
         return Density(self, self.marginal(data), prior=prior, jacobian=jacobian, within_priors=within_priors)
+
+    def predictive(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data | None,
+        *,
+        do: Mapping[str, Any],
+        call: str = "do",
+        seed: int = 0,
+    ) -> MixturePredictive:
+        """``p(· | do(...))`` for draws of the Greeks, whatever the rows that were fitted."""
+        return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed)
 
     @own_modes()
     def conjugate(self, data: Data) -> Allocations:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from estimators.data.data import LATENT, Data
 from estimators.estep.variable import Node
+from estimators.mixture.situation import Factorisation
 from estimators.parameters.parameter import Parameter
 from estimators.parameters.sparse import in_logs
 
@@ -33,7 +34,7 @@ def sample_greeks(model: "CausalMixture") -> dict[str, Tensor]:
     return greeks
 
 
-def sample_rows(model: "CausalMixture", greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+def sample_rows(model: Factorisation, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
     """Z and every variable for `num_rows` rows; a Greek may have one value per row, [N, K] instead of [K]."""
     columns: dict[str, Tensor] = {}
     with pyro.plate(ROWS, num_rows):

@@ -9,14 +9,13 @@ from torch import Tensor
 
 from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
-from estimators.data.values import value_of
+from estimators.data.values import need_value, value_of
 from estimators.isolation import isolated
-from estimators.mixture.model import CausalMixture
-from estimators.mixture.situation import Setting
+from estimators.mixture.situation import Factorisation, Setting
 from estimators.parameters.priors import as_setting
 
 
-def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
+def check_settings(model: Factorisation, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
     """Return what do(...) sets, values as tensors, or raise a ValueError that names the variable."""
     laws = {name: law for name, law in settings.items() if isinstance(law, torch.distributions.Distribution)}
     _check_names(model, settings, what)
@@ -26,25 +25,22 @@ def check_settings(model: CausalMixture, settings: Mapping[str, Any], what: str 
     }
 
 
-def check_values(model: CausalMixture, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
+def check_values(model: Factorisation, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
     """Return values that are seen, or set for certain, as tensors, or raise a ValueError that names the variable."""
     _check_names(model, values, what)
     for name, value in values.items():
-        if isinstance(value, torch.distributions.Distribution):
-            raise ValueError(f"{what}: {name} expects a value, got {value}")
+        need_value(what, name, value)
     return {name: _value(model, what, name, value) for name, value in values.items()}
 
 
-def _check_names(model: CausalMixture, settings: Mapping[str, Any], what: str) -> None:
-    if not settings:
-        raise ValueError(f"{what}: expected at least one setting, e.g. {what}(Z=1)")
+def _check_names(model: Factorisation, settings: Mapping[str, Any], what: str) -> None:
     known = [LATENT, *model.mechanisms]
     for name in settings:
         if name not in known:
             raise ValueError(f"{what}: the model has no variable {name!r}; it has {known}")
 
 
-def _value(model: CausalMixture, what: str, name: str, value: Any) -> Tensor:
+def _value(model: Factorisation, what: str, name: str, value: Any) -> Tensor:
     """A value, or one per row, that the variable can have."""
     if name == LATENT:
         return _label(what, model.K, value)
@@ -55,7 +51,7 @@ def _value(model: CausalMixture, what: str, name: str, value: Any) -> Tensor:
     return level
 
 
-def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> TorchDistributionMixin:
+def _random_setting(model: Factorisation, what: str, name: str, value: Any) -> TorchDistributionMixin:
     """A stochastic intervention: a distribution of one number whose values the variable can have."""
     given = as_setting(f"{what}: {name}", value)
     if given.batch_shape or given.event_shape:
@@ -79,7 +75,7 @@ def _random_setting(model: CausalMixture, what: str, name: str, value: Any) -> T
     return given
 
 
-def _check_values(model: CausalMixture, what: str, name: str, law: Any) -> None:
+def _check_values(model: Factorisation, what: str, name: str, law: Any) -> None:
     """Raise a ValueError where a distribution has values that the variable cannot have."""
     with isolated(0):
         drawn = law.sample(torch.Size([100])).double()

@@ -3,21 +3,50 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.contract import Variable
 from estimators.data.data import LATENT
 from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS
+from estimators.estep.weights import WEIGHTS, Weights
+from estimators.mechanisms.protocol import Mechanism
 from estimators.mixture.graph import causes
-from estimators.mixture.model import CausalMixture
 from estimators.parameters.laws import is_integer
 
 Setting = Tensor | TorchDistributionMixin
+
+
+class Factorisation(Protocol):
+    """What questions need of their mixture: its factors, theta and the mechanism of every variable given its causes."""
+
+    @property
+    def K(self) -> int:
+        """The number of components."""
+
+    @property
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """The mechanism of every observed variable."""
+
+    @property
+    def latent_parents(self) -> Sequence[str]:
+        """The observed causes of Z."""
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of Z."""
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """Every observed variable's place in the model, causes first."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """The observed variables."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +58,7 @@ class Situation:
     [S | 1, M | 1, C] of variables that are summed over elsewhere: nothing here weighs them by their own law.
     """
 
-    model: CausalMixture
+    model: Factorisation
     draws: Mapping[str, Tensor]
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor]
@@ -141,3 +170,12 @@ def pick(value: Tensor, cell: Tensor) -> Tensor:
     if value.shape[1] == 1:
         return value[:, None].expand(len(value), 1, 1, *value.shape[2:])
     return value[torch.arange(len(value))[:, None, None], cell]
+
+
+def along(value: Tensor, own: int, axis: int) -> Tensor:
+    """A value as [1, 1, 1, ...], or values per row along an axis of [S, M, C, ...], beside `own` axes of their own."""
+    if value.ndim == own:
+        return value.reshape(1, 1, 1, *value.shape)
+    shape = [1, 1, 1]
+    shape[axis] = len(value)
+    return value.reshape(*shape, *value.shape[1:])

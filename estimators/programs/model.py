@@ -15,21 +15,22 @@ from estimators.checks import check_seed
 from estimators.contract import Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes, program_mode
-from estimators.parameters.parameter import check_draws, checked_greeks
+from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, arguments, describe, parameters_of, passed
+from estimators.programs.call import Program, arguments, parameters_of, passed
 from estimators.programs.conditioned import conditioned
 from estimators.programs.density import ProgramDensity
+from estimators.programs.description import check_described, described, needed
 from estimators.programs.enumeration_check import check_program
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.predictive import ProgramPredictive
+from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
 from estimators.programs.situation import columns_of, counts_of, fixed_greeks
 from estimators.programs.structure import find, run
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry
-
-CLASS = "program"
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,23 @@ class PyroModel:
         """
         return ProgramDensity(self.marginal(data), prior=prior, jacobian=jacobian)
 
+    def predictive(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data | None,
+        *,
+        do: Mapping[str, Any],
+        call: str = "do",
+        seed: int = 0,
+    ) -> ProgramPredictive:
+        """``p(· | do(...))`` for draws of the Greeks, on the fitted rows of the columns that the program takes."""
+        structure, rows = self.fitted(data)
+        hidden = () if data is None else self.marginal(data).latent
+        settings = {name: checked_setting(structure, call, name, value) for name, value in do.items()}
+        found = ProgramPredictive(self.fn, structure, rows, hidden, draws, settings, seed=seed)
+        check_reachable(found.situation(), draws, call)
+        return found
+
     def conjugate(self, data: Data) -> NoReturn:
         """A program does not say of which family its conditional distributions are."""
         raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
@@ -183,50 +201,19 @@ class PyroModel:
 
     def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
         """What tells this program, which is code and not in a file, from another with the same Greeks."""
-        value = self._first_log_likelihood(data, draws)
-        return {"class": CLASS, "program": describe(self.fn), "order_by": self.order_by, "log_likelihood": value}
+        return described(self, data, draws)
 
     @staticmethod
     def restore(
         description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: object
     ) -> "PyroModel":
-        """The given model, if it is the one that was described.
-
-        Raises WrongModelError where the draws are not of this program's Greeks, or the rows have another likelihood
-        than they had.
-        """
-        name = description["program"]
+        """The given model, if it is the one that was described; raises WrongModelError where it is not."""
         if not isinstance(given, PyroModel | None):
             raise WrongModelTypeError(f"model: expected the PyroModel that was fitted, got {given!r}")
         if given is None:
-            raise WrongModelError(
-                f"it is a fit of the Pyro program {name!r}, which is code and not in the file; "
-                f"use Fit.load(path, model=PyroModel({name}))"
-            )
-        if description["order_by"] != given.order_by:
-            raise WrongModelError(f"the fit was made with order_by={description['order_by']!r}, not {given.order_by!r}")
-        other = f"the fit is of the program {name!r}, and the one given is not the same program: "
-        try:
-            greeks = [greek for greek in given.structure(data).greeks if greek.name in draws]
-            shapes = {greek.name: greek.shape for greek in greeks}
-            found = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
-            if shapes != found:
-                raise ValueError(f"its Greeks are {shapes}, those in the file {found}")
-            check_draws(draws, {greek.name: (greek.shape, greek.support) for greek in greeks})
-            value = given._first_log_likelihood(data, draws)
-        except Exception as error:  # whatever a program says of rows that are not its own
-            raise WrongModelError(f"{other}{error}") from None
-        saved = description["log_likelihood"]
-        if (value is None) != (saved is None) or (value is not None and not np.isclose(value, saved, rtol=1e-6)):
-            raise WrongModelError(
-                f"{other}at the first draw the saved rows have log-likelihood {value}, and had {saved}"
-            )
+            raise WrongModelError(needed(description))
+        check_described(given, description, data, draws)
         return given
-
-    def _first_log_likelihood(self, data: Data | None, draws: Mapping[str, Tensor]) -> float | None:
-        if data is None:
-            return None
-        return float(self.marginal(data).log_likelihood({name: value[0] for name, value in draws.items()}))
 
     @own_modes()
     def simulate(

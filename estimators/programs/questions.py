@@ -18,6 +18,10 @@ Of = Callable[[Any, Tensor], Tensor]
 MOST_HELD, MOST_BLOCKS = 1_000_000, 100
 
 
+# Up to which number the probabilities of a count are summed: a graph is captured for each, so that points share few.
+SUMMED = (63, 511, 8_191, 131_071, 999_999)
+
+
 class TooManyTermsError(NotImplementedError):
     """A sum of probabilities that would take too long; the message says how many there are."""
 
@@ -147,3 +151,11 @@ class Point:
 
     def __init__(self, value: Tensor) -> None:
         self.mean = value
+
+
+def log_cdf_up_to(points: Tensor, law: Any) -> Of:
+    """The function for the CDF of a count, of a law or a class of laws, at points [P] and below."""
+    if has_formula_of_count(law):
+        return log_cdf_of
+    largest = float(points.max()) if len(points) else 0.0
+    return LogCdfOfCount(next((size for size in SUMMED if size >= largest), int(largest)))

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.data.values import value_of
+from estimators.data.values import need_value, value_of
 from estimators.parameters.priors import as_setting
 from estimators.programs.sites import Structure
 from estimators.programs.situation import Situation, own_support
@@ -16,9 +17,16 @@ from estimators.programs.supports import are_inside, in_words, is_inside
 SOME_DRAWS, SOME_VALUES = 20, 100
 
 
+def checked_setting(structure: Structure, what: str, name: str, value: Any) -> Any:
+    """The value or distribution that a site is set to, or an error where it is none of the site's."""
+    check = checked_law if isinstance(value, TorchDistributionMixin) else checked_value
+    return check(structure, what, name, value)
+
+
 def checked_value(structure: Structure, what: str, name: str, value: Any) -> Tensor:
     """The value that a site is set to or seen at, or an error where it is none of the site's."""
     _need_site(structure, what, name)
+    need_value(what, name, value)
     site, found = structure.sites[name], value_of(what, name, value)
     if site.is_discrete:
         if not bool(torch.isin(found, site.values.double()).all()):
@@ -87,10 +95,3 @@ def _is_reached(setting: Any, support: Any) -> bool:
 def _need_site(structure: Structure, what: str, name: str) -> None:
     if name not in structure.sites:
         raise ValueError(f"{what}: the program has no site {name!r} in a row; it has {list(structure.sites)}")
-
-
-def need_one_role(settings: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
-    """Raise a ValueError for a site that is both set and seen."""
-    for name in seen:
-        if name in settings:
-            raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")

@@ -10,6 +10,7 @@ from pyro.distributions.transforms import biject_to
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.contract import Variable
 from estimators.programs.supports import innermost
 
 
@@ -95,6 +96,12 @@ class RowSite:
     def cardinality(self) -> int:
         """K, the number of values of a discrete site."""
         return len(self.values)
+
+    @property
+    def variable(self) -> Variable:
+        """What it is to questions."""
+        num_columns = torch.Size(self.rest).numel() if self.rest else None
+        return Variable(self.cardinality if self.is_discrete else None, num_columns)
 
     def allows(self, values: Tensor) -> bool:
         """Whether numbers [...] are in a support that is fixed, each of them as all entries of a vector."""

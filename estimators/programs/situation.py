@@ -17,9 +17,10 @@ from pyro.ops.packed import pack
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.isolation import program_mode
+from estimators.isolation import isolated, program_mode
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.call import Program, passed
+from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
 from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
 from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
@@ -122,6 +123,21 @@ def predict(
     return _averaged(found, factors, trace, target, is_log=of is not mean_of), log_seen
 
 
+def captured(
+    situation: Situation, target: str, of: Of, at: Tensor, draws: Mapping[str, Tensor], shape: tuple[int, int]
+) -> Graph:
+    """``points, Greeks → `predict```, its rows as [B, R]: B of the program's other arguments, each repeated R times."""
+    names = list(draws)
+
+    def answer(points: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        found, seen = predict(situation, target, dict(zip(names, values, strict=True)), of, points)
+        return found.reshape((len(points), *shape, *found.shape[2:])), seen.reshape(shape)
+
+    first = [value[0] for value in draws.values()]
+    with isolated(0):
+        return Graph(answer, [at, *first], situation.rows.num_rows * len(at) * 8)
+
+
 def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: Collection[str]) -> tuple[Factors, Any]:
     structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
     # A set site has its value and no factor: the truncated factorisation. (`pyro.do` keeps the site as it would have
@@ -212,6 +228,22 @@ def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tenso
             found = situation.structure.sites[name].values[value]
             situation = replace(situation, seen={**situation.seen, name: found})
     return forwards(situation, greeks)
+
+
+def check_samplable(situation: Situation) -> None:
+    """Raise NotImplementedError where running the program forwards does not draw from its law."""
+    if situation.structure.factors:
+        raise NotImplementedError(
+            f"sample: the program weighs rows by pyro.factor ({list(situation.structure.factors)}), so that running it "
+            "does not draw from its law; ask for means, densities or quantiles"
+        )
+    for name in situation.seen:
+        above = situation.simulated_for(name)
+        if above:
+            raise NotImplementedError(
+                f"sample: {above} would have to be drawn given {name}, which is seen and may depend on it; "
+                "ask for means, or give a value for them"
+            )
 
 
 def drawn_rows(situation: Situation, greeks: Mapping[str, Tensor], count: int) -> Tensor:

@@ -2,23 +2,31 @@
 
 from collections.abc import Callable
 
-from estimators.queries.prediction import Prediction
+from estimators.contract import Answer
 
 
 class Evaluations:
     """A CDF at one point after another, each of them once."""
 
-    def __init__(self, cdf: Callable[[float], Prediction]) -> None:
-        self._cdf, self._known = cdf, dict[float, Prediction]()
+    def __init__(self, cdf: Callable[[float], Answer]) -> None:
+        self._cdf, self._known = cdf, dict[float, Answer]()
 
-    def __call__(self, point: float) -> Prediction:
+    def __call__(self, point: float) -> float:
         """P(value <= point)."""
+        return float(self._at(point).values)
+
+    def error(self, point: float) -> float | None:
+        """The standard error of that, None where it is exact."""
+        error = self._at(point).error
+        return None if error is None else float(error)
+
+    def bracket(self, level: float) -> tuple[float, float] | None:
+        """The closest points about a quantile so far."""
+        below = [point for point, found in self._known.items() if found.values < level]
+        above = [point for point, found in self._known.items() if found.values >= level]
+        return (max(below), min(above)) if below and above else None
+
+    def _at(self, point: float) -> Answer:
         if point not in self._known:
             self._known[point] = self._cdf(point)
         return self._known[point]
-
-    def bracket(self, level: float) -> tuple[float, float]:
-        """The closest points about a quantile so far, or two to begin with."""
-        below = [point for point, found in self._known.items() if found < level]
-        above = [point for point, found in self._known.items() if found >= level]
-        return (max(below), min(above)) if below and above else (-1.0, 1.0)

@@ -1,11 +1,48 @@
-"""Labels of hidden sites by name: the order that a fit was given, and the labels that a question names."""
+"""Labels of hidden sites: their names, and whether a question may rely on what they mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+from estimators.status import warn_user
+
+
+@dataclass(eq=False)
+class Labels:
+    """The labels of a fit: ``names`` of 0 to K - 1 (or none), and why they may not be relied on, if so.
+
+    Which sites they number, and of which the ``doubt`` is, are functions: to say it a program has to be run.
+    """
+
+    names: Sequence[str]
+    sites: Callable[[], Collection[str]]
+    doubt: str | None = None
+    doubted: Callable[[], Collection[str]] = tuple
+    # A doubt is said once.
+    _is_said: bool = field(default=False, init=False, repr=False)
+
+    def numbered(self, call: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The same question with labels by number where they are given by name; ValueError for an unknown name."""
+        if not self.names:
+            return dict(asked)
+        sites = self.sites()
+        return {
+            site: numbers_of(call, site, value, self.names) if site in sites else value for site, value in asked.items()
+        }
+
+    def warn_of(self, asked: Collection[str]) -> None:
+        """Warn, once, where a question is about a hidden site whose labels are in doubt."""
+        if self.doubt is None or self._is_said:
+            return
+        doubted = self.doubted()
+        site = next((name for name in asked if name in doubted), None)
+        if site is not None:
+            self._is_said = True
+            warn_user(f"{site}: {self.doubt}")
 
 
 def names_of(order: Mapping[Any, Any], num_labels: int) -> tuple[str, ...]:

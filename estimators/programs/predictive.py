@@ -1,0 +1,245 @@
+"""p(x | do(...), seen ...) of a program for every draw of its Greeks, its hidden discrete sites summed out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estimators.contract import Answer, Variable
+from estimators.data.data import Data
+from estimators.isolation import isolated, program_mode
+from estimators.parameters.laws import is_integer
+from estimators.parameters.parameter import LOG_ZERO
+from estimators.programs.answers import Average, average, over_draws
+from estimators.programs.call import Program, parameters_of
+from estimators.programs.captured import Graph
+from estimators.programs.causes import Causes
+from estimators.programs.questions import (
+    Of,
+    TooManyTermsError,
+    log_cdf_of,
+    log_cdf_up_to,
+    log_density_of,
+    mean_of,
+)
+from estimators.programs.settings import checked_value
+from estimators.programs.settled import Settled
+from estimators.programs.sites import Structure
+from estimators.programs.situation import (
+    Situation,
+    captured,
+    check_samplable,
+    counts_of,
+    drawn,
+    drawn_rows,
+    fixed_greeks,
+)
+
+# Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
+SIMULATED_ROWS = 400_000
+LEAST_REPEATS = 100
+
+# A question to a captured program: the site, what is asked of it, and at how many points.
+Key = tuple[str, Of, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramPredictive:
+    """What is asked of a program: a distribution that is set takes the place of the site's own.
+
+    Where the program takes columns as arguments, answers are averages over those of the fitted ``data``.
+    """
+
+    fn: Program
+    structure: Structure
+    data: Data
+    hidden: tuple[str, ...]
+    draws: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+    seen: Mapping[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
+    # Captured once per question: a root of the CDF asks it many times.
+    _graphs: dict[Key, Graph] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def num_draws(self) -> int:
+        """S."""
+        return len(next(iter(self.draws.values())))
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The sites of a row."""
+        return {name: site.variable for name, site in self.structure.sites.items()}
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """How many values there are of each site that is set or seen to one value per row."""
+        return {name: len(value) for name, value in {**self._values, **self.seen}.items() if value.ndim}
+
+    def given(self, seen: Mapping[str, Any]) -> "ProgramPredictive":
+        """The same where more is seen."""
+        found = {name: checked_value(self.structure, "given", name, value) for name, value in seen.items()}
+        return replace(self, seen={**self.seen, **found})
+
+    def mean(self, name: str) -> Answer:
+        """E[name] for each draw, as [S, ...], or [S, rows, ...] where values are per row."""
+        found = self._ask(name, mean_of, torch.zeros(1, dtype=torch.float64), "mean")
+        value = found.values[:, 0]
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"mean: {name} has no finite mean here (a distribution with heavy tails?); ask for quantiles"
+            )
+        return Answer(value, None if found.error is None else found.error[:, 0])
+
+    def log_density(self, name: str, points: Tensor) -> Answer:
+        """log p(name = point) as [P], averaged over draws on the density scale."""
+        if self.structure.sites[name].rest:
+            raise NotImplementedError(f"log_density: {name} has several values in a row; ask for its mean, or sample")
+        return self._predicted(name, log_density_of, points, "log_density")
+
+    def cdf(self, name: str, points: Tensor) -> Answer:
+        """P(name <= point) as [P], averaged over draws."""
+        return self._cdf(name, points, "cdf")
+
+    def cdf_at(self, name: str) -> Callable[[float], Answer]:
+        """The same at one number after another: what is simulated for them is kept."""
+        settled: dict[Key, Settled] = {}
+        return lambda point: self._cdf(name, torch.tensor([point], dtype=torch.float64), "quantile", settled)
+
+    def levels(self, name: str) -> Tensor | None:
+        """The values of a discrete site, from the smallest."""
+        site = self.structure.sites[name]
+        return site.values.double().sort().values if site.is_discrete else None
+
+    def is_whole(self, name: str) -> bool:
+        """Whether its values are whole numbers that are not enumerated."""
+        site, law = self.structure.sites[name], self._laws.get(name)
+        return not site.is_discrete and (site.is_whole if law is None else is_integer(law))
+
+    def bracket(self, name: str, level: float) -> tuple[float, float]:
+        """A program does not say where its quantiles are."""
+        return -1.0, 1.0
+
+    def sample(self, num_rows: int) -> dict[str, Tensor]:
+        """Rows [N, ...] of every site with `pyro.do`, each with Greeks from a draw of the fit's own.
+
+        Hidden causes of what is seen are drawn from p(hidden | seen, φ), and the columns that the program takes are
+        those of a fitted row drawn in proportion to p(seen | row, φ).
+        """
+        check_samplable(self._situation(torch.zeros(1, dtype=torch.long)))
+        base, per_row = self._base_rows()
+        which = torch.randint(self.num_draws, (num_rows,)).sort().values
+        shares = counts_of(self.data)[base]
+        where = base if per_row else base[torch.multinomial(shares, num_rows, replacement=True)]
+        seeds = torch.randint(2**31, (num_rows,))
+        weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
+        parts = []
+        for draw in which.unique().tolist():
+            index = (which == draw).nonzero()[:, 0]
+            greeks = {name: value[draw] for name, value in self.draws.items()}
+            with program_mode(int(seeds[index[0]])):
+                if weighed is not None:
+                    where[index] = drawn_rows(weighed, greeks, len(index))
+                parts.append(drawn(self._situation(where).repeated(index), greeks))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    # ---------------------------------------------------------------- inside
+
+    @property
+    def _values(self) -> dict[str, Tensor]:
+        """The sites that are set to values."""
+        return {name: value for name, value in self.settings.items() if isinstance(value, Tensor)}
+
+    @property
+    def _laws(self) -> dict[str, Any]:
+        """The sites that are set to distributions, in place of their own."""
+        return {name: value for name, value in self.settings.items() if not isinstance(value, Tensor)}
+
+    @cached_property
+    def _causes(self) -> Causes:
+        """What each site depends on; found on the rows that questions are asked of."""
+        greeks = {name: value[0].double() for name, value in self.draws.items()}
+        rows = self.data.rows(self._base_rows()[0])
+        return Causes(self.fn, self.structure, rows, greeks, fixed_greeks(self.structure, self.data))
+
+    def _situation(self, where: Tensor) -> Situation:
+        """The situation on an index [M] into the rows of the program's other arguments."""
+        rows = self.data.rows(where)
+        return Situation(self.fn, self.structure, self._values, self._laws, self.seen, rows, self._causes)
+
+    def situation(self) -> Situation:
+        """The situation on the rows that questions are asked of."""
+        return self._situation(self._base_rows()[0])
+
+    def _base_rows(self) -> tuple[Tensor, bool]:
+        """An index into the rows that the program's column arguments come from, and whether answers are per row."""
+        takes_columns = any(
+            name in parameters_of(self.fn) for name in self.data.columns if name not in self.structure.names
+        )
+        for size in self.rows.values():
+            if takes_columns and size != self.data.num_rows:
+                raise ValueError(
+                    f"the program takes columns of the data, which have {self.data.num_rows} rows; got {size} values"
+                )
+            return torch.arange(size).clamp_max(self.data.num_rows - 1), True
+        return torch.arange(self.data.num_rows if takes_columns else 1), False
+
+    def _cdf(self, name: str, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Answer:
+        # At an end the probability is known, and not every distribution's formula is a number there.
+        is_end, inner = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points)
+        law = self._laws.get(name, self.structure.sites[name].family)
+        log, error = self._predicted(
+            name, log_cdf_up_to(inner, law) if self.is_whole(name) else log_cdf_of, inner, call, settled
+        )
+        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0))
+        return Answer(found, None if error is None else torch.where(is_end, 0.0, error * found))
+
+    def _predicted(
+        self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None
+    ) -> Answer:
+        """Logarithms [P] of the average over draws, and their errors where simulated."""
+        found = self._ask(name, of, points, call, settled)
+        # A program that is run as it is begins at the same random numbers for every draw.
+        return Answer(*over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured))
+
+    def _ask(self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Average:
+        """Answers [S, P, ...] ([S, P, rows] for settings per row); what is simulated is kept in ``settled``."""
+        base, per_row = self._base_rows()
+        plain = self._situation(base)
+        is_below = plain.is_seen_below(name) and name not in plain.enumerated
+        if is_below and of is not mean_of:
+            raise NotImplementedError(
+                f"{call}: something that is seen depends on {name}, or may, so it is simulated; ask for its mean"
+            )
+        is_simulated = bool(plain.simulated_for(name)) or is_below
+        repeats = max(SIMULATED_ROWS // (self.num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
+        key = (name, of, len(points))
+        if key not in self._graphs:
+            situation = plain.repeated(torch.arange(len(base)).repeat_interleave(repeats))
+            self._graphs[key] = captured(situation, name, of, points, self.draws, (len(base), repeats))
+        try:
+            with isolated(self.seed):
+                found, seen = self._evaluated(key, points, settled)
+        except TooManyTermsError as error:
+            raise NotImplementedError(f"{call}: {error} for the CDF of {name}; use .sample()") from None
+        except NotImplementedError:
+            raise NotImplementedError(
+                f"{call}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
+                "use .sample()"
+            ) from None
+        if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
+            raise ValueError(f"{call}: what is given, {list(self.seen)}, has probability 0 under the fit")
+        # Of a row that counts w times there are w as many to average over.
+        seen = seen if per_row else seen + counts_of(self.data).log()[base][:, None]
+        return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
+
+    def _evaluated(self, key: Key, points: Tensor, settled: dict[Key, Settled] | None) -> tuple[Tensor, ...]:
+        graph, draws = self._graphs[key], list(self.draws.values())
+        if settled is None:
+            return graph.batched(points.expand(self.num_draws, *points.shape), *draws)
+        if key not in settled:
+            settled[key] = Settled(graph, draws)
+        return settled[key](points)

@@ -1,0 +1,180 @@
+"""Questions to a fit: what a model says under an intervention, or when something is seen."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estimators.checks import check_level, check_seed
+from estimators.contract import Predictive
+from estimators.data.values import numbers
+from estimators.isolation import isolated, own_modes
+from estimators.queries.estimate import Estimate
+from estimators.queries.evaluations import Evaluations
+from estimators.queries.labels import Labels
+from estimators.queries.prediction import Prediction
+from estimators.queries.quantiles import quantile_of, whole_quantile_of
+from estimators.queries.row_labels import Indices, joined_indices
+
+# A distribution function that is a sum has reached a level within this share of it.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What the model says under an intervention, or when something is seen, for each draw of the Greeks.
+
+    Under ``do(...)`` a variable keeps nothing of its own mechanism (a program goes through `pyro.do`); what is *seen*,
+    after what is set, informs about everything above it: hidden sites, the unset causes, and what was set at random.
+    Hidden and other discrete causes are summed over, Gaussian causes of a mixture integrated out; densities, CDFs and
+    quantiles are of the predictive distribution, over all draws.
+
+    A setting may be a number, one per row, or a Pyro distribution (a stochastic intervention). In a mixture this is
+    exact where it is discrete or Normal, and by quadrature where one other continuous setting matters to the answer.
+    What has to be simulated (several of these, and continuous sites of a program) is weighed by p(seen | value), and
+    the answer states its standard error (`Estimate.error`, `Prediction.error`). Where a program takes columns as
+    arguments, answers are averages over the fitted rows', each in proportion to p(what is seen | row).
+    """
+
+    predictive: Predictive
+    num_chains: int
+    labels: Labels
+    indices: Indices = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = self.predictive.rows
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"expected as many values of each variable, got {dict(sizes)}")
+
+    @own_modes()
+    def given(self, /, **seen: Any) -> "Query":
+        """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        indices = joined_indices("given", self.indices, seen)
+        for name in seen:
+            if name in self.predictive.settings:
+                raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")
+        known = self.labels.numbered("given", seen)
+        self.labels.warn_of(known)
+        return replace(self, predictive=self.predictive.given(known), indices=indices)
+
+    @own_modes()
+    def mean(self, name: str) -> Estimate:
+        """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
+        self._check_variable(name)
+        known = {**self.predictive.settings, **self.predictive.seen}.get(name)
+        if isinstance(known, Tensor):
+            value = known.double()
+            return Estimate(value.expand(self.predictive.num_draws, *value.shape), self.num_chains)
+        values, error = self.predictive.mean(name)
+        return Estimate(values, self.num_chains, error)
+
+    @own_modes()
+    def log_density(self, name: str, at: Any) -> Prediction:
+        """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
+        points, shape = self._points(name, at, "log_density")
+        return _shaped(*self.predictive.log_density(name, points), shape)
+
+    @own_modes()
+    def cdf(self, name: str, at: Any) -> Prediction:
+        """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
+        points, shape = self._points(name, at, "cdf")
+        return _shaped(*self.predictive.cdf(name, points), shape)
+
+    @own_modes()
+    def quantile(self, name: str, level: Any) -> Prediction:
+        """The smallest value that a share `level` in (0, 1) of p(name | do(...)) does not exceed.
+
+        Its error is half of how far it moves over levels within one standard error of the CDF. Raises EstimationError
+        where no finite value is.
+        """
+        asked = numbers("level", level)
+        for value in asked.reshape(-1).tolist():
+            check_level(value)
+        self._check_law(name, "quantile")
+        cdf = Evaluations(self.predictive.cdf_at(name))
+        found = [self._quantile(name, one, cdf) for one in asked.reshape(-1).tolist()]
+        values = torch.tensor([value for value, _ in found], dtype=torch.float64)
+        errors = [error for _, error in found if error is not None]
+        return _shaped(values, torch.tensor(errors, dtype=torch.float64) if errors else None, asked.shape)
+
+    @own_modes()
+    def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.
+
+        Returns every variable [num_rows, ...] but hidden ones, and these too where something was seen, drawn from
+        p(hidden | seen). Settings per row must have this length. Of a mixture, draws given what is seen are exact where
+        answers are in closed form, and by the inverse CDF of the quadrature where they need one; where an answer states
+        an error, they are resampled from up to 100,000 draws. Columns that a program takes are those of a fitted row,
+        drawn in proportion to p(seen | row).
+        """
+        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+            raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
+        for name, size in self.predictive.rows.items():
+            if size != num_rows:
+                call = "do" if name in self.predictive.settings else "given"
+                raise ValueError(f"sample: {call}({name}=...) has {size} values, but {num_rows} rows were asked for")
+        with isolated(check_seed(seed)):
+            rows = self.predictive.sample(int(num_rows))
+        return {name: column for name, column in rows.items() if self.predictive.seen or name not in self._hidden}
+
+    # ---------------------------------------------------------------- inside
+
+    @property
+    def _hidden(self) -> set[str]:
+        return set(self.predictive.hidden)
+
+    def _check_variable(self, name: str) -> None:
+        if name not in self.predictive.variables:
+            raise ValueError(f"expected a variable among {list(self.predictive.variables)}, got {name!r}")
+        self.labels.warn_of({name})
+
+    def _check_law(self, name: str, call: str) -> None:
+        """Raise an error where a variable has no density, CDF or quantiles of its own."""
+        self._check_variable(name)
+        if isinstance({**self.predictive.settings, **self.predictive.seen}.get(name), Tensor):
+            how = "set" if name in self.predictive.settings else "seen"
+            raise ValueError(f"{call}: {name} is {how}, so it has no density")
+        for other in self.predictive.rows:
+            raise ValueError(f"{call}: expected one value of {other}, got one per row; ask for each value in turn")
+        if self.predictive.variables[name].num_columns is not None and call != "log_density":
+            raise NotImplementedError(f"{call}: {name} is a column of vectors; use .mean, .log_density or .sample")
+
+    def _points(self, name: str, at: Any, call: str) -> tuple[Tensor, torch.Size]:
+        """The points of a question as [P] or [P, D], and the shape of its answer."""
+        self._check_law(name, call)
+        points, width = numbers(call, at), self.predictive.variables[name].num_columns
+        is_wrong = torch.isnan(points) if call == "cdf" else ~torch.isfinite(points)
+        if bool(is_wrong.any()):
+            raise ValueError(f"{call}: expected finite values, got {points.tolist()}")
+        own = 0 if width is None else 1
+        if own and (points.ndim < 1 or points.shape[-1] != width):
+            raise ValueError(f"{call}: {name} expects points of {width} numbers, got shape {tuple(points.shape)}")
+        shape = points.shape[: points.ndim - own]
+        return points.reshape(shape.numel(), *points.shape[points.ndim - own :]), shape
+
+    def _quantile(self, name: str, level: float, cdf: Evaluations) -> tuple[float, float | None]:
+        found = self._root(name, level, cdf)
+        error = cdf.error(found)
+        if error is None:
+            return found, None
+        low, high = max(level - error, 0.5 * level), min(level + error, 0.5 * (1.0 + level))
+        if not low < high:
+            return found, 0.0
+        return found, (self._root(name, high, cdf) - self._root(name, low, cdf)) / (high - low) * error
+
+    def _root(self, name: str, level: float, cdf: Evaluations) -> float:
+        levels = self.predictive.levels(name)
+        if levels is not None:
+            values: list[float] = levels.tolist()
+            # The last is reached whatever the rounding.
+            return values[bisect_left(values[:-1], level * (1.0 - ROUNDING), key=cdf)]
+        near = cdf.bracket(level) or self.predictive.bracket(name, level)
+        find = whole_quantile_of if self.predictive.is_whole(name) else quantile_of
+        return find(cdf, level, near, name)
+
+
+def _shaped(values: Tensor, error: Tensor | None, shape: torch.Size) -> Prediction:
+    return Prediction.of(values.reshape(shape), None if error is None else error.reshape(shape))

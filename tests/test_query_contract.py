@@ -1,0 +1,177 @@
+"""One model as a mixture and as a Pyro program: the same questions, the same answers, the same refusals."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import Tensor
+
+from estimators import CausalMixture, Data, EstimationWarning, Fit, PyroModel, Query, Status
+from estimators.mechanisms import Bernoulli, LinearGaussian
+from tests.refusals import case, refused
+
+GREEKS: dict[str, Any] = {
+    "theta": [[0.4, 0.6], [0.3, 0.7], [0.5, 0.5]],
+    "p_T": [[0.2, 0.7], [0.3, 0.6], [0.25, 0.8]],
+    # Intercept and slope of each class.
+    "beta_Y": [[[-1.0, 0.5], [3.0, 1.5]], [[-1.2, 0.4], [2.8, 1.6]], [[-0.9, 0.6], [3.1, 1.4]]],
+    "sigma_Y": [[1.0, 2.0], [0.9, 2.1], [1.1, 1.9]],
+}
+DRAWS = {name: torch.tensor(value, dtype=torch.float64) for name, value in GREEKS.items()}
+
+
+def confounder(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2, dtype=torch.float64)))
+    with pyro.plate("components", 2):
+        p_T = pyro.sample("p_T", dist.Beta(1.0, 1.0))
+        beta = pyro.sample("beta_Y", dist.Normal(torch.zeros(2), 10.0).to_event(1))
+        sigma = pyro.sample("sigma_Y", dist.LogNormal(0.0, 1.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("Z", dist.Categorical(theta))
+        t = pyro.sample("T", dist.Bernoulli(p_T[z]))
+        pyro.sample("Y", dist.Normal(beta[z][..., 0] + beta[z][..., 1] * t, sigma[z]))
+
+
+def fit_of(model: Any, draws: dict[str, Tensor] = DRAWS) -> Fit:
+    return Fit(model, "posterior", draws, 1, Status.CONVERGED, {})
+
+
+MIXTURE = fit_of(CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}))
+PROGRAM = fit_of(PyroModel(confounder))
+SHARE = dist.Bernoulli(torch.tensor(0.3, dtype=torch.float64))
+SPREAD = dist.Normal(torch.tensor(0.5, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64))
+
+SITUATIONS: dict[str, Callable[[Fit], Query]] = {
+    "a cause set": lambda fit: fit.do(T=1),
+    "a cause set at random": lambda fit: fit.do(T=SHARE),
+    "the class set": lambda fit: fit.do(Z=0),
+    "an effect seen": lambda fit: fit.given(Y=1.5),
+    "an effect seen after a cause is set": lambda fit: fit.do(T=1).given(Y=1.5),
+    "an effect seen after a cause is set at random": lambda fit: fit.do(T=SHARE).given(Y=1.5),
+    "an effect set": lambda fit: fit.do(Y=0.0),
+    "an effect set at random": lambda fit: fit.do(Y=SPREAD),
+    "all but the class seen": lambda fit: fit.given(T=0).given(Y=-1.0),
+}
+POINTS = [-1.0, 0.0, 0.5, 1.0, 4.0]
+QUESTIONS: dict[str, Callable[[Query], Any]] = {
+    "means": lambda query: torch.stack([query.mean("Z").draws, query.mean("Y").draws]),
+    "mean of the cause": lambda query: query.mean("T").draws,
+    "density": lambda query: query.log_density("Y", [[0.0, 1.0]]),
+    "mass": lambda query: query.log_density("Z", [0, 1]),
+    "cdf": lambda query: query.cdf("Y", [[-np.inf, *POINTS, np.inf]]),
+    "quantile": lambda query: query.quantile("Y", [[0.1, 0.5], [0.9, 0.99]]),
+    "quantile of the cause": lambda query: query.quantile("T", [0.1, 0.9]),
+}
+OFTEN = ("means", "density")
+RARELY = ("a cause set at random", "all but the class seen", "an effect seen after a cause is set")
+
+
+@pytest.mark.parametrize(
+    ("situation", "question"),
+    [
+        pytest.param(situation, question, id=f"{name}, {asked}")
+        for name, situation in SITUATIONS.items()
+        for asked, question in QUESTIONS.items()
+        if asked in OFTEN or name in RARELY
+    ],
+)
+def test_the_same_answers(situation: Callable[[Fit], Query], question: Callable[[Query], Any]) -> None:
+    (found, error), (expected, refusal) = (answered(question, situation(fit)) for fit in (MIXTURE, PROGRAM))
+    assert (type(error), str(error)) == (type(refusal), str(refusal))
+    if error is None:
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def answered(question: Callable[[Query], Any], query: Query) -> tuple[Any, Exception | None]:
+    try:
+        return question(query), None
+    except (ValueError, NotImplementedError) as error:
+        return None, error
+
+
+def test_values_per_row_have_answers_per_row() -> None:
+    means = [fit.do(T=[0.0, 1.0, 1.0]).given(Y=[1.0, 2.0, -3.0]).mean("Z").draws for fit in (MIXTURE, PROGRAM)]
+    assert means[0].shape == (3, 3)
+    np.testing.assert_allclose(*means, atol=1e-9)
+
+
+def test_the_mean_of_the_class_is_its_probability() -> None:
+    theta = DRAWS["theta"]
+    np.testing.assert_allclose(MIXTURE.do(T=1).mean("Z").draws, theta[:, 1], atol=1e-15)
+    seen = theta * DRAWS["p_T"]
+    np.testing.assert_allclose(MIXTURE.given(T=1).mean("Z").draws, (seen / seen.sum(1, keepdim=True))[:, 1], atol=1e-14)
+
+
+def test_contrasts_are_the_same() -> None:
+    asked: dict[str, Any] = {"do": {"T": 1}, "versus": {"T": 0}, "given": {"Z": 1}}
+    found, expected = (fit.contrast("Y", **asked).draws for fit in (MIXTURE, PROGRAM))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS)
+def test_samples_have_the_same_columns(situation: Callable[[Fit], Query]) -> None:
+    one, other = (situation(fit).sample(4, seed=0) for fit in (MIXTURE, PROGRAM))
+    # A program without data does not say which of its sites will be hidden.
+    assert set(one) <= set(other)
+    assert {name: column.shape for name, column in one.items()} == {name: other[name].shape for name in one}
+
+
+REFUSED = [
+    case("nothing is set", lambda fit: fit.do(), ValueError, "do: expected at least one setting"),
+    case("nothing is seen", lambda fit: fit.given(), ValueError, "given: expected at least one setting"),
+    case("no such variable", lambda fit: fit.do(W=1), ValueError, "do: ", "no", "'W'"),
+    case("a question about none", lambda fit: fit.do(T=1).mean("W"), ValueError, "expected a variable among", "'W'"),
+    case("set and seen", lambda fit: fit.do(T=1).given(T=1), ValueError, "given: T is set by do(...)"),
+    case("no level", lambda fit: fit.do(T=0.5), ValueError, "do", "T", "0.5"),
+    case("no class", lambda fit: fit.do(Z=2), ValueError, "do: Z expects", "2"),
+    case("not a number", lambda fit: fit.do(Y=np.nan), ValueError, "do: Y expects a finite number"),
+    case("text", lambda fit: fit.given(Y="high"), TypeError, "given: Y expects a finite number", "'high'"),
+    case("no law of levels", lambda fit: fit.do(T=SPREAD), ValueError, "do: T expects a distribution over"),
+    case("a law is not seen", lambda fit: fit.given(Y=SPREAD), ValueError, "given: Y expects a"),
+    case(
+        "rows of two lengths",
+        lambda fit: fit.do(T=[0, 1], Y=[0.0] * 3),
+        ValueError,
+        "as many values",
+        "'T': 2",
+        "'Y': 3",
+    ),
+    case("density of what is set", lambda fit: fit.do(T=1).log_density("T", 1), ValueError, "log_density: T is set"),
+    case("cdf of what is seen", lambda fit: fit.given(T=1).cdf("T", 1), ValueError, "cdf: T is seen"),
+    case("quantile per row", lambda fit: fit.do(T=[0, 1]).quantile("Y", 0.5), ValueError, "one value of T"),
+    case("cdf at NaN", lambda fit: fit.do(T=1).cdf("Y", np.nan), ValueError, "cdf: expected finite values"),
+    case("density at inf", lambda fit: fit.do(T=1).log_density("Y", np.inf), ValueError, "expected finite"),
+    case("no level of a quantile", lambda fit: fit.do(T=1).quantile("Y", 1.0), ValueError, "level", "1.0"),
+    case("no rows", lambda fit: fit.do(T=1).sample(0), ValueError, "sample: expected a positive number of rows"),
+    case("rows set", lambda fit: fit.do(T=[0, 1]).sample(3), ValueError, "sample: do(T=...) has 2 values", "3 rows"),
+    case("rows seen", lambda fit: fit.given(T=[0, 1]).sample(3), ValueError, "sample: given(T=...) has 2 values"),
+    case("versus nothing", lambda fit: fit.contrast("Y", do={"T": 1}, versus={}), ValueError, "versus: expected"),
+]
+
+
+@pytest.mark.parametrize("fit", [MIXTURE, PROGRAM], ids=["mixture", "program"])
+@pytest.mark.parametrize(("ask", "error", "parts"), REFUSED)
+def test_the_same_refusals(fit: Fit, ask: Callable[[Fit], Any], error: type[Exception], parts: tuple[str, ...]) -> None:
+    with refused(error, *parts):
+        ask(fit)
+
+
+@pytest.mark.parametrize("model", [MIXTURE.model, PROGRAM.model], ids=["mixture", "program"])
+def test_a_question_about_labels_in_doubt_is_warned_of_once_at_the_callers_line(model: Any) -> None:
+    data = {name: column for name, column in MIXTURE.model.simulate(20, first(), seed=0).items() if name != "Z"}
+    stats = {"label_certainty": 0.4, "labels_fixed": False, "labels": "they mean nothing"}
+    fit = Fit(model, "posterior", DRAWS, 1, Status.CONVERGED, stats, data=Data(**data))
+    query = fit.do(T=1)
+    with pytest.warns(EstimationWarning, match="Z: they mean nothing") as caught:
+        query.mean("Z")
+        query.given(Z=1)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def first() -> dict[str, Tensor]:
+    return {name: value[0] for name, value in DRAWS.items()}

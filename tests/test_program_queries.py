@@ -27,7 +27,7 @@ def confounder_fit(kind: str) -> Fit:
     example = EXAMPLES["confounder"]
     model = PyroModel(confounder, order_by="a")
     estimators = {
-        "EM": EM(num_starts=5),
+        "EM": EM(num_starts=2),
         "MAP": MAP(num_starts=20, num_steps=20),
         "NUTS": NUTS(num_samples=100, warmup_steps=150, num_chains=2),
     }
@@ -186,7 +186,7 @@ def test_a_simulated_answer_states_its_error(stat: Stat) -> None:
 def test_answers_average_over_the_columns_that_a_program_takes() -> None:
     example = EXAMPLES["regressions"]
     data = example.data(30)
-    fit = fit_quietly(EM(num_starts=5), PyroModel(regressions, order_by="intercept"), data, seed=0)
+    fit = fit_quietly(EM(num_starts=2), PyroModel(regressions, order_by="intercept"), data, seed=0)
     expected = fit["intercept"][1] + fit["slope"][1] * data.columns["t"].mean()
     assert float(fit.do(z=1).mean("y").value) == pytest.approx(float(expected), rel=1e-9)
     assert fit.program(5)["y"].shape == (5,)
@@ -231,7 +231,7 @@ def test_what_a_program_makes_of_its_column_is_what_it_observes() -> None:
 
 
 def test_a_long_chain_is_summed_in_linear_time() -> None:
-    """Twenty steps have 2^20 paths; no intermediate tensor is larger than rows × K × K."""
+    """Thirty steps have 2^30 paths; no intermediate tensor is larger than rows × K × K."""
 
     def long_chain(x: Tensor) -> None:
         move = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
@@ -242,19 +242,19 @@ def test_a_long_chain_is_summed_in_linear_time() -> None:
                 z = pyro.sample(f"z_{t}", dist.Categorical(torch.full((2,), 0.5) if z is None else move[z]))
                 pyro.sample(f"x_{t}", dist.Normal(level[z], 1.0), obs=x[:, t])
 
-    x = torch.randn(3, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     marginal = PyroModel(long_chain).marginal(Data(x=x))
     level = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     found = marginal.pointwise({"level": level})
     # The forward algorithm, written out.
     move, forward = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).double(), torch.full((3, 2), 0.5).double()
     total = torch.zeros(3).double()
-    for t in range(60):
+    for t in range(30):
         forward = (forward if t == 0 else forward @ move) * dist.Normal(level, 1.0).log_prob(x[:, t, None]).exp()
         total += forward.sum(1).log()
         forward = forward / forward.sum(1, keepdim=True)
     torch.testing.assert_close(found, total, rtol=1e-7, atol=0)
-    assert marginal.row_size <= 4 * 3 * 60 * (4 + 2)
+    assert marginal.row_size <= 4 * 3 * 30 * (4 + 2)
 
 
 def test_three_ways_to_give_a_chain_its_rows_agree() -> None:

@@ -23,7 +23,7 @@ from tests.gallery import EXAMPLES, Example, brute_force
 from tests.models import fit_quietly
 
 # A program is captured anew for each test, which takes seconds: the shortest that have every feature between them.
-SHORT = ("tutorial", "confounder", "zero-inflated", "heavy tails", "inner plate", "parameters", "regressions")
+SHORT = ("tutorial", "zero-inflated", "inner plate", "parameters", "regressions")
 SOME = [
     pytest.param(example, id=name, marks=[] if name in SHORT else [pytest.mark.slow])
     for name, example in EXAMPLES.items()
@@ -105,11 +105,15 @@ def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example:
 @pytest.mark.parametrize(
     ("name", "accelerate"),
     [
-        *((name, True) for name in ("tutorial", "confounder", "heavy tails", "parameters")),
-        *((name, False) for name in ("tutorial", "heavy tails", "parameters")),
-        # Hundreds of plain steps.
-        *(pytest.param(name, False, marks=pytest.mark.slow) for name in ("confounder", "chain")),
-        pytest.param("chain", True, marks=pytest.mark.slow),
+        *(("tutorial", accelerate) for accelerate in (True, False)),
+        ("heavy tails", True),
+        # Hundreds of steps.
+        *(
+            pytest.param(name, accelerate, marks=pytest.mark.slow)
+            for name in ("confounder", "parameters", "chain")
+            for accelerate in (True, False)
+        ),
+        pytest.param("heavy tails", False, marks=pytest.mark.slow),
     ],
 )
 def test_the_likelihood_never_falls_and_ends_at_a_stationary_point(name: str, accelerate: bool) -> None:

@@ -36,7 +36,7 @@ LOOPS = {
         pytest.param(60, marks=[pytest.mark.slow, pytest.mark.statistical(min_effect=0.4)]),
     ],
 )
-@pytest.mark.parametrize("case", LOOPS)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * ("scale" in case)) for case in LOOPS])
 def test_the_loop_ends_at_the_right_model_and_stays(stat, case, count):
     """Two experiments of 40 rows per setting after 300 hidden rows; each test at level 0.01 may raise a false alarm."""
     candidates, truth, greeks, right = LOOPS[case]

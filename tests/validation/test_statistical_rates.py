@@ -362,7 +362,15 @@ POWERED = {
 }
 REPEATS = 800
 # Those that draw most for a repeat; the others have the same engine.
-LONG_POWERED = ("means", "fits", "fits, margin", "ranks", "same_distribution", "proportion above")
+LONG_POWERED = (
+    "means",
+    "fits",
+    "fits, margin",
+    "ranks",
+    "same_distribution",
+    "proportion above",
+    "proportion, one side",
+)
 
 
 @pytest.mark.parametrize(

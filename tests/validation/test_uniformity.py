@@ -81,7 +81,7 @@ def tally(ranks, num_draws):
     return counts_up_to(np.bincount(ranks, minlength=num_draws + 1))
 
 
-@pytest.mark.parametrize(("n", "num_draws"), [*TINY, (30, 7), (100, 20)])
+@pytest.mark.parametrize(("n", "num_draws"), [*TINY, (30, 7), pytest.param(100, 20, marks=pytest.mark.slow)])
 def test_gamma_is_the_worst_binomial_tail(n, num_draws):
     rng = np.random.default_rng(1)
     for _ in range(5):
@@ -140,7 +140,7 @@ def test_escape_is_the_enumerated_one_in_any_band_for_any_cells(n, num_draws):
         assert escape_probability((edges[0], edges[1]), n, cells) == exactly(enumerated)
 
 
-@pytest.mark.parametrize("n", [50, 1000, 4000])
+@pytest.mark.parametrize("n", [50, 1000, pytest.param(4000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tail", [1e-12, 1e-6, 0.1])
 def test_a_band_of_one_point_is_left_with_the_binomial_tails(n, tail):
     cells = np.random.default_rng(4).dirichlet(np.ones(64))
@@ -153,7 +153,14 @@ def test_a_band_of_one_point_is_left_with_the_binomial_tails(n, tail):
 
 
 @pytest.mark.parametrize(
-    ("n", "num_draws"), [(1, 1), (2, 15), (7, 3), (50, 15), (50, 1), pytest.param(300, 63, marks=pytest.mark.slow)]
+    ("n", "num_draws"),
+    [
+        (1, 1),
+        (2, 15),
+        (7, 3),
+        (50, 1),
+        *(pytest.param(n, num_draws, marks=pytest.mark.slow) for n, num_draws in ((50, 15), (300, 63))),
+    ],
 )
 def test_rejected_if_and_only_if_outside_the_band(n, num_draws):
     rng = np.random.default_rng(5)
@@ -245,7 +252,7 @@ def test_cells_are_those_of_simulated_posteriors(stat, num_draws):
             stat.cdf(stretched, cumulative(stretched_cells(num_draws, 2.0)))
 
 
-@pytest.mark.parametrize("num_draws", [1, 2, 15, 63, 400])
+@pytest.mark.parametrize("num_draws", [1, 2, 15, 63, pytest.param(400, marks=pytest.mark.slow)])
 def test_cells_are_probabilities_and_uniform_if_nothing_is_wrong(num_draws):
     for cells in (shifted_cells(num_draws, 0.0), stretched_cells(num_draws, 1.0)):
         assert cells == pytest.approx(uniform(num_draws), rel=ROUNDING, abs=0)

@@ -21,25 +21,32 @@ from tests.models import MODELS, fit_quietly, rows_of
 
 ESTIMATORS: dict[str, Estimator] = {
     "EM": EM(num_starts=5),
-    "MAP": MAP(num_starts=10, num_steps=20),
-    "NUTS": NUTS(num_samples=60, warmup_steps=80, num_chains=2),
+    "MAP": MAP(num_starts=5, num_steps=8),
+    "NUTS": NUTS(num_samples=30, warmup_steps=40, num_chains=2),
     "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=4, num_chains=1, engine="pyro"),
     "Exact": Exact(num_draws=200),
 }
 CONJUGATE = ("tutorial", "one component", "three components", "unequal priors")
+# What others among the models are like, for the estimators that take longest.
+ALIKE = ("one component", "three components", "known means", "another prior")
 CASES = [
-    pytest.param(estimator, model, id=f"{name}, {of}")
+    pytest.param(
+        estimator,
+        model,
+        id=f"{name}, {of}",
+        marks=[pytest.mark.slow] * (isinstance(estimator, NUTS) and of in ALIKE),
+    )
     for name, estimator in ESTIMATORS.items()
     for of, model in MODELS.items()
     if name != "Exact" or of in CONJUGATE
 ]
-# Three fits each: that a seed decides all is a property of an estimator, which two models show.
+# Three fits each: that a seed decides all is a property of an estimator, which one or two models show.
 SEEDED = [
     pytest.param(
         *case.values,
         id=case.id,
         marks=[]
-        if case.id.startswith(("EM", "Exact")) or case.id.endswith(("tutorial", "two columns"))
+        if case.id.startswith(("EM", "Exact")) or case.id.endswith(("tutorial", "MAP, two columns"))
         else [pytest.mark.slow],
     )
     for case in CASES

@@ -66,7 +66,17 @@ DATA: dict[str, Data] = {
 
 
 # What others among them are like, for the estimators that take longest.
-ALIKE = ("all zero", "whole numbers", "times 1e98", "light weights", "every Z set", "duplicates", "offset 1e6")
+ALIKE = (
+    "all zero",
+    "two rows",
+    "whole numbers",
+    "times 1e98",
+    "light weights",
+    "one row counts",
+    "every Z set",
+    "duplicates",
+    "offset 1e6",
+)
 
 
 def cases() -> Iterator[Any]:
@@ -75,7 +85,7 @@ def cases() -> Iterator[Any]:
             for what, data in DATA.items():
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
-                is_long = name in ("MAP", "NUTS") and (what in ALIKE or (of, what) == ("unknown scales", "two rows"))
+                is_long = name in ("MAP", "NUTS") and what in ALIKE
                 marks = [pytest.mark.slow] if is_long else []
                 yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
 

@@ -33,7 +33,7 @@ def test_the_tutorial_rows_give_the_reference_numbers() -> None:
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_it_ends_at_a_stationary_point_of_the_log_joint(model: CausalMixture) -> None:
     for data in (rows_of(model, 60, separation=5.0), mixed_rows(model, 45)):
-        fit = MAP(num_starts=20, num_steps=30).fit(model, data, seed=1)
+        fit = MAP(num_starts=10, num_steps=5).fit(model, data, seed=1)
         assert fit.status is Status.CONVERGED
         for name, slope in log_joint_gradient(fit, data).items():
             assert float(slope.abs().max()) < 1e-5, name
@@ -43,7 +43,7 @@ def test_it_is_a_maximum_that_pyro_svi_does_not_leave() -> None:
     """Stock SVI with AutoDelta on the conditioned model, Z enumerated by Pyro, stays where MAP ended."""
     model = GaussianMixture(K=2)
     data = Data(X=TUTORIAL_ROWS)
-    fit = MAP().fit(model, data, seed=0)
+    fit = MAP(num_steps=20).fit(model, data, seed=0)
     observed = pyro.condition(model, {"X": data.columns["X"]})
     with pyro.get_param_store().scope():
         guide = AutoDelta(
@@ -88,7 +88,7 @@ def test_a_shift_with_its_prior_moves_the_means_and_nothing_else(offset: float) 
 @pytest.mark.parametrize("concentration", [0.1, 0.5, 0.9])
 def test_a_concentration_below_one_gives_the_interior_point(concentration: float) -> None:
     """theta_k = (n_k + a - 1) / (N + K (a - 1)) for separated rows, although the density is infinite at theta_k = 0."""
-    fit = MAP().fit(GaussianMixture(K=2, concentration=concentration), {"X": TUTORIAL_ROWS}, seed=0)
+    fit = MAP(num_steps=20).fit(GaussianMixture(K=2, concentration=concentration), {"X": TUTORIAL_ROWS}, seed=0)
     assert fit.status is Status.CONVERGED
     expected = (2 + concentration - 1) / (5 + 2 * (concentration - 1))
     assert float(fit["theta"][0]) == pytest.approx(expected, abs=1e-6)

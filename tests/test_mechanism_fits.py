@@ -188,8 +188,8 @@ def test_coordinates_and_greeks_are_one_to_one(model: CausalMixture) -> None:
 
 SHORT: dict[str, Estimator] = {
     "EM": EM(num_starts=4),
-    "MAP": MAP(num_starts=4, num_steps=5),
-    "NUTS": NUTS(num_samples=15, warmup_steps=15, num_chains=2, progress_bar=False),
+    "MAP": MAP(num_starts=2, num_steps=3),
+    "NUTS": NUTS(num_samples=8, warmup_steps=8, num_chains=1, progress_bar=False),
 }
 
 

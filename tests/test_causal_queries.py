@@ -17,7 +17,7 @@ from estimators.mechanisms import Gaussian, LinearGaussian
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
 from validation.testing import Stat
 
-NUM_SAMPLES = 100_000
+NUM_SAMPLES = 50_000
 MOST_CHECKS = 2 * max(len(model.mechanisms) for model, _ in WORLDS.values())
 SETTINGS = [
     ("confounder", {"T": 1}),

@@ -136,12 +136,13 @@ def cell_evidence(mechanism: Any, values: np.ndarray) -> float:
     """∫ p(φ) Π p(x_n | φ) dφ by quadrature."""
     if isinstance(mechanism, Categorical):
         counts = np.bincount(values.astype(int), minlength=3)
-        prior = stats.dirichlet(mechanism.prior.concentration.numpy())
+        concentration = mechanism.prior.concentration.numpy()
+        constant = float(np.exp(gammaln(concentration.sum()) - gammaln(concentration).sum()))
+        first, second, third = (concentration - 1.0 + counts).tolist()
 
         def over_simplex(b: float, a: float) -> float:
-            p = np.array([a, b * (1 - a)])
-            p = np.append(p, 1 - p.sum())
-            return float(prior.pdf(p) * np.prod(p**counts) * (1 - a)) if p.min() > 0 else 0.0
+            p, q, r = a, b * (1 - a), (1 - b) * (1 - a)
+            return float(constant * p**first * q**second * r**third * (1 - a)) if min(p, q, r) > 0 else 0.0
 
         return float(dblquad(over_simplex, 0, 1, 0, 1, epsabs=0, epsrel=1e-8)[0])
     prior = mechanism.prior if hasattr(mechanism, "prior") else mechanism.loc

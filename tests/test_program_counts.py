@@ -69,7 +69,14 @@ def cdf_of(name: str, weights: Any) -> Callable[[Any], Any]:
     return lambda x: sum(weights[z] * of_class(z, np.asarray(x)) for z in CLASSES)
 
 
-@pytest.mark.parametrize("name", LAWS)
+# Those of `SET` are asked the same below, as what is set.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("Geometric", "Binomial", "NegativeBinomial")))
+        for name in LAWS
+    ],
+)
 def test_the_cdf_and_quantiles_of_a_count_are_those_of_scipy(name: str) -> None:
     fit = known(name)
     query, cdf = fit.do(x=0.0), cdf_of(name, THETA.mean(0))

@@ -248,8 +248,8 @@ def heavy(N: int) -> None:
 @pytest.mark.parametrize(
     ("name", "law"),
     [
-        ("exponential", stats.expon(scale=2.0)),
-        ("half", stats.halfnorm(scale=2.0)),
+        pytest.param("exponential", stats.expon(scale=2.0), marks=pytest.mark.slow),
+        pytest.param("half", stats.halfnorm(scale=2.0), marks=pytest.mark.slow),
         ("lognormal", stats.lognorm(2.0)),
         ("uniform", stats.uniform(2.0, 2.0)),
     ],
@@ -265,7 +265,9 @@ def test_outside_a_support_there_is_nothing(name: str, law: Any) -> None:
     assert found.error is None
 
 
-@pytest.mark.parametrize("name", ["half", "lognormal", "uniform", "z"])
+@pytest.mark.parametrize(
+    "name", ["half", "z", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lognormal", "uniform"))]
+)
 def test_a_cdf_ends_at_0_and_1(name: str) -> None:
     query = known(positive, {"theta": [[0.5, 0.5], [0.2, 0.8]]}).given(exponential=1.0)
     found = query.cdf(name, [[-np.inf, 0.7], [3.0, np.inf]])

@@ -139,20 +139,19 @@ def test_a_program_whose_first_rows_have_weight_zero(takes_columns: bool, zeros:
     columns = {"y": y, "x": x} if takes_columns else {"y": y}
     front = {name: [99.0] * zeros + column for name, column in columns.items()}
     model = PyroModel(shifted if takes_columns else alone, order_by="mu")
-    estimator, weights = EM(num_starts=3), [0.0] * zeros + [1.0] * 6
+    estimator, weights = EM(num_starts=1), [0.0] * zeros + [1.0] * 6
     weighted = estimator.fit(model, Data(**front, weights=weights), seed=0)
     plain = estimator.fit(model, Data(**columns), seed=0)
     same(weighted, plain)
     # The same Greeks on rows that a fit had not left out: an average over x is of those that count.
     given = Data(**front, weights=weights)
     known = replace(plain, data=given)
+    y_mean, z_mean = plain.do(z=1).mean("y").draws, plain.given(y=5.0).mean("z").draws
+    shares, densities = plain.responsibilities(columns), plain.log_density(columns)
     for fit in (weighted, known):
-        for name, one, other in (
-            ("y", fit.do(z=1), plain.do(z=1)),
-            ("z", fit.given(y=5.0), plain.given(y=5.0)),
-        ):
-            np.testing.assert_allclose(one.mean(name).draws, other.mean(name).draws, rtol=1e-9)
+        np.testing.assert_allclose(fit.do(z=1).mean("y").draws, y_mean, rtol=1e-9)
+        np.testing.assert_allclose(fit.given(y=5.0).mean("z").draws, z_mean, rtol=1e-9)
         assert max(fit.do(z=1).sample(50, seed=0)["y"].tolist()) < 30.0
         assert fit.program(3)["y"].shape == (3,)
-        np.testing.assert_allclose(fit.responsibilities(given)[zeros:], plain.responsibilities(columns), rtol=1e-9)
-        np.testing.assert_allclose(fit.log_density(given)[zeros:], plain.log_density(columns), rtol=1e-9)
+        np.testing.assert_allclose(fit.responsibilities(given)[zeros:], shares, rtol=1e-9)
+        np.testing.assert_allclose(fit.log_density(given)[zeros:], densities, rtol=1e-9)

@@ -37,7 +37,7 @@ def address(tmp_path_factory):
     study = Study(
         tuple(s for s in STANDARD_SCENARIOS if s.name in names),
         (Contender("EM", EM(progress_bar=False), laplace=True),),
-        replicates=4,
+        replicates=2,
     )
     with ThreadPoolExecutor(1) as executor:
         results = assess(study.plan(), run(study, executor=executor), environments=[environment()])

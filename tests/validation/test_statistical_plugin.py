@@ -393,11 +393,12 @@ def test_after(stat):
 # ---------------------------------------------------------------- seeds, workers, summary, records
 
 
-def test_a_drawn_seed_is_printed_for_replay_and_shared_by_workers(suite, pytester):
+@pytest.mark.parametrize("workers", ["-n1", pytest.param("-n2", marks=pytest.mark.slow)])
+def test_a_drawn_seed_is_printed_for_replay_and_shared_by_workers(workers, suite, pytester):
     run = suite()
     seeds = set()
-    for workers in ("-n0", "-n2"):
-        result = run("--statistical-seed=random", "--statistical-report=r.json", workers)
+    for number in ("-n0", workers):
+        result = run("--statistical-seed=random", "--statistical-report=r.json", number)
         seed = int(re.search(r"root seed (\d+); replay with --statistical-seed=\1", result.stdout.str()).group(1))
         found = json.loads((pytester.path / "r.json").read_text())
         assert found["root_seed"] == seed

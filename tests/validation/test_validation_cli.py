@@ -89,8 +89,8 @@ def names_in(folder):
 
 
 def test_a_run_that_passes(quick, tmp_path, capsys):
-    arguments = ["run", "--output", str(tmp_path / "new" / "folder"), "--estimator", "EM", "--seed", "5"]
-    assert main(arguments) == 0
+    arguments = ["run", "--scenario", "separated_100", "--estimator", "EM", "--seed", "5"]
+    assert main([*arguments, "--output", str(tmp_path / "new" / "folder")]) == 0
     folder = tmp_path / "new" / "folder"
     assert names_in(folder) == FILES
     out, err = capsys.readouterr()
@@ -98,7 +98,7 @@ def test_a_run_that_passes(quick, tmp_path, capsys):
     assert ", 0 FAIL, 0 UNDERPOWERED, " in out
     assert err == ""
     results = json.loads((folder / "results.json").read_text())
-    assert (results["plan"]["seed"], results["plan"]["preset"], len(results["rows"])) == (5, "quick", 48)
+    assert (results["plan"]["seed"], results["plan"]["preset"], len(results["rows"])) == (5, "quick", 24)
     before = rows_in(folder / "study.sqlite")
     assert main(["resume", str(folder / "study.sqlite")]) == 0
     assert rows_in(folder / "study.sqlite") == before, "a whole study is not run again"
@@ -116,7 +116,7 @@ def test_a_failure(quick, tmp_path, capsys):
     assert "1 fits without a result" in out
 
 
-@pytest.mark.parametrize(("replicates", "status"), [("24", 0), ("2", 3)])
+@pytest.mark.parametrize(("replicates", "status"), [pytest.param("24", 0, marks=pytest.mark.slow), ("2", 3)])
 def test_quiet_prints_nothing(replicates, status, quick, tmp_path, capfd):
     arguments = ["run", "--scenario", "separated_100", "--estimator", "EM", "--replicates", replicates, "--quiet"]
     assert main([*arguments, "--output", str(tmp_path)]) == status
@@ -131,22 +131,22 @@ def test_an_interrupt_says_how_to_go_on(quick, monkeypatch, capsys, tmp_path):
         raise KeyboardInterrupt
 
     path = tmp_path / "study.sqlite"
-    arguments = ["--scenario", "five_points", "--estimator", "EM", "--output", str(tmp_path)]
+    arguments = ["--scenario", "five_points", "--estimator", "EM", "--replicates", "3", "--output", str(tmp_path)]
     with monkeypatch.context() as during:
         during.setattr(commands, "run", interrupted)
         assert main(["run", *arguments]) == 130
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == (f"validation: interrupted; 1 of 24 rows are kept. Go on with: python -m validation resume {path}\n")
+    assert err == (f"validation: interrupted; 1 of 3 rows are kept. Go on with: python -m validation resume {path}\n")
     with monkeypatch.context() as during:
         during.setattr("validation.report.page.write_report", interrupted_by_user)
         assert main(["resume", str(path)]) == 130
-    assert "interrupted; 24 of 24 rows are kept" in capsys.readouterr().err
+    assert "interrupted; 3 of 3 rows are kept" in capsys.readouterr().err
     with monkeypatch.context() as during:
         during.setattr(commands, "run_study", interrupted_by_user)
         assert main(["run", *arguments]) == 130
     assert capsys.readouterr().err == "validation: interrupted\n"
-    assert main(["resume", str(path)]) == 0
+    assert main(["resume", str(path)]) == 3, "so few replicates are underpowered"
 
 
 def interrupted_by_user(*_):

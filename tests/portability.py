@@ -56,6 +56,7 @@ TESTS = [
     "tests/test_mechanisms.py",
     "tests/test_missing.py",
     "tests/test_programs.py",
+    "tests/test_quantiles.py",
     "tests/validation/test_tolerances.py",
     "tests/validation/test_uniformity.py",
 ]

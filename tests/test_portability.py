@@ -9,7 +9,7 @@ from tests.portability import ROOT, SETTINGS, command, environment
 # Each was once decided by rounding.
 DECIDED = [
     "tests/test_bad_queries.py::test_laplace_refuses_a_flat_direction",
-    "tests/test_quantiles.py",
+    "tests/test_quantiles.py::test_a_mixed_setting_has_its_atom_for_quantiles",
     "tests/test_information.py::test_flatness_is_judged_against_rounding_not_zero[8]",
     "tests/test_information.py::test_flatness_is_judged_against_rounding_not_zero[1000]",
     "tests/validation/test_uniformity.py::test_rejected_if_and_only_if_outside_the_band[1-1]",

@@ -45,7 +45,11 @@ VIEWS: dict[str, dict[str, bool]] = {
     "Greeks alone": {"greeks": True},
     "plate alone": {"plates": True},
 }
-views = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+# Each view shows one of two things that "Bayesian" shows both of.
+ALONE = ("Greeks alone", "plate alone")
+views = pytest.mark.parametrize(
+    "view", [pytest.param(view, id=name, marks=[pytest.mark.slow] * (name in ALONE)) for name, view in VIEWS.items()]
+)
 graphs = pytest.mark.parametrize("model", GRAPHS.values(), ids=GRAPHS)
 
 

@@ -41,7 +41,7 @@ OVERLAPPING = [-2.0, -1.4, -0.4, 0.2, 0.5, 1.1, 2.2, 2.6]
 def test_nutpie_samples_the_exact_posterior(stat: Stat, rows: list[float], concentration: float) -> None:
     model = GaussianMixture(K=2, concentration=concentration, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
-    fit = fit_quietly(NUTS(num_samples=2000, warmup_steps=1000), model, {"X": rows}, seed=stat.seed)
+    fit = fit_quietly(NUTS(num_samples=1500, warmup_steps=600), model, {"X": rows}, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
 
 

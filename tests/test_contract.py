@@ -28,7 +28,7 @@ ESTIMATORS: dict[str, Estimator] = {
 }
 CONJUGATE = ("tutorial", "one component", "three components", "unequal priors")
 # What others among the models are like, for the estimators that take longest.
-ALIKE = ("one component", "three components", "known means", "another prior")
+ALIKE = ("one component", "three components", "unknown scales", "unequal priors", "known means", "another prior")
 CASES = [
     pytest.param(
         estimator,

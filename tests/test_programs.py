@@ -29,7 +29,14 @@ SOME = [
     for name, example in EXAMPLES.items()
 ]
 CASES = [pytest.param(example, False, id=name) for name, example in EXAMPLES.items()] + [
-    pytest.param(example, True, id=f"{name}, partly seen") for name, example in EXAMPLES.items() if example.seen
+    pytest.param(
+        example,
+        True,
+        id=f"{name}, partly seen",
+        marks=[] if name in ("confounder", "cause of a cause", "chain") else [pytest.mark.slow],
+    )
+    for name, example in EXAMPLES.items()
+    if example.seen
 ]
 
 

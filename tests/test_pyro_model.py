@@ -47,7 +47,13 @@ def test_the_tutorials_function_has_the_reference_numbers() -> None:
     assert by_map.status is by_em.status is Status.CONVERGED
 
 
-@pytest.mark.parametrize("estimator", [EM(num_starts=2), MAP(num_starts=5, num_steps=5)], ids=["EM", "MAP"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(EM(num_starts=2), id="EM"),
+        pytest.param(MAP(num_starts=5, num_steps=5), id="MAP", marks=pytest.mark.slow),
+    ],
+)
 def test_a_program_and_the_built_in_model_agree(estimator: EM | MAP) -> None:
     one = fit_of_seen_rows() if isinstance(estimator, EM) else estimator.fit(MODEL, SEEN_ROWS, seed=0)
     other = estimator.fit(GaussianMixture(K=2), SEEN_ROWS, seed=0)
@@ -99,20 +105,22 @@ def test_nuts_on_a_program_agrees_with_the_exact_posterior(stat: Stat, engine: s
         stat.same_distribution(draws + exact.draws["mu_X"][:, 1].std().item() * 2, exact.draws["mu_X"][:, 1])
 
 
-def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(EM(num_starts=2), id="EM"),
+        pytest.param(MAP(num_starts=2, num_steps=2), id="MAP"),
+        pytest.param(NUTS(num_samples=2, warmup_steps=2, num_chains=1), id="NUTS", marks=pytest.mark.slow),
+    ],
+)
+def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch, estimator: EM | MAP | NUTS) -> None:
     from estimators.programs import marginal as module
 
     calls: list[object] = []
     find = module.find
     monkeypatch.setattr(module, "find", lambda *arguments: calls.append(arguments) or find(*arguments))
-    for estimator in (
-        EM(num_starts=2),
-        MAP(num_starts=2, num_steps=2),
-        NUTS(num_samples=2, warmup_steps=2, num_chains=1),
-    ):
-        calls.clear()
-        fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
-        assert len(calls) == 1
+    fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
+    assert len(calls) == 1
 
 
 def test_a_program_may_be_marked_by_the_user_and_take_its_column_for_obs() -> None:
@@ -170,13 +178,19 @@ def test_a_set_observed_column_says_nothing_of_its_own_mechanism() -> None:
     torch.testing.assert_close(value, torch.logsumexp(by_class, 1).sum(), rtol=1e-12, atol=0)
 
 
-def test_weights_count_rows() -> None:
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(EM(num_starts=1), id="EM", marks=pytest.mark.slow),
+        pytest.param(MAP(num_starts=1, num_steps=2), id="MAP"),
+    ],
+)
+def test_weights_count_rows(estimator: EM | MAP) -> None:
     weighted = Data(X=TUTORIAL_ROWS, weights=[1, 2, 1, 3, 1])
     repeated = Data(X=[0.0, 1.0, 1.0, 10.0, 11.0, 11.0, 11.0, 12.0])
-    for estimator in (EM(num_starts=1), MAP(num_starts=1, num_steps=2)):
-        one, other = estimator.fit(MODEL, weighted, seed=0), estimator.fit(MODEL, repeated, seed=0)
-        for name in one.draws:
-            np.testing.assert_allclose(one[name], other[name], atol=1e-7)
+    one, other = estimator.fit(MODEL, weighted, seed=0), estimator.fit(MODEL, repeated, seed=0)
+    for name in one.draws:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-7)
 
 
 # ------------------------------------------------------------------ labels

@@ -1,40 +1,28 @@
-"""A mixture's causal graph as a networkx graph, and as a picture in rows, from causes to effects.
+"""A mixture's causal graph as a picture in rows, from causes to effects: Graphviz lays out, matplotlib draws."""
 
-The picture is a layered one (Sugiyama, Tagawa and Toda 1981, "Methods for visual understanding of hierarchical system
-structures", IEEE SMC 11): an edge that passes rows keeps a place of its own in each of them, so that it meets no node.
-"""
-
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.optimize import isotonic_regression
+from scipy.interpolate import BPoly
 
 from estimators.parameters.parameter import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Lengths are in units of the picture, which are inches where the figure is made here.
+# Lengths are in units of the picture, which are inches where the figure is made here; a node's are half its axes.
 VARIABLE, GREEK = (0.4, 0.36), (0.29, 0.26)
 TEXT, GREEK_TEXT, TEXT_MARGIN = 0.24, 0.2, 0.13
-NODE_GAP, ROW_GAP, CLEARANCE, BORDER = 0.36, 1.3, 0.07, 0.15
-# The plate around the variables: its name, its margin at the sides and above, its margin below (where the name stands),
-# and the width kept free of edges for the name.
-PLATE, PLATE_PAD, PLATE_FOOT, PLATE_WORD = "rows", 0.22, 0.42, 0.75
-# How much straighter an edge is where it passes a row than where it ends (Gansner et al. 1993, IEEE TSE 19).
-STRAIGHT = 8.0
-SWEEPS, ROUNDS = 12, 60
-# Points of a line when it is laid out, and when it is drawn.
-POINTS, DRAWN = 400, 60
+NODE_GAP, ROW_GAP, CLEARANCE, BORDER = 0.3, 0.6, 0.03, 0.15
+# The plate around the variables: its name, its margin, what it has below that for the name, and the name's width.
+PLATE, PLATE_PAD, PLATE_FOOT, PLATE_WORD = "rows", 0.22, 0.2, 0.75
+POINTS = 72  # Graphviz's, in an inch
+DRAWN = 60  # points of a line
 INK, GREY, OBSERVED = "#222222", "#808080", "#dfe6ee"
 LETTERS = frozenset({"alpha", "beta", "gamma", "delta", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta"})
 Node = Hashable
-Edge = tuple[Node, Node]
-Rows = list[list[Node]]
 
 
 @dataclass(frozen=True)
@@ -47,15 +35,16 @@ class Greek:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where everything is: centres and half-widths of ellipses by node, a line [P, 2] for each edge, the plate's box.
+    """Where everything is: centres and half-axes of ellipses by node, a line [P, 2] for each edge.
 
-    The box is (left, bottom, right, top) around the variables and the edges between them.
+    Boxes are (left, bottom, right, top): `limits` is around everything, `plate` around the variables, or None.
     """
 
-    centres: Mapping[Node, tuple[float, float]]
+    centres: Mapping[Node, Array]
     halves: Mapping[Node, tuple[float, float]]
-    routes: Mapping[Edge, Array]
-    plate: tuple[float, float, float, float]
+    routes: Mapping[tuple[Node, Node], Array]
+    limits: tuple[float, float, float, float]
+    plate: Array | None
 
 
 def draw(graph: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
@@ -68,8 +57,8 @@ def draw(graph: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | 
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"plot_graph: ax expects matplotlib Axes, or None for a figure of its own, got {ax!r}")
-    layout = lay_out(graph, greeks=greeks)
-    left, bottom, right, top = _limits(layout, plates)
+    layout = lay_out(graph, greeks=greeks, plates=plates)
+    left, bottom, right, top = layout.limits
     if ax is None:
         ax = Figure(figsize=(right - left, top - bottom)).add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
@@ -82,117 +71,81 @@ def draw(graph: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | 
     for node, centre in layout.centres.items():
         is_latent = not isinstance(node, Greek) and graph.nodes[node]["latent"]
         _draw_node(ax, node, centre, layout.halves[node], is_latent, unit)
-    if plates:
+    if layout.plate is not None:
         _draw_plate(ax, layout.plate, unit)
     return ax
 
 
-# -------------------------------------------------------------------- the layout
-
-
-def lay_out(graph: Any, *, greeks: bool = False) -> Layout:
+def lay_out(graph: Any, *, greeks: bool = False, plates: bool = False) -> Layout:
     """Rows from causes to effects; Greeks above or below all variables, whichever is nearer to their own."""
-    row, edges = _rows_of(graph, greeks)
-    chains = {edge: _chain(edge, row) for edge in edges}
-    for chain in chains.values():
-        step = 1 if row[chain[-1]] > row[chain[0]] else -1
-        row.update({node: row[chain[0]] + step * place for place, node in enumerate(chain)})
-    links: dict[Node, list[Node]] = {node: [] for node in row}
-    for chain in chains.values():
-        for one, other in pairwise(chain):
-            links[one].append(other)
-            links[other].append(one)
-    numbers = sorted(set(row.values()))
-    rows = _ordered([[node for node in row if row[node] == number] for number in numbers], links)
-    halves = {node: _half(node) for node in row}
-    across = _across(rows, links, halves)
-    nodes = [*graph, *(cause for cause, _ in edges if isinstance(cause, Greek))]
-    gap = ROW_GAP
-    # Edges are steeper in rows further apart, and then pass their ends' neighbours by.
-    for _ in range(SWEEPS):
-        centres = {node: (across[node], -gap * row[node]) for node in row}
-        lines = {edge: _line([centres[node] for node in chain]) for edge, chain in chains.items()}
-        if not any(_meets(line, centres[n], halves[n]) for e, line in lines.items() for n in nodes if n not in e):
-            break
-        gap *= 1.25
-    routes = {edge: _clipped(line, edge, centres, halves) for edge, line in lines.items()}
-    box = _box([node for node in row if not isinstance(node, Greek)], centres, halves, list(routes.values()))
-    return Layout({node: centres[node] for node in nodes}, {node: halves[node] for node in nodes}, routes, box)
+    from pygraphviz import AGraph
+
+    above, below = _greeks_of(graph) if greeks else ([], [])
+    halves: dict[Node, tuple[float, float]] = {node: _half(node) for node in (*graph, *above, *below)}
+    # Nodes by number: a name may hold what Graphviz's language reads as its own. Without a label no font is looked for.
+    number = {node: str(place) for place, node in enumerate(halves)}
+    picture = AGraph(directed=True, nodesep=NODE_GAP, ranksep=ROW_GAP)
+    for node, half in halves.items():
+        width, height = (2 * (length + CLEARANCE) for length in half)
+        picture.add_node(number[node], label="", shape="ellipse", width=width, height=height)
+    downwards = [*graph.edges, *((greek, greek.variable) for greek in above)]
+    upwards = [(greek, greek.variable) for greek in below]
+    for upper, lower in (*downwards, *(edge[::-1] for edge in upwards)):
+        picture.add_edge(number[upper], number[lower], dir="none")
+    for row, rank in ((above, "source"), (below, "sink")):
+        picture.add_subgraph([number[greek] for greek in row], rank=rank)
+    if plates:
+        picture.add_subgraph([number[node] for node in graph], name="cluster", margin=PLATE_PAD * POINTS)
+    picture.layout("dot")
+    routes = {edge: _line(picture.get_edge(*(number[node] for node in edge)).attr["pos"]) for edge in downwards}
+    for greek, variable in upwards:
+        routes[greek, variable] = _line(picture.get_edge(number[variable], number[greek]).attr["pos"])[::-1]
+    left, bottom, right, top = _numbers(picture.graph_attr["bb"]).tolist()
+    plate = None
+    if plates:
+        plate = _plate(_numbers(picture.get_subgraph("cluster").graph_attr["bb"]), routes.values())
+        bottom, right = min(bottom, plate[1]), max(right, plate[2])
+    centres = {node: _numbers(picture.get_node(number[node]).attr["pos"]) for node in halves}
+    limits = left - BORDER, bottom - BORDER, right + BORDER, top + BORDER
+    return Layout(centres, halves, routes, limits, plate)
 
 
-def _rows_of(graph: Any, greeks: bool) -> tuple[dict[Node, int], list[Edge]]:
+def _greeks_of(graph: Any) -> tuple[list[Greek], list[Greek]]:
+    """Greeks of variables nearer to the first causes, and of those nearer to the last effects."""
     import networkx
 
     generations = list(networkx.topological_generations(graph))
-    row: dict[Node, int] = {name: place for place, names in enumerate(generations, 1) for name in names}
-    edges, last = list(graph.edges), len(generations) + 1
-    for name in list(graph) if greeks else ():
-        for greek in graph.nodes[name]["greeks"]:
-            row[Greek(greek, name)] = 0 if row[name] < last - row[name] else last
-            edges.append((Greek(greek, name), name))
-    return row, edges
+    above: list[Greek] = []
+    below: list[Greek] = []
+    for place, names in enumerate(generations):
+        row = above if 2 * place + 1 < len(generations) else below
+        row += [Greek(greek, name) for name in names for greek in graph.nodes[name]["greeks"]]
+    return above, below
 
 
-def _chain(edge: Edge, row: Mapping[Node, int]) -> list[Node]:
-    """The edge's ends, and between them its places in the rows that it passes."""
-    start, end = row[edge[0]], row[edge[1]]
-    passed = range(start + 1, end) if end > start else range(start - 1, end, -1)
-    return [edge[0], *(("passing", edge, number) for number in passed), edge[1]]
+def _numbers(text: str) -> Array:
+    """Graphviz's points as units of the picture."""
+    return np.array(text.replace(",", " ").split(), dtype=np.float64) / POINTS
 
 
-def _ordered(rows: Rows, links: Mapping[Node, Sequence[Node]]) -> Rows:
-    """Sweeps down and up that put nodes in order of their neighbours' mean place; the least crossed of what came."""
-    best = rows = [list(row) for row in rows]
-    for sweep in range(SWEEPS):
-        rows = [list(row) for row in rows]
-        for index in range(1, len(rows)) if sweep % 2 == 0 else range(len(rows) - 2, -1, -1):
-            beside = rows[index - 1 if sweep % 2 == 0 else index + 1]
-            place = {node: number for number, node in enumerate(beside)}
-            means = {
-                node: float(np.mean([place[other] for other in links[node] if other in place] or [number]))
-                for number, node in enumerate(rows[index])
-            }
-            rows[index].sort(key=means.__getitem__)
-        if _crossings(rows, links) < _crossings(best, links):
-            best = rows
-    return best
+def _line(spline: str) -> Array:
+    """Points of a piecewise cubic Bézier curve."""
+    controls = _numbers(spline).reshape(-1, 2)
+    pieces = len(controls) // 3
+    curve = BPoly(np.stack([controls[first : first + 3 * pieces : 3] for first in range(4)]), np.arange(pieces + 1))
+    return np.asarray(curve(np.linspace(0, pieces, DRAWN)))
 
 
-def _crossings(rows: Rows, links: Mapping[Node, Sequence[Node]]) -> int:
-    total = 0
-    for upper, lower in pairwise(rows):
-        place = {node: number for number, node in enumerate(lower)}
-        ends = [(number, place[other]) for number, node in enumerate(upper) for other in links[node] if other in place]
-        total += sum((a - c) * (b - d) < 0 for (a, b), (c, d) in combinations(ends, 2))
-    return total
-
-
-def _across(rows: Rows, links: Mapping[Node, Sequence[Node]], halves: Mapping[Node, Any]) -> dict[Node, float]:
-    """Every node as near to the mean of its neighbours as the widths in its row allow, by least squares in turn."""
-    starts = []
-    for row in rows:
-        apart = [halves[a][0] + halves[b][0] + NODE_GAP for a, b in pairwise(row)]
-        starts.append(np.cumsum([0.0, *apart]))
-    x: dict[Node, float] = {}
-    for row, start in zip(rows, starts, strict=True):
-        x.update(zip(row, (start - start[-1] / 2).tolist(), strict=True))
-    pulls = {n: np.array([STRAIGHT ** (_is_passing(n) and _is_passing(m)) for m in links[n]]) for n in x}
-    for _ in range(ROUNDS):
-        for row, start in zip(rows, starts, strict=True):
-            wanted = np.array([np.average([x[other] for other in links[n]], weights=pulls[n]) for n in row])
-            found = isotonic_regression(wanted - start, weights=[pulls[n].sum() for n in row]).x + start
-            x.update(zip(row, found.tolist(), strict=True))
-    return x
-
-
-def _is_passing(node: Node) -> bool:
-    return isinstance(node, tuple)
+def _plate(box: Array, lines: Iterable[Array]) -> Array:
+    """The box with a foot for its name, so wide that no edge is where that stands, on the right."""
+    left, bottom, right, top = box - [0.0, PLATE_FOOT, 0.0, 0.0]
+    points = np.concatenate([np.zeros((0, 2)), *lines])
+    beside = points[(points[:, 1] > bottom) & (points[:, 1] < bottom + PLATE_FOOT + PLATE_PAD)]
+    return np.array([left, bottom, max([right, *(beside[:, 0] + PLATE_WORD)]), top])
 
 
 def _half(node: Node) -> tuple[float, float]:
-    """Half the width and height of a node's ellipse, into which its text fits; nothing for a passing edge."""
-    if _is_passing(node):
-        return 0.0, 0.0
+    """Half the width and height of a node's ellipse, into which its text fits."""
     from matplotlib.textpath import TextPath
 
     is_greek = isinstance(node, Greek)
@@ -200,51 +153,6 @@ def _half(node: Node) -> tuple[float, float]:
     # Measured at a size where the outlines are not rounded to whole points.
     extent = TextPath((0.0, 0.0), _text(node), size=100.0).get_extents()
     return max(width, extent.width * size / 200.0 + TEXT_MARGIN), height
-
-
-def _line(places: Sequence[tuple[float, float]]) -> Array:
-    """A smooth curve [P, 2] through places in successive rows."""
-    x, y = np.array(places).T
-    at = np.linspace(0.0, len(places) - 1.0, POINTS)
-    steps = np.arange(len(places))
-    across = CubicSpline(steps, x, bc_type="natural")(at) if len(x) > 2 else np.interp(at, steps, x)
-    return np.stack([across, np.interp(at, steps, y)], -1)
-
-
-def _inside(line: Array, centre: Any, half: Any, margin: float) -> Any:
-    return (((line - centre) / (np.asarray(half) + margin)) ** 2).sum(-1) < 1.0
-
-
-def _meets(line: Array, centre: Any, half: Any) -> bool:
-    return bool(_inside(line, centre, half, CLEARANCE).any())
-
-
-def _clipped(line: Array, edge: Edge, centres: Mapping[Node, Any], halves: Mapping[Node, Any]) -> Array:
-    """The part of a line between the ellipses at its ends."""
-    inside = [_inside(line, centres[node], halves[node], 0.02) for node in edge]
-    between = line[~inside[0] & ~inside[1]]
-    return np.asarray(between[np.linspace(0, len(between) - 1, DRAWN).round().astype(int)])
-
-
-def _box(nodes: Sequence[Node], centres: Mapping[Node, Any], halves: Mapping[Node, Any], lines: list[Array]) -> Any:
-    middle, half = np.array([centres[n] for n in nodes]), np.array([halves[n] for n in nodes])
-    (left, bottom), (right, top) = (middle - half).min(0) - PLATE_PAD, (middle + half).max(0) + PLATE_PAD
-    foot = bottom - (PLATE_FOOT - PLATE_PAD)
-    points = np.concatenate([np.zeros((0, 2)), *lines])
-    beside = points[(points[:, 1] > foot) & (points[:, 1] < bottom + PLATE_PAD)]
-    return left, foot, max([right, *(beside[:, 0] + PLATE_WORD)]), top
-
-
-def _limits(layout: Layout, plates: bool) -> tuple[float, float, float, float]:
-    middle, half = np.array(list(layout.centres.values())), np.array(list(layout.halves.values()))
-    lines = list(layout.routes.values())
-    boxes = [np.array(layout.plate).reshape(2, 2)] if plates else []
-    corners = np.concatenate([middle - half, middle + half, *lines, *boxes])
-    (left, bottom), (right, top) = corners.min(0) - BORDER, corners.max(0) + BORDER
-    return float(left), float(bottom), float(right), float(top)
-
-
-# -------------------------------------------------------------------- the picture
 
 
 def _text(node: Node) -> str:
@@ -300,7 +208,7 @@ def _draw_edge(ax: "Axes", line: Array, color: str, unit: float) -> None:
     )
 
 
-def _draw_plate(ax: "Axes", plate: tuple[float, float, float, float], unit: float) -> None:
+def _draw_plate(ax: "Axes", plate: Array, unit: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     left, bottom, right, top = plate

@@ -9,7 +9,8 @@ from validation.claims.kinds import second_order
 from validation.scenarios import STANDARD_SCENARIOS, Truth
 from validation.statistics.check import BUDGET, Verdict
 from validation.study.contenders import Contender, standard_contenders
-from validation.study.plan import asserted_of, plan_from_json, plan_of, plan_to_json
+from validation.study.plain import converter
+from validation.study.plan import Plan, asserted_of, plan_of
 from validation.study.presets import PRESETS
 from validation.study.row import ERROR, Row
 
@@ -225,7 +226,8 @@ def test_every_judged_kind_states_the_effect_it_must_see(standard_plan):
 
 
 def test_a_plan_survives_storage(standard_plan):
-    assert plan_from_json(plan_to_json(standard_plan)) == standard_plan
+    plain = converter()
+    assert plain.structure(plain.unstructure(standard_plan), Plan) == standard_plan
 
 
 def test_a_subset_keeps_its_thresholds(scenarios, standard_plan):

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ import pytest
 from estimators import EM
 from validation.claims.results import assess, results_of
 from validation.study.contenders import Contender
-from validation.study.row import ERROR, Curve, Exactness, Interval, Prediction, Row, row_to_json
+from validation.study.row import ERROR, Curve, Exactness, Interval, Prediction, Row
 from validation.study.store import VERSION, Store, StoreError
 from validation.study.study import Study, run
 
@@ -384,8 +384,9 @@ def test_two_rows_that_changed_places_are_seen(path, plan, rows):
 
 
 def test_a_row_with_a_checksum_of_its_own_that_contradicts_its_key(path, plan, rows, monkeypatch):
-    monkeypatch.setattr("validation.study.store.row_to_json", lambda row: row_to_json(replace(row, scenario="zzz")))
     with closing(Store.create(path, plan)) as store:
+        text = json.dumps(asdict(replace(rows[0], scenario="zzz")))
+        monkeypatch.setattr("validation.study.store._text", lambda value: text if value is rows[0] else "{}")
         store.add(rows[:1], HERE)
         with pytest.raises(StoreError, match=r"the row of five_points / EM / replicate 0 is not as it was written"):
             list(store.rows())

@@ -16,7 +16,6 @@ The file holds one object; numbers that are infinite or undefined are null, neve
   field that may differ between two runs of one study.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,11 +26,13 @@ from typing import Any
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.judge import Finding, assess_claims
 from validation.statistics.check import POWER, Verdict
-from validation.study.plan import Plan, plan_to_json
-from validation.study.row import LEVEL, RANKED, Row, row_to_json
+from validation.study.plain import converter
+from validation.study.plan import Plan
+from validation.study.row import LEVEL, RANKED, Row
 from validation.study.store import Store, StoreError
 
 SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 2
+PLAIN = converter(lambda number: number if math.isfinite(number) else None)
 
 
 @dataclass(frozen=True)
@@ -86,34 +87,24 @@ def results_of(store: Store) -> Results:
 
 def results_to_json(results: Results) -> dict[str, Any]:
     """Return the document that this module describes."""
-    document = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "plan": plan_to_json(results.plan),
-        "power": POWER,
-        "level": LEVEL,
-        "ranked": RANKED,
-        "environments": list(results.environments),
-        "notes": results.notes,
-        "findings": [dataclasses.asdict(finding) | {"verdict": finding.verdict.name} for finding in results.findings],
-        "rows": [row_to_json(row) for row in results.rows],
-    }
-    finite: dict[str, Any] = _finite(document)
-    return finite
+    document: dict[str, Any] = PLAIN.unstructure(
+        {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "plan": results.plan,
+            "power": POWER,
+            "level": LEVEL,
+            "ranked": RANKED,
+            "environments": results.environments,
+            "notes": results.notes,
+            "findings": results.findings,
+            "rows": results.rows,
+        }
+    )
+    return document
 
 
 def write_results(results: Results, path: Path) -> None:
     """Write ``results.json`` as this module describes it."""
     text = json.dumps(results_to_json(results), allow_nan=False, separators=(",", ":"))
     write_atomically(path, text + "\n")
-
-
-def _finite(value: Any) -> Any:
-    """Return the value with mappings and sequences made plain and every infinite or undefined number made None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -23,7 +22,7 @@ from validation.study.contenders import Contender, standard_contenders
 from validation.study.own_modules import ModuleError, absolute, contender_in, fingerprint, name_of, scenarios_in
 from validation.study.plan import Plan
 from validation.study.presets import PRESETS
-from validation.study.store import Store, StoreError
+from validation.study.store import PLAIN, Store, StoreError
 from validation.study.study import Study, run
 
 STUDY_FILE = "study.sqlite"
@@ -106,7 +105,7 @@ def study_own_data(options: argparse.Namespace) -> int:
         assert isinstance(source, FixedTruth)
         given = {
             "command": "mine",
-            "asked": asdict(arguments),
+            "asked": arguments,
             "columns": columns,
             "greeks": dict(source.greeks),
             "seed": options.seed,
@@ -128,7 +127,7 @@ def resume(options: argparse.Namespace) -> int:
                 f"{options.study}: begun from Python; give the same study to validation.run with this store"
             )
         if given["command"] == "mine":
-            arguments = own_data.Arguments(**given["asked"] | {"columns": tuple(given["asked"]["columns"])})
+            arguments = PLAIN.structure(given["asked"], own_data.Arguments)
             scenario = own_data.rebuilt(arguments, given["columns"], given["greeks"])
             study = _own_data_study(scenario, given["seed"], given["replicates"])
             modules = [arguments.model] if ":" in arguments.model else []

@@ -3,10 +3,8 @@
 A plan holds descriptions, not code: the rows of a study and its plan are enough to judge every claim again.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
@@ -166,25 +164,6 @@ def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Conte
     return tuple(each for each in contenders if scenario.exact or not each.small_only)
 
 
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as plain lists, dictionaries and numbers."""
-    document = dataclasses.asdict(plan)
-    for each in document["scenarios"]:
-        each["role"], each["truth"] = each["role"].name, each["truth"].name
-    return document
-
-
-def plan_from_json(document: Mapping[str, Any]) -> Plan:
-    """Return the plan that `plan_to_json` was given."""
-    return Plan(
-        **{**document}
-        | {
-            "scenarios": tuple(_described_from(each) for each in document["scenarios"]),
-            "claims": tuple(Claim(**each) for each in document["claims"]),
-        }
-    )
-
-
 def _standard() -> list[Asserted]:
     contenders = standard_contenders()
     return [each for scenario in STANDARD_SCENARIOS for each in asserted_of(scenario, contenders)]
@@ -204,18 +183,4 @@ def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: 
         estimators=tuple(name for each in runnable(scenario, contenders) for name in each.rows),
         expected=scenario.expected,
         asymptotics=asymptotics(scenario),
-    )
-
-
-def _described_from(each: Mapping[str, Any]) -> Described:
-    limits = each["asymptotics"]
-    return Described(
-        **{**each}
-        | {
-            "role": Role[each["role"]],
-            "truth": Truth[each["truth"]],
-            "interventions": tuple(each["interventions"]),
-            "estimators": tuple(each["estimators"]),
-            "asymptotics": limits and Asymptotics(**limits | {"kl_weights": tuple(limits["kl_weights"])}),
-        }
     )

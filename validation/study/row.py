@@ -4,10 +4,8 @@ The names of quantities: a Greek's entry is called as in a summary (``mu_X[0]``)
 intervention ``E[X | do(Z=1)]``, a contrast is the difference of two of these, the log-likelihood ``log p(data)``.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 ERROR = "ERROR"  # the status of a row whose fit raised
 CONVERGED = "CONVERGED"
@@ -99,31 +97,3 @@ class Row:
         if not self.intervals or not self.seconds:
             return None
         return min(interval.ess for interval in self.intervals.values()) / self.seconds
-
-
-def row_to_json(row: Row) -> dict[str, Any]:
-    """Return a row as plain lists, dictionaries and numbers."""
-    return dataclasses.asdict(row)
-
-
-def row_from_json(each: Mapping[str, Any]) -> Row:
-    """Return the row that `row_to_json` was given."""
-    return Row(
-        **{**each}
-        | {
-            "warnings": tuple(each["warnings"]),
-            "intervals": {name: Interval(**interval) for name, interval in each["intervals"].items()},
-            "predictions": tuple(_prediction(prediction) for prediction in each["predictions"]),
-            "exactness": {
-                name: Exactness(tuple(exactness["gaps"]), exactness["wasserstein"])
-                for name, exactness in each["exactness"].items()
-            },
-        }
-    )
-
-
-def _prediction(each: Mapping[str, Any]) -> Prediction:
-    curve = each["curve"]
-    return Prediction(
-        **{**each} | {"curve": None if curve is None else Curve(*(tuple(curve[k]) for k in ("x", "true", "predicted")))}
-    )

@@ -23,8 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from validation.study.plan import Plan, plan_from_json, plan_to_json
-from validation.study.row import Row, row_from_json, row_to_json
+from validation.study.plain import converter
+from validation.study.plan import Plan
+from validation.study.row import Row
 
 T = TypeVar("T")
 INFINITE = "\0inf"  # in the place of an infinite number while JSON is made; no text of ours has a NUL
@@ -51,6 +52,13 @@ CREATE VIEW quantities AS
     LEFT JOIN json_each(rows.body, '$.truth') AS truth ON truth.key = entry.key
     LEFT JOIN json_each(rows.body, '$.intervals') AS spread ON spread.key = entry.key;
 """
+
+
+def _marked(number: float) -> float | str:
+    return number if not math.isinf(number) else INFINITE if number > 0 else f"-{INFINITE}"
+
+
+PLAIN = converter(_marked)
 
 
 class StoreError(Exception):
@@ -89,7 +97,7 @@ class Store:
                 connection.executescript(
                     f"BEGIN; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; {TABLES}"
                 )
-                values = (_text(plan_to_json(plan)), _text(arguments or {}), _text(notes or {}), begun)
+                values = (_text(plan), _text(arguments or {}), _text(notes or {}), begun)
                 connection.execute("INSERT INTO study VALUES (?, ?, ?, ?, ?)", (*values, _checksum(*values)))
                 connection.commit()
         except BaseException:
@@ -128,7 +136,7 @@ class Store:
     @property
     def plan(self) -> Plan:
         """The plan."""
-        return _understood(self.path, lambda: plan_from_json(self._document("plan")))
+        return _understood(self.path, lambda: PLAIN.structure(self._document("plan"), Plan))
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -174,7 +182,7 @@ class Store:
     def rows(self) -> Iterator[Row]:
         """Return every row, in no particular order; raises StoreError that names the first that is damaged."""
         for key, body in self._bodies():
-            row = _understood(self.path, partial(_row, body))
+            row = _understood(self.path, partial(_row_of, body))
             if (row.scenario, row.estimator, row.replicate) != key:
                 raise _damaged(self.path, _named(key))
             yield row
@@ -280,7 +288,7 @@ def _columns(row: Row, environment: int) -> tuple[Any, ...]:
     """The columns of a row but for its checksum, with the types that SQLite gives back."""
     seconds = None if row.seconds is None else float(row.seconds)
     key = row.scenario, row.estimator, row.replicate
-    return *key, row.seed, row.status, seconds, environment, _text(row_to_json(row))
+    return *key, row.seed, row.status, seconds, environment, _text(row)
 
 
 def _checksum(*columns: Any) -> str:
@@ -298,21 +306,11 @@ def _checked(path: Path, what: str, columns: Sequence[Any], checksum: Any) -> Se
     return columns
 
 
-def _row(body: str) -> Row:
-    return row_from_json(json.loads(body))
+def _row_of(body: str) -> Row:
+    return PLAIN.structure(json.loads(body), Row)
 
 
 def _text(value: Any) -> str:
     """JSON without NaN, in which an infinite number is one too large for a double: Python and SQLite read it back."""
-    text = json.dumps(_marked(value), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(PLAIN.unstructure(value), allow_nan=False, separators=(",", ":"))
     return text.replace(json.dumps(INFINITE), "1e999").replace(json.dumps(f"-{INFINITE}"), "-1e999")
-
-
-def _marked(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return INFINITE if value > 0 else f"-{INFINITE}"
-    if isinstance(value, Mapping):
-        return {key: _marked(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_marked(each) for each in value]
-    return value

@@ -3,24 +3,30 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 PACKAGES = ("exact-estimators", "torch", "pyro-ppl", "arviz", "scipy", "numpy", "nutpie")
 
 
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of each package, or that it is not installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
 @cache
 def environment() -> dict[str, Any]:
     """Return versions of Python and the packages, and what the machine is."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
     return {
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": versions(PACKAGES),
         "machine": {
             "node": platform.node(),
             "system": platform.platform(),

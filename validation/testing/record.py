@@ -5,11 +5,11 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from validation.statistics.check import Check, Verdict
+from validation.study.environment import versions
 from validation.testing.writing import write
 
 SCHEMA = 2
@@ -47,8 +47,8 @@ def record_of(check: Check, *, test: str, index: int, seed: int, replay: str) ->
 
 def write_report(path: Path, records: Sequence[Record], run: Mapping[str, Any]) -> None:
     """Write all records as one JSON document, with the versions they depend on in each."""
-    versions = _versions()
-    checks = [{**record, **run, "versions": versions} for record in records]
+    packages = {"python": platform.python_version(), **versions(PACKAGES)}
+    checks = [{**record, **run, "versions": packages} for record in records]
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, json.dumps({"schema": SCHEMA, **run, "checks": checks}, indent=1, allow_nan=False) + "\n")
 
@@ -106,13 +106,3 @@ def _fate(record: Record) -> str:
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions

@@ -2,6 +2,7 @@
 
 import textwrap
 from itertools import product
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,8 +15,24 @@ from matplotlib.patches import Patch
 from estimators import Data, Fit
 from validation.refutation.experiment import Arm, Array, arms_of, measured_in
 from validation.refutation.predictive import is_continuous
-from validation.report.svg import PANEL, STYLE
 
+PANEL = (3.0, 2.3)  # inches
+INK, FAINT = "#1c1f24", "#9aa3b0"
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
 OBSERVED, PREDICTED = "#9aa5b1", "#c2410c"
 # Panels beyond these are left out, and the title says so.
 MOST_VARIABLES, MOST_ARMS = 3, 4

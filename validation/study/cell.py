@@ -127,20 +127,7 @@ def _row(cell: Cell, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Att
         return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, target.quantities)
     status = fit.status.name
     reason = "" if status == CONVERGED else f"{fit.status.value} {fit.stats.get('at_edge', '')}".rstrip()
-    measures = measured.value
-    return Row(
-        *head,
-        status,
-        reason,
-        fitted.seconds,
-        fitted.warnings,
-        target.quantities,
-        measures.estimate,
-        measures.intervals,
-        measures.predictions,
-        measures.exactness,
-        measures.diagnostics,
-    )
+    return Row(*head, status, reason, fitted.seconds, fitted.warnings, target.quantities, **vars(measured.value))
 
 
 def _defined(measures: Measures) -> Measures:

@@ -303,10 +303,10 @@ def test_detectable_shift_of_few_and_many_ranks():
         (lambda: uniformity_p_value([1, math.nan], 3), "ranks: .*got nan"),
         (lambda: uniformity_p_value([0, -1], 3), "ranks: .*got -1"),
         (lambda: uniformity_p_value([3, 4], 3), "ranks: .*got 4"),
-        (lambda: uniformity_p_value([0], 0), "num_draws: expected a whole number, 1 or more, got 0"),
+        (lambda: uniformity_p_value([0], 0), "num_draws: expected 1 or more, got 0"),
         (lambda: uniformity_p_value([0], 2.5), r"num_draws: .*got 2\.5"),
         (lambda: band(10, 0, 0.05), "num_draws: .*got 0"),
-        (lambda: band(-1, 3, 0.05), "n: expected a whole number, 0 or more, got -1"),
+        (lambda: band(-1, 3, 0.05), "n: expected 0 or more, got -1"),
         (lambda: band(10, 3, 0.0), r"alpha: expected a probability above 0 and below 1, got 0\.0"),
         (lambda: band(10, 3, 1.0), r"alpha: .*got 1\.0"),
         (lambda: band(10, 3, math.nan), "alpha: .*got nan"),
@@ -322,5 +322,5 @@ def test_detectable_shift_of_few_and_many_ranks():
     ],
 )
 def test_bad_input(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from estimators import Data, Fit
 from estimators.contract import LATENT
 from validation.refutation.experiment import measured_in
 from validation.refutation.statistics import LEAST_ROWS
+from validation.statistics.arguments import as_count
+from validation.statistics.check import check_probability
 
 LABELS = ("identity", "matched")
 
@@ -79,24 +80,15 @@ def _known(fit: Fit, experiment: Data) -> list[str]:
 
 def check_seed(seed: object) -> None:
     """Raise TypeError or ValueError unless a seed is None or a whole number from 0 to 2^63 - 1."""
-    if seed is None:
-        return
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"seed: expected a non-negative integer or None, got {seed!r}")
-    if not 0 <= int(seed) < 2**63:
+    if seed is not None and as_count("seed", seed) >= 2**63:
         raise ValueError(f"seed: expected an integer from 0 to 2**63 - 1, got {seed}")
 
 
 def check_reachable_level(level: object, num_simulations: object) -> None:
     """Raise TypeError or ValueError unless a p-value from so many simulations can be as small as the level."""
-    if isinstance(num_simulations, bool) or not isinstance(num_simulations, Integral):
-        raise TypeError(f"num_simulations: expected a whole number, got {num_simulations!r}")
-    if num_simulations < 1:
-        raise ValueError(f"num_simulations: expected at least 1, got {num_simulations}")
-    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
-        raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
-    if float(level) * (int(num_simulations) + 1) < 1.0 - 1e-9:
+    count, alpha = as_count("num_simulations", num_simulations, least=1), check_probability("level", level)
+    if alpha * (count + 1) < 1.0 - 1e-9:
         raise ValueError(
-            f"level: no p-value from {num_simulations} simulations is below {1 / (int(num_simulations) + 1):.2g}; "
-            f"use num_simulations={int(np.ceil(1 / float(level)))} or more for level={level}"
+            f"level: no p-value from {count} simulations is below {1 / (count + 1):.2g}; "
+            f"use num_simulations={int(np.ceil(1 / alpha))} or more for level={level}"
         )

@@ -8,13 +8,13 @@ over i, so levels of 1e-6 and below are as exact as 0.05, and so is the power ag
 
 import math
 from bisect import bisect_right
-from numbers import Integral
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from scipy.optimize import brentq
 
+from validation.statistics.arguments import as_count
 from validation.statistics.check import POWER, check_probability
 
 Counts = NDArray[np.int64]
@@ -46,8 +46,8 @@ def band(n: int, num_draws: int, alpha: float) -> tuple[Counts, Counts]:
     The narrowest such band whose outside is ``{gamma ≤ level}``: some R_i is outside if and only if
     ``uniformity_p_value ≤ alpha``. If n is too small to reject at alpha, nothing is outside.
     """
-    _check_whole("n", n, least=0)
-    _check_whole("num_draws", num_draws, least=1)
+    as_count("n", n)
+    as_count("num_draws", num_draws, least=1)
     check_probability("alpha", alpha)
     # A tail t is left with probability ≥ t at its own i and ≤ 2·L·t at any: the level is in [alpha/(2L), alpha].
     first, last = (_tail_band(tail, n, num_draws)[0] for tail in (alpha / (2 * num_draws), alpha))
@@ -64,7 +64,7 @@ def escape_probability(band: tuple[ArrayLike, ArrayLike], n: int, cell_probabili
     Poisson(n·cell) counts given that their sum is n, so the law of R_i on the paths still inside is one convolution
     further at each i (Moscovich & Nadler 2017). What leaves at i is added up as it leaves, so small results are exact.
     """
-    _check_whole("n", n, least=0)
+    as_count("n", n)
     cells, low, high = (np.asarray(x, dtype=np.float64) for x in (cell_probabilities, *band))
     if cells.ndim != 1 or cells.size < 2 or not np.all(cells >= 0) or not math.isclose(cells.sum(), 1, rel_tol=1e-9):
         raise ValueError(f"cell_probabilities: expected L + 1 ≥ 2 probabilities with sum 1, got {cell_probabilities!r}")
@@ -151,7 +151,7 @@ def _normal_cells(num_draws: int, mean: float, sd: float) -> Floats:
 
     By the trapezoidal rule, whose error for peaks of width w at steps of h is of order ``exp(-2π²w²/h²)``.
     """
-    _check_whole("num_draws", num_draws, least=1)
+    as_count("num_draws", num_draws, least=1)
     step = min(sd, 1 / math.sqrt(num_draws)) / 4  # the binomial probability is a peak in x no narrower than about 1/√L
     z = step / sd * np.arange(-math.ceil(12 * sd / step), math.ceil(12 * sd / step) + 1)
     x, weights, r = mean + sd * z, np.exp(-(z**2) / 2), np.arange(num_draws + 1)
@@ -161,7 +161,7 @@ def _normal_cells(num_draws: int, mean: float, sd: float) -> Floats:
 
 
 def _checked_ranks(ranks: ArrayLike, num_draws: int) -> Counts:
-    _check_whole("num_draws", num_draws, least=1)
+    as_count("num_draws", num_draws, least=1)
     array = np.asarray(ranks)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf":
         raise ValueError(f"ranks: expected one whole number or more, in one dimension, got {ranks!r}")
@@ -169,8 +169,3 @@ def _checked_ranks(ranks: ArrayLike, num_draws: int) -> Counts:
     if wrong.size:
         raise ValueError(f"ranks: expected whole numbers from 0 to num_draws = {num_draws}, got {wrong[0]}")
     return array.astype(np.int64)
-
-
-def _check_whole(name: str, value: int, *, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name}: expected a whole number, {least} or more, got {value!r}")

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estimators import Data
-from estimators.contract import Model
-from validation.scenarios.intervention import Intervention
 from validation.scenarios.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from validation.scenarios.scenario import Scenario
 
 Array = NDArray[np.float64]
 
@@ -55,25 +56,9 @@ class Draw:
     outcomes: Mapping[str, Outcome] | None = None
 
 
-class Situation(Protocol):
-    """What a source has to know of its scenario."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def model(self) -> Model: ...
-    @property
-    def num_rows(self) -> int: ...
-    @property
-    def hidden(self) -> tuple[str, ...]: ...
-    @property
-    def interventions(self) -> tuple[Intervention, ...]: ...
-    def arranged(self, draws: Mapping[str, Array]) -> dict[str, Array]: ...
-
-
 class Source(Protocol):
     """Where truth and data come from."""
 
     @property
     def truth(self) -> Truth: ...
-    def draw(self, scenario: Situation, seeds: Seeds) -> Draw: ...
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw: ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from estimators import Data
 from estimators.contract import LATENT
-from validation.scenarios.base import Draw, Seeds, Situation, Truth
+from validation.scenarios.base import Draw, Seeds, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from validation.scenarios.scenario import Scenario
 
 Array = NDArray[np.float64]
 
@@ -24,7 +27,7 @@ class Partly:
     seen: float = 0.0
     set: float = 0.0
 
-    def of(self, scenario: Situation) -> Design:
+    def of(self, scenario: "Scenario") -> Design:
         """Return the design of a scenario's rows."""
         model = scenario.model
         if not self.seen and not self.set:
@@ -43,7 +46,7 @@ class FixedTruth:
     design: Design | None = None
     truth: ClassVar[Truth] = Truth.FIXED
 
-    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
         """Return rows simulated from the Greeks."""
         truth = {name: np.asarray(value, dtype=np.float64) for name, value in self.greeks.items()}
         design = self.rows.of(scenario) if self.design is None else self.design
@@ -57,7 +60,7 @@ class PriorTruth:
     rows: Partly = Partly()
     truth: ClassVar[Truth] = Truth.PRIOR
 
-    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
         """Return Greeks from the prior and rows simulated from them."""
         model = scenario.model
         greeks = model.prior_greeks(seed=seeds.truth)
@@ -74,7 +77,7 @@ class FixedData:
     columns: Mapping[str, tuple[float, ...]]
     truth: ClassVar[Truth] = Truth.EXACT
 
-    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
         """Return the rows, and no truth."""
         columns: dict[str, Any] = dict(self.columns)
         return Draw(Data(columns), None)
@@ -129,7 +132,7 @@ class OtherNoise:
     noise: Noise
     truth: ClassVar[Truth] = Truth.OUTSIDE
 
-    def draw(self, scenario: Situation, seeds: Seeds) -> Draw:
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
         """Return rows of the other world, and its interventional distributions."""
         generator = np.random.default_rng(seeds.data)
         z = generator.choice(len(self.weights), size=scenario.num_rows, p=self.weights)

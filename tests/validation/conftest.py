@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from validation.measures import LEVELS
+from validation.measures.exactness import LEVELS
 from validation.scenarios import STANDARD_SCENARIOS, Scenario
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
 from validation.scenarios.quantities import LOG_LIKELIHOOD

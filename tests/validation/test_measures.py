@@ -10,25 +10,19 @@ from scipy.special import logsumexp
 
 from estimators import CausalMixture, Fit
 from estimators.mechanisms import Gaussian, LinearGaussian
-from validation.measures import (
-    central_interval,
-    columns,
-    covariance_of_scores,
-    cramer_rao,
+from validation.measures.calibration import rank_among
+from validation.measures.exactness import distribution_gap, sample_wasserstein
+from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
+from validation.measures.interventional import (
     discrete_divergence,
     discrete_wasserstein,
-    distribution_gap,
-    divergence_weights,
-    entries,
     kl_divergence,
     knots,
     quadrature,
-    rank_among,
-    sample_wasserstein,
-    sort_components,
     support,
     wasserstein,
 )
+from validation.measures.recovery import central_interval, columns, entries, sort_components
 
 NORMALS = [((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.7, 1.0)), ((-3.0, 0.5), (4.0, 2.0)), ((1e4, 2.0), (1e4 + 1, 1.5))]
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
-from validation.measures import LEVELS
+from validation.measures.exactness import LEVELS
 from validation.scenarios.asymptotics import Asymptotics
 from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.check import Check, Requirement, furthest

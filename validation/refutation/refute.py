@@ -12,7 +12,7 @@ import numpy as np
 
 from estimators import Data, Fit, own_modes
 from estimators.contract import LATENT
-from validation.measures import entry_name
+from validation.measures.recovery import entry_name
 from validation.refutation.checks import checked
 from validation.refutation.experiment import Array, Experiments, with_simulated
 from validation.refutation.predictive import MAX_DRAWS, best_labels, is_continuous, log_densities, split

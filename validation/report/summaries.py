@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from validation.claims.kinds import covers
-from validation.measures import LEVELS
+from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.tolerances import proportion_interval
 from validation.statistics.uniformity import uniformity_p_value

@@ -16,7 +16,9 @@ from torch.distributions import biject_to
 
 from estimators import Data, Fit
 from estimators.contract import Model
-from validation.measures import covariance_of_scores, cramer_rao, divergence_weights, entries, knots, quadrature
+from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
+from validation.measures.interventional import knots, quadrature
+from validation.measures.recovery import entries
 from validation.scenarios import Design, FixedTruth, Scenario, contrasts
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import shown

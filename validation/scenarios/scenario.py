@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from estimators import Fit
 from estimators.contract import Model
-from validation.measures import sort_components
+from validation.measures.recovery import sort_components
 from validation.scenarios.base import Role, Source, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention

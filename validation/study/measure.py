@@ -8,20 +8,18 @@ import torch
 from numpy.typing import NDArray
 
 from estimators import Data, Fit
-from validation.measures import (
-    central_interval,
-    columns,
+from validation.measures.calibration import rank_among
+from validation.measures.exactness import distribution_gap, sample_wasserstein
+from validation.measures.interventional import (
     discrete_divergence,
     discrete_wasserstein,
-    distribution_gap,
     kl_divergence,
     knots,
     quadrature,
-    rank_among,
-    sample_wasserstein,
     support,
     wasserstein,
 )
+from validation.measures.recovery import central_interval, columns
 from validation.scenarios import Draw, Intervention, Scenario, Seeds, Truth
 from validation.scenarios.asymptotics import differences_of, quantities
 from validation.scenarios.outcomes import Outcome, Predicted

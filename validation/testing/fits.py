@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from estimators import Estimate, EstimationError, Fit
-from validation.measures import columns, entries
+from validation.measures.recovery import columns, entries
 from validation.statistics.arguments import Array, as_array
 from validation.statistics.estimates import Errors, errors_of_draws, errors_of_fits
 from validation.testing.errors import StatisticalFailure

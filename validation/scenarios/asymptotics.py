@@ -1,8 +1,8 @@
 """What an efficient estimator would reach on a scenario with known truth, from the Fisher information of the marginal.
 
 The score of a row, ``∂ log p(row | φ)/∂φ``, is by central differences of the density of rows that a fit at known Greeks
-states, in the unconstrained coordinates of Pyro's `biject_to`. Its covariance is taken by quadrature where a row is one
-continuous number, and over simulated rows of the scenario's own design otherwise.
+states, in the unconstrained coordinates of the model's density. Its covariance is taken by quadrature where a row is
+one continuous number, and over simulated rows of the scenario's own design otherwise.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.distributions import biject_to
 
 from estimators import Data, Fit
-from estimators.contract import Model
+from estimators.contract import Density, Model
 from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
 from validation.measures.interventional import knots, quadrature
 from validation.measures.recovery import entries
-from validation.scenarios import Design, FixedTruth, Scenario, contrasts
+from validation.scenarios import Design, FixedTruth, Intervention, Scenario, contrasts
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import shown
 
@@ -46,37 +44,6 @@ class Asymptotics:
     kl_weights: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Coordinates:
-    """Greeks as one vector of unconstrained numbers."""
-
-    model: Model
-    shapes: Mapping[str, tuple[int, ...]]
-    transforms: Mapping[str, Any]
-
-    @staticmethod
-    def of(model: Model, greeks: Mapping[str, torch.Tensor]) -> "_Coordinates":
-        supports = model.supports()
-        transforms = {name: biject_to(supports[name]) for name in greeks}
-        shapes = {name: tuple(transforms[name].inv(value).shape) for name, value in greeks.items()}
-        return _Coordinates(model, shapes, transforms)
-
-    def vector(self, greeks: Mapping[str, torch.Tensor]) -> Array:
-        return np.concatenate([np.asarray(self.transforms[name].inv(greeks[name])).ravel() for name in self.shapes])
-
-    def at(self, vector: Array) -> Fit:
-        return Fit.from_greeks(self.model, {name: value[0] for name, value in self.greeks(vector[None]).items()})
-
-    def greeks(self, vectors: Array) -> dict[str, torch.Tensor]:
-        """The Greeks [S, ...] at vectors [S, P]."""
-        greeks, start = {}, 0
-        for name, shape in self.shapes.items():
-            size = int(np.prod(shape))
-            part = torch.as_tensor(vectors[:, start : start + size]).reshape(-1, *shape)
-            greeks[name], start = self.transforms[name](part), start + size
-        return greeks
-
-
 def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
     """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular."""
     source = scenario.source
@@ -84,16 +51,16 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
         return None
     model = scenario.model
     greeks = model.check_greeks(source.greeks)
-    coordinates = _Coordinates.of(model, greeks)
-    at = coordinates.vector(greeks)
     design = source.rows.of(scenario) if source.design is None else source.design
+    coordinates = model.density(design.simulate(model, greeks, hidden=scenario.hidden, seed=seed))
+    at = coordinates.unconstrain({name: np.asarray(value) for name, value in greeks.items()})
     information = _information(scenario, coordinates, at, design, seed)
     if np.linalg.cond(information) > 1e12:
         return None
     truth = quantities(scenario, Fit.from_greeks(model, greeks))
 
     def of(vector: Array) -> Array:
-        found = quantities(scenario, coordinates.at(vector))
+        found = quantities(scenario, _fit_at(model, coordinates, vector))
         return np.array([found[name] for name in truth])
 
     sd = dict(zip(truth, cramer_rao(information, of, at).tolist(), strict=True))
@@ -102,7 +69,7 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
         seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
         all_seen = _information(scenario, coordinates, at, seen, seed)
         complete = dict(zip(truth, cramer_rao(all_seen, of, at).tolist(), strict=True))
-    metrics = {each.name: _metric(coordinates, at, each.outcome, dict(each.do)) for each in scenario.interventions}
+    metrics = {each.name: _metric(model, coordinates, at, each) for each in scenario.interventions}
     kl = {name: float(divergence_weights(metric, information).sum()) for name, metric in metrics.items()}
     average = np.mean([metric / kl[name] for name, metric in metrics.items()], axis=0)
     return Asymptotics(
@@ -124,38 +91,43 @@ def differences_of(means: Mapping[str, Any], scenario: Scenario) -> dict[str, An
     return {each.name: means[each.one.mean_name] - means[each.versus.mean_name] for each in asked}
 
 
-def _information(scenario: Scenario, coordinates: _Coordinates, at: Array, design: Design, seed: int) -> Array:
+def _fit_at(model: Model, coordinates: Density, vector: Array) -> Fit:
+    return Fit.from_greeks(model, {name: value[0] for name, value in coordinates.draws(vector[None]).items()})
+
+
+def _information(scenario: Scenario, coordinates: Density, at: Array, design: Design, seed: int) -> Array:
     """The Fisher information of a whole data set of the design: the sum over its rows."""
-    model = coordinates.model
+    model = scenario.model
+    fit = _fit_at(model, coordinates, at)
     if design.is_plain and len(model.variables) == 1:
         (name,) = model.variables
         settings = [{site: z} for site, K in model.hidden.items() for z in range(K)]
-        grid = _grid([Predicted(coordinates.at(at), name, setting) for setting in settings])
+        grid = _grid([Predicted(fit, name, setting) for setting in settings])
         if grid is not None:
             points, weights = grid
             columns: dict[str, Any] = {name: points}
-            log_densities = _log_densities(coordinates, Data(columns))
+            log_densities = _log_densities(model, coordinates, Data(columns))
             density = np.exp(log_densities(at[None])[0])
             return design.num_rows * covariance_of_scores(_score(log_densities, at), density * weights)
     times = max(1, SIMULATED_ROWS // design.num_rows)
-    greeks = {name: value[0] for name, value in coordinates.at(at).draws.items()}
+    greeks = {name: value[0] for name, value in fit.draws.items()}
     data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
-    score = _score(_log_densities(coordinates, data), at)
+    score = _score(_log_densities(model, coordinates, data), at)
     # Rows of one data set have the design's own weights; `times` such data sets are averaged.
     counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
     return covariance_of_scores(score, counts / times)
 
 
-def _metric(coordinates: _Coordinates, at: Array, outcome: str, do: dict[str, Any]) -> Array:
+def _metric(model: Model, coordinates: Density, at: Array, asked: Intervention) -> Array:
     """The Fisher information of one value of an outcome under an intervention."""
 
     def predicted(vector: Array) -> Predicted:
-        return Predicted(coordinates.at(vector), outcome, do)
+        return Predicted(_fit_at(model, coordinates, vector), asked.outcome, dict(asked.do))
 
     grid = _grid([predicted(at)])
     points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
     if points is None:
-        raise ValueError(f"outcome {outcome}: neither discrete nor with a density on a line")
+        raise ValueError(f"outcome {asked.outcome}: neither discrete nor with a density on a line")
     score = _score(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
     return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
 
@@ -171,10 +143,10 @@ def _points(outcome: Predicted) -> Array | None:
     return outcome.points(outcome.draw(LOOK, seed=0))
 
 
-def _log_densities(coordinates: _Coordinates, data: Data) -> Callable[[Array], Array]:
+def _log_densities(model: Model, coordinates: Density, data: Data) -> Callable[[Array], Array]:
     """log p of each row [S, N] at vectors [S, P]."""
-    density = coordinates.model.density(data)
-    return lambda vectors: np.asarray(density.pointwise(coordinates.greeks(vectors)))
+    density = model.density(data)
+    return lambda vectors: np.asarray(density.pointwise(coordinates.draws(vectors)))
 
 
 def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:

@@ -1,7 +1,8 @@
 """Frames of the report's small panels: title, axes with ticks, and marks inside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -79,18 +80,12 @@ def framed(
     return drawing(WIDTH, HEIGHT, [*parts, *marks], description)
 
 
-def columns(names: Sequence[str]) -> list[float]:
-    """Return the middle of each estimator's column."""
-    width = (RIGHT - LEFT) / max(len(names), 1)
-    return [LEFT + width * (i + 0.5) for i in range(len(names))]
-
-
 def column_names(names: Sequence[str]) -> list[tuple[float, str]]:
     """Return places and names of the columns; a Laplace approximation's name is in two lines."""
     width = (RIGHT - LEFT) / max(len(names), 1)
     letters = max(4, int(width / LETTER))
     texts = [clipped(base(name), letters) + ("\n+lapl." if is_approximate(name) else "") for name in names]
-    return list(zip(columns(names), texts, strict=True))
+    return [(LEFT + width * (i + 0.5), text) for i, text in enumerate(texts)]
 
 
 def jittered(middle: float, count: int, width: float) -> Array:
@@ -108,4 +103,19 @@ def column_of_dots(values: Array, y: Axis, middle: float, width: float, css: str
         marks += words(middle, TOP + 6, f"▲{above}", "beyond")
     if below:
         marks += words(middle, BOTTOM - 3, f"▼{below}", "beyond")
+    return marks
+
+
+def columns_of_dots(
+    values: Mapping[str, Array], y: Axis, palette: Palette, centre: Callable[[Array], Any]
+) -> list[str]:
+    """Return a column of dots for each estimator with a bar at its centre, and how many are infinite."""
+    width = (RIGHT - LEFT) / max(len(values), 1)
+    marks = []
+    for (name, everything), (middle, _) in zip(values.items(), column_names(list(values)), strict=True):
+        marks.append(column_of_dots(everything[np.isfinite(everything)], y, middle, width, palette.css(name)))
+        if infinite := int(np.sum(np.isinf(everything))):
+            marks.append(words(middle, TOP + 6, f"∞ {infinite}", "beyond"))
+        if everything.size and y.holds(bar := float(centre(everything))):
+            marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([bar] * 2), "mean"))
     return marks

@@ -12,8 +12,7 @@ from validation.report.panels import (
     TOP,
     Palette,
     column_names,
-    column_of_dots,
-    columns,
+    columns_of_dots,
     framed,
     is_approximate,
     thinned,
@@ -70,12 +69,7 @@ def _strip(scenario: Described, rows: ByEstimator, palette: Palette, quantity: s
     if half:
         marks.append(area([LEFT, RIGHT], y.at([truth - half] * 2), y.at([truth + half] * 2), "truth"))
     marks.append(line([LEFT, RIGHT], y.at([truth] * 2), "truth dashed"))
-    width = (RIGHT - LEFT) / max(len(names), 1)
-    for name, middle in zip(names, columns(names), strict=True):
-        marks.append(column_of_dots(values[name], y, middle, width, palette.css(name)))
-        mean = float(np.mean(values[name])) if values[name].size else np.nan
-        if y.holds(mean):
-            marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([mean] * 2), "mean"))
+    marks += columns_of_dots(values, y, palette, np.mean)
     what = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
     return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=what)
 

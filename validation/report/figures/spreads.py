@@ -5,15 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from validation.report.figures.estimates import robust
-from validation.report.marks import Array, line, words
+from validation.report.marks import Array, line
 from validation.report.panels import (
     LEFT,
     RIGHT,
-    TOP,
     Palette,
     column_names,
-    column_of_dots,
-    columns,
+    columns_of_dots,
     framed,
     is_approximate,
 )
@@ -58,13 +56,6 @@ def spread(title: str, values: Mapping[str, Array], palette: Palette, reference:
     everything = np.concatenate([*values.values(), [reference] if reference else []])
     y = robust(everything, log=True)
     marks = [line([LEFT, RIGHT], y.at([reference] * 2), "truth dashed")] if reference else []
-    width = (RIGHT - LEFT) / len(names)
-    for name, middle in zip(names, columns(names), strict=True):
-        finite = values[name][np.isfinite(values[name])]
-        marks.append(column_of_dots(finite, y, middle, width, palette.css(name)))
-        if infinite := len(values[name]) - len(finite):
-            marks.append(words(middle, TOP + 6, f"∞ {infinite}", "beyond"))
-        if np.isfinite(median := float(np.median(values[name]))):
-            marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([median] * 2), "mean"))
+    marks += columns_of_dots(values, y, palette, np.median)
     description = f"{title} by {', '.join(names)}, each replicate a dot, on a logarithmic axis"
     return framed(clipped(title, 40), marks, x=column_names(names), y=y, description=description)

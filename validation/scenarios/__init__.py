@@ -21,7 +21,6 @@ __all__ = [
     "FixedData",
     "FixedTruth",
     "Intervention",
-    "Model",
     "OtherNoise",
     "Partly",
     "PriorTruth",

@@ -87,21 +87,18 @@ def escape_probability(band: tuple[ArrayLike, ArrayLike], n: int, cell_probabili
 def shifted_cells(num_draws: int, shift: float) -> Floats:
     """Return P(rank = 0, …, L) [L + 1] if posteriors are normal with the right sd and off by `shift` of their sds.
 
-    The truth is then at the posterior quantile ``u = Φ(x)``, x ~ Normal(shift, 1), and its rank is Binomial(L, u).
+    The truth is then at the posterior quantile ``u = Φ(x)``, x ~ Normal(shift, 1), and its rank is Binomial(L, u): the
+    integral over x by the trapezoidal rule, whose error for peaks of width w at steps h is of order ``exp(-2π²w²/h²)``.
     """
+    as_count("num_draws", num_draws, least=1)
     if not math.isfinite(shift):
         raise ValueError(f"shift: expected a finite number of posterior sds, got {shift}")
-    return _normal_cells(num_draws, shift, 1.0)
-
-
-def stretched_cells(num_draws: int, ratio: float) -> Floats:
-    """Return P(rank = 0, …, L) [L + 1] if posteriors are normal and their sd is `ratio` times the right one.
-
-    The truth is then at the posterior quantile ``u = Φ(x)``, x ~ Normal(0, 1/ratio), and its rank is Binomial(L, u).
-    """
-    if not (math.isfinite(ratio) and ratio > 0):
-        raise ValueError(f"ratio: expected a finite ratio of sds above 0, got {ratio}")
-    return _normal_cells(num_draws, 0.0, 1 / ratio)
+    step = 1 / math.sqrt(num_draws) / 4  # the binomial probability is a peak in x no narrower than about 1/√L
+    z = step * np.arange(-math.ceil(12 / step), math.ceil(12 / step) + 1)
+    x, weights, r = shift + z, np.exp(-(z**2) / 2), np.arange(num_draws + 1)
+    log_choose = -special.betaln(r + 1, num_draws - r + 1) - math.log(num_draws + 1)
+    log_binomial = log_choose + np.outer(special.log_ndtr(x), r) + np.outer(special.log_ndtr(-x), num_draws - r)
+    return np.asarray(weights @ np.exp(log_binomial) / weights.sum(), dtype=np.float64)
 
 
 def detectable_shift(n: int, num_draws: int, alpha: float, power: float = POWER) -> float:
@@ -144,20 +141,6 @@ def _false_alarm(tail: float, n: int, num_draws: int) -> float:
 
 def _poisson(counts: Counts, mean: float) -> Floats:
     return np.asarray(np.exp(special.xlogy(counts, mean) - mean - special.gammaln(counts + 1.0)), dtype=np.float64)
-
-
-def _normal_cells(num_draws: int, mean: float, sd: float) -> Floats:
-    """Return ``∫ Normal(x | mean, sd) Binomial(r | L, Φ(x)) dx`` for r = 0, …, L.
-
-    By the trapezoidal rule, whose error for peaks of width w at steps of h is of order ``exp(-2π²w²/h²)``.
-    """
-    as_count("num_draws", num_draws, least=1)
-    step = min(sd, 1 / math.sqrt(num_draws)) / 4  # the binomial probability is a peak in x no narrower than about 1/√L
-    z = step / sd * np.arange(-math.ceil(12 * sd / step), math.ceil(12 * sd / step) + 1)
-    x, weights, r = mean + sd * z, np.exp(-(z**2) / 2), np.arange(num_draws + 1)
-    log_choose = -special.betaln(r + 1, num_draws - r + 1) - math.log(num_draws + 1)
-    log_binomial = log_choose + np.outer(special.log_ndtr(x), r) + np.outer(special.log_ndtr(-x), num_draws - r)
-    return np.asarray(weights @ np.exp(log_binomial) / weights.sum(), dtype=np.float64)
 
 
 def _checked_ranks(ranks: ArrayLike, num_draws: int) -> Counts:

@@ -485,7 +485,7 @@ found = [name for name in heavy if name in sys.modules]
 assert not found, found
 
 import validation.cli.commands
-found = [name for name in ("rich", "jinja2", "dask", "distributed") if name in sys.modules]
+found = [name for name in ("jinja2", "dask", "distributed") if name in sys.modules]
 assert not found, f"{found}: extras are imported before it is checked whether they are there"
 """
 

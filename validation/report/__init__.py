@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-EXTRA = ("jinja2", "matplotlib", "rich")
+EXTRA = ("jinja2", "matplotlib")
 
 
 class MissingExtraError(ImportError):

@@ -43,10 +43,10 @@ def standard_contenders() -> tuple[Contender, ...]:
         Contender("EM", EM(progress_bar=False), efficient=True, laplace=True),
         Contender("MAP", MAP(num_starts=20, num_steps=40, progress_bar=False), laplace=True),
         Contender("NUTS", NUTS(num_samples=1000, warmup_steps=300, num_chains=2, progress_bar=False), posterior=True),
-        Contender("Exact", Exact(num_draws=1000), posterior=True, small_only=True),
+        Contender("Exact", Exact(num_draws=1000, progress_bar=False), posterior=True, small_only=True),
     )
 
 
 def exact_reference() -> Estimator:
     """Return the yardstick: independent draws from the exact posterior."""
-    return Exact(num_draws=1000)
+    return Exact(num_draws=1000, progress_bar=False)

@@ -4,7 +4,7 @@ A plan holds descriptions, not code: the rows of a study and its plan are enough
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
@@ -45,9 +45,19 @@ class Claim:
     estimator: str
     kind: str
     judged: bool
-    alpha: float
-    min_effect: float
+    alpha: float = 0.0
+    min_effect: float = 1e-5
     only: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies it in the budget."""
+        return self.scenario, self.estimator, self.kind
+
+    @property
+    def spends(self) -> bool:
+        """Whether it takes a share of the budget: nothing is random in a mode known in closed form."""
+        return self.judged and self.kind != "mode"
 
 
 @dataclass(frozen=True)
@@ -72,31 +82,6 @@ class Plan:
         return {pair: i for i, pair in enumerate(pairs)}
 
 
-@dataclass(frozen=True)
-class Asserted:
-    """A kind of claim on one scenario and one row name, and whether it counts where the scenario is judged."""
-
-    scenario: Scenario
-    estimator: str
-    kind: str
-    counts: bool
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What identifies the claim in the budget."""
-        return self.scenario.name, self.estimator, self.kind
-
-    @property
-    def judged(self) -> bool:
-        """Whether it counts in the exit status."""
-        return self.counts and self.scenario.role is Role.JUDGED
-
-    @property
-    def spends(self) -> bool:
-        """Whether it takes a share of the budget: nothing is random in a mode known in closed form."""
-        return self.judged and self.kind != "mode"
-
-
 def plan_of(
     scenarios: Sequence[Scenario], contenders: Sequence[Contender], preset: Preset, *, seed: int, replicates: int | None
 ) -> Plan:
@@ -109,14 +94,10 @@ def plan_of(
     standard = {each.key for each in _standard() if each.spends}
     others = sum(each.spends and each.key not in standard for each in asserted)
     claims = []
-    for each in asserted:
-        share = BUDGET / (others if each.spends and each.key not in standard else len(standard))
-        alpha = 0.0 if each.kind == "mode" else share
-        claims.append(
-            Claim(
-                each.scenario.name, each.estimator, each.kind, each.judged, alpha, preset.effects.get(each.kind, 1e-5)
-            )
-        )
+    for claim in asserted:
+        share = BUDGET / (others if claim.spends and claim.key not in standard else len(standard))
+        min_effect = preset.effects.get(claim.kind, claim.min_effect)
+        claims.append(replace(claim, alpha=0.0 if claim.kind == "mode" else share, min_effect=min_effect))
     return Plan(
         seed=seed,
         preset=preset.name,
@@ -129,8 +110,8 @@ def plan_of(
     )
 
 
-def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Asserted]:
-    """Return what is asserted on a scenario: by its source of truth, and by what each contender is.
+def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Claim]:
+    """Return the claims on a scenario, without their budget: by its source of truth, and by what each contender is.
 
     The Laplace approximation of a point estimate promises nothing: its coverage and its distance to the exact posterior
     are shown. Coverage is nominal over truths drawn from the prior, so at fixed truths it is shown too.
@@ -155,7 +136,8 @@ def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Ass
                 kinds.append(("calibration", contender.posterior))
             if not approximate:
                 kinds.append(("convergence", truth is not Truth.PRIOR))
-            found += [Asserted(scenario, name, kind, counts) for kind, counts in kinds]
+            is_judged = scenario.role is Role.JUDGED
+            found += [Claim(scenario.name, name, kind, counts and is_judged) for kind, counts in kinds]
     return found
 
 
@@ -164,7 +146,7 @@ def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Conte
     return tuple(each for each in contenders if scenario.exact or not each.small_only)
 
 
-def _standard() -> list[Asserted]:
+def _standard() -> list[Claim]:
     contenders = standard_contenders()
     return [each for scenario in STANDARD_SCENARIOS for each in asserted_of(scenario, contenders)]
 

@@ -43,7 +43,7 @@ def _act(options: argparse.Namespace) -> int:
     }
     try:
         return actions[options.command](options)
-    except commands.UnusableArgumentError as problem:
+    except commands.UNUSABLE as problem:
         print(f"validation: {problem}", file=sys.stderr)
         return UNUSABLE
     except commands.InterruptedRunError as problem:
@@ -90,7 +90,7 @@ def _add_mine(commands: Commands) -> None:
         help="study your own data: which estimator can be trusted for which query at this number of rows",
         description="Fit every estimator to a file, take a fit as the truth, and study data sets like the file's.",
     )
-    mine.add_argument("data", metavar="DATA", help="a CSV or Parquet file")
+    mine.add_argument("file", metavar="DATA", help="a CSV or Parquet file")
     mine.add_argument("--columns", nargs="+", required=True, metavar="COLUMN", help="the columns that Z causes")
     mine.add_argument(
         "--model",

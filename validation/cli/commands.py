@@ -3,9 +3,9 @@
 import argparse
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -44,13 +44,14 @@ class Named(Protocol):
 
 
 N = TypeVar("N", bound=Named)
+# What is wrong with a file, the data, a module or a cluster is wrong with an argument.
+UNUSABLE = (UnusableArgumentError, StoreError, ClusterError, own_data.DataError, ModuleError, MissingExtraError)
 
 
 def list_available(options: argparse.Namespace) -> int:
     """Print presets, scenarios and estimators."""
-    with _explained():
-        scenarios = (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios))
-        contenders = (*standard_contenders(), *_own_contenders(options.estimators))
+    scenarios = (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios))
+    contenders = (*standard_contenders(), *_own_contenders(options.estimators))
     print("Presets (effects are the smallest that each kind of claim must be able to see)")
     for preset in PRESETS.values():
         effects = ", ".join(f"{kind} {effect:g}" for kind, effect in preset.effects.items())
@@ -79,71 +80,59 @@ def run_study(options: argparse.Namespace) -> int:
     }
     study = _study_of(given)
     given["fingerprints"] = {place: fingerprint(place) for place in _modules(given)}
-    _check_report()
+    check_extra()
     path = prepare(options.output)
     return _run(study, lambda: Store.create(path, study.plan(), arguments=given), options, _modules(given))
 
 
 def study_own_data(options: argparse.Namespace) -> int:
     """Fit the user's data, study data sets like them, and report what can be trusted; return the exit status."""
-    arguments = own_data.Arguments(
-        options.data,
-        tuple(options.columns),
-        options.model,
-        options.K,
-        options.scale,
-        options.concentration,
-        options.truth,
-    )
-    _check_report()
+    arguments = PLAIN.structure(vars(options), own_data.Arguments)
+    check_extra()
     path = prepare(options.output)
-    with _explained():
-        columns = own_data.read(arguments)
-        prepared = own_data.prepare(arguments, columns, seed=options.seed)
-        study = _own_data_study(prepared.scenario, options.seed, options.replicates)
-        source = prepared.scenario.source
-        assert isinstance(source, FixedTruth)
-        given = {
-            "command": "mine",
-            "asked": arguments,
-            "columns": columns,
-            "greeks": dict(source.greeks),
-            "seed": options.seed,
-            "replicates": options.replicates,
-        }
-        plan, notes = _own_data_plan(study), prepared.notes
+    columns = own_data.read(arguments)
+    prepared = own_data.prepare(arguments, columns, seed=options.seed)
+    study = _own_data_study(prepared.scenario, options.seed, options.replicates)
+    source = prepared.scenario.source
+    assert isinstance(source, FixedTruth)
+    given = {
+        "command": "mine",
+        "asked": arguments,
+        "columns": columns,
+        "greeks": dict(source.greeks),
+        "seed": options.seed,
+        "replicates": options.replicates,
+    }
+    plan, notes = _own_data_plan(study), prepared.notes
     begin = partial(Store.create, path, plan, arguments=given, notes=notes)
     return _run(study, begin, options, [options.model] if ":" in options.model else [])
 
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a study that was interrupted; return the exit status."""
-    _check_report()
-    with _explained():
-        store = Store.open(options.study)
-        given = store.arguments
-        if not given:
-            raise StoreError(
-                f"{options.study}: begun from Python; give the same study to validation.run with this store"
-            )
-        if given["command"] == "mine":
-            arguments = PLAIN.structure(given["asked"], own_data.Arguments)
-            scenario = own_data.rebuilt(arguments, given["columns"], given["greeks"])
-            study = _own_data_study(scenario, given["seed"], given["replicates"])
-            modules = [arguments.model] if ":" in arguments.model else []
-        else:
-            for place, known in given["fingerprints"].items():
-                if fingerprint(place) != known:
-                    raise UnusableArgumentError(f"{place} has changed since the study was begun; begin another")
-            study, modules = _study_of(given), _modules(given)
-        _check_same(study, store.plan, options.study)
+    check_extra()
+    store = Store.open(options.study)
+    given = store.arguments
+    if not given:
+        raise StoreError(f"{options.study}: begun from Python; give the same study to validation.run with this store")
+    if given["command"] == "mine":
+        arguments = PLAIN.structure(given["asked"], own_data.Arguments)
+        scenario = own_data.rebuilt(arguments, given["columns"], given["greeks"])
+        study = _own_data_study(scenario, given["seed"], given["replicates"])
+        modules = [arguments.model] if ":" in arguments.model else []
+    else:
+        for place, known in given["fingerprints"].items():
+            if fingerprint(place) != known:
+                raise UnusableArgumentError(f"{place} has changed since the study was begun; begin another")
+        study, modules = _study_of(given), _modules(given)
+    _check_same(study, store.plan, options.study)
     return _run(study, lambda: store, options, modules)
 
 
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study from its rows alone."""
-    _check_report()
-    with _explained(), closing(Store.open(options.study)) as store:
+    check_extra()
+    with closing(Store.open(options.study)) as store:
         results = results_of(store)
     folder = options.output or options.study.parent
     writable(folder)
@@ -209,7 +198,7 @@ def print_outcome(results: Results) -> None:
 
 def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, modules: Sequence[str]) -> int:
     """Run what is left of a study, begun only where it can be run, and write its report."""
-    with _explained(), ExitStack() as stack:
+    with ExitStack() as stack:
         executor = None
         if options.cluster:
             executor = stack.enter_context(cluster(options.cluster, [name_of(place) for place in modules]))
@@ -271,7 +260,7 @@ def _study_of(given: Mapping[str, Any]) -> Study:
             preset=given["preset"],
             replicates=given["replicates"],
         )
-    except (ModuleError, ValueError) as problem:
+    except ValueError as problem:
         raise UnusableArgumentError(str(problem)) from problem
     if not study.cells():
         raise UnusableArgumentError("--estimator Exact runs on small scenarios only, and none was chosen; see `list`")
@@ -317,22 +306,6 @@ def _check_same(study: Study, plan: Plan, path: Path) -> None:
 
 def _planned(plan: Plan) -> int:
     return sum(each.replicates * len(each.estimators) for each in plan.scenarios)
-
-
-def _check_report() -> None:
-    try:
-        check_extra()
-    except MissingExtraError as problem:
-        raise UnusableArgumentError(str(problem)) from None
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Whatever is wrong with a file, the data or a cluster is an argument that cannot be used."""
-    try:
-        yield
-    except (StoreError, ClusterError, own_data.DataError, ModuleError) as problem:
-        raise UnusableArgumentError(str(problem)) from problem
 
 
 def _text(value: float | None, otherwise: str = "none") -> str:

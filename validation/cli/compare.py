@@ -9,15 +9,15 @@ import numpy as np
 from validation.claims.compare import compare
 from validation.claims.results import Results, results_of
 from validation.cli.commands import UnusableArgumentError
-from validation.study.store import Store, StoreError
+from validation.study.store import Store
 
 
 def compare_command(options: argparse.Namespace) -> int:
     """Print what changed between two studies, and return the exit status."""
+    old, new = (_read(path) for path in (options.old, options.new))
     try:
-        old, new = (_read(path) for path in (options.old, options.new))
         comparison = compare(old, new, false_alarm=options.false_alarm)
-    except (StoreError, ValueError) as problem:
+    except ValueError as problem:
         raise UnusableArgumentError(str(problem)) from problem
     for change in comparison.changes:
         way = "WORSE " if change.worse else "better"

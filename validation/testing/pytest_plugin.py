@@ -182,10 +182,11 @@ class Session:
         if not self.records:
             return
         from validation.testing.record import summary
-        from validation.testing.session import summary_budget
+        from validation.testing.session import stored_manifest
 
         terminalreporter.section("statistical checks")
-        for line in summary(self.all_records, summary_budget(self.config, self.root_seed)):
+        name = str(self.config.getini("statistical_manifest"))
+        for line in summary(self.all_records, stored_manifest(self.config), name, self.root_seed):
             terminalreporter.write_line(line)
 
 

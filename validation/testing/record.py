@@ -4,12 +4,12 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from validation.statistics.check import Check, Verdict
 from validation.study.environment import versions
+from validation.testing.manifest import Manifest
 from validation.testing.writing import write
 
 SCHEMA = 2
@@ -53,24 +53,14 @@ def write_report(path: Path, records: Sequence[Record], run: Mapping[str, Any]) 
     write(path, json.dumps({"schema": SCHEMA, **run, "checks": checks}, indent=1, allow_nan=False) + "\n")
 
 
-@dataclass(frozen=True)
-class SuiteBudget:
-    """The budget of a suite, as the terminal summary states it."""
-
-    false_alarm: float
-    num_tests: int
-    root_seed: int
-    manifest: str
-
-
-def summary(records: Sequence[Record], budget: SuiteBudget, *, closest: int = CLOSEST) -> list[str]:
+def summary(records: Sequence[Record], manifest: Manifest, name: str, root_seed: int) -> list[str]:
     """Return the lines of the terminal summary: budget, checks, closest margins, failed and underpowered ones."""
     controls = [record for record in records if record["control"]]
     records = [record for record in records if not record["control"]]
     counts = {verdict: sum(record["outcome"] == verdict.value for record in records) for verdict in JUDGED}
     lines = [
-        f"budget {budget.false_alarm:g} over {budget.num_tests} tests of {budget.manifest}, "
-        f"root seed {budget.root_seed} (--statistical-seed={budget.root_seed})",
+        f"budget {manifest.false_alarm:g} over {len(manifest.tests)} tests of {name}, "
+        f"root seed {root_seed} (--statistical-seed={root_seed})",
         f"{len(records)} checks: " + ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items()),
     ]
     if controls:
@@ -81,7 +71,7 @@ def summary(records: Sequence[Record], budget: SuiteBudget, *, closest: int = CL
     if ranked:
         lines.append("closest margins:")
         lines += [
-            f"  p = {e['p_value']:.2g}, {e['p_value'] / e['alpha']:.2g} × its α: {_name(e)}" for e in ranked[:closest]
+            f"  p = {e['p_value']:.2g}, {e['p_value'] / e['alpha']:.2g} × its α: {_name(e)}" for e in ranked[:CLOSEST]
         ]
     for verdict in (Verdict.FAIL, Verdict.UNDERPOWERED):
         not_passed = [record for record in records if record["outcome"] == verdict.value]

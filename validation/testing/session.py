@@ -9,7 +9,6 @@ import pytest
 from validation.statistics.check import check_probability
 from validation.testing.manifest import Entry, Manifest, ManifestError, check_current, updated
 from validation.testing.marker import MarkerSettings, TestBudget, marker_settings
-from validation.testing.record import SuiteBudget
 
 MARKER, FIXTURE = "statistical", "stat"
 
@@ -61,13 +60,12 @@ def manifest_path(config: pytest.Config) -> Path:
     return config.rootpath / str(config.getini("statistical_manifest"))
 
 
-def summary_budget(config: pytest.Config, root_seed: int) -> SuiteBudget:
-    """Return what the terminal summary states of the budget."""
+def stored_manifest(config: pytest.Config) -> Manifest:
+    """Return the stored list, one without tests where it is missing or damaged."""
     try:
-        manifest = Manifest.read(manifest_path(config))
+        return Manifest.read(manifest_path(config))
     except ManifestError:
-        manifest = Manifest(budget_of(config))
-    return SuiteBudget(manifest.false_alarm, len(manifest.tests), root_seed, str(config.getini("statistical_manifest")))
+        return Manifest(budget_of(config))
 
 
 def _settings_of(item: pytest.Item) -> MarkerSettings:

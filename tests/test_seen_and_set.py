@@ -75,6 +75,7 @@ def test_set_rows_leave_the_posterior_of_theta_that_nuts_samples(count: int) -> 
     assert abs(moved - slopes[0]) > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.statistical(checks=4, min_effect=0.25)
 def test_nuts_with_set_and_with_seen_rows(stat: Stat) -> None:
     data_sets = (HIDDEN, with_rows(100, is_set=True), with_rows(100, is_set=False))

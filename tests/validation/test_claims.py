@@ -18,8 +18,8 @@ POINT = Contender("EM", estimator=None, efficient=True)
 POSTERIOR = Contender("NUTS", estimator=None, posterior=True)
 FIXED = ["separated_100", "overlapping_1000", "unknown_scales", "hidden_confounder", "partly_set"]
 
-# Tens of thousands of rows.
-FULL = pytest.param("full", marks=pytest.mark.slow)
+# Thousands and tens of thousands of rows.
+LARGER = [pytest.param(name, marks=pytest.mark.slow) for name in ("standard", "full")]
 
 
 PLANS = {}
@@ -43,7 +43,7 @@ def lost(row, status=ERROR):
 
 
 @pytest.mark.parametrize("name", FIXED)
-@pytest.mark.parametrize("preset", ["quick", "standard", FULL])
+@pytest.mark.parametrize("preset", ["quick", *LARGER])
 def test_an_efficient_estimator_passes_at_the_size_of_each_preset(name, preset, scenarios, efficient_rows):
     size = PRESETS[preset].replicates_of(scenarios[name])
     found = verdicts(scenarios[name], POINT, efficient_rows(name, "EM", n=size), preset)
@@ -116,7 +116,7 @@ def test_fits_that_do_not_converge_fail(scenarios, efficient_rows):
     assert verdicts(scenarios["overlapping_1000"], POINT, half)["convergence"].verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("preset", ["quick", "standard", FULL])
+@pytest.mark.parametrize("preset", ["quick", *LARGER])
 def test_a_calibrated_posterior_passes_at_the_size_of_each_preset(preset, scenarios, posterior_rows):
     size = PRESETS[preset].replicates[Truth.PRIOR]
     found = verdicts(scenarios["prior_truths"], POSTERIOR, posterior_rows("prior_truths", "NUTS", n=size), preset)
@@ -218,6 +218,7 @@ def test_the_budget_is_spent_once_and_whole(standard_plan):
     assert sum(claim.alpha for claim in spending) == pytest.approx(BUDGET)
 
 
+@pytest.mark.slow
 def test_every_judged_kind_states_the_effect_it_must_see(standard_plan):
     kinds = {claim.kind for claim in standard_plan.claims if claim.judged} - {"mode"}
     assert kinds == set(KINDS)
@@ -225,11 +226,12 @@ def test_every_judged_kind_states_the_effect_it_must_see(standard_plan):
         assert kinds <= set(PRESETS[name].effects)
 
 
-def test_a_plan_survives_storage(standard_plan):
-    plain = converter()
-    assert plain.structure(plain.unstructure(standard_plan), Plan) == standard_plan
+def test_a_plan_survives_storage(scenarios):
+    plain, one = converter(), plan([scenarios["separated_100"]], [POINT])
+    assert plain.structure(plain.unstructure(one), Plan) == one
 
 
+@pytest.mark.slow
 def test_a_subset_keeps_its_thresholds(scenarios, standard_plan):
     alone = plan([scenarios["separated_100"]], [POINT], "standard")
     within = {(c.scenario, c.estimator, c.kind): c.alpha for c in standard_plan.claims}

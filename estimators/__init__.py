@@ -7,6 +7,7 @@ from estimators.fits.storage import RESTORERS
 from estimators.isolation import isolated, own_modes
 from estimators.mixture.description import CLASS as MIXTURE
 from estimators.mixture.model import CausalMixture, GaussianMixture
+from estimators.plots.graph import plot_graph
 from estimators.programs.description import CLASS as PROGRAM
 from estimators.programs.model import PyroModel
 from estimators.queries.estimate import Estimate
@@ -34,4 +35,5 @@ __all__ = [
     "Status",
     "isolated",
     "own_modes",
+    "plot_graph",
 ]

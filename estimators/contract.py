@@ -27,6 +27,7 @@ __all__ = [
     "Density",
     "Model",
     "Predictive",
+    "Structural",
     "Variable",
     "WrongModelError",
     "WrongModelTypeError",
@@ -217,6 +218,20 @@ class Predictive(Protocol):
         """
 
 
+class Structural(Protocol):
+    """Rows as they would have been under what is set, for each draw of the Greeks: abduct, act, predict."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        """The observed variables."""
+
+    def mean(self, name: str) -> Answer:
+        """E[name | row, had ... been set] as [S, N, ...]."""
+
+    def sample(self) -> dict[str, Tensor]:
+        """One world for every row, as [N, ...] of every variable and hidden site; random numbers are torch's."""
+
+
 class WrongModelError(ValueError):
     """A saved fit cannot be read with the model that was given, or without one; the message says why."""
 
@@ -291,6 +306,21 @@ class Model(Protocol):
 
         ``call`` is what an error calls the settings, ``seed`` that of what has to be simulated. Raises ValueError for
         an unknown variable, or a value or distribution that it cannot have.
+        """
+
+    def structural(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data,
+        *,
+        do: Mapping[str, Any],
+        assumptions: Mapping[str, Any],
+        seed: int,
+    ) -> Structural:
+        """What these rows would have been under ``do``; ``assumptions`` say how the noise of a variable is recovered.
+
+        Raises NotImplementedError, with what is missing, where a model does not say which noise made a row, and
+        ValueError or TypeError for rows, settings or assumptions that are none of the model's.
         """
 
     def conjugate(self, data: Data) -> Conjugate:

@@ -362,9 +362,7 @@ QUESTIONS = [
     case("text", lambda: POINT.do(Y="high"), TypeError, "Y", "'high'"),
     case("given", lambda: POINT.given(W=1), ValueError, "given", "'W'"),
     case("unknown target", lambda: POINT.do(T=1).mean("W"), ValueError, "'W'", "['Z', 'T', 'Y']"),
-    case(
-        "density of a set site", lambda: POINT.do(T=1).log_density("T", 1.0), ValueError, "T is set"
-    ),
+    case("density of a set site", lambda: POINT.do(T=1).log_density("T", 1.0), ValueError, "T is set"),
     case("density per row", lambda: POINT.do(T=[0, 1]).cdf("Y", 1.0), ValueError, "one per row"),
     case("NaN", lambda: POINT.do(T=1).cdf("Y", float("nan")), ValueError, "finite"),
     case("levels", lambda: POINT.do(T=1).quantile("Y", 1.0), ValueError, "level"),

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
 
-from estimators import CausalMixture, GaussianMixture
+from estimators import CausalMixture, GaussianMixture, PyroModel, plot_graph
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 
 CHAIN = CausalMixture(2, {"W": Bernoulli(), "T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, latent_parents=["W"])
@@ -86,7 +86,7 @@ def test_a_known_greek_is_not_in_the_graph() -> None:
 @cache
 def drawn(model: CausalMixture, **view: bool) -> tuple[Any, dict[str, Ellipse], list[np.ndarray]]:
     """The axes, the ellipses by name, and each edge's line [P, 2] in the units of the picture."""
-    ax = model.plot_graph(**view)
+    ax = plot_graph(model, **view)
     nodes = {str(patch.get_gid()): patch for patch in ax.patches if isinstance(patch, Ellipse)}
     arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
     lines = [ax.transData.inverted().transform(arrow.get_transform().transform(_path(arrow))) for arrow in arrows]
@@ -184,7 +184,7 @@ def test_the_plate_is_around_the_variables_and_not_the_greeks(model: CausalMixtu
     for name, node in nodes.items():
         within = ((outline(node) > low) & (outline(node) < high)).all(1)
         assert within.all() if name in model.graph else not within.any(), name
-    assert not any(isinstance(patch, FancyBboxPatch) for patch in model.plot_graph(greeks=True).patches)
+    assert not any(isinstance(patch, FancyBboxPatch) for patch in plot_graph(model, greeks=True).patches)
 
 
 @views
@@ -205,7 +205,7 @@ def test_the_callers_matplotlib_stays_as_it_was() -> None:
     import matplotlib.pyplot as plt
 
     before, open_figures = dict(matplotlib.rcParams), plt.get_fignums()
-    CHAIN.plot_graph(greeks=True, plates=True)
+    plot_graph(CHAIN, greeks=True, plates=True)
     assert dict(matplotlib.rcParams) == before
     assert plt.get_fignums() == open_figures
 
@@ -213,7 +213,7 @@ def test_the_callers_matplotlib_stays_as_it_was() -> None:
 def test_it_draws_on_the_axes_that_are_given() -> None:
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    assert CHAIN.plot_graph(ax=right) is right
+    assert plot_graph(CHAIN, ax=right) is right
     assert not left.patches
     assert len(right.patches) == 8, "four nodes and four edges"
     assert figure.axes == [left, right]
@@ -221,7 +221,9 @@ def test_it_draws_on_the_axes_that_are_given() -> None:
 
 def test_anything_but_axes_is_refused() -> None:
     with pytest.raises(TypeError, match="ax expects matplotlib Axes"):
-        CHAIN.plot_graph(ax=Figure())
+        plot_graph(CHAIN, ax=Figure())
+    with pytest.raises(TypeError, match="says its causal graph, as CausalMixture does"):
+        plot_graph(PyroModel(lambda N: None))
 
 
 def test_importing_the_package_imports_nothing_that_is_slow_and_not_always_needed() -> None:

@@ -13,6 +13,7 @@ from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Fi
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.identifiability import THRESHOLD, Identifiability
 from estimators.mechanisms import Bernoulli, Gaussian
+from estimators.mixture.coordinates import transforms_of
 from estimators.mixture.density import Density
 from tests.models import MODELS, fit_quietly, mixed_rows, rows_of
 
@@ -163,7 +164,7 @@ def test_the_priors_information_is_that_of_the_prior_and_the_jacobian(model: Cau
     data, greeks = mixed_rows(model), model.prior_greeks(seed=3)
     found = known(model, dict(greeks), data).identifiability()
     density = Density(model, model.marginal(data), prior=False)
-    transforms = model.transforms(model.marginal(data).references)
+    transforms = transforms_of(model, model.marginal(data).references)
 
     def log_prior(point: np.ndarray) -> float:
         total = 0.0

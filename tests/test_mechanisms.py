@@ -19,6 +19,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
+from estimators.mixture.coordinates import transforms_of
 from estimators.mixture.density import Density
 from tests.expectations import MixtureExpectation
 from tests.mechanism_models import (
@@ -126,7 +127,7 @@ def test_a_batch_of_greeks_is_each_alone(model: CausalMixture) -> None:
 
 def slope_of_q(model: CausalMixture, marginal: MixtureMarginal, at: dict[str, Any], given: Statistics) -> np.ndarray:
     """The gradient of the expected complete-data log-likelihood in unconstrained coordinates."""
-    transforms, slopes = model.transforms(marginal.references), marginal.gradient(at, given)
+    transforms, slopes = transforms_of(model, marginal.references), marginal.gradient(at, given)
     return np.concatenate(
         [transforms[name].pull_back(at[name].reshape(-1), slopes[name].reshape(-1)) for name in model_names(model)]
     )

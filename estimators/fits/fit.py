@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.checks import check_level
+from estimators.checks import check_level, check_seed
 from estimators.contract import Model
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data, as_data
@@ -27,11 +27,7 @@ from estimators.fits.laplace import laplace_fit
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import summary_table
 from estimators.isolation import own_modes
-from estimators.mechanisms.structural import Structural
-from estimators.mixture.model import CausalMixture
-from estimators.mixture.settings import check_values
-from estimators.programs.model import PyroModel
-from estimators.queries.counterfactual import Counterfactual, counterfactual_of
+from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, difference
 from estimators.queries.labels import Labels
 from estimators.queries.query import Query
@@ -149,29 +145,24 @@ class Fit:
         data: Any,
         *,
         do: Mapping[str, Any],
-        assumptions: Mapping[str, Structural] | None = None,
+        assumptions: Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> Counterfactual:
         """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
 
         Raises ValueError for rows with missing entries, and for an unknown variable or value.
         """
-        if isinstance(self.model, PyroModel):
-            raise NotImplementedError(
-                "counterfactual: a Pyro program does not say which noise made a row; write the model as a "
-                "CausalMixture of mechanisms"
-            )
-        model = cast(CausalMixture, self.model)
-        values = [(f"do[{name!r}]", value) for name, value in dict(do).items()]
+        settings = dict(do)
+        if not settings:
+            raise ValueError("counterfactual do: expected at least one setting, e.g. do={'T': 1}")
+        values = [(f"do[{name!r}]", value) for name, value in settings.items()]
         check_same_rows([*([] if isinstance(data, Data) else named_columns(data).items()), *values], "counterfactual")
-        rows = model.check(as_data(data))
-        gaps = [name for name in rows.columns if bool(rows.is_missing(name).any())]
-        if gaps:
-            raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
-        asked = self.labels.numbered("counterfactual do", do)
-        self.labels.warn_of(asked)
-        settings = check_values(model, asked, "counterfactual do")
-        return counterfactual_of(model, self.draws, self.num_chains, rows, settings, assumptions, seed)
+        known = self.labels.numbered("counterfactual do", settings)
+        self.labels.warn_of(known)
+        worlds = self.model.structural(
+            self.draws, as_data(data), do=known, assumptions=dict(assumptions or {}), seed=check_seed(seed)
+        )
+        return Counterfactual(worlds, self.num_chains)
 
     @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
@@ -265,7 +256,7 @@ class Fit:
 
     @staticmethod
     @own_modes()
-    def load(path: str | Path, model: PyroModel | None = None) -> "Fit":
+    def load(path: str | Path, model: Model | None = None) -> "Fit":
         """Read a fit; of a `PyroModel`, whose program is code and not in the file, with the model.
 
         Raises ValueError for a damaged file, another version's, or another model's.

@@ -1,7 +1,7 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import pyro
@@ -12,7 +12,7 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
-from estimators.mechanisms.protocol import Reference
+from estimators.mixture.coordinates import Coordinates, transforms_of
 from estimators.mixture.starts import candidates, refine, working_rows
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.ranking import best_first
@@ -21,30 +21,6 @@ from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import log_density, log_density_of_logs
 from estimators.parameters.transforms import LOGS, Logged, Transform
-
-
-class Coordinates(Protocol):
-    """What a density needs of its mixture: the Greeks, and the maps to them from unconstrained coordinates."""
-
-    @property
-    def K(self) -> int:
-        """The number of components."""
-
-    @property
-    def concentration(self) -> Any:
-        """The concentration [K] of theta's prior."""
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The Greeks."""
-
-    def sample_greeks(self) -> Mapping[str, Tensor]:
-        """The part of the Pyro program above the rows."""
-
-    def transforms(
-        self, references: Mapping[str, Reference], *, within_priors: bool = False
-    ) -> Mapping[str, Transform]:
-        """The map to every Greek, in units of the standardised columns."""
 
 
 class Density:
@@ -67,7 +43,7 @@ class Density:
         self._model, self.parameters = model, model.parameters
         self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
         self._within_priors = prior if within_priors is None else within_priors
-        transforms = model.transforms(marginal.references, within_priors=self._within_priors)
+        transforms = transforms_of(model, marginal.references, within_priors=self._within_priors)
         maps = [transforms[parameter.name] for parameter in self.parameters]
         sizes = [t.size(p.shape) for t, p in zip(maps, self.parameters, strict=True)]
         ends = np.cumsum(sizes)

@@ -21,22 +21,20 @@ from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms import Gaussian, Mechanism
-from estimators.mechanisms.protocol import Reference, check_parents
+from estimators.mechanisms.protocol import check_parents
 from estimators.mixture.allocations import Allocations, check_conjugate
 from estimators.mixture.arguments import check_apart, check_rows, checked_concentration, checked_mechanisms
+from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import conditioned, sample_greeks, sample_rows
-from estimators.mixture.settings import check_settings
+from estimators.mixture.settings import check_settings, check_values
 from estimators.mixture.symmetry import exchangeable, symmetry_of
-from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Parameter, check_draws, checked_greeks
 from estimators.parameters.sparse import in_logs
-from estimators.parameters.transforms import Simplex, Transform
-from estimators.plots.graph import draw
 from estimators.symmetry import Symmetry
 
 
@@ -219,6 +217,19 @@ class CausalMixture:
         """``p(· | do(...))`` for draws of the Greeks, whatever the rows that were fitted."""
         return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed)
 
+    def structural(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data,
+        *,
+        do: Mapping[str, Any],
+        assumptions: Mapping[str, Any],
+        seed: int,
+    ) -> MixtureWorlds:
+        """What these rows would have been under ``do``, for draws of the Greeks."""
+        settings = check_values(self, do, "counterfactual do")
+        return worlds_of(self, draws, self.check(data), settings, assumptions, seed)
+
     @own_modes()
     def conjugate(self, data: Data) -> Allocations:
         """The model with its Greeks integrated out, given which component every row is in.
@@ -227,19 +238,6 @@ class CausalMixture:
         """
         check_conjugate(self.mechanisms, data)
         return Allocations(self.marginal(data), self.concentration.numpy())
-
-    def transforms(self, references: Mapping[str, Reference], *, within_priors: bool = False) -> dict[str, Transform]:
-        """The unconstrained coordinates of every Greek, in units of the standardised columns.
-
-        Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
-        """
-        found: dict[str, Transform] = {WEIGHTS: Simplex(self.K, self.weights.width)}
-        for name, node in self.nodes.items():
-            own = node.transforms(references[name])
-            if within_priors:
-                own = {p.name: within_prior(p, own[p.name]) for p in node.parameters}
-            found.update(own)
-        return found
 
     @own_modes()
     def exchangeable(self, data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
@@ -314,18 +312,6 @@ class CausalMixture:
         """
         greeks = {name: [parameter.name for parameter in node.parameters] for name, node in self.nodes.items()}
         return digraph(self.mechanisms, self.latent_parents, {**greeks, LATENT: [WEIGHTS]})
-
-    def plot_graph(self, *, greeks: bool = False, plates: bool = False, ax: Any = None) -> Any:
-        """Draw the causal graph with matplotlib, Z dashed because it is hidden, and return the Axes.
-
-        With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
-        anew. Without ``ax`` the figure is a new one that pyplot does not know: ``model.plot_graph().figure``. Raises
-        TypeError where ``ax`` is not matplotlib Axes.
-
-        >>> sorted(text.get_text() for text in GaussianMixture(K=2).plot_graph().texts)
-        ['X', 'Z']
-        """
-        return draw(self.graph, greeks=greeks, plates=plates, ax=ax)
 
     @property
     def ordering(self) -> str:

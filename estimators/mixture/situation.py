@@ -11,7 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.contract import Variable
-from estimators.data.data import LATENT
+from estimators.data.data import LATENT, Data
+from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
 from estimators.mechanisms.protocol import Mechanism
@@ -47,6 +48,9 @@ class Factorisation(Protocol):
     @property
     def variables(self) -> Mapping[str, Variable]:
         """The observed variables."""
+
+    def marginal(self, data: Data) -> MixtureMarginal:
+        """The exact E-step on rows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,16 +47,26 @@ class Layout:
     plate: Array | None
 
 
-def draw(graph: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
-    """Draw a causal graph on ``ax``, or on a figure of its own that pyplot does not know.
+def plot_graph(model: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
+    """Draw the causal graph of a model (its ``graph``) with matplotlib, Z dashed as it is hidden; return the Axes.
 
-    Raises TypeError where ``ax`` is something else.
+    With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
+    anew. Without ``ax`` the figure is a new one that pyplot does not know: ``plot_graph(model).figure``. Raises
+    TypeError for a model that does not say its graph, and where ``ax`` is not matplotlib Axes.
+
+    >>> sorted(text.get_text() for text in plot_graph(GaussianMixture(K=2)).texts)
+    ['X', 'Z']
     """
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"plot_graph: ax expects matplotlib Axes, or None for a figure of its own, got {ax!r}")
+    graph = getattr(model, "graph", None)
+    if graph is None:
+        raise TypeError(
+            f"plot_graph: model expects one that says its causal graph, as CausalMixture does; got {model!r}"
+        )
     layout = lay_out(graph, greeks=greeks, plates=plates)
     left, bottom, right, top = layout.limits
     if ax is None:

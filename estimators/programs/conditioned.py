@@ -1,17 +1,20 @@
-"""A program on data, as Pyro's own inference runs it."""
+"""A program as Pyro runs it: on data for Pyro's own inference, and at given Greeks for rows of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyro.distributions as dist
+import torch
 from pyro import poutine
 from pyro.distributions import constraints
 from torch import Tensor
 
-from estimators.programs.call import arguments, passed
-from estimators.programs.handlers import Observing
+from estimators.data.data import Data
+from estimators.programs.call import Program, arguments, passed
+from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.sites import Greek
+from estimators.programs.sites import Greek, Structure
+from estimators.programs.situation import columns_of, counts_of, fixed_greeks
 
 
 def conditioned(marginal: ProgramMarginal) -> tuple[Callable[[], None], int]:
@@ -28,6 +31,25 @@ def conditioned(marginal: ProgramMarginal) -> tuple[Callable[[], None], int]:
         program(*positional, **named)
 
     return conditioned_program, structure.num_plate_dims
+
+
+def row_program(
+    fn: Program, structure: Structure, rows: Data
+) -> Callable[[Mapping[str, Tensor], int], dict[str, Tensor]]:
+    """The program at given Greeks, which runs under the caller's handlers.
+
+    Columns that it takes as arguments are drawn with replacement from the rows, each as often as it counts.
+    """
+
+    def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+        part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
+        evidence = Evidence(free=frozenset(structure.sites))
+        program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(fn))
+        positional, named = arguments(fn, passed(fn, part, structure.names), num_rows)
+        trace = poutine.trace(program).get_trace(*positional, **named)
+        return columns_of(trace, structure, num_rows)
+
+    return run_rows
 
 
 class _Flat(dist.ImproperUniform):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -11,23 +10,23 @@ from numpy.typing import NDArray
 from pyro import poutine
 from torch import Tensor
 
-from estimators.checks import check_seed
+from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, arguments, parameters_of, passed
-from estimators.programs.conditioned import conditioned
+from estimators.programs.call import Program, parameters_of, passed
+from estimators.programs.conditioned import conditioned, row_program
 from estimators.programs.density import ProgramDensity
 from estimators.programs.description import check_described, described, needed
 from estimators.programs.enumeration_check import check_program
-from estimators.programs.handlers import Evidence, Observing, Substituting
+from estimators.programs.handlers import Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import ProgramPredictive
 from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
-from estimators.programs.situation import columns_of, counts_of, fixed_greeks
+from estimators.programs.situation import columns_of
 from estimators.programs.structure import find, run
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry
@@ -152,6 +151,21 @@ class PyroModel:
         check_reachable(found.situation(), draws, call)
         return found
 
+    def structural(
+        self,
+        draws: Mapping[str, Tensor],
+        data: Data,
+        *,
+        do: Mapping[str, Any],
+        assumptions: Mapping[str, Any],
+        seed: int,
+    ) -> NoReturn:
+        """A program does not say which noise made a row."""
+        raise NotImplementedError(
+            "counterfactual: a Pyro program does not say which noise made a row; write the model as a CausalMixture of "
+            "mechanisms"
+        )
+
     def conjugate(self, data: Data) -> NoReturn:
         """A program does not say of which family its conditional distributions are."""
         raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
@@ -172,16 +186,7 @@ class PyroModel:
         the fitted rows, each as often as it counts.
         """
         structure, rows = self.fitted(data)
-
-        def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-            part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
-            evidence = Evidence(free=frozenset(structure.sites))
-            program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(self.fn))
-            positional, named = arguments(self.fn, passed(self.fn, part, structure.names), num_rows)
-            trace = poutine.trace(program).get_trace(*positional, **named)
-            return columns_of(trace, structure, num_rows)
-
-        return run_rows, frozenset(self.structure(data).names)
+        return row_program(self.fn, structure, rows), frozenset(self.structure(data).names)
 
     def fitted(self, data: Data | None) -> tuple[Structure, Data]:
         """The structure of a fitted program and its rows that count; of one that takes their number alone, no data."""
@@ -223,8 +228,7 @@ class PyroModel:
 
         For a program that takes the number of rows alone.
         """
-        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
-            raise ValueError(f"num_rows: expected a positive whole number, got {num_rows!r}")
+        check_num_rows(num_rows)
         structure, known = self.structure(), {} if greeks is None else self.check_greeks(greeks)
         if structure.factors:
             raise NotImplementedError(

@@ -14,7 +14,6 @@ TALL: dict[str, int] = {
     "estimators/estep/incomplete.py:__init__(...)": 8,
     "estimators/estep/marginal.py:MixtureMarginal": 260,
     "estimators/estep/variable.py:Node": 219,
-    "estimators/fits/fit.py:Fit": 291,
     "estimators/mechanisms/gaussian/full.py:FullGaussian": 218,
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,

@@ -14,6 +14,7 @@ from estimators.fits.edge_words import words_at_edge
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
+from estimators.fits.summary import say_status
 from estimators.status import Status
 
 
@@ -32,8 +33,8 @@ class Estimated:
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
-    uses_prior = estimated.kind is not Kind.ML
-    labelled = label(task.model, density, dict(estimated.draws), estimated.best, uses_prior=uses_prior)
+    draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
+    labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
     status, stats = estimated.status, {**estimated.stats, **labelled.stats}
     if estimated.kind.has_chains:
         divergences = int(stats.get("num_divergences", 0))
@@ -43,7 +44,14 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         stats["at_edge"] = words_at_edge(density, labelled.draws)
     stats["seconds"] = time.perf_counter() - task.started
     fit = Fit(
-        task.model, estimated.kind, labelled.draws, estimated.num_chains, status, stats, estimated.info, density.data
+        model=task.model,
+        kind=estimated.kind,
+        draws=labelled.draws,
+        num_chains=estimated.num_chains,
+        status=status,
+        stats=stats,
+        info=estimated.info,
+        data=density.data,
     )
-    fit.say_status(strict=task.strict)
+    say_status(fit, strict=task.strict)
     return fit

@@ -4,7 +4,6 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor
 
 from estimators.diagnostics import Draws, dataset, import_arviz, unused
-from estimators.status import EstimationWarning
+from estimators.fits.rows import fitted_rows, parts
+from estimators.status import warn_user
 
 if TYPE_CHECKING:
     import xarray
@@ -95,16 +95,16 @@ def exported_fit(fit: "Fit") -> Any:
     """A fit as ArviZ's own container; see `Fit.to_arviz`."""
     if fit.num_draws < 2:
         raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
-    data = fit.fitted_data("to_arviz")
+    data = fitted_rows(fit, "to_arviz")
     taken = [name for name in OWN_AXES if name in fit.draws]
     if taken:
         raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
     density = fit.model.density(data)
     times, why_not = repeats(data.weights, fit.num_draws)
     if why_not:
-        warnings.warn(f"to_arviz: {why_not}", EstimationWarning, stacklevel=4)
-    parts = [] if why_not else [density.pointwise(part) for part in fit.parts(data.num_rows)]
-    pointwise = torch.cat(parts)[:, times] if parts else None
+        warn_user(f"to_arviz: {why_not}")
+    found = [] if why_not else [density.pointwise(part) for part in parts(fit, data.num_rows)]
+    pointwise = torch.cat(found)[:, times] if found else None
     rows = {name: column[times] for name, column in data.columns.items()}
     axes = fit.symmetry.axes if fit.label_names else fit.model.component_axes
     axis_names = {name: dims(name, fit.draws[name].ndim - 1, places[0]) for name, places in axes.items()}

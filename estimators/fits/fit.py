@@ -9,30 +9,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyro
-import pyro.distributions as dist
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.checks import check_level, check_seed
+from estimators.checks import check_level
 from estimators.contract import Model
-from estimators.data.columns import check_same_rows, named_columns
-from estimators.data.data import Data, as_data
-from estimators.fits import arviz_bridge, storage
+from estimators.data.data import Data
+from estimators.fits import arviz_bridge, questions, storage
+from estimators.fits import rows as rows_of
 from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.relabel import relabelled
-from estimators.fits.summary import summary_table
+from estimators.fits.summary import summary_of
 from estimators.isolation import own_modes
 from estimators.queries.counterfactual import Counterfactual
-from estimators.queries.estimate import Estimate, difference
+from estimators.queries.estimate import Estimate
 from estimators.queries.labels import Labels
 from estimators.queries.query import Query
-from estimators.queries.row_labels import joined_indices
-from estimators.status import EstimationError, Status, warn_user
+from estimators.status import Status
 from estimators.symmetry import Symmetry
 
 MAX_ELEMENTS = 4_000_000
@@ -45,7 +41,8 @@ class Fit:
     ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
     "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
     its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted, and
-    ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any.
+    ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any. ``uses_prior`` is False where the
+    estimate does not rest on the priors: that of maximum likelihood, and draws around it.
 
     >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
     >>> float(truth.do(Z=0).mean("X").value)
@@ -61,6 +58,7 @@ class Fit:
     info: Mapping[str, Tensor] = field(default_factory=dict)
     data: Data | None = None
     label_names: tuple[str, ...] = ()
+    uses_prior: bool = None  # type: ignore[assignment]  # what the kind says, unless it is given
 
     @staticmethod
     @own_modes()
@@ -70,13 +68,15 @@ class Fit:
         return Fit(model, Kind.KNOWN, known, 1, Status.CONVERGED, {"labels": "as given"})
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", Kind(self.kind))
-        for name in ("draws", "stats", "info"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        kind, mappings = Kind(self.kind), ("draws", "stats", "info")
+        settled: dict[str, Any] = {name: MappingProxyType(dict(getattr(self, name))) for name in mappings}
+        settled |= {"kind": kind, "uses_prior": kind.uses_prior if self.uses_prior is None else self.uses_prior}
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = dict(self.draws), self.num_chains, self.status, dict(self.stats), dict(self.info), self.data
-        return Fit, (self.model, self.kind, *state, self.label_names)
+        return Fit, (self.model, self.kind, *state, self.label_names, self.uses_prior)
 
     # ---------------------------------------------------------------- the Greeks
 
@@ -99,8 +99,7 @@ class Fit:
     def summary(self, level: float = 0.9) -> pd.DataFrame:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
-        names = [entry for found in self._entries().values() for entry in found]
-        return summary_table(names, self.draws, level, self.num_chains if self.kind.has_chains else None)
+        return summary_of(self, level)
 
     # ---------------------------------------------------------------- queries
 
@@ -110,7 +109,7 @@ class Fit:
 
         Raises ValueError for an unknown variable or label.
         """
-        return self._query(settings, {}, "do")
+        return questions.under(self, settings)
 
     @own_modes()
     def given(self, /, **seen: Any) -> Query:
@@ -118,7 +117,7 @@ class Fit:
 
         For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.
         """
-        return self._query({}, seen, "given")
+        return questions.seeing(self, seen)
 
     @own_modes()
     def contrast(
@@ -129,15 +128,7 @@ class Fit:
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
         ``error`` is that of both means, where they had to be simulated.
         """
-        asked = {"do": do, "versus": versus, "given": given or {}}
-        values = [(f"{part}[{name!r}]", value) for part in asked for name, value in dict(asked[part]).items()]
-        check_same_rows(values, "contrast")
-        # Seeds of their own, so that what is simulated for one is independent of the other.
-        one, other = (
-            self._query(asked[part], asked["given"], part, seed=seed).mean(name)
-            for part, seed in (("do", 0), ("versus", 2))
-        )
-        return difference(one, other)
+        return questions.contrast(self, name, dict(do), dict(versus), dict(given or {}))
 
     @own_modes()
     def counterfactual(
@@ -152,48 +143,22 @@ class Fit:
 
         Raises ValueError for rows with missing entries, and for an unknown variable or value.
         """
-        settings = dict(do)
-        if not settings:
-            raise ValueError("counterfactual do: expected at least one setting, e.g. do={'T': 1}")
-        values = [(f"do[{name!r}]", value) for name, value in settings.items()]
-        check_same_rows([*([] if isinstance(data, Data) else named_columns(data).items()), *values], "counterfactual")
-        known = self.labels.numbered("counterfactual do", settings)
-        self.labels.warn_of(known)
-        worlds = self.model.structural(
-            self.draws, as_data(data), do=known, assumptions=dict(assumptions or {}), seed=check_seed(seed)
-        )
-        return Counterfactual(worlds, self.num_chains)
+        return questions.counterfactual(self, data, dict(do), dict(assumptions or {}), seed)
 
     @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
         """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
-        density = self.model.density(as_data(data))
-        name = density.site(site)
-        return self._averaged(lambda draws: density.responsibilities(draws, name).sum(0), density.row_size)
+        return rows_of.responsibilities(self, data, site)
 
     @own_modes()
     def log_density(self, rows: Any) -> Tensor:
         """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
-        density = self.model.density(as_data(rows))
-        parts = [torch.logsumexp(density.pointwise(part), 0) for part in self.parts(density.data.num_rows)]
-        return torch.logsumexp(torch.stack(parts), 0) - float(np.log(self.num_draws))
+        return rows_of.log_density(self, rows)
 
     @property
     def program(self) -> Callable[[int], dict[str, Tensor]]:
         """A Pyro program whose Greeks are one draw of the fit: ``pyro.do(fit.program, {"Z": torch.tensor(1)})(10)``."""
-        run_rows, names = self.model.row_program(self.data)
-        site = "draw"
-        while site in names:
-            site += "_"
-
-        def posterior_program(num_rows: int) -> dict[str, Tensor]:
-            shares = torch.ones(self.num_draws, dtype=torch.float64) / self.num_draws
-            which = pyro.sample(site, dist.Categorical(shares))
-            return run_rows({name: value[which] for name, value in self.draws.items()}, num_rows)
-
-        return posterior_program
-
-    # ---------------------------------------------------------------- other fits from this one
+        return rows_of.program(self)
 
     @own_modes()
     def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
@@ -225,16 +190,7 @@ class Fit:
         At a point fit, or the mode that the best of the draws climbs to: the observed information of the likelihood
         against the prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
         """
-        data = self.fitted_data("identifiability")
-        return identify(
-            self.model,
-            data,
-            self.draws,
-            status=self.status,
-            status_words=self.status_words,
-            uses_prior=self.uses_prior,
-            entries=self._entries(),
-        )
+        return identify(self)
 
     # ---------------------------------------------------------------- export
 
@@ -263,32 +219,6 @@ class Fit:
         """
         return Fit(**storage.load(Path(path), model))
 
-    # ---------------------------------------------------------------- inside
-
-    def _query(self, settings: Mapping[str, Any], seen: Mapping[str, Any], call: str, seed: int = 0) -> Query:
-        if not (seen if call == "given" else settings):
-            raise ValueError(f"{call}: expected at least one setting, e.g. {call}(Z=1)")
-        # Values by the names of labels lose their index where they become numbers.
-        indices = joined_indices(call, {}, settings)
-        known = self.labels.numbered(call, settings)
-        self.labels.warn_of(known)
-        predictive = self.model.predictive(self.draws, self.data, do=known, call=call, seed=seed)
-        query = Query(predictive, self.num_chains, self.labels, indices)
-        return query.given(**seen) if seen else query
-
-    @property
-    def uses_prior(self) -> bool:
-        """Whether the estimate rests on the priors: not that of maximum likelihood, nor draws around it."""
-        return Kind.ML not in (self.kind, self.stats.get("of"))
-
-    def say_status(self, *, strict: bool) -> None:
-        """Warn where the status is not CONVERGED, or, if strict, raise EstimationError."""
-        if self.status is Status.CONVERGED:
-            return
-        if strict:
-            raise EstimationError(self.status_words)
-        warn_user(self.status_words)
-
     @property
     def status_words(self) -> str:
         """The status, and which Greeks are at an edge."""
@@ -304,29 +234,3 @@ class Fit:
     def labels(self) -> Labels:
         """The names of the labels, and whether a question may rely on them."""
         return labels_of(self)
-
-    def _entries(self) -> dict[str, list[str]]:
-        """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
-        axes = self.symmetry.axes if self.label_names else {}
-
-        def entry(name: str, place: tuple[int, ...]) -> str:
-            named = axes.get(name, ())
-            parts = [self.label_names[k] if axis in named else str(k) for axis, k in enumerate(place)]
-            return f"{name}[{', '.join(parts)}]" if parts else name
-
-        return {name: [entry(name, place) for place in np.ndindex(*v.shape[1:])] for name, v in self.draws.items()}
-
-    def fitted_data(self, what: str) -> Data:
-        """The rows that were fitted; raises ValueError, which says what needs them, where there are none."""
-        if self.data is None:
-            raise ValueError(f"{what}: this fit holds no data (kind {self.kind!r}); fit a model to data first")
-        return self.data
-
-    def parts(self, row_size: int) -> list[dict[str, Tensor]]:
-        """The draws in parts, of which each makes no array of more than so many numbers for a draw."""
-        step = max(MAX_ELEMENTS // max(row_size, 1), 1)
-        starts = range(0, self.num_draws, step)
-        return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
-
-    def _averaged(self, total: Callable[[dict[str, Tensor]], Tensor], row_size: int) -> Tensor:
-        return torch.stack([total(part) for part in self.parts(row_size)]).sum(0) / self.num_draws

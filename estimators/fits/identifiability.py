@@ -8,6 +8,7 @@ prior leaves open about each entry of the Greeks: its share in the directions wi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,15 @@ from torch import Tensor
 
 from estimators.contract import Density, Model
 from estimators.data.data import Data
+from estimators.fits.rows import fitted_rows
+from estimators.fits.summary import entries_of
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
 from estimators.status import Status
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
 
 # Below this ratio the data tell less about a direction than the prior (or one row) does.
 THRESHOLD = 1.0
@@ -32,7 +38,6 @@ ZERO, ROUNDING = 1e-9, 1e-6
 # Draws among which the best is sought, from where to climb.
 CLIMBERS = 100
 EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
-Entries = Mapping[str, Sequence[str]]
 NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
 
 
@@ -93,22 +98,12 @@ class Identifiability:
         return "\n".join([head, *(f"- {words}" for words in self.directions)])
 
 
-def identify(
-    model: Model,
-    data: Data,
-    draws: Mapping[str, Tensor],
-    *,
-    status: Status,
-    status_words: str,
-    uses_prior: bool,
-    entries: Entries,
-) -> Identifiability:
-    """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to.
-
-    ``entries`` are the names of each Greek's entries, ``status_words`` the status with what is at its edge.
-    """
-    if status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-        return _without(f"{EDGE}. {status_words}")
+def identify(fit: "Fit") -> Identifiability:
+    """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to."""
+    data = fitted_rows(fit, "identifiability")
+    model, draws, uses_prior = fit.model, fit.draws, fit.uses_prior
+    if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+        return _without(f"{EDGE}. {fit.status_words}")
     likelihood = model.density(data, prior=False, within_priors=uses_prior)
     if not likelihood.size:
         return _without(None)
@@ -125,6 +120,7 @@ def identify(
         return _without("the density is not finite, or not smooth, next to the estimate")
     is_against_prior = uses_prior and _is_proper(likelihood, beyond)
     reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at, uses_prior))
+    entries = entries_of(fit)
     names = [entry for name in likelihood.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
     ratios, vectors = _relative(information, reference)
@@ -137,7 +133,7 @@ def identify(
         uninformed=dict(zip(names, _shares(moves, ratios < THRESHOLD).tolist(), strict=True)),
         groups=tuple(group for group, _ in groups),
         directions=tuple(words for _, words in groups),
-        comparison=f"{_where(draws, status)}, what the data tell in each direction over what {other}",
+        comparison=f"{_where(draws, fit.status)}, what the data tell in each direction over what {other}",
     )
 
 

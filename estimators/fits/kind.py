@@ -28,6 +28,11 @@ class Kind(StrEnum):
         return self.is_mode or self is Kind.KNOWN
 
     @property
+    def uses_prior(self) -> bool:
+        """Whether it rests on the priors, as all do but a maximum of the likelihood."""
+        return self is not Kind.ML
+
+    @property
     def has_chains(self) -> bool:
         """Whether draws depend on those before them, chain by chain."""
         return self is Kind.POSTERIOR

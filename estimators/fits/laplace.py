@@ -8,6 +8,8 @@ import numpy as np
 from estimators.checks import check_seed
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
+from estimators.fits.rows import fitted_rows
+from estimators.fits.summary import say_status
 from estimators.optimise.curvature import laplace_draws
 from estimators.status import EstimationError, Status
 
@@ -24,7 +26,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.status_words}")
     seed = check_seed(seed)
-    density = fit.model.density(fit.fitted_data("laplace"), prior=fit.uses_prior)
+    density = fit.model.density(fitted_rows(fit, "laplace"), prior=fit.uses_prior)
     mode = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
     drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
     # Alignment starts from the mode itself, whose labels the draws are given.
@@ -33,5 +35,5 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     stats = {"seed": seed, "of": str(fit.kind), **labelled.stats}
     draws = {name: value[1:] for name, value in labelled.draws.items()}
     found = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={})
-    found.say_status(strict=False)
+    say_status(found, strict=False)
     return found

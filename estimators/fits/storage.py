@@ -41,6 +41,7 @@ def save(fit: Any, path: Path) -> None:
         "status": fit.status.name,
         "stats": dict(fit.stats),
         "label_names": list(fit.label_names),
+        "uses_prior": fit.uses_prior,
         "model": fit.model.describe(fit.data, fit.draws),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
@@ -97,6 +98,7 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
         "info": groups["info"],
         "data": data,
         "label_names": _read_label_names(document["label_names"], model, data, draws),
+        "uses_prior": _read_flag(document["uses_prior"]),
     }
 
 
@@ -131,6 +133,12 @@ def _check_number_of_draws(kind: Any, num_chains: Any, draws: Mapping[str, Tenso
     num_draws = numbers.pop()
     if numbers or not num_draws or num_draws % num_chains or (Kind(kind).is_point and num_draws > 1):
         raise ValueError(f"draws of kind {kind!r} that do not make {num_chains} chains")
+
+
+def _read_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"uses_prior {value!r}")
+    return value
 
 
 def _read_label_names(names: Any, model: Model, data: Data | None, draws: Mapping[str, Tensor]) -> tuple[str, ...]:

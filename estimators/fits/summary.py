@@ -1,13 +1,39 @@
-"""The table of a fit: one row for each entry of the Greeks."""
+"""A fit in words: its table, one row for each entry of the Greeks, and its status where that is not CONVERGED."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from estimators.diagnostics import LEAST_DRAWS, diagnostics
+from estimators.queries.labels import entry_names
+from estimators.status import EstimationError, Status, warn_user
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+
+def summary_of(fit: "Fit", level: float) -> pd.DataFrame:
+    """The table of a fit, with intervals of a level."""
+    names = [entry for entries in entries_of(fit).values() for entry in entries]
+    return summary_table(names, fit.draws, level, fit.num_chains if fit.kind.has_chains else None)
+
+
+def entries_of(fit: "Fit") -> dict[str, list[str]]:
+    """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
+    axes, names = fit.symmetry.axes if fit.label_names else {}, fit.label_names
+    return {greek: entry_names(greek, v.shape[1:], axes.get(greek, ()), names) for greek, v in fit.draws.items()}
+
+
+def say_status(fit: "Fit", *, strict: bool) -> None:
+    """Warn where the status is not CONVERGED, or, if strict, raise EstimationError."""
+    if fit.status is Status.CONVERGED:
+        return
+    if strict:
+        raise EstimationError(fit.status_words)
+    warn_user(fit.status_words)
 
 
 def summary_table(

@@ -78,3 +78,17 @@ def numbers_of(what: str, site: str, value: Any, names: Sequence[str]) -> Any:
         raise ValueError(f"{what}: {site} has no label {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
     found = [names.index(label) if isinstance(label, str) else label for label in asked]
     return found[0] if isinstance(given, str) else found
+
+
+def entry_names(greek: str, shape: Sequence[int], label_axes: Collection[int], names: Sequence[str]) -> list[str]:
+    """The names of a Greek's entries, labels by name along their axes.
+
+    >>> entry_names("p_T", (2, 1), (0,), ("low", "high"))
+    ['p_T[low, 0]', 'p_T[high, 0]']
+    """
+
+    def entry(place: tuple[int, ...]) -> str:
+        parts = [names[k] if axis in label_axes else str(k) for axis, k in enumerate(place)]
+        return f"{greek}[{', '.join(parts)}]" if parts else greek
+
+    return [entry(place) for place in np.ndindex(*shape)]

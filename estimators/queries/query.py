@@ -52,6 +52,8 @@ class Query:
     @own_modes()
     def given(self, /, **seen: Any) -> "Query":
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        if not seen:
+            raise ValueError("given: expected at least one setting, e.g. given(Z=1)")
         indices = joined_indices("given", self.indices, seen)
         for name in seen:
             if name in self.predictive.settings:

@@ -1,0 +1,64 @@
+"""Questions to a fit, with labels by their names: what is set, what is seen, and what rows would have been."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from estimators.checks import check_seed
+from estimators.data.columns import check_same_rows, named_columns
+from estimators.data.data import Data, as_data
+from estimators.queries.counterfactual import Counterfactual
+from estimators.queries.estimate import Estimate, difference
+from estimators.queries.query import Query
+from estimators.queries.row_labels import joined_indices
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+
+def under(fit: "Fit", settings: Mapping[str, Any], call: str = "do", seed: int = 0) -> Query:
+    """p(· | do(settings)); ``call`` is what an error calls them, ``seed`` that of what has to be simulated."""
+    _need_settings(settings, call)
+    return _asked(fit, settings, call, seed)
+
+
+def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
+    """p(· | seen), where nothing is set."""
+    return _asked(fit, {}, "do", seed=0).given(**seen)
+
+
+def contrast(
+    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
+) -> Estimate:
+    """The difference of two means, draw by draw; what is simulated for one is independent of the other."""
+    asked = {"do": do, "versus": versus, "given": given}
+    check_same_rows([(f"{call}[{key!r}]", value) for call in asked for key, value in asked[call].items()], "contrast")
+    queries = under(fit, do), under(fit, versus, "versus", seed=2)
+    return difference(*((query.given(**given) if given else query).mean(name) for query in queries))
+
+
+def counterfactual(
+    fit: "Fit", data: Any, do: Mapping[str, Any], assumptions: Mapping[str, Any], seed: int | None
+) -> Counterfactual:
+    """What the rows would have been under ``do``."""
+    call = "counterfactual do"
+    _need_settings(do, call)
+    columns = [] if isinstance(data, Data) else list(named_columns(data).items())
+    check_same_rows([*columns, *((f"do[{name!r}]", value) for name, value in do.items())], "counterfactual")
+    known = fit.labels.numbered(call, do)
+    fit.labels.warn_of(known)
+    worlds = fit.model.structural(fit.draws, as_data(data), do=known, assumptions=assumptions, seed=check_seed(seed))
+    return Counterfactual(worlds, fit.num_chains)
+
+
+def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
+    # Values by the names of labels lose their index where they become numbers.
+    indices = joined_indices(call, {}, settings)
+    known = fit.labels.numbered(call, settings)
+    fit.labels.warn_of(known)
+    predictive = fit.model.predictive(fit.draws, fit.data, do=known, call=call, seed=seed)
+    return Query(predictive, fit.num_chains, fit.labels, indices)
+
+
+def _need_settings(settings: Mapping[str, Any], call: str) -> None:
+    if not settings:
+        raise ValueError(f"{call}: expected at least one setting, e.g. {call}(Z=1)")

@@ -1,0 +1,61 @@
+"""What the draws of a fit say of rows: responsibilities, densities, and a program that makes new ones."""
+
+from collections.abc import Callable, Iterator
+from math import log
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from estimators.data.data import Data, as_data
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+MAX_ELEMENTS = 4_000_000
+
+
+def fitted_rows(fit: "Fit", call: str) -> Data:
+    """The rows that were fitted; raises ValueError, which says what needs them, where there are none."""
+    if fit.data is None:
+        raise ValueError(f"{call}: this fit holds no data (kind {fit.kind!r}); fit a model to data first")
+    return fit.data
+
+
+def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
+    """p(site = k | row) as [N, K], averaged over draws."""
+    density = fit.model.density(as_data(data))
+    name = density.site(site)
+    totals = [density.responsibilities(part, name).sum(0) for part in parts(fit, density.row_size)]
+    return torch.stack(totals).sum(0) / fit.num_draws
+
+
+def log_density(fit: "Fit", rows: Any) -> Tensor:
+    """``log mean_s p(row | φ_s)`` of each row [N]."""
+    density = fit.model.density(as_data(rows))
+    totals = [torch.logsumexp(density.pointwise(part), 0) for part in parts(fit, density.data.num_rows)]
+    return torch.logsumexp(torch.stack(totals), 0) - log(fit.num_draws)
+
+
+def parts(fit: "Fit", row_size: int) -> Iterator[dict[str, Tensor]]:
+    """The draws in parts, of which each makes no array of more than so many numbers for a draw."""
+    step = max(MAX_ELEMENTS // max(row_size, 1), 1)
+    for start in range(0, fit.num_draws, step):
+        yield {name: value[start : start + step] for name, value in fit.draws.items()}
+
+
+def program(fit: "Fit") -> Callable[[int], dict[str, Tensor]]:
+    """The model's program below the Greeks, which are one draw of the fit."""
+    run_rows, names = fit.model.row_program(fit.data)
+    site = "draw"
+    while site in names:
+        site += "_"
+
+    def posterior_program(num_rows: int) -> dict[str, Tensor]:
+        shares = torch.ones(fit.num_draws, dtype=torch.float64) / fit.num_draws
+        which = pyro.sample(site, dist.Categorical(shares))
+        return run_rows({name: value[which] for name, value in fit.draws.items()}, num_rows)
+
+    return posterior_program

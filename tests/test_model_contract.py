@@ -10,12 +10,15 @@ import pyro
 import pytest
 import torch
 
-from estimators import CausalMixture, Data, GaussianMixture, PyroModel, contract
+from estimators import CausalMixture, Data, GaussianMixture, PyroModel, contract, isolated
 from estimators.fits.storage import RESTORERS
 from estimators.mechanisms import Bernoulli, LinearGaussian
 from estimators.mixture.allocations import Allocations
+from estimators.mixture.counterfactual import MixtureWorlds
 from estimators.mixture.density import Density
+from estimators.mixture.predictive import MixturePredictive
 from estimators.programs.density import ProgramDensity
+from estimators.programs.predictive import ProgramPredictive
 from tests.gallery import EXAMPLES
 
 GRAPH = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
@@ -29,8 +32,13 @@ MODELS: dict[str, contract.Model] = {
     "graph": GRAPH,
     "program": PyroModel(EXAMPLES["tutorial"].fn, order_by="μ"),
 }
-CLASSES = {contract.Model: [CausalMixture, PyroModel], contract.Density: [Density, ProgramDensity]}
-CLASSES[contract.Conjugate] = [Allocations]
+CLASSES = {
+    contract.Model: [CausalMixture, PyroModel],
+    contract.Density: [Density, ProgramDensity],
+    contract.Predictive: [MixturePredictive, ProgramPredictive],
+    contract.Structural: [MixtureWorlds],
+    contract.Conjugate: [Allocations],
+}
 
 
 def members(protocol: type) -> dict[str, Any]:
@@ -165,6 +173,27 @@ def test_the_row_program_draws_what_simulate_draws(name: str) -> None:
     assert drawn.keys() == set_to.keys() == model.simulate(4, greeks, seed=5).keys()
     assert all(len(column) == 4 for column in drawn.values()) and set(set_to["Z"].tolist()) == {1}
     assert set(model.variables) <= set(names) and set(model.hidden) <= set(drawn)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_have_every_member(name: str) -> None:
+    model, data = MODELS[name], ROWS[name]
+    draws = model.density(data).draws(np.zeros((2, model.density(data).size)))
+    asked = model.predictive(draws, data, do={"Z": 1})
+    target = next(iter(set(asked.variables) - set(asked.hidden)))
+    assert (asked.num_draws, set(asked.settings), dict(asked.seen), dict(asked.rows)) == (2, {"Z"}, {}, {})
+    assert asked.mean(target).values.shape == (2,)
+    points = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    assert asked.log_density(target, points).values.shape == asked.cdf(target, points).values.shape == (2,)
+    assert float(asked.cdf_at(target)(1.0).values) == pytest.approx(
+        float(asked.cdf(target, points).values[1]), abs=1e-15
+    )
+    low, high = asked.bracket(target, 0.5)
+    assert low <= high
+    with isolated(0):
+        assert {len(column) for column in asked.sample(3).values()} == {3}
+    per_row = model.predictive(draws, data, do={"Z": [0, 1]}).given({})
+    assert dict(per_row.rows) == {"Z": 2} and per_row.mean(target).values.shape == (2, 2)
 
 
 def test_exact_is_of_models_whose_greeks_can_be_integrated_out() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.data.data import Data
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing
 from estimators.estep.residuals import Integrated, Patterns, integrated
@@ -44,8 +45,7 @@ class IncompleteRows:
         nodes: Mapping[str, Node],
         num_components: int,
         missing: Missing,
-        latent: NDArray[np.int64],
-        row_weights: Array | None,
+        data: Data,
         references: Mapping[str, Reference],
     ) -> None:
         self._terms: dict[str, Weights | Node] = {WEIGHTS: weights, **nodes}
@@ -54,16 +54,7 @@ class IncompleteRows:
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
         step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
         self._parts = [
-            _Part(
-                self._terms,
-                nodes,
-                num_components,
-                missing,
-                self.index[start : start + step],
-                latent,
-                row_weights,
-                references,
-            )
+            _Part(self._terms, nodes, num_components, missing, self.index[start : start + step], data, references)
             for start in range(0, len(self.index), step)
         ]
 
@@ -110,16 +101,15 @@ class _Part:
         num_components: int,
         missing: Missing,
         index: NDArray[np.intp],
-        latent: NDArray[np.int64],
-        row_weights: Array | None,
+        data: Data,
         references: Mapping[str, Reference],
     ) -> None:
         self.index, self._terms = index, terms
-        self.weights = np.ones(len(index)) if row_weights is None else row_weights[index]
+        self.weights = np.ones(len(index)) if data.weights is None else data.weights.numpy()[index]
         self.row, levels = missing.combinations(nodes, index)
         self.starts = np.searchsorted(self.row, np.arange(len(index)))
         rows = index[self.row]
-        self._latent = latent[rows]
+        self._latent = data.latent().numpy()[rows]
         self._columns = {name: column[rows] for name, column in missing.columns.items()} | levels
         self._active = {name: mask[rows] for name, mask in missing.active.items()}
         self._gaussian = [name for name, node in nodes.items() if node.mechanism.is_gaussian]

@@ -76,9 +76,7 @@ class MixtureMarginal:
         self._known_latent = latent[self._known_index]
         self._known_statistics = self._statistics_of_known(self.references)
         self._incomplete = (
-            IncompleteRows(weights, nodes, num_components, missing, latent, row_weights, self.references)
-            if incomplete.any()
-            else None
+            IncompleteRows(weights, nodes, num_components, missing, data, self.references) if incomplete.any() else None
         )
 
     def of(self, data: Data) -> "MixtureMarginal":

@@ -13,7 +13,6 @@ TALL: dict[str, int] = {
     "estimators/data/data.py:Data": 209,
     "estimators/estep/marginal.py:MixtureMarginal": 258,
     "estimators/estep/variable.py:Node": 219,
-    "estimators/mechanisms/gaussian/full.py:FullGaussian": 218,
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
     "estimators/mixture/density.py:Density": 233,

@@ -13,29 +13,14 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
-from torch.distributions import constraints
 
-from estimators.checks import checked_count
 from estimators.isolation import own_modes
-from estimators.mechanisms.defaults import LogLinear
-from estimators.mechanisms.gaussian.forms import Places, standard_forms
+from estimators.mechanisms.gaussian.forms import Places
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
-from estimators.mechanisms.gaussian.vectors import (
-    of_cell,
-    vector_array,
-    vector_equation,
-    vector_groups,
-    vector_of,
-    vector_order_key,
-    vector_parameter,
-    vector_permuted,
-    vector_reference,
-    vector_transform,
-)
-from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
+from estimators.mechanisms.gaussian.vectors import VectorGaussian, of_cell
+from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Transform
@@ -51,7 +36,7 @@ ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
-class FullGaussian(LogLinear):
+class FullGaussian(VectorGaussian):
     """``x | Z = k ~ Normal(mu_k, Σ_k)``, a column of vectors [N, D], with ``Σ_k = L_k L_k'``, L = diag(sigma) corr.
 
     ``log p = -log|L_k| - D log(2π)/2 - (x - mu_k)' Σ_k⁻¹ (x - mu_k) / 2``, so Φ = (1, u, u_i u_j for i <= j) with u the
@@ -74,20 +59,15 @@ class FullGaussian(LogLinear):
     parents: Sequence[str] = ()
 
     has_products = True
-    is_gaussian = True
-    has_constant = True
 
     @own_modes()
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
-        object.__setattr__(self, "loc", known_or_prior("loc", self.loc, constraints.real))
-        object.__setattr__(self, "scale", known_or_prior("scale", self.scale, constraints.positive))
+        super().__post_init__()
         if isinstance(self.correlation, bool) or not isinstance(self.correlation, Real):
             raise TypeError(f"correlation: expected the concentration of an LKJ prior, got {self.correlation!r}")
         if not 0.0 < float(self.correlation) < np.inf:
             raise ValueError(f"correlation: expected a concentration > 0, got {self.correlation!r}")
         object.__setattr__(self, "correlation", float(self.correlation))
-        object.__setattr__(self, "parents", check_parents(self.parents))
 
     def num_features(self, num_inputs: int) -> int:
         """F = 1 + D + D (D + 1) / 2."""
@@ -96,9 +76,7 @@ class FullGaussian(LogLinear):
 
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         """The Greeks with their priors."""
-        size = self.num_columns
-        found = vector_parameter("mu", "loc", self.loc, (*table, size))
-        found += vector_parameter("sigma", "scale", self.scale, (*table, size))
+        found, size = super().parameters(table, num_inputs), self.num_columns
         if size > 1:
             concentration = torch.full(table, self.correlation, dtype=torch.float64)
             found += (Parameter("corr", (*table, size, size), dist.LKJCholesky(size, concentration)),)
@@ -108,27 +86,15 @@ class FullGaussian(LogLinear):
         """``mu`` and ``sigma`` in units of the columns; ``corr`` as Pyro has it."""
         if parameter.name == "corr":
             return CholeskyOfCorrelation(self.num_columns)
-        return vector_transform(parameter, reference)
+        return super().transform(parameter, reference)
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell), with the D numbers as one event."""
-        mu = of_cell(vector_of("mu", greeks, self.loc, self.num_columns), cell)
-        factor = of_cell(vector_of("sigma", greeks, self.scale, self.num_columns), cell)[..., None]
+        mu = of_cell(self.in_cells("mu", greeks), cell)
+        factor = of_cell(self.in_cells("sigma", greeks), cell)[..., None]
         if "corr" in greeks:
             factor = factor * Vindex(greeks["corr"])[..., cell, :, :]
         return dist.MultivariateNormal(mu, scale_tril=factor)
-
-    def check(self, name: str, column: Tensor) -> Tensor:
-        """Any finite real column [N, D] will do."""
-        return column.double()
-
-    def reference(self, column: Array, inputs: Array) -> Reference:
-        """The means and standard deviations [D] of the columns (1 where they are constant, up to 1e-100)."""
-        return vector_reference(column, self.num_columns)
-
-    def points(self, column: Array, reference: Reference) -> Array:
-        """The standardised columns."""
-        return np.asarray((column - reference.centre) / reference.scale)
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1, u, u_i u_j for i <= j) as [F, N]."""
@@ -167,7 +133,7 @@ class FullGaussian(LogLinear):
         if "sigma" in greeks:
             found["sigma"] = (slope * self._corr(greeks)).sum(-1) / reference.scale
         if "corr" in greeks:
-            sigma = vector_array(greeks.get("sigma"), self.scale, self.num_columns)
+            sigma = self.array("sigma", greeks)
             found["corr"] = slope * (sigma / reference.scale)[..., None]
         return found
 
@@ -179,7 +145,7 @@ class FullGaussian(LogLinear):
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres [cells, D] at the components' means."""
-        mu = vector_array(greeks.get("mu"), self.loc, self.num_columns)
+        mu = self.array("mu", greeks)
         factor = self._standardised(greeks, reference)[1]
         return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, factor.shape[:-1])))
 
@@ -206,7 +172,7 @@ class FullGaussian(LogLinear):
             if "corr" in previous:
                 found["corr"] = best / sigma[..., None]
         elif "corr" in previous:
-            sigma = vector_array(None, self.scale, self.num_columns) / reference.scale
+            sigma = self.array("sigma", {}) / reference.scale
             scaled = covariance / (sigma[..., :, None] * sigma[..., None, :])
             found["corr"] = _best_correlations(scaled, previous["corr"], VARIANCE_FLOOR * self.num_columns)
         return found
@@ -222,35 +188,13 @@ class FullGaussian(LogLinear):
         smallest = np.linalg.svd(factor, compute_uv=False)[..., -1]
         return bool(np.any(smallest * smallest <= 2.0 * VARIANCE_FLOOR * self.num_columns))
 
-    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
-        """E[x | cell] = mu, as [..., D]."""
-        mu = vector_of("mu", greeks, self.loc, self.num_columns)
-        return mu[..., cell, :] if mu.ndim > 1 else mu
-
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
         """``x = mu + L ε``."""
-        return vector_equation(greeks, self.loc, self.scale, self._corr(greeks))
-
-    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
-        """(1, u)."""
-        return standard_forms(equation, noise, reference.centre, reference.scale)
+        return self.equation_of(greeks, self._corr(greeks))
 
     def products(self, num_inputs: int) -> tuple[Places, Places]:
         """1, u and u_i u_j."""
         return _pairs(1 + self.num_columns)
-
-    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Components are put in order of the means of their first column."""
-        return vector_order_key(greeks, self.loc, self.num_columns)
-
-    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
-        """Components with equal priors (or equal known values) share a number."""
-        return vector_groups([self.loc, self.scale], num_components, uses_prior=uses_prior)
-
-    def permuted(self, order: Sequence[int]) -> "FullGaussian":
-        """The same mechanism with its components renamed."""
-        loc, scale = vector_permuted(self.loc, order), vector_permuted(self.scale, order)
-        return FullGaussian(self.num_columns, loc, scale, self.correlation, self.parents)
 
     def _moments(self, statistics: Array) -> tuple[Array, Array, Array]:
         """n [..., 1], Σ u [..., D] and Σ u u' [..., D, D]."""
@@ -265,8 +209,8 @@ class FullGaussian(LogLinear):
 
     def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
         """The means [..., cells, D] less the reference's and the Cholesky factors [..., cells, D, D], standardised."""
-        mu = vector_array(greeks.get("mu"), self.loc, self.num_columns)
-        sigma = vector_array(greeks.get("sigma"), self.scale, self.num_columns)
+        mu = self.array("mu", greeks)
+        sigma = self.array("sigma", greeks)
         factor = (sigma / reference.scale)[..., None] * self._corr(greeks)
         return (mu - reference.centre) / reference.scale, factor
 

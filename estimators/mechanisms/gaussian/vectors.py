@@ -1,7 +1,8 @@
-"""Greeks of a column of vectors: one number or prior for all entries and classes, or one for each."""
+"""What Gaussians of a column of vectors have in common: a mean and a scale for each of the D numbers in each cell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -10,47 +11,115 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.mechanisms.protocol import Equation, Greeks, Reference
+from estimators.checks import checked_count
+from estimators.isolation import own_modes
+from estimators.mechanisms.defaults import LogLinear
+from estimators.mechanisms.gaussian.forms import standard_forms
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, check_parents
 from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import groups, permuted
 from estimators.parameters.transforms import Linear, Positive, Transform
 
 
-def vector_parameter(symbol: str, argument: str, part: Any, shape: tuple[int, ...]) -> tuple[Parameter, ...]:
-    """A Greek [*table, D] with its prior; none for known numbers. Both may be one for all, [D], or one for each."""
-    is_prior = isinstance(part, TorchDistributionMixin)
-    found = tuple(part.batch_shape if is_prior else part.shape)
-    if found not in ((), shape[-1:], shape):
-        raise ValueError(f"{argument}: expected one value, or shape {shape[-1:]} or {shape}, got shape {found}")
-    support = constraints.real if symbol == "mu" else constraints.positive
-    return (Parameter(symbol, shape, part.expand(torch.Size(shape)), support=support),) if is_prior else ()
+class VectorGaussian(LogLinear):
+    """``mu`` and ``sigma`` [cells, D] with priors ``loc`` and ``scale``, or known numbers.
 
+    Priors and numbers may be one for all, [D], or one for each cell and column.
+    """
 
-def vector_transform(parameter: Parameter, reference: Reference) -> Transform:
-    """Coordinates of ``mu`` or ``sigma`` [*table, D] in units of the columns."""
-    if parameter.name == "mu":
-        return Linear(np.diag(reference.scale), reference.centre)
-    return Positive(np.tile(reference.scale, int(np.prod(parameter.shape[:-1]))))
+    if TYPE_CHECKING:
+        num_columns: int
+        loc: Any
+        scale: Any
+        parents: Sequence[str]
 
+    is_gaussian = True
+    has_constant = True
 
-def vector_reference(column: Array, num_columns: int) -> Reference:
-    """Means and standard deviations [D] (1 where a column is constant); the largest reach of them."""
-    if not len(column):
-        return Reference(np.zeros(num_columns), np.ones(num_columns))
-    centre = column.mean(0)
-    reach = np.abs(column - centre).max(0)
-    held = np.where(reach > 1e-100, reach, 1.0)
-    # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
-    scale = np.where(reach > 1e-100, held * np.sqrt((((column - centre) / held) ** 2).mean(0)), 1.0)
-    return Reference(centre, scale, float((reach / scale).max()))
+    @own_modes()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
+        object.__setattr__(self, "loc", known_or_prior("loc", self.loc, constraints.real))
+        object.__setattr__(self, "scale", known_or_prior("scale", self.scale, constraints.positive))
+        object.__setattr__(self, "parents", check_parents(self.parents))
 
+    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
+        """The Greeks with their priors."""
+        shape = (*table, self.num_columns)
+        return _parameter("mu", "loc", self.loc, shape) + _parameter("sigma", "scale", self.scale, shape)
 
-def vector_of(symbol: str, greeks: Mapping[str, Tensor], known: Any, num_columns: int) -> Tensor:
-    """A Greek [..., cells, D], or its known numbers as [cells, D] or, where they serve all cells, [D]."""
-    if symbol in greeks:
-        return greeks[symbol]
-    values: Tensor = known
-    return values.reshape(-1, num_columns) if values.ndim > 1 else values.expand(num_columns)
+    def transform(self, parameter: Parameter, reference: Reference) -> Transform:
+        """``mu`` in units of the columns' scales from their centres; ``sigma`` as the log of its ratio to them."""
+        if parameter.name == "mu":
+            return Linear(np.diag(reference.scale), reference.centre)
+        return Positive(np.tile(reference.scale, int(np.prod(parameter.shape[:-1]))))
+
+    def check(self, name: str, column: Tensor) -> Tensor:
+        """Any finite real column [N, D] will do."""
+        return column.double()
+
+    def reference(self, column: Array, inputs: Array) -> Reference:
+        """Means and standard deviations [D] (1 where a column is constant, up to 1e-100); the largest reach of them."""
+        if not len(column):
+            return Reference(np.zeros(self.num_columns), np.ones(self.num_columns))
+        centre = column.mean(0)
+        reach = np.abs(column - centre).max(0)
+        held = np.where(reach > 1e-100, reach, 1.0)
+        # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
+        scale = np.where(reach > 1e-100, held * np.sqrt((((column - centre) / held) ** 2).mean(0)), 1.0)
+        return Reference(centre, scale, float((reach / scale).max()))
+
+    def points(self, column: Array, reference: Reference) -> Array:
+        """The standardised columns."""
+        return np.asarray((column - reference.centre) / reference.scale)
+
+    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
+        """E[x | cell] = mu, as [..., D]."""
+        mu = self.in_cells("mu", greeks)
+        return mu[..., cell, :] if mu.ndim > 1 else mu
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(1, u)."""
+        return standard_forms(equation, noise, reference.centre, reference.scale)
+
+    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """The means of the first column [..., cells], or its scales where one known mean serves all components."""
+        mean = self.in_cells("mu", greeks)
+        return greeks["sigma"][..., 0] if mean.ndim < 2 and "sigma" in greeks else mean[..., 0]
+
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
+        """Components with equal priors (or equal known values) share a number."""
+        parts = [part for part in (self.loc, self.scale) if _is_per_cell(part)]
+        return groups(parts, num_components, uses_prior=uses_prior)
+
+    def permuted(self, order: Sequence[int]) -> Self:
+        """The same mechanism with its components renamed."""
+        loc, scale = (permuted(part, order) if _is_per_cell(part) else part for part in (self.loc, self.scale))
+        return replace(self, loc=loc, scale=scale)  # type: ignore[type-var]
+
+    def in_cells(self, symbol: str, greeks: Mapping[str, Tensor]) -> Tensor:
+        """A Greek [..., cells, D], or its known numbers as [cells, D] or, where they serve all cells, [D]."""
+        if symbol in greeks:
+            return greeks[symbol]
+        known: Tensor = self.loc if symbol == "mu" else self.scale
+        return known.reshape(-1, self.num_columns) if known.ndim > 1 else known.expand(self.num_columns)
+
+    def array(self, symbol: str, greeks: Greeks) -> Array:
+        """A Greek [..., cells, D], or its known numbers as [cells, D] or [1, D]."""
+        if symbol in greeks:
+            return greeks[symbol]
+        known = (self.loc if symbol == "mu" else self.scale).numpy()
+        wide = np.broadcast_to(known, (1, self.num_columns)) if known.ndim < 2 else known.reshape(-1, self.num_columns)
+        return np.asarray(wide)
+
+    def equation_of(self, greeks: Greeks, corr: Array) -> Equation:
+        """``x = mu + diag(sigma) corr ε`` for correlations' Cholesky factors [..., cells | 1, D, D]."""
+        size = corr.shape[-1]
+        mu, factor = self.array("mu", greeks), self.array("sigma", greeks)[..., None] * corr
+        shape = np.broadcast_shapes(mu.shape[:-1], factor.shape[:-2])
+        mu, factor = np.broadcast_to(mu, (*shape, size)), np.broadcast_to(factor, (*shape, size, size))
+        return Equation(mu, np.zeros((*mu.shape, 0)), factor)
 
 
 def of_cell(values: Tensor, cell: Tensor) -> Tensor:
@@ -58,38 +127,14 @@ def of_cell(values: Tensor, cell: Tensor) -> Tensor:
     return torch.as_tensor(Vindex(values)[..., cell, :]) if values.ndim > 1 else values
 
 
-def vector_array(greek: Array | None, known: Any, num_columns: int) -> Array:
-    """A Greek [..., cells, D], or known numbers as [cells, D] or [1, D]."""
-    if greek is not None:
-        return greek
-    values = known.numpy()
-    return np.asarray(np.broadcast_to(values, (1, num_columns)) if values.ndim < 2 else values.reshape(-1, num_columns))
-
-
-def vector_equation(greeks: Greeks, loc: Tensor, scale: Tensor, corr: Array) -> Equation:
-    """``x = mu + diag(sigma) corr ε`` for correlations' Cholesky factors [..., cells | 1, D, D]."""
-    size = corr.shape[-1]
-    mu, sigma = vector_array(greeks.get("mu"), loc, size), vector_array(greeks.get("sigma"), scale, size)
-    factor = sigma[..., None] * corr
-    shape = np.broadcast_shapes(mu.shape[:-1], factor.shape[:-2])
-    mu, factor = np.broadcast_to(mu, (*shape, size)), np.broadcast_to(factor, (*shape, size, size))
-    return Equation(mu, np.zeros((*mu.shape, 0)), factor)
-
-
-def vector_order_key(greeks: Mapping[str, Tensor], loc: Any, num_columns: int) -> Tensor:
-    """The means of the first column [..., cells], or its scales where one known mean serves all components."""
-    mean = vector_of("mu", greeks, loc, num_columns)
-    return greeks["sigma"][..., 0] if mean.ndim < 2 and "sigma" in greeks else mean[..., 0]
-
-
-def vector_groups(parts: Sequence[Any], num_components: int, *, uses_prior: bool = True) -> list[int]:
-    """A group number per component, by the priors (or known numbers) that differ between components."""
-    return groups([part for part in parts if _is_per_cell(part)], num_components, uses_prior=uses_prior)
-
-
-def vector_permuted(part: Any, order: Sequence[int]) -> Any:
-    """A prior, or known numbers, with its components in another order."""
-    return permuted(part, order) if _is_per_cell(part) else part
+def _parameter(symbol: str, argument: str, part: Any, shape: tuple[int, ...]) -> tuple[Parameter, ...]:
+    """A Greek [*table, D] with its prior; none for known numbers."""
+    is_prior = isinstance(part, TorchDistributionMixin)
+    found = tuple(part.batch_shape if is_prior else part.shape)
+    if found not in ((), shape[-1:], shape):
+        raise ValueError(f"{argument}: expected one value, or shape {shape[-1:]} or {shape}, got shape {found}")
+    support = constraints.real if symbol == "mu" else constraints.positive
+    return (Parameter(symbol, shape, part.expand(torch.Size(shape)), support=support),) if is_prior else ()
 
 
 def _is_per_cell(part: Any) -> bool:

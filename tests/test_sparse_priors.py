@@ -15,6 +15,7 @@ from estimators import CausalMixture, Data, Exact, Fit, PyroModel
 from estimators.isolation import isolated
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from estimators.parameters.sparse import in_logs
+from estimators.programs.prior_draws import prior_draws
 from validation.testing import Stat
 
 SMALL = 1e-3
@@ -46,7 +47,7 @@ def _traced(run: Callable[[int], object], names: list[str]) -> dict[str, Tensor]
 
 def _improved_starts() -> dict[str, Tensor]:
     density = PyroModel(program).density(Data(x=[0.0, 1.0]), jacobian=True)
-    return density.draws(density.prior_draws(REPEATS, np.random.default_rng(0)))  # type: ignore[union-attr]
+    return density.draws(prior_draws(density.marginal, REPEATS, np.random.default_rng(0)))
 
 
 ROUTES: dict[str, Callable[[], dict[str, Tensor]]] = {

@@ -203,45 +203,44 @@ class Data:
         >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
         [-1, 1]
         """
-        if isinstance(parts, Data) or not all(isinstance(part, Data) for part in parts):
-            found = type(parts).__name__ if isinstance(parts, Data) else [type(part).__name__ for part in parts]
-            raise TypeError(f"Data.concat: expected a sequence of Data, got {found}")
-        if not parts:
-            raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
-        names = list(dict.fromkeys(name for part in parts for name in part.columns))
-        for number, part in enumerate(parts):
-            missing = [name for name in names if name != LATENT and name not in part.columns]
-            if missing:
-                raise ValueError(
-                    f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}"
-                )
-        scalars: dict[str, float | int] = {}
-        for part in parts:
-            for name, value in part.scalars.items():
-                if scalars.setdefault(name, value) != value:
-                    raise ValueError(
-                        f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another"
-                    )
-        columns = {
-            name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts])
-            for name in names
-        }
-        masked = list(dict.fromkeys(name for part in parts for name in part.intervened))
-        weights = None
-        if any(part.weights is not None for part in parts):
-            weights = torch.cat(
-                [
-                    torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights
-                    for part in parts
-                ]
-            )
-        masks = {name: torch.cat([part.is_set(name) for part in parts]) for name in masked}
-        rule = MARGINALIZE if any(part.missing for part in parts) else None
-        return Data.__new__(Data)._fill(columns, scalars, masks, weights, rule)
+        return Data.__new__(Data)._fill(*_stacked(parts))
 
 
 def _rebuilt(*fields: Any) -> Data:
     return Data.__new__(Data)._fill(*fields)
+
+
+def _stacked(
+    parts: Sequence[Data],
+) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, Tensor], Tensor | None, str | None]:
+    """The fields of all parts' rows, one part after the other."""
+    if isinstance(parts, Data) or not all(isinstance(part, Data) for part in parts):
+        found = type(parts).__name__ if isinstance(parts, Data) else [type(part).__name__ for part in parts]
+        raise TypeError(f"Data.concat: expected a sequence of Data, got {found}")
+    if not parts:
+        raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
+    names = list(dict.fromkeys(name for part in parts for name in part.columns))
+    for number, part in enumerate(parts):
+        missing = [name for name in names if name != LATENT and name not in part.columns]
+        if missing:
+            raise ValueError(f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}")
+    scalars: dict[str, float | int] = {}
+    for part in parts:
+        for name, value in part.scalars.items():
+            if scalars.setdefault(name, value) != value:
+                raise ValueError(f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another")
+    columns = {
+        name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts]) for name in names
+    }
+    masked = list(dict.fromkeys(name for part in parts for name in part.intervened))
+    weights = None
+    if any(part.weights is not None for part in parts):
+        weights = torch.cat(
+            [torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights for part in parts]
+        )
+    masks = {name: torch.cat([part.is_set(name) for part in parts]) for name in masked}
+    rule = MARGINALIZE if any(part.missing for part in parts) else None
+    return columns, scalars, masks, weights, rule
 
 
 def as_data(value: object) -> Data:

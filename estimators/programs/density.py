@@ -10,18 +10,14 @@ from pyro.infer import ELBO, TraceEnum_ELBO
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.isolation import program_mode
 from estimators.optimise.ascent import LEAST_ROWS, ascend
 from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.parameters.parameter import Array
-from estimators.programs.call import passed
 from estimators.programs.captured import Graph
 from estimators.programs.conditioned import conditioned
-from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
-from estimators.programs.structure import run
-from estimators.status import EstimationError, in_words
+from estimators.programs.prior_draws import prior_draws
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
 SPIKE = -12.0
@@ -123,7 +119,7 @@ class ProgramDensity:
 
         The columns of a program have no known meaning that would give other candidates.
         """
-        drawn = best_first(self, self.prior_draws(max(count, PRIOR_DRAWS), rng))[:count]
+        drawn = best_first(self, prior_draws(self.marginal, max(count, PRIOR_DRAWS), rng))[:count]
         improved = []
         for point in drawn[:CLIMBS]:
             if unrefined:
@@ -191,29 +187,6 @@ class ProgramDensity:
         """The Greeks of which some coordinate is marked [D]."""
         return self.marginal.coordinates.names_at(marked)
 
-    def prior_draws(self, count: int, generator: np.random.Generator) -> Array:
-        """Coordinates [count, D] of Greeks drawn by the program; a parameter starts at its initial value.
-
-        Raises EstimationError where the program draws nothing finite.
-        """
-        marginal, found = self.marginal, list[Array]()
-        coordinates = marginal.coordinates
-        program = Observing(marginal.evidence)(marginal.fn)
-        given = passed(marginal.fn, marginal.data, marginal.structure.names)
-        for seed in generator.integers(2**32, size=count).tolist():
-            with in_words("PyroModel"), program_mode(seed):
-                trace = run(program, marginal.fn, given, marginal.num_rows)
-                values = {
-                    greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks
-                }
-                drawn = coordinates.unconstrain(values)
-                jitter = self._is_parameter * (len(found) > 0) * torch.randn(self.size, dtype=torch.float64)
-            if bool(torch.isfinite(drawn).all()):
-                found.append((drawn + jitter).numpy())
-        if not found:
-            raise EstimationError("PyroModel: no draw of the Greeks from their priors is finite; use tighter priors")
-        return np.array(found)
-
     def log_joint(self, v: Tensor) -> Tensor:
         """The density as a function of a tensor [D], in `program_mode`."""
         marginal = self.marginal
@@ -246,9 +219,3 @@ class ProgramDensity:
     @cached_property
     def _expected(self) -> ExpectedLogLikelihood:
         return ExpectedLogLikelihood(self.marginal)
-
-    @cached_property
-    def _is_parameter(self) -> Tensor:
-        greeks = self.marginal.coordinates.greeks
-        flags = self.marginal.coordinates.mask([greek.initial is not None for greek in greeks])
-        return torch.from_numpy(flags.astype(np.float64))

@@ -1,0 +1,36 @@
+"""Greeks drawn by a program from its priors, as an estimator's first starts."""
+
+import numpy as np
+import torch
+
+from estimators.isolation import program_mode
+from estimators.parameters.parameter import Array
+from estimators.programs.call import passed
+from estimators.programs.handlers import Observing
+from estimators.programs.marginal import ProgramMarginal
+from estimators.programs.structure import run
+from estimators.status import EstimationError, in_words
+
+
+def prior_draws(marginal: ProgramMarginal, count: int, generator: np.random.Generator) -> Array:
+    """Coordinates [count, D] of Greeks drawn by the program; a parameter begins at its initial value, later around it.
+
+    Raises EstimationError where the program draws nothing finite.
+    """
+    coordinates, found = marginal.coordinates, list[Array]()
+    is_parameter = torch.from_numpy(
+        coordinates.mask([greek.initial is not None for greek in coordinates.greeks]).astype(np.float64)
+    )
+    program = Observing(marginal.evidence)(marginal.fn)
+    given = passed(marginal.fn, marginal.data, marginal.structure.names)
+    for seed in generator.integers(2**32, size=count).tolist():
+        with in_words("PyroModel"), program_mode(seed):
+            trace = run(program, marginal.fn, given, marginal.num_rows)
+            values = {greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks}
+            drawn = coordinates.unconstrain(values)
+            jitter = is_parameter * (len(found) > 0) * torch.randn(coordinates.size, dtype=torch.float64)
+        if bool(torch.isfinite(drawn).all()):
+            found.append((drawn + jitter).numpy())
+    if not found:
+        raise EstimationError("PyroModel: no draw of the Greeks from their priors is finite; use tighter priors")
+    return np.array(found)

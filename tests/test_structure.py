@@ -11,10 +11,9 @@ ROOT = Path(__file__).parent.parent
 MODULE, CLASS, FUNCTION, ARGUMENTS = 400, 200, 60, 7
 TALL: dict[str, int] = {
     "estimators/estep/marginal.py:MixtureMarginal": 258,
-    "estimators/estep/variable.py:Node": 219,
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
-    "estimators/mixture/density.py:Density": 233,
+    "estimators/mixture/density.py:Density": 207,
     "estimators/mixture/model.py:CausalMixture": 283,
     "estimators/programs/model.py:PyroModel": 230,
 }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.estep.inputs import array_inputs, tensor_inputs
 from estimators.estep.term import level_of_table
 from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
 from estimators.parameters.parameter import Array, Parameter
@@ -90,24 +91,7 @@ class Node:
 
     def inputs(self, columns: Mapping[str, Array]) -> Array:
         """A regression's parents as numbers [N, P]."""
-        if not self.num_inputs:
-            return _NO_INPUTS
-        parts = []
-        for parent, width in zip(self.parents, self.widths, strict=True):
-            value = columns[parent]
-            parts.append(value[..., None] if width == 1 else (value[..., None] == np.arange(1.0, width + 1)) * 1.0)
-        return np.concatenate(parts, -1)
-
-    def tensor_inputs(self, columns: Mapping[str, Tensor]) -> Tensor:
-        """The parents as numbers [..., P], as `inputs` gives them of arrays; the columns' shapes broadcast."""
-        if not self.num_inputs:
-            return torch.zeros(0, dtype=torch.float64)
-        values = torch.broadcast_tensors(*(torch.as_tensor(columns[parent]).double() for parent in self.parents))
-        parts = []
-        for value, width in zip(values, self.widths, strict=True):
-            levels = torch.arange(1.0, width + 1, dtype=torch.float64)
-            parts.append(value[..., None] if width == 1 else (value[..., None] == levels).double())
-        return torch.cat(parts, -1)
+        return array_inputs(self.parents, self.widths, columns)
 
     def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
         """Φ as [F, N]: the mechanism's features, once for each row of the table."""
@@ -198,8 +182,7 @@ class Node:
         self, equation: Equation, inputs: Array, noise: Array, reference: Reference, cells: NDArray[np.intp]
     ) -> Array:
         """What its features at some cells [K, N] are products of, [K, N, Q, M]."""
-        gaussian = cast(JointlyGaussian, self.mechanism)
-        return gaussian.forms(equation, inputs, noise, reference.of_cells(cells))
+        return cast(JointlyGaussian, self.mechanism).forms(equation, inputs, noise, reference.of_cells(cells))
 
     @cached_property
     def products(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -223,9 +206,8 @@ class Node:
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
         """Whether features about the shared centre lose digits."""
-        if self.levels:
-            coefficients = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1)
-        return self.mechanism.loses_digits(coefficients, reference)
+        by_level = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1) if self.levels else coefficients
+        return self.mechanism.loses_digits(by_level, reference)
 
     def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
         """A reference with a centre for every cell, also where known numbers serve all of them."""
@@ -242,7 +224,4 @@ class Node:
         local = self.local(greeks)
         level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
         cell = latent * self.num_levels + level if self.is_below else torch.as_tensor(level)
-        return self.mechanism.distribution(local, cell, self.tensor_inputs(columns))
-
-
-_NO_INPUTS = np.zeros((0, 0))
+        return self.mechanism.distribution(local, cell, tensor_inputs(self.parents, self.widths, columns))

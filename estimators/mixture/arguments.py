@@ -94,3 +94,16 @@ def checked_concentration(concentration: object, num_components: int) -> Tensor:
     if not bool((torch.isfinite(values) & (values > 0)).all()):
         raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
     return values.expand(num_components).clone()
+
+
+def check_distinct_rows(data: Data, names: Sequence[str], num_components: int) -> None:
+    """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
+    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
+    distinct = len(torch.unique(columns[: 100 * num_components], dim=0))
+    if distinct < num_components:
+        distinct = len(torch.unique(columns, dim=0))
+    if distinct < num_components:
+        raise ValueError(
+            f"data: expected at least K={num_components} distinct rows for maximum likelihood, got {distinct}; "
+            "lower K, or use MAP or NUTS, whose priors settle what the data do not"
+        )

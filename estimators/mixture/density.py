@@ -12,10 +12,10 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
+from estimators.mixture.arguments import check_distinct_rows
 from estimators.mixture.coordinates import Coordinates, transforms_of
-from estimators.mixture.starts import candidates, refine, working_rows
+from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
-from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array, Parameter
@@ -77,26 +77,11 @@ class Density:
 
     def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
         """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
-        rows = working_rows(self.data, rng)
-        part = self if rows is self.data else self.of(rows)
-        found = candidates(part, part.marginal, count, rng)
-        refined = refine(part, part.marginal, found, refinements)
-        ordered = best_first(part, np.concatenate([found, refined]) if unrefined else refined)
-        # The coordinates are relative to the rows they were found on.
-        return ordered if part is self else self.unconstrain(part.constrain(ordered))
+        return starts_of(self, count, rng, refinements, unrefined=unrefined)
 
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
-        rows, K = self.data, self.marginal.K
-        columns = torch.cat([rows.columns[name].double().reshape(len(rows), -1) for name in self.marginal.nodes], dim=1)
-        distinct = len(torch.unique(columns[: 100 * K], dim=0))
-        if distinct < K:
-            distinct = len(torch.unique(columns, dim=0))
-        if distinct < K:
-            raise ValueError(
-                f"data: expected at least K={K} distinct rows for maximum likelihood, got {distinct}; "
-                "lower K, or use MAP or NUTS, whose priors settle what the data do not"
-            )
+        check_distinct_rows(self.data, list(self.marginal.nodes), self.marginal.K)
 
     def trainable(self) -> tuple[Callable[[], None], ELBO]:
         """The Pyro program with Z summed out by the E-step, and the objective by which SVI trains its Greeks."""
@@ -137,16 +122,8 @@ class Density:
 
         And Greeks that have run into an end of their priors.
         """
-        few = greeks[WEIGHTS] * self.count < LEAST_ROWS
-        found = edges_where(WEIGHTS, few & self._free_weights, "0", WEIGHT)
-        for name, few in self.marginal.at_edge(greeks, LEAST_ROWS).items():
-            found += edges_where(name, few & (greeks[name] < 0.5), "0", PROBABILITY)
-            found += edges_where(name, few & (greeks[name] >= 0.5), "1", PROBABILITY)
-        for parameter, transform, _ in self._sites:
-            for side, end, marked in at_ends_of_prior(transform, greeks[parameter.name].reshape(-1)):
-                shape = parameter.shape
-                found += edges_of_prior(parameter.name, marked.reshape(shape), end.reshape(shape), side)
-        return found
+        weights = edges_where(WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", WEIGHT)
+        return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._sites, greeks)
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
@@ -186,10 +163,7 @@ class Density:
 
     def unit_of(self, name: str) -> float:
         """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""
-        for parameter, transform, _ in self._sites:
-            if parameter.name == name:
-                return transform.unit
-        raise KeyError(name)
+        return {parameter.name: transform.unit for parameter, transform, _ in self._sites}[name]
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v) for v [..., D]."""
@@ -322,6 +296,23 @@ class _Logs:
         """The gradient with respect to v."""
         flat = [slope.reshape(-1) for slope in slopes]
         return self._transform.pull_back_logs(coordinates[self.place], flat, jacobian=jacobian)
+
+
+def _edges_of_mechanisms(marginal: MixtureMarginal, greeks: Mapping[str, Array]) -> list[Edge]:
+    found = []
+    for name, few in marginal.at_edge(greeks, LEAST_ROWS).items():
+        found += edges_where(name, few & (greeks[name] < 0.5), "0", PROBABILITY)
+        found += edges_where(name, few & (greeks[name] >= 0.5), "1", PROBABILITY)
+    return found
+
+
+def _edges_of_priors(sites: Sequence[tuple[Parameter, Transform, slice]], greeks: Mapping[str, Array]) -> list[Edge]:
+    found = []
+    for parameter, transform, _ in sites:
+        for side, end, marked in at_ends_of_prior(transform, greeks[parameter.name].reshape(-1)):
+            shape = parameter.shape
+            found += edges_of_prior(parameter.name, marked.reshape(shape), end.reshape(shape), side)
+    return found
 
 
 def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from estimators.contract import Variable
 from estimators.data.data import LATENT, Data
+from estimators.estep.inputs import tensor_inputs
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
@@ -159,7 +160,9 @@ class Situation:
             return dist.Categorical(pick(self.log_masses(name), self.cell(name, values)).exp())
         node = self.node(name)
         local = {symbol: value[:, None, None] for symbol, value in node.local(self.draws).items()}
-        return node.mechanism.distribution(local, self.cell(name, values), node.tensor_inputs(values))
+        return node.mechanism.distribution(
+            local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
+        )
 
 
 def all_draws(value: Tensor, num_draws: int, own: int) -> Tensor:

@@ -5,6 +5,7 @@ rows are assigned to the nearest seed, softly, and the M-step turns an assignmen
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +13,34 @@ import torch
 from estimators.contract import Density
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
+from estimators.optimise.ranking import best_first
 from estimators.parameters.parameter import TINY, Array
+
+if TYPE_CHECKING:
+    from estimators.mixture.density import Density as MixtureDensity
 
 # Starts are found on at most this many rows, weighted up to all of them.
 WORKING_ROWS = 4_000
 # Share of each row that is spread over all components, so that no component starts as a spike.
 SOFTNESS = 0.1
+
+
+def starts_of(
+    density: "MixtureDensity",
+    count: int,
+    rng: np.random.Generator,
+    refinements: int,
+    *,
+    unrefined: bool,
+) -> Array:
+    """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
+    rows = working_rows(density.data, rng)
+    part = density if rows is density.data else density.of(rows)
+    found = candidates(part, part.marginal, count, rng)
+    refined = refine(part, part.marginal, found, refinements)
+    ordered = best_first(part, np.concatenate([found, refined]) if unrefined else refined)
+    # The coordinates are relative to the rows they were found on.
+    return ordered if part is density else density.unconstrain(part.constrain(ordered))
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

@@ -14,7 +14,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
 from estimators.mechanisms import Gaussian
 from tests.models import TUTORIAL_ROWS, mixed_rows
 
@@ -109,6 +109,12 @@ def test_a_loaded_fit_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
     assert torch.equal(fit.do(Z=0).sample(5, seed=3)["X"], loaded.do(Z=0).sample(5, seed=3)["X"])
     assert torch.equal(fit.log_density({"X": points}), loaded.log_density({"X": points}))
     assert torch.equal(fit.responsibilities({"X": points}), loaded.responsibilities({"X": points}))
+
+
+def test_a_mixtures_file_takes_no_program(tmp_path: Path) -> None:
+    fit_of("ml").save(tmp_path / "fit.npz")
+    with pytest.raises(TypeError, match="holds its CausalMixture itself; leave model out"):
+        Fit.load(tmp_path / "fit.npz", model=PyroModel(lambda N: None))
 
 
 def test_a_loaded_point_fit_has_the_same_spread(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ TALL: dict[str, int] = {
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
     "estimators/mixture/density.py:Density": 207,
-    "estimators/mixture/model.py:CausalMixture": 283,
+    "estimators/mixture/model.py:CausalMixture": 282,
     "estimators/programs/model.py:PyroModel": 230,
 }
 

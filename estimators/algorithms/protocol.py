@@ -29,7 +29,7 @@ class Task:
     started: float
 
 
-def begin(model: object, data: object, seed: object, strict: object) -> Task:
+def begin(model: Model, data: object, seed: object, strict: object) -> Task:
     """Check the arguments of `fit` before any work is done."""
     check_flag("strict", strict)
     if isinstance(model, type) or not isinstance(model, Model):

@@ -39,8 +39,13 @@ def described(
     }
 
 
-def arguments_from(description: Mapping[str, Any]) -> tuple[int, dict[str, Mechanism], list[float], list[str]]:
-    """Return the arguments of the model that was described."""
+def arguments_from(
+    description: Mapping[str, Any], num_weights: int
+) -> tuple[int, dict[str, Mechanism], list[float], list[str]]:
+    """Return the arguments of the model that was described, which has so many weights."""
+    # Before anything of that size is made.
+    if description["K"] != num_weights:
+        raise ValueError(f"K = {description['K']!r} where the draws have {num_weights} weights")
     mechanisms = {}
     for variable, part in description["mechanisms"].items():
         if part["family"] not in families.__all__:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
-from estimators.contract import Variable
+from estimators.contract import Model, Variable, WrongModelTypeError
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
@@ -288,13 +288,12 @@ class CausalMixture:
 
     @staticmethod
     def restore(
-        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: object
+        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: Model | None
     ) -> "CausalMixture":
-        """The model that was described, with draws and rows that are its own; what was given besides plays no part."""
-        # Before anything of that size is made.
-        if description["K"] != draws[WEIGHTS].shape[-1]:
-            raise ValueError(f"K = {description['K']!r} where the draws have {draws[WEIGHTS].shape[-1]} weights")
-        model = CausalMixture(*arguments_from(description))
+        """The model that was described, with draws and rows that are its own; raises WrongModelError for another."""
+        if not isinstance(given, CausalMixture | None):
+            raise WrongModelTypeError(f"model: the file holds its CausalMixture itself; leave model out, got {given!r}")
+        model = CausalMixture(*arguments_from(description, draws[WEIGHTS].shape[-1]))
         check_draws(draws, {p.name: (p.shape, p.support) for p in model.parameters})
         if data is not None:
             model.check(data)

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.interpolate import BPoly
@@ -23,6 +23,14 @@ DRAWN = 60  # points of a line
 INK, GREY, OBSERVED = "#222222", "#808080", "#dfe6ee"
 LETTERS = frozenset({"alpha", "beta", "gamma", "delta", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta"})
 Node = Hashable
+
+
+class HasGraph(Protocol):
+    """A model that says its causal graph."""
+
+    @property
+    def graph(self) -> Any:
+        """A `networkx.DiGraph` whose nodes say ``latent``, ``observed``, ``family`` and ``greeks``."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Layout:
     plate: Array | None
 
 
-def plot_graph(model: Any, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
+def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
     """Draw the causal graph of a model (its ``graph``) with matplotlib, Z dashed as it is hidden; return the Axes.
 
     With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has

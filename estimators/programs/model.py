@@ -11,7 +11,7 @@ from pyro import poutine
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
-from estimators.contract import Variable, WrongModelError, WrongModelTypeError
+from estimators.contract import Model, Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import checked_greeks
@@ -210,7 +210,7 @@ class PyroModel:
 
     @staticmethod
     def restore(
-        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: object
+        description: Mapping[str, Any], data: Data | None, draws: Mapping[str, Tensor], given: Model | None
     ) -> "PyroModel":
         """The given model, if it is the one that was described; raises WrongModelError where it is not."""
         if not isinstance(given, PyroModel | None):

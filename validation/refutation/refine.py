@@ -18,7 +18,7 @@ NUM_SIMULATIONS = 999
 class Estimator(Protocol):
     """EM(), MAP(), NUTS(), Exact(), or anything with their ``fit``."""
 
-    def fit(self, model: Any, data: Any, *, seed: int | None = None) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None) -> Fit:
         """Fit a model to data."""
 
 

@@ -1,9 +1,10 @@
 """The estimators under study, by name, with settings that a study of many replicates can afford."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from estimators import EM, MAP, NUTS, Data, Exact, Fit
+from estimators.contract import Model
 
 LAPLACE_DRAWS = 1000
 
@@ -11,7 +12,7 @@ LAPLACE_DRAWS = 1000
 class Estimator(Protocol):
     """Anything that fits a model to data."""
 
-    def fit(self, model: Any, data: Data, *, seed: int | None = None) -> Fit: ...
+    def fit(self, model: Model, data: Data, *, seed: int | None = None) -> Fit: ...
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task, begin
 from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Density
+from estimators.contract import Density, Model
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds
@@ -82,7 +82,7 @@ class NUTS:
             raise ValueError(f"engine: expected one of {sorted(_ENGINES)}, got {self.engine!r}")
 
     @own_modes()
-    def fit(self, model: Any, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
         task = begin(model, data, seed, strict)
         if self.engine == "pyro" and task.data.weights is None:

@@ -184,6 +184,10 @@ class Predictive(Protocol):
         """The hidden sites."""
 
     @property
+    def has_common_numbers(self) -> bool:
+        """Whether what is simulated for one seed has the same random numbers under any settings, draw by draw."""
+
+    @property
     def rows(self) -> Mapping[str, int]:
         """How many values there are of each variable that is set or seen to one value per row."""
 

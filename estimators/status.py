@@ -66,8 +66,8 @@ class EstimationError(RuntimeError):
 
 def warn_user(message: str) -> None:
     """Warn as of the line of the caller's own code that led here, however deep in this package."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("estimators", "contextlib"):
+    frame, level, own = sys._getframe(1), 2, ("estimators", "contextlib")
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in own:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, EstimationWarning, stacklevel=level)
 

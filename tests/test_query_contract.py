@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from estimators import CausalMixture, Data, EstimationWarning, Fit, PyroModel, Query, Status
-from estimators.mechanisms import Bernoulli, LinearGaussian
+from estimators.mechanisms import Bernoulli, DiagonalGaussian, LinearGaussian
 from tests.refusals import case, refused
 
 GREEKS: dict[str, Any] = {
@@ -126,6 +126,9 @@ REFUSED = [
     case("nothing is seen", lambda fit: fit.given(), ValueError, "given: expected at least one setting"),
     case("no such variable", lambda fit: fit.do(W=1), ValueError, "do: ", "no", "'W'"),
     case("a question about none", lambda fit: fit.do(T=1).mean("W"), ValueError, "expected a variable among", "'W'"),
+    case("seen twice", lambda fit: fit.given(T=0).given(T=1), ValueError, "given: T is seen already"),
+    case("a list of names", lambda fit: fit.do(T=1).mean(["Y"]), ValueError, "expected a variable among", "['Y']"),
+    case("names that are none", lambda fit: fit.given(T=1).where({1: 2}), ValueError, "given: ", "1"),
     case("set and seen", lambda fit: fit.do(T=1).given(T=1), ValueError, "given: T is set by do(...)"),
     case("no level", lambda fit: fit.do(T=0.5), ValueError, "do", "T", "0.5"),
     case("no class", lambda fit: fit.do(Z=2), ValueError, "do: Z expects", "2"),
@@ -163,14 +166,86 @@ def test_the_same_refusals(fit: Fit, ask: Callable[[Fit], Any], error: type[Exce
 
 @pytest.mark.parametrize("model", [MIXTURE.model, PROGRAM.model], ids=["mixture", "program"])
 def test_a_question_about_labels_in_doubt_is_warned_of_once_at_the_callers_line(model: Any) -> None:
-    data = {name: column for name, column in MIXTURE.model.simulate(20, first(), seed=0).items() if name != "Z"}
-    stats = {"label_certainty": 0.4, "labels_fixed": False, "labels": "they mean nothing"}
-    fit = Fit(model, "posterior", DRAWS, 1, Status.CONVERGED, stats, data=Data(**data))
-    query = fit.do(T=1)
+    query = doubtful(model).do(T=1)
     with pytest.warns(EstimationWarning, match="Z: they mean nothing") as caught:
         query.mean("Z")
         query.given(Z=1)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def doubtful(model: Any) -> Fit:
+    data = {name: column for name, column in MIXTURE.model.simulate(20, first(), seed=0).items() if name != "Z"}
+    stats = {"label_certainty": 0.4, "labels_fixed": False, "labels": "they mean nothing"}
+    return Fit(model, "posterior", DRAWS, 1, Status.CONVERGED, stats, data=Data(**data))
+
+
+def test_a_warning_needs_no_named_module() -> None:
+    with pytest.warns(EstimationWarning, match="they mean nothing"):
+        exec("fit.do(Z=1)", {"fit": doubtful(MIXTURE.model)})
+
+
+def test_which_labels_are_in_doubt_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    density = CausalMixture.density
+
+    def counted(*args: Any, **options: Any) -> Any:
+        made.append(1)
+        return density(*args, **options)
+
+    monkeypatch.setattr(CausalMixture, "density", counted)
+    query = doubtful(MIXTURE.model).do(T=1)
+    for _ in range(3):
+        query.mean("Y")
+    assert len(made) == 1
+
+
+def noisy(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2, dtype=torch.float64)))
+    with pyro.plate("rows", N):
+        z = pyro.sample("Z", dist.Categorical(theta))
+        w = pyro.sample("W", dist.Bernoulli(0.5))
+        u = pyro.sample("U", dist.Normal(5.0 * z, 1.0))
+        pyro.sample("Y", dist.Normal(u + 2.0 * w, 1.0))
+        pyro.sample("V", dist.Normal(u * (1.0 - 2.0 * w), 1.0))
+
+
+def not_captured(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2, dtype=torch.float64)))
+    # Python that looks at a Greek.
+    assert float(theta.sum()) > 0
+    with pyro.plate("rows", N):
+        z = pyro.sample("Z", dist.Categorical(theta))
+        w = pyro.sample("W", dist.Bernoulli(0.5))
+        u = pyro.sample("U", dist.Normal(5.0 * z, 1.0))
+        pyro.sample("V", dist.Normal(u * (1.0 - 2.0 * w), 1.0))
+
+
+def test_what_is_simulated_cancels_in_a_contrast() -> None:
+    fit = fit_of(PyroModel(noisy), {"theta": DRAWS["theta"][:1].expand(20, 2)})
+    np.testing.assert_allclose(fit.contrast("Y", do={"W": 1}, versus={"W": 0}).draws, 2.0, atol=1e-12)
+    assert float(fit.do(W=1).mean("Y").sd) > 1e-3
+
+
+@pytest.mark.parametrize("program", [noisy, not_captured])
+def test_the_error_of_a_contrast_is_right_where_its_sides_are_opposite(program: Callable[[int], None]) -> None:
+    fit = fit_of(PyroModel(program), {"theta": DRAWS["theta"][:1]})
+    error, of_one = fit.contrast("V", do={"W": 1}, versus={"W": 0}).error, fit.do(W=1).mean("V").error
+    assert error is not None and of_one is not None
+    assert float(error) == pytest.approx(2.0 * float(of_one), rel=1e-3)
+
+
+def test_classes_are_asked_about_by_name() -> None:
+    named = MIXTURE.relabel({"low": 0, "high": 1})
+    assert float(named.do(T=1).log_density("Z", "high")) == float(MIXTURE.do(T=1).log_density("Z", 1))
+    with pytest.raises(ValueError, match="log_density: Z has no label 'mid'"):
+        named.do(T=1).log_density("Z", "mid")
+
+
+def test_rows_of_vectors_are_compared_too() -> None:
+    model = CausalMixture(1, {"W": Bernoulli(), "V": DiagonalGaussian(2, parents=["W"])})
+    fit = Fit.from_greeks(model, model.prior_greeks(seed=0))
+    with pytest.raises(ValueError, match="contrast: do has 2 rows and versus 3"):
+        fit.contrast("V", do={"W": [0, 1]}, versus={"W": [0, 1, 1]})
 
 
 def first() -> dict[str, Tensor]:

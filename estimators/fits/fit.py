@@ -31,8 +31,6 @@ from estimators.queries.query import Query
 from estimators.status import Status
 from estimators.symmetry import Symmetry
 
-MAX_ELEMENTS = 4_000_000
-
 
 @dataclass(frozen=True, eq=False)
 class Fit:

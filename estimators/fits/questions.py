@@ -23,17 +23,27 @@ def under(fit: "Fit", settings: Mapping[str, Any], call: str = "do", seed: int =
 
 def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
     """p(· | seen), where nothing is set."""
-    return _asked(fit, {}, "do", seed=0).given(**seen)
+    _need_settings(seen, "given")
+    return _asked(fit, {}, "do", seed=0).where(seen)
 
 
 def contrast(
     fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
 ) -> Estimate:
-    """The difference of two means, draw by draw; what is simulated for one is independent of the other."""
+    """The difference of two means, draw by draw.
+
+    What is simulated has the same random numbers on both sides, where that makes its noise cancel, or else its own.
+    """
     asked = {"do": do, "versus": versus, "given": given}
     check_same_rows([(f"{call}[{key!r}]", value) for call in asked for key, value in asked[call].items()], "contrast")
-    queries = under(fit, do), under(fit, versus, "versus", seed=2)
-    return difference(*((query.given(**given) if given else query).mean(name) for query in queries))
+    one = under(fit, do).where(given)
+    are_independent = not one.predictive.has_common_numbers
+    other = under(fit, versus, "versus", seed=2 if are_independent else 0).where(given)
+    sizes = [set(query.predictive.rows.values()) for query in (one, other)]
+    if all(sizes) and sizes[0] != sizes[1]:
+        rows = [next(iter(size)) for size in sizes]
+        raise ValueError(f"contrast: do has {rows[0]} rows and versus {rows[1]}; expected as many")
+    return difference(one.mean(name), other.mean(name), are_independent=are_independent)
 
 
 def counterfactual(
@@ -61,4 +71,5 @@ def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Que
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:
     if not settings:
-        raise ValueError(f"{call}: expected at least one setting, e.g. {call}(Z=1)")
+        example = f"{call}(Z=1)" if call in ("do", "given") else '{"Z": 1}'
+        raise ValueError(f"{call}: expected at least one setting, e.g. {example}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro
 import pyro.distributions as dist
@@ -58,10 +58,8 @@ class MixturePredictive:
         """The observed variables, and Z."""
         return {**self.model.variables, LATENT: Variable(self.model.K, None)}
 
-    @property
-    def hidden(self) -> tuple[str, ...]:
-        """Z."""
-        return (LATENT,)
+    has_common_numbers: ClassVar[bool] = False
+    hidden: ClassVar[tuple[str, ...]] = (LATENT,)
 
     @property
     def rows(self) -> dict[str, int]:

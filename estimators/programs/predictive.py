@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -63,6 +63,9 @@ class ProgramPredictive:
     seed: int = 0
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[Key, Graph] = field(default_factory=dict, init=False, repr=False)
+
+    # So that their noise cancels in a difference.
+    has_common_numbers: ClassVar[bool] = True
 
     @property
     def num_draws(self) -> int:

@@ -1,5 +1,5 @@
 """What is asked of a fit: interventions, conditioning and counterfactuals, for every draw of the Greeks at once.
 
 Read `estimate` and `prediction` (answers), then `query`, which asks a model's `contract.Predictive`; `counterfactual`
-rests on structural equations and `worlds`.
+asks its `contract.Structural`.
 """

@@ -66,18 +66,17 @@ class Estimate:
         return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
 
 
-def difference(one: Estimate, other: Estimate) -> Estimate:
-    """One less the other, draw by draw, with the error of both, which are simulated with different random numbers."""
-    if one.draws.ndim == other.draws.ndim == 2 and one.draws.shape != other.draws.shape:
-        raise ValueError(
-            f"contrast: do has {one.draws.shape[1]} rows and versus {other.draws.shape[1]}; expected as many"
-        )
+def difference(one: Estimate, other: Estimate, *, are_independent: bool) -> Estimate:
+    """One less the other, draw by draw, with the error of both.
+
+    Of simulations that share random numbers, the sum of the errors, which that of the difference is at most.
+    """
     draws = _per_row(one.draws, other.draws) - _per_row(other.draws, one.draws)
     errors = [estimate.error for estimate in (one, other) if estimate.error is not None]
     if not errors:
         return Estimate(draws, one.num_chains)
     both = torch.stack([_per_row(error, draws).expand(draws.shape) for error in errors])
-    return Estimate(draws, one.num_chains, both.square().sum(0).sqrt())
+    return Estimate(draws, one.num_chains, both.square().sum(0).sqrt() if are_independent else both.sum(0))
 
 
 def _per_row(draws: Tensor, other: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -25,6 +26,10 @@ class Labels:
     # A doubt is said once.
     _is_said: bool = field(default=False, init=False, repr=False)
 
+    @cached_property
+    def _doubted_sites(self) -> frozenset[str]:
+        return frozenset(self.doubted())
+
     def numbered(self, call: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The same question with labels by number where they are given by name; ValueError for an unknown name."""
         if not self.names:
@@ -38,8 +43,7 @@ class Labels:
         """Warn, once, where a question is about a hidden site whose labels are in doubt."""
         if self.doubt is None or self._is_said:
             return
-        doubted = self.doubted()
-        site = next((name for name in asked if name in doubted), None)
+        site = next((name for name in asked if name in self._doubted_sites), None)
         if site is not None:
             self._is_said = True
             warn_user(f"{site}: {self.doubt}")

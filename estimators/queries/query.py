@@ -1,6 +1,7 @@
 """Questions to a fit: what a model says under an intervention, or when something is seen."""
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
@@ -54,10 +55,16 @@ class Query:
         """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
         if not seen:
             raise ValueError("given: expected at least one setting, e.g. given(Z=1)")
+        return self.where(seen)
+
+    def where(self, seen: Mapping[str, Any]) -> "Query":
+        """The same of a mapping, which may be empty."""
         indices = joined_indices("given", self.indices, seen)
         for name in seen:
             if name in self.predictive.settings:
                 raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")
+            if name in self.predictive.seen:
+                raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
         known = self.labels.numbered("given", seen)
         self.labels.warn_of(known)
         return replace(self, predictive=self.predictive.given(known), indices=indices)
@@ -129,7 +136,7 @@ class Query:
         return set(self.predictive.hidden)
 
     def _check_variable(self, name: str) -> None:
-        if name not in self.predictive.variables:
+        if name not in list(self.predictive.variables):
             raise ValueError(f"expected a variable among {list(self.predictive.variables)}, got {name!r}")
         self.labels.warn_of({name})
 
@@ -139,15 +146,16 @@ class Query:
         if isinstance({**self.predictive.settings, **self.predictive.seen}.get(name), Tensor):
             how = "set" if name in self.predictive.settings else "seen"
             raise ValueError(f"{call}: {name} is {how}, so it has no density")
-        for other in self.predictive.rows:
-            raise ValueError(f"{call}: expected one value of {other}, got one per row; ask for each value in turn")
+        if per_row := list(self.predictive.rows):
+            raise ValueError(f"{call}: expected one value of {per_row[0]}, got one per row; ask for each value in turn")
         if self.predictive.variables[name].num_columns is not None and call != "log_density":
-            raise NotImplementedError(f"{call}: {name} is a column of vectors; use .mean, .log_density or .sample")
+            raise NotImplementedError(f"{call}: {name} is a column of vectors; use .mean or .sample")
 
     def _points(self, name: str, at: Any, call: str) -> tuple[Tensor, torch.Size]:
         """The points of a question as [P] or [P, D], and the shape of its answer."""
         self._check_law(name, call)
-        points, width = numbers(call, at), self.predictive.variables[name].num_columns
+        points = numbers(call, self.labels.numbered(call, {name: at})[name])
+        width = self.predictive.variables[name].num_columns
         is_wrong = torch.isnan(points) if call == "cdf" else ~torch.isfinite(points)
         if bool(is_wrong.any()):
             raise ValueError(f"{call}: expected finite values, got {points.tolist()}")

@@ -30,9 +30,10 @@ _CALL = threading.local()
 def own_modes() -> Iterator[None]:
     """Compute as in a fresh interpreter, whatever modes the caller's thread is in; a decorator of public calls too.
 
-    NumPy's default answers to floating-point errors, gradients on, no inference mode, no autocast, and new tensors on
-    the CPU. All of these belong to the thread, so other threads see nothing of it. After Ctrl-C, which may come while
-    a library puts something back itself, all that is global is put back once more. A call within a call is in them.
+    NumPy's default answers to floating-point errors, gradients on, no inference mode, no autocast, new tensors on the
+    CPU, and torch on one thread. All of these belong to the thread, so other threads see nothing of it. After Ctrl-C,
+    which may come while a library puts something back itself, all that is global is put back once more. A call within
+    a call is in them.
     """
     if getattr(_CALL, "is_open", False):
         yield
@@ -46,6 +47,9 @@ def own_modes() -> Iterator[None]:
             stack.enter_context(torch.device("cpu"))
         if torch.is_autocast_enabled("cpu"):
             stack.enter_context(torch.autocast("cpu", enabled=False))
+        # Sums that do not depend on how many threads there are; in a forked child those of its parent never come.
+        if torch.get_num_threads() > 1:
+            stack.enter_context(single_thread())
         yield
 
 

@@ -19,7 +19,7 @@ from pyro import poutine
 from pyro.poutine import runtime
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
+from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
 from estimators.isolation import double_precision, float64, single_thread, without_validation
 from validation import refute
 
@@ -369,17 +369,37 @@ def test_inside_a_running_loop() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_in_a_child_that_was_forked_after_a_fit() -> None:
-    plain("NUTS")
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            check_same(quietly(lambda: answers("NUTS")), "NUTS")
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+@pytest.mark.parametrize("threads", [1, 2])
+def test_in_a_child_that_was_forked_after_a_fit(threads: int) -> None:
+    with set_to(threads, torch.get_num_threads, torch.set_num_threads):
+        # Of threads that torch has begun, a child has none.
+        torch.ones(1_000_000).sum()
+        plain("NUTS")
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                check_same(quietly(lambda: answers("NUTS")), "NUTS")
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_an_answer_does_not_depend_on_the_number_of_threads() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(100_000, 1, dtype=torch.float64, generator=generator)
+    draws = {
+        "theta": torch.cat([weight, 1.0 - weight], 1),
+        "mu_X": torch.randn(100_000, 2, dtype=torch.float64, generator=generator),
+    }
+    fit = Fit(mixture(), "posterior", draws, 1, Status.CONVERGED, {})
+    found = []
+    for threads in (1, 2):
+        with set_to(threads, torch.get_num_threads, torch.set_num_threads):
+            found.append((fit.given(X=0.5).log_density("Z", [0, 1]), fit.do(Z=1).cdf("X", [-1.0, 0.3, 2.0])))
+            assert torch.get_num_threads() == threads
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_a_program_of_a_fit_still_obeys_the_callers_handlers() -> None:

@@ -71,5 +71,4 @@ def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Que
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:
     if not settings:
-        example = f"{call}(Z=1)" if call in ("do", "given") else '{"Z": 1}'
-        raise ValueError(f"{call}: expected at least one setting, e.g. {example}")
+        raise ValueError(f"{call}: expected at least one setting, e.g. Z=1")

@@ -1,7 +1,7 @@
 """Questions to a fit: what a model says under an intervention, or when something is seen."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
@@ -83,13 +83,15 @@ class Query:
     @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
-        points, shape = self._points(name, at, "log_density")
+        self._check_law(name, "log_density")
+        points, shape = self._points(name, at, "log_density", is_allowed=torch.isfinite)
         return _shaped(*self.predictive.log_density(name, points), shape)
 
     @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
-        points, shape = self._points(name, at, "cdf")
+        self._check_number(name, "cdf")
+        points, shape = self._points(name, at, "cdf", is_allowed=_is_number)
         return _shaped(*self.predictive.cdf(name, points), shape)
 
     @own_modes()
@@ -102,7 +104,7 @@ class Query:
         asked = numbers("level", level)
         for value in asked.reshape(-1).tolist():
             check_level(value)
-        self._check_law(name, "quantile")
+        self._check_number(name, "quantile")
         cdf = Evaluations(self.predictive.cdf_at(name))
         found = [self._quantile(name, one, cdf) for one in asked.reshape(-1).tolist()]
         values = torch.tensor([value for value, _ in found], dtype=torch.float64)
@@ -148,16 +150,20 @@ class Query:
             raise ValueError(f"{call}: {name} is {how}, so it has no density")
         if per_row := list(self.predictive.rows):
             raise ValueError(f"{call}: expected one value of {per_row[0]}, got one per row; ask for each value in turn")
-        if self.predictive.variables[name].num_columns is not None and call != "log_density":
+
+    def _check_number(self, name: str, call: str) -> None:
+        """Raise an error also where its values are vectors, which have no order."""
+        self._check_law(name, call)
+        if self.predictive.variables[name].num_columns is not None:
             raise NotImplementedError(f"{call}: {name} is a column of vectors; use .mean or .sample")
 
-    def _points(self, name: str, at: Any, call: str) -> tuple[Tensor, torch.Size]:
+    def _points(
+        self, name: str, at: Any, call: str, is_allowed: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, torch.Size]:
         """The points of a question as [P] or [P, D], and the shape of its answer."""
-        self._check_law(name, call)
         points = numbers(call, self.labels.numbered(call, {name: at})[name])
         width = self.predictive.variables[name].num_columns
-        is_wrong = torch.isnan(points) if call == "cdf" else ~torch.isfinite(points)
-        if bool(is_wrong.any()):
+        if not bool(is_allowed(points).all()):
             raise ValueError(f"{call}: expected finite values, got {points.tolist()}")
         own = 0 if width is None else 1
         if own and (points.ndim < 1 or points.shape[-1] != width):
@@ -184,6 +190,10 @@ class Query:
         near = cdf.bracket(level) or self.predictive.bracket(name, level)
         find = whole_quantile_of if self.predictive.is_whole(name) else quantile_of
         return find(cdf, level, near, name)
+
+
+def _is_number(points: Tensor) -> Tensor:
+    return ~torch.isnan(points)
 
 
 def _shaped(values: Tensor, error: Tensor | None, shape: torch.Size) -> Prediction:

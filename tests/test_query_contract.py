@@ -248,5 +248,21 @@ def test_rows_of_vectors_are_compared_too() -> None:
         fit.contrast("V", do={"W": [0, 1]}, versus={"W": [0, 1, 1]})
 
 
+def vectors(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2, dtype=torch.float64)))
+    with pyro.plate("rows", N):
+        z = pyro.sample("Z", dist.Categorical(theta))
+        pyro.sample("V", dist.Normal(torch.stack([5.0 * z, -5.0 * z], -1), 1.0).to_event(1))
+
+
+def test_a_vector_that_is_set_has_all_its_columns() -> None:
+    """Rows of one side of a contrast must not meet columns of the other."""
+    fit = fit_of(PyroModel(vectors))
+    assert fit.do(V=1.0).mean("V").draws.shape == fit.do(Z=1).mean("V").draws.shape == (3, 2)
+    assert fit.do(V=[1.0, 20.0]).mean("V").draws.shape == (3, 2, 2)
+    found = fit.contrast("V", do={"Z": 1}, versus={"V": [1.0, 20.0]}).draws
+    np.testing.assert_allclose(found[0], [[4.0, -6.0], [-15.0, -25.0]], atol=1e-12)
+
+
 def first() -> dict[str, Tensor]:
     return {name: value[0] for name, value in DRAWS.items()}

@@ -75,7 +75,10 @@ class Query:
         self._check_variable(name)
         known = {**self.predictive.settings, **self.predictive.seen}.get(name)
         if isinstance(known, Tensor):
-            value = known.double()
+            value, width = known.double(), self.predictive.variables[name].num_columns
+            if width is not None and value.ndim == (name in self.predictive.rows):
+                # One number that all entries of a vector are set to.
+                value = value[..., None].expand(*value.shape, width)
             return Estimate(value.expand(self.predictive.num_draws, *value.shape), self.num_chains)
         values, error = self.predictive.mean(name)
         return Estimate(values, self.num_chains, error)

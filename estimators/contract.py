@@ -16,6 +16,16 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
+from estimators.optimise.objective import (
+    Combination,
+    Objective,
+    Parts,
+    log_jacobian,
+    log_joint,
+    log_likelihood,
+    log_posterior,
+    log_prior,
+)
 from estimators.parameters.edges import Edge, Mask
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Symmetry
@@ -23,19 +33,32 @@ from estimators.symmetry import Symmetry
 __all__ = [
     "LATENT",
     "Answer",
+    "Combination",
     "Conjugate",
     "Density",
     "Model",
+    "Objective",
+    "Parts",
     "Predictive",
     "Structural",
     "Variable",
     "WrongModelError",
     "WrongModelTypeError",
+    "log_jacobian",
+    "log_joint",
+    "log_likelihood",
+    "log_posterior",
+    "log_prior",
 ]
 
 
+# Draws of the Greeks [S, *shape] by name; and what is set, value or distribution by variable.
+Draws = Mapping[str, Tensor]
+Settings = Mapping[str, Any]
+
+
 class Density(Protocol):
-    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``, hidden sites summed out, for v [..., D].
+    """``log p(data | φ(v))``, ``log p(φ(v))`` and ``log |dφ/dv|``, hidden sites summed out, for v [..., D].
 
     Coordinates v are unconstrained, in units of the standardised data where these have any.
     """
@@ -60,6 +83,12 @@ class Density(Protocol):
 
     def of(self, data: Data) -> "Density":
         """The same density of other rows."""
+
+    def beyond_priors(self) -> "Density":
+        """The same density in coordinates of all that the likelihood allows, where a mixture's priors allow less.
+
+        Without its priors nothing keeps a weight off 0 either.
+        """
 
     @property
     def has_prior(self) -> bool:
@@ -106,21 +135,41 @@ class Density(Protocol):
 
     # The density and its E-step.
 
-    def value(self, coordinates: Array) -> Array:
-        """The log density [...], for a batch of points."""
+    def values(self, coordinates: Array) -> Parts:
+        """The parts [...] at points [..., D]."""
 
-    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        """The log density and its gradient [D] at one point; not finite where the density is not."""
+    def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
+        """The parts [...] at points [..., D], and their gradients [..., D]; not finite where the density is not."""
 
-    def expand(self, coordinates: Array) -> tuple[float, Array, Any]:
-        """The log density, its gradient [D], and the E-step at one point, for `m_step`."""
+    def e_step(self, coordinates: Array) -> tuple[float, Array, Any]:
+        """The log-likelihood, its gradient [D], and what `m_step` takes of the E-step, at one point."""
+
+    def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> Any:
+        """What `m_step` takes, from given responsibilities [N, ..., K] of a hidden site in place of the E-step's.
+
+        Other hidden sites have the posterior given that one, at ``coordinates``.
+        """
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
-        """The maximum of the expected complete-data log-likelihood, from the E-step made at ``coordinates``."""
+        """The Greeks [D] of greatest expected complete-data log-likelihood, from the E-step made at ``coordinates``."""
+
+    def information(self, coordinates: Array) -> Array:
+        """The observed information of the likelihood at one point, as [D, D]."""
 
     # Where an ascent begins, and where it may end.
 
-    def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
+    def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
+        """Points [count, D] of Greeks drawn from their priors; a Greek without one is near where it begins."""
+
+    def starts(
+        self,
+        combination: Combination,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        refinements: int,
+        unrefined: bool = False,
+    ) -> Array:
         """Distinct starts [B, D], best first, after a few EM steps (and, ``unrefined``, also before)."""
 
     def need_maximum(self) -> None:
@@ -281,14 +330,8 @@ class Model(Protocol):
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
 
-    def density(
-        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
-    ) -> Density:
-        """The log-likelihood of the rows [+ log prior] [+ log Jacobian].
-
-        Coordinates are of what the priors allow, by default where the prior is in, or else of all that the likelihood
-        does.
-        """
+    def density(self, data: Data) -> Density:
+        """The density of the rows and the Greeks, in coordinates of what the priors allow."""
 
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks from their priors; raises ValueError where one has none."""
@@ -298,13 +341,7 @@ class Model(Protocol):
         """Whether `row_program` takes Greeks with one value per row, [N, *shape]."""
 
     def predictive(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data | None,
-        *,
-        do: Mapping[str, Any],
-        call: str = "do",
-        seed: int = 0,
+        self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> Predictive:
         """``p(· | do(...))`` for draws [S, *shape] of the Greeks; ``data`` are the rows that were fitted.
 
@@ -312,15 +349,7 @@ class Model(Protocol):
         an unknown variable, or a value or distribution that it cannot have.
         """
 
-    def structural(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data,
-        *,
-        do: Mapping[str, Any],
-        assumptions: Mapping[str, Any],
-        seed: int,
-    ) -> Structural:
+    def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> Structural:
         """What these rows would have been under ``do``; ``assumptions`` say how the noise of a variable is recovered.
 
         Raises NotImplementedError, with what is missing, where a model does not say which noise made a row, and

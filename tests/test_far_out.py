@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data
+from estimators.contract import Combination, Objective, log_likelihood, log_posterior
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -15,7 +16,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Poisson,
 )
-from estimators.mixture.density import Density
+from tests.objectives import objective_of
 
 FAR = (5.0, 37.0, 100.0, 690.0, 700.0)
 RNG = np.random.default_rng(0)
@@ -40,44 +41,44 @@ MODELS = {
         {"T": np.where(np.arange(12) % 3, T, np.nan), "X": X[:, 0], "missing": "marginalize"},
     ),
 }
-PARTS = {"likelihood": (False, False), "with prior and Jacobian": (True, True)}
+PARTS = {"likelihood": log_likelihood, "with prior and Jacobian": log_posterior}
 
 
-def slope(density: Density, at: np.ndarray, place: int, step: float) -> float:
-    move = np.zeros(density.size)
+def slope(objective: Objective, at: np.ndarray, place: int, step: float) -> float:
+    move = np.zeros(objective.size)
     move[place] = step
-    return float(density.value(at + move) - density.value(at - move)) / (2.0 * step)
+    return float(objective.value(at + move) - objective.value(at - move)) / (2.0 * step)
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize(("model", "columns"), MODELS.values(), ids=MODELS)
-def test_the_gradient_is_that_of_the_density(model: CausalMixture, columns: dict, part: tuple[bool, bool]) -> None:  # type: ignore[type-arg]
+def test_the_gradient_is_that_of_the_density(model: CausalMixture, columns: dict, part: Combination) -> None:  # type: ignore[type-arg]
     """In every coordinate, alone and all together, where the density is finite; where it is not, it says so."""
-    density = Density(model, model.marginal(Data(**columns)), prior=part[0], jacobian=part[1])
+    objective = objective_of(model, Data(**columns), part)
     compared = 0
     for far in (sign * size for size in FAR for sign in (1.0, -1.0)):
-        for place in range(density.size):
-            at = np.full(density.size, 0.3)
+        for place in range(objective.size):
+            at = np.full(objective.size, 0.3)
             at[place] = far
-            value, gradient = density.value_and_gradient(at)
-            assert value == density.value(at) or (np.isnan(value) and np.isnan(density.value(at)))
+            value, gradient = objective.value_and_gradient(at)
+            assert value == objective.value(at) or (np.isnan(value) and np.isnan(objective.value(at)))
             if not np.isfinite(value):
                 continue
-            found = slope(density, at, place, 1e-3 if abs(gradient[place]) < 1e6 else 1e-6)
+            found = slope(objective, at, place, 1e-3 if abs(gradient[place]) < 1e6 else 1e-6)
             if np.isfinite(found):
                 rounding = 1e-12 * abs(value) / 1e-6
                 assert gradient[place] == pytest.approx(found, rel=1e-4, abs=1e-6 + rounding), (place, far)
                 compared += 1
-    assert compared >= 6 * density.size
+    assert compared >= 6 * objective.size
 
 
 def test_probabilities_have_a_finite_density_everywhere() -> None:
     """At a logit of v: S₁ log expit(v) + S₀ log expit(-v), with no row the more or the less for rounding."""
     model = CausalMixture(1, {"T": Bernoulli()})
-    density = Density(model, model.marginal(Data(T=T)), prior=False)
+    objective = objective_of(model, Data(T=T), log_likelihood)
     yes, no = int(T.sum()), int((1 - T).sum())
     for v in (*FAR, *(-far for far in FAR)):
-        value, gradient = density.value_and_gradient(np.array([v]))
+        value, gradient = objective.value_and_gradient(np.array([v]))
         assert value == pytest.approx(-yes * np.logaddexp(0.0, -v) - no * np.logaddexp(0.0, v), rel=1e-14)
         assert gradient[0] == pytest.approx((yes if v < 0 else -no), abs=0.2)
 
@@ -87,8 +88,8 @@ def test_by_logs_and_by_values_are_one_density(name: str) -> None:
     """Where Greeks keep their digits, the public likelihood of the Greeks is the density's."""
     model, columns = MODELS[name]
     marginal = model.marginal(Data(**columns))
-    density = Density(model, marginal, prior=False)
-    at = np.random.default_rng(1).normal(size=(4, density.size))
-    greeks = {key: torch.from_numpy(value) for key, value in density.constrain(at).items()}
+    objective = objective_of(model, Data(**columns), log_likelihood)
+    at = np.random.default_rng(1).normal(size=(4, objective.size))
+    greeks = {key: torch.from_numpy(value) for key, value in objective.density.constrain(at).items()}
     by_value = marginal.pointwise(greeks).sum(-1).numpy()
-    np.testing.assert_allclose(density.value(at), by_value, rtol=1e-12)
+    np.testing.assert_allclose(objective.value(at), by_value, rtol=1e-12)

@@ -14,7 +14,6 @@ from estimators.algorithms.protocol import Estimator
 from estimators.fits.identifiability import THRESHOLD, Identifiability
 from estimators.mechanisms import Bernoulli, Gaussian
 from estimators.mixture.coordinates import transforms_of
-from estimators.mixture.density import Density
 from tests.models import MODELS, fit_quietly, mixed_rows, rows_of
 
 TUTORIAL = GaussianMixture(K=2, concentration=2.0)
@@ -153,9 +152,9 @@ def test_a_program_and_the_model_it_states_have_the_same_ratios() -> None:
 def test_the_information_is_minus_the_hessian_of_the_log_likelihood(model: CausalMixture) -> None:
     data, greeks = mixed_rows(model), model.prior_greeks(seed=3)
     found = known(model, dict(greeks), data).identifiability()
-    density = Density(model, model.marginal(data), prior=False)
+    density = model.density(data)
     at = density.unconstrain({name: value.numpy() for name, value in greeks.items()})
-    _is_hessian(found.information, lambda point: float(density.value(point[None])[0]), at)
+    _is_hessian(found.information, lambda point: float(density.values(point).likelihood), at)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -163,8 +162,8 @@ def test_the_priors_information_is_that_of_the_prior_and_the_jacobian(model: Cau
     """Without rows in it, by torch's own log densities and Jacobians of the same coordinates."""
     data, greeks = mixed_rows(model), model.prior_greeks(seed=3)
     found = known(model, dict(greeks), data).identifiability()
-    density = Density(model, model.marginal(data), prior=False)
-    transforms = transforms_of(model, model.marginal(data).references)
+    density = model.density(data)
+    transforms = transforms_of(model, model.marginal(data).references, within_priors=True)
 
     def log_prior(point: np.ndarray) -> float:
         total = 0.0

@@ -10,33 +10,34 @@ import torch
 from scipy.stats import norm
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture, PyroModel
+from estimators.contract import Objective, log_joint, log_likelihood
 from estimators.mechanisms import Gaussian, LinearGaussian
-from estimators.mixture.density import Density
 from estimators.optimise.curvature import curvature, observed_information
 from estimators.programs.density import ProgramDensity
 from tests.models import MODELS, mixed_rows, rows_of
+from tests.objectives import objective_of
 from validation.testing import Stat
 
 
 def test_one_gaussian_has_the_textbook_information() -> None:
     model = GaussianMixture(K=1, scale=2.0, loc_scale=10.0)
     data = Data(X=[1.0, 2.0, 6.0])
-    density = Density(model, model.marginal(data))
+    objective = objective_of(model, data)
     spread = float(data.columns["X"].std(correction=0))
-    found = observed_information(density, np.zeros(1))
+    found = observed_information(objective, np.zeros(1))
     assert found[0, 0] == pytest.approx((3 / 4 + 1 / 100) * spread**2, rel=1e-6)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_it_is_minus_the_hessian_by_differences_of_the_value(model: CausalMixture) -> None:
-    density = Density(model, model.marginal(mixed_rows(model)))
-    point = np.random.default_rng(0).standard_normal(density.size) * 0.3
-    found = observed_information(density, point)
+    objective = objective_of(model, mixed_rows(model))
+    point = np.random.default_rng(0).standard_normal(objective.size) * 0.3
+    found = observed_information(objective, point)
     step = 1e-3
-    eye = step * np.eye(density.size)
-    for i in range(density.size):
-        for j in range(density.size):
-            corners = [density.value((point + a * eye[i] + b * eye[j])[None])[0] for a in (1, -1) for b in (1, -1)]
+    eye = step * np.eye(objective.size)
+    for i in range(objective.size):
+        for j in range(objective.size):
+            corners = [objective.value((point + a * eye[i] + b * eye[j])[None])[0] for a in (1, -1) for b in (1, -1)]
             by_value = -(corners[0] - corners[1] - corners[2] + corners[3]) / (4 * step**2)
             assert found[i, j] == pytest.approx(by_value, rel=1e-3, abs=1e-3 * np.abs(found).max())
 
@@ -50,8 +51,9 @@ def test_missing_labels_cost_information() -> None:
     at = {name: fit[name].numpy() for name in fit.draws}
     sds = []
     for data in (hidden, seen):
-        density = Density(model, model.marginal(data))
-        sds.append(np.sqrt(np.diag(np.linalg.inv(observed_information(density, density.unconstrain(at))))))
+        objective = objective_of(model, data)
+        information = observed_information(objective, objective.density.unconstrain(at))
+        sds.append(np.sqrt(np.diag(np.linalg.inv(information))))
     assert (sds[0] > 1.5 * sds[1]).all()
 
 
@@ -66,9 +68,9 @@ def columns(num_rows: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def flat_directions(model: CausalMixture, greeks: dict[str, object], data: Data) -> int:
-    density = Density(model, model.marginal(data), prior=False)
-    point = density.unconstrain({name: value.numpy() for name, value in model.check_greeks(greeks).items()})
-    return int(curvature(density, point).is_flat.sum())
+    objective = objective_of(model, data, log_likelihood)
+    point = objective.density.unconstrain({name: value.numpy() for name, value in model.check_greeks(greeks).items()})
+    return int(curvature(objective, point).is_flat.sum())
 
 
 @pytest.mark.parametrize("num_rows", [2, 3, 8, 50, 1000, 100_000])
@@ -113,15 +115,15 @@ def test_a_program_is_judged_as_a_mixture_is(size: float) -> None:
 
     model = PyroModel(together)
     marginal = model.marginal(Data(X=size * columns(60, seed=1)["X"]))
-    for prior, expected in ((False, 1), (True, 0)):
-        density = ProgramDensity(marginal, prior=prior)
-        assert int(curvature(density, np.array([0.1, -0.3]) * size).is_flat.sum()) == expected
+    for combination, expected in ((log_likelihood, 1), (log_joint, 0)):
+        objective = Objective(ProgramDensity(marginal), combination)
+        assert int(curvature(objective, np.array([0.1, -0.3]) * size).is_flat.sum()) == expected
 
 
 def test_newton_leaves_a_flat_direction_alone() -> None:
     """The answer along it would be rounding over rounding: another one on another processor."""
-    density = Density(EQUAL, EQUAL.marginal(Data(X=columns(50, seed=0)["X"])), prior=False)
-    found = curvature(density, np.array([0.3]))
+    objective = objective_of(EQUAL, Data(X=columns(50, seed=0)["X"]), log_likelihood)
+    found = curvature(objective, np.array([0.3]))
     assert found.is_flat.all()
     assert found.newton_step(np.array([1e-15])).tolist() == [0.0]
     assert found.way_up() is None

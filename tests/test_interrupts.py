@@ -24,6 +24,7 @@ from estimators import EM, MAP, NUTS, CausalMixture, Exact, GaussianMixture, Pyr
 from estimators.algorithms import finish as finish_module
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
+from estimators.contract import Parts
 from estimators.mixture.density import Density
 from estimators.status import EstimationError
 from tests.models import TUTORIAL_ROWS, rows_of, two_columns
@@ -105,7 +106,7 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
 @pytest.mark.parametrize(
     ("where", "name", "at_call", "sampler"),
     [
-        (nuts_module, "joint_starts", 1, LONG),
+        (Density, "starts", 1, LONG),
         (nuts_module, "ascend", 2, LONG),
         (nuts_module, "_local_sd", 1, LONG),
         (nutpie, "sample", 1, LONG),
@@ -154,16 +155,16 @@ def test_the_chains_after_an_interrupted_one_are_not_begun(seconds: float, monke
 def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trajectory has up to 1,024 evaluations; after the interrupt none of them is computed."""
     strike, seen = CtrlC(at_call=40), []
-    original = Density.value_and_gradient
+    original = Density.evaluate
 
-    def slow(self: Density, coordinates: np.ndarray) -> tuple[float, np.ndarray]:
+    def slow(self: Density, coordinates: np.ndarray) -> tuple[Parts, Parts]:
         if threading.current_thread() is not threading.main_thread():
             strike()
             seen.append(0)
             time.sleep(0.05 if strike.calls >= 40 else 0.0)
         return original(self, coordinates)
 
-    monkeypatch.setattr(Density, "value_and_gradient", slow)
+    monkeypatch.setattr(Density, "evaluate", slow)
     with pytest.raises(KeyboardInterrupt):
         LONG.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
     strike.check()
@@ -175,9 +176,9 @@ def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch
 @pytest.mark.parametrize(
     ("estimator", "model", "name"),
     [
-        (EM(num_starts=3), two_columns(), "expand"),
-        (MAP(num_starts=3, num_steps=3), two_columns(), "value_and_gradient"),
-        (NUTS(num_samples=5, warmup_steps=5, engine="pyro"), GaussianMixture(K=2), "value_and_gradient"),
+        (EM(num_starts=3), two_columns(), "e_step"),
+        (MAP(num_starts=3, num_steps=3), two_columns(), "evaluate"),
+        (NUTS(num_samples=5, warmup_steps=5, engine="pyro"), GaussianMixture(K=2), "evaluate"),
     ],
     ids=["EM", "MAP", "NUTS by Pyro"],
 )

@@ -127,7 +127,7 @@ def test_a_batch_of_greeks_is_each_alone(model: CausalMixture) -> None:
 
 def slope_of_q(model: CausalMixture, marginal: MixtureMarginal, at: dict[str, Any], given: Statistics) -> np.ndarray:
     """The gradient of the expected complete-data log-likelihood in unconstrained coordinates."""
-    transforms, slopes = transforms_of(model, marginal.references), marginal.gradient(at, given)
+    transforms, slopes = transforms_of(model, marginal.references, within_priors=False), marginal.gradient(at, given)
     return np.concatenate(
         [transforms[name].pull_back(at[name].reshape(-1), slopes[name].reshape(-1)) for name in model_names(model)]
     )
@@ -146,7 +146,7 @@ def test_the_m_step_is_the_argmax_of_q(model: CausalMixture) -> None:
     assert np.abs(slope_of_q(model, marginal, best, given)).max() < 1e-7 * marginal.total_weight
     # The control: where the E-step was made, it is not zero.
     assert np.abs(slope_of_q(model, marginal, arrays, given)).max() > 1e-3 * marginal.total_weight
-    density = Density(model, marginal, prior=False)
+    density = Density(model, marginal, within_priors=False)
     centre, top = density.unconstrain(best), float(marginal.complete(best, given))
     rng = np.random.default_rng(0)
     for size in (1e-3, 0.1, 1.0):

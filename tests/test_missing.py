@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
+from estimators.contract import log_joint, log_likelihood, log_posterior
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
-from estimators.mixture.density import Density
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
 from tests.mechanism_models import enumerated, random_greeks
 from tests.models import fit_quietly
+from tests.objectives import objective_of
 from validation.testing import Stat
 
 CHAIN = CausalMixture(
@@ -184,15 +185,16 @@ IS_GONE = np.random.default_rng(0).random(300) < 0.2
 WITH_GAPS = Data(T=np.where(IS_GONE, np.nan, FULL["T"].numpy()), Y=FULL["Y"], missing="marginalize")
 COMPLETE = Data(T=FULL["T"], Y=FULL["Y"])
 WITHOUT_GAPS = Data(T=FULL["T"][~IS_GONE], Y=FULL["Y"][~IS_GONE])
-SLOPES = Density(CONFOUNDER, CONFOUNDER.marginal(COMPLETE), jacobian=True).size
+SLOPES = CONFOUNDER.density(COMPLETE).size
 
 
 @pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=20, num_steps=5)])
 def test_a_point_fit_to_missing_entries_is_the_maximum(estimator: EM | MAP) -> None:
-    density = CONFOUNDER.density(WITH_GAPS, prior=isinstance(estimator, MAP))
+    objective = objective_of(CONFOUNDER, WITH_GAPS, log_joint if isinstance(estimator, MAP) else log_likelihood)
 
     def height(fit: Fit) -> float:
-        return float(density.value(density.unconstrain({name: v.numpy() for name, v in fit.draws.items()})).item())
+        at = objective.density.unconstrain({name: v.numpy() for name, v in fit.draws.items()})
+        return float(objective.value(at).item())
 
     best = height(fit_quietly(estimator, CONFOUNDER, WITH_GAPS, seed=0))
     others = [fit_quietly(estimator, CONFOUNDER, data, seed=0) for data in (COMPLETE, WITHOUT_GAPS)]
@@ -208,8 +210,9 @@ def test_nuts_draws_from_the_posterior_given_missing_entries(stat: Stat) -> None
 
     def slopes(data: Data) -> np.ndarray:
         """[D, chains, draws]"""
-        density = Density(CONFOUNDER, CONFOUNDER.marginal(data), jacobian=True)
-        found = np.stack([density.value_and_gradient(v)[1] for v in density.unconstrain(greeks)])
+        objective = objective_of(CONFOUNDER, data, log_posterior)
+        points = objective.density.unconstrain(greeks)
+        found = np.stack([objective.value_and_gradient(v)[1] for v in points])
         return found.T.reshape(-1, fit.num_chains, len(found) // fit.num_chains)
 
     for slope in slopes(WITH_GAPS):

@@ -12,10 +12,11 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from estimators import CausalMixture, Data
+from estimators.contract import log_likelihood
 from estimators.estep import incomplete
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian, Poisson
-from estimators.mixture.density import Density
 from tests.expectations import MixtureExpectation
+from tests.objectives import objective_of
 
 SIZE, THETA = 5, np.array([0.3, 0.7])
 
@@ -207,10 +208,10 @@ def test_a_line_from_what_is_missing_keeps_its_digits(name: str) -> None:
 def test_the_gradient_of_a_line_from_what_is_missing_keeps_its_digits(name: str) -> None:
     """Against differences at the step that suits each coordinate best."""
     model, data, greeks, _ = steep_rows(name)
-    density = Density(model, model.marginal(data), prior=False, jacobian=False)
-    at = density.unconstrain({key: value.numpy() for key, value in model.check_greeks(greeks).items()})
-    gradient = density.value_and_gradient(at)[1]
+    objective = objective_of(model, data, log_likelihood)
+    at = objective.density.unconstrain({key: value.numpy() for key, value in model.check_greeks(greeks).items()})
+    gradient = objective.value_and_gradient(at)[1]
     for place, move in enumerate(np.eye(len(at))):
-        slopes = [(density.value(at + h * move) - density.value(at - h * move)) / (2.0 * h) for h in 10.0**STEPS]
+        slopes = [(objective.value(at + h * move) - objective.value(at - h * move)) / (2.0 * h) for h in 10.0**STEPS]
         nearest = min(slopes, key=lambda slope: abs(slope - gradient[place]))
         assert gradient[place] == pytest.approx(nearest, rel=1e-4, abs=1e-4), place

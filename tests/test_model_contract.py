@@ -12,6 +12,7 @@ import torch
 
 from estimators import CausalMixture, Data, GaussianMixture, PyroModel, contract, isolated
 from estimators.fits.storage import RESTORERS
+from estimators.isolation import program_mode
 from estimators.mechanisms import Bernoulli, LinearGaussian
 from estimators.mixture.allocations import Allocations
 from estimators.mixture.counterfactual import MixtureWorlds
@@ -85,22 +86,80 @@ def test_a_model_and_its_density_have_every_member(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("prior", [False, True])
-def test_a_density_is_the_sum_over_its_rows(name: str, prior: bool) -> None:
+def test_the_likelihood_is_the_sum_over_the_rows_and_every_part_has_its_gradient(name: str) -> None:
     model, data = MODELS[name], ROWS[name]
-    density = model.density(data, prior=prior, within_priors=True)
+    density = model.density(data)
     point = 0.3 * np.random.default_rng(0).standard_normal(density.size)
     greeks = {key: value[0] for key, value in density.draws(point[None]).items()}
     weights = torch.ones(data.num_rows) if data.weights is None else data.weights
     total = float(density.pointwise(greeks) @ weights.double())
-    if prior:
-        total += float(density.value(point) - model.density(data, prior=False, within_priors=True).value(point))
-    assert float(density.value(point)) == pytest.approx(total, rel=1e-12)
-    value, gradient = density.value_and_gradient(point)
-    assert value == pytest.approx(total, rel=1e-12)
+    values, gradients = density.evaluate(point)
+    assert float(values.likelihood) == pytest.approx(total, rel=1e-12)
     step = 1e-6 * np.eye(density.size)
-    differences = (density.value(point + step) - density.value(point - step)) / 2e-6
-    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
+    ahead, behind = density.values(point + step), density.values(point - step)
+    for above, below, gradient in zip(ahead, behind, gradients, strict=True):
+        np.testing.assert_allclose(gradient, (above - below) / 2e-6, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_prior_and_jacobian_are_those_of_the_greeks(name: str) -> None:
+    """By the supports alone: log |dφ/dv| by differences, and the prior by Pyro's own trace of the program."""
+    model, data = MODELS[name], ROWS[name]
+    density = model.density(data)
+    point = 0.3 * np.random.default_rng(6).standard_normal(density.size)
+    values = density.values(point)
+    step = 1e-6 * np.eye(density.size)
+    ahead, behind = (free_entries(density, point + move) for move in (step, -step))
+    slopes = (ahead - behind) / 2e-6
+    assert float(values.jacobian) == pytest.approx(np.linalg.slogdet(slopes)[1], rel=1e-7)
+    program, _ = model.conditioned(data.replace(weights=None) if data.weights is not None else data)
+    greeks = {key: value[0] for key, value in density.draws(point[None]).items()}
+    with program_mode():
+        trace = pyro.poutine.trace(pyro.poutine.condition(program, greeks)).get_trace()
+        by_pyro = sum(float(trace.nodes[key]["fn"].log_prob(value).sum()) for key, value in greeks.items())
+    assert float(values.prior) == pytest.approx(by_pyro, rel=1e-9)
+
+
+def free_entries(density: contract.Density, points: np.ndarray) -> np.ndarray:
+    """The Greeks [S, D] of points [S, D]: of a simplex all entries but the last, which the others fix."""
+    greeks = density.constrain(points)
+    parts = [greeks[key][..., :-1] if density.supports[key].event_dim else greeks[key] for key in density.names]
+    return np.concatenate([part.reshape(len(points), -1) for part in parts], 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_has_the_parts_of_each_of_its_points(name: str) -> None:
+    density = MODELS[name].density(ROWS[name])
+    points = 0.5 * np.random.default_rng(7).standard_normal((4, density.size))
+    values, gradients = density.evaluate(points)
+    assert [part.shape for part in (*values, *density.values(points))] == [(4,)] * 6
+    assert [part.shape for part in gradients] == [(4, density.size)] * 3
+    for index, point in enumerate(points):
+        value, gradient = density.evaluate(point)
+        for whole, one in zip((*values, *gradients), (*value, *gradient), strict=True):
+            np.testing.assert_allclose(whole[index], one, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_draws_of_the_prior_are_points(name: str) -> None:
+    density = MODELS[name].density(ROWS[name])
+    drawn = density.draw_prior(50, np.random.default_rng(8))
+    assert drawn.shape == (50, density.size) and np.isfinite(drawn).all()
+    assert len(np.unique(drawn, axis=0)) == 50
+    again = density.draw_prior(50, np.random.default_rng(8))
+    assert np.array_equal(drawn, again)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_m_step_from_the_responsibilities_is_that_of_the_e_step(name: str) -> None:
+    density = MODELS[name].density(ROWS[name])
+    point = 0.3 * np.random.default_rng(9).standard_normal(density.size)
+    greeks = {key: value[0] for key, value in density.draws(point[None]).items()}
+    shares = density.responsibilities(greeks).numpy()
+    by_e_step = density.m_step(point, density.e_step(point)[2])
+    np.testing.assert_allclose(density.m_step(point, density.expected(point, shares)), by_e_step, rtol=1e-5, atol=1e-6)
+    swapped = density.m_step(point, density.expected(point, shares[..., ::-1].copy()))
+    assert np.abs(swapped - by_e_step).max() > 0.1
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -115,11 +174,11 @@ def test_coordinates_go_there_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_em_step_does_not_lower_the_likelihood(name: str) -> None:
-    density = MODELS[name].density(ROWS[name], prior=False)
+    density = MODELS[name].density(ROWS[name]).beyond_priors()
     rng = np.random.default_rng(2)
-    for start in density.starts(3, rng, refinements=1):
-        before, _, statistics = density.expand(start)
-        assert float(density.value(density.m_step(start, statistics))) >= before - 1e-9
+    for start in density.starts(contract.log_likelihood, 3, rng, refinements=1):
+        before, _, statistics = density.e_step(start)
+        assert float(density.values(density.m_step(start, statistics)).likelihood) >= before - 1e-9
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,11 +20,12 @@ from estimators import (
 )
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.protocol import begin
+from estimators.contract import Objective, log_posterior
 from estimators.mechanisms import Gaussian
-from estimators.mixture.density import Density
 from estimators.optimise.ascent import Summit
 from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
+from tests.objectives import objective_of
 from tests.posteriors import check_other_posterior, check_same_posterior
 from validation.testing import Stat
 
@@ -104,7 +105,7 @@ def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
     """Chains started in permuted modes give raw draws that disagree and relabelled draws that do not."""
     model = GaussianMixture(K=2, concentration=5.0)
     data = rows_of(model, 60, separation=6.0)
-    density = Density(model, model.marginal(data), jacobian=True)
+    density = model.density(data)
     fit = fit_quietly(NUTS(num_samples=300, warmup_steps=300), model, data, seed=0)
     mode = density.unconstrain({name: fit[name].numpy() for name in fit.draws})
     swapped = density.unconstrain({name: fit[name].flip(0).numpy() for name in fit.draws})
@@ -123,28 +124,28 @@ def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
 def test_the_start_of_a_chain_depends_on_the_seed_and_lies_off_the_mode() -> None:
     model = MODELS["unknown scales"]
     data = rows_of(model, 50)
-    density = Density(model, model.marginal(data), jacobian=True)
+    density = model.density(data)
     starts = [nuts_module._chain_starts(begin(model, data, seed, False), density, 4) for seed in (1, 1, 2)]
     assert np.array_equal(starts[0], starts[1])
     assert not np.array_equal(starts[0], starts[2])
     assert len(np.unique(starts[0], axis=0)) == 4
-    assert np.isfinite(density.value(starts[0])).all()
+    assert np.isfinite(Objective(density, log_posterior).value(starts[0])).all()
 
 
 def test_an_error_inside_the_sampler_is_raised_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     model = GaussianMixture(K=2)
-    original = Density.value_and_gradient
+    original = Objective.value_and_gradient
     calls = {"count": 0}
 
-    def breaks_later(self: Density, coordinates: np.ndarray) -> tuple[float, np.ndarray]:
+    def breaks_later(self: Objective, coordinates: np.ndarray) -> tuple[float, np.ndarray]:
         calls["count"] += 1
         if calls["count"] > 300:
             raise ZeroDivisionError("from inside")
         return original(self, coordinates)
 
-    monkeypatch.setattr(nuts_module, "ascend", lambda density, start, *_, **__: Summit(start, 0.0, start, 0.0, False))
-    monkeypatch.setattr(nuts_module, "_local_sd", lambda density, mode: np.ones(density.size))
-    monkeypatch.setattr(Density, "value_and_gradient", breaks_later)
+    monkeypatch.setattr(nuts_module, "ascend", lambda objective, start, *_, **__: Summit(start, 0.0, start, 0.0, False))
+    monkeypatch.setattr(nuts_module, "_local_sd", lambda objective, mode: np.ones(objective.size))
+    monkeypatch.setattr(Objective, "value_and_gradient", breaks_later)
     with pytest.raises(EstimationError, match=r"NUTS: the model raised ZeroDivisionError \(from inside\)") as caught:
         NUTS(num_samples=200, warmup_steps=200, num_chains=1).fit(model, {"X": TUTORIAL_ROWS}, seed=0)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -187,9 +188,9 @@ def test_a_shift_with_its_prior_leaves_the_density_as_it_was(offset: float) -> N
     for shift in (0.0, offset):
         loc = dist.Normal(torch.tensor(shift).double(), torch.tensor(10.0).double())
         model = CausalMixture(2, {"X": Gaussian(loc=loc, scale=dist.LogNormal(0.0, 1.0))}, concentration=2.0)
-        density = Density(model, model.marginal(Data(X=rows + shift)), jacobian=True)
-        points = np.random.default_rng(0).standard_normal((20, density.size))
-        found.append([density.value_and_gradient(point) for point in points])
+        objective = objective_of(model, Data(X=rows + shift), log_posterior)
+        points = np.random.default_rng(0).standard_normal((20, objective.size))
+        found.append([objective.value_and_gradient(point) for point in points])
     for (value, slope), (moved, moved_slope) in zip(*found, strict=True):
         assert moved == pytest.approx(value, rel=1e-8)
         np.testing.assert_allclose(moved_slope, slope, rtol=1e-6, atol=1e-6)

@@ -16,9 +16,10 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from estimators import Data, PyroModel
+from estimators.contract import Combination, Objective, log_likelihood, log_posterior
 from estimators.programs.coordinates import Coordinates
-from estimators.programs.density import ProgramDensity
 from estimators.programs.logs import KeptLogs, simplex_logs, unit_interval_logs
+from tests.objectives import objective_of
 from tests.test_far_out import slope
 
 FAR = [sign * size for size in (5.0, 20.0, 36.0, 37.0, 40.0, 100.0, 690.0) for sign in (1.0, -1.0)]
@@ -64,25 +65,25 @@ MODELS = {
         ["T"],
     ),
 }
-PARTS = {"likelihood": (False, False), "with prior and Jacobian": (True, True)}
+PARTS = {"likelihood": log_likelihood, "with prior and Jacobian": log_posterior}
 
 
-def density_of(name: str, part: tuple[bool, bool]) -> ProgramDensity:
+def objective_for(name: str, part: Combination) -> Objective:
     model, observed = MODELS[name]
     columns = {key: COLUMNS[key] for key in ("Z", *observed)}
-    return ProgramDensity(model.marginal(Data(**columns)), prior=part[0], jacobian=part[1])
+    return objective_of(model, Data(**columns), part)
 
 
-def differing(density: ProgramDensity) -> set[float]:
+def differing(objective: Objective) -> set[float]:
     """Where some entry of the gradient is no difference quotient of the value, or the value is not finite."""
     found = set()
     for far in FAR:
-        for place in range(density.size):
-            at = np.full(density.size, 0.3)
+        for place in range(objective.size):
+            at = np.full(objective.size, 0.3)
             at[place] = far
-            value, gradient = density.value_and_gradient(at)
-            assert value == pytest.approx(float(density.value(at)), rel=1e-13)
-            quotient = slope(density, at, place, 1e-3)  # type: ignore[arg-type]
+            value, gradient = objective.value_and_gradient(at)
+            assert value == pytest.approx(float(objective.value(at)), rel=1e-13)
+            quotient = slope(objective, at, place, 1e-3)
             rounding = 1e-12 * abs(value) / 1e-3
             if not (np.isfinite(value) and gradient[place] == pytest.approx(quotient, rel=1e-6, abs=1e-6 + rounding)):
                 found.add(far)
@@ -91,39 +92,41 @@ def differing(density: ProgramDensity) -> set[float]:
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_is_that_of_the_density(name: str, part: tuple[bool, bool]) -> None:
-    assert not differing(density_of(name, part))
+def test_the_gradient_is_that_of_the_density(name: str, part: Combination) -> None:
+    assert not differing(objective_for(name, part))
 
 
 def test_by_rounded_probabilities_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: what the test above says of a program whose logs are those of rounded numbers."""
     monkeypatch.setattr(Coordinates, "kept_logs", lambda *_: nullcontext())
     for name in ("Bernoulli(p)", "Categorical(w)"):
-        assert 36.0 in differing(density_of(name, (True, True)))
+        assert 36.0 in differing(objective_for(name, log_posterior))
 
 
 def test_the_density_is_the_formula_everywhere() -> None:
     """At logits v: S₁ log expit(v) + S₀ log expit(-v) of each class; also of EM's expected log-likelihood."""
     model, _ = MODELS["Bernoulli(p)"]
     z, t = COLUMNS["Z"][:10], COLUMNS["T"][:10]
-    density = ProgramDensity(model.marginal(Data(Z=z, T=t)), prior=False)
+    density = model.density(Data(Z=z, T=t))
+    objective = Objective(density, log_likelihood)
     known = float(np.log(np.array([0.4, 0.6]))[z].sum())
     for v in FAR:
         at = np.array([v, -v])
         expected = known - np.logaddexp(0.0, np.where(t == 1, -1.0, 1.0) * at[z]).sum()
-        assert float(density.value(at)) == pytest.approx(expected, rel=1e-14)
-        assert density.expand(at)[0] == pytest.approx(expected, rel=1e-14)
-        np.testing.assert_allclose(density.expand(at)[1], density.value_and_gradient(at)[1], rtol=1e-12)
+        assert float(objective.value(at)) == pytest.approx(expected, rel=1e-14)
+        assert density.e_step(at)[0] == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(density.e_step(at)[1], objective.value_and_gradient(at)[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_by_logs_and_by_values_are_one_density(name: str) -> None:
     """Where Greeks keep their digits, the public likelihood of the Greeks is the density's."""
-    density = density_of(name, (False, False))
+    objective = objective_for(name, log_likelihood)
+    density = objective.density
     for at in np.random.default_rng(1).normal(size=(4, density.size)):
         greeks = {key: torch.from_numpy(value) for key, value in density.constrain(at).items()}
         by_value = float(density.marginal.pointwise(greeks).sum())
-        assert float(density.value(at)) == pytest.approx(by_value, rel=1e-12)
+        assert float(objective.value(at)) == pytest.approx(by_value, rel=1e-12)
 
 
 def test_what_is_written_into_a_probability_has_no_logs_of_before() -> None:

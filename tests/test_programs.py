@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
 from estimators import EM, PyroModel
+from estimators.contract import Objective, Parts, log_joint, log_likelihood, log_posterior
 from estimators.data.data import Data
 from estimators.isolation import program_mode
 from estimators.programs.captured import Graph
@@ -74,18 +75,19 @@ def test_enumeration_is_the_sum_over_all_hidden_configurations(example: Example,
 def test_a_captured_density_is_the_program_itself(example: Example) -> None:
     """Value, gradient and batch of the graph against the program run as it is, and against finite differences."""
     marginal = PyroModel(example.fn).marginal(example.data(5))
-    for settings in ({"prior": False}, {"prior": True}, {"prior": True, "jacobian": True}):
-        density = ProgramDensity(marginal, **settings)
+    density = ProgramDensity(marginal)
+    for combination in (log_likelihood, log_joint, log_posterior):
+        objective = Objective(density, combination)
         at = marginal.coordinates.unconstrain(greeks_near(example, marginal.data)).numpy()
-        value, gradient = density.value_and_gradient(at)
-        assert density._value_and_gradient.is_captured
+        value, gradient = objective.value_and_gradient(at)
+        assert density._parts.evaluated.is_captured
         v = torch.from_numpy(at).requires_grad_()
         with program_mode():
-            direct = density.log_joint(v)
+            direct = combination(Parts(*density._parts.at(v)))
         torch.testing.assert_close(value, float(direct.detach()), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(gradient, torch.autograd.grad(direct, v)[0], rtol=1e-9, atol=1e-9)
         step = 1e-5 * np.eye(len(at))
-        batch = density.value(np.concatenate([at + step, at - step]))
+        batch = objective.value(np.concatenate([at + step, at - step]))
         assert batch.shape == (2 * len(at),)
         differences = (batch[: len(at)] - batch[len(at) :]) / 2e-5
         np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-5)
@@ -150,9 +152,10 @@ def test_a_program_that_cannot_be_captured_is_run_as_it_is() -> None:
     data = Data(x=[-4.0, -3.0, 2.0, 4.5])
     marginal = PyroModel(branching).marginal(data)
     density = ProgramDensity(marginal)
-    value, gradient = density.value_and_gradient(np.array([-0.5, 0.2]))
-    assert not density._value_and_gradient.is_captured
-    above, below = (density.value_and_gradient(np.array([-0.5 + h, 0.2]))[0] for h in (1e-5, -1e-5))
+    objective = Objective(density, log_joint)
+    value, gradient = objective.value_and_gradient(np.array([-0.5, 0.2]))
+    assert not density._parts.evaluated.is_captured
+    above, below = (objective.value_and_gradient(np.array([-0.5 + h, 0.2]))[0] for h in (1e-5, -1e-5))
     assert gradient[0] == pytest.approx((above - below) / 2e-5, rel=1e-5)
     for shift in (-1.0, 1.0):
         locs = torch.tensor([-3.0, 3.0]).double() + (shift if shift > 0 else 2 * shift)
@@ -163,7 +166,7 @@ def test_a_program_that_cannot_be_captured_is_run_as_it_is() -> None:
         )
         greeks = {"shift": torch.tensor([shift] * 2), "weights": torch.full((2, 2), 0.5)}
         torch.testing.assert_close(marginal.pointwise(greeks), by_hand.expand(2, 4), rtol=1e-12, atol=1e-12)
-    assert value == density.value(np.array([[-0.5, 0.2]]))[0]
+    assert value == objective.value(np.array([[-0.5, 0.2]]))[0]
 
 
 def pareto(s: Tensor) -> TorchDistribution:

@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgError
 
 from estimators import EM, MAP, NUTS, Data, EstimationError, GaussianMixture, PyroModel
 from estimators.algorithms.nuts import nutpie_callback
-from estimators.mixture.density import Density
+from estimators.contract import Objective
 from estimators.parameters.parameter import Array
 from tests.models import fit_quietly
 from tests.test_foreign_thread import count_states
@@ -28,9 +28,9 @@ def change_in_the_sampler(
     patch: pytest.MonkeyPatch, at_call: int, change: Callable[[float, Array], Answer]
 ) -> list[int]:
     """Change 500 answers of the density from the n-th call in nutpie's own thread on; the list counts these calls."""
-    original, calls = Density.value_and_gradient, [0]
+    original, calls = Objective.value_and_gradient, [0]
 
-    def changed(self: Density, coordinates: Array) -> Answer:
+    def changed(self: Objective, coordinates: Array) -> Answer:
         value, gradient = original(self, coordinates)
         if threading.current_thread() is not threading.main_thread():
             calls[0] += 1
@@ -38,7 +38,7 @@ def change_in_the_sampler(
                 return change(value, gradient)
         return value, gradient
 
-    patch.setattr(Density, "value_and_gradient", changed)
+    patch.setattr(Objective, "value_and_gradient", changed)
     return calls
 
 

@@ -7,8 +7,9 @@ from scipy.stats import norm
 
 from estimators import EM, MAP, NUTS, Data, GaussianMixture
 from estimators.algorithms.protocol import Estimator
-from estimators.mixture.density import Density
+from estimators.contract import log_posterior
 from tests.models import fit_quietly
+from tests.objectives import objective_of
 from tests.posteriors import independent
 from validation.testing import Stat
 
@@ -65,13 +66,13 @@ def sharpness(estimator: Estimator, known: int) -> float:
 @pytest.mark.parametrize("count", [1, 20, 300])
 def test_set_rows_leave_the_posterior_of_theta_that_nuts_samples(count: int) -> None:
     """The slope of the sampled density in theta's coordinate is the same function, whatever rows are set."""
-    models = [Density(MODEL, MODEL.marginal(data), jacobian=True) for data in (HIDDEN, with_rows(count, is_set=True))]
+    models = [objective_of(MODEL, data, log_posterior) for data in (HIDDEN, with_rows(count, is_set=True))]
     for theta in (0.05, 0.3, 0.9):
         greeks = {"theta": np.array([theta, 1 - theta]), "mu_X": np.array([-6.0, 6.0])}
-        slopes = [density.value_and_gradient(density.unconstrain(greeks))[1][0] for density in models]
+        slopes = [model.value_and_gradient(model.density.unconstrain(greeks))[1][0] for model in models]
         assert slopes[1] == pytest.approx(slopes[0], abs=1e-6)
-    seen = Density(MODEL, MODEL.marginal(with_rows(count, is_set=False)), jacobian=True)
-    moved = seen.value_and_gradient(seen.unconstrain(greeks))[1][0]
+    seen = objective_of(MODEL, with_rows(count, is_set=False), log_posterior)
+    moved = seen.value_and_gradient(seen.density.unconstrain(greeks))[1][0]
     assert abs(moved - slopes[0]) > 0.05
 
 

@@ -15,7 +15,6 @@ from estimators import CausalMixture, Data, Exact, Fit, PyroModel
 from estimators.isolation import isolated
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from estimators.parameters.sparse import in_logs
-from estimators.programs.prior_draws import prior_draws
 from validation.testing import Stat
 
 SMALL = 1e-3
@@ -46,8 +45,8 @@ def _traced(run: Callable[[int], object], names: list[str]) -> dict[str, Tensor]
 
 
 def _improved_starts() -> dict[str, Tensor]:
-    density = PyroModel(program).density(Data(x=[0.0, 1.0]), jacobian=True)
-    return density.draws(prior_draws(density.marginal, REPEATS, np.random.default_rng(0)))
+    density = PyroModel(program).density(Data(x=[0.0, 1.0]))
+    return density.draws(density.draw_prior(REPEATS, np.random.default_rng(0)))
 
 
 ROUTES: dict[str, Callable[[], dict[str, Tensor]]] = {

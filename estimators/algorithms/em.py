@@ -16,7 +16,7 @@ from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Density, Model
+from estimators.contract import Density, Model, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
@@ -80,9 +80,10 @@ class EM:
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         task = begin(model, data, seed, strict)
-        density = task.model.density(task.data, prior=False)
+        density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
-        found = density.starts(self.num_starts, np.random.default_rng(task.seed), refinements=REFINEMENTS)
+        rng = np.random.default_rng(task.seed)
+        found = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
         runs: list[Run] = []
         with progress(min(RUNS, len(found)), "EM", self.progress_bar) as bar:
             for start in found:
@@ -155,7 +156,7 @@ class _Climb:
         """Evaluate the E-step at a point and go there; with `only_up`, only if the likelihood does not fall."""
         if self.ended:
             return False
-        value, gradient, statistics = self._density.expand(target)
+        value, gradient, statistics = self._density.e_step(target)
         self.evaluations += 1
         if only_up and not (np.isfinite(value) and value >= self.values[-1]):
             return False

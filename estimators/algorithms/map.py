@@ -15,9 +15,8 @@ from pyro.poutine.messenger import Messenger
 from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task, begin
-from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Density, Model
+from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes, program_mode, single_thread
@@ -25,6 +24,8 @@ from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
 from estimators.status import Status, in_words, worth
 
+# EM steps on every start, which is scored as it was before them too.
+REFINEMENTS = 3
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
 
@@ -66,7 +67,9 @@ class MAP:
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data)
         trained = density.trainable()
-        found = joint_starts(density, self.num_starts, task.seed)
+        objective = Objective(density, log_joint)
+        rng = np.random.default_rng(task.seed)
+        found = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []
@@ -78,7 +81,7 @@ class MAP:
                     start, loss, norm = self._train(task, density, trained, start, bar)
                     losses.append(loss)
                     norms.append(norm)
-                summit = ascend(density, start, self.tolerance)
+                summit = ascend(objective, start, self.tolerance)
                 summits.append((self._status(density, summit), summit))
         status, best = _best(summits)
         stats = {
@@ -123,8 +126,8 @@ class MAP:
                 bar.update()
             median = guide.median()
             ended = {name: median[site].detach().numpy() for name, site in alias.items()}
-        end = density.unconstrain(ended)
-        if not (np.isfinite(end).all() and density.value(end) >= density.value(start)):
+        end, objective = density.unconstrain(ended), Objective(density, log_joint)
+        if not (np.isfinite(end).all() and objective.value(end) >= objective.value(start)):
             end = start
         return end, losses, [float(np.sqrt(sum(step))) for step in norms]
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from torch import Tensor
 
-from estimators.contract import Density, Model
-from estimators.data.data import Data
-from estimators.fits.rows import fitted_rows
+from estimators.contract import Density, Objective, log_jacobian, log_likelihood, log_posterior, log_prior
+from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import entries_of
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
@@ -101,30 +100,28 @@ class Identifiability:
 def identify(fit: "Fit") -> Identifiability:
     """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to."""
     data = fitted_rows(fit, "identifiability")
-    model, draws, uses_prior = fit.model, fit.draws, fit.uses_prior
+    draws, uses_prior = fit.draws, fit.uses_prior
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         return _without(f"{EDGE}. {fit.status_words}")
-    likelihood = model.density(data, prior=False, within_priors=uses_prior)
-    if not likelihood.size:
+    density = density_behind(fit, data)
+    if not density.size:
         return _without(None)
-    at = _mode(model.density(data, prior=uses_prior, jacobian=uses_prior, within_priors=uses_prior), draws)
-    if not np.isfinite(at).all() or likelihood.at_boundary(at):
+    at = _mode(Objective(density, log_posterior if uses_prior else log_likelihood), density, draws)
+    if not np.isfinite(at).all() or _is_at_edge(density, at):
         return _without(EDGE)
     with np.errstate(all="ignore"):
-        information = curvature(likelihood, at).information
-        beyond = curvature(
-            _Beyond(likelihood, model.density(data, prior=True, jacobian=True, within_priors=uses_prior)), at
-        )
-    prior = beyond.information
+        information = density.information(at)
+        of_prior = curvature(Objective(density, log_prior), at)
+    prior = of_prior.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
         return _without("the density is not finite, or not smooth, next to the estimate")
-    is_against_prior = uses_prior and _is_proper(likelihood, beyond)
-    reference = prior if is_against_prior else np.diag(_one_row(model, data, likelihood, information, at, uses_prior))
+    is_against_prior = uses_prior and _is_proper(density, of_prior)
+    reference = prior if is_against_prior else np.diag(_one_row(density, information, at))
     entries = entries_of(fit)
-    names = [entry for name in likelihood.names for entry in entries[name]]
+    names = [entry for name in density.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
     ratios, vectors = _relative(information, reference)
-    moves = _slopes(likelihood, at) @ vectors
+    moves = _slopes(density, at) @ vectors
     groups = _groups(ratios, moves, names)
     return Identifiability(
         ratios=ratios,
@@ -137,32 +134,25 @@ def identify(fit: "Fit") -> Identifiability:
     )
 
 
-class _Beyond:
-    """What a density has beyond the likelihood, as a function of v: the prior's, or the Jacobian's, alone."""
-
-    def __init__(self, likelihood: Density, density: Density) -> None:
-        self._likelihood, self._density, self.size = likelihood, density, likelihood.size
-        self.bounded, self.total_weight = likelihood.bounded, likelihood.total_weight
-
-    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        value, gradient = self._density.value_and_gradient(coordinates)
-        less, slope = self._likelihood.value_and_gradient(coordinates)
-        return value - less, gradient - slope
-
-
 def _without(problem: str | None) -> Identifiability:
     none = np.zeros((0, 0))
     return Identifiability(np.zeros(0), none, none, {}, (), (), "nothing was compared", problem=problem)
 
 
-def _mode(density: Density, draws: Mapping[str, Tensor]) -> Array:
+def _mode(objective: Objective, density: Density, draws: Mapping[str, Tensor]) -> Array:
     """A point fit as it is; of draws, the mode above the best: their mean may lie between two modes, near neither."""
     points = density.unconstrain({name: value.numpy() for name, value in draws.items()})
     if len(points) == 1:
         return np.asarray(points[0])
     points = points[:: -(-len(points) // CLIMBERS)]
-    values = np.where(np.isfinite(points).all(1), density.value(points), -np.inf)
-    return ascend(density, points[int(values.argmax())], 1e-6).coordinates
+    values = np.where(np.isfinite(points).all(1), objective.value(points), -np.inf)
+    return ascend(objective, points[int(values.argmax())], 1e-6).coordinates
+
+
+def _is_at_edge(density: Density, at: Array) -> bool:
+    """Whether the likelihood, or a prior, ends there: known Greeks may be where a prior would not let an estimate."""
+    greeks = density.constrain(at)
+    return bool(density.edges(greeks) or density.beyond_priors().edges(greeks))
 
 
 def _where(draws: Mapping[str, Tensor], status: Status) -> str:
@@ -171,11 +161,11 @@ def _where(draws: Mapping[str, Tensor], status: Status) -> str:
 
 
 def _is_proper(density: Density, prior: Curvature) -> bool:
-    """Whether the prior informs every direction, by more than the rounding of a difference of two densities."""
+    """Whether the prior informs every direction, by more than rounding."""
     return density.has_prior and not bool(prior.is_flat.any())
 
 
-def _one_row(model: Model, data: Data, density: Density, information: Array, at: Array, uses_prior: bool) -> Array:
+def _one_row(density: Density, information: Array, at: Array) -> Array:
     """What one row would tell about each coordinate [D].
 
     About a logit, p (1 - p), which is half of what a flat prior of p tells; about a log, or a location in units of its
@@ -183,8 +173,7 @@ def _one_row(model: Model, data: Data, density: Density, information: Array, at:
     """
     own = np.abs(np.diag(information))
     # Logits are told from logs by their Jacobian, in whichever coordinates the density has.
-    jacobian = _Beyond(density, model.density(data, prior=False, jacobian=True, within_priors=uses_prior))
-    logit = 0.5 * np.diag(curvature(jacobian, at).information)
+    logit = 0.5 * np.diag(curvature(Objective(density, log_jacobian), at).information)
     location = density.row_information(own, at)
     is_logit = density.bounded & (logit > ZERO * (1.0 + own))
     return np.where(is_logit, logit, np.where(density.bounded, 1.0, location))

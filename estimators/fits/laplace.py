@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from estimators.checks import check_seed
+from estimators.contract import Objective, log_joint, log_likelihood
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
-from estimators.fits.rows import fitted_rows
+from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import say_status
 from estimators.optimise.curvature import laplace_draws
 from estimators.status import EstimationError, Status
@@ -26,9 +27,10 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.status_words}")
     seed = check_seed(seed)
-    density = fit.model.density(fitted_rows(fit, "laplace"), prior=fit.uses_prior)
+    density = density_behind(fit, fitted_rows(fit, "laplace"))
+    objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
     mode = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
-    drawn = laplace_draws(density, mode, num_draws, np.random.default_rng(seed))
+    drawn = laplace_draws(objective, mode, num_draws, np.random.default_rng(seed))
     # Alignment starts from the mode itself, whose labels the draws are given.
     with_mode = density.draws(np.concatenate([mode[None], drawn]))
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)

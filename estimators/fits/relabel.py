@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from estimators.fits.edge_words import words_at_edge
 from estimators.fits.labels import permute
+from estimators.fits.rows import density_behind
 from estimators.queries.labels import names_of
 from estimators.symmetry import Symmetry
 
@@ -32,10 +33,11 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
     model, data = fit.model.permuted(places), fit.data
     for site in free.sites:
         data = None if data is None else data.relabelled(places, site)
-    if data is not None and "at_edge" in stats:
-        stats["at_edge"] = words_at_edge(model.density(data, prior=fit.uses_prior), draws)
     names = tuple(fit.label_names[k] for k in places) if fit.label_names else ()
-    return replace(fit, model=model, draws=draws, stats=stats, data=data, label_names=names)
+    renamed = replace(fit, model=model, draws=draws, stats=stats, data=data, label_names=names)
+    if data is None or "at_edge" not in stats:
+        return renamed
+    return replace(renamed, stats={**stats, "at_edge": words_at_edge(density_behind(renamed, data), draws)})
 
 
 def _checked(order: Sequence[int] | NDArray[np.intp], free: Symmetry) -> list[int]:

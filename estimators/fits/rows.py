@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.contract import Density
 from estimators.data.data import Data, as_data
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ def fitted_rows(fit: "Fit", call: str) -> Data:
     if fit.data is None:
         raise ValueError(f"{call}: this fit holds no data (kind {fit.kind!r}); fit a model to data first")
     return fit.data
+
+
+def density_behind(fit: "Fit", data: Data) -> Density:
+    """The density that was maximised or sampled, of some rows: without its priors, in coordinates beyond these."""
+    density = fit.model.density(data)
+    return density if fit.uses_prior else density.beyond_priors()
 
 
 def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:

@@ -1,19 +1,25 @@
 """The unconstrained coordinates of a mixture's Greeks, in units of the standardised columns."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
+from estimators.isolation import isolated
 from estimators.mechanisms.protocol import Reference
+from estimators.mixture.greeks import ByLogs, ByValue, shaped
+from estimators.parameters.edges import Mask
 from estimators.parameters.intervals import within_prior
-from estimators.parameters.parameter import Parameter
-from estimators.parameters.transforms import Simplex, Transform
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.sparse import in_logs
+from estimators.parameters.transforms import Logged, Simplex, Transform
 
 
-class Coordinates(Protocol):
+class Mixture(Protocol):
     """What a density needs of its mixture: the Greeks, and what says how to reach them."""
 
     @property
@@ -40,9 +46,7 @@ class Coordinates(Protocol):
         """The part of the Pyro program above the rows."""
 
 
-def transforms_of(
-    model: Coordinates, references: Mapping[str, Reference], *, within_priors: bool = False
-) -> dict[str, Transform]:
+def transforms_of(model: Mixture, references: Mapping[str, Reference], *, within_priors: bool) -> dict[str, Transform]:
     """The map to every Greek from its coordinates.
 
     Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
@@ -54,3 +58,60 @@ def transforms_of(
             own = {p.name: within_prior(p, own[p.name]) for p in node.parameters}
         found.update(own)
     return found
+
+
+class Coordinates:
+    """All Greeks φ and their coordinates v [..., D], one after the other.
+
+    A density is a function of the logs of probabilities, where these themselves are rounded to 0 or 1. ``bounded``
+    marks coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], transforms: Mapping[str, Transform]) -> None:
+        self.size, greeks, bounded = 0, list[ByValue | ByLogs](), []
+        for parameter in parameters:
+            transform = transforms[parameter.name]
+            size = transform.size(parameter.shape)
+            coordinates = slice(self.size, self.size + size)
+            if transform.has_logs:
+                greeks.append(ByLogs(parameter, cast(Logged, transform), coordinates))
+            else:
+                greeks.append(ByValue(parameter, transform, coordinates))
+            bounded += [transform.bounded] * size
+            self.size += size
+        self.greeks, self.bounded = tuple(greeks), np.array(bounded, dtype=bool)
+
+    def constrain(self, coordinates: Array) -> dict[str, Array]:
+        """φ(v)."""
+        return {
+            greek.parameter.name: shaped(
+                greek.transform.forward(coordinates[..., greek.coordinates]), greek.parameter.shape
+            )
+            for greek in self.greeks
+        }
+
+    def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
+        """v(φ)."""
+        parts = []
+        for greek in self.greeks:
+            value = np.asarray(greeks[greek.parameter.name])
+            batch = value.shape[: value.ndim - len(greek.parameter.shape)]
+            parts.append(greek.transform.inverse(value.reshape(*batch, -1)))
+        return np.concatenate(parts, axis=-1)
+
+    def represented(self, coordinates: Array) -> dict[str, Array]:
+        """What a density is a function of: Greeks, or in place of probabilities their logs."""
+        values: dict[str, Array] = {}
+        for greek in self.greeks:
+            greek.put(coordinates, values)
+        return values
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+        return [greek.parameter.name for greek in self.greeks if marked[greek.coordinates].any()]
+
+
+def draw_priors(parameters: Sequence[Parameter], count: int, rng: np.random.Generator) -> dict[str, Array]:
+    """Greeks [count, *shape] from their priors."""
+    with isolated(int(rng.integers(2**32))):
+        return {p.name: in_logs(p.prior).sample(torch.Size([count])).double().numpy() for p in parameters}

@@ -199,11 +199,9 @@ class CausalMixture:
         return MixtureMarginal(self.weights, self.nodes, self.K, data)
 
     @own_modes()
-    def density(
-        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
-    ) -> Density:
-        """The log-likelihood of the rows, Z summed out [+ log prior] [+ log Jacobian], in unconstrained coordinates."""
-        return Density(self, self.marginal(data), prior=prior, jacobian=jacobian, within_priors=within_priors)
+    def density(self, data: Data) -> Density:
+        """The density of the rows and the Greeks in unconstrained coordinates, Z summed out."""
+        return Density(self, self.marginal(data))
 
     def predictive(
         self,

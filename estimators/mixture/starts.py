@@ -13,6 +13,7 @@ import torch
 from estimators.contract import Density
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
+from estimators.optimise.objective import Combination, Objective
 from estimators.optimise.ranking import best_first
 from estimators.parameters.parameter import TINY, Array
 
@@ -27,6 +28,7 @@ SOFTNESS = 0.1
 
 def starts_of(
     density: "MixtureDensity",
+    combination: Combination,
     count: int,
     rng: np.random.Generator,
     refinements: int,
@@ -38,7 +40,9 @@ def starts_of(
     part = density if rows is density.data else density.of(rows)
     found = candidates(part, part.marginal, count, rng)
     refined = refine(part, part.marginal, found, refinements)
-    ordered = best_first(part, np.concatenate([found, refined]) if unrefined else refined)
+    ordered = best_first(
+        Objective(part, combination), part.looks_collapsed, np.concatenate([found, refined]) if unrefined else refined
+    )
     # The coordinates are relative to the rows they were found on.
     return ordered if part is density else density.unconstrain(part.constrain(ordered))
 

@@ -1,12 +1,12 @@
 """Deterministic ascent to a stationary point of an exact density: L-BFGS-B, then Newton steps on its gradient."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 
 from estimators.optimise.curvature import curvature
+from estimators.optimise.objective import Smooth
 from estimators.parameters.parameter import Array
 
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
@@ -16,17 +16,6 @@ NEWTON_STEPS = 8
 MAX_SADDLES = 4
 # A weight that stands for less than a hundredth of a row is at the boundary.
 LEAST_ROWS = 1e-2
-
-
-class Objective(Protocol):
-    """A smooth function of unconstrained coordinates [D]; ``bounded`` marks logs and logits."""
-
-    size: int
-    bounded: Any
-    total_weight: float
-
-    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        """The value and its gradient [D]."""
 
 
 @dataclass(frozen=True)
@@ -40,58 +29,58 @@ class Summit:
     at_limit: bool
 
 
-def ascend(density: Objective, start: Array, tolerance: float, *, max_steps: int = 1_000) -> Summit:
-    """Climb from `start` [D] to a local maximum of the density."""
-    if not density.size:
-        return Summit(start, *density.value_and_gradient(start), 0.0, False)
-    total = density.total_weight
+def ascend(objective: Smooth, start: Array, tolerance: float, *, max_steps: int = 1_000) -> Summit:
+    """Climb from `start` [D] to a local maximum of the objective."""
+    if not objective.size:
+        return Summit(start, *objective.value_and_gradient(start), 0.0, False)
+    total = objective.total_weight
     point = start
     for _ in range(MAX_SADDLES):
-        point = climb(density, point, gradient=0.1 * tolerance, max_steps=max_steps)
-        at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
+        point = climb(objective, point, gradient=0.1 * tolerance, max_steps=max_steps)
+        at_limit = bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
         if at_limit:
             break
-        point, saddle = _newton(density, point)
+        point, saddle = _newton(objective, point)
         if saddle is None:
             break
         point = saddle
-    at_limit = bool((np.abs(point[density.bounded]) >= LIMIT - 1e-6).any())
-    value, gradient = density.value_and_gradient(point)
+    at_limit = bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
+    value, gradient = objective.value_and_gradient(point)
     return Summit(point, value, gradient, float(np.abs(gradient).max()) / total, at_limit)
 
 
-def climb(density: Objective, start: Array, *, gradient: float, max_steps: int) -> Array:
+def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -> Array:
     """L-BFGS-B until the gradient per unit of weight is below `gradient`, logs and logits held within LIMIT."""
-    total = density.total_weight
+    total = objective.total_weight
     # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
-    size = max(total, float(np.abs(density.value_and_gradient(start)[1]).max()) / 1e50)
+    size = max(total, float(np.abs(objective.value_and_gradient(start)[1]).max()) / 1e50)
 
     def loss(coordinates: Array) -> tuple[float, Array]:
-        value, slope = density.value_and_gradient(coordinates)
+        value, slope = objective.value_and_gradient(coordinates)
         if not np.isfinite(value):
             return 1e300, np.zeros_like(coordinates)
         return -value / size, -slope / size
 
-    bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in density.bounded]
-    point = np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start)
+    bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
+    point = np.where(objective.bounded, np.clip(start, -LIMIT, LIMIT), start)
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
     found = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return np.asarray(found) if np.isfinite(found).all() else point
 
 
-def _newton(density: Objective, point: Array) -> tuple[Array, Array | None]:
+def _newton(objective: Smooth, point: Array) -> tuple[Array, Array | None]:
     """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
-    _, gradient = density.value_and_gradient(point)
-    found = curvature(density, point)
+    _, gradient = objective.value_and_gradient(point)
+    found = curvature(objective, point)
     way_up = found.way_up()
     if way_up is not None:
         return point, point + 0.1 * way_up
     for _ in range(NEWTON_STEPS):
         moved = point + found.newton_step(gradient)
-        if np.abs(moved[density.bounded]).max(initial=0.0) > LIMIT:
+        if np.abs(moved[objective.bounded]).max(initial=0.0) > LIMIT:
             # Still climbing towards the boundary, and held there.
-            return np.where(density.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None
-        _, slope = density.value_and_gradient(moved)
+            return np.where(objective.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None
+        _, slope = objective.value_and_gradient(moved)
         if not np.isfinite(slope).all() or np.abs(slope).max() >= np.abs(gradient).max():
             break
         point, gradient = moved, slope

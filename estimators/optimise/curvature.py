@@ -7,11 +7,11 @@ this error is not told apart from none at all.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.optimise.objective import Smooth
 from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
 
@@ -25,17 +25,6 @@ NEIGHBOURS = 4
 # An error that says nothing is known, small enough to be multiplied.
 HUGE = 1e200
 EPSILON = float(np.finfo(np.float64).eps)
-
-
-class Smooth(Protocol):
-    """A log density of unconstrained coordinates [D], with its gradient; ``bounded`` marks logs and logits."""
-
-    size: int
-    bounded: Any
-    total_weight: float
-
-    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        """The log density and its gradient [D]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +68,16 @@ class Curvature:
         return np.where(self.is_flat, 1.0, self.values)
 
 
-def curvature(density: Smooth, mode: Array) -> Curvature:
+def curvature(objective: Smooth, mode: Array) -> Curvature:
     """The observed information at `mode` [D] with its error, by two central differences and their limit."""
-    rough = np.abs(np.diag(_difference(density, mode, np.full(density.size, 1e-4))))
+    rough = np.abs(np.diag(_difference(objective, mode, np.full(objective.size, 1e-4))))
     # Steps of a thousandth of each coordinate's own sd do not step over sharp directions.
     step = np.clip(1e-3 / np.sqrt(np.maximum(rough, 1e-12)), 1e-9, 1e-2)
-    wide, narrow = _difference(density, mode, step), _difference(density, mode, step / 2.0)
+    wide, narrow = _difference(objective, mode, step), _difference(objective, mode, step / 2.0)
     limit = (4.0 * narrow - wide) / 3.0
     # What is left out is of fourth order in the step; a thousandth of the second order is a generous bound.
     error = np.maximum(1e-3 * np.abs(limit - narrow), 0.5 * np.abs(limit - limit.T))
-    error = error + 4.0 * _rounding(density, mode, rough)[None, :] / step[:, None]
+    error = error + 4.0 * _rounding(objective, mode, rough)[None, :] / step[:, None]
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
     # A coordinate without any curvature has a unit that nothing fits into.
@@ -100,26 +89,26 @@ def curvature(density: Smooth, mode: Array) -> Curvature:
     return Curvature(information, error, unit, values, vectors, errors)
 
 
-def observed_information(density: Smooth, mode: Array) -> Array:
+def observed_information(objective: Smooth, mode: Array) -> Array:
     """``-d² log p / dv dv'`` at `mode` [D], as [D, D]."""
-    return curvature(density, mode).information
+    return curvature(objective, mode).information
 
 
-def laplace_draws(density: Smooth, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
+def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
     """Draws [S, D] from Normal(mode, information⁻¹).
 
     Raises EstimationError where the information is not positive definite: some direction is not informed by the data.
     """
-    if not density.size:
+    if not objective.size:
         return np.zeros((num_draws, 0))
-    found = curvature(density, mode)
+    found = curvature(objective, mode)
     if not np.isfinite(found.values).all() or found.is_flat.any():
         raise EstimationError(
             "laplace: the observed information is not positive definite (smallest scaled eigenvalue "
             f"{found.values.min():.3g}, rounding error {found.errors[found.values.argmin()]:.1g}), so the data leave "
             "some combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
         )
-    return mode + found.normal_draws(generator.standard_normal((num_draws, density.size)))
+    return mode + found.normal_draws(generator.standard_normal((num_draws, objective.size)))
 
 
 def eigen(information: Array) -> tuple[Array, Array]:
@@ -131,29 +120,29 @@ def eigen(information: Array) -> tuple[Array, Array]:
     return values * size, vectors
 
 
-def _difference(density: Smooth, mode: Array, step: Array) -> Array:
+def _difference(objective: Smooth, mode: Array, step: Array) -> Array:
     """Minus the derivative of the gradient in each coordinate [D, D], not yet symmetric."""
     rows = []
-    for index in range(density.size):
-        move = np.zeros(density.size)
+    for index in range(objective.size):
+        move = np.zeros(objective.size)
         move[index] = step[index]
-        ahead, behind = density.value_and_gradient(mode + move)[1], density.value_and_gradient(mode - move)[1]
+        ahead, behind = objective.value_and_gradient(mode + move)[1], objective.value_and_gradient(mode - move)[1]
         rows.append((behind - ahead) / (2.0 * step[index]))
     return np.array(rows)
 
 
-def _rounding(density: Smooth, mode: Array, information: Array) -> Array:
+def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:
     """The rounding error of the gradient [D]: how much it changes where next to nothing does.
 
     The neighbours may agree by chance. A sum over rows of scores that cancel is off by their size: the squares of these
     add up to the information, and those of a log or a logit are up to 1 in a row, with the relative error of its
     probabilities, which is the absolute error of their logs.
     """
-    value, centre = density.value_and_gradient(mode)
-    logs = np.where(density.bounded, max(density.total_weight, abs(value)), 0.0)
-    seen = EPSILON * np.maximum(np.sqrt(density.total_weight * information), logs)
+    value, centre = objective.value_and_gradient(mode)
+    logs = np.where(objective.bounded, max(objective.total_weight, abs(value)), 0.0)
+    seen = EPSILON * np.maximum(np.sqrt(objective.total_weight * information), logs)
     spacing = np.spacing(np.maximum(np.abs(mode), 0.1))
     # Fixed moves: the verdict is the same every time.
-    for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, density.size)):
-        seen = np.maximum(seen, np.abs(density.value_and_gradient(mode + move * spacing)[1] - centre))
+    for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, objective.size)):
+        seen = np.maximum(seen, np.abs(objective.value_and_gradient(mode + move * spacing)[1] - centre))
     return seen

@@ -1,26 +1,17 @@
 """Starts in order of the density that is to be climbed from them."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
+from estimators.optimise.objective import Objective
 from estimators.parameters.parameter import Array
 
 
-class Ranked(Protocol):
-    """A density, as far as starts are told apart by it."""
-
-    def value(self, coordinates: Array) -> Array:
-        """The log density of a batch of points [B, D]."""
-
-    def looks_collapsed(self, coordinates: Array) -> bool:
-        """Whether a component is as narrow as a point."""
-
-
-def best_first(density: Ranked, coordinates: Array) -> Array:
-    """Distinct starts [B', D] in order of their log density, collapsed ones last."""
-    values = density.value(coordinates)
-    collapsed = np.array([density.looks_collapsed(point) for point in coordinates])
+def best_first(objective: Objective, looks_collapsed: Callable[[Array], bool], coordinates: Array) -> Array:
+    """Distinct starts [B', D] in order of their log density, those with a component as narrow as a point last."""
+    values = objective.value(coordinates)
+    collapsed = np.array([looks_collapsed(point) for point in coordinates])
     values = np.where(np.isfinite(values), values, -np.inf)
     order = np.lexsort((-values, collapsed))
     # Starts that differ by a permutation of the labels have the same density: one of them is enough.

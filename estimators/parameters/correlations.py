@@ -54,11 +54,13 @@ class CholeskyOfCorrelation:
         _, rest = self._rows(value)
         return np.asarray((self._times() * np.log(rest)).sum((-1, -2)).sum(-1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+    def jacobian_slope(self, value: Array) -> Array | float:
+        rows, rest = self._rows(value)
+        return self.pull_back(value, rows * np.cumsum(self._times() / (rest * rest), -1))
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
         rows, rest = self._rows(value)
         slope = np.tril(gradient.reshape(rows.shape))
-        if jacobian:
-            slope = slope + rows * np.cumsum(self._times() / (rest * rest), -1)
         after = np.cumsum((slope * rows)[..., ::-1], -1)[..., ::-1][..., 1:]
         own = slope[..., :-1] * rest[..., 1:] ** 2 / rest[..., :-1]
         return self._coordinates(own - rows[..., :-1] / rest[..., :-1] * after, value)

@@ -90,10 +90,13 @@ class Interval:
         width = np.log(self.high - self.low) + np.log(self.pace)
         return np.asarray((np.log(np.maximum(low, TINY)) + np.log(np.maximum(high, TINY)) + width).sum(-1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+    def jacobian_slope(self, value: Array) -> Array | float:
         low, high = self._shares(value)
-        slope = gradient * self.pace * (self.high - self.low) * low * high
-        return slope + self.pace * (high - low) if jacobian else slope
+        return np.asarray(self.pace * (high - low))
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        low, high = self._shares(value)
+        return np.asarray(gradient * self.pace * (self.high - self.low) * low * high)
 
     def at_ends(self, value: Array) -> list[AtEnd]:
         """Which entries have run into an end of the prior."""
@@ -141,9 +144,11 @@ class HalfLine:
         away = np.maximum(self.side * (value - self.end), TINY)
         return np.asarray((np.log(away) + np.log(self.pace)).sum(-1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
-        slope = gradient * self.pace * (value - self.end)
-        return slope + self.pace if jacobian else slope
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return self.pace
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return np.asarray(gradient * self.pace * (value - self.end))
 
     def at_ends(self, value: Array) -> list[AtEnd]:
         """Which entries have run into the end of the prior."""

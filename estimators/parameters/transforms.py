@@ -20,8 +20,9 @@ from estimators.parameters.parameter import TINY, Array
 class Transform(Protocol):
     """A map from unconstrained coordinates [..., size] to a Greek [..., *shape], flat in its last axis.
 
-    ``log_jacobian`` is log |d Greek / d coordinates| [...] as a function of the Greek. ``pull_back`` turns a gradient
-    with respect to the Greek into one with respect to the coordinates, that of ``log_jacobian`` added where asked.
+    ``log_jacobian`` is log |d Greek / d coordinates| [...] as a function of the Greek, ``jacobian_slope`` its gradient
+    with respect to the coordinates. ``pull_back`` turns a gradient with respect to the Greek into one with respect to
+    the coordinates.
 
     ``far`` is ``forward`` without holding the Greek where its square is finite and positive: what a density is of.
     Where ``has_logs``, the density is a function of the Greek's logs instead, which keep their digits where the Greek
@@ -45,18 +46,19 @@ class Transform(Protocol):
     def far(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
     def log_jacobian(self, value: Array) -> Array | float: ...
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array: ...
+    def jacobian_slope(self, value: Array) -> Array | float: ...
+    def pull_back(self, value: Array, gradient: Array) -> Array: ...
 
 
 class Logged(Transform, Protocol):
     """A map to probabilities p, with ``log p``, and ``log(1 - p)`` where p is not one of a simplex, as functions of v.
 
-    ``pull_back_logs`` turns gradients with respect to each of these into one with respect to the coordinates.
+    ``pull_back_logs`` turns gradients with respect to each of these into one with respect to the coordinates. The log
+    Jacobian is the sum of all logs.
     """
 
     def logs(self, coordinates: Array) -> tuple[Array, ...]: ...
-    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array: ...
-    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array: ...
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array]) -> Array: ...
 
 
 # The names under which logs stand among Greeks, in the order of `Logged.logs`.
@@ -86,7 +88,10 @@ class Real:
     def log_jacobian(self, value: Array) -> Array | float:
         return float(log(self.unit) * value.shape[-1])
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return 0.0
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * self.unit
 
 
@@ -114,9 +119,11 @@ class Positive:
     def log_jacobian(self, value: Array) -> Array | float:
         return np.asarray(np.log(value).sum(-1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
-        slope = gradient * value
-        return slope + 1.0 if jacobian else slope
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return 1.0
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return gradient * value
 
 
 @dataclass(frozen=True)
@@ -142,18 +149,17 @@ class UnitInterval:
         low, high = np.maximum(value, TINY), np.maximum(1.0 - value, TINY)
         return np.asarray((np.log(low) + np.log(high)).sum(-1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
-        slope = gradient * value * (1.0 - value)
-        return slope + (1.0 - 2.0 * value) if jacobian else slope
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return 1.0 - 2.0 * value
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return gradient * value * (1.0 - value)
 
     def logs(self, coordinates: Array) -> tuple[Array, ...]:
         return log_expit(coordinates), log_expit(-coordinates)
 
-    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array:
-        return np.asarray((logs[0] + logs[1]).sum(-1))
-
-    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array:
-        high, low = (gradient + 1.0 if jacobian else gradient for gradient in gradients)
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array]) -> Array:
+        high, low = gradients
         return np.asarray(high * expit(-coordinates) - low * expit(coordinates))
 
 
@@ -182,26 +188,30 @@ class Simplex:
         # expit(-v), not 1 - expit(v), which is 0 for a large v.
         np.multiply.accumulate(expit(-shifted), axis=-1, out=value[..., 1:])
         value[..., :-1] *= expit(shifted)
-        return self._flat(value, coordinates)
+        return self._flat(value)
 
     far = forward
 
     def inverse(self, value: Array) -> Array:
         apart = np.maximum(self._apart(value, self.length), TINY)
         found = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
-        return self._flat(found, value)
+        return self._flat(found)
 
     def log_jacobian(self, value: Array) -> Array | float:
         return np.asarray(np.add.reduce(np.log(np.maximum(value, TINY)), -1))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
-        # d x_j / d v_i = x_j ([i = j] - z_i [j >= i]) with z_i = x_i / (x_i + ... + x_K).
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return self._by_value(value, np.ones_like(value))
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
+        return self._by_value(value, gradient * value)
+
+    def _by_value(self, value: Array, slope_of_log: Array) -> Array:
+        # d log x_j / d v_i = [i = j] - z_i [j >= i] with z_i = x_i / (x_i + ... + x_K).
         apart = self._apart(value, self.length)
-        weighted = self._apart(gradient, self.length) * apart
-        if jacobian:
-            weighted += 1.0
+        weighted = self._apart(slope_of_log, self.length)
         broken = apart[..., :-1] / _from_here(apart)[..., :-1]
-        return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1], value)
+        return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1])
 
     def logs(self, coordinates: Array) -> tuple[Array, ...]:
         shifted = self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1)
@@ -209,25 +219,20 @@ class Simplex:
         found[..., 0] = 0.0
         np.add.accumulate(log_expit(-shifted), axis=-1, out=found[..., 1:])
         found[..., :-1] += log_expit(shifted)
-        return (self._flat(found, coordinates),)
+        return (self._flat(found),)
 
-    def log_jacobian_of(self, logs: tuple[Array, ...]) -> Array:
-        return np.asarray(np.add.reduce(logs[0], -1))
-
-    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array], *, jacobian: bool = False) -> Array:
+    def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array]) -> Array:
         # d log x_j / d v_i = [i = j] - z_i [j >= i].
         apart = self._apart(gradients[0], self.length)
-        if jacobian:
-            apart = apart + 1.0
         broken = expit(self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1))
-        return self._flat(apart[..., :-1] - broken * _from_here(apart)[..., :-1], coordinates)
+        return self._flat(apart[..., :-1] - broken * _from_here(apart)[..., :-1])
 
     def _apart(self, flat: Array, length: int) -> Array:
         """[..., count * length] as [..., count, length], or as it is where there is one simplex."""
         return flat if self.count == 1 else flat.reshape(*flat.shape[:-1], self.count, length)
 
-    def _flat(self, apart: Array, like: Array) -> Array:
-        return np.asarray(apart if self.count == 1 else apart.reshape(*like.shape[:-1], -1))
+    def _flat(self, apart: Array) -> Array:
+        return np.asarray(apart if self.count == 1 else apart.reshape(*apart.shape[:-2], -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +265,10 @@ class Linear:
     def log_jacobian(self, value: Array) -> Array | float:
         return float(np.linalg.slogdet(self.matrix)[1] * (value.shape[-1] // len(self.origin)))
 
-    def pull_back(self, value: Array, gradient: Array, *, jacobian: bool = False) -> Array:
+    def jacobian_slope(self, value: Array) -> Array | float:
+        return 0.0
+
+    def pull_back(self, value: Array, gradient: Array) -> Array:
         return self._each(gradient, lambda slope: slope @ self.matrix)
 
     def _each(self, flat: Array, of: Callable[[Array], Array]) -> Array:

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.optimise.ascent import LEAST_ROWS, ascend
+from estimators.optimise.curvature import observed_information
+from estimators.optimise.objective import Combination, Objective, Parts, log_likelihood
 from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.parameters.parameter import Array
-from estimators.programs.captured import Graph
 from estimators.programs.conditioned import conditioned
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
+from estimators.programs.parts import ProgramParts
 from estimators.programs.prior_draws import prior_draws
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
@@ -31,10 +33,13 @@ WIDEST = 1e4
 
 
 class ProgramDensity:
-    """``v → log p(data | φ(v)) [+ log p(φ(v))] [+ log |dφ/dv|]``; the counterpart of a mixture's `Density`."""
+    """The density of a program's rows and Greeks in parts, hidden sites summed out, as a function of v [..., D].
 
-    def __init__(self, marginal: ProgramMarginal, *, prior: bool = True, jacobian: bool = False) -> None:
-        self.marginal, self._prior, self._jacobian = marginal, prior, jacobian
+    Coordinates are of what the program's distributions allow.
+    """
+
+    def __init__(self, marginal: ProgramMarginal) -> None:
+        self.marginal = marginal
         self.size, self.bounded = marginal.coordinates.size, marginal.coordinates.bounded
         self.data, self.total_weight, self.count = marginal.data, marginal.total_weight, marginal.count
         if not self.size:
@@ -42,7 +47,11 @@ class ProgramDensity:
 
     def of(self, data: Data) -> "ProgramDensity":
         """The same density of other rows with the same columns."""
-        return ProgramDensity(self.marginal.of(data), prior=self._prior, jacobian=self._jacobian)
+        return ProgramDensity(self.marginal.of(data))
+
+    def beyond_priors(self) -> "ProgramDensity":
+        """Itself: a program does not say what its likelihood would allow without its priors."""
+        return self
 
     # ---------------------------------------------------------------- row by row
 
@@ -97,38 +106,58 @@ class ProgramDensity:
         """φ(v) of every draw, as tensors [S, *shape]."""
         return self.marginal.coordinates.constrain(torch.from_numpy(np.array(coordinates)))
 
-    def value(self, coordinates: Array) -> Array:
-        """The log density alone, for a batch of coordinates [..., D]."""
-        points = torch.from_numpy(np.array(coordinates))
-        if points.ndim == 1:
-            return self._value(points)[0].numpy()
-        return self._value.batched(points)[0].numpy()
+    def values(self, coordinates: Array) -> Parts:
+        """The parts [...] at points [..., D]."""
+        return self._parts.values(coordinates)
 
-    def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        """The log density and its gradient [D] at one point [D]."""
-        value, gradient = self._value_and_gradient(torch.from_numpy(np.asarray(coordinates)))
-        found = gradient.numpy()
-        return (float(value), found) if np.isfinite(found).all() else (-np.inf, np.zeros(self.size))
+    def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
+        """The parts [...] at points [..., D], and their gradients [..., D]: -inf, and 0, where these are not finite."""
+        return self._parts.evaluate(coordinates)
 
-    def expand(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
-        """The log-likelihood, its gradient, and the factors' posterior weights."""
+    def e_step(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
+        """The log-likelihood, its gradient [D], and the factors' posterior weights at one point [D]."""
         return self._expected.e_step(coordinates)
 
-    def starts(self, count: int, rng: np.random.Generator, *, refinements: int, unrefined: bool = False) -> Array:
+    def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> tuple[Tensor, ...]:
+        """The factors' weights under given responsibilities [N, ..., K] of a hidden site; see `tilted`."""
+        return self._expected.under(coordinates, torch.from_numpy(responsibilities), self.site(site))
+
+    def m_step(self, coordinates: Array, statistics: Any) -> Array:
+        """The maximum of Q, by L-BFGS from `coordinates`."""
+        return self._expected.argmax(coordinates, statistics)
+
+    def information(self, coordinates: Array) -> Array:
+        """The observed information of the likelihood at one point, as [D, D]."""
+        return observed_information(Objective(self, log_likelihood), coordinates)
+
+    def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
+        """Coordinates [count, D] of Greeks drawn by the program; a parameter begins at its initial value."""
+        return prior_draws(self.marginal, count, rng)
+
+    def starts(
+        self,
+        combination: Combination,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        refinements: int,
+        unrefined: bool = False,
+    ) -> Array:
         """The best draws [B, D] of the priors, the very best of them improved: by EM steps, or by climbing the density.
 
         The columns of a program have no known meaning that would give other candidates.
         """
-        drawn = best_first(self, prior_draws(self.marginal, max(count, PRIOR_DRAWS), rng))[:count]
+        objective = Objective(self, combination)
+        drawn = best_first(objective, self.looks_collapsed, self.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
         improved = []
         for point in drawn[:CLIMBS]:
             if unrefined:
-                improved.append(ascend(self, point, 1e-4, max_steps=CLIMB_STEPS).coordinates)
+                improved.append(ascend(objective, point, 1e-4, max_steps=CLIMB_STEPS).coordinates)
                 continue
             for _ in range(EM_STEPS):
-                point = self.m_step(point, self.expand(point)[2])
+                point = self.m_step(point, self.e_step(point)[2])
             improved.append(point)
-        return best_first(self, np.array([*improved, *drawn[CLIMBS:]]))
+        return best_first(objective, self.looks_collapsed, np.array([*improved, *drawn[CLIMBS:]]))
 
     def need_maximum(self) -> None:
         """Nothing is known of a program's likelihood before it is climbed."""
@@ -150,10 +179,6 @@ class ProgramDensity:
         And where they have none, at least that it is not ten thousand times its value.
         """
         return np.maximum(information / self.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
-
-    def m_step(self, coordinates: Array, statistics: Any) -> Array:
-        """The maximum of Q, by L-BFGS from `coordinates`."""
-        return self._expected.argmax(coordinates, statistics)
 
     # An M-step that does not move may have been stopped by rounding.
     has_closed_form = False
@@ -187,34 +212,9 @@ class ProgramDensity:
         """The Greeks of which some coordinate is marked [D]."""
         return self.marginal.coordinates.names_at(marked)
 
-    def log_joint(self, v: Tensor) -> Tensor:
-        """The density as a function of a tensor [D], in `program_mode`."""
-        marginal = self.marginal
-        greeks = marginal.coordinates.constrain(v)
-        with marginal.coordinates.kept_logs(v, greeks):
-            factors = marginal.factors(greeks)
-            log_jacobian = marginal.coordinates.log_jacobian(v, greeks) if self._jacobian else 0.0
-        value = (factors.pointwise() * marginal.weights).sum() + factors.log_global
-        if self._prior:
-            value = value + factors.log_prior
-        return value + log_jacobian
-
-    # ---------------------------------------------------------------- graphs
-
     @cached_property
-    def _value(self) -> Graph:
-        return self.marginal.graph(lambda v: (self.log_joint(v),), self.marginal.example)
-
-    @cached_property
-    def _value_and_gradient(self) -> Graph:
-        def both(v: Tensor) -> tuple[Tensor, ...]:
-            v = v.detach().requires_grad_()
-            with torch.enable_grad():
-                value = self.log_joint(v)
-                (slope,) = torch.autograd.grad(value, v, allow_unused=True, materialize_grads=True)
-            return value.detach(), slope
-
-        return self.marginal.graph(both, self.marginal.example)
+    def _parts(self) -> ProgramParts:
+        return ProgramParts(self.marginal)
 
     @cached_property
     def _expected(self) -> ExpectedLogLikelihood:

@@ -10,7 +10,7 @@ its own maximum, which underflows where factors favour different values by more 
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,10 +20,15 @@ from pyro.ops.rings import LogRing
 from torch import Tensor
 
 from estimators.data.data import Data
+from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.call import Program, passed
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
+
+# Sweeps of proportional fitting, and how near to the given shares they lead.
+MAX_SWEEPS = 200
+FITTED = 1e-12
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,32 @@ def by_value(factors: Factors, weights: Sequence[Tensor], site: str) -> Tensor:
     if label.own not in keep:
         shares = shares.unsqueeze(-1)
     return shares
+
+
+def tilted(factors: Factors, shares: Tensor, site: str, row_weights: Tensor) -> tuple[Tensor, ...]:
+    """Each factor's weights in the law nearest to the posterior under which a site has these shares [N, ..., K].
+
+    The posterior times a factor of the site's values alone, found by iterative proportional fitting: of a site with one
+    value per row at once, of several that hang together (a chain's) in turns.
+    """
+    index = next((i for i, label in enumerate(factors.labels) if label.site == site and label.own is not None), None)
+    if index is None:
+        raise ValueError(
+            f"responsibilities: expected those of a hidden site, got {site!r}, which is known in every row"
+        )
+    label = factors.labels[index]
+    plates = [dim for dim in label.dims if dim in label.plates and dim != factors.rows_symbol]
+    tilt = Label(site, "".join([factors.rows_symbol, *plates, str(label.own)]), label.plates, label.own)
+    wanted = shares.double().clamp_min(0.0)
+    log_tilt = torch.zeros_like(wanted)
+    for _ in range(MAX_SWEEPS):
+        whole = replace(factors, rows=(*factors.rows, log_tilt), labels=(*factors.labels, tilt))
+        have = posterior(whole)[-1]
+        if bool((have - wanted).abs().max() <= FITTED):
+            break
+        # What cannot be stays impossible, whatever share it is given.
+        log_tilt = log_tilt + torch.where(have > 0, wanted.log() - have.log(), 0.0).clamp_min(LOG_ZERO)
+    return weights_of(whole, whole.rows, row_weights)[1][:-1]
 
 
 class _StableLogRing(LogRing):

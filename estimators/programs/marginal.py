@@ -21,7 +21,7 @@ from estimators.programs.call import Program
 from estimators.programs.captured import Graph
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
-from estimators.programs.factors import Factors, by_value, evaluate, posterior, weights_of
+from estimators.programs.factors import Factors, by_value, evaluate, posterior, tilted, weights_of
 from estimators.programs.reach import check_masks, check_missing
 from estimators.programs.sites import Structure
 from estimators.programs.structure import find
@@ -196,6 +196,7 @@ class ExpectedLogLikelihood:
                 (slope,) = torch.autograd.grad(complete(factors, weights), v, allow_unused=True, materialize_grads=True)
             return value + factors.log_global.detach(), slope, *weights
 
+        self._marginal = marginal
         self._expand = marginal.graph(expand, marginal.example)
         weights = self._expand(marginal.example)[2:]
         self._expected = marginal.graph(expected, marginal.example, *weights)
@@ -205,6 +206,12 @@ class ExpectedLogLikelihood:
         """log p(data | φ(v)), its gradient, and the factors' posterior weights."""
         value, slope, *weights = self._expand(torch.from_numpy(np.asarray(coordinates)))
         return float(value), slope.numpy(), tuple(weights)
+
+    def under(self, coordinates: Array, responsibilities: Tensor, site: str) -> tuple[Tensor, ...]:
+        """The factors' weights where a hidden site has the given responsibilities [N, ..., K]."""
+        with program_mode():
+            factors = self._marginal.factors_at(torch.from_numpy(np.asarray(coordinates)))
+            return tilted(factors, responsibilities, site, self._marginal.weights)
 
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         """Q and its gradient."""

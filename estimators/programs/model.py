@@ -125,14 +125,9 @@ class PyroModel:
         return self._last[0]
 
     @own_modes()
-    def density(
-        self, data: Data, *, prior: bool = True, jacobian: bool = False, within_priors: bool | None = None
-    ) -> ProgramDensity:
-        """The log-likelihood of the rows, hidden sites summed out [+ log prior] [+ log Jacobian].
-
-        A program's coordinates are of what its distributions allow, whatever ``within_priors``.
-        """
-        return ProgramDensity(self.marginal(data), prior=prior, jacobian=jacobian)
+    def density(self, data: Data) -> ProgramDensity:
+        """The density of the rows and the Greeks in unconstrained coordinates, hidden sites summed out."""
+        return ProgramDensity(self.marginal(data))
 
     def predictive(
         self,

@@ -288,7 +288,7 @@ def test_an_interrupt_while_the_truth_is_fitted(frame, tmp_path, monkeypatch, ca
     def interrupted(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Density, "expand", interrupted)
+    monkeypatch.setattr(Density, "e_step", interrupted)
     frame.to_csv(tmp_path / "d.csv", index=False)
     command = ["mine", str(tmp_path / "d.csv"), "--columns", "X", "--K", "2", "--output", str(tmp_path / "out")]
     assert main(command) == 130

@@ -7,7 +7,7 @@ from threading import Event
 import numpy as np
 
 from estimators.algorithms.nuts.foreign_thread import ForeignThread
-from estimators.contract import Density
+from estimators.contract import Objective
 from estimators.parameters.parameter import Array
 
 # In the place of a gradient's 0, which nutpie refuses where it adapts its step: no sum or product here feels it.
@@ -15,20 +15,20 @@ SMALLEST_SLOPE = 1e-100
 
 
 class NutpieCallback:
-    """A density for one chain of `num_draws` draws from `start`, warm-up included, that can be told to stop.
+    """A log density for one chain of `num_draws` draws from `start`, warm-up included, that can be told to stop.
 
     nutpie 0.16 answers an exception in a callback, and a value that is not finite where a chain had been before, with
     a Rust panic. So an exception is kept as ``error``; from then on, and after `stop`, every call gives the last good
     answer without computing anything, until the chain is aborted.
     """
 
-    def __init__(self, density: Density, start: Array, num_draws: int) -> None:
+    def __init__(self, objective: Objective, start: Array, num_draws: int) -> None:
         self.error: BaseException | None = None
         self.is_refused: bool | None = None
-        self._density, self._start, self._num_draws = density, start, num_draws
+        self._objective, self._start, self._num_draws = objective, start, num_draws
         self._drawn, self._thread = count(1), ForeignThread()
         self._is_warm, self._is_stopped, self._released = False, False, Event()
-        self._last = float("nan"), np.full(density.size, np.nan)
+        self._last = float("nan"), np.full(objective.size, np.nan)
 
     def first_point(self, seed: int) -> Array:
         """Where the chain starts. Asked a second time, which means that nutpie has refused it, this ends the chain."""
@@ -44,9 +44,9 @@ class NutpieCallback:
             self._release()
             return self._last
         try:
-            value, gradient = self._density.value_and_gradient(coordinates)
+            value, gradient = self._objective.value_and_gradient(coordinates)
             if not (isfinite(value) and np.isfinite(gradient).all()):
-                return float("-inf"), np.zeros(self._density.size)
+                return float("-inf"), np.zeros(self._objective.size)
             if self._is_warm and not gradient.all():
                 gradient = np.where(gradient == 0.0, SMALLEST_SLOPE, gradient)
             self._last = value, gradient

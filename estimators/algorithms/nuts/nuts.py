@@ -23,9 +23,8 @@ from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task, begin
-from estimators.algorithms.starts import joint_starts
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Density, Model
+from estimators.contract import Density, Model, Objective, log_posterior
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import kept_logger, own_modes, program_mode, quietly_imported, single_thread, spawn_seeds
@@ -44,6 +43,8 @@ PATIENCE_SECONDS = 1.0
 # The largest step between neighbouring floating-point numbers, in nats, at which densities are still compared.
 RESOLUTION = 0.05
 NUM_STARTS = 50
+# EM steps on every start, which is scored as it was before them too.
+REFINEMENTS = 3
 # Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
 NUM_MODES = 4
 MODE_GAP = 10.0
@@ -90,7 +91,7 @@ class NUTS:
             program, _ = _conditioned(task)
             with program_mode(task.seed):
                 program()
-        density = task.model.density(task.data, jacobian=True)
+        density = task.model.density(task.data)
         starts = _chain_starts(task, density, self.num_chains)
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
         coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
@@ -134,7 +135,7 @@ def _with_nutpie(nuts: NUTS, task: Task, density: Density, starts: Array, seeds:
 
 
 def _nutpie_chain(nuts: NUTS, density: Density, start: Array, seed: int) -> Chains:
-    callback = NutpieCallback(density, start, nuts.warmup_steps + nuts.num_samples)
+    callback = NutpieCallback(Objective(density, log_posterior), start, nuts.warmup_steps + nuts.num_samples)
     compiled = _nutpie().compiled_pyfunc.from_pyfunc(
         density.size,
         lambda: callback.log_density,
@@ -209,9 +210,10 @@ def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: l
     greeks = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
     coordinates = density.unconstrain(greeks)
     divergences = torch.cat([part[1] for part in parts])
+    objective = Objective(density, log_posterior)
     lp = torch.cat(
         [
-            torch.from_numpy(density.value(block))
+            torch.from_numpy(objective.value(block))
             for block in np.array_split(coordinates, max(len(coordinates) // 256, 1))
         ]
     )
@@ -262,21 +264,21 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     if not density.size:
         return np.zeros((num_chains, 0))
     rng = np.random.default_rng(spawn_seeds(task.seed, 1)[0])
-    summits = [
-        ascend(density, start, 1e-6, max_steps=200)
-        for start in joint_starts(density, NUM_STARTS, task.seed)[:NUM_MODES]
-    ]
+    objective = Objective(density, log_posterior)
+    starts_rng = np.random.default_rng(task.seed)
+    found = density.starts(log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
+    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in found[:NUM_MODES]]
     best = max(summit.value for summit in summits)
     modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
     starts = []
     for chain in range(num_chains):
         mode = modes[chain % len(modes)]
-        spread = _local_sd(density, mode)
+        spread = _local_sd(objective, mode)
         move = rng.standard_normal(density.size) * spread * DISPERSION
         points = (mode + move / 2**n for n in range(60))
-        starts.append(next((point for point in points if _coarseness(density, point) <= RESOLUTION), mode))
+        starts.append(next((point for point in points if _coarseness(objective, point) <= RESOLUTION), mode))
     found = np.array(starts)
-    coarsest = max(_coarseness(density, start) for start in found)
+    coarsest = max(_coarseness(objective, start) for start in found)
     if not np.isfinite(coarsest):
         raise EstimationError(f"NUTS: the log density is not finite at any start; {RESCALE}")
     if coarsest > RESOLUTION:
@@ -287,9 +289,9 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     return found
 
 
-def _coarseness(density: Density, point: Array) -> float:
+def _coarseness(objective: Objective, point: Array) -> float:
     """How far apart neighbouring numbers are at a log density, in nats; infinite where it is not finite."""
-    value = float(density.value(point))
+    value = float(objective.value(point))
     return float(np.spacing(abs(value))) if np.isfinite(value) else np.inf
 
 
@@ -302,8 +304,8 @@ def _distinct(summits: list[Summit]) -> list[Summit]:
     return found
 
 
-def _local_sd(density: Density, mode: Array) -> Array:
-    values, vectors = eigen(observed_information(density, mode))
+def _local_sd(objective: Objective, mode: Array) -> Array:
+    values, vectors = eigen(observed_information(objective, mode))
     held = np.maximum(values, 1.0)
     return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
 

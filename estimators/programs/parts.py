@@ -1,0 +1,72 @@
+"""The likelihood, prior and Jacobian of a program as functions of coordinates, each captured once with its gradient."""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.optimise.objective import Parts
+from estimators.parameters.parameter import Array
+from estimators.programs.captured import Graph
+from estimators.programs.marginal import ProgramMarginal
+
+
+class ProgramParts:
+    """The parts of the density of a program's rows and Greeks."""
+
+    def __init__(self, marginal: ProgramMarginal) -> None:
+        self._marginal = marginal
+
+    def values(self, coordinates: Array) -> Parts:
+        """The parts [...] at points [..., D]."""
+        return Parts(*(part.numpy() for part in _at(self._values, coordinates)))
+
+    def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
+        """The parts [...] at points [..., D], and their gradients [..., D]: -inf, and 0, where these are not finite."""
+        likelihood, prior, jacobian, *slopes = (part.numpy() for part in _at(self.evaluated, coordinates))
+        gradients = np.stack(slopes)
+        if np.isfinite(gradients).all():
+            return Parts(likelihood, prior, jacobian), Parts(*gradients)
+        is_finite = np.isfinite(gradients).all((0, -1))
+        gradients = np.where(is_finite[..., None], gradients, 0.0)
+        return Parts(np.where(is_finite, likelihood, -np.inf), prior, jacobian), Parts(*gradients)
+
+    def at(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The parts at a tensor [D], in `program_mode`."""
+        coordinates = self._marginal.coordinates
+        greeks = coordinates.constrain(v)
+        with coordinates.kept_logs(v, greeks):
+            factors = self._marginal.factors(greeks)
+            log_jacobian = coordinates.log_jacobian(v, greeks)
+        log_likelihood = (factors.pointwise() * self._marginal.weights).sum() + factors.log_global
+        return log_likelihood, factors.log_prior, log_jacobian
+
+    @cached_property
+    def _values(self) -> Graph:
+        return self._marginal.graph(self.at, self._marginal.example)
+
+    @cached_property
+    def evaluated(self) -> Graph:
+        """The three parts and their three gradients, as one graph."""
+
+        def with_gradients(v: Tensor) -> tuple[Tensor, ...]:
+            v = v.detach().requires_grad_()
+            with torch.enable_grad():
+                parts = self.at(v)
+                slopes = [_slope(part, v) for part in parts]
+            return *(part.detach() for part in parts), *slopes
+
+        return self._marginal.graph(with_gradients, self._marginal.example)
+
+
+def _slope(part: Tensor, v: Tensor) -> Tensor:
+    # A part may be the same everywhere: a flat prior, the Jacobian of a location.
+    if not part.requires_grad:
+        return torch.zeros_like(v)
+    return torch.autograd.grad(part, v, allow_unused=True, materialize_grads=True, retain_graph=True)[0]
+
+
+def _at(graph: Graph, coordinates: Array) -> tuple[Tensor, ...]:
+    points = torch.from_numpy(np.array(coordinates))
+    return graph(points) if points.ndim == 1 else graph.batched(points)

@@ -321,9 +321,6 @@ class Model(Protocol):
     def hidden(self) -> Mapping[str, int]:
         """The hidden sites and how many values each has, as far as the model says by itself."""
 
-    def supports(self) -> Mapping[str, Any]:
-        """Where every Greek may be."""
-
     def check(self, data: Data) -> Data:
         """Return the data if the model can be fitted to them; otherwise raise a ValueError that says why not."""
 

@@ -25,6 +25,7 @@ from estimators.mechanisms import (
     Poisson,
 )
 from estimators.mixture.density import Density
+from estimators.mixture.symmetry import exchangeable
 from tests.refusals import case, refused
 
 ROWS = {
@@ -192,7 +193,7 @@ def test_prior_draws_are_within_the_prior() -> None:
 
 def test_components_with_intervals_of_their_own_are_renamed_with_them() -> None:
     model = CausalMixture(2, {"X": Gaussian(loc=dist.AffineBeta(2.0, torch.tensor([2.0, 3.0]), 0.0, 9.0))})
-    assert model.exchangeable() == [[0], [1]]
+    assert exchangeable(model) == [[0], [1]]
     prior: Any = model.permuted([1, 0]).parameters[1].prior
     assert prior.concentration0.tolist() == [3.0, 2.0]
 

@@ -23,6 +23,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
+from estimators.mixture.symmetry import exchangeable
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.transforms import Linear, Positive, Simplex, Transform, UnitInterval
 from tests.mechanism_models import (
@@ -274,11 +275,11 @@ def test_renamed_components_have_renamed_priors(model: CausalMixture) -> None:
 
 
 def test_components_with_priors_of_their_own_are_told_apart() -> None:
-    assert MODELS["one prior per component"].exchangeable() == [[0], [1]]
-    assert MODELS["one prior per column"].exchangeable() == [[0, 1]]
+    assert exchangeable(MODELS["one prior per component"]) == [[0], [1]]
+    assert exchangeable(MODELS["one prior per column"]) == [[0, 1]]
     known = CausalMixture(2, {"X": Categorical(2, prior=[[0.2, 0.8], [0.7, 0.3]])})
-    assert known.exchangeable() == [[0], [1]]
-    assert CausalMixture(2, {"X": Categorical(2, prior=[0.2, 0.8])}).exchangeable() == [[0, 1]]
+    assert exchangeable(known) == [[0], [1]]
+    assert exchangeable(CausalMixture(2, {"X": Categorical(2, prior=[0.2, 0.8])})) == [[0, 1]]
 
 
 # ------------------------------------------------------------------------------------------------ degenerate data

@@ -13,6 +13,7 @@ from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Ex
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
+from estimators.mixture.symmetry import exchangeable
 from tests.label_draws import clusters, draws_around, equal, shuffled
 
 THREE = GaussianMixture(K=3)
@@ -38,7 +39,7 @@ def test_labels_move_only_where_the_posterior_is_symmetric(
 ) -> None:
     """Draws in which each group ascends; after random permutations within the groups they come back."""
     data = Data(X=clusters(CENTRES).columns["X"], **marks)
-    assert sorted(sorted(group) for group in model.exchangeable(data)) == groups
+    assert sorted(sorted(group) for group in exchangeable(model, data)) == groups
     mu = np.empty(3)
     mu[list(itertools.chain(*groups))] = CENTRES  # the pinned label's mean need not be in order
     base = draws_around([0.3, 0.4, 0.3], mu.tolist(), 30)

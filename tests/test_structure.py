@@ -13,8 +13,6 @@ TALL: dict[str, int] = {
     "estimators/estep/marginal.py:MixtureMarginal": 258,
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
-    "estimators/mixture/model.py:CausalMixture": 280,
-    "estimators/programs/model.py:PyroModel": 225,
 }
 
 

@@ -1,17 +1,16 @@
 """The unconstrained coordinates of a mixture's Greeks, in units of the standardised columns."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS, Weights
+from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated
 from estimators.mechanisms.protocol import Reference
 from estimators.mixture.greeks import ByLogs, ByValue, shaped
+from estimators.mixture.program import MixtureProgram
 from estimators.parameters.edges import Mask
 from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Array, Parameter
@@ -19,34 +18,9 @@ from estimators.parameters.sparse import in_logs
 from estimators.parameters.transforms import Logged, Simplex, Transform
 
 
-class Mixture(Protocol):
-    """What a density needs of its mixture: the Greeks, and what says how to reach them."""
-
-    @property
-    def K(self) -> int:
-        """The number of components."""
-
-    @property
-    def concentration(self) -> Any:
-        """The concentration [K] of theta's prior."""
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The Greeks."""
-
-    @property
-    def weights(self) -> Weights:
-        """The weights of Z."""
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:
-        """Every observed variable's place in the model."""
-
-    def sample_greeks(self) -> Mapping[str, Tensor]:
-        """The part of the Pyro program above the rows."""
-
-
-def transforms_of(model: Mixture, references: Mapping[str, Reference], *, within_priors: bool) -> dict[str, Transform]:
+def transforms_of(
+    model: MixtureProgram, references: Mapping[str, Reference], *, within_priors: bool
+) -> dict[str, Transform]:
     """The map to every Greek from its coordinates.
 
     Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.

@@ -12,7 +12,8 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated
 from estimators.mechanisms.structural import GumbelMax, Structural, assumption
-from estimators.mixture.situation import Factorisation, Situation
+from estimators.mixture.program import MixtureProgram
+from estimators.mixture.situation import Situation
 from estimators.mixture.worlds import Worlds
 
 # Draws of noise whose consequences cannot be enumerated, over all draws of the Greeks and for each of them at least.
@@ -35,7 +36,7 @@ class MixtureWorlds:
     many, or an assumption cannot enumerate them, noise is drawn, with random numbers of ``seed``.
     """
 
-    model: Factorisation
+    model: MixtureProgram
     draws: Mapping[str, Tensor]
     data: Data
     settings: Mapping[str, Tensor]
@@ -164,7 +165,7 @@ class MixtureWorlds:
 
 
 def worlds_of(
-    model: Factorisation,
+    model: MixtureProgram,
     draws: Mapping[str, Tensor],
     data: Data,
     settings: Mapping[str, Tensor],

@@ -13,7 +13,8 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
 from estimators.mixture.arguments import check_distinct_rows
-from estimators.mixture.coordinates import Coordinates, Mixture, draw_priors, transforms_of
+from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
+from estimators.mixture.program import MixtureProgram
 from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
@@ -29,7 +30,7 @@ class Density:
     Coordinates are of all that the priors allow, or, where not ``within_priors``, of all that the likelihood does.
     """
 
-    def __init__(self, model: Mixture, marginal: MixtureMarginal, *, within_priors: bool = True) -> None:
+    def __init__(self, model: MixtureProgram, marginal: MixtureMarginal, *, within_priors: bool = True) -> None:
         self._model, self.parameters, self._within_priors = model, model.parameters, within_priors
         self.marginal = marginal
         transforms = transforms_of(model, marginal.references, within_priors=within_priors)

@@ -1,25 +1,23 @@
 """Causal mixtures: a hidden discrete cause Z and the variables it causes, as one frozen value and one Pyro program."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-import pyro
 import pyro.distributions as dist
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.checks import check_num_rows, check_seed
-from estimators.contract import Model, Variable, WrongModelTypeError
+from estimators.contract import Draws, Model, Settings, WrongModelTypeError
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
-from estimators.isolation import isolated, own_modes
+from estimators.isolation import own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import check_parents
 from estimators.mixture.allocations import Allocations, check_conjugate
@@ -30,17 +28,15 @@ from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
-from estimators.mixture.program import conditioned, sample_greeks, sample_rows
+from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_settings, check_values
 from estimators.mixture.symmetry import exchangeable, symmetry_of
-from estimators.parameters.parameter import Parameter, check_draws, checked_greeks
-from estimators.parameters.sparse import in_logs
+from estimators.parameters.parameter import Parameter, check_draws
 from estimators.symmetry import Symmetry
 
 
-# Arguments of Data that are not columns.
 @dataclass(frozen=True, eq=False)
-class CausalMixture:
+class CausalMixture(MixtureProgram):
     """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z and the variable's observed parents.
 
     ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k, parents_j)``, with ``theta ~ Dirichlet(concentration)``. Greeks: ``theta``
@@ -100,92 +96,10 @@ class CausalMixture:
             levels = levels_of(self.mechanisms, mechanism.parents, f"mechanisms[{name!r}]")
         return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
-    @property
-    def variables(self) -> dict[str, Variable]:
-        """The observed variables."""
-        return {name: Variable(each.num_levels, each.num_columns) for name, each in self.mechanisms.items()}
-
-    @property
-    def hidden(self) -> dict[str, int]:
-        """The hidden cause, and how many values it has."""
-        return {LATENT: self.K}
-
-    def supports(self) -> dict[str, Any]:
-        """Where every Greek may be."""
-        return {parameter.name: parameter.support for parameter in self.parameters}
-
     takes_greeks_per_row: ClassVar[bool] = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents)
-
-    def __call__(self, num_rows: int) -> dict[str, Tensor]:
-        """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
-        return self.rows(self.sample_greeks(), num_rows)
-
-    def sample_greeks(self) -> dict[str, Tensor]:
-        """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
-        return sample_greeks(self)
-
-    def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-        """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
-
-        A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
-        """
-        return sample_rows(self, greeks, num_rows)
-
-    def row_program(
-        self, data: Data | None
-    ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
-        """The program below given Greeks, as a function of them and of the number of rows; and the variables."""
-
-        def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-            return self.rows({name: pyro.deterministic(name, value) for name, value in greeks.items()}, num_rows)
-
-        return run_rows, frozenset(self.mechanisms)
-
-    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
-        """The program on unweighted data for Pyro's own inference, and its plate nesting."""
-        return conditioned(self, data)
-
-    @own_modes()
-    def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
-        """Draw the Greeks from their priors."""
-        with isolated(check_seed(seed)):
-            return {parameter.name: in_logs(parameter.prior).sample().double() for parameter in self.parameters}
-
-    @own_modes()
-    def simulate(
-        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
-    ) -> dict[str, Tensor]:
-        """Draw `num_rows` rows, Z included, at given Greeks or at Greeks drawn from the prior.
-
-        >>> rows = GaussianMixture(K=2).simulate(3, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]}, seed=1)
-        >>> len(rows["X"])
-        3
-        """
-        check_num_rows(num_rows)
-        known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
-        with isolated(check_seed(seed)):
-            return self.rows(known, int(num_rows))
-
-    @own_modes()
-    def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
-        return checked_greeks(greeks, {p.name: (p.shape, p.support) for p in self.parameters})
-
-    @own_modes()
-    def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
-        """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
-
-        >>> drawn = GaussianMixture(K=2).prior_predictive(3, seed=0)
-        >>> drawn["mu_X"].shape, drawn["X"].shape
-        (torch.Size([3, 2]), torch.Size([3]))
-        """
-        check_num_rows(num_rows)
-        with isolated(check_seed(seed)):
-            greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
-            return {**greeks, **self.rows(greeks, int(num_rows))}
 
     @own_modes()
     def check(self, data: Data) -> Data:
@@ -204,26 +118,12 @@ class CausalMixture:
         return Density(self, self.marginal(data))
 
     def predictive(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data | None,
-        *,
-        do: Mapping[str, Any],
-        call: str = "do",
-        seed: int = 0,
+        self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> MixturePredictive:
         """``p(· | do(...))`` for draws of the Greeks, whatever the rows that were fitted."""
         return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed)
 
-    def structural(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data,
-        *,
-        do: Mapping[str, Any],
-        assumptions: Mapping[str, Any],
-        seed: int,
-    ) -> MixtureWorlds:
+    def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> MixtureWorlds:
         """What these rows would have been under ``do``, for draws of the Greeks."""
         settings = check_values(self, do, "counterfactual do")
         return worlds_of(self, draws, self.check(data), settings, assumptions, seed)
@@ -237,14 +137,6 @@ class CausalMixture:
         check_conjugate(self.mechanisms, data)
         return Allocations(self.marginal(data), self.concentration.numpy())
 
-    @own_modes()
-    def exchangeable(self, data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
-        """Groups of components whose labels are free: equal priors, and no row with that Z known.
-
-        Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
-        """
-        return exchangeable(self, data, uses_prior=uses_prior)
-
     @property
     def component_axes(self) -> dict[str, tuple[int, ...]]:
         """The axes of the Greeks that run over components."""
@@ -257,9 +149,7 @@ class CausalMixture:
 
         It is the same everywhere, whatever the Greeks.
         """
-        groups = self.exchangeable(data, uses_prior=uses_prior)
-        by_prior = not uses_prior and sorted(groups) != sorted(self.exchangeable(data))
-        return symmetry_of(groups, self.component_axes, self.ordering, by_prior=by_prior)
+        return symmetry_of(self, data, uses_prior=uses_prior)
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
@@ -268,7 +158,7 @@ class CausalMixture:
 
     def permuted(self, order: Sequence[int]) -> "CausalMixture":
         """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
-        if len(self.exchangeable()) == 1:
+        if len(exchangeable(self)) == 1:
             return self
         mechanisms = {
             name: mechanism.permuted(order) if self.nodes[name].is_below else mechanism

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import pyro
@@ -17,9 +17,9 @@ from estimators.isolation import isolated, without_validation
 from estimators.mixture.averages import LogOf, Total, added, density_of_open, log_cdf_of, log_prob_of, mean_of, total_of
 from estimators.mixture.conditional_draws import MAX_ELEMENTS, draw_rows
 from estimators.mixture.integration import has_open, open_variables, weigh
-from estimators.mixture.program import sample_rows
+from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
-from estimators.mixture.situation import Factorisation, Setting, Situation, along
+from estimators.mixture.situation import Setting, Situation, along
 from estimators.parameters.laws import (
     cdf_of_whole,
     has_cdf,
@@ -42,7 +42,7 @@ class MixturePredictive:
     values are drawn, with random numbers of ``seed``, and each is weighed by p(seen | value).
     """
 
-    model: Factorisation
+    model: MixtureProgram
     draws: Mapping[str, Tensor]
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class MixturePredictive:
             name: values[name] if name in values else self._drawn(name, value, num_rows)
             for name, value in self._values.items()
         }
-        rows: dict[str, Tensor] = pyro.do(partial(sample_rows, self.model), data=settings | values)(greeks, num_rows)
+        rows: dict[str, Tensor] = pyro.do(self.model.rows, data=settings | values)(greeks, num_rows)
         return rows
 
     # ---------------------------------------------------------------- inside

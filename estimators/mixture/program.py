@@ -1,6 +1,6 @@
 """A causal mixture as a Pyro program: Greeks from their priors, then rows; and on data, for Pyro's own inference."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -8,49 +8,142 @@ import pyro
 import torch
 from torch import Tensor
 
+from estimators.checks import check_num_rows, check_seed
+from estimators.contract import Variable
 from estimators.data.data import LATENT, Data
+from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
-from estimators.mixture.situation import Factorisation
-from estimators.parameters.parameter import Parameter
+from estimators.estep.weights import Weights
+from estimators.isolation import isolated, own_modes
+from estimators.mechanisms.protocol import Mechanism
+from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
-
-if TYPE_CHECKING:
-    from estimators.mixture.model import CausalMixture
 
 # The plate over rows.
 ROWS = "rows"
 PARALLEL: Any = {"enumerate": "parallel"}
 
 
-def sample_greeks(model: "CausalMixture") -> dict[str, Tensor]:
-    """Every Greek from its prior, entries in plates of their own."""
-    greeks = {}
-    for parameter in model.parameters:
-        batch = parameter.prior.batch_shape
-        with ExitStack() as plates:
-            for place, (name, size) in enumerate(zip(plates_of(parameter), batch, strict=True)):
-                plates.enter_context(pyro.plate(name, size, dim=place - len(batch)))
-            greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
-    return greeks
+class MixtureProgram:
+    """A causal mixture as its factors, and as the Pyro program that they make, whole and in parts."""
+
+    if TYPE_CHECKING:
+        K: int
+        mechanisms: Mapping[str, Mechanism]
+        concentration: Any
+        latent_parents: Sequence[str]
+        parameters: tuple[Parameter, ...]
+        weights: Weights
+        nodes: Mapping[str, Node]
+
+        def marginal(self, data: Data) -> MixtureMarginal: ...
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The observed variables."""
+        return {name: Variable(family.num_levels, family.num_columns) for name, family in self.mechanisms.items()}
+
+    @property
+    def hidden(self) -> dict[str, int]:
+        """The hidden cause, and how many values it has."""
+        return {LATENT: self.K}
+
+    def __call__(self, num_rows: int) -> dict[str, Tensor]:
+        """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
+        return self.rows(self.sample_greeks(), num_rows)
+
+    def sample_greeks(self) -> dict[str, Tensor]:
+        """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
+        greeks = {}
+        for parameter in self.parameters:
+            batch = parameter.prior.batch_shape
+            with ExitStack() as plates:
+                for axis, (name, size) in enumerate(zip(plates_of(parameter), batch, strict=True)):
+                    plates.enter_context(pyro.plate(name, size, dim=axis - len(batch)))
+                greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
+        return greeks
+
+    def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+        """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
+
+        A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
+        """
+        columns: dict[str, Tensor] = {}
+        with pyro.plate(ROWS, num_rows):
+            for name, node in self.nodes.items():
+                if not node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
+            latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
+            latent = torch.as_tensor(latent).long()
+            for name, node in self.nodes.items():
+                if node.is_below:
+                    columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
+        columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
+        return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
+
+    def row_program(
+        self, data: Data | None
+    ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
+        """The program below given Greeks, as a function of them and of the number of rows; and the variables."""
+
+        def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+            return self.rows({name: pyro.deterministic(name, value) for name, value in greeks.items()}, num_rows)
+
+        return run_rows, frozenset(self.mechanisms)
+
+    def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
+        """The program on unweighted data for Pyro's own inference, and its plate nesting."""
+        alike = blocks(self, data)
+        nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in self.parameters))
+
+        def program() -> None:
+            greeks = self.sample_greeks()
+            for number, rows in enumerate(alike):
+                observe(self, greeks, rows, number)
+
+        return program, nesting
+
+    @own_modes()
+    def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw the Greeks from their priors."""
+        with isolated(check_seed(seed)):
+            return {parameter.name: in_logs(parameter.prior).sample().double() for parameter in self.parameters}
+
+    @own_modes()
+    def simulate(
+        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+    ) -> dict[str, Tensor]:
+        """Draw `num_rows` rows, Z included, at given Greeks or at Greeks drawn from the prior.
+
+        >>> rows = GaussianMixture(K=2).simulate(3, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]}, seed=1)
+        >>> len(rows["X"])
+        3
+        """
+        check_num_rows(num_rows)
+        known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
+        with isolated(check_seed(seed)):
+            return self.rows(known, int(num_rows))
+
+    @own_modes()
+    def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+        return checked_greeks(greeks, {p.name: (p.shape, p.support) for p in self.parameters})
+
+    @own_modes()
+    def prior_predictive(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw `num_rows` independent rows from p(x) = ∫ p(x | φ) p(φ) dφ: each with Greeks of its own, also returned.
+
+        >>> drawn = GaussianMixture(K=2).prior_predictive(3, seed=0)
+        >>> drawn["mu_X"].shape, drawn["X"].shape
+        (torch.Size([3, 2]), torch.Size([3]))
+        """
+        check_num_rows(num_rows)
+        with isolated(check_seed(seed)):
+            greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
+            return {**greeks, **self.rows(greeks, int(num_rows))}
 
 
-def sample_rows(model: Factorisation, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-    """Z and every variable for `num_rows` rows; a Greek may have one value per row, [N, K] instead of [K]."""
-    columns: dict[str, Tensor] = {}
-    with pyro.plate(ROWS, num_rows):
-        for name, node in model.nodes.items():
-            if not node.is_below:
-                columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
-        latent = pyro.sample(LATENT, model.weights.distribution(greeks, columns), infer=PARALLEL)
-        latent = torch.as_tensor(latent).long()
-        for name, node in model.nodes.items():
-            if node.is_below:
-                columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
-    columns = {**{name: columns[name] for name in model.mechanisms}, LATENT: latent}
-    return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
-
-
-def observe(model: "CausalMixture", greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
+def observe(model: MixtureProgram, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
     """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
 
     Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
@@ -73,7 +166,7 @@ def observe(model: "CausalMixture", greeks: Mapping[str, Tensor], data: Data, nu
 
 
 def _observe_one(
-    model: "CausalMixture",
+    model: MixtureProgram,
     node: Node,
     greeks: Mapping[str, Tensor],
     latent: Tensor,
@@ -98,20 +191,7 @@ def _observe_one(
     return torch.full((data.num_rows,), torch.nan, dtype=torch.float64)
 
 
-def conditioned(model: "CausalMixture", data: Data) -> tuple[Callable[[], None], int]:
-    """The program on unweighted data for Pyro's own inference, and its plate nesting."""
-    alike = blocks(model, data)
-    nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in model.parameters))
-
-    def program() -> None:
-        greeks = sample_greeks(model)
-        for number, rows in enumerate(alike):
-            observe(model, greeks, rows, number)
-
-    return program, nesting
-
-
-def blocks(model: "CausalMixture", data: Data) -> list[Data]:
+def blocks(model: MixtureProgram, data: Data) -> list[Data]:
     """The rows in parts that are alike in Z and, where entries are missing, in which are set or missing."""
     is_set = data.is_set(LATENT)
     marks = [is_set, (data.latent() >= 0) & ~is_set]

@@ -11,11 +11,12 @@ from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
 from estimators.data.values import need_value, value_of
 from estimators.isolation import isolated
-from estimators.mixture.situation import Factorisation, Setting
+from estimators.mixture.program import MixtureProgram
+from estimators.mixture.situation import Setting
 from estimators.parameters.priors import as_setting
 
 
-def check_settings(model: Factorisation, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
+def check_settings(model: MixtureProgram, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
     """Return what do(...) sets, values as tensors, or raise a ValueError that names the variable."""
     laws = {name: law for name, law in settings.items() if isinstance(law, torch.distributions.Distribution)}
     _check_names(model, settings, what)
@@ -25,7 +26,7 @@ def check_settings(model: Factorisation, settings: Mapping[str, Any], what: str 
     }
 
 
-def check_values(model: Factorisation, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
+def check_values(model: MixtureProgram, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
     """Return values that are seen, or set for certain, as tensors, or raise a ValueError that names the variable."""
     _check_names(model, values, what)
     for name, value in values.items():
@@ -33,14 +34,14 @@ def check_values(model: Factorisation, values: Mapping[str, Any], what: str) -> 
     return {name: _value(model, what, name, value) for name, value in values.items()}
 
 
-def _check_names(model: Factorisation, settings: Mapping[str, Any], what: str) -> None:
+def _check_names(model: MixtureProgram, settings: Mapping[str, Any], what: str) -> None:
     known = [LATENT, *model.mechanisms]
     for name in settings:
         if name not in known:
             raise ValueError(f"{what}: the model has no variable {name!r}; it has {known}")
 
 
-def _value(model: Factorisation, what: str, name: str, value: Any) -> Tensor:
+def _value(model: MixtureProgram, what: str, name: str, value: Any) -> Tensor:
     """A value, or one per row, that the variable can have."""
     if name == LATENT:
         return _label(what, model.K, value)
@@ -51,7 +52,7 @@ def _value(model: Factorisation, what: str, name: str, value: Any) -> Tensor:
     return level
 
 
-def _random_setting(model: Factorisation, what: str, name: str, value: Any) -> TorchDistributionMixin:
+def _random_setting(model: MixtureProgram, what: str, name: str, value: Any) -> TorchDistributionMixin:
     """A stochastic intervention: a distribution of one number whose values the variable can have."""
     given = as_setting(f"{what}: {name}", value)
     if given.batch_shape or given.event_shape:
@@ -75,7 +76,7 @@ def _random_setting(model: Factorisation, what: str, name: str, value: Any) -> T
     return given
 
 
-def _check_values(model: Factorisation, what: str, name: str, law: Any) -> None:
+def _check_values(model: MixtureProgram, what: str, name: str, law: Any) -> None:
     """Raise a ValueError where a distribution has values that the variable cannot have."""
     with isolated(0):
         drawn = law.sample(torch.Size([100])).double()

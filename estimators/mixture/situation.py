@@ -3,55 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.contract import Variable
-from estimators.data.data import LATENT, Data
+from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
-from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS, Weights
-from estimators.mechanisms.protocol import Mechanism
+from estimators.estep.weights import WEIGHTS
 from estimators.mixture.graph import causes
+from estimators.mixture.program import MixtureProgram
 from estimators.parameters.laws import is_integer
 
 Setting = Tensor | TorchDistributionMixin
-
-
-class Factorisation(Protocol):
-    """What questions need of their mixture: its factors, theta and the mechanism of every variable given its causes."""
-
-    @property
-    def K(self) -> int:
-        """The number of components."""
-
-    @property
-    def mechanisms(self) -> Mapping[str, Mechanism]:
-        """The mechanism of every observed variable."""
-
-    @property
-    def latent_parents(self) -> Sequence[str]:
-        """The observed causes of Z."""
-
-    @property
-    def weights(self) -> Weights:
-        """The weights of Z."""
-
-    @property
-    def nodes(self) -> Mapping[str, Node]:
-        """Every observed variable's place in the model, causes first."""
-
-    @property
-    def variables(self) -> Mapping[str, Variable]:
-        """The observed variables."""
-
-    def marginal(self, data: Data) -> MixtureMarginal:
-        """The exact E-step on rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +30,7 @@ class Situation:
     [S | 1, M | 1, C] of variables that are summed over elsewhere: nothing here weighs them by their own law.
     """
 
-    model: Factorisation
+    model: MixtureProgram
     draws: Mapping[str, Tensor]
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor]

@@ -1,6 +1,6 @@
 """Which labels of a mixture are free, and how they are fixed, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from estimators.data.data import LATENT, Data
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 Groups = Sequence[Sequence[int]]
 
 
-def exchangeable(model: "CausalMixture", data: Data | None, *, uses_prior: bool) -> list[list[int]]:
-    """Groups of components whose labels are free: equal priors, and no row with that Z known."""
+def exchangeable(model: "CausalMixture", data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
+    """Groups of components whose labels are free: equal priors, and no row with that Z known.
+
+    Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
+    """
     keys = [model.concentration.tolist()] if uses_prior else [[0] * model.K]
     keys += [
         node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_below
@@ -25,9 +28,12 @@ def exchangeable(model: "CausalMixture", data: Data | None, *, uses_prior: bool)
     return list(groups.values())
 
 
-def symmetry_of(groups: Groups, axes: Mapping[str, Sequence[int]], variable: str, *, by_prior: bool) -> Symmetry:
-    """The symmetry of labels in groups, put in order by the mean of a variable, or ``by_prior``."""
-    rule = named_by_prior(groups, variable) if by_prior else described(groups, variable)
+def symmetry_of(model: "CausalMixture", data: Data | None, *, uses_prior: bool) -> Symmetry:
+    """Which labels are free, put in order by the mean of the first variable, or by priors that tell them apart."""
+    groups = exchangeable(model, data, uses_prior=uses_prior)
+    by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, data))
+    rule = (named_by_prior if by_prior else described)(groups, model.ordering)
+    axes = model.component_axes
     return Symmetry(groups, axes, (LATENT,), rule, is_fixed=True, by_prior=by_prior, renames_pinned=True)
 
 

@@ -10,11 +10,13 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from estimators.data.data import Data
+from estimators.isolation import program_mode
 from estimators.programs.call import Program, arguments, passed
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.sites import Greek, Structure
 from estimators.programs.situation import columns_of, counts_of, fixed_greeks
+from estimators.programs.structure import run
 
 
 def conditioned(marginal: ProgramMarginal) -> tuple[Callable[[], None], int]:
@@ -50,6 +52,21 @@ def row_program(
         return columns_of(trace, structure, num_rows)
 
     return run_rows
+
+
+def simulated(
+    fn: Program, structure: Structure, greeks: Mapping[str, Tensor], num_rows: int, seed: int
+) -> dict[str, Tensor]:
+    """Every site of rows drawn at given Greeks, or at Greeks that the program draws; it takes their number alone."""
+    if structure.factors:
+        raise NotImplementedError(
+            f"simulate: the program weighs rows by pyro.factor ({list(structure.factors)}), so that running it "
+            "does not draw from its law; write its factors as distributions"
+        )
+    with program_mode(seed):
+        given = passed(fn, Data(rows=torch.zeros(1, dtype=torch.float64)), structure.names)
+        trace = run(Substituting(greeks)(fn), fn, given, num_rows)
+    return columns_of(trace, structure, num_rows)
 
 
 class _Flat(dist.ImproperUniform):

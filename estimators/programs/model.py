@@ -11,23 +11,21 @@ from pyro import poutine
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
-from estimators.contract import Model, Variable, WrongModelError, WrongModelTypeError
+from estimators.contract import Draws, Model, Settings, Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
-from estimators.isolation import isolated, own_modes, program_mode
+from estimators.isolation import isolated, own_modes
 from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, parameters_of, passed
-from estimators.programs.conditioned import conditioned, row_program
+from estimators.programs.call import Program, parameters_of
+from estimators.programs.conditioned import conditioned, row_program, simulated
 from estimators.programs.density import ProgramDensity
 from estimators.programs.description import check_described, described, needed
 from estimators.programs.enumeration_check import check_program
-from estimators.programs.handlers import Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import ProgramPredictive
 from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
-from estimators.programs.situation import columns_of
-from estimators.programs.structure import find, run
+from estimators.programs.structure import find
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry
 
@@ -78,10 +76,6 @@ class PyroModel:
     hidden: ClassVar[Mapping[str, int]] = {}
     takes_greeks_per_row: ClassVar[bool] = False
 
-    def supports(self) -> dict[str, Any]:
-        """Where every Greek may be, of a program that takes the number of rows alone."""
-        return {greek.name: greek.support for greek in self.structure().greeks}
-
     @own_modes()
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks by the program, which takes the number of rows alone; ValueError for a `pyro.param`."""
@@ -130,13 +124,7 @@ class PyroModel:
         return ProgramDensity(self.marginal(data))
 
     def predictive(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data | None,
-        *,
-        do: Mapping[str, Any],
-        call: str = "do",
-        seed: int = 0,
+        self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> ProgramPredictive:
         """``p(· | do(...))`` for draws of the Greeks, on the fitted rows of the columns that the program takes."""
         structure, rows = self.fitted(data)
@@ -146,15 +134,7 @@ class PyroModel:
         check_reachable(found.situation(), draws, call)
         return found
 
-    def structural(
-        self,
-        draws: Mapping[str, Tensor],
-        data: Data,
-        *,
-        do: Mapping[str, Any],
-        assumptions: Mapping[str, Any],
-        seed: int,
-    ) -> NoReturn:
+    def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> NoReturn:
         """A program does not say which noise made a row."""
         raise NotImplementedError(
             "counterfactual: a Pyro program does not say which noise made a row; write the model as a CausalMixture of "
@@ -224,16 +204,8 @@ class PyroModel:
         For a program that takes the number of rows alone.
         """
         check_num_rows(num_rows)
-        structure, known = self.structure(), {} if greeks is None else self.check_greeks(greeks)
-        if structure.factors:
-            raise NotImplementedError(
-                f"simulate: the program weighs rows by pyro.factor ({list(structure.factors)}), so that running it "
-                "does not draw from its law; write its factors as distributions"
-            )
-        with program_mode(check_seed(seed)):
-            given = passed(self.fn, Data(rows=torch.zeros(1, dtype=torch.float64)), structure.names)
-            trace = run(Substituting(known)(self.fn), self.fn, given, int(num_rows))
-        return columns_of(trace, structure, int(num_rows))
+        known = {} if greeks is None else self.check_greeks(greeks)
+        return simulated(self.fn, self.structure(), known, int(num_rows), check_seed(seed))
 
     # A program does not say which axes of its Greeks run over components: its symmetry finds them, on data.
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}

@@ -14,8 +14,8 @@ from estimators.mechanisms import Bernoulli, LinearGaussian
 from validation.statistics.check import Check, Requirement, Verdict, furthest
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
-from validation.statistics.estimates import Allowance, errors_check, errors_of_draws, errors_of_fits
-from validation.statistics.mean import mean_check, mean_size
+from validation.statistics.estimates import errors_of_draws, errors_of_fits
+from validation.statistics.mean import mean_check
 from validation.statistics.proportion import (
     GREATER,
     LESS,
@@ -26,13 +26,18 @@ from validation.statistics.proportion import (
 )
 from validation.statistics.ranks import ranks_check, ranks_size
 from validation.statistics.search import in_words, smallest
-from validation.statistics.student import noncentral_critical, noncentral_detectable, trusted_level
+from validation.statistics.student import (
+    Allowance,
+    critical_value,
+    detectable_noncentrality,
+    samples_needed,
+    student_check,
+    trusted_level,
+)
 from validation.statistics.tolerances import (
     binomial_bounds,
     binomial_detectable_high,
     binomial_detectable_low,
-    mean_detectable,
-    mean_tolerance,
 )
 from validation.statistics.uniformity import detectable_shift, uniformity_p_value
 from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
@@ -98,8 +103,9 @@ def test_mean_is_the_t_test_where_skewness_is_known_to_be_none():
     x = normals(50, 0.2)
     check = mean_check(x, 0.0, REQUIREMENT, skewness=0.0)
     assert check.p_value == pytest.approx(stats.ttest_1samp(x, 0.0).pvalue)
-    assert check.bound == pytest.approx(mean_tolerance(x.std(ddof=1), 50, alpha=1e-3))
-    assert check.detectable == pytest.approx(mean_detectable(x.std(ddof=1), 50, alpha=1e-3))
+    error = x.std(ddof=1) / math.sqrt(50)
+    assert check.bound == pytest.approx(stats.t.isf(5e-4, 49) * error)
+    assert stats.nct.sf(stats.t.isf(5e-4, 49), 49, check.detectable / error) == pytest.approx(0.9)
 
 
 def test_skewness_of_the_sample_costs_a_fifth_of_alpha_and_too_much_of_it_is_underpowered():
@@ -258,17 +264,17 @@ def test_thinning_leaves_neighbours_near_independent():
 
 def test_errors_of_many_fits_are_t_tested_entry_by_entry():
     errors = np.random.default_rng(0).normal(0.3, 1.0, size=(20, 3))
-    check = errors_check("recovers", errors_of_fits(("a", "b", "c"), errors), REQUIREMENT)
+    check = student_check("recovers", errors_of_fits(("a", "b", "c"), errors), REQUIREMENT)
     by_entry = stats.ttest_1samp(errors, 0.0).pvalue
     assert check.p_value == pytest.approx(min(1, 3 * by_entry.min()))
     assert check.message.got.startswith("abc"[int(by_entry.argmin())])
 
 
 def test_what_errors_detect_solves_the_noncentral_t():
-    check = errors_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT)
+    check = student_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT)
     critical = stats.t.isf(1e-3 / 4, 19)
     assert stats.nct.sf(critical, 19, check.detectable * math.sqrt(20)) == pytest.approx(0.9)
-    allowed = errors_check(
+    allowed = student_check(
         "recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT, Allowance(0.3)
     )
     assert allowed.detectable > check.detectable + 0.25
@@ -276,25 +282,32 @@ def test_what_errors_detect_solves_the_noncentral_t():
 
 
 def test_noncentral_quantiles():
-    critical = noncentral_critical(1e-4, 9, 1.5)
+    critical = critical_value(1e-4, 9, 1.5)
     assert stats.nct.sf(critical, 9, 1.5) == pytest.approx(5e-5)
-    assert noncentral_detectable(math.inf, 9, 0.9) == math.inf
-    assert noncentral_detectable(-9.0, 9, 0.5) == 0.0
+    assert detectable_noncentrality(math.inf, 9, 0.9) == math.inf
+    assert detectable_noncentrality(-9.0, 9, 0.5) == 0.0
+    assert critical_value(0.01, 0) == detectable_noncentrality(math.inf, 0, 0.9) == math.inf  # the mean of one
+
+
+@pytest.mark.parametrize("df", [1, 2, 3])
+def test_where_scipys_noncentral_t_fails_the_numerator_no_longer_matters(df):
+    just_below, beyond = (detectable_noncentrality(critical, df, 0.9) for critical in (9999.0, 10001.0))
+    assert just_below / 9999.0 == pytest.approx(beyond / 10001.0, rel=1e-4)
 
 
 def test_one_fit_is_judged_by_its_draws():
     sd, ess = np.array([2.0]), np.array([400.0])
-    check = errors_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), REQUIREMENT)
+    check = student_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), REQUIREMENT)
     assert check.p_value == pytest.approx(2 * stats.t.sf(4.5 / math.sqrt(1 + 1 / 400), 100))
     assert check.detectable == pytest.approx(stats.t.isf(5e-4, 100) + stats.norm.isf(0.1), rel=0.02)
 
 
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
-    check = errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Allowance(skewness=1.0))
+    check = student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Allowance(skewness=1.0))
     assert check.verdict is Verdict.UNDERPOWERED
     assert check.needed > 200
-    assert errors_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).verdict is Verdict.PASS
+    assert student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).verdict is Verdict.PASS
 
 
 def test_means_are_t_tested_column_by_column():
@@ -384,7 +397,9 @@ CHECKS = {
     "ranks": lambda requirement: ranks_check(np.arange(60) % 20, 19, requirement),
     "cdf": lambda requirement: cdf_check(normals(100), stats.norm.cdf, requirement),
     "same": lambda requirement: same_check(normals(100), normals(100, seed=1), requirement),
-    "recovers": lambda requirement: errors_check("recovers", errors_of_fits(("a",), normals(20)[:, None]), requirement),
+    "recovers": lambda requirement: student_check(
+        "recovers", errors_of_fits(("a",), normals(20)[:, None]), requirement
+    ),
 }
 
 
@@ -403,8 +418,8 @@ def test_underpowered_is_what_cannot_see_the_effect(kind):
 
 
 SIZES = {
-    "mean": lambda requirement: mean_size(1.0, requirement),
-    "mean, skewness known": lambda requirement: mean_size(1.0, requirement, skewness=0.0),
+    "mean": lambda requirement: samples_needed(requirement, Allowance(is_known=False), sd=1.0),
+    "mean, skewness known": lambda requirement: samples_needed(requirement, sd=1.0),
     "proportion": lambda requirement: proportion_size(0.3, requirement),
     "cdf": cdf_size,
     "ranks": lambda requirement: ranks_size(9, requirement),
@@ -422,7 +437,8 @@ def test_the_number_needed_is_enough_and_half_of_it_is_not(kind, alpha):
         sd, score = math.sqrt(stats.chi2.isf(alpha, n - 1) / (n - 1)), stats.norm.isf(alpha / 2)
         is_known = kind == "mean, skewness known"
         level = trusted_level(0.0 if is_known else score * math.sqrt(6 / n), n, alpha, is_known=is_known)
-        by_mean = mean_detectable(sd, n, alpha=level) if level > 0 else math.inf
+        noncentrality = detectable_noncentrality(critical_value(level, n - 1), n - 1, 0.9)
+        by_mean = noncentrality * sd / math.sqrt(n)
         return {
             "mean": lambda: by_mean,
             "mean, skewness known": lambda: by_mean,
@@ -440,7 +456,7 @@ def test_the_number_that_would_do_does():
         check = mean_check(normals(300, shift), 0.0, replace(REQUIREMENT, min_effect=0.1))
         assert check.verdict is Verdict.UNDERPOWERED
         assert mean_check(normals(check.needed), 0.0, replace(REQUIREMENT, min_effect=0.1)).verdict is Verdict.PASS
-    assert mean_size(1.0, Requirement(1e-6, 0.9, 1e-6)) is None
+    assert samples_needed(Requirement(1e-6, 0.9, 1e-6), sd=1.0) is None
 
 
 def test_search():

@@ -15,18 +15,11 @@ from scipy.signal import lfilter
 
 from validation.statistics.check import Check, Requirement, Verdict
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
-from validation.statistics.estimates import (
-    Allowance,
-    errors_check,
-    errors_of_columns,
-    errors_of_draws,
-    errors_of_fits,
-    errors_size,
-)
-from validation.statistics.mean import mean_check, mean_size
+from validation.statistics.estimates import errors_of_columns, errors_of_draws, errors_of_fits
+from validation.statistics.mean import mean_check
 from validation.statistics.proportion import LESS, coverage_check, proportion_check, proportion_size
 from validation.statistics.ranks import ranks_check, ranks_size
-from validation.statistics.student import trusted_level
+from validation.statistics.student import Allowance, samples_needed, student_check, trusted_level
 from validation.statistics.tolerances import binomial_bounds
 from validation.statistics.uniformity import band, escape_probability
 from validation.testing import StatisticalFailure
@@ -123,7 +116,7 @@ def by_same(stat, rng):
 
 def by_fits(stat, rng):
     requirement = stat.ledger.requirement(None)
-    stat.ledger.judged(errors_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), requirement))
+    stat.ledger.judged(student_check("recovers", errors_of_fits(("a", "b", "c"), rng.normal(size=(9, 3))), requirement))
 
 
 def by_columns(stat, rng):
@@ -134,7 +127,7 @@ def by_one_fit(stat, rng):
     """The truth is one more draw from the posterior, 300 of which are independent."""
     draws, truth = rng.normal(size=(300, 2)), rng.normal(size=2)
     errors = errors_of_draws(("a", "b"), draws.mean(0) - truth, draws.std(0, ddof=1), np.full(2, 300.0))
-    stat.ledger.judged(errors_check("recovers", errors, stat.ledger.requirement(None)))
+    stat.ledger.judged(student_check("recovers", errors, stat.ledger.requirement(None)))
 
 
 def binomial_level(n: int, p: float) -> Callable[[float], float]:
@@ -252,7 +245,7 @@ def test_false_alarms_of_biased_fits_within_their_margin():
     requirement = Requirement(0.05, 0.9, 9.0)
 
     def check(rng, margin=0.5):
-        return errors_check(
+        return student_check(
             "recovers", errors_of_fits(("a",), rng.normal(0.5, 1.0, (10, 1))), requirement, Allowance(margin)
         )
 
@@ -290,7 +283,7 @@ def mean_of_chains(rng, n, effect):
 
 def means_of_columns(rng, n, effect):
     errors, allowance = errors_of_columns(rng.normal([0.0, effect], 1.0, (n, 2)), 0.0, None, None)
-    return errors_check("means", errors, REQUIREMENT, allowance)
+    return student_check("means", errors, REQUIREMENT, allowance)
 
 
 def share_below_one_sided(rng, n, effect):
@@ -334,22 +327,22 @@ BIAS = Requirement(1e-3, 0.9, 1.0)
 
 
 def biased_fits(rng, n, effect):
-    return errors_check("recovers", errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2))), BIAS)
+    return student_check("recovers", errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2))), BIAS)
 
 
 def biased_beyond_the_margin(rng, n, effect):
     errors = errors_of_fits(("a", "b"), rng.normal([0.0, effect], 1.0, (n, 2)))
-    return errors_check("recovers", errors, BIAS, Allowance(0.3))
+    return student_check("recovers", errors, BIAS, Allowance(0.3))
 
 
 POWERED = {
-    "mean": Powered(mean_of_normals, mean_size(1.0, REQUIREMENT, skewness=0.0)),
-    "mean, skewness unknown": Powered(mean_of_unknown_skewness, mean_size(1.0, REQUIREMENT)),
-    "mean of chains": Powered(
-        mean_of_chains, 4 * 3 * mean_size(1.0, REQUIREMENT, skewness=0.0, is_dependent=True) // 4
+    "mean": Powered(mean_of_normals, samples_needed(REQUIREMENT, sd=1.0)),
+    "mean, skewness unknown": Powered(
+        mean_of_unknown_skewness, samples_needed(REQUIREMENT, Allowance(is_known=False), sd=1.0)
     ),
+    "mean of chains": Powered(mean_of_chains, 4 * 3 * samples_needed(REQUIREMENT, sd=1.0, is_dependent=True) // 4),
     # Enough for a sample whose skewness comes out high, too.
-    "means": Powered(means_of_columns, 2 * mean_size(1.0, REQUIREMENT)),
+    "means": Powered(means_of_columns, 2 * samples_needed(REQUIREMENT, Allowance(is_known=False), sd=1.0)),
     "proportion, one side": Powered(share_below_one_sided, proportion_size(0.9, REQUIREMENT, LESS)),
     "proportion above": Powered(share_above, proportion_size(0.3, REQUIREMENT)),
     "proportion below": Powered(share_below, proportion_size(0.3, REQUIREMENT)),
@@ -357,8 +350,8 @@ POWERED = {
     "ranks": Powered(shifted_ranks, ranks_size(9, SHIFT), SHIFT),
     "cdf": Powered(distant_cdf, cdf_size(REQUIREMENT)),
     "same_distribution": Powered(distant_samples, same_check(range(9), range(9), REQUIREMENT).needed // 2),
-    "fits": Powered(biased_fits, errors_size(2, BIAS), BIAS),
-    "fits, margin": Powered(biased_beyond_the_margin, errors_size(2, BIAS, Allowance(0.3)), BIAS),
+    "fits": Powered(biased_fits, samples_needed(BIAS, num_entries=2), BIAS),
+    "fits, margin": Powered(biased_beyond_the_margin, samples_needed(BIAS, Allowance(0.3), num_entries=2), BIAS),
 }
 REPEATS = 800
 # Those that draw most for a repeat; the others have the same engine.
@@ -390,7 +383,7 @@ def test_power_at_min_effect_is_at_least_what_was_asked(kind):
 
 def test_an_effect_is_passed_no_more_often_than_the_power_allows_whatever_the_size():
     """Around the size at which chance decides whether a check is underpowered, too."""
-    size = mean_size(1.0, REQUIREMENT, skewness=0.0)
+    size = samples_needed(REQUIREMENT, sd=1.0)
     for n in (4, 6, size // 3, int(0.8 * size), int(0.9 * size), size):
         passed = count(lambda rng, n=n: mean_of_normals(rng, n, 0.2), Verdict.PASS, REPEATS)
         assert passed <= most(0.1, REPEATS)
@@ -401,7 +394,7 @@ def one_fit_off(rng, effect):
     draws, truth = rng.normal(size=400), rng.normal()
     error = np.array([draws.mean() - truth - effect])
     requirement = Requirement(1e-3, 0.9, 5.0)
-    return errors_check(
+    return student_check(
         "recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), requirement
     )
 

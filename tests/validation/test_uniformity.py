@@ -15,7 +15,7 @@ from validation.statistics.uniformity import (
     detectable_shift,
     escape_probability,
     gamma,
-    shifted_cells,
+    shifted_rank_probabilities,
     uniformity_p_value,
 )
 
@@ -173,7 +173,7 @@ def test_rejected_if_and_only_if_outside_the_band(n, num_draws):
     rng = np.random.default_rng(5)
     rejected = 0
     for trial in range(20):
-        cells = shifted_cells(num_draws, rng.normal()) if trial % 2 else uniform(num_draws)
+        cells = shifted_rank_probabilities(num_draws, rng.normal()) if trial % 2 else uniform(num_draws)
         ranks = rng.choice(num_draws + 1, size=n, p=cells)
         p = uniformity_p_value(ranks, num_draws)
         for alpha in {0.7, 0.05, 1e-3, 1e-9, p, float(np.nextafter(p, 0))} - {0.0, 1.0}:
@@ -221,7 +221,13 @@ def test_a_pointwise_band_raises_false_alarms(stat):
 
 
 @pytest.mark.parametrize(
-    "cells", [shifted_cells(31, 0.3), shifted_cells(31, -0.2), stretched_cells(31, 0.8), stretched_cells(31, 1.2)]
+    "cells",
+    [
+        shifted_rank_probabilities(31, 0.3),
+        shifted_rank_probabilities(31, -0.2),
+        stretched_cells(31, 0.8),
+        stretched_cells(31, 1.2),
+    ],
 )
 @pytest.mark.statistical(min_effect=0.05)
 def test_power_is_the_simulated_one(stat, cells):
@@ -252,24 +258,26 @@ def test_cells_are_those_of_simulated_posteriors(stat, num_draws):
     rng = np.random.default_rng(stat.seed)
     for shift in (0.7, -1.5):
         ranks = simulated_ranks(rng, num_draws, shift=shift)
-        stat.cdf(ranks, cumulative(shifted_cells(num_draws, shift)))
+        stat.cdf(ranks, cumulative(shifted_rank_probabilities(num_draws, shift)))
         with stat.control():
-            stat.cdf(ranks, cumulative(shifted_cells(num_draws, -shift)))
+            stat.cdf(ranks, cumulative(shifted_rank_probabilities(num_draws, -shift)))
 
 
 @pytest.mark.parametrize("num_draws", [1, 2, 15, 63, pytest.param(400, marks=pytest.mark.slow)])
 def test_cells_are_probabilities_and_uniform_if_nothing_is_wrong(num_draws):
-    assert shifted_cells(num_draws, 0.0) == pytest.approx(uniform(num_draws), rel=ROUNDING, abs=0)
+    assert shifted_rank_probabilities(num_draws, 0.0) == pytest.approx(uniform(num_draws), rel=ROUNDING, abs=0)
     for x in (0.03, 0.4, 3.0, 30.0):
-        cells = shifted_cells(num_draws, x)
+        cells = shifted_rank_probabilities(num_draws, x)
         assert np.all(cells >= 0)
         assert cells.sum() == exactly(1)
-        assert shifted_cells(num_draws, -x)[::-1] == pytest.approx(shifted_cells(num_draws, x), rel=ROUNDING)
+        assert shifted_rank_probabilities(num_draws, -x)[::-1] == pytest.approx(
+            shifted_rank_probabilities(num_draws, x), rel=ROUNDING
+        )
 
 
 def test_cells_of_few_draws_in_closed_form():
     for shift in (-0.5, 0.2, 3.0):
-        assert shifted_cells(1, shift)[1] == exactly(stats.norm.cdf(shift / math.sqrt(2)))
+        assert shifted_rank_probabilities(1, shift)[1] == exactly(stats.norm.cdf(shift / math.sqrt(2)))
 
 
 @pytest.mark.parametrize(("n", "num_draws", "alpha"), [(40, 7, 0.05), (1000, 63, 1e-5)])
@@ -278,8 +286,10 @@ def test_detectable_shift_is_detected(n, num_draws, alpha):
     for power in (0.5, POWER):
         shift = detectable_shift(n, num_draws, alpha, power)
         for sign in (-1, 1):
-            assert escape_probability(edges, n, shifted_cells(num_draws, sign * shift)) == pytest.approx(power)
-        assert escape_probability(edges, n, shifted_cells(num_draws, 0.9 * shift)) < power
+            assert escape_probability(edges, n, shifted_rank_probabilities(num_draws, sign * shift)) == pytest.approx(
+                power
+            )
+        assert escape_probability(edges, n, shifted_rank_probabilities(num_draws, 0.9 * shift)) < power
     assert detectable_shift(n, num_draws, alpha) == shift
 
 
@@ -312,10 +322,10 @@ def test_detectable_shift_of_few_and_many_ranks():
         (lambda: band(10, 3, math.nan), "alpha: .*got nan"),
         (lambda: detectable_shift(10, 3, 2.0), r"alpha: .*got 2\.0"),
         (lambda: detectable_shift(10, 3, 0.1, power=1.0), r"power: .*got 1\.0"),
-        (lambda: shifted_cells(0, 0.1), "num_draws: .*got 0"),
-        (lambda: shifted_cells(3, math.inf), "shift: expected a finite number of posterior sds, got inf"),
-        (lambda: escape_probability(([0], [3]), 3, [0.5, 0.6]), "cell_probabilities: .*sum 1, got"),
-        (lambda: escape_probability(([0], [3]), 3, [1.5, -0.5]), "cell_probabilities: "),
+        (lambda: shifted_rank_probabilities(0, 0.1), "num_draws: .*got 0"),
+        (lambda: shifted_rank_probabilities(3, math.inf), "shift: expected a finite number of posterior sds, got inf"),
+        (lambda: escape_probability(([0], [3]), 3, [0.5, 0.6]), "rank_probabilities: .*sum 1, got"),
+        (lambda: escape_probability(([0], [3]), 3, [1.5, -0.5]), "rank_probabilities: "),
         (lambda: escape_probability(([0], [3]), 3, [0.2, 0.3, 0.5]), "band: expected 2 low and as many high counts"),
         (lambda: escape_probability(([0], [3]), 1.5, [0.5, 0.5]), r"n: .*got 1\.5"),
     ],

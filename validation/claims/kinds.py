@@ -18,13 +18,12 @@ from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.check import Check, Requirement, furthest
 from validation.statistics.proportion import GREATER, UNDERCOVERAGE, proportion_check
 from validation.statistics.ranks import ranks_check
+from validation.statistics.student import critical_value, detectable_noncentrality
 from validation.statistics.tolerances import (
     chi_square_mean_above,
     chi_square_mean_below,
     known_detectable,
     known_tolerance,
-    mean_detectable,
-    mean_tolerance,
 )
 from validation.study.row import CONVERGED, LEVEL, RANKED, Row
 
@@ -228,11 +227,12 @@ class AgreesWithExact(Kind):
         if not names:
             return unknown(self.name, requirement)
         each = requirement.shared_by(len(names) * len(LEVELS))
+        critical = critical_value(each.alpha, n - 1)
+        noncentrality = detectable_noncentrality(critical, n - 1, each.power)
 
         def agreement(gaps: list[float]) -> Check:
             sd = float(np.std(gaps, ddof=1)) if n > 1 else math.inf
-            detectable = mean_detectable(sd, n, alpha=each.alpha, power=each.power)
-            high = mean_tolerance(sd, n, alpha=each.alpha)
+            detectable, high = (bound * sd / math.sqrt(n) for bound in (noncentrality, critical))
             return Check(self.name, each, n, abs(float(np.mean(gaps))), detectable, high=high)
 
         checks = {

@@ -1,16 +1,16 @@
 """Is the mean what it should be? Student's test, of independent samples or of dependent draws by their ESS."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from scipy import special, stats
+import numpy as np
+from scipy import stats
 
 from validation.statistics.arguments import Array, as_array, spread_of
-from validation.statistics.check import Check, Message, Requirement, check_effect, check_number
+from validation.statistics.check import Check, Message, Requirement, check_number
 from validation.statistics.dependence import effective_size
-from validation.statistics.search import smallest
-from validation.statistics.student import degrees_of_freedom, trusted_level
-from validation.statistics.tolerances import mean_detectable, mean_tolerance, sd_inflation
+from validation.statistics.student import Allowance, Errors, degrees_of_freedom, samples_needed, student_check
 
 
 def mean_check(
@@ -22,7 +22,7 @@ def mean_check(
     chains: bool = False,
     skewness: float | None = None,
 ) -> Check:
-    """Judge the mean of samples [n], or of chains [C, S], against `expected`.
+    """Judge the mean of samples [n], or of chains [C, S], against `expected`; effects are in the samples' unit.
 
     ``|x̄ - expected| ≤ t_{df, 1-α'/2}·s/√m`` with m = n of independent samples and the ESS of dependent draws. Assumes
     that skewness γ is what keeps the mean from normal: α' = α/cosh(e), e = ``|γ|·z³/(3√m)``; where γ is the sample's
@@ -31,74 +31,45 @@ def mean_check(
     Raises TypeError or ValueError for samples that are not finite, fewer than two or constant, and for ess ≤ 0.
     """
     x = as_array("samples", samples, ndim=2 if chains else 1, least=2)
-    target, sd = check_number("expected", expected), spread_of("samples", x)
+    target, sd, mean = check_number("expected", expected), spread_of("samples", x), float(x.mean())
     if not math.isfinite(target):
         raise ValueError(f"expected: expected a finite number, got {target}")
-    size = _size(x, ess, chains)
-    dependent = chains or ess is not None
-    gamma = _skewness(x) if skewness is None else check_number("skewness", skewness)
-    df = degrees_of_freedom(size, is_dependent=dependent)
-    level = trusted_level(gamma, size, requirement.alpha, is_known=skewness is not None)
-    error = sd / math.sqrt(size)
-    statistic = (float(x.mean()) - target) / error
-    bound = mean_tolerance(sd, size, alpha=level, df=df) if level > 0 else math.inf
+    size, is_dependent = _size(x, ess, chains), chains or ess is not None
+    gamma = float(stats.skew(x, axis=None)) if skewness is None else check_number("skewness", skewness)
+    allowance = Allowance(skewness=gamma, is_known=skewness is not None)
+    df = degrees_of_freedom(size, is_dependent=is_dependent)
+    gap, root = np.array([mean - target]), np.array([math.sqrt(size)])
+    errors = Errors(("mean",), gap, np.array([sd]), np.array([df]), root, size)
+    check = student_check("mean", errors, requirement, allowance)
 
     def enough() -> int | None:
-        worth = mean_size(sd, requirement, skewness=gamma, is_known=skewness is not None, is_dependent=dependent)
-        return None if worth is None else math.ceil(worth * x.size / size)
+        count = samples_needed(requirement, allowance, sd=sd, is_dependent=is_dependent)
+        return None if count is None else math.ceil(count * x.size / size)
 
-    tails = 2 * float(special.stdtr(df, -abs(statistic)))
-    return Check(
-        "mean",
-        requirement,
-        x.size,
-        float(x.mean()),
-        mean_detectable(sd, size, alpha=level, power=requirement.power, df=df) if level > 0 else math.inf,
-        low=target - bound,
-        high=target + bound,
+    drawn = (
+        f"{x.size:,} draws worth {size:,.0f} independent ones" if is_dependent else f"{x.size:,} independent samples"
+    )
+    error = sd / math.sqrt(size)
+    return replace(
+        check,
+        n=x.size,
+        observed=mean,
+        detectable=check.detectable * sd,
+        low=target + check.low,
+        high=target + check.high,
         expected=target,
-        statistic=statistic,
-        p_value=min(1.0, tails * requirement.alpha / level) if level > 0 else math.nan,
         message=Message(
             f"a mean of {target:g}",
-            f"{x.mean():g}, the mean of {_what(x, size, dependent)} of sd {sd:g}",
-            f"{abs(statistic):.3g} standard errors of {error:.3g}; {bound / error:.3g} are allowed",
-            _what(x, size, dependent),
-            "" if level > 0 else f"skewness {gamma:.3g}: too much for so few samples to trust a t test this far out",
+            f"{mean:g}, the mean of {drawn} of sd {sd:g}",
+            f"{abs(check.statistic):.3g} standard errors of {error:.3g}; {check.high / error:.3g} are allowed",
+            drawn,
+            f"skewness {gamma:.3g}: too much for so few samples to trust a t test this far out"
+            if math.isnan(check.p_value)
+            else "",
         ),
         enough=enough,
-        ess=size if dependent else None,
+        ess=size if is_dependent else None,
     )
-
-
-def mean_size(
-    sd: float,
-    requirement: Requirement,
-    *,
-    skewness: float | None = None,
-    is_known: bool = True,
-    is_dependent: bool = False,
-) -> int | None:
-    """Return how many samples of standard deviation `sd` see `min_effect`, or None if 10⁹ do not.
-
-    Enough even if the sample sd, or the sample skewness where it is not known, comes out as high as chance lets it with
-    probability alpha (under normal samples): the check is then not found underpowered after all.
-    """
-    check_effect(sd, "sd")
-    z = -float(special.ndtri(requirement.alpha / 2))
-
-    known = is_known and skewness is not None
-
-    def is_enough(n: int) -> bool:
-        df = degrees_of_freedom(n, is_dependent=is_dependent)
-        gamma = abs(skewness or 0.0) + (0.0 if known else z * math.sqrt(6 / n))
-        level = trusted_level(gamma, n, requirement.alpha, is_known=known)
-        if not level > 0:
-            return False
-        high_sd = sd * sd_inflation(requirement.alpha, df)
-        return mean_detectable(high_sd, n, alpha=level, power=requirement.power, df=df) <= requirement.min_effect
-
-    return smallest(is_enough)
 
 
 def _size(x: Array, ess: float | None, chains: bool) -> float:
@@ -109,11 +80,3 @@ def _size(x: Array, ess: float | None, chains: bool) -> float:
             raise ValueError(f"ess: expected a positive number of effective draws, got {ess!r}")
         return min(given, float(x.size))
     return min(effective_size(x), float(x.size)) if chains else float(x.size)
-
-
-def _skewness(x: Array) -> float:
-    return float(stats.skew(x, axis=None))
-
-
-def _what(x: Array, size: float, dependent: bool) -> str:
-    return f"{x.size:,} draws worth {size:,.0f} independent ones" if dependent else f"{x.size:,} independent samples"

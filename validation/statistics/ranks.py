@@ -11,7 +11,7 @@ from validation.statistics.uniformity import (
     detectable_shift,
     escape_probability,
     gamma,
-    shifted_cells,
+    shifted_rank_probabilities,
     uniformity_p_value,
 )
 
@@ -49,9 +49,9 @@ _detectable = lru_cache(maxsize=256)(detectable_shift)
 def ranks_size(num_draws: int, requirement: Requirement) -> int | None:
     """Return how many ranks see a shift of `min_effect` posterior sds, or None if 10⁹ do not."""
     # Not quite the whole effect: `detectable_shift` is a root and may be found on either side of it.
-    cells = shifted_cells(num_draws, requirement.min_effect * (1 - 1e-6))
+    probabilities = shifted_rank_probabilities(num_draws, requirement.min_effect * (1 - 1e-6))
 
     def is_enough(n: int) -> bool:
-        return escape_probability(band(n, num_draws, requirement.alpha), n, cells) >= requirement.power
+        return escape_probability(band(n, num_draws, requirement.alpha), n, probabilities) >= requirement.power
 
     return smallest(is_enough, least=1)

@@ -1,14 +1,127 @@
-"""Student's test far out in its tail: its degrees of freedom, what skewness does to its level, and its power."""
+"""Student's test far out in its tail, of one mean or of many entries at once: its level under skewness, and its power.
+
+`mean` and `estimates` say what is tested; every bound and every detectable effect of a t test comes from here.
+"""
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 from scipy import special, stats
 from scipy.optimize import brentq
+
+from validation.statistics.arguments import Array
+from validation.statistics.check import Check, Message, Requirement
+from validation.statistics.search import smallest
 
 # A tail of Student's statistic may be this many times its normal-theory value before the test is not trusted. The other
 # tail is then as many times smaller, so both together are at most cosh(log 2) = 1.25 times theirs.
 TAIL_RATIO = 2.0
 TAILS_RATIO = math.cosh(math.log(TAIL_RATIO))
+# Beyond this bound SciPy's noncentral t fails, and its numerator no longer matters.
+LARGE_CRITICAL = 1e4
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Estimates less truths of some entries.
+
+    `mean` [E] over `count` fits or samples (of dependent draws, what they are worth); `sd` [E] of one estimate, known
+    with `df` [E] degrees of freedom; ``T = mean·root/sd`` is Student's with `root` [E] = √count, or 1/√(1 + 1/ESS) of
+    one fit with draws.
+    """
+
+    names: tuple[str, ...]
+    mean: Array
+    sd: Array
+    df: Array
+    root: Array
+    count: float
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How far right estimates may be from normal ones of mean zero.
+
+    Their mean error may be up to `margin` sds, a known bias. Their skewness is at most `skewness`; where that is the
+    sample's own (`is_known` False), the level pays for not knowing it.
+    """
+
+    margin: float = 0.0
+    skewness: float = 0.0
+    is_known: bool = True
+
+
+NORMAL = Allowance()
+
+
+def student_check(
+    kind: str,
+    errors: Errors,
+    requirement: Requirement,
+    allowance: Allowance = NORMAL,
+    *,
+    what: str = "estimates",
+    unit: str = "fit",
+) -> Check:
+    """Judge mean errors against 0 ± margin, each of E entries at α/E; effects and margin are in sds of one estimate.
+
+    ``|T| ≤ c`` with c the 1 - α/2E quantile of Student's noncentral t at noncentrality ``margin·root``; what is
+    detectable solves ``P(T > c | effect·root) = power``. Assumes normal estimates, or |skewness| up to `skewness` of
+    several fits' (see `trusted_level`). `what` and `unit` are for the message.
+    """
+    level = _level(errors.count, requirement.alpha / len(errors.names), allowance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistics = np.where(errors.mean == 0, 0.0, errors.mean / errors.sd * errors.root)
+    pairs = list(zip(errors.df, errors.root, strict=True))
+    tails = [_tail(abs(t), df, allowance.margin * root) for t, (df, root) in zip(statistics, pairs, strict=True)]
+    critical = {(df, root): critical_value(level, df, allowance.margin * root) for df, root in set(pairs)}
+    worst = int(np.argmin(tails))
+    bound = critical[pairs[worst]] * float(errors.sd[worst] / errors.root[worst])
+    return Check(
+        kind,
+        requirement,
+        int(errors.count),
+        float(errors.mean[worst]),
+        max(detectable_noncentrality(c, df, requirement.power) / root for (df, root), c in critical.items()),
+        low=-bound,
+        high=bound,
+        expected=0.0,
+        statistic=float(statistics[worst]),
+        # Twice the tail times E, and more where skewness costs level.
+        p_value=min(1.0, 2 * tails[worst] * requirement.alpha / level) if level > 0 else math.nan,
+        message=_message(errors, statistics, critical[pairs[worst]], worst, what, unit),
+        enough=lambda: samples_needed(requirement, allowance, num_entries=len(errors.names)),
+    )
+
+
+def samples_needed(
+    requirement: Requirement,
+    allowance: Allowance = NORMAL,
+    *,
+    num_entries: int = 1,
+    sd: float | None = None,
+    is_dependent: bool = False,
+) -> int | None:
+    """Return how many fits or samples see a mean error of `min_effect` in any entry, or None if 10⁹ do not.
+
+    The effect is in sds of one of them, or in their unit where that has this `sd`. Enough even if the sample's sd, or
+    its skewness where it is not known, comes out as high as chance lets it with probability alpha (under normal
+    samples): the check is then not found underpowered after all.
+    """
+    if requirement.min_effect <= allowance.margin:
+        return None
+    z = -float(special.ndtri(requirement.alpha / 2))
+
+    def is_enough(count: int) -> bool:
+        root, df = math.sqrt(count), degrees_of_freedom(count, is_dependent=is_dependent)
+        skewness = abs(allowance.skewness) + (0.0 if allowance.is_known else z * math.sqrt(6 / count))
+        likely = Allowance(allowance.margin, skewness, allowance.is_known)
+        critical = critical_value(_level(count, requirement.alpha / num_entries, likely), df, allowance.margin * root)
+        unit = 1.0 if sd is None else sd * math.sqrt(float(special.chdtri(df, requirement.alpha)) / df)
+        return detectable_noncentrality(critical, df, requirement.power) / root * unit <= requirement.min_effect
+
+    return smallest(is_enough)
 
 
 def degrees_of_freedom(size: float, *, is_dependent: bool) -> float:
@@ -33,17 +146,25 @@ def trusted_level(skewness: float, size: float, alpha: float, *, is_known: bool)
     return alpha / (math.cosh(exponent) if is_known else TAILS_RATIO)
 
 
-def noncentral_critical(alpha: float, df: float, noncentrality: float) -> float:
-    """Return the bound that |T| exceeds with probability at most alpha if T is t_df of at most this noncentrality."""
+def critical_value(alpha: float, df: float, noncentrality: float = 0.0) -> float:
+    """Return the bound that |T| exceeds with probability at most alpha if T is t_df of at most this noncentrality.
+
+    Infinite at a level that is NaN, and for df = 0: nothing is then rejected.
+    """
+    if not (alpha > 0 and df > 0):
+        return math.inf
     if noncentrality == 0:
         return float(stats.t.isf(alpha / 2, df))
     return float(stats.nct.isf(alpha / 2, df, noncentrality))
 
 
-def noncentral_detectable(critical: float, df: float, power: float) -> float:
-    """Return the noncentrality with which T exceeds `critical` with probability `power`; inf if critical is."""
-    if not math.isfinite(critical):
-        return math.inf
+def detectable_noncentrality(critical: float, df: float, power: float) -> float:
+    """Return the noncentrality with which T exceeds `critical` with probability `power`; inf if critical is.
+
+    Divided by the root of T this is an effect, in sds of one estimate.
+    """
+    if critical > LARGE_CRITICAL:  # T is then its noncentrality over √(χ²_df/df)
+        return critical * math.sqrt(float(special.chdtri(df, 1 - power)) / df) if df > 0 else math.inf
 
     def missing(noncentrality: float) -> float:
         return float(stats.nct.sf(critical, df, noncentrality)) - power
@@ -52,3 +173,27 @@ def noncentral_detectable(critical: float, df: float, power: float) -> float:
     while missing(high) < 0:
         high *= 2
     return float(brentq(missing, 0.0, high, xtol=1e-10)) if missing(0.0) < 0 else 0.0
+
+
+def _level(count: float, alpha: float, allowance: Allowance) -> float:
+    """Return the level of one entry; a single fit's draws are taken to be normal."""
+    return alpha if count == 1 else trusted_level(allowance.skewness, count, alpha, is_known=allowance.is_known)
+
+
+def _tail(statistic: float, df: float, noncentrality: float) -> float:
+    if not math.isfinite(statistic):
+        return 0.0
+    return float(stats.nct.sf(statistic, df, noncentrality) if noncentrality else stats.t.sf(statistic, df))
+
+
+def _message(errors: Errors, statistics: Array, critical: float, worst: int, what: str, unit: str) -> Message:
+    order = np.argsort(-np.abs(statistics))[:4]
+    listed = ", ".join(f"{errors.names[i]} {errors.mean[i]:+.4g} ({statistics[i]:+.3g} s.e.)" for i in order)
+    fits = f"one {unit}" if errors.count == 1 else f"{errors.count:,} {unit}s"
+    return Message(
+        f"{what} at the truth",
+        f"{errors.names[worst]} off by {errors.mean[worst]:+.4g} in {fits}",
+        f"{abs(statistics[worst]):.3g} standard errors; {critical:.3g} are allowed",
+        fits,
+        f"furthest: {listed}" + (f", of {len(errors.names)}" if len(errors.names) > 4 else ""),
+    )

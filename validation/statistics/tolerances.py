@@ -1,4 +1,4 @@
-"""Tolerances that are computed, never typed: from standard errors, exact binomial tails and chi-squared sums.
+"""Tolerances that are computed, never typed: from known standard errors, exact binomial tails and chi-squared sums.
 
 Every function takes the false-alarm probability `alpha` that one comparison may spend, and every tolerance has a
 companion that says which effect a test at this tolerance would have found with probability `power`.
@@ -9,40 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 from scipy.optimize import brentq
 
 from validation.statistics.check import POWER
-
-
-def mean_tolerance(sd: float, n: float, *, alpha: float, df: float | None = None) -> float:
-    """Return the bound that |mean of n| exceeds with probability at most alpha if the true mean is 0.
-
-    ``t_{df, 1-alpha/2} · sd / √n``, with `sd` the sample standard deviation, known with `df` degrees of freedom
-    (default: n - 1, of independent samples); infinite for n < 2.
-    """
-    if n < 2:
-        return math.inf
-    return -float(special.stdtrit(n - 1 if df is None else df, alpha / 2)) * sd / math.sqrt(n)
-
-
-def mean_detectable(sd: float, n: float, *, alpha: float, power: float = POWER, df: float | None = None) -> float:
-    """Return a |true mean| that exceeds `mean_tolerance` with probability at least `power`.
-
-    Let c be the t quantile and b = 1 - power. The sample sd is above ``σ·√(χ²_{df, 1-b/2}/df)`` and the sample mean
-    below its own by ``z_{1-b/2}·σ/√n`` with probability b/2 each, hence ``(c·√(χ²_{df, 1-b/2}/df) + z_{1-b/2})·σ/√n``
-    (sufficient; slightly larger than necessary).
-    """
-    if n < 2:
-        return math.inf
-    missed = (1 - power) / 2
-    inflated = sd * sd_inflation(missed, n - 1 if df is None else df)
-    return mean_tolerance(inflated, n, alpha=alpha, df=df) - float(special.ndtri(missed)) * sd / math.sqrt(n)
-
-
-def sd_inflation(tail: float, df: float) -> float:
-    """Return ``√(χ²_{df, 1-tail}/df)``: a sample sd is above this many times the true one with probability `tail`."""
-    return math.sqrt(float(special.chdtri(df, tail)) / df)
 
 
 def known_tolerance(sd: float, n: int, *, alpha: float, margin: float = 0.0) -> float:

@@ -57,25 +57,25 @@ def band(n: int, num_draws: int, alpha: float) -> tuple[Counts, Counts]:
     return _tail_band(attainable[allowed - 1], n, num_draws)
 
 
-def escape_probability(band: tuple[ArrayLike, ArrayLike], n: int, cell_probabilities: ArrayLike) -> float:
-    """Return P(some R_i is outside the band) for n independent ranks that are r with probability cell [L + 1] r.
+def escape_probability(band: tuple[ArrayLike, ArrayLike], n: int, rank_probabilities: ArrayLike) -> float:
+    """Return P(some R_i is outside the band) for n independent ranks of probabilities p [L + 1].
 
-    At uniform cells this is the size of the test, at others its power. The counts of the ranks are independent
-    Poisson(n·cell) counts given that their sum is n, so the law of R_i on the paths still inside is one convolution
-    further at each i (Moscovich & Nadler 2017). What leaves at i is added up as it leaves, so small results are exact.
+    At equal probabilities this is the size of the test, at others its power. The counts of the ranks are independent
+    Poisson(n·p_r) given that their sum is n, so the law of R_i on the paths still inside is one convolution further at
+    each i (Moscovich & Nadler 2017). What leaves at i is added up as it leaves, so small results are exact.
     """
     as_count("n", n)
-    cells, low, high = (np.asarray(x, dtype=np.float64) for x in (cell_probabilities, *band))
-    if cells.ndim != 1 or cells.size < 2 or not np.all(cells >= 0) or not math.isclose(cells.sum(), 1, rel_tol=1e-9):
-        raise ValueError(f"cell_probabilities: expected L + 1 ≥ 2 probabilities with sum 1, got {cell_probabilities!r}")
-    if low.shape != (cells.size - 1,) or high.shape != low.shape:
-        raise ValueError(f"band: expected {cells.size - 1} low and as many high counts, got {low.shape}, {high.shape}")
-    cells = cells / cells.sum()
-    above = np.cumsum(cells[::-1])[::-1][1:]  # P(rank > i)
+    p, low, high = (np.asarray(x, dtype=np.float64) for x in (rank_probabilities, *band))
+    if p.ndim != 1 or p.size < 2 or not np.all(p >= 0) or not math.isclose(p.sum(), 1, rel_tol=1e-9):
+        raise ValueError(f"rank_probabilities: expected L + 1 ≥ 2 probabilities with sum 1, got {rank_probabilities!r}")
+    if low.shape != (p.size - 1,) or high.shape != low.shape:
+        raise ValueError(f"band: expected {p.size - 1} low and as many high counts, got {low.shape}, {high.shape}")
+    p = p / p.sum()
+    above = np.cumsum(p[::-1])[::-1][1:]  # P(rank > i)
     escaped, start, inside = 0.0, 0, np.ones(1)  # inside: P(R_i = start, start + 1, …, and no R_j, j ≤ i, was outside)
     for i in range(low.size):
         counts = np.arange(start, n + 1)
-        reached = np.convolve(inside, _poisson(counts - start, n * cells[i]))[: counts.size]
+        reached = np.convolve(inside, _poisson(counts - start, n * p[i]))[: counts.size]
         kept = (low[i] <= counts) & (counts <= high[i])
         escaped += float(reached[~kept] @ _poisson(n - counts[~kept], n * above[i]))
         if not kept.any():
@@ -84,7 +84,7 @@ def escape_probability(band: tuple[ArrayLike, ArrayLike], n: int, cell_probabili
     return min(1.0, escaped / float(_poisson(np.array(n), n)))
 
 
-def shifted_cells(num_draws: int, shift: float) -> Floats:
+def shifted_rank_probabilities(num_draws: int, shift: float) -> Floats:
     """Return P(rank = 0, …, L) [L + 1] if posteriors are normal with the right sd and off by `shift` of their sds.
 
     The truth is then at the posterior quantile ``u = Φ(x)``, x ~ Normal(shift, 1), and its rank is Binomial(L, u): the
@@ -109,7 +109,7 @@ def detectable_shift(n: int, num_draws: int, alpha: float, power: float = POWER)
         return math.inf
 
     def excess(shift: float) -> float:
-        return escape_probability(edges, n, shifted_cells(num_draws, shift)) - power
+        return escape_probability(edges, n, shifted_rank_probabilities(num_draws, shift)) - power
 
     if excess(0.0) >= 0:
         return 0.0
@@ -135,8 +135,8 @@ def _tail_band(tail: float, n: int, num_draws: int) -> tuple[Counts, Counts]:
 
 
 def _false_alarm(tail: float, n: int, num_draws: int) -> float:
-    cells = np.full(num_draws + 1, 1 / (num_draws + 1))
-    return escape_probability(_tail_band(tail, n, num_draws), n, cells)
+    uniform = np.full(num_draws + 1, 1 / (num_draws + 1))
+    return escape_probability(_tail_band(tail, n, num_draws), n, uniform)
 
 
 def _poisson(counts: Counts, mean: float) -> Floats:

@@ -10,7 +10,8 @@ import torch
 from estimators import Estimate, EstimationError, Fit
 from validation.measures.recovery import columns, entries
 from validation.statistics.arguments import Array, as_array
-from validation.statistics.estimates import Errors, errors_of_draws, errors_of_fits
+from validation.statistics.estimates import errors_of_draws, errors_of_fits
+from validation.statistics.student import Errors
 from validation.testing.errors import StatisticalFailure
 
 Draws = dict[str, Array]  # of every entry, by name [S]

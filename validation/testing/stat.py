@@ -9,10 +9,11 @@ from validation.statistics.arguments import Array
 from validation.statistics.check import Check
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, same_check
-from validation.statistics.estimates import Allowance, errors_check, errors_of_columns, errors_of_estimate
+from validation.statistics.estimates import errors_of_columns, errors_of_estimate
 from validation.statistics.mean import mean_check
 from validation.statistics.proportion import alternative_of, coverage_check, proportion_check
 from validation.statistics.ranks import ranks_check
+from validation.statistics.student import Allowance, student_check
 from validation.testing.ledger import Ledger
 
 
@@ -62,7 +63,7 @@ class Stat:
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
         errors, allowance = errors_of_columns(samples, expected, names, skewness)
-        return self.ledger.judged(errors_check("means", errors, requirement, allowance, what="means", unit="row"))
+        return self.ledger.judged(student_check("means", errors, requirement, allowance, what="means", unit="row"))
 
     def estimate(
         self, value: float, error: float, expected: float, *, min_effect: float | None = None, df: float = math.inf
@@ -71,7 +72,7 @@ class Stat:
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
         errors = errors_of_estimate(value, error, expected, df)
-        return self.ledger.judged(errors_check("estimate", errors, requirement, what="an estimate", unit="estimate"))
+        return self.ledger.judged(student_check("estimate", errors, requirement, what="an estimate", unit="estimate"))
 
     def proportion(
         self,
@@ -132,7 +133,7 @@ class Stat:
         requirement = self.ledger.requirement(min_effect)
         errors = recovery_errors(fit_or_fits, truth, names, self.ledger.seed("laplace"))
         allowance = Allowance(margin, skewness)
-        return self.ledger.judged(errors_check("recovers", errors, requirement, allowance, what="Greeks"))
+        return self.ledger.judged(student_check("recovers", errors, requirement, allowance, what="Greeks"))
 
     def interventions(
         self,
@@ -151,7 +152,7 @@ class Stat:
         requirement = self.ledger.requirement(min_effect)
         errors = intervention_errors(fit_or_fits, truth, do, outcome, self.ledger.seed("laplace"))
         return self.ledger.judged(
-            errors_check("interventions", errors, requirement, Allowance(margin), what="predicted means")
+            student_check("interventions", errors, requirement, Allowance(margin), what="predicted means")
         )
 
     # ---------------------------------------------------------------- controls, seeds, thinning

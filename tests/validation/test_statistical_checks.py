@@ -27,7 +27,7 @@ from validation.statistics.proportion import (
 from validation.statistics.ranks import ranks_check, ranks_size
 from validation.statistics.search import in_words, smallest
 from validation.statistics.student import (
-    Allowance,
+    Skewness,
     critical_value,
     detectable_noncentrality,
     samples_needed,
@@ -40,7 +40,7 @@ from validation.statistics.tolerances import (
     binomial_detectable_low,
 )
 from validation.statistics.uniformity import detectable_shift, uniformity_p_value
-from validation.testing import StatisticalFailure, StatisticalWarning, Underpowered
+from validation.testing import StatisticalFailure, Underpowered
 from validation.testing.ledger import Ledger
 from validation.testing.manifest import Entry
 from validation.testing.marker import TestBudget, marker_settings
@@ -52,11 +52,11 @@ TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}
 MIXTURE = GaussianMixture(2)
 
 
-def make(*, alpha=1e-3, allow=False, keep=lambda record: None, **marker):
+def make(*, alpha=1e-3, keep=lambda record: None, **marker):
     """The fixture's object of a test that has this much to spend on each check."""
     marker = {"checks": 10, "min_effect": 0.5, **marker}
     budget = TestBudget("tests/test_x.py::test_y", alpha, marker_settings((), marker), 0)
-    return Stat(Ledger(budget, keep, allow_underpowered=allow))
+    return Stat(Ledger(budget, keep))
 
 
 def normals(n, mean=0.0, seed=0):
@@ -132,8 +132,6 @@ def test_dependent_draws_are_worth_their_ess():
     chains = autoregressive(0.9)
     check = mean_check(chains, 0.0, REQUIREMENT, chains=True, skewness=0.0)
     assert 100 < check.ess < 400  # 4000·(1 - 0.9)/(1 + 0.9) = 211
-    by_hand = mean_check(chains.reshape(-1), 0.0, REQUIREMENT, ess=check.ess, skewness=0.0)
-    assert by_hand.p_value == check.p_value
     error = chains.std(ddof=1) / math.sqrt(check.ess)
     assert check.p_value == pytest.approx(2 * stats.t.sf(abs(chains.mean()) / error, check.ess / 4))
     assert mean_check(chains.reshape(-1), 0.0, REQUIREMENT, skewness=0.0).detectable < check.detectable / 3
@@ -274,16 +272,9 @@ def test_what_errors_detect_solves_the_noncentral_t():
     check = student_check("recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT)
     critical = stats.t.isf(1e-3 / 4, 19)
     assert stats.nct.sf(critical, 19, check.detectable * math.sqrt(20)) == pytest.approx(0.9)
-    allowed = student_check(
-        "recovers", errors_of_fits(("a", "b"), normals(40).reshape(20, 2)), REQUIREMENT, Allowance(0.3)
-    )
-    assert allowed.detectable > check.detectable + 0.25
-    assert allowed.p_value >= check.p_value
 
 
-def test_noncentral_quantiles():
-    critical = critical_value(1e-4, 9, 1.5)
-    assert stats.nct.sf(critical, 9, 1.5) == pytest.approx(5e-5)
+def test_bounds_that_are_none():
     assert detectable_noncentrality(math.inf, 9, 0.9) == math.inf
     assert detectable_noncentrality(-9.0, 9, 0.5) == 0.0
     assert critical_value(0.01, 0) == detectable_noncentrality(math.inf, 0, 0.9) == math.inf  # the mean of one
@@ -304,7 +295,7 @@ def test_one_fit_is_judged_by_its_draws():
 
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
-    check = student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Allowance(skewness=1.0))
+    check = student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Skewness(1.0))
     assert check.verdict is Verdict.UNDERPOWERED
     assert check.needed > 200
     assert student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0)).verdict is Verdict.PASS
@@ -323,8 +314,6 @@ def test_an_estimate_is_held_against_its_standard_error():
     check = make(min_effect=6.0).estimate(1.3, 0.5, 1.0)
     assert check.p_value == pytest.approx(2 * stats.norm.sf(0.6), rel=1e-6)
     assert check.detectable == pytest.approx(stats.norm.isf(5e-4) + stats.norm.isf(0.1), rel=1e-6)
-    with_few = make(min_effect=20.0).estimate(1.3, 0.5, 1.0, df=4)
-    assert with_few.p_value == pytest.approx(2 * stats.t.sf(0.6, 4))
     with pytest.raises(StatisticalFailure, match="4 standard errors"):
         make(min_effect=6.0).estimate(3.0, 0.5, 1.0)
 
@@ -418,7 +407,7 @@ def test_underpowered_is_what_cannot_see_the_effect(kind):
 
 
 SIZES = {
-    "mean": lambda requirement: samples_needed(requirement, Allowance(is_known=False), sd=1.0),
+    "mean": lambda requirement: samples_needed(requirement, Skewness(is_known=False), sd=1.0),
     "mean, skewness known": lambda requirement: samples_needed(requirement, sd=1.0),
     "proportion": lambda requirement: proportion_size(0.3, requirement),
     "cdf": cdf_size,
@@ -504,13 +493,11 @@ def test_controls_must_fail_and_spend_nothing():
     alone.ledger.require_check()  # controls can fail, too
 
 
-def test_outcomes_are_raised_or_allowed():
+def test_outcomes_are_raised():
     with pytest.raises(StatisticalFailure):
         make().mean(normals(2000, 1.0), 0.0)
     with pytest.raises(Underpowered):
         make().mean(normals(2000), 0.0, min_effect=0.01)
-    with pytest.warns(StatisticalWarning, match="underpowered"):
-        make(allow=True).mean(normals(2000), 0.0, min_effect=0.01)
     assert make().mean(normals(2000), torch.tensor(0.0)).verdict is Verdict.PASS
 
 
@@ -561,8 +548,6 @@ def test_the_markers_arguments_are_checked():
         (lambda s: s.mean(normals(9), 0.0, chains=True), "samples: expected chains by draws"),
         (lambda s: s.mean(normals(9), "0"), "expected: expected a number, got '0'"),
         (lambda s: s.mean(normals(9), math.nan), "expected: expected a finite number"),
-        (lambda s: s.mean(normals(9), 0.0, ess=0), "ess: expected a positive number"),
-        (lambda s: s.mean(normals(9), 0.0, ess=math.nan), "ess: expected a positive number"),
         (lambda s: s.mean(normals(9), 0.0, min_effect=-0.1), "min_effect: expected a positive number"),
         (lambda s: s.mean(normals(9), 0.0, min_effect=0), "min_effect: expected a positive number"),
         (lambda s: s.mean(normals(9), 0.0, min_effect=math.inf), "min_effect: expected a positive number"),
@@ -574,7 +559,6 @@ def test_the_markers_arguments_are_checked():
         (lambda s: s.means(normals(2).reshape(1, 2), 0.0), "expected at least 2 rows"),
         (lambda s: s.estimate(1.0, 0.0, 1.0), "error: expected a positive number, got 0.0"),
         (lambda s: s.estimate(math.nan, 1.0, 1.0), "value: expected a finite estimate"),
-        (lambda s: s.estimate(1.0, 1.0, 1.0, df=0), "df: expected a positive number"),
         (lambda s: s.proportion(1, 4, 0.5, alternative="more"), 'alternative: expected "two-sided", "less" or'),
         (lambda s: s.proportion(5, 4, 0.5), "successes: expected at most trials = 4, got 5"),
         (lambda s: s.proportion(-1, 4, 0.5), "successes: expected 0 or more, got -1"),

@@ -232,7 +232,7 @@ def test_a_failure_says_what_to_do_and_is_replayed(suite, pytester):
     assert first[key]["p_value"] <= first[key]["alpha"]
 
 
-def test_underpowered_fails_with_the_number_that_would_do_unless_it_is_allowed(suite, pytester):
+def test_underpowered_fails_with_the_number_that_would_do(suite, pytester):
     run = suite(failing("stat.mean(normals(stat.seed, n=int(pathlib.Path('n').read_text())), 0.0)"))
     (pytester.path / "n").write_text("100")
     result = run()
@@ -240,10 +240,6 @@ def test_underpowered_fails_with_the_number_that_would_do_unless_it_is_allowed(s
     out = result.stdout.str()
     assert "stat.mean: underpowered, which is not a pass" in out
     enough = re.search(r"enough     ([\d,]+) would do", out).group(1).replace(",", "")
-    pytester.makeini("[pytest]\nfilterwarnings = error\n")
-    result = run("--statistical-allow-underpowered")
-    result.assert_outcomes(passed=1, warnings=1)
-    assert "StatisticalWarning: stat.mean: underpowered" in result.stdout.str()
     (pytester.path / "n").write_text(enough)
     run().assert_outcomes(passed=1)
 

@@ -8,9 +8,9 @@ from scipy import stats
 
 from validation.statistics.arguments import Array, as_array, spread_of
 from validation.statistics.check import check_effect, check_number
-from validation.statistics.student import Allowance, Errors
+from validation.statistics.student import Errors, Skewness
 
-MOST_DF = 1e8  # SciPy's noncentral t has no normal limit of its own
+KNOWN = 1e8  # degrees of freedom of an sd that is known: SciPy's noncentral t has no normal limit of its own
 
 
 def errors_of_draws(names: tuple[str, ...], mean: Array, sd: Array, ess: Array) -> Errors:
@@ -29,20 +29,18 @@ def errors_of_fits(names: tuple[str, ...], errors: Array) -> Errors:
     return Errors(names, errors.mean(0), errors.std(0, ddof=1), df, root, count)
 
 
-def errors_of_estimate(value: float, error: float, expected: float, df: float) -> Errors:
+def errors_of_estimate(value: float, error: float, expected: float) -> Errors:
     """Return the error of one estimate with its standard error; raises TypeError or ValueError for what is neither."""
     gap = check_number("value", value) - check_number("expected", expected)
     if not math.isfinite(gap):
         raise ValueError(f"value: expected a finite estimate and a finite truth, got {value} and {expected}")
-    if not check_number("df", df) > 0:
-        raise ValueError(f"df: expected a positive number of degrees of freedom, got {df}")
     sd = np.array([check_effect(error, "error")])
-    return Errors(("the estimate",), np.array([gap]), sd, np.array([min(df, MOST_DF)]), np.ones(1), 1)
+    return Errors(("the estimate",), np.array([gap]), sd, np.array([KNOWN]), np.ones(1), 1)
 
 
 def errors_of_columns(
     samples: object, expected: object, names: Sequence[str] | None, skewness: float | None
-) -> tuple[Errors, Allowance]:
+) -> tuple[Errors, Skewness]:
     """Return the errors of the columns of independent rows [n, E], and the skewness given or else the largest seen.
 
     Raises TypeError or ValueError for numbers that are not finite, fewer than two rows and constant columns.
@@ -59,4 +57,4 @@ def errors_of_columns(
     if len(labels) != x.shape[1]:
         raise ValueError(f"names: expected {x.shape[1]}, one for each column, got {len(labels)}")
     gamma = float(np.abs(stats.skew(x)).max()) if skewness is None else check_number("skewness", skewness)
-    return errors_of_fits(labels, x - target), Allowance(skewness=gamma, is_known=skewness is not None)
+    return errors_of_fits(labels, x - target), Skewness(gamma, is_known=skewness is not None)

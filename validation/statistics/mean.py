@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from validation.statistics.arguments import Array, as_array, spread_of
+from validation.statistics.arguments import as_array, spread_of
 from validation.statistics.check import Check, Message, Requirement, check_number
 from validation.statistics.dependence import effective_size
-from validation.statistics.student import Allowance, Errors, degrees_of_freedom, samples_needed, student_check
+from validation.statistics.student import Errors, Skewness, degrees_of_freedom, samples_needed, student_check
 
 
 def mean_check(
@@ -18,7 +18,6 @@ def mean_check(
     expected: float,
     requirement: Requirement,
     *,
-    ess: float | None = None,
     chains: bool = False,
     skewness: float | None = None,
 ) -> Check:
@@ -28,27 +27,25 @@ def mean_check(
     that skewness γ is what keeps the mean from normal: α' = α/cosh(e), e = ``|γ|·z³/(3√m)``; where γ is the sample's
     (not given as `skewness`), α' = α/1.25. If e > log 2 the samples are too few to judge: underpowered.
 
-    Raises TypeError or ValueError for samples that are not finite, fewer than two or constant, and for ess ≤ 0.
+    Raises TypeError or ValueError for samples that are not finite, fewer than two or constant.
     """
     x = as_array("samples", samples, ndim=2 if chains else 1, least=2)
     target, sd, mean = check_number("expected", expected), spread_of("samples", x), float(x.mean())
     if not math.isfinite(target):
         raise ValueError(f"expected: expected a finite number, got {target}")
-    size, is_dependent = _size(x, ess, chains), chains or ess is not None
+    size = min(effective_size(x), float(x.size)) if chains else float(x.size)
     gamma = float(stats.skew(x, axis=None)) if skewness is None else check_number("skewness", skewness)
-    allowance = Allowance(skewness=gamma, is_known=skewness is not None)
-    df = degrees_of_freedom(size, is_dependent=is_dependent)
+    allowed = Skewness(gamma, is_known=skewness is not None)
+    df = degrees_of_freedom(size, is_dependent=chains)
     gap, root = np.array([mean - target]), np.array([math.sqrt(size)])
     errors = Errors(("mean",), gap, np.array([sd]), np.array([df]), root, size)
-    check = student_check("mean", errors, requirement, allowance)
+    check = student_check("mean", errors, requirement, allowed)
 
     def enough() -> int | None:
-        count = samples_needed(requirement, allowance, sd=sd, is_dependent=is_dependent)
+        count = samples_needed(requirement, allowed, sd=sd, is_dependent=chains)
         return None if count is None else math.ceil(count * x.size / size)
 
-    drawn = (
-        f"{x.size:,} draws worth {size:,.0f} independent ones" if is_dependent else f"{x.size:,} independent samples"
-    )
+    drawn = f"{x.size:,} draws worth {size:,.0f} independent ones" if chains else f"{x.size:,} independent samples"
     error = sd / math.sqrt(size)
     return replace(
         check,
@@ -68,15 +65,5 @@ def mean_check(
             else "",
         ),
         enough=enough,
-        ess=size if is_dependent else None,
+        ess=size if chains else None,
     )
-
-
-def _size(x: Array, ess: float | None, chains: bool) -> float:
-    """Return how many independent samples the array is worth, at most as many as it has."""
-    if ess is not None:
-        given = check_number("ess", ess)
-        if not 0 < given < math.inf:
-            raise ValueError(f"ess: expected a positive number of effective draws, got {ess!r}")
-        return min(given, float(x.size))
-    return min(effective_size(x), float(x.size)) if chains else float(x.size)

@@ -4,7 +4,7 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
@@ -40,64 +40,62 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """How far right estimates may be from normal ones of mean zero.
+class Skewness:
+    """How far from normal single estimates may be; where it is the sample's own, the level pays for not knowing it."""
 
-    Their mean error may be up to `margin` sds, a known bias. Their skewness is at most `skewness`; where that is the
-    sample's own (`is_known` False), the level pays for not knowing it.
-    """
-
-    margin: float = 0.0
-    skewness: float = 0.0
+    value: float = 0.0
     is_known: bool = True
 
 
-NORMAL = Allowance()
+SYMMETRIC = Skewness()
 
 
 def student_check(
     kind: str,
     errors: Errors,
     requirement: Requirement,
-    allowance: Allowance = NORMAL,
+    skewness: Skewness = SYMMETRIC,
     *,
     what: str = "estimates",
     unit: str = "fit",
 ) -> Check:
-    """Judge mean errors against 0 ± margin, each of E entries at α/E; effects and margin are in sds of one estimate.
+    """Judge mean errors against 0, each of E entries at α/E; effects are in sds of one estimate.
 
-    ``|T| ≤ c`` with c the 1 - α/2E quantile of Student's noncentral t at noncentrality ``margin·root``; what is
-    detectable solves ``P(T > c | effect·root) = power``. Assumes normal estimates, or |skewness| up to `skewness` of
-    several fits' (see `trusted_level`). `what` and `unit` are for the message.
+    ``|T| ≤ c`` with c the 1 - α/2E quantile of Student's t; what is detectable solves ``P(T > c | effect·root) =
+    power`` by the noncentral t. Assumes normal estimates, or |skewness| up to `skewness` of several fits' (see
+    `trusted_level`). `what` and `unit` are for the message.
     """
-    level = _level(errors.count, requirement.alpha / len(errors.names), allowance)
+    level = _level(errors.count, requirement.alpha / len(errors.names), skewness)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistics = np.where(errors.mean == 0, 0.0, errors.mean / errors.sd * errors.root)
-    pairs = list(zip(errors.df, errors.root, strict=True))
-    tails = [_tail(abs(t), df, allowance.margin * root) for t, (df, root) in zip(statistics, pairs, strict=True)]
-    critical = {(df, root): critical_value(level, df, allowance.margin * root) for df, root in set(pairs)}
+    tails = stats.t.sf(np.abs(statistics), errors.df)
+    critical = np.array([critical_value(level, df) for df in errors.df])
+    detectable = {
+        (df, root): detectable_noncentrality(c, df, requirement.power) / root
+        for c, df, root in set(zip(critical, errors.df, errors.root, strict=True))
+    }
     worst = int(np.argmin(tails))
-    bound = critical[pairs[worst]] * float(errors.sd[worst] / errors.root[worst])
+    bound = float(critical[worst] * errors.sd[worst] / errors.root[worst])
     return Check(
         kind,
         requirement,
         int(errors.count),
         float(errors.mean[worst]),
-        max(detectable_noncentrality(c, df, requirement.power) / root for (df, root), c in critical.items()),
+        max(detectable.values()),
         low=-bound,
         high=bound,
         expected=0.0,
         statistic=float(statistics[worst]),
         # Twice the tail times E, and more where skewness costs level.
-        p_value=min(1.0, 2 * tails[worst] * requirement.alpha / level) if level > 0 else math.nan,
-        message=_message(errors, statistics, critical[pairs[worst]], worst, what, unit),
-        enough=lambda: samples_needed(requirement, allowance, num_entries=len(errors.names)),
+        p_value=min(1.0, 2 * float(tails[worst]) * requirement.alpha / level) if level > 0 else math.nan,
+        message=_message(errors, statistics, float(critical[worst]), worst, what, unit),
+        enough=lambda: samples_needed(requirement, skewness, num_entries=len(errors.names)),
     )
 
 
 def samples_needed(
     requirement: Requirement,
-    allowance: Allowance = NORMAL,
+    skewness: Skewness = SYMMETRIC,
     *,
     num_entries: int = 1,
     sd: float | None = None,
@@ -109,17 +107,16 @@ def samples_needed(
     its skewness where it is not known, comes out as high as chance lets it with probability alpha (under normal
     samples): the check is then not found underpowered after all.
     """
-    if requirement.min_effect <= allowance.margin:
-        return None
     z = -float(special.ndtri(requirement.alpha / 2))
 
     def is_enough(count: int) -> bool:
-        root, df = math.sqrt(count), degrees_of_freedom(count, is_dependent=is_dependent)
-        skewness = abs(allowance.skewness) + (0.0 if allowance.is_known else z * math.sqrt(6 / count))
-        likely = Allowance(allowance.margin, skewness, allowance.is_known)
-        critical = critical_value(_level(count, requirement.alpha / num_entries, likely), df, allowance.margin * root)
+        df = degrees_of_freedom(count, is_dependent=is_dependent)
+        by_chance = 0.0 if skewness.is_known else z * math.sqrt(6 / count)
+        likely = replace(skewness, value=abs(skewness.value) + by_chance)
+        critical = critical_value(_level(count, requirement.alpha / num_entries, likely), df)
         unit = 1.0 if sd is None else sd * math.sqrt(float(special.chdtri(df, requirement.alpha)) / df)
-        return detectable_noncentrality(critical, df, requirement.power) / root * unit <= requirement.min_effect
+        effect = detectable_noncentrality(critical, df, requirement.power) / math.sqrt(count) * unit
+        return effect <= requirement.min_effect
 
     return smallest(is_enough)
 
@@ -146,16 +143,9 @@ def trusted_level(skewness: float, size: float, alpha: float, *, is_known: bool)
     return alpha / (math.cosh(exponent) if is_known else TAILS_RATIO)
 
 
-def critical_value(alpha: float, df: float, noncentrality: float = 0.0) -> float:
-    """Return the bound that |T| exceeds with probability at most alpha if T is t_df of at most this noncentrality.
-
-    Infinite at a level that is NaN, and for df = 0: nothing is then rejected.
-    """
-    if not (alpha > 0 and df > 0):
-        return math.inf
-    if noncentrality == 0:
-        return float(stats.t.isf(alpha / 2, df))
-    return float(stats.nct.isf(alpha / 2, df, noncentrality))
+def critical_value(alpha: float, df: float) -> float:
+    """Return the bound that |T| exceeds with probability alpha; inf at a level that is NaN, and for df = 0."""
+    return float(stats.t.isf(alpha / 2, df)) if alpha > 0 and df > 0 else math.inf
 
 
 def detectable_noncentrality(critical: float, df: float, power: float) -> float:
@@ -175,15 +165,9 @@ def detectable_noncentrality(critical: float, df: float, power: float) -> float:
     return float(brentq(missing, 0.0, high, xtol=1e-10)) if missing(0.0) < 0 else 0.0
 
 
-def _level(count: float, alpha: float, allowance: Allowance) -> float:
+def _level(count: float, alpha: float, skewness: Skewness) -> float:
     """Return the level of one entry; a single fit's draws are taken to be normal."""
-    return alpha if count == 1 else trusted_level(allowance.skewness, count, alpha, is_known=allowance.is_known)
-
-
-def _tail(statistic: float, df: float, noncentrality: float) -> float:
-    if not math.isfinite(statistic):
-        return 0.0
-    return float(stats.nct.sf(statistic, df, noncentrality) if noncentrality else stats.t.sf(statistic, df))
+    return alpha if count == 1 else trusted_level(skewness.value, count, alpha, is_known=skewness.is_known)
 
 
 def _message(errors: Errors, statistics: Array, critical: float, worst: int, what: str, unit: str) -> Message:

@@ -7,12 +7,12 @@ asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
+from validation.testing.errors import StatisticalFailure, Underpowered
 
 if TYPE_CHECKING:
     from validation.testing.stat import Stat
 
-__all__ = ["Stat", "StatisticalFailure", "StatisticalWarning", "Underpowered"]
+__all__ = ["Stat", "StatisticalFailure", "Underpowered"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,3 @@ class StatisticalFailure(AssertionError):  # noqa: N818 - an outcome of a test, 
 
 class Underpowered(AssertionError):  # noqa: N818
     """Nothing was seen, but an effect of `min_effect` need not have been seen either: not a pass."""
-
-
-class StatisticalWarning(UserWarning):
-    """A check was underpowered, and ``--statistical-allow-underpowered`` let it pass."""

@@ -159,10 +159,9 @@ def _shaped(name: str, truth: Truth, shape: tuple[int, ...]) -> Array:
 
 
 def _outcomes(fit: Fit, do: Mapping[str, Any]) -> list[str]:
-    mechanisms = getattr(fit.model, "mechanisms", None)
-    if mechanisms is None:
+    if not fit.model.variables:
         raise ValueError("outcome: expected the name of a site: a Pyro program does not say which are outcomes")
-    outcomes = [name for name, mechanism in mechanisms.items() if name not in do and mechanism.num_columns is None]
+    outcomes = [name for name, column in fit.model.variables.items() if name not in do and column.num_columns is None]
     if not outcomes:
         raise ValueError(f"do: no scalar variable is left to predict under do({_settings(do)})")
     return outcomes

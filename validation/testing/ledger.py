@@ -1,11 +1,10 @@
 """The account of one statistical test: what its next check may spend, and what the outcome of a check means."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from validation.statistics.check import Check, Requirement, Verdict, check_effect
-from validation.testing.errors import StatisticalFailure, StatisticalWarning, Underpowered
+from validation.testing.errors import StatisticalFailure, Underpowered
 from validation.testing.marker import TestBudget
 from validation.testing.message import failed, passed_control, underpowered
 from validation.testing.record import Record, record_of
@@ -14,11 +13,10 @@ from validation.testing.record import Record, record_of
 class Ledger:
     """The checks of one test, against those that its marker says. `keep` is given the record of each."""
 
-    def __init__(self, budget: TestBudget, keep: Callable[[Record], None], *, allow_underpowered: bool = False) -> None:
+    def __init__(self, budget: TestBudget, keep: Callable[[Record], None]) -> None:
         self.budget = budget
         self.checks_made = 0
         self._keep = keep
-        self._allow_underpowered = allow_underpowered
         self._open_controls: int | None = None  # made in the block of `control` that is open
         self._has_controls = False
         self._last_effect: float | None = None
@@ -59,9 +57,7 @@ class Ledger:
         if check.verdict is Verdict.FAIL:
             raise StatisticalFailure(failed(check, budget.replay))
         if check.verdict is Verdict.UNDERPOWERED:
-            if not self._allow_underpowered:
-                raise Underpowered(underpowered(check, budget.replay))
-            warnings.warn(StatisticalWarning(underpowered(check, budget.replay)), stacklevel=3)
+            raise Underpowered(underpowered(check, budget.replay))
         return check
 
     @contextmanager

@@ -30,7 +30,6 @@ def underpowered(check: Check, replay: str) -> str:
         ("enough", f"{in_words(check.needed)} would do" if check.needed else "no number of them would do"),
         ("got", f"{check.message.got}: {check.message.distance}"),
         ("note", check.message.note),
-        ("or", "--statistical-allow-underpowered makes this a warning"),
         ("replay", replay),
     )
 

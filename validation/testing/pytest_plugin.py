@@ -36,7 +36,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--statistical-seed", metavar="N|random", help="Root seed (default: 0; random: drawn, and printed)."
     )
     group.addoption("--statistical-report", metavar="FILE", help="Write a JSON record of every check.")
-    group.addoption("--statistical-allow-underpowered", action="store_true", help="Only warn of underpowered checks.")
     parser.addini("statistical_false_alarm", "Probability that a right suite raises any false alarm.", default="1e-3")
     parser.addini("statistical_manifest", "Where the list of tests is stored.", default="statistical-manifest.json")
 
@@ -44,8 +43,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and what this session keeps; draw the root seed, once for all workers."""
     config.addinivalue_line("markers", MARKER)
-    if config.getoption("statistical_allow_underpowered"):
-        config.addinivalue_line("filterwarnings", "default::validation.testing.StatisticalWarning")
     config.pluginmanager.register(Session(config, _root_seed(config)), "statistical-session")
 
 
@@ -71,8 +68,7 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
     def keep(record: dict[str, Any]) -> None:
         item.user_properties.append((PROPERTY, json.dumps(record)))
 
-    allow = request.config.getoption("statistical_allow_underpowered")
-    ledger = item.stash[LEDGER] = Ledger(item.stash[BUDGET], keep, allow_underpowered=allow)
+    ledger = item.stash[LEDGER] = Ledger(item.stash[BUDGET], keep)
     return Stat(ledger)
 
 

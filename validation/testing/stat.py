@@ -1,6 +1,5 @@
 """The object behind the fixture ``stat``: the checks that a test can make, and its seeds."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,7 +12,7 @@ from validation.statistics.estimates import errors_of_columns, errors_of_estimat
 from validation.statistics.mean import mean_check
 from validation.statistics.proportion import alternative_of, coverage_check, proportion_check
 from validation.statistics.ranks import ranks_check
-from validation.statistics.student import Allowance, student_check
+from validation.statistics.student import student_check
 from validation.testing.ledger import Ledger
 
 
@@ -35,17 +34,16 @@ class Stat:
         expected: float,
         *,
         min_effect: float | None = None,
-        ess: float | None = None,
         chains: bool = False,
         skewness: float | None = None,
     ) -> Check:
-        """The mean of independent samples [n], of dependent draws with their `ess`, or of chains [C, S] (chains=True).
+        """The mean of independent samples [n], or of the draws of chains [C, S] (chains=True).
 
         Student's test; effects in the samples' unit. `skewness`: of the distribution, if known (0 if symmetric).
         """
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
-        return self.ledger.judged(mean_check(samples, expected, requirement, ess=ess, chains=chains, skewness=skewness))
+        return self.ledger.judged(mean_check(samples, expected, requirement, chains=chains, skewness=skewness))
 
     def means(
         self,
@@ -62,16 +60,14 @@ class Stat:
         """
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
-        errors, allowance = errors_of_columns(samples, expected, names, skewness)
-        return self.ledger.judged(student_check("means", errors, requirement, allowance, what="means", unit="row"))
+        errors, allowed = errors_of_columns(samples, expected, names, skewness)
+        return self.ledger.judged(student_check("means", errors, requirement, allowed, what="means", unit="row"))
 
-    def estimate(
-        self, value: float, error: float, expected: float, *, min_effect: float | None = None, df: float = math.inf
-    ) -> Check:
-        """A normal estimate with its standard error, known with `df` degrees of freedom; effects in standard errors."""
+    def estimate(self, value: float, error: float, expected: float, *, min_effect: float | None = None) -> Check:
+        """A normal estimate with its standard error; effects in standard errors."""
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
-        errors = errors_of_estimate(value, error, expected, df)
+        errors = errors_of_estimate(value, error, expected)
         return self.ledger.judged(student_check("estimate", errors, requirement, what="an estimate", unit="estimate"))
 
     def proportion(
@@ -119,21 +115,18 @@ class Stat:
         names: Sequence[str] | None = None,
         *,
         min_effect: float | None = None,
-        margin: float = 0.0,
-        skewness: float = 0.0,
     ) -> Check:
         """Every Greek's entries at the truth, labelled as the fits are: in sds of the draws, or across several fits.
 
-        One fit is judged by its draws (of a point fit, those of `Fit.laplace`); several by the mean of their errors,
-        which may be off by `margin` sds, a known bias. Effects are in the same sds. Normal estimates are assumed.
+        One fit is judged by its draws (of a point fit, those of `Fit.laplace`); several by the mean of their errors.
+        Effects are in the same sds. Normal estimates are assumed.
         """
         __tracebackhide__ = True
         from validation.testing.fits import recovery_errors
 
         requirement = self.ledger.requirement(min_effect)
         errors = recovery_errors(fit_or_fits, truth, names, self.ledger.seed("laplace"))
-        allowance = Allowance(margin, skewness)
-        return self.ledger.judged(student_check("recovers", errors, requirement, allowance, what="Greeks"))
+        return self.ledger.judged(student_check("recovers", errors, requirement, what="Greeks"))
 
     def interventions(
         self,
@@ -143,7 +136,6 @@ class Stat:
         do: Mapping[str, Any],
         outcome: str | None = None,
         min_effect: float | None = None,
-        margin: float = 0.0,
     ) -> Check:
         """E[outcome | do(...)] of every scalar variable not set (or of one), against the truth's, as in `recovers`."""
         __tracebackhide__ = True
@@ -151,9 +143,7 @@ class Stat:
 
         requirement = self.ledger.requirement(min_effect)
         errors = intervention_errors(fit_or_fits, truth, do, outcome, self.ledger.seed("laplace"))
-        return self.ledger.judged(
-            student_check("interventions", errors, requirement, Allowance(margin), what="predicted means")
-        )
+        return self.ledger.judged(student_check("interventions", errors, requirement, what="predicted means"))
 
     # ---------------------------------------------------------------- controls, seeds, thinning
 

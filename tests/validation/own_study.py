@@ -70,4 +70,4 @@ class Slow:
         return Quick().fit(model, data, seed=seed)
 
 
-slow = Contender("slow", Slow(), laplace=True)  # a cell of two rows
+slow = Contender("slow", Slow(), laplace=True)  # a task of two rows

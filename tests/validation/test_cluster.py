@@ -144,7 +144,7 @@ def test_a_worker_is_killed_while_it_works(dask, scenarios, tmp_path):
         assert sorted(map(repr, store.rows())) == sorted(map(repr, found))
     assert without_times(found) == without_times(run_here(study))
     told = Counter((row.scenario, row.estimator, row.replicate) for outcome in outcomes for row in outcome.rows)
-    assert told == Counter(key for cell in study.cells() for key in cell.keys)
+    assert told == Counter(key for task in study.tasks() for key in task.keys)
 
 
 def test_a_scheduler_without_workers(tmp_path, capsys):

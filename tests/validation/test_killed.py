@@ -1,4 +1,4 @@
-"""A study that is killed: whole cells are kept, no process is left behind, and resuming ends with the same rows."""
+"""A study that is killed: whole tasks are kept, no process is left behind, and resuming ends with the same rows."""
 
 import contextlib
 import os
@@ -135,11 +135,11 @@ def begin(folder, workers):
 
 
 def stored(path):
-    """What is in the file after a kill: whole cells of two rows, each once."""
+    """What is in the file after a kill: whole tasks of two rows, each once."""
     with closing(Store.open(path)) as store:
         rows = list(store.rows())
-    cells = Counter((row.scenario, row.replicate) for row in rows)
-    assert set(cells.values()) <= {2}
+    tasks = Counter((row.scenario, row.replicate) for row in rows)
+    assert set(tasks.values()) <= {2}
     assert len({(row.scenario, row.estimator, row.replicate) for row in rows}) == len(rows)
     return rows
 

@@ -15,7 +15,7 @@ from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import LOG_LIKELIHOOD
-from validation.scenarios.scenario import Given
+from validation.scenarios.scenario import FittedModel
 from validation.study.measure import EXPERIMENT_ROWS, arranged, measure, summarised, target_of
 from validation.study.row import LEVEL, RANKED
 
@@ -72,7 +72,7 @@ def test_distances_to_an_estimate_that_lies_elsewhere(truth, estimate, distance,
     model = CausalMixture(1, mechanisms)
     scenario = replace(
         EVERY["separated_300"],
-        make_model=Given(model),
+        make_model=FittedModel(model),
         source=FixedTruth({"theta": [1.0], **greeks}),
         num_rows=10,
         interventions=do_each(1),

@@ -217,11 +217,11 @@ def test_a_fit_at_which_nothing_can_be_planned_is_one_sentence(frame, quick, tmp
 
 def test_the_fit_is_the_truth(frame, quick):
     columns = {"X": frame["X"].tolist()}
-    prepared = own_data.prepare(ARGUMENTS, columns, seed=0)
-    notes = prepared.notes["mine"]
+    scenario, notes = own_data.prepare(ARGUMENTS, columns, seed=0)
+    notes = notes["mine"]
     assert notes["truth_from"] == "EM" and notes["rows"] == 60 and notes["columns"] == ["X"]
     assert set(notes["fits"]) == {"EM", "EM+laplace", "MAP", "MAP+laplace"}
-    source = prepared.scenario.source
+    source = scenario.source
     assert source.truth is Truth.FIXED
     told = notes["fits"]["EM"]["quantities"]
     assert told["mu_X[0]"]["value"] == source.greeks["mu_X"][0]
@@ -230,12 +230,12 @@ def test_the_fit_is_the_truth(frame, quick):
     assert laplace["lower"] < laplace["value"] < laplace["upper"]
     again = own_data.rebuilt(ARGUMENTS, columns, json.loads(json.dumps(dict(source.greeks))))
     assert again.source.greeks == source.greeks
-    assert again.sentence != "" and again.interventions == prepared.scenario.interventions
-    assert own_data.prepare(replace(ARGUMENTS, truth="MAP"), columns, seed=0).notes["mine"]["truth_from"] == "MAP"
+    assert again.sentence != "" and again.interventions == scenario.interventions
+    assert own_data.prepare(replace(ARGUMENTS, truth="MAP"), columns, seed=0)[1]["mine"]["truth_from"] == "MAP"
 
 
 def test_every_query_is_judged_and_the_budget_is_spent_once(frame, quick):
-    scenario = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0).scenario
+    scenario = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)[0]
     plan = own_data.judged(Study((scenario,), EM_AND_MAP, preset="mine").plan())
     judged = [claim for claim in plan.claims if claim.judged]
     queries = {claim.only for claim in judged if claim.only}

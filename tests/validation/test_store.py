@@ -1,4 +1,4 @@
-"""The file of a study: what is put in comes out, as whole cells, and what cannot be used is refused with the reason."""
+"""The file of a study: what is put in comes out, as whole tasks, and what cannot be used is refused with the reason."""
 
 import json
 import math
@@ -305,11 +305,11 @@ def test_a_flipped_bit_in_the_log_loses_whole_cells_at_its_end_and_changes_nothi
     """As a power cut would, which SQLite cannot tell from it; the study is then not complete, and can be resumed."""
     log = path.with_name("study.sqlite-wal")
     with closing(Store.create(path, plan)) as store:
-        for cell in (rows[:2], rows[2:4], rows[4:6]):
-            store.add(cell, HERE)
+        for task in (rows[:2], rows[2:4], rows[4:6]):
+            store.add(task, HERE)
         files = path.read_bytes(), log.read_bytes()
     rng = np.random.default_rng(0)
-    cells = [sorted(map(repr, rows[:n])) for n in (0, 2, 4, 6)]
+    tasks = [sorted(map(repr, rows[:n])) for n in (0, 2, 4, 6)]
     last = range(len(files[1]) - 3000, len(files[1]), 100)  # what was written last
     lengths = set()
     for place in [*rng.integers(len(files[1]), size=20), *last]:
@@ -322,7 +322,7 @@ def test_a_flipped_bit_in_the_log_loses_whole_cells_at_its_end_and_changes_nothi
         except StoreError:
             continue
         assert found[0] == plan
-        assert found[-1] in cells
+        assert found[-1] in tasks
         lengths.add(len(found[-1]))
     assert 4 in lengths
 
@@ -462,7 +462,7 @@ def test_a_full_disk_loses_nothing_and_resuming_completes_the_study(path, study,
             run(study, store=store, executor=executor)
         kept = list(store.rows())
         assert 0 < len(kept) < len(rows)
-        assert len(kept) % 2 == 0, "whole cells of two rows"
+        assert len(kept) % 2 == 0, "whole tasks of two rows"
     with closing(Store.open(path)) as store, ThreadPoolExecutor(1) as executor:
         assert list(map(repr, store.rows())) == list(map(repr, kept))
         found = run(study, store=store, executor=executor)

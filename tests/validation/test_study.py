@@ -15,13 +15,13 @@ from estimators import EM
 from validation.claims.judge import assess_claims
 from validation.scenarios import Seeds
 from validation.statistics.check import Verdict
-from validation.study.cell import Cell, failed_rows
 from validation.study.cluster import ClusterError
 from validation.study.contenders import Contender
 from validation.study.pool import perform
 from validation.study.row import ERROR
 from validation.study.store import Store
 from validation.study.study import Study, run
+from validation.study.task import Task, failed_rows
 
 EM_ONLY = (Contender("EM", EM(progress_bar=False), laplace=True),)
 
@@ -66,7 +66,7 @@ def test_a_pool_gives_the_same_rows_on_one_thread_each(study, rows, broken):
     found = run(counted, workers=2, on_outcome=outcomes.append)
     assert without_times(row for row in found if row.estimator != "Counts") == without_times(rows)
     told = sorted(row for outcome in outcomes for row in map(repr, outcome.rows))
-    assert told == sorted(map(repr, found)), "every cell is told of once"
+    assert told == sorted(map(repr, found)), "every task is told of once"
     counts = {row.warnings for row in found if row.estimator == "Counts"}
     assert counts == {("EstimationWarning: torch 1, pools [1], ['1', '1', '1']",)}
     assert not active_children()
@@ -89,14 +89,14 @@ def test_what_else_runs_does_not_matter(study, rows):
 
 def test_rows_are_in_the_order_of_the_cells(study, rows):
     assert [(row.scenario, row.estimator, row.replicate) for row in rows] == [
-        key for cell in study.cells() for key in cell.keys
+        key for task in study.tasks() for key in task.keys
     ]
     assert not any(row.failed for row in rows)
 
 
 def test_seeds_depend_on_study_scenario_and_replicate_alone(scenarios):
     def seeds(name="overlapping_300", study_seed=0, replicate=0, contender=EM_ONLY[0], **changes):
-        return Cell(replace(scenarios[name], **changes), contender, study_seed, replicate, False).seeds
+        return Task(replace(scenarios[name], **changes), contender, study_seed, replicate, False).seeds
 
     assert seeds() == seeds(contender=Contender("other", estimator=None)) == seeds(num_rows=7, replicates=3)
     others = [seeds(), seeds(study_seed=1), seeds(replicate=1), seeds(name="separated_300")]
@@ -113,17 +113,17 @@ def test_replicates_have_data_of_their_own_and_contenders_share_them(scenarios):
 
 def test_a_study_with_a_store_runs_what_is_not_in_it(study, rows, tmp_path):
     store = Store.create(tmp_path / "study.sqlite", study.plan())
-    some = [cell for i, cell in enumerate(study.cells()) if i % 3 == 0]
-    for cell in some:
-        store.add(perform(cell).rows, {"machine": "another"})
+    some = [task for i, task in enumerate(study.tasks()) if i % 3 == 0]
+    for task in some:
+        store.add(perform(task).rows, {"machine": "another"})
     outcomes = []
     found = run_here(study, store=store, on_outcome=outcomes.append)
     assert without_times(found) == without_times(rows)
-    assert len(outcomes) == len(study.cells()) - len(some)
+    assert len(outcomes) == len(study.tasks()) - len(some)
     assert sorted(map(repr, store.rows())) == sorted(map(repr, found))
     assert len(store.environments) == 2
     assert run_here(study, store=store, on_outcome=outcomes.append) == found
-    assert len(outcomes) == len(study.cells()) - len(some), "a whole study runs nothing"
+    assert len(outcomes) == len(study.tasks()) - len(some), "a whole study runs nothing"
     store.close()
 
 
@@ -140,7 +140,7 @@ def test_a_cell_leaves_the_numbers_of_threads_of_its_process_alone(scenarios, br
         torch.set_num_threads(2)
         with threadpool_limits(2):
             outside = threads()
-            outcome = perform(Cell(scenarios["separated_100"], contender, 0, 0, False))
+            outcome = perform(Task(scenarios["separated_100"], contender, 0, 0, False))
             assert threads() == outside
             assert set(outside[1].values()) == {2}
     finally:
@@ -197,8 +197,8 @@ def test_a_source_that_fails_gives_rows(scenarios):
         (Fails(), "simulating the data: ValueError: no rows today"),
         (Undefined(), "preparing the truth: ValueError: the true E[X | do(Z=0)] is not a number"),
     ):
-        cell = Cell(replace(scenarios["student_noise"], source=source), EM_ONLY[0], 0, 0, False)
-        rows = perform(cell).rows
+        task = Task(replace(scenarios["student_noise"], source=source), EM_ONLY[0], 0, 0, False)
+        rows = perform(task).rows
         assert [(row.estimator, row.status, row.reason) for row in rows] == [
             ("EM", ERROR, reason),
             ("EM+laplace", ERROR, reason),
@@ -246,13 +246,13 @@ def test_an_interrupt_cancels_what_has_not_begun(scenarios):
 
         waiting = ()
 
-        def submit(self, fn, cell):
+        def submit(self, fn, task):
             future = Future()
             if self.waiting:
                 self.waiting = (*self.waiting, future)
             else:
                 self.waiting = (future,)
-                future.set_result(perform(cell))
+                future.set_result(perform(task))
             return future
 
         def shutdown(self, wait=True):
@@ -276,10 +276,10 @@ def test_what_cannot_be_sent_to_a_process_gives_rows(scenarios):
 
 
 def test_failed_rows_say_whose_they_are(scenarios):
-    cell = Cell(scenarios["five_points"], EM_ONLY[0], 0, 7, False)
-    rows = failed_rows(cell, "why")
-    assert [(row.scenario, row.estimator, row.replicate) for row in rows] == list(cell.keys)
-    assert {row.seed for row in rows} == {cell.seeds.fit}
+    task = Task(scenarios["five_points"], EM_ONLY[0], 0, 7, False)
+    rows = failed_rows(task, "why")
+    assert [(row.scenario, row.estimator, row.replicate) for row in rows] == list(task.keys)
+    assert {row.seed for row in rows} == {task.seeds.fit}
 
 
 # ---------------------------------------------------------------- wrong estimators

@@ -56,10 +56,10 @@ def alone(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, scenarios):
-    """The file of a whole study, and one of which a cell is missing."""
+    """The file of a whole study, and one of which a task is missing."""
     folder = tmp_path_factory.mktemp("finished")
     study = Study((scenarios["five_points"], scenarios["separated_100"]), (EM_ONLY,), replicates=2)
-    outcomes = [perform(cell) for cell in study.cells()]
+    outcomes = [perform(task) for task in study.tasks()]
     for name, kept in (("whole", outcomes), ("partial", outcomes[:3]), ("empty", [])):
         (folder / name).mkdir()
         with closing(Store.create(folder / name / "study.sqlite", study.plan())) as store:
@@ -127,7 +127,7 @@ def test_quiet_prints_nothing(replicates, status, quick, tmp_path, capfd):
 
 def test_an_interrupt_says_how_to_go_on(quick, monkeypatch, capsys, tmp_path):
     def interrupted(study, *, store, **_):
-        store.add(perform(study.cells()[0]).rows, environment())
+        store.add(perform(study.tasks()[0]).rows, environment())
         raise KeyboardInterrupt
 
     path = tmp_path / "study.sqlite"

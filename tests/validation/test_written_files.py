@@ -26,8 +26,8 @@ def finished(tmp_path_factory, scenarios):
     folder = tmp_path_factory.mktemp("finished")
     study = Study((scenarios["five_points"],), (Contender("EM", EM(progress_bar=False)),), replicates=2)
     with closing(Store.create(folder / "study.sqlite", study.plan())) as store:
-        for cell in study.cells():
-            outcome = perform(cell)
+        for task in study.tasks():
+            outcome = perform(task)
             store.add(outcome.rows, outcome.environment)
     return folder / "study.sqlite"
 

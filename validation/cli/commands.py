@@ -91,9 +91,9 @@ def study_own_data(options: argparse.Namespace) -> int:
     check_extra()
     path = prepare(options.output)
     columns = own_data.read(arguments)
-    prepared = own_data.prepare(arguments, columns, seed=options.seed)
-    study = _own_data_study(prepared.scenario, options.seed, options.replicates)
-    source = prepared.scenario.source
+    scenario, notes = own_data.prepare(arguments, columns, seed=options.seed)
+    study = _own_data_study(scenario, options.seed, options.replicates)
+    source = scenario.source
     assert isinstance(source, FixedTruth)
     given = {
         "command": "mine",
@@ -103,8 +103,7 @@ def study_own_data(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "replicates": options.replicates,
     }
-    plan, notes = _own_data_plan(study), prepared.notes
-    begin = partial(Store.create, path, plan, arguments=given, notes=notes)
+    begin = partial(Store.create, path, _own_data_plan(study), arguments=given, notes=notes)
     return _run(study, begin, options, [options.model] if ":" in options.model else [])
 
 
@@ -219,9 +218,9 @@ def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, 
 def _complete(study: Study, store: Store, executor: Executor | None, options: argparse.Namespace) -> Results:
     from validation.cli.progress import progress  # needs the extra that was checked before
 
-    cells, there = study.cells(), store.done()
-    done = sum(there.issuperset(cell.keys) for cell in cells)
-    with progress(len(cells), done=done, quiet=options.quiet) as on_outcome:
+    tasks, there = study.tasks(), store.done()
+    done = sum(there.issuperset(task.keys) for task in tasks)
+    with progress(len(tasks), done=done, quiet=options.quiet) as on_outcome:
         run(study, store=store, executor=executor, workers=options.workers, on_outcome=on_outcome)
     return results_of(store)
 
@@ -262,7 +261,7 @@ def _study_of(given: Mapping[str, Any]) -> Study:
         )
     except ValueError as problem:
         raise UnusableArgumentError(str(problem)) from problem
-    if not study.cells():
+    if not study.tasks():
         raise UnusableArgumentError("--estimator Exact runs on small scenarios only, and none was chosen; see `list`")
     return study
 
@@ -294,7 +293,7 @@ def _modules(given: Mapping[str, Any]) -> list[str]:
 
 def _check_same(study: Study, plan: Plan, path: Path) -> None:
     """Raise where a study that was built again is not the one whose rows are in the file."""
-    ours = Counter((scenario, name) for cell in study.cells() for scenario, name, _ in cell.keys)
+    ours = Counter((scenario, name) for task in study.tasks() for scenario, name, _ in task.keys)
     theirs = {(each.name, name): each.replicates for each in plan.scenarios for name in each.estimators}
     settings = {each.name: repr(each.estimator) for each in standard_contenders()}
     if ours != theirs or any(plan.contenders.get(name, text) != text for name, text in settings.items()):

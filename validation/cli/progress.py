@@ -5,16 +5,16 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from validation.study.pool import CellOutcome
+from validation.study.pool import TaskOutcome
 
 
 @contextmanager
-def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[CellOutcome], None]]:
-    """Give a function that is told of every cell that ends; it shows nothing where `quiet`, or off a terminal."""
+def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[TaskOutcome], None]]:
+    """Give a function that is told of every task that ends; it shows nothing where `quiet`, or off a terminal."""
     with tqdm(desc="validation", total=total, initial=done, unit="fit", disable=quiet or None) as bar:
         failed = 0
 
-        def advance(outcome: CellOutcome) -> None:
+        def advance(outcome: TaskOutcome) -> None:
             nonlocal failed
             failed += sum(row.failed for row in outcome.rows)
             first = outcome.rows[0]

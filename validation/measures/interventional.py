@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
-STRIDE = 8  # doublings from one look at a distribution function to the next, before those between are looked at
+STRIDE = 8  # doublings of the distance between evaluations of a distribution function, before those between are tried
 STEPS = 80  # between the first knots of a distribution
 SHARE = 0.03  # of the probability, at most, between knots
 LEAST_SHARE = 1e-6  # below which a step is left as wide as it is
@@ -58,19 +58,19 @@ def knots(cdf: Function, centre: float, *, tail: float = 1e-10) -> Array:
 
 
 def _too_wide(step: Array, share: Array) -> NDArray[np.bool_]:
-    """Steps that hold much of the probability, far more than both beside them, or some of it in much greater width."""
-    least, most = np.pad(step, 1, constant_values=np.inf), np.pad(share, 1)
-    is_alone = share > 10.0 * np.maximum(most[:-2], most[2:])
-    is_coarse = step > 3.0 * np.minimum(least[:-2], least[2:])
+    """Which steps hold much of the probability, far more than their neighbours, or some of it in far greater width."""
+    neighbours_step, neighbours_share = np.pad(step, 1, constant_values=np.inf), np.pad(share, 1)
+    is_alone = share > 10.0 * np.maximum(neighbours_share[:-2], neighbours_share[2:])
+    is_coarse = step > 3.0 * np.minimum(neighbours_step[:-2], neighbours_step[2:])
     return np.asarray((share > SHARE) | ((share > LEAST_SHARE) & (is_alone | is_coarse)))
 
 
-def quadrature(*parts: Array) -> tuple[Array, Array]:
+def quadrature(*knots_of: Array) -> tuple[Array, Array]:
     """Return points x and weights w with ``Σ w f(x) ≈ ∫ f dx``: Gauss and Legendre's rule between successive knots.
 
     The knots are those of one or several distributions.
     """
-    ends = np.unique(np.concatenate(parts))
+    ends = np.unique(np.concatenate(knots_of))
     t, weights = np.polynomial.legendre.leggauss(ORDER)
     half = 0.5 * np.diff(ends)[:, None]
     return (0.5 * (ends[:-1] + ends[1:])[:, None] + half * t).ravel(), (half * weights).ravel()

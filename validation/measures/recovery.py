@@ -15,9 +15,9 @@ def entries(greeks: Mapping[str, Array]) -> dict[str, float]:
     }
 
 
-def entry_name(name: str, place: tuple[int, ...]) -> str:
+def entry_name(name: str, index: tuple[int, ...]) -> str:
     """Return the name of an entry, as in `Fit.summary`: ``p_T[0, 0]``, or the Greek's own where it is one number."""
-    return f"{name}[{', '.join(map(str, place))}]" if place else name
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
 def columns(draws: Mapping[str, Array]) -> dict[str, Array]:
@@ -45,9 +45,9 @@ def sort_components(
         array = np.asarray(value, dtype=np.float64)
         axis = axes.get(name) if axes is not None else 0 if array.shape[1:2] == key.shape[1:] else None
         if axis is not None and array.ndim > 1:
-            places = [1] * array.ndim
-            places[0], places[1 + axis] = order.shape
-            array = np.take_along_axis(array, order.reshape(places), axis=1 + axis)
+            shape = [1] * array.ndim
+            shape[0], shape[1 + axis] = order.shape
+            array = np.take_along_axis(array, order.reshape(shape), axis=1 + axis)
         arranged[name] = array
     return arranged
 

@@ -43,6 +43,11 @@ class Asymptotics:
     kl: Mapping[str, float]
     kl_weights: tuple[float, ...]
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The Cramér–Rao standard deviations by quantity, of those whose value is not known beforehand."""
+        return {name: self.sd[name] for name in shown(self.sd) if self.sd[name] > 0}
+
 
 def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
     """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular."""
@@ -59,17 +64,19 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
         return None
     truth = quantities(scenario, Fit.from_greeks(model, greeks))
 
-    def of(vector: Array) -> Array:
-        found = quantities(scenario, _fit_at(model, coordinates, vector))
-        return np.array([found[name] for name in truth])
+    def quantities_at(vector: Array) -> Array:
+        values = quantities(scenario, _fit_at(model, coordinates, vector))
+        return np.array([values[name] for name in truth])
 
-    sd = dict(zip(truth, cramer_rao(information, of, at).tolist(), strict=True))
+    sd = dict(zip(truth, cramer_rao(information, quantities_at, at).tolist(), strict=True))
     complete = None
     if max(model.hidden.values(), default=1) > 1 and not design.settings:
         seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
         all_seen = _information(scenario, coordinates, at, seen, seed)
-        complete = dict(zip(truth, cramer_rao(all_seen, of, at).tolist(), strict=True))
-    metrics = {each.name: _metric(model, coordinates, at, each) for each in scenario.interventions}
+        complete = dict(zip(truth, cramer_rao(all_seen, quantities_at, at).tolist(), strict=True))
+    metrics = {
+        intervention.name: _metric(model, coordinates, at, intervention) for intervention in scenario.interventions
+    }
     kl = {name: float(divergence_weights(metric, information).sum()) for name, metric in metrics.items()}
     average = np.mean([metric / kl[name] for name, metric in metrics.items()], axis=0)
     return Asymptotics(
@@ -79,16 +86,18 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
 
 def quantities(scenario: Scenario, fit: Fit) -> dict[str, float]:
     """Return every quantity at the estimate of a fit: the Greeks' entries, interventional means, contrasts."""
-    found = entries({name: np.asarray(fit[name]) for name in fit.draws})
-    means = {each.mean_name: Predicted(fit, each.outcome, dict(each.do)).mean() for each in scenario.interventions}
-    everything = found | means | differences_of(means, scenario)
-    return {name: everything[name] for name in shown(everything)}
+    greeks = entries({name: np.asarray(fit[name]) for name in fit.draws})
+    means = {intervention.mean_name: Predicted.by(fit, intervention).mean() for intervention in scenario.interventions}
+    values = greeks | means | differences_of(means, scenario)
+    return {name: values[name] for name in shown(values)}
 
 
 def differences_of(means: Mapping[str, Any], scenario: Scenario) -> dict[str, Any]:
     """Return the contrasts of a scenario, by name, from the means of its interventions (numbers or draws)."""
-    asked = contrasts(scenario.interventions)
-    return {each.name: means[each.one.mean_name] - means[each.versus.mean_name] for each in asked}
+    return {
+        contrast.name: means[contrast.setting.mean_name] - means[contrast.versus.mean_name]
+        for contrast in contrasts(scenario.interventions)
+    }
 
 
 def _fit_at(model: Model, coordinates: Density, vector: Array) -> Fit:
@@ -118,16 +127,16 @@ def _information(scenario: Scenario, coordinates: Density, at: Array, design: De
     return covariance_of_scores(score, counts / times)
 
 
-def _metric(model: Model, coordinates: Density, at: Array, asked: Intervention) -> Array:
+def _metric(model: Model, coordinates: Density, at: Array, intervention: Intervention) -> Array:
     """The Fisher information of one value of an outcome under an intervention."""
 
     def predicted(vector: Array) -> Predicted:
-        return Predicted(_fit_at(model, coordinates, vector), asked.outcome, dict(asked.do))
+        return Predicted.by(_fit_at(model, coordinates, vector), intervention)
 
     grid = _grid([predicted(at)])
     points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
     if points is None:
-        raise ValueError(f"outcome {asked.outcome}: neither discrete nor with a density on a line")
+        raise ValueError(f"outcome {intervention.outcome}: neither discrete nor with a density on a line")
     score = _score(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
     return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
 
@@ -152,5 +161,5 @@ def _log_densities(model: Model, coordinates: Density, data: Data) -> Callable[[
 def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:
     """``∂ log p / ∂ coordinates`` [P, M] at M points, by central differences."""
     steps = STEP * np.eye(len(at))
-    found = log_densities(np.concatenate([at + steps, at - steps]))
-    return np.asarray((found[: len(at)] - found[len(at) :]) / (2 * STEP))
+    above, below = np.split(log_densities(np.concatenate([at + steps, at - steps])), 2)
+    return np.asarray((above - below) / (2 * STEP))

@@ -61,4 +61,6 @@ class Source(Protocol):
 
     @property
     def truth(self) -> Truth: ...
-    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw: ...
+
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
+        """Return the rows of one replicate with what is true of them."""

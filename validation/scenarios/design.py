@@ -95,7 +95,7 @@ class Design:
         groups = []
         for pattern in np.unique(patterns, axis=0):
             rows = (patterns == pattern).all(1)
-            names = [name for name, chosen in zip(is_set, pattern, strict=False) if chosen]
+            names = [name for name, is_on in zip(is_set, pattern, strict=False) if is_on]
             groups.append((rows, {name: _setting(name, self.settings[name][rows]) for name in names}))
         return groups
 

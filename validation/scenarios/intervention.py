@@ -30,18 +30,17 @@ class Intervention:
 class Contrast:
     """``E[outcome | do(...)] − E[outcome | do(versus)]``, of two interventions on one outcome."""
 
-    one: Intervention
+    setting: Intervention
     versus: Intervention
 
     @property
     def name(self) -> str:
         """The name of the quantity."""
-        return f"{self.one.mean_name} − {self.versus.mean_name}"
+        return f"{self.setting.mean_name} − {self.versus.mean_name}"
 
 
 def contrasts(interventions: Sequence[Intervention]) -> tuple[Contrast, ...]:
     """Return every intervention against the first on the same outcome."""
     first: dict[str, Intervention] = {}
-    for each in interventions:
-        first.setdefault(each.outcome, each)
-    return tuple(Contrast(each, first[each.outcome]) for each in interventions if each is not first[each.outcome])
+    pairs = [(intervention, first.setdefault(intervention.outcome, intervention)) for intervention in interventions]
+    return tuple(Contrast(intervention, versus) for intervention, versus in pairs if intervention is not versus)

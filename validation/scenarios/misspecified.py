@@ -10,7 +10,7 @@ from validation.scenarios.sources import Noise, OtherNoise
 WEIGHTS, MEANS, SCALES = (0.4, 0.6), (-3.0, 3.0), (1.0, 1.0)
 
 
-def _with(noise: Noise, name: str, words: str) -> Scenario:
+def _scenario(noise: Noise, name: str, words: str) -> Scenario:
     return Scenario(
         name=name,
         sentence=(
@@ -27,6 +27,6 @@ def _with(noise: Noise, name: str, words: str) -> Scenario:
 
 
 MISSPECIFIED = (
-    _with(stats.t(3, scale=3**-0.5), "student_noise", "Student-t with three degrees of freedom (heavy tails)"),
-    _with(stats.gamma(2, loc=-(2**0.5), scale=2**-0.5), "skewed_noise", "gamma of shape two (skewed)"),
+    _scenario(stats.t(3, scale=3**-0.5), "student_noise", "Student-t with three degrees of freedom (heavy tails)"),
+    _scenario(stats.gamma(2, loc=-(2**0.5), scale=2**-0.5), "skewed_noise", "gamma of shape two (skewed)"),
 )

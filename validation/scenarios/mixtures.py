@@ -14,25 +14,25 @@ SEPARATIONS = {"separated": 6.0, "overlapping": 2.5}
 SHARES = {"": 0.4, "_unbalanced": 0.1}
 # The fewest rows at which each family's claims are judged: with fewer, bias of the order 1/N is a large part of any
 # estimator's error. Families that are not listed are only reported.
-FAIR = {"separated": 100, "overlapping": 1000, "separated_unbalanced": 300}
+JUDGED_FROM = {"separated": 100, "overlapping": 1000, "separated_unbalanced": 300}
+TOO_FEW = " Too few rows to tell the two apart well: errors are far from normal, so not judged."
 
 
-def _cell(kind: str, balance: str, num_rows: int) -> Scenario:
-    family, separation, share = f"{kind}{balance}", SEPARATIONS[kind], SHARES[balance]
-    fair = num_rows >= FAIR.get(family, ROWS[-1] + 1)
+def _scenario(separated: str, balance: str, num_rows: int) -> Scenario:
+    family, separation, share = f"{separated}{balance}", SEPARATIONS[separated], SHARES[balance]
+    is_judged = num_rows >= JUDGED_FROM.get(family, ROWS[-1] + 1)
     return Scenario(
         name=f"{family}_{num_rows}",
         sentence=(
             f"Two components of known scale 1, {separation:g} standard deviations apart, of which the first has "
-            f"{share:.0%} of {num_rows} rows."
-            + ("" if fair else " Too few rows to tell the two apart well: errors are far from normal, so not judged.")
+            f"{share:.0%} of {num_rows} rows.{'' if is_judged else TOO_FEW}"
         ),
         make_model=tutorial_model,
         source=FixedTruth({"theta": (share, 1 - share), "mu_X": (-separation / 2, separation / 2)}),
         num_rows=num_rows,
         interventions=do_each(2),
         family=family,
-        role=Role.JUDGED if fair else Role.REPORTED,
+        role=Role.JUDGED if is_judged else Role.REPORTED,
     )
 
 
@@ -47,7 +47,7 @@ def unknown_scales() -> CausalMixture:
 
 
 MIXTURES = (
-    *(_cell(kind, balance, num_rows) for kind in SEPARATIONS for balance in SHARES for num_rows in ROWS),
+    *(_scenario(separated, balance, num_rows) for separated in SEPARATIONS for balance in SHARES for num_rows in ROWS),
     Scenario(
         name="five_classes",
         sentence="Five components of known scale 1, five standard deviations apart, of unequal weight, 1000 rows.",

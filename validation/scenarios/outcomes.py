@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from estimators import Fit
+from validation.scenarios.intervention import Intervention
 
 Array = NDArray[np.float64]
 RARE = 1e-9  # probability of the values of a count that are left out
@@ -16,7 +17,10 @@ MOST_VALUES = 1_000_000  # of a count, whose probabilities are held at one time
 
 
 class Outcome(Protocol):
-    """A distribution of one variable; `points` are its values [P] where draws show it to be discrete, else None."""
+    """A distribution of one variable: its log density (of a discrete one, log probability), CDF, mean and draws.
+
+    `points` are its values [P] where draws show it to be discrete, else None.
+    """
 
     def logpdf(self, x: Array) -> Array: ...
     def cdf(self, x: Array) -> Array: ...
@@ -33,20 +37,22 @@ class Predicted:
     outcome: str
     do: dict[str, Any]
 
+    @staticmethod
+    def by(fit: Fit, intervention: Intervention) -> "Predicted":
+        """Return what a fit says of an intervention's outcome."""
+        return Predicted(fit, intervention.outcome, dict(intervention.do))
+
     @cached_property
     def _query(self) -> Any:
         return self.fit.do(**{name: int(v) if float(v).is_integer() else v for name, v in self.do.items()})
 
     def logpdf(self, x: Array) -> Array:
-        """Return the log of the predictive density (of a discrete outcome, the log probability)."""
         return np.asarray(self._query.log_density(self.outcome, torch.as_tensor(x)).detach())
 
     def cdf(self, x: Array) -> Array:
-        """Return the predictive distribution function."""
         return np.asarray(self._query.cdf(self.outcome, torch.as_tensor(x)).detach())
 
     def mean(self) -> float:
-        """Return the predictive mean."""
         return float(self.means().mean())
 
     def means(self) -> Array:
@@ -54,7 +60,6 @@ class Predicted:
         return np.asarray(self._query.mean(self.outcome).draws.detach(), dtype=np.float64)
 
     def draw(self, size: int, seed: int) -> Array:
-        """Draw values, each with Greeks from a draw of the fit's own."""
         return np.asarray(self._query.sample(size, seed=seed)[self.outcome], dtype=np.float64)
 
     def points(self, drawn: Array) -> Array | None:

@@ -17,9 +17,9 @@ def is_contrast(name: str) -> bool:
 
 def greeks(names: Iterable[str]) -> list[str]:
     """Return the Greeks' entries, each once, without a last weight that the others determine."""
-    found = [name for name in dict.fromkeys(names) if not is_query(name) and name != LOG_LIKELIHOOD]
-    weights = [name for name in found if name.startswith("theta[") and "," not in name]
-    return [name for name in found if len(weights) < 2 or name != weights[-1]]
+    entries = [name for name in dict.fromkeys(names) if not is_query(name) and name != LOG_LIKELIHOOD]
+    weights = [name for name in entries if name.startswith("theta[") and "," not in name]
+    return [name for name in entries if len(weights) < 2 or name != weights[-1]]
 
 
 def shown(names: Iterable[str]) -> list[str]:

@@ -18,13 +18,12 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Given:
-    """Returns a model that there is already."""
+class FittedModel:
+    """Gives the model of a fit, where a scenario's own would be built."""
 
     model: Model
 
     def __call__(self) -> Model:
-        """Return the model."""
         return self.model
 
 
@@ -82,7 +81,7 @@ class Scenario:
         """Return draws [S, ...], where the scenario sorts, with the components of each in the order of `sort_by`."""
         if not self.sorts:
             return dict(draws)
-        axes = {name: places[0] for name, places in self.model.component_axes.items()}
+        axes = {name: axes[0] for name, axes in self.model.component_axes.items()}
         return sort_components(draws, by=str(self.sort_by), axes=axes or None)
 
     @staticmethod
@@ -93,7 +92,7 @@ class Scenario:
         ``do(Z=k)`` for each label, on every observed variable of one column. Raises ValueError for a fit without data
         or interventions that the model cannot answer.
         """
-        return _like(fit, name=name, interventions=interventions)
+        return _like_fitted(fit, name=name, interventions=interventions)
 
 
 def do_each(num_labels: int, outcome: str = "X") -> tuple[Intervention, ...]:
@@ -101,7 +100,7 @@ def do_each(num_labels: int, outcome: str = "X") -> tuple[Intervention, ...]:
     return tuple(Intervention(outcome, {"Z": z}) for z in range(num_labels))
 
 
-def _like(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
+def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
     if fit.data is None:
         raise ValueError(f"from_fit: expected a fit to data, got one of kind {fit.kind!r} without any")
     model, design = fit.model, Design.of(fit.data)
@@ -113,19 +112,19 @@ def _like(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None
     hidden = tuple(model.hidden)
     if not hidden:
         hidden = tuple(site for site in model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
-    asked = interventions if interventions is not None else _every_label(model)
-    for each in asked:
-        fit.do(**each.do).mean(each.outcome)  # raises for a variable or value the model does not have
+    interventions = interventions if interventions is not None else _every_label(model)
+    for intervention in interventions:
+        fit.do(**intervention.do).mean(intervention.outcome)  # raises for a variable or value the model does not have
     return Scenario(
         name=name,
         sentence=(
             f"{design.num_rows} rows like those of the data, made with the estimate of a fit ({fit.kind}) as the "
             "truth: what each estimator finds in them says how far it can be trusted on such data."
         ),
-        make_model=Given(model),
+        make_model=FittedModel(model),
         source=FixedTruth(greeks, design=design),
         num_rows=design.num_rows,
-        interventions=asked,
+        interventions=interventions,
         sort_by=None,
         hidden=hidden,
     )

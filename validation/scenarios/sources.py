@@ -47,7 +47,6 @@ class FixedTruth:
     truth: ClassVar[Truth] = Truth.FIXED
 
     def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
-        """Return rows simulated from the Greeks."""
         truth = {name: np.asarray(value, dtype=np.float64) for name, value in self.greeks.items()}
         design = self.rows.of(scenario) if self.design is None else self.design
         return Draw(design.simulate(scenario.model, truth, hidden=scenario.hidden, seed=seeds.data), truth)
@@ -61,7 +60,6 @@ class PriorTruth:
     truth: ClassVar[Truth] = Truth.PRIOR
 
     def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
-        """Return Greeks from the prior and rows simulated from them."""
         model = scenario.model
         greeks = model.prior_greeks(seed=seeds.truth)
         drawn = {name: np.asarray(value, dtype=np.float64)[None] for name, value in greeks.items()}
@@ -78,7 +76,6 @@ class FixedData:
     truth: ClassVar[Truth] = Truth.EXACT
 
     def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
-        """Return the rows, and no truth."""
         columns: dict[str, Any] = dict(self.columns)
         return Draw(Data(columns), None)
 
@@ -100,22 +97,18 @@ class Located:
     scale: float
 
     def logpdf(self, x: Array) -> Array:
-        """Return the log density."""
         return np.asarray(self.noise.logpdf((x - self.location) / self.scale) - np.log(self.scale))
 
     def cdf(self, x: Array) -> Array:
-        """Return the distribution function."""
         return np.asarray(self.noise.cdf((x - self.location) / self.scale))
 
     def mean(self) -> float:
-        """Return the mean."""
         return self.location
 
     def points(self, drawn: Array) -> None:
-        """Return None: it is continuous."""
+        """Nothing: it is continuous."""
 
     def draw(self, size: int, seed: int) -> Array:
-        """Draw values."""
         return self.location + self.scale * np.asarray(self.noise.rvs(size, random_state=np.random.default_rng(seed)))
 
 
@@ -133,13 +126,12 @@ class OtherNoise:
     truth: ClassVar[Truth] = Truth.OUTSIDE
 
     def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
-        """Return rows of the other world, and its interventional distributions."""
         generator = np.random.default_rng(seeds.data)
         z = generator.choice(len(self.weights), size=scenario.num_rows, p=self.weights)
         noise = np.asarray(self.noise.rvs(scenario.num_rows, random_state=generator))
         x = np.asarray(self.means)[z] + np.asarray(self.scales)[z] * noise
+        laws = [Located(self.noise, mean, scale) for mean, scale in zip(self.means, self.scales, strict=True)]
         outcomes: dict[str, Outcome] = {
-            each.name: Located(self.noise, self.means[int(each.do["Z"])], self.scales[int(each.do["Z"])])
-            for each in scenario.interventions
+            intervention.name: laws[int(intervention.do["Z"])] for intervention in scenario.interventions
         }
         return Draw(Data(X=torch.as_tensor(x)), None, outcomes)

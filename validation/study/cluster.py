@@ -1,4 +1,4 @@
-"""Where a study runs: spawned processes of this machine by default, or the workers of a `dask.distributed` cluster."""
+"""A study on the workers of a `dask.distributed` cluster."""
 
 import pickle
 import socket
@@ -27,7 +27,7 @@ def cluster(address: str, modules: Sequence[str] = ()) -> Iterator[Executor]:
         from dask import distributed
     except ImportError:
         raise ClusterError("--cluster needs dask: pip install 'exact-estimators[cluster]'") from None
-    _knock(address)
+    _check_listening(address)
     connect: Any = distributed.Client
     try:
         client = connect(address, timeout=10, set_as_default=False)
@@ -40,7 +40,7 @@ def cluster(address: str, modules: Sequence[str] = ()) -> Iterator[Executor]:
                 f"--cluster: the scheduler at {address} has no workers; start some: dask worker {address}"
             )
         try:
-            client.run(_arrive)
+            client.run(_is_installed)
         except Exception as problem:
             raise ClusterError(
                 f"--cluster: a worker cannot import this package; install this release there "
@@ -63,22 +63,22 @@ class _ByValue(Executor):
         return self._executor.submit(_call, self._dumps((fn, args, kwargs)))
 
 
-def _call(sent: bytes) -> Any:
-    fn, args, kwargs = pickle.loads(sent)
+def _call(pickled: bytes) -> Any:
+    fn, args, kwargs = pickle.loads(pickled)
     return fn(*args, **kwargs)
 
 
-def _arrive() -> None:
-    """Sent by its name alone, so that it is found only where this package is installed."""
+def _is_installed() -> None:
+    """Do nothing; as it is sent by its name alone, a worker finds it only where this package is installed."""
 
 
-def _knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raise ClusterError at once where nobody listens: a client would try for long, and complain when it is closed."""
     try:
-        place = urlsplit(address if "://" in address else f"tcp://{address}")
-        if place.hostname is None or place.port is None:
+        url = urlsplit(address if "://" in address else f"tcp://{address}")
+        if url.hostname is None or url.port is None:
             raise ValueError("expected a host and a port, as in tcp://10.0.0.1:8786")
-        if place.scheme in ("tcp", "tls"):
-            socket.create_connection((place.hostname, place.port), timeout=10).close()
+        if url.scheme in ("tcp", "tls"):
+            socket.create_connection((url.hostname, url.port), timeout=10).close()
     except (OSError, ValueError) as problem:
         raise ClusterError(f"--cluster: no scheduler answers at {address} ({problem})") from None

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -12,13 +13,11 @@ PACKAGES = ("exact-estimators", "torch", "pyro-ppl", "arviz", "scipy", "numpy", 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the version of each package, or that it is not installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    installed = dict.fromkeys(packages, "not installed")
+    for name in installed:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 @cache

@@ -67,19 +67,19 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
     posterior = {} if reference is None else arranged(scenario, reference).draws
     draws = {name: np.asarray(value) for name, value in posterior.items()}
     if drawn.outcomes is not None:
-        outcomes = tuple(drawn.outcomes[each.name] for each in scenario.interventions)
-        return Target(_queries(scenario, outcomes), outcomes, _experiments(outcomes, seeds), draws)
+        outcomes = tuple(drawn.outcomes[intervention.name] for intervention in scenario.interventions)
+        return Target(_true_queries(scenario, outcomes), outcomes, _experiments(outcomes, seeds), draws)
     if drawn.greeks is not None:
         truth = Fit.from_greeks(scenario.model, drawn.greeks)
     elif reference is not None:
         truth = arranged(scenario, reference)
     else:
         raise ValueError(f"scenario {scenario.name}: neither a truth nor an exact posterior to compare with")
-    found = quantities(scenario, truth)
+    known = quantities(scenario, truth)
     if scenario.source.truth is Truth.PRIOR:
-        found[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
-    outcomes = tuple(Predicted(truth, each.outcome, dict(each.do)) for each in scenario.interventions)
-    return Target(found, outcomes, _experiments(outcomes, seeds), draws)
+        known[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
+    outcomes = tuple(Predicted.by(truth, intervention) for intervention in scenario.interventions)
+    return Target(known, outcomes, _experiments(outcomes, seeds), draws)
 
 
 def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: Seeds, *, keep_curves: bool) -> Measures:
@@ -95,8 +95,8 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
         intervals = _intervals(fit, draws, target.quantities, seeds)
     x = _curve_grid(target) if keep_curves else None
     predictions = tuple(
-        _prediction(each, Predicted(fit, each.outcome, dict(each.do)), true, rows, x)
-        for each, true, rows in zip(scenario.interventions, target.outcomes, target.experiments, strict=True)
+        _prediction(intervention, Predicted.by(fit, intervention), true, rows, x)
+        for intervention, true, rows in zip(scenario.interventions, target.outcomes, target.experiments, strict=True)
     )
     exactness = _exactness(fit, target.posterior) if fit.num_draws > 1 else {}
     known = {name: float(fit.stats[name]) for name in DIAGNOSTICS if name in fit.stats}
@@ -105,11 +105,11 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
 
 def summarised(scenario: Scenario, fit: Fit) -> dict[str, dict[str, float | None]]:
     """Return value and central interval (None for a point) of every quantity of a scenario, as a fit estimates it."""
-    found: dict[str, dict[str, float | None]] = {}
+    summary: dict[str, dict[str, float | None]] = {}
     for name, values in _draws_of_quantities(scenario, arranged(scenario, fit)).items():
         lower, upper = central_interval(values, LEVEL) if len(values) > 1 else (None, None)
-        found[name] = {"value": float(values.mean()), "lower": lower, "upper": upper}
-    return found
+        summary[name] = {"value": float(values.mean()), "lower": lower, "upper": upper}
+    return summary
 
 
 def arranged(scenario: Scenario, fit: Fit) -> Fit:
@@ -122,14 +122,16 @@ def arranged(scenario: Scenario, fit: Fit) -> Fit:
 
 def _draws_of_quantities(scenario: Scenario, fit: Fit) -> dict[str, Array]:
     """The draws [S] of every Greek's entry, interventional mean and contrast."""
-    found = columns({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
-    queries = {each.mean_name: Predicted(fit, each.outcome, dict(each.do)) for each in scenario.interventions}
-    means = {name: predicted.means() for name, predicted in queries.items()}
-    return found | means | differences_of(means, scenario)
+    greeks = columns({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
+    means = {intervention.mean_name: Predicted.by(fit, intervention).means() for intervention in scenario.interventions}
+    return greeks | means | differences_of(means, scenario)
 
 
-def _queries(scenario: Scenario, outcomes: tuple[Outcome, ...]) -> dict[str, float]:
-    means = {each.mean_name: outcome.mean() for each, outcome in zip(scenario.interventions, outcomes, strict=True)}
+def _true_queries(scenario: Scenario, outcomes: tuple[Outcome, ...]) -> dict[str, float]:
+    means = {
+        intervention.mean_name: outcome.mean()
+        for intervention, outcome in zip(scenario.interventions, outcomes, strict=True)
+    }
     return means | differences_of(means, scenario)
 
 
@@ -138,50 +140,52 @@ def _log_likelihoods(fit: Fit, data: Data) -> Array:
     density = fit.model.density(data)
     weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
     step = max(1, MAX_ELEMENTS // data.num_rows)
-    parts = [
+    chunks = [
         density.pointwise({name: value[start : start + step] for name, value in fit.draws.items()}) @ weights
         for start in range(0, fit.num_draws, step)
     ]
-    return np.asarray(torch.cat(parts).detach(), dtype=np.float64)
+    return np.asarray(torch.cat(chunks).detach(), dtype=np.float64)
 
 
 def _intervals(fit: Fit, draws: Mapping[str, Array], truth: Mapping[str, float], seeds: Seeds) -> dict[str, Interval]:
     generator = np.random.default_rng(seeds.ranks)
     names = [name for name in draws if name in truth]
-    found = {}
+    intervals = {}
     for name, ess in zip(names, _effective_sizes(fit, [draws[name] for name in names]), strict=True):
         values = draws[name]
         lower, upper = central_interval(values, LEVEL)
         rank = rank_among(values, truth[name], num_ranked=RANKED, ess=ess, generator=generator)
-        found[name] = Interval(float(values.std(ddof=1)), lower, upper, rank, ess)
-    return found
+        intervals[name] = Interval(float(values.std(ddof=1)), lower, upper, rank, ess)
+    return intervals
 
 
 def _effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
     """Effective sample sizes, the smaller of bulk and tail; of the exact posterior or a Laplace approximation, all."""
     if fit.kind != "posterior":
         return [float(fit.num_draws)] * len(draws)
-    found = []
+    sizes = []
     for values in draws:
         chains = values.reshape(fit.num_chains, -1)
         ess = min(arviz_ess(chains, method) for method in ("bulk", "tail"))
-        found.append(ess if np.isfinite(ess) else 1.0)
-    return found
+        sizes.append(ess if np.isfinite(ess) else 1.0)
+    return sizes
 
 
 def _experiments(outcomes: tuple[Outcome, ...], seeds: Seeds) -> tuple[Array, ...]:
     children = np.random.SeedSequence(seeds.experiment).generate_state(len(outcomes))
-    return tuple(each.draw(EXPERIMENT_ROWS, seed=int(s)) for each, s in zip(outcomes, children, strict=True))
+    seeded = zip(outcomes, children, strict=True)
+    return tuple(outcome.draw(EXPERIMENT_ROWS, seed=int(seed)) for outcome, seed in seeded)
 
 
 def _prediction(
-    asked: Intervention, predicted: Predicted, true: Outcome, experiment: Array, x: Array | None
+    intervention: Intervention, predicted: Predicted, true: Outcome, experiment: Array, x: Array | None
 ) -> Prediction:
     points = true.points(experiment)
     if points is not None:
-        also = predicted.points(experiment)
+        predicted_points = predicted.points(experiment)
         # What the prediction holds possible beyond the truth's last value is far off, and counts.
-        points = points if also is None or len(also) < len(points) else also
+        if predicted_points is not None and len(predicted_points) >= len(points):
+            points = predicted_points
         log_p, log_q = true.logpdf(points), predicted.logpdf(points)
         kl = discrete_divergence(log_p, log_q)
         distance = discrete_wasserstein(true.cdf(points), predicted.cdf(points))
@@ -193,17 +197,17 @@ def _prediction(
         curve = None if x is None else Curve(*map(_rounded, (x, np.exp(true.logpdf(x)), np.exp(predicted.logpdf(x)))))
     regret = float(np.mean(true.logpdf(experiment) - predicted.logpdf(experiment)))
     if np.isnan([kl, distance, regret]).any():
-        raise ValueError(f"the prediction of {asked.name} is not a distribution: its distances are not numbers")
-    return Prediction(asked.name, kl, distance, regret, curve)
+        raise ValueError(f"the prediction of {intervention.name} is not a distribution: its distances are not numbers")
+    return Prediction(intervention.name, kl, distance, regret, curve)
 
 
 def _curve_grid(target: Target) -> Array:
     """One grid over the bulk of all continuous outcomes, so that a prediction for the wrong label is seen."""
     drawn = zip(target.outcomes, target.experiments, strict=True)
-    continuous = [each for each, values in drawn if each.points(values) is None]
+    continuous = [outcome for outcome, values in drawn if outcome.points(values) is None]
     if not continuous:
         return np.zeros(0)
-    ends = np.array([support(each.cdf, each.mean(), tail=1e-3) for each in continuous])
+    ends = np.array([support(outcome.cdf, outcome.mean(), tail=1e-3) for outcome in continuous])
     return np.linspace(ends.min(), ends.max(), CURVE_POINTS)
 
 
@@ -212,8 +216,8 @@ def _rounded(values: Array) -> tuple[float, ...]:
 
 
 def _exactness(fit: Fit, posterior: Mapping[str, Array]) -> dict[str, Exactness]:
-    ours = columns({name: np.asarray(value) for name, value in fit.draws.items()})
+    draws = columns({name: np.asarray(value) for name, value in fit.draws.items()})
     return {
-        name: Exactness(tuple(distribution_gap(ours[name], exact).tolist()), sample_wasserstein(ours[name], exact))
+        name: Exactness(tuple(distribution_gap(draws[name], exact).tolist()), sample_wasserstein(draws[name], exact))
         for name, exact in columns(posterior).items()
     }

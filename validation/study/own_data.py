@@ -18,12 +18,12 @@ from estimators.mechanisms import Gaussian
 from validation.scenarios import Scenario
 from validation.scenarios.quantities import is_query
 from validation.statistics.check import BUDGET
-from validation.study.cell import attempt, with_laplace
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.measure import summarised
 from validation.study.own_modules import load
 from validation.study.plan import Claim, Plan
 from validation.study.row import ERROR
+from validation.study.task import Attempt, attempt, with_laplace
 
 GAUSSIAN_MIXTURE = "gaussian_mixture"
 PREFERRED = ("EM", "MAP", "NUTS")
@@ -47,41 +47,30 @@ class Arguments:
     truth: str | None = None
 
 
-@dataclass(frozen=True)
-class OwnDataStudy:
-    """The scenario of data sets like the real one, and what each estimator says of the real one (for the report)."""
-
-    scenario: Scenario
-    notes: Mapping[str, Any]
-
-
 def read(arguments: Arguments) -> dict[str, list[float]]:
     """Return the columns of a CSV or Parquet file; raises DataError that says what is wrong with it."""
     path = Path(arguments.file)
+    suffix = path.suffix.lower()
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
-    if path.suffix.lower() not in readers:
+    if suffix not in readers:
         raise DataError(f"{path}: expected a file that ends in .csv or .parquet")
     if not os.path.isfile(path):
         raise DataError(f"{path}: there is no such file")
     try:
-        frame = readers[path.suffix.lower()](path)
+        frame = readers[suffix](path)
         # Of two columns of one name pandas calls the second X.1.
-        names = _header(path) if path.suffix.lower() == ".csv" else list(frame.columns)
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0] if suffix == ".csv" else frame.columns
     except Exception as problem:  # whatever the parser says of a damaged file
         raise DataError(f"{path}: cannot be read: {str(problem).strip()}") from problem
     missing = [name for name in arguments.columns if name not in frame.columns]
     if missing:
         raise DataError(f"--columns: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
-    twice = [name for name in arguments.columns if arguments.columns.count(name) > 1 or names.count(name) > 1]
+    twice = [name for name in arguments.columns if arguments.columns.count(name) > 1 or list(header).count(name) > 1]
     if twice:
         raise DataError(f"--columns: {twice[0]!r} is there more than once; rename one of the columns, or name it once")
     if not len(frame):
         raise DataError(f"{path}: expected rows below the names of the columns, got none")
     return {name: _numbers(name, frame[name]) for name in arguments.columns}
-
-
-def _header(path: Path) -> list[Any]:
-    return list(pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0])
 
 
 def _numbers(name: str, column: pd.Series) -> list[float]:
@@ -92,11 +81,12 @@ def _numbers(name: str, column: pd.Series) -> list[float]:
         values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as problem:
         raise DataError(f"--columns: column {name!r}: expected numbers ({problem})") from problem
-    bad = np.flatnonzero(~(np.abs(values) <= LARGEST))
-    if bad.size:
+    unusable = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if unusable.size:
+        first = unusable[0]
         raise DataError(
-            f"--columns: column {name!r} has {bad.size} entries that are not finite numbers, the first in row "
-            f"{bad[0] + 1}: {column.iloc[bad[0]]!r}; drop or mend them, or rescale the column to below {LARGEST:g}"
+            f"--columns: column {name!r} has {unusable.size} entries that are not finite numbers, the first in row "
+            f"{first + 1}: {column.iloc[first]!r}; drop or mend them, or rescale the column to below {LARGEST:g}"
         )
     entries: list[float] = values.tolist()
     return entries
@@ -166,28 +156,33 @@ def contenders() -> tuple[Contender, ...]:
     return tuple(contender for contender in standard_contenders() if not contender.small_only)
 
 
-def prepare(arguments: Arguments, columns: Mapping[str, Sequence[float]], *, seed: int) -> OwnDataStudy:
-    """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged."""
+def prepare(
+    arguments: Arguments, columns: Mapping[str, Sequence[float]], *, seed: int
+) -> tuple[Scenario, dict[str, Any]]:
+    """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged.
+
+    Returns the scenario of data sets like the real one, and notes for the report: what each estimator says of the real
+    one.
+    """
     data, model = data_of(columns), model_of(arguments, columns)
     fits = _fits(model, data, seed)
     names = (arguments.truth,) if arguments.truth else PREFERRED
-    good = [name for name in names if name in fits and fits[name][0] is not None]
-    if not good:
-        raise DataError(
-            f"no fit to take as the truth: {'; '.join(f'{n}: {why}' for n, (_, why) in fits.items() if why)}"
-        )
-    converged = [name for name in good if _fit(fits, name).status is Status.CONVERGED]
-    truth_from = (converged or good)[0]
-    scenario = Scenario.from_fit(_fit(fits, truth_from), name="mine")
+    candidates = [(name, fit) for name in names if name in fits and (fit := fits[name].value) is not None]
+    if not candidates:
+        reasons = "; ".join(f"{name}: {fitted.error}" for name, fitted in fits.items() if fitted.error)
+        raise DataError(f"no fit to take as the truth: {reasons}")
+    converged = [(name, fit) for name, fit in candidates if fit.status is Status.CONVERGED]
+    truth_from, truth = (converged or candidates)[0]
+    scenario = Scenario.from_fit(truth, name="mine")
     notes = {
         "file": Path(arguments.file).name,
         "rows": data.num_rows,
         "columns": list(columns),
         "model": described(arguments),
         "truth_from": truth_from,
-        "fits": {name: _summary(scenario, fit, why) for name, (fit, why) in fits.items()},
+        "fits": {name: _summary(scenario, fitted) for name, fitted in fits.items()},
     }
-    return OwnDataStudy(scenario, {"mine": notes})
+    return scenario, {"mine": notes}
 
 
 def rebuilt(arguments: Arguments, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
@@ -202,45 +197,35 @@ def judged(plan: Plan) -> Plan:
 
     Coverage at one truth is not promised by theory, so for one's own data it is the question.
     """
-    scenario = plan.scenarios[0]
-    queries = [name for name in (scenario.asymptotics.truth if scenario.asymptotics else {}) if is_query(name)]
-    effects = {claim.kind: claim.min_effect for claim in plan.claims}
+    limits = plan.scenarios[0].asymptotics
+    queries = [name for name in (limits.truth if limits else {}) if is_query(name)]
+    rows = {claim.estimator for claim in plan.claims}
     claims: list[Claim] = []
     for claim in plan.claims:
-        if claim.kind == "coverage":
-            claims += [replace(claim, judged=True, only=query) for query in queries]
-        elif claim.kind == "bias":
-            claims += [replace(claim, only=query) for query in queries]
-            if any(other.estimator == f"{claim.estimator}+laplace" for other in plan.claims):
-                claims += [replace(claim, estimator=f"{claim.estimator}+laplace", only=q) for q in queries]
-        elif claim.kind == "convergence":
-            claims.append(claim)
+        if claim.kind in ("bias", "coverage"):
+            with_intervals = f"{claim.estimator}+laplace"
+            both = claim.kind == "bias" and with_intervals in rows
+            for estimator in (claim.estimator, with_intervals) if both else (claim.estimator,):
+                claims += [replace(claim, estimator=estimator, judged=True, only=query) for query in queries]
         else:
-            claims.append(replace(claim, judged=False))
+            claims.append(replace(claim, judged=claim.kind == "convergence" and claim.judged))
     alpha = BUDGET / max(sum(claim.judged for claim in claims), 1)
-    return replace(plan, claims=tuple(replace(c, alpha=alpha, min_effect=effects[c.kind]) for c in claims))
+    return replace(plan, claims=tuple(replace(claim, alpha=alpha) for claim in claims))
 
 
-def _fits(model: Model, data: Data, seed: int) -> dict[str, tuple[Fit | None, str]]:
-    """By row name, the fit to the real rows, or None and why there is none."""
-    fits: dict[str, tuple[Fit | None, str]] = {}
+def _fits(model: Model, data: Data, seed: int) -> dict[str, Attempt[Fit]]:
+    """The fits to the real rows, by row name."""
+    fits: dict[str, Attempt[Fit]] = {}
     for contender in contenders():
-        fitted = attempt(partial(contender.estimator.fit, model, data, seed=seed))
-        fits[contender.name] = fitted.value, fitted.error
+        fits[contender.name] = attempt(partial(contender.estimator.fit, model, data, seed=seed))
         if contender.laplace:
-            spread = with_laplace(fitted, seed)
-            fits[f"{contender.name}+laplace"] = spread.value, spread.error
+            fits[f"{contender.name}+laplace"] = with_laplace(fits[contender.name], seed)
     return fits
 
 
-def _fit(fits: Mapping[str, tuple[Fit | None, str]], name: str) -> Fit:
-    fit = fits[name][0]
-    assert fit is not None
-    return fit
-
-
-def _summary(scenario: Scenario, fit: Fit | None, why: str) -> dict[str, Any]:
+def _summary(scenario: Scenario, fitted: Attempt[Fit]) -> dict[str, Any]:
+    fit = fitted.value
     if fit is None:
-        return {"status": ERROR, "reason": why, "quantities": {}}
+        return {"status": ERROR, "reason": fitted.error, "quantities": {}}
     reason = "" if fit.status is Status.CONVERGED else fit.status.value
     return {"status": fit.status.name, "reason": reason, "quantities": summarised(scenario, fit)}

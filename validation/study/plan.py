@@ -73,12 +73,17 @@ class Plan:
 
     def scenario(self, name: str) -> Described:
         """Return the scenario of a name."""
-        return next(each for each in self.scenarios if each.name == name)
+        return next(scenario for scenario in self.scenarios if scenario.name == name)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a whole study has."""
+        return sum(scenario.replicates * len(scenario.estimators) for scenario in self.scenarios)
 
     @property
     def order(self) -> dict[tuple[str, str], int]:
-        """The place of each scenario and estimator in the report."""
-        pairs = [(each.name, estimator) for each in self.scenarios for estimator in each.estimators]
+        """The index of each scenario and estimator in the report."""
+        pairs = [(scenario.name, estimator) for scenario in self.scenarios for estimator in scenario.estimators]
         return {pair: i for i, pair in enumerate(pairs)}
 
 
@@ -90,9 +95,12 @@ def plan_of(
     The budget is split evenly over the judged claims of the *standard* study, so that running a part of it moves no
     threshold; claims of other scenarios and estimators share a budget of their own.
     """
-    asserted = [each for scenario in scenarios for each in asserted_of(scenario, contenders)]
-    standard = {each.key for each in _standard() if each.spends}
-    others = sum(each.spends and each.key not in standard for each in asserted)
+    asserted = [claim for scenario in scenarios for claim in asserted_of(scenario, contenders)]
+    standard_claims = [
+        claim for scenario in STANDARD_SCENARIOS for claim in asserted_of(scenario, standard_contenders())
+    ]
+    standard = {claim.key for claim in standard_claims if claim.spends}
+    others = sum(claim.spends and claim.key not in standard for claim in asserted)
     claims = []
     for claim in asserted:
         share = BUDGET / (others if claim.spends and claim.key not in standard else len(standard))
@@ -105,7 +113,7 @@ def plan_of(
         scenarios=tuple(
             _described(scenario, contenders, replicates or preset.replicates_of(scenario)) for scenario in scenarios
         ),
-        contenders={each.name: repr(each.estimator) for each in contenders},
+        contenders={contender.name: repr(contender.estimator) for contender in contenders},
         claims=tuple(claims),
     )
 
@@ -116,39 +124,34 @@ def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Cla
     The Laplace approximation of a point estimate promises nothing: its coverage and its distance to the exact posterior
     are shown. Coverage is nominal over truths drawn from the prior, so at fixed truths it is shown too.
     """
-    found = []
+    claims = []
     truth = scenario.source.truth
     for contender in runnable(scenario, contenders):
         for name in contender.rows:
             approximate = name != contender.name
             has_draws = approximate or contender.posterior
-            kinds: list[tuple[str, bool]] = []
+            counted: list[tuple[str, bool]] = []  # kinds of claims, and whether they count where a scenario is judged
             if name in scenario.expected:
-                kinds.append(("mode", True))
+                counted.append(("mode", True))
             if truth is Truth.FIXED and not approximate:
-                kinds += [("bias", True), ("divergence", True)]
-                kinds.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
+                counted += [("bias", True), ("divergence", True)]
+                counted.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
             if scenario.exact and has_draws:
-                kinds.append(("exactness", contender.posterior))
+                counted.append(("exactness", contender.posterior))
             if truth in (Truth.FIXED, Truth.PRIOR, Truth.OUTSIDE) and has_draws:
-                kinds.append(("coverage", contender.posterior and truth is Truth.PRIOR))
+                counted.append(("coverage", contender.posterior and truth is Truth.PRIOR))
             if truth is Truth.PRIOR and has_draws:
-                kinds.append(("calibration", contender.posterior))
+                counted.append(("calibration", contender.posterior))
             if not approximate:
-                kinds.append(("convergence", truth is not Truth.PRIOR))
+                counted.append(("convergence", truth is not Truth.PRIOR))
             is_judged = scenario.role is Role.JUDGED
-            found += [Claim(scenario.name, name, kind, counts and is_judged) for kind, counts in kinds]
-    return found
+            claims += [Claim(scenario.name, name, kind, counts and is_judged) for kind, counts in counted]
+    return claims
 
 
 def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Contender, ...]:
     """Return the contenders that can run on a scenario: `Exact` only where its allocations can be summed."""
-    return tuple(each for each in contenders if scenario.exact or not each.small_only)
-
-
-def _standard() -> list[Claim]:
-    contenders = standard_contenders()
-    return [each for scenario in STANDARD_SCENARIOS for each in asserted_of(scenario, contenders)]
+    return tuple(contender for contender in contenders if scenario.exact or not contender.small_only)
 
 
 def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> Described:
@@ -161,8 +164,8 @@ def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: 
         role=scenario.role,
         truth=scenario.source.truth,
         exact=scenario.exact,
-        interventions=tuple(each.name for each in scenario.interventions),
-        estimators=tuple(name for each in runnable(scenario, contenders) for name in each.rows),
+        interventions=tuple(intervention.name for intervention in scenario.interventions),
+        estimators=tuple(name for contender in runnable(scenario, contenders) for name in contender.rows),
         expected=scenario.expected,
         asymptotics=asymptotics(scenario),
     )

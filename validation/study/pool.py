@@ -1,4 +1,4 @@
-"""Where cells run by default: spawned processes, of which any may die."""
+"""Where tasks run by default: spawned processes, of which any may die."""
 
 import multiprocessing
 import os
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from validation.study import worker
-from validation.study.cell import Cell, failed_rows, run_cell
 from validation.study.cluster import ClusterError
 from validation.study.environment import environment
 from validation.study.row import Row
+from validation.study.task import Task, failed_rows, run_task
 
 
 @dataclass(frozen=True)
-class CellOutcome:
-    """What came of a cell: its rows, and the environment they were made in."""
+class TaskOutcome:
+    """What came of a task: its rows, and the environment they were made in."""
 
     rows: tuple[Row, ...]
     environment: Mapping[str, Any]
@@ -27,9 +27,9 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def perform(cell: Cell) -> CellOutcome:
-    """Run one cell where this is called."""
-    return CellOutcome(run_cell(cell), environment())
+def perform(task: Task) -> TaskOutcome:
+    """Run one task where this is called."""
+    return TaskOutcome(run_task(task), environment())
 
 
 class Pool(ProcessPoolExecutor):
@@ -47,16 +47,16 @@ class Pool(ProcessPoolExecutor):
 
 
 def collect(
-    executor: Executor, cells: Mapping[int, Cell], finish: Callable[[int, CellOutcome], None]
+    executor: Executor, tasks: Mapping[int, Task], finish: Callable[[int, TaskOutcome], None]
 ) -> dict[int, str]:
-    """Finish cells as they end, and return those whose process died, with the reason."""
+    """Finish tasks as they end, and return those whose process died, with the reason."""
     lost: dict[int, str] = {}
-    futures: dict[Future[CellOutcome], int] = {}
+    futures: dict[Future[TaskOutcome], int] = {}
     try:
-        for i, cell in cells.items():
-            futures[executor.submit(perform, cell)] = i
+        for i, task in tasks.items():
+            futures[executor.submit(perform, task)] = i
         for future in as_completed(futures):
-            i = futures.pop(future)  # nothing of a cell is kept once it is written
+            i = futures.pop(future)  # nothing of a task is kept once it is written
             try:
                 outcome = future.result()
             except BrokenExecutor as problem:
@@ -65,10 +65,10 @@ def collect(
             except CancelledError:  # by nobody here: a failure of the cluster, not of the fit
                 raise ClusterError("the executor has gone, and its work with it; what was written is whole") from None
             except Exception as problem:
-                outcome = CellOutcome(failed_rows(cells[i], f"{type(problem).__name__}: {problem}"), environment())
+                outcome = TaskOutcome(failed_rows(tasks[i], f"{type(problem).__name__}: {problem}"), environment())
             finish(i, outcome)
     except BrokenExecutor as problem:  # while submitting: what was submitted is lost with the pool
-        waiting = {*futures.values(), *(i for i in cells if i not in futures.values())}
+        waiting = {*futures.values(), *(i for i in tasks if i not in futures.values())}
         lost |= dict.fromkeys(waiting, f"the worker process died: {problem}")
     except BaseException:
         for future in futures if not isinstance(executor, Pool) else ():  # a pool of ours is ended
@@ -77,14 +77,14 @@ def collect(
     return lost
 
 
-def run_alone(cells: Mapping[int, Cell], finish: Callable[[int, CellOutcome], None]) -> None:
-    """Run cells lost with a pool one by one, each at the risk of its own process only."""
-    pending = list(cells)
+def run_alone(tasks: Mapping[int, Task], finish: Callable[[int, TaskOutcome], None]) -> None:
+    """Run tasks lost with a pool one by one, each at the risk of its own process only."""
+    pending = list(tasks)
     while pending:
         with Pool(1) as pool:
             while pending:
                 i = pending.pop(0)
-                lost = collect(pool, {i: cells[i]}, finish)
+                lost = collect(pool, {i: tasks[i]}, finish)
                 if lost:
-                    finish(i, CellOutcome(failed_rows(cells[i], lost[i]), environment()))
+                    finish(i, TaskOutcome(failed_rows(tasks[i], lost[i]), environment()))
                     break

@@ -27,60 +27,42 @@ class Preset:
         return self.hard if scenario.role is Role.REPORTED else self.replicates[scenario.source.truth]
 
 
+EFFECTS = {  # in the presets quick, standard and full
+    "bias": (2.5, 1.2, 0.8),
+    "divergence": (10.0, 3.5, 2.2),
+    "coverage": (0.25, 0.07, 0.03),
+    "calibration": (1.0, 0.3, 0.15),
+    "efficiency": (6.0, 2.0, 1.4),
+    "exactness": (0.08, 0.08, 0.04),
+    "convergence": (0.6, 0.2, 0.1),
+}
+REPLICATES = {
+    Truth.FIXED: (24, 200, 1000),
+    Truth.PRIOR: (100, 1000, 4500),
+    Truth.EXACT: (24, 100, 400),
+    Truth.OUTSIDE: (12, 100, 400),
+}
+HARD = (24, 200, 1000)
+SENTENCES = {
+    "quick": "a quarter of an hour on two cores; sees gross errors only",
+    "standard": "two to three hours on two cores",
+    "full": "half a day on two cores; sees coverage of .87 where .90 is claimed",
+}
 PRESETS: Mapping[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            "quick",
-            "a quarter of an hour on two cores; sees gross errors only",
-            {Truth.FIXED: 24, Truth.PRIOR: 100, Truth.EXACT: 24, Truth.OUTSIDE: 12},
-            hard=24,
-            effects={
-                "bias": 2.5,
-                "divergence": 10.0,
-                "coverage": 0.25,
-                "calibration": 1.0,
-                "efficiency": 6.0,
-                "exactness": 0.08,
-                "convergence": 0.6,
-            },
-        ),
-        Preset(
-            "standard",
-            "two to three hours on two cores",
-            {Truth.FIXED: 200, Truth.PRIOR: 1000, Truth.EXACT: 100, Truth.OUTSIDE: 100},
-            hard=200,
-            effects={
-                "bias": 1.2,
-                "divergence": 3.5,
-                "coverage": 0.07,
-                "calibration": 0.3,
-                "efficiency": 2.0,
-                "exactness": 0.08,
-                "convergence": 0.2,
-            },
-        ),
-        Preset(
-            "full",
-            "half a day on two cores; sees coverage of .87 where .90 is claimed",
-            {Truth.FIXED: 1000, Truth.PRIOR: 4500, Truth.EXACT: 400, Truth.OUTSIDE: 400},
-            hard=1000,
-            effects={
-                "bias": 0.8,
-                "divergence": 2.2,
-                "coverage": 0.03,
-                "calibration": 0.15,
-                "efficiency": 1.4,
-                "exactness": 0.04,
-                "convergence": 0.1,
-            },
-        ),
-        Preset(
-            "mine",
-            "for a study of one's own data",
-            {Truth.FIXED: 200},
-            hard=200,
-            effects={"bias": 1.2, "coverage": 0.15, "convergence": 0.2},
-        ),
+    name: Preset(
+        name,
+        sentence,
+        {truth: numbers[i] for truth, numbers in REPLICATES.items()},
+        HARD[i],
+        {kind: sizes[i] for kind, sizes in EFFECTS.items()},
+    )
+    for i, (name, sentence) in enumerate(SENTENCES.items())
+} | {
+    "mine": Preset(
+        "mine",
+        "for a study of one's own data",
+        {Truth.FIXED: 200},
+        hard=200,
+        effects={"bias": 1.2, "coverage": 0.15, "convergence": 0.2},
     )
 }

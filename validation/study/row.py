@@ -4,7 +4,8 @@ The names of quantities: a Greek's entry is called as in a summary (``mu_X[0]``)
 intervention ``E[X | do(Z=1)]``, a contrast is the difference of two of these, the log-likelihood ``log p(data)``.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 ERROR = "ERROR"  # the status of a row whose fit raised
@@ -97,3 +98,11 @@ class Row:
         if not self.intervals or not self.seconds:
             return None
         return min(interval.ess for interval in self.intervals.values()) / self.seconds
+
+
+def by_estimator(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of each scenario and estimator."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.scenario, row.estimator].append(row)
+    return groups

@@ -7,8 +7,8 @@ The view ``quantities`` is the same as a tidy table: truth, estimate, sd, lower,
 SQLite does not see a number that was changed on the disk. Every row of these tables has the SHA-256 of its other
 columns in ``checksum``, and ``totals`` has how many there are; what is read is held to both.
 
-The rows of a cell are written in one transaction as it ends, in WAL mode, so a process that is killed at any point
-leaves whole cells or nothing of them.
+The rows of a task are written in one transaction as it ends, in WAL mode, so a process that is killed at any point
+leaves whole tasks or nothing of them.
 """
 
 import hashlib
@@ -152,26 +152,26 @@ class Store:
     def environments(self) -> list[dict[str, Any]]:
         """Where the rows were made."""
         with _explained(self.path):
-            found = self.connection.execute(
+            table = self.connection.execute(
                 "SELECT environments, id, description, checksum FROM totals LEFT JOIN environments AS e ORDER BY id"
             ).fetchall()
         descriptions = [
             _checked(self.path, f"environment {number}", (number, text), checksum)[1]
-            for _, number, text, checksum in found
+            for _, number, text, checksum in table
             if number is not None
         ]
-        self._check_number("environments", len(descriptions), found)
+        self._check_total("environments", len(descriptions), table[0][0] if table else None)
         return _understood(self.path, lambda: [json.loads(text) for text in descriptions])
 
     def add(self, rows: Sequence[Row], environment: Mapping[str, Any]) -> None:
-        """Write the rows of one cell, all or none; rows that are there already stay as they are."""
+        """Write the rows of one task, all or none; rows that are there already stay as they are."""
         with _explained(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            where = self._environment(_text(environment))
+            environment_id = self._environment_id(_text(environment))
             written = self.connection.executemany(
                 "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (scenario, estimator, replicate) DO NOTHING",
-                [(*columns, _checksum(*columns)) for columns in (_columns(row, where) for row in rows)],
+                [(*columns, _checksum(*columns)) for columns in (_columns(row, environment_id) for row in rows)],
             )
             self.connection.execute("UPDATE totals SET rows = rows + ?", (written.rowcount,))
 
@@ -189,40 +189,40 @@ class Store:
 
     def _bodies(self) -> Iterator[tuple[tuple[str, str, int], str]]:
         """The key and the body of every row, as they were written."""
-        keys, found = set[tuple[str, str, int]](), None
+        # One statement, so that the number of rows is that of the moment at which they are read.
+        query = "SELECT totals.rows, r.* FROM totals LEFT JOIN rows AS r"
+        keys, total = set[tuple[str, str, int]](), None
         with _explained(self.path):
-            # One statement, so that the number of rows is that of the moment at which they are read.
-            for found in self.connection.execute("SELECT totals.rows, r.* FROM totals LEFT JOIN rows AS r"):
-                _, *columns, checksum = found
+            for total, *columns, checksum in self.connection.execute(query):  # noqa: B007 - used after the loop
                 if checksum is not None:
                     _checked(self.path, _named(columns), columns, checksum)
                     scenario, estimator, replicate, *_, body = columns
                     keys.add((scenario, estimator, replicate))
                     yield (scenario, estimator, replicate), body
-        self._check_number("rows", len(keys), found and [found])
+        self._check_total("rows", len(keys), total)
 
-    def _environment(self, text: str) -> int:
-        """The number of an environment, which is added if it is not there."""
-        found = self.connection.execute("SELECT id FROM environments WHERE description = ?", (text,)).fetchone()
-        if found:
-            return int(found[0])
+    def _environment_id(self, text: str) -> int:
+        """The number of an environment, which is added if it is new."""
+        known = self.connection.execute("SELECT id FROM environments WHERE description = ?", (text,)).fetchone()
+        if known:
+            return int(known[0])
         self.connection.execute("UPDATE totals SET environments = environments + 1")
         (number,) = self.connection.execute("SELECT environments FROM totals").fetchone()
-        values = int(number), text
-        self.connection.execute("INSERT INTO environments VALUES (?, ?, ?)", (*values, _checksum(*values)))
-        return values[0]
+        checksum = _checksum(int(number), text)
+        self.connection.execute("INSERT INTO environments VALUES (?, ?, ?)", (int(number), text, checksum))
+        return int(number)
 
-    def _check_number(self, table: str, number: int, found: Any) -> None:
-        """Raise unless as many rows were found, each after the total, as there should be."""
-        if not found or found[0][0] != number:
+    def _check_total(self, table: str, number: int, total: int | None) -> None:
+        """Raise unless a table has as many rows as were written."""
+        if total != number:
             raise _damaged(self.path, f"the table of {table}, of which {number} can be read,")
 
     def _document(self, column: str) -> dict[str, Any]:
         with _explained(self.path):
-            found = self.connection.execute("SELECT plan, arguments, notes, begun, checksum FROM study").fetchall()
-        if len(found) != 1:
+            studies = self.connection.execute("SELECT plan, arguments, notes, begun, checksum FROM study").fetchall()
+        if len(studies) != 1:
             raise _damaged(self.path, "the plan")
-        *values, checksum = found[0]
+        *values, checksum = studies[0]
         _checked(self.path, "the plan", values, checksum)
         text = values[("plan", "arguments", "notes").index(column)]
         document: dict[str, Any] = _understood(self.path, lambda: json.loads(text))
@@ -246,7 +246,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as problem:
-        said = str(problem)
+        message = str(problem)
         advice = {
             "disk is full": "the disk is full; what was written is whole: make room, then resume the study",
             "readonly": "the file or its folder cannot be written to; change its permissions or copy it",
@@ -257,14 +257,14 @@ def _explained(path: Path) -> Iterator[None]:
             "disk I/O error": "the disk failed or is full; what was written is whole: resume when it is mended",
             "locked": "another process is writing to this study; wait for it to end",
         }
-        reason = next((text for part, text in advice.items() if part in said), said)
-        raise StoreError(f"{path}: {reason} (SQLite says: {said})") from problem
+        reason = next((text for words, text in advice.items() if words in message), message)
+        raise StoreError(f"{path}: {reason} (SQLite says: {message})") from problem
     except UnicodeDecodeError as problem:  # of what SQLite says, which has names from the damaged file
         raise StoreError(f"{path}: the file is damaged; restore a copy, or begin the study again") from problem
 
 
 def _understood(path: Path, read: Callable[[], T]) -> T:
-    """What is read from the file, which SQLite does not look into."""
+    """What is read from a column's JSON, into which SQLite does not look."""
     try:
         return read()
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
@@ -298,10 +298,10 @@ def _checksum(*columns: Any) -> str:
 def _checked(path: Path, what: str, columns: Sequence[Any], checksum: Any) -> Sequence[Any]:
     """Columns as they were read, if they are as they were written."""
     try:
-        found = _checksum(*columns)
+        is_as_written = _checksum(*columns) == checksum
     except TypeError:  # bytes, where SQLite no longer takes them for text
-        found = None
-    if found is None or found != checksum:
+        is_as_written = False
+    if not is_as_written:
         raise _damaged(path, what)
     return columns
 

@@ -1,19 +1,19 @@
 """A study: scenarios × estimators × replicates, on any executor, with the same rows whatever runs it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from estimators import own_modes
 from validation.scenarios import Scenario
-from validation.study.cell import Cell, failed_rows
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.plan import Plan, plan_of, runnable
-from validation.study.pool import CellOutcome, Pool, available_cores, collect, run_alone
+from validation.study.pool import Pool, TaskOutcome, available_cores, collect, run_alone
 from validation.study.presets import PRESETS
 from validation.study.row import Row
 from validation.study.store import Store
+from validation.study.task import Task, failed_rows
 
 CURVES = 8  # replicates whose predicted densities are kept for the figures
 
@@ -53,18 +53,15 @@ class Study:
             self.scenarios, self.contenders, PRESETS[self.preset], seed=self.seed, replicates=self.replicates
         )
 
-    def cells(self) -> tuple[Cell, ...]:
-        """Return every cell, in the order in which rows are reported."""
+    def tasks(self) -> tuple[Task, ...]:
+        """Return every task, in the order in which rows are reported."""
         preset = PRESETS[self.preset]
         return tuple(
-            Cell(scenario, contender, self.seed, replicate, keep_curves=replicate < CURVES)
+            Task(scenario, contender, self.seed, replicate, keep_curves=replicate < CURVES)
             for scenario in self.scenarios
             for contender in runnable(scenario, self.contenders)
             for replicate in range(self.replicates or preset.replicates_of(scenario))
         )
-
-
-OnOutcome = Callable[[CellOutcome], None]
 
 
 def run(
@@ -73,21 +70,25 @@ def run(
     store: Store | None = None,
     executor: Executor | None = None,
     workers: int | None = None,
-    on_outcome: OnOutcome | None = None,
+    on_outcome: Callable[[TaskOutcome], None] | None = None,
 ) -> tuple[Row, ...]:
-    """Run a study and return its rows in the order of `Study.cells`, however they were scheduled.
+    """Run a study and return its rows in the order of `Study.tasks`, however they were scheduled.
 
     By default in a pool of `workers` spawned processes (default: the available cores), one thread each; or on any
-    `concurrent.futures.Executor`. With a `store`, what is in it is not run again, and the rows of each cell are written
-    as it ends. `on_outcome` is told of every cell that ends. A cell that raises, or whose process dies, becomes a row
-    with its reason.
+    `concurrent.futures.Executor`. With a `store`, what is in it is not run again, and the rows of each task are written
+    as it ends. `on_outcome` is called with what came of every task. A task that raises, or whose process dies,
+    becomes rows with its reason.
     """
-    cells = study.cells()
+    tasks = study.tasks()
     known = {} if store is None else {(r.scenario, r.estimator, r.replicate): r for r in store.rows()}
-    done = {i: found for i, cell in enumerate(cells) if (found := _known(cell, known)) is not None}
-    left = {i: cell for i, cell in enumerate(cells) if i not in done}
+    done = {
+        i: tuple(known[key] for key in task.keys)
+        for i, task in enumerate(tasks)
+        if all(key in known for key in task.keys)
+    }
+    left = {i: task for i, task in enumerate(tasks) if i not in done}
 
-    def finish(i: int, outcome: CellOutcome) -> None:
+    def finish(i: int, outcome: TaskOutcome) -> None:
         if store is not None:
             store.add(outcome.rows, outcome.environment)
         done[i] = outcome.rows
@@ -96,16 +97,12 @@ def run(
 
     if executor is not None:
         for i, reason in collect(executor, left, finish).items():
-            finish(i, CellOutcome(failed_rows(cells[i], reason), environment()))
+            finish(i, TaskOutcome(failed_rows(tasks[i], reason), environment()))
     while executor is None and left:
         size = min(workers or available_cores(), len(left))
         with Pool(size) as pool:
             lost = sorted(collect(pool, left, finish))
-        # Cells begin in order, so the one whose process died is among the first that are lost.
-        run_alone({i: cells[i] for i in lost[:size]}, finish)
-        left = {i: cells[i] for i in lost[size:]}
-    return tuple(row for i in range(len(cells)) for row in done[i])
-
-
-def _known(cell: Cell, known: Mapping[tuple[str, str, int], Row]) -> tuple[Row, ...] | None:
-    return tuple(known[key] for key in cell.keys) if all(key in known for key in cell.keys) else None
+        # Tasks begin in order, so the one whose process died is among the first that are lost.
+        run_alone({i: tasks[i] for i in lost[:size]}, finish)
+        left = {i: tasks[i] for i in lost[size:]}
+    return tuple(row for i in range(len(tasks)) for row in done[i])

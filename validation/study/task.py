@@ -1,4 +1,4 @@
-"""One cell of a study: simulate a replicate, fit one estimator to it, measure the fit, and return rows."""
+"""One task of a study: simulate a replicate, fit one estimator to it, measure the fit, and return rows."""
 
 import hashlib
 import math
@@ -10,13 +10,13 @@ from dataclasses import astuple, dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from estimators import Fit, own_modes
 from validation.scenarios import Draw, Scenario, Seeds
 from validation.study.contenders import LAPLACE_DRAWS, Contender, exact_reference
 from validation.study.measure import Measures, Target, measure, target_of
 from validation.study.row import CONVERGED, ERROR, Row
-from validation.study.worker import one_thread
 
 T = TypeVar("T")
 # Pyro's handlers and the list of warnings belong to a whole process, so threads of one executor take turns.
@@ -24,7 +24,7 @@ _TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Cell:
+class Task:
     """What one worker is asked to do; picklable, and complete in itself."""
 
     scenario: Scenario
@@ -73,24 +73,23 @@ def attempt(action: Callable[[], T]) -> Attempt[T]:
 
 
 @own_modes()
-def run_cell(cell: Cell) -> tuple[Row, ...]:
+def run_task(task: Task) -> tuple[Row, ...]:
     """Return one row per name of the contender: the fit's and, for a point estimate, its Laplace approximation's."""
-    with _TURN, one_thread():
-        drawn = attempt(lambda: cell.scenario.source.draw(cell.scenario, cell.seeds))
+    with _TURN, threadpool_limits(1):  # processes, not threads, share the cores
+        drawn = attempt(lambda: task.scenario.source.draw(task.scenario, task.seeds))
         if drawn.value is None:
-            return failed_rows(cell, f"simulating the data: {drawn.error}")
+            return failed_rows(task, f"simulating the data: {drawn.error}")
         replicate = drawn.value
-        prepared = attempt(lambda: _target(cell, replicate))
-        fitted = attempt(lambda: cell.contender.estimator.fit(cell.scenario.model, replicate.data, seed=cell.seeds.fit))
-        attempts = [fitted, *([with_laplace(fitted, cell.seeds.fit)] if cell.contender.laplace else [])]
-        names = zip(cell.contender.rows, attempts, strict=True)
-        return tuple(_row(cell, name, each, replicate, prepared) for name, each in names)
+        prepared = attempt(lambda: _target(task, replicate))
+        fitted = attempt(lambda: task.contender.estimator.fit(task.scenario.model, replicate.data, seed=task.seeds.fit))
+        fits = [fitted, with_laplace(fitted, task.seeds.fit)] if task.contender.laplace else [fitted]
+        names = task.contender.rows
+        return tuple(_row(task, name, fit, replicate, prepared) for name, fit in zip(names, fits, strict=True))
 
 
-def failed_rows(cell: Cell, reason: str) -> tuple[Row, ...]:
-    """Return the rows of a cell that gave no fit at all."""
-    head = cell.replicate, cell.seeds.fit
-    return tuple(Row(cell.scenario.name, name, *head, ERROR, reason) for name in cell.contender.rows)
+def failed_rows(task: Task, reason: str) -> tuple[Row, ...]:
+    """Return the rows of a task that gave no fit at all."""
+    return tuple(Row(*key, task.seeds.fit, ERROR, reason) for key in task.keys)
 
 
 def with_laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
@@ -98,43 +97,45 @@ def with_laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
     point = fitted.value
     if point is None:
         return fitted
-    spread = attempt(lambda: point.laplace(num_draws=LAPLACE_DRAWS, seed=seed))
-    return Attempt(spread.value, spread.error, spread.warnings, fitted.seconds + spread.seconds)
+    approximation = attempt(lambda: point.laplace(num_draws=LAPLACE_DRAWS, seed=seed))
+    return replace(approximation, seconds=fitted.seconds + approximation.seconds)
 
 
-def _target(cell: Cell, drawn: Draw) -> Target:
+def _target(task: Task, drawn: Draw) -> Target:
     reference = None
-    if cell.scenario.exact:
-        reference = exact_reference().fit(cell.scenario.model, drawn.data, seed=cell.seeds.reference)
-    target = target_of(cell.scenario, drawn, reference, cell.seeds)
+    if task.scenario.exact:
+        reference = exact_reference().fit(task.scenario.model, drawn.data, seed=task.seeds.reference)
+    target = target_of(task.scenario, drawn, reference, task.seeds)
     if undefined := [name for name, value in target.quantities.items() if math.isnan(value)]:
         raise ValueError(f"the true {undefined[0]} is not a number")
     return target
 
 
-def _row(cell: Cell, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Attempt[Target]) -> Row:
-    head = (cell.scenario.name, name, cell.replicate, cell.seeds.fit)
+def _row(task: Task, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Attempt[Target]) -> Row:
+    key = task.scenario.name, name, task.replicate, task.seeds.fit
     target, fit = prepared.value, fitted.value
+    truth = {} if target is None else target.quantities
+
+    def failed(reason: str) -> Row:
+        return Row(*key, ERROR, reason, fitted.seconds, fitted.warnings, truth)
+
     if fit is None or target is None:
-        truth = {} if target is None else target.quantities
-        reason = fitted.error or f"preparing the truth: {prepared.error}"
-        return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, truth)
+        return failed(fitted.error or f"preparing the truth: {prepared.error}")
     measured = attempt(
-        lambda: _defined(measure(cell.scenario, fit, target, drawn.data, cell.seeds, keep_curves=cell.keep_curves))
+        lambda: _defined(measure(task.scenario, fit, target, drawn.data, task.seeds, keep_curves=task.keep_curves))
     )
     if measured.value is None:
-        reason = f"measuring the fit: {measured.error}"
-        return Row(*head, ERROR, reason, fitted.seconds, fitted.warnings, target.quantities)
+        return failed(f"measuring the fit: {measured.error}")
     status = fit.status.name
     reason = "" if status == CONVERGED else f"{fit.status.value} {fit.stats.get('at_edge', '')}".rstrip()
-    return Row(*head, status, reason, fitted.seconds, fitted.warnings, target.quantities, **vars(measured.value))
+    return Row(*key, status, reason, fitted.seconds, fitted.warnings, truth, **vars(measured.value))
 
 
 def _defined(measures: Measures) -> Measures:
     """Return measures without diagnostics that are undefined; raises ValueError where an estimate or interval is."""
     for name, value in measures.estimate.items():
-        spread = measures.intervals.get(name)
-        if any(math.isnan(each) for each in (value, *(astuple(spread) if spread else ()))):
+        interval = measures.intervals.get(name)
+        if any(math.isnan(number) for number in (value, *(astuple(interval) if interval else ()))):
             raise ValueError(f"the estimate or the interval of {name} is not a number")
     known = {name: value for name, value in measures.diagnostics.items() if not math.isnan(value)}
     return replace(measures, diagnostics=known)

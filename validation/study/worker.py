@@ -4,8 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -25,21 +23,6 @@ def start() -> None:
     for name in LIMITS:
         os.environ[name] = "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Do arithmetic on one thread, and put the process's own numbers back: processes, not threads, share the cores."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    with threadpool_limits(1):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _end_with_parent() -> None:

@@ -17,7 +17,7 @@ from validation.claims.kinds import covers
 from validation.claims.results import Results
 from validation.scenarios.quantities import shown
 from validation.statistics.check import Verdict
-from validation.study.row import CONVERGED, Row
+from validation.study.row import CONVERGED, Row, by_estimator
 
 Array = NDArray[np.float64]
 NEGLIGIBLE = 1e-6  # of the larger of two values: rounding on another machine, no change
@@ -72,7 +72,7 @@ class _Measure:
 
 def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Comparison:
     """Compare two studies. Raises ValueError where they have no scenario and estimator in common."""
-    before, after = _by_estimator(old), _by_estimator(new)
+    before, after = _replicates(old), _replicates(new)
     common = [key for key in after if key in before]
     if not common:
         raise ValueError("the two studies have no scenario and estimator in common")
@@ -83,12 +83,10 @@ def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Compari
         if (change := _change(key, measure, before[key], after[key])) is not None
     ]
     only = [
-        f"{' / '.join(key)}: only in the {where} study"
-        for where, keys in (
-            ("old", [key for key in before if key not in after]),
-            ("new", [key for key in after if key not in before]),
-        )
-        for key in keys
+        f"{' / '.join(key)}: only in the {name} study"
+        for name, rows, others in (("old", before, after), ("new", after, before))
+        for key in rows
+        if key not in others
     ]
     verdicts = {(f.scenario, f.estimator, f.kind, f.only): f.verdict for f in old.findings}
     flips = [
@@ -100,11 +98,9 @@ def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Compari
     return Comparison(tuple(compared), false_alarm / max(len(compared), 1), tuple(flips), tuple(only), seconds)
 
 
-def _by_estimator(results: Results) -> dict[tuple[str, str], dict[int, Row]]:
-    by_estimator: dict[tuple[str, str], dict[int, Row]] = {}
-    for row in results.rows:
-        by_estimator.setdefault((row.scenario, row.estimator), {})[row.replicate] = row
-    return by_estimator
+def _replicates(results: Results) -> dict[tuple[str, str], dict[int, Row]]:
+    """The rows of each scenario and estimator by replicate."""
+    return {key: {row.replicate: row for row in rows} for key, rows in by_estimator(results.rows).items()}
 
 
 def _measures(old: Mapping[int, Row], new: Mapping[int, Row]) -> list[_Measure]:

@@ -5,35 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from validation.claims.kinds import (
-    AgreesWithExact,
-    BiasIsSmall,
-    Converges,
-    Covers,
-    DivergenceIsSmall,
-    IsCalibrated,
-    IsEfficient,
-    IsExpected,
-    Kind,
-    unknown,
-)
+from validation.claims.kinds import KINDS, IsExpected, Kind, unknown
 from validation.statistics.check import POWER, Check, Requirement, Verdict
 from validation.study.plan import Claim, Described, Plan
-from validation.study.row import Row
+from validation.study.row import Row, by_estimator
 
 V = TypeVar("V")
-KINDS: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        BiasIsSmall(),
-        DivergenceIsSmall(),
-        IsEfficient(),
-        Covers(),
-        IsCalibrated(),
-        AgreesWithExact(),
-        Converges(),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -65,11 +42,9 @@ class Finding:
 
 def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     """Judge every claim of a plan on the rows."""
-    by_estimator: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_estimator.setdefault((row.scenario, row.estimator), []).append(row)
+    groups = by_estimator(rows)
     return tuple(
-        assess_claim(claim, plan.scenario(claim.scenario), by_estimator.get((claim.scenario, claim.estimator), []))
+        assess_claim(claim, plan.scenario(claim.scenario), groups[claim.scenario, claim.estimator])
         for claim in plan.claims
     )
 
@@ -122,7 +97,9 @@ def _finding(claim: Claim, kind: Kind, check: Check, replicates: int, missing: i
 def _restricted(row: Row, only: str) -> Row:
     """The row as if it held one quantity."""
 
-    def kept(values: Mapping[str, V]) -> dict[str, V]:
+    def restricted(values: Mapping[str, V]) -> dict[str, V]:
         return {name: value for name, value in values.items() if name == only}
 
-    return replace(row, truth=kept(row.truth), estimate=kept(row.estimate), intervals=kept(row.intervals))
+    return replace(
+        row, truth=restricted(row.truth), estimate=restricted(row.estimate), intervals=restricted(row.intervals)
+    )

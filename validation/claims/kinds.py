@@ -5,7 +5,7 @@ one closest to (or furthest beyond) its bounds is shown.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -28,7 +28,6 @@ from validation.statistics.tolerances import (
 from validation.study.row import CONVERGED, LEVEL, RANKED, Row
 
 
-@dataclass(frozen=True)
 class Kind:
     """What is asserted, in which unit, and how it is checked. A preset says which effect it must be able to see.
 
@@ -51,7 +50,6 @@ class Kind:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class BiasIsSmall(Kind):
     """|mean error| of every entry, in efficient standard deviations, is below a margin of one half.
 
@@ -59,43 +57,42 @@ class BiasIsSmall(Kind):
     and an estimator cannot widen it by being erratic.
     """
 
-    name: ClassVar[str] = "bias"
-    sentence: ClassVar[str] = (
+    name = "bias"
+    sentence = (
         "Each Greek, interventional mean and contrast is recovered with a bias below half the efficient (Cramér–Rao) "
         "standard deviation, so bias adds at most a quarter to the mean squared error"
     )
-    unit: ClassVar[str] = "|mean error| / efficient sd"
-    needs_asymptotics: ClassVar[bool] = True
-    margin: float = 0.5
-    allowance: float = 1.5
+    unit = "|mean error| / efficient sd"
+    needs_asymptotics = True
+    margin = 0.5
+    allowance = 1.5
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean of (estimate - truth)/sd over replicates with margin + z · √(allowance/R)."""
         assert reference is not None
-        names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
-        n, sd, each = len(rows), math.sqrt(self.allowance), requirement.shared_by(len(names))
-        high = known_tolerance(sd, n, alpha=each.alpha, margin=self.margin)
-        detectable = known_detectable(sd, n, alpha=each.alpha, margin=self.margin, power=each.power)
+        bounds = reference.bounds
+        n, sd, share = len(rows), math.sqrt(self.allowance), requirement.shared_by(len(bounds))
+        high = known_tolerance(sd, n, alpha=share.alpha, margin=self.margin)
+        detectable = known_detectable(sd, n, alpha=share.alpha, margin=self.margin, power=share.power)
 
         def bias(name: str) -> float:
-            return abs(float(np.mean([row.estimate[name] - row.truth[name] for row in rows]))) / reference.sd[name]
+            return abs(float(np.mean([row.estimate[name] - row.truth[name] for row in rows]))) / bounds[name]
 
-        checks = {name: Check(self.name, each, n, bias(name), detectable, high=high) for name in names}
+        checks = {name: Check(self.name, share, n, bias(name), detectable, high=high) for name in bounds}
         return furthest(checks, lambda check: check.observed)
 
 
-@dataclass(frozen=True)
 class DivergenceIsSmall(Kind):
     """The mean KL divergence of predictions, relative to its asymptotic expectation, is below an allowance."""
 
-    name: ClassVar[str] = "divergence"
-    sentence: ClassVar[str] = (
+    name = "divergence"
+    sentence = (
         "Predicted distributions under interventions diverge from the truth (KL, averaged over interventions) at most "
         "half as much again as those of an efficient estimator are expected to"
     )
-    unit: ClassVar[str] = "mean KL / efficient KL"
-    needs_asymptotics: ClassVar[bool] = True
-    allowance: float = 1.5
+    unit = "mean KL / efficient KL"
+    needs_asymptotics = True
+    allowance = 1.5
 
     def has_result(self, row: Row) -> bool:
         return bool(row.predictions)
@@ -110,43 +107,40 @@ class DivergenceIsSmall(Kind):
         return Check(self.name, requirement, n, float(np.mean(ratios)), high / least, high=high)
 
 
-@dataclass(frozen=True)
 class Covers(Kind):
     """90 % intervals cover the truth in 90 % of replicates; a replicate without an interval does not cover."""
 
-    name: ClassVar[str] = "coverage"
-    sentence: ClassVar[str] = (
-        "90 % intervals of each Greek, interventional mean and contrast cover the truth at their nominal rate"
-    )
-    unit: ClassVar[str] = "coverage"
-    counts_failures: ClassVar[bool] = True
+    name = "coverage"
+    sentence = "90 % intervals of each Greek, interventional mean and contrast cover the truth at their nominal rate"
+    unit = "coverage"
+    counts_failures = True
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare counts with exact binomial bounds."""
-        names = _intervals_of(rows)
+        # All that have an interval but the log-likelihood, which is only ranked.
+        names = shown(next((row.intervals for row in rows if row.intervals), {}))
         if not names:
             return Check(self.name, requirement, len(rows), 0.0, math.inf)
-        each = requirement.shared_by(len(names))
+        share = requirement.shared_by(len(names))
 
         def coverage(name: str) -> Check:
-            return proportion_check(sum(covers(row, name) for row in rows), len(rows), LEVEL, each, UNDERCOVERAGE)
+            return proportion_check(sum(covers(row, name) for row in rows), len(rows), LEVEL, share, UNDERCOVERAGE)
 
         return furthest({name: coverage(name) for name in names}, lambda check: abs(check.observed - LEVEL))
 
 
-@dataclass(frozen=True)
 class IsCalibrated(Kind):
     """Over truths drawn from the prior, the ranks of the truth among posterior draws are uniform (the γ statistic)."""
 
-    name: ClassVar[str] = "calibration"
-    sentence: ClassVar[str] = (
+    name = "calibration"
+    sentence = (
         "Over truths drawn from the prior, the rank of the truth among posterior draws is uniform, for each Greek, "
         "interventional mean, contrast and the log-likelihood"
     )
-    unit: ClassVar[str] = "p-value of γ; effects are shifts in posterior sd"
+    unit = "p-value of γ; effects are shifts in posterior sd"
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
@@ -157,39 +151,38 @@ class IsCalibrated(Kind):
         ranked = [name for name in (*shown(names), LOG_LIKELIHOOD) if name in names]
         if not ranked:
             return unknown(self.name, requirement)
-        each = requirement.shared_by(len(ranked))
-        checks = {name: ranks_check([row.intervals[name].rank for row in rows], RANKED, each) for name in ranked}
+        share = requirement.shared_by(len(ranked))
+        checks = {name: ranks_check([row.intervals[name].rank for row in rows], RANKED, share) for name in ranked}
         worst = furthest(checks, lambda check: -check.p_value)
-        return replace(worst, observed=worst.p_value, low=each.alpha)
+        return replace(worst, observed=worst.p_value, low=share.alpha)
 
 
-@dataclass(frozen=True)
 class IsEfficient(Kind):
     """The mean squared error of every quantity is the Cramér–Rao bound, up to a term of order 1/N."""
 
-    name: ClassVar[str] = "efficiency"
-    sentence: ClassVar[str] = (
+    name = "efficiency"
+    sentence = (
         "Mean squared errors reach the Cramér–Rao bound: their ratio to it is 1, up to Monte Carlo error and a term of "
         "order 1/N"
     )
-    unit: ClassVar[str] = "mean squared error / Cramér–Rao bound"
-    needs_asymptotics: ClassVar[bool] = True
+    unit = "mean squared error / Cramér–Rao bound"
+    needs_asymptotics = True
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare R · ratio with the χ²_R law of efficient normal errors, widened by the term of order 1/N."""
         assert reference is not None
-        names = [name for name in shown(reference.sd) if reference.sd[name] > 0]
-        n, each = len(rows), requirement.shared_by(len(names))
-        below, above = float(stats.chi2.ppf(each.alpha / 2, n)) / n, float(stats.chi2.isf(each.alpha / 2, n)) / n
-        missed = float(stats.chi2.ppf(1 - each.power, n))
+        bounds = reference.bounds
+        n, share = len(rows), requirement.shared_by(len(bounds))
+        below, above = float(stats.chi2.ppf(share.alpha / 2, n)) / n, float(stats.chi2.isf(share.alpha / 2, n)) / n
+        missed = float(stats.chi2.ppf(1 - share.power, n))
 
         def efficiency(name: str) -> Check:
             squares = [(row.estimate[name] - row.truth[name]) ** 2 for row in rows]
-            ratio, small = float(np.mean(squares)) / reference.sd[name] ** 2, second_order(reference, name)
-            low, high = below * (1 - small), above * (1 + small)
-            return Check(self.name, each, n, ratio, high * n / missed, low, high)
+            ratio, widened = float(np.mean(squares)) / bounds[name] ** 2, second_order(reference, name)
+            low, high = below * (1 - widened), above * (1 + widened)
+            return Check(self.name, share, n, ratio, high * n / missed, low, high)
 
-        checks = {name: efficiency(name) for name in names}
+        checks = {name: efficiency(name) for name in bounds}
         return furthest(checks, lambda check: max(check.observed / check.high, check.low / check.observed))
 
 
@@ -206,17 +199,16 @@ def second_order(reference: Asymptotics, name: str) -> float:
     return (1 - least) / (reference.num_rows * least * worth)
 
 
-@dataclass(frozen=True)
 class AgreesWithExact(Kind):
     """The distribution functions of the draws and of the exact posterior agree at fixed levels, for every entry."""
 
-    name: ClassVar[str] = "exactness"
-    sentence: ClassVar[str] = (
+    name = "exactness"
+    sentence = (
         "Draws have the exact posterior's distribution: at its "
         + ", ".join(f"{100 * level:g}" for level in LEVELS)
         + " % points the distribution functions agree"
     )
-    unit: ClassVar[str] = "|mean gap| in probability"
+    unit = "|mean gap| in probability"
 
     def has_result(self, row: Row) -> bool:
         return bool(row.exactness)
@@ -226,14 +218,14 @@ class AgreesWithExact(Kind):
         names, n = greeks(rows[0].exactness), len(rows)
         if not names:
             return unknown(self.name, requirement)
-        each = requirement.shared_by(len(names) * len(LEVELS))
-        critical = critical_value(each.alpha, n - 1)
-        noncentrality = detectable_noncentrality(critical, n - 1, each.power)
+        share = requirement.shared_by(len(names) * len(LEVELS))
+        critical = critical_value(share.alpha, n - 1)
+        noncentrality = detectable_noncentrality(critical, n - 1, share.power)
 
         def agreement(gaps: list[float]) -> Check:
             sd = float(np.std(gaps, ddof=1)) if n > 1 else math.inf
             detectable, high = (bound * sd / math.sqrt(n) for bound in (noncentrality, critical))
-            return Check(self.name, each, n, abs(float(np.mean(gaps))), detectable, high=high)
+            return Check(self.name, share, n, abs(float(np.mean(gaps))), detectable, high=high)
 
         checks = {
             f"{name} at {100 * level:g} %": agreement([row.exactness[name].gaps[i] for row in rows])
@@ -248,10 +240,10 @@ class IsExpected(Kind):
     """The estimate is the stationary point known in closed form, in every replicate."""
 
     expected: tuple[tuple[str, float], ...]
-    name: ClassVar[str] = "mode"
-    sentence: ClassVar[str] = "The estimate is the stationary point known in closed form, whatever the seed"
-    unit: ClassVar[str] = "largest |error|"
-    tolerance: float = 1e-5  # the accuracy the estimators promise on this case
+    name = "mode"
+    sentence = "The estimate is the stationary point known in closed form, whatever the seed"
+    unit = "largest |error|"
+    tolerance = 1e-5  # the accuracy the estimators promise on this case
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the largest error over entries and replicates with the promised accuracy: nothing is random."""
@@ -263,15 +255,14 @@ class IsExpected(Kind):
         return furthest(checks, lambda check: check.observed)
 
 
-@dataclass(frozen=True)
 class Converges(Kind):
     """At most one fit in twenty fails or ends with another status than CONVERGED."""
 
-    name: ClassVar[str] = "convergence"
-    sentence: ClassVar[str] = "At most one fit in twenty fails or says that it did not converge"
-    unit: ClassVar[str] = "proportion of fits"
-    counts_failures: ClassVar[bool] = True
-    allowed: float = 0.05
+    name = "convergence"
+    sentence = "At most one fit in twenty fails or says that it did not converge"
+    unit = "proportion of fits"
+    counts_failures = True
+    allowed = 0.05
 
     def has_result(self, row: Row) -> bool:
         return not row.failed
@@ -284,15 +275,24 @@ class Converges(Kind):
         return replace(check, detectable=self.allowed + check.detectable)
 
 
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        BiasIsSmall(),
+        DivergenceIsSmall(),
+        IsEfficient(),
+        Covers(),
+        IsCalibrated(),
+        AgreesWithExact(),
+        Converges(),
+    )
+}
+
+
 def covers(row: Row, name: str) -> bool:
     """Whether a row's interval for an entry holds the truth; False where there is no interval."""
     interval = row.intervals.get(name)
     return interval is not None and interval.lower <= row.truth[name] <= interval.upper
-
-
-def _intervals_of(rows: Sequence[Row]) -> list[str]:
-    """Return the quantities that have an interval, but for the log-likelihood, which is only ranked."""
-    return shown(next((row.intervals for row in rows if row.intervals), {}))
 
 
 def unknown(kind: str, requirement: Requirement, *, why: str = "", detectable: float = math.inf) -> Check:

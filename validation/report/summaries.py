@@ -125,8 +125,7 @@ def efficiency(rows: Sequence[Row], quantity: str, bound: float) -> Efficiency |
 
 def bounds(scenario: Described) -> dict[str, float]:
     """Return the Cramér–Rao standard deviations of a scenario by quantity, where they are known and not 0."""
-    known = scenario.asymptotics.sd if scenario.asymptotics else {}
-    return {name: known[name] for name in shown(known) if known[name] > 0}
+    return scenario.asymptotics.bounds if scenario.asymptotics else {}
 
 
 def interventional(rows: Sequence[Row], intervention: str) -> Interventional:

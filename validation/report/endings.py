@@ -11,7 +11,7 @@ from validation.report.words import count
 from validation.study.plan import Described
 from validation.study.row import CONVERGED, ERROR, Row
 
-MOST = 6  # different reasons that are told in full
+MOST = 6  # different reasons that are given in full
 COLUMNS = (
     Column("Estimator", numeric=False),
     Column("Fits"),
@@ -40,7 +40,7 @@ def endings(scenario: Described, rows: ByEstimator) -> Table:
 def _line(name: Cell, rows: Sequence[Row]) -> tuple[Cell, ...]:
     failed = sum(row.failed for row in rows)
     seconds = [row.seconds for row in rows if row.seconds is not None]
-    worth = [row.ess_per_second for row in rows if row.ess_per_second is not None]
+    rates = [row.ess_per_second for row in rows if row.ess_per_second is not None]
     r_hat, ess = ([row.diagnostics[key] for row in rows if key in row.diagnostics] for key in ("max_r_hat", "min_ess"))
     return (
         name,
@@ -49,7 +49,7 @@ def _line(name: Cell, rows: Sequence[Row]) -> tuple[Cell, ...]:
         Cell(str(failed), failed, css="bad" if failed else ""),
         of(_median(seconds)),
         of(max(seconds, default=None)),
-        of(_median(worth)),
+        of(_median(rates)),
         of(_median(r_hat), 4),
         of(max(r_hat, default=None), 4),
         of(_median(ess)),
@@ -64,15 +64,14 @@ def _median(values: Sequence[float]) -> float | None:
 
 def _reasons(rows: Sequence[Row]) -> str:
     """Statuses with their reasons, the most frequent first, and warnings that say something else."""
-    told = Counter(f"{row.status}: {row.reason or 'no reason was given'}" for row in rows if row.status != CONVERGED)
-    warned = Counter(
+    reasons = Counter(f"{row.status}: {row.reason or 'no reason was given'}" for row in rows if row.status != CONVERGED)
+    warnings = Counter(
         f"warned: {text}" for row in rows for text in row.warnings if row.status == ERROR or row.status not in text
     )
     lines = []
-    for kinds in (told, warned):
-        lines += [f"{times} × {text}" for text, times in kinds.most_common(MOST)]
-        if (others := len(kinds) - MOST) > 0:
-            lines.append(
-                f"{sum(kinds.values()) - sum(n for _, n in kinds.most_common(MOST))} × {count(others, 'other kind')}"
-            )
+    for counts in (reasons, warnings):
+        frequent = counts.most_common(MOST)
+        lines += [f"{times} × {text}" for text, times in frequent]
+        if others := len(counts) - len(frequent):
+            lines.append(f"{counts.total() - sum(times for _, times in frequent)} × {count(others, 'other kind')}")
     return "\n".join(" ".join(line.split()) for line in lines)

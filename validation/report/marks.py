@@ -59,12 +59,12 @@ class Axis:
         if self.log:
             decades = math.log10(self.high / self.low)
             subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
-            found = LogLocator(subs=subs, numticks=6).tick_values(self.low, self.high)
-            return [(float(v), number(float(v), 2)) for v in found if self.holds(v)]
-        found = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        step = found[1] - found[0]
+            values = LogLocator(subs=subs, numticks=6).tick_values(self.low, self.high)
+            return [(float(v), number(float(v), 2)) for v in values if self.holds(v)]
+        values = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        step = values[1] - values[0]
         digits = max(0, -math.floor(math.log10(step) + 1e-9)) + (not math.isclose(step, float(f"{step:.0e}")))
-        return [(float(v), _tick(float(v), digits)) for v in found if self.holds(v)]
+        return [(float(v), _tick(float(v), digits)) for v in values if self.holds(v)]
 
 
 def dots(x: Array, y: Array, css: str) -> str:
@@ -87,9 +87,9 @@ def line(x: ArrayLike, y: ArrayLike, css: str) -> str:
 
 def area(x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) -> str:
     """Return the area between two lines."""
-    xs, both = np.ravel(x), (np.ravel(low), np.ravel(high))
-    around = [*zip(xs, both[0], strict=True), *zip(xs[::-1], both[1][::-1], strict=True)]
-    return f'<path class="area {css}" d="M{" ".join(f"{a:.1f} {b:.1f}" for a, b in around)}z"/>'
+    xs, lower, upper = np.ravel(x), np.ravel(low), np.ravel(high)
+    outline = [*zip(xs, lower, strict=True), *zip(xs[::-1], upper[::-1], strict=True)]
+    return f'<path class="area {css}" d="M{" ".join(f"{a:.1f} {b:.1f}" for a, b in outline)}z"/>'
 
 
 def ring(x: float, y: float, css: str) -> str:
@@ -102,11 +102,11 @@ def words(x: float, y: float, text: str, css: str) -> str:
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def drawing(width: float, height: float, parts: Sequence[str], description: str) -> str:
-    """Return the ``<svg>`` element of some marks; screen readers are told the description."""
+def drawing(width: float, height: float, marks: Sequence[str], description: str) -> str:
+    """Return the ``<svg>`` element of some marks; screen readers have the description."""
     return (
         f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}" '
-        f'style="--w:{width:g}">{"".join(parts)}</svg>'
+        f'style="--w:{width:g}">{"".join(marks)}</svg>'
     )
 
 

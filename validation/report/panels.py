@@ -27,13 +27,15 @@ class Palette:
     @staticmethod
     def of(plan: Plan) -> "Palette":
         """Return the colours of a study."""
-        named = dict.fromkeys((*plan.contenders, *(name for each in plan.scenarios for name in each.estimators)))
+        named = dict.fromkeys(
+            (*plan.contenders, *(name for scenario in plan.scenarios for name in scenario.estimators))
+        )
         return Palette(tuple(name for name in named if base(name) == name))
 
     def css(self, name: str) -> str:
         """Return the classes of an estimator's marks."""
-        place = self.bases.index(base(name)) if base(name) in self.bases else len(self.bases)
-        return f"c{place % SERIES}" + (" approximate" if is_approximate(name) else "")
+        index = self.bases.index(base(name)) if base(name) in self.bases else len(self.bases)
+        return f"c{index % SERIES}" + (" approximate" if is_approximate(name) else "")
 
 
 def base(name: str) -> str:
@@ -63,25 +65,22 @@ def framed(
     description: str,
     labels: tuple[str, str] = ("", ""),
 ) -> str:
-    """Return a panel: marks in a frame with a title and ticks. `x` is an axis, or places with their names."""
+    """Return a panel: marks in a frame with a title and ticks. `x` is an axis, or pixels with their names."""
     across = [(float(x.at(v)), text) for v, text in x.ticks()] if isinstance(x, Axis) else list(x)
-    parts = [words(4, 14, title, "title")]
+    frame = [words(4, 14, title, "title")]
     for value, text in y.ticks():
-        place = float(y.at(value))
-        parts += [line([LEFT, RIGHT], [place, place], "grid"), words(LEFT - 5, place + 3.5, text, "tick y")]
-    for place, text in across:
-        for i, part in enumerate(text.split("\n")):
-            parts.append(words(place, BOTTOM + 12 + 10 * i, part, "tick x"))
-    parts.append(line([LEFT, RIGHT], [BOTTOM, BOTTOM], "frame"))
-    if labels[0]:
-        parts.append(words(RIGHT, HEIGHT - 3, labels[0], "label end"))
-    if labels[1]:
-        parts.append(words(RIGHT, 14, labels[1], "label end"))
-    return drawing(WIDTH, HEIGHT, [*parts, *marks], description)
+        tick = float(y.at(value))
+        frame += [line([LEFT, RIGHT], [tick, tick], "grid"), words(LEFT - 5, tick + 3.5, text, "tick y")]
+    for tick, text in across:
+        for i, text_line in enumerate(text.split("\n")):
+            frame.append(words(tick, BOTTOM + 12 + 10 * i, text_line, "tick x"))
+    frame.append(line([LEFT, RIGHT], [BOTTOM, BOTTOM], "frame"))
+    frame += [words(RIGHT, at, label, "label end") for at, label in zip((HEIGHT - 3, 14), labels, strict=True) if label]
+    return drawing(WIDTH, HEIGHT, [*frame, *marks], description)
 
 
 def column_names(names: Sequence[str]) -> list[tuple[float, str]]:
-    """Return places and names of the columns; a Laplace approximation's name is in two lines."""
+    """Return middles and names of the columns; a Laplace approximation's name is in two lines."""
     width = (RIGHT - LEFT) / max(len(names), 1)
     letters = max(4, int(width / LETTER))
     texts = [clipped(base(name), letters) + ("\n+lapl." if is_approximate(name) else "") for name in names]
@@ -89,14 +88,14 @@ def column_names(names: Sequence[str]) -> list[tuple[float, str]]:
 
 
 def jittered(middle: float, count: int, width: float) -> Array:
-    """Return places around the middle of a column, in a fixed pattern."""
+    """Return pixels around the middle of a column, in a fixed pattern."""
     return np.asarray(middle + 0.3 * width * np.sin(2.399963 * np.arange(count)))
 
 
 def column_of_dots(values: Array, y: Axis, middle: float, width: float, css: str) -> str:
     """Return a column of dots, and how many lie beyond the panel."""
-    seen = thinned(values)
-    kept = seen[y.holds(seen)]
+    shown = thinned(values)
+    kept = shown[y.holds(shown)]
     above, below = int(np.sum(values > y.high)), int(np.sum(values < y.low))
     marks = dots(jittered(middle, len(kept), width), y.at(kept), css)
     if above:

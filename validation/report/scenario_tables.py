@@ -1,6 +1,8 @@
 """The tables of a scenario, each a line per quantity (or intervention) and estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
@@ -11,6 +13,7 @@ from validation.study.plan import Described
 
 QUANTITY, ESTIMATOR = Column("Quantity", numeric=False), Column("Estimator", numeric=False)
 FITS = Column("Fits", hint="replicates with a result, of all")
+Cells = tuple[Cell, ...]
 
 
 def recovery(scenario: Described, rows: ByEstimator) -> Table:
@@ -25,43 +28,42 @@ def recovery(scenario: Described, rows: ByEstimator) -> Table:
         Column("Efficient sd", hint="the square root of the Cramér–Rao bound"),
         FITS,
     )
-    bounds, lines = summaries.bounds(scenario), []
-    names = summaries.quantities(rows)
-    for quantity in names:
-        truth = Mean.of([r.truth[quantity] for each in rows.values() for r in each if quantity in r.truth]).value
-        for estimator in _present(scenario, rows):
-            found = summaries.recovery(rows[estimator], quantity)
-            numbers = signed_of(found.bias.value), of(found.bias.error, 2), of(found.rmse), of(bounds.get(quantity))
-            fits = _fits(found.bias.count, len(rows[estimator]))
-            lines.append((*_head(quantity, names, estimator, scenario), of(truth, 4), *numbers, fits))
-    return Table("recovery", columns, tuple(lines))
+    bounds, names = summaries.bounds(scenario), summaries.quantities(rows)
+    everything = [row for of_estimator in rows.values() for row in of_estimator]
+    truths = {q: of(Mean.of([row.truth[q] for row in everything if q in row.truth]).value, 4) for q in names}
+
+    def cells(quantity: str, estimator: str) -> Cells:
+        bias, rmse = summaries.recovery(rows[estimator], quantity)
+        numbers = signed_of(bias.value), of(bias.error, 2), of(rmse), of(bounds.get(quantity))
+        return truths[quantity], *numbers, _fits(bias.count, len(rows[estimator]))
+
+    return Table("recovery", columns, _lines(names, _present(scenario, rows), scenario, cells))
 
 
 def coverage(scenario: Described, rows: ByEstimator, claimed: frozenset[str]) -> Table:
     """Return how many 90 % intervals hold the truth, with the exact 95 % interval of that rate."""
     columns = (QUANTITY, ESTIMATOR, Column("Hold it"), Column("of"), Column("Rate"), Column("from"), Column("to"))
-    names, lines = summaries.quantities(rows), []
-    for quantity in names:
-        for estimator in summaries.with_intervals(scenario, rows, claimed):
-            rate = summaries.coverage(rows[estimator], quantity)
-            numbers = of(rate.count), of(rate.replicates, 9), of(rate.value), of(rate.low), of(rate.high)
-            lines.append((*_head(quantity, names, estimator, scenario), *numbers))
-    return Table("coverage", columns, tuple(lines))
+
+    def cells(quantity: str, estimator: str) -> Cells:
+        rate, replicates = summaries.coverage(rows[estimator], quantity), len(rows[estimator])
+        return of(rate.count), of(replicates, 9), of(rate.value if replicates else None), of(rate.low), of(rate.high)
+
+    estimators = summaries.with_intervals(scenario, rows, claimed)
+    return Table("coverage", columns, _lines(summaries.quantities(rows), estimators, scenario, cells))
 
 
 def efficiency(scenarios: Sequence[Described], rows: Sequence[ByEstimator]) -> Table:
     """Return Cramér–Rao bound over mean squared error with its 95 % interval, for scenarios of one family."""
     columns = (QUANTITY, Column("N"), ESTIMATOR, Column("Efficiency"), Column("from"), Column("to"), Column("Fits"))
-    names = list(dict.fromkeys(quantity for each in scenarios for quantity in summaries.bounds(each)))
+    names = list(dict.fromkeys(quantity for scenario in scenarios for quantity in summaries.bounds(scenario)))
     lines = []
     for quantity in names:
-        for scenario, mine in zip(scenarios, rows, strict=True):
+        for scenario, of_scenario in zip(scenarios, rows, strict=True):
             bound = summaries.bounds(scenario).get(quantity)
-            for estimator in fitted(scenario, mine):
-                if bound and (e := summaries.efficiency(mine[estimator], quantity, bound)):
-                    first, last = _head(quantity, names, estimator, scenario)
-                    numbers = of(e.value), of(e.low), of(e.high), of(e.replicates, 9)
-                    lines.append((first, of(scenario.num_rows, 9), last, *numbers))
+            for estimator in fitted(scenario, of_scenario):
+                if bound and (e := summaries.efficiency(of_scenario[estimator], quantity, bound)):
+                    head = name_of(quantity, names), of(scenario.num_rows, 9), name_of(estimator, scenario.estimators)
+                    lines.append((*head, of(e.value), of(e.low), of(e.high), of(e.count, 9)))
     return Table("efficiency", columns, tuple(lines))
 
 
@@ -81,18 +83,26 @@ def interventions(scenario: Described, rows: ByEstimator) -> Table:
         FITS,
     )
     expected = scenario.asymptotics.kl if scenario.asymptotics else {}
-    lines = []
-    for asked in scenario.interventions:
-        for estimator in _present(scenario, rows):
-            found = summaries.interventional(rows[estimator], asked)
-            numbers = (
-                *(of(found.kl.value), of(found.kl.error, 2), of(found.kl_median), of(expected.get(asked))),
-                *(of(found.wasserstein.value), of(found.wasserstein.error, 2)),
-                *(of(found.regret.value), of(found.regret.error, 2)),
-            )
-            head = _head(asked, scenario.interventions, estimator, scenario)
-            lines.append((*head, *numbers, _fits(found.kl.count, len(rows[estimator]))))
-    return Table("interventions", columns, tuple(lines))
+
+    def cells(intervention: str, estimator: str) -> Cells:
+        predictions = summaries.predictions(rows[estimator], intervention)
+        divergences = [prediction.kl for prediction in predictions]
+        kl, wasserstein = Mean.of(divergences), Mean.of([prediction.wasserstein for prediction in predictions])
+        regret = Mean.of([prediction.regret for prediction in predictions])
+        return (
+            of(kl.value),
+            of(kl.error, 2),
+            of(float(np.median(divergences)) if divergences else None),
+            of(expected.get(intervention)),
+            of(wasserstein.value),
+            of(wasserstein.error, 2),
+            of(regret.value),
+            of(regret.error, 2),
+            _fits(kl.count, len(rows[estimator])),
+        )
+
+    lines = _lines(scenario.interventions, _present(scenario, rows), scenario, cells)
+    return Table("interventions", columns, lines)
 
 
 def calibration(scenario: Described, rows: ByEstimator) -> Table:
@@ -104,15 +114,15 @@ def calibration(scenario: Described, rows: ByEstimator) -> Table:
         Column(f"In the {1 - ALPHA:.0%} band", numeric=False),
         FITS,
     )
-    names, lines = summaries.ranked(rows), []
-    for quantity in names:
-        for estimator in _present(scenario, rows):
-            p = summaries.p_value(rows[estimator], quantity)
-            if p is not None:
-                fits = _fits(len(summaries.ranks(rows[estimator], quantity)), len(rows[estimator]))
-                verdict = Cell("inside" if p > ALPHA else "outside", css="" if p > ALPHA else "bad")
-                lines.append((*_head(quantity, names, estimator, scenario), of(p, 2), verdict, fits))
-    return Table("calibration", columns, tuple(lines))
+
+    def cells(quantity: str, estimator: str) -> Cells:
+        p = summaries.p_value(rows[estimator], quantity)
+        if p is None:
+            return ()
+        fits = _fits(len(summaries.ranks(rows[estimator], quantity)), len(rows[estimator]))
+        return of(p, 2), Cell("inside" if p > ALPHA else "outside", css="" if p > ALPHA else "bad"), fits
+
+    return Table("calibration", columns, _lines(summaries.ranked(rows), _present(scenario, rows), scenario, cells))
 
 
 def exactness(scenario: Described, rows: ByEstimator) -> Table:
@@ -126,15 +136,16 @@ def exactness(scenario: Described, rows: ByEstimator) -> Table:
         Column("at", hint="the exact posterior's quantile"),
         FITS,
     )
-    names, lines = summaries.compared(rows), []
-    for entry in names:
-        for estimator in _present(scenario, rows):
-            if found := summaries.distance(rows[estimator], entry):
-                mean, gap, level = found
-                numbers = of(mean.value), of(mean.error, 2), signed_of(gap), Cell(f"{level:.0%}", level)
-                fits = _fits(mean.count, len(rows[estimator]))
-                lines.append((*_head(entry, names, estimator, scenario), *numbers, fits))
-    return Table("exactness", columns, tuple(lines))
+
+    def cells(entry: str, estimator: str) -> Cells:
+        distance = summaries.distance(rows[estimator], entry)
+        if distance is None:
+            return ()
+        mean, gap, level = distance
+        numbers = of(mean.value), of(mean.error, 2), signed_of(gap), Cell(f"{level:.0%}", level)
+        return *numbers, _fits(mean.count, len(rows[estimator]))
+
+    return Table("exactness", columns, _lines(summaries.compared(rows), _present(scenario, rows), scenario, cells))
 
 
 def _present(scenario: Described, rows: ByEstimator) -> list[str]:
@@ -142,8 +153,16 @@ def _present(scenario: Described, rows: ByEstimator) -> list[str]:
     return [name for name in scenario.estimators if rows[name]]
 
 
-def _head(quantity: str, order: Sequence[str], estimator: str, scenario: Described) -> tuple[Cell, Cell]:
-    return name_of(quantity, order), name_of(estimator, scenario.estimators)
+def _lines(
+    names: Sequence[str], estimators: Sequence[str], scenario: Described, cells: Callable[[str, str], Cells]
+) -> tuple[Cells, ...]:
+    """A line per name and estimator that has cells."""
+    return tuple(
+        (name_of(name, names), name_of(estimator, scenario.estimators), *line)
+        for name in names
+        for estimator in estimators
+        if (line := cells(name, estimator))
+    )
 
 
 def _fits(count: int, replicates: int) -> Cell:

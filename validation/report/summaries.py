@@ -15,7 +15,7 @@ from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.tolerances import proportion_interval
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.plan import Described
-from validation.study.row import RANKED, Row
+from validation.study.row import RANKED, Prediction, Row
 
 ByEstimator = Mapping[str, Sequence[Row]]
 CONFIDENCE = 0.95  # of the intervals around what was measured
@@ -40,68 +40,33 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Recovery:
-    """Errors of one quantity by one estimator, over the replicates that gave an estimate."""
-
-    bias: Mean
-    rmse: float | None
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How many of all replicates, and the exact 95 % interval of the proportion."""
-
-    count: int
-    replicates: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float | None:
-        """The proportion."""
-        return self.count / self.replicates if self.replicates else None
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """Cramér–Rao bound over mean squared error, with its 95 % interval, exact where errors are normal."""
+class Ranged:
+    """A number with an interval around it; `count` is how many replicates it is of, or of a rate how many it counts."""
 
     value: float
     low: float
     high: float
-    replicates: int
-
-
-@dataclass(frozen=True)
-class Interventional:
-    """Distances from true to predicted distributions of one intervention."""
-
-    kl: Mean
-    kl_median: float | None
-    wasserstein: Mean
-    regret: Mean
+    count: int = 0
 
 
 def quantities(rows: ByEstimator) -> list[str]:
     """Return every quantity that has a truth: Greeks, interventional means, contrasts."""
-    return shown(name for each in rows.values() for row in each for name in row.truth)
+    return shown(name for of_estimator in rows.values() for row in of_estimator for name in row.truth)
 
 
-def errors(rows: Sequence[Row], quantity: str) -> list[float]:
-    """Return estimate - truth over the replicates that gave an estimate."""
-    return [row.estimate[quantity] - row.truth[quantity] for row in rows if quantity in row.estimate]
+def recovery(rows: Sequence[Row], quantity: str) -> tuple[Mean, float | None]:
+    """Return bias and root mean squared error over the replicates that gave an estimate."""
+    errors = _errors(rows, quantity)
+    return Mean.of(errors), math.sqrt(float(np.mean(np.square(errors)))) if errors else None
 
 
-def recovery(rows: Sequence[Row], quantity: str) -> Recovery:
-    """Return bias and root mean squared error."""
-    found = errors(rows, quantity)
-    return Recovery(Mean.of(found), math.sqrt(float(np.mean(np.square(found)))) if found else None)
+def coverage(rows: Sequence[Row], quantity: str) -> Ranged:
+    """Return the share of all replicates whose interval holds the truth, one without an interval not, exactly ranged.
 
-
-def coverage(rows: Sequence[Row], quantity: str) -> Rate:
-    """Return how many intervals hold the truth, of all replicates: one without an interval does not."""
-    covered = sum(covers(row, quantity) for row in rows)
-    return Rate(covered, len(rows), *_exact(covered, len(rows)))
+    It is NaN of no replicate.
+    """
+    covered, replicates = sum(covers(row, quantity) for row in rows), len(rows)
+    return Ranged(covered / replicates if rows else math.nan, *_exact(covered, replicates), covered)
 
 
 @cache
@@ -109,18 +74,18 @@ def _exact(successes: int, n: int) -> tuple[float, float]:
     return proportion_interval(successes, n, level=CONFIDENCE)
 
 
-def efficiency(rows: Sequence[Row], quantity: str, bound: float) -> Efficiency | None:
-    """Return the efficiency at a Cramér–Rao standard deviation; None without estimates.
+def efficiency(rows: Sequence[Row], quantity: str, bound: float) -> Ranged | None:
+    """Return a Cramér–Rao bound (a standard deviation) squared over the mean squared error; None without estimates.
 
     R · MSE/σ² of errors that are Normal(0, σ²) is χ²_R, so bound²/σ² lies between the quantiles of χ²_R times
     bound²/(R · MSE) with the stated probability.
     """
-    found = np.asarray(errors(rows, quantity))
-    if not found.size or not np.any(found):
+    errors = np.asarray(_errors(rows, quantity))
+    if not errors.size or not np.any(errors):
         return None
-    ratio, n = bound**2 / float(np.mean(found**2)), found.size
+    ratio, n = bound**2 / float(np.mean(errors**2)), errors.size
     tail = (1 - CONFIDENCE) / 2
-    return Efficiency(ratio, ratio * float(stats.chi2.ppf(tail, n)) / n, ratio * float(stats.chi2.isf(tail, n)) / n, n)
+    return Ranged(ratio, ratio * float(stats.chi2.ppf(tail, n)) / n, ratio * float(stats.chi2.isf(tail, n)) / n, n)
 
 
 def bounds(scenario: Described) -> dict[str, float]:
@@ -128,16 +93,9 @@ def bounds(scenario: Described) -> dict[str, float]:
     return scenario.asymptotics.bounds if scenario.asymptotics else {}
 
 
-def interventional(rows: Sequence[Row], intervention: str) -> Interventional:
-    """Return means over the replicates that gave a prediction."""
-    found = [each for row in rows for each in row.predictions if each.of == intervention]
-    kl = [each.kl for each in found]
-    return Interventional(
-        Mean.of(kl),
-        float(np.median(kl)) if kl else None,
-        Mean.of([each.wasserstein for each in found]),
-        Mean.of([each.regret for each in found]),
-    )
+def predictions(rows: Sequence[Row], intervention: str) -> list[Prediction]:
+    """Return the predictions of an intervention over the replicates that gave one."""
+    return [prediction for row in rows for prediction in row.predictions if prediction.of == intervention]
 
 
 def ranks(rows: Sequence[Row], quantity: str) -> list[int]:
@@ -147,31 +105,35 @@ def ranks(rows: Sequence[Row], quantity: str) -> list[int]:
 
 def ranked(rows: ByEstimator) -> list[str]:
     """Return every quantity that is ranked, the log-likelihood last."""
-    names = {name for each in rows.values() for row in each for name in row.intervals}
+    names = {name for of_estimator in rows.values() for row in of_estimator for name in row.intervals}
     return [name for name in (*quantities(rows), LOG_LIKELIHOOD) if name in names]
 
 
 def p_value(rows: Sequence[Row], quantity: str) -> float | None:
     """Return the exact p-value of γ: of ranks as far from uniform as these."""
-    found = ranks(rows, quantity)
-    return uniformity_p_value(found, RANKED) if found else None
+    values = ranks(rows, quantity)
+    return uniformity_p_value(values, RANKED) if values else None
 
 
 def distance(rows: Sequence[Row], entry: str) -> tuple[Mean, float, float] | None:
     """Return Wasserstein-1 to the exact posterior, the largest mean gap between distribution functions, its level."""
-    found = [row.exactness[entry] for row in rows if entry in row.exactness]
-    if not found:
+    distances = [row.exactness[entry] for row in rows if entry in row.exactness]
+    if not distances:
         return None
-    gaps = np.mean([each.gaps for each in found], axis=0)
+    gaps = np.mean([exactness.gaps for exactness in distances], axis=0)
     worst = int(np.argmax(np.abs(gaps)))
-    return Mean.of([each.wasserstein for each in found]), float(gaps[worst]), LEVELS[worst]
+    return Mean.of([exactness.wasserstein for exactness in distances]), float(gaps[worst]), LEVELS[worst]
 
 
 def compared(rows: ByEstimator) -> list[str]:
     """Return the Greeks' entries whose distance to the exact posterior is known."""
-    return greeks(name for each in rows.values() for row in each for name in row.exactness)
+    return greeks(name for of_estimator in rows.values() for row in of_estimator for name in row.exactness)
 
 
 def with_intervals(scenario: Described, rows: ByEstimator, claimed: frozenset[str]) -> list[str]:
     """Return the estimators that give intervals, or of which it is claimed."""
     return [name for name in scenario.estimators if name in claimed or any(row.intervals for row in rows[name])]
+
+
+def _errors(rows: Sequence[Row], quantity: str) -> list[float]:
+    return [row.estimate[quantity] - row.truth[quantity] for row in rows if quantity in row.estimate]

@@ -11,7 +11,7 @@ from validation.report.words import number, signed
 class Cell:
     """What a cell says, in lines, and what it is sorted by: a number, "" for one that is missing, None for its text.
 
-    `css` is a class of the page; `href` a place on it.
+    `css` is a class of the page; `href` an anchor on it.
     """
 
     text: str
@@ -69,5 +69,5 @@ def signed_of(value: float | None) -> Cell:
 
 
 def name_of(text: str, order: Sequence[str]) -> Cell:
-    """Return the cell of a name that is sorted by its place among others."""
+    """Return the cell of a name that is sorted by its index among others."""
     return Cell(text, order.index(text))

@@ -42,7 +42,7 @@ EXIT = {
 
 
 def verdict_table(results: Results, anchors: Mapping[str, str]) -> Table:
-    """Return every finding, the failed first; `anchors` are the places of scenarios on the page."""
+    """Return every finding, the failed first; `anchors` are those of scenarios on the page."""
     order = {scenario.name: i for i, scenario in enumerate(results.plan.scenarios)}
     findings = sorted(results.findings, key=lambda f: (ORDER.index(f.verdict), order[f.scenario], _kind(f)))
     lines = tuple(_line(finding, order, results.plan, anchors) for finding in findings)

@@ -45,14 +45,14 @@ def count(number_of: int, noun: str) -> str:
 
 
 def short(quantity: str) -> str:
-    """Return a quantity's name without what its place in a figure says already.
+    """Return a quantity's name without what a figure says already.
 
     >>> short("E[X | do(Z=1)] − E[X | do(Z=0)]")
     'X: do(Z=1) − do(Z=0)'
     """
-    found = DIFFERENCE.fullmatch(quantity)
-    if found and found[1] == found[3]:
-        return f"{found[1]}: {found[2]} − {found[4]}"
+    contrast = DIFFERENCE.fullmatch(quantity)
+    if contrast and contrast[1] == contrast[3]:
+        return f"{contrast[1]}: {contrast[2]} − {contrast[4]}"
     return quantity
 
 

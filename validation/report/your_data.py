@@ -26,9 +26,9 @@ def tables(results: Results, rows: ByEstimator) -> list[tuple[str, Table]]:
     queries = [name for name in names if is_query(name)]
     others = [name for name in names if not is_query(name)]
     return [
-        (title, _table(name, kept, own_data["fits"], scenario, rows, results.findings))
-        for title, name, kept in (("Your questions", "queries", queries), ("The Greeks", "greeks", others))
-        if kept
+        (title, _table(name, quantities, own_data["fits"], scenario, rows, results.findings))
+        for title, name, quantities in (("Your questions", "queries", queries), ("The Greeks", "greeks", others))
+        if quantities
     ]
 
 
@@ -50,54 +50,51 @@ def endings(own_data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def trust(findings: Sequence[Finding], estimator: str, quantity: str) -> str:
     """Return a verdict in words: trusted only where bias and coverage of this quantity both passed."""
-    found = {
+    verdicts = {
         f.kind: f.verdict for f in findings if f.estimator == estimator and f.only == quantity and f.kind in JUDGED
     }
-    if failed := [kind for kind in JUDGED if found.get(kind) is Verdict.FAIL]:
+    if failed := [kind for kind in JUDGED if verdicts.get(kind) is Verdict.FAIL]:
         return f"{NOT_TRUSTED}: {' and '.join(failed)}"
-    if Verdict.UNDERPOWERED in found.values():
+    if Verdict.UNDERPOWERED in verdicts.values():
         return NOT_SHOWN
-    return TRUSTED if all(found.get(kind) is Verdict.PASS for kind in JUDGED) else NOTHING
+    return TRUSTED if all(verdicts.get(kind) is Verdict.PASS for kind in JUDGED) else NOTHING
 
 
 def _table(
-    name: str,
+    title: str,
     quantities: Sequence[str],
     fits: Mapping[str, Any],
     scenario: Described,
     rows: ByEstimator,
     findings: Sequence[Finding],
 ) -> Table:
-    estimators = list(dict.fromkeys((*(each for each in scenario.estimators if each in fits), *fits)))
-    lines = tuple(
-        (
-            Cell(quantity, i),
-            *(_cell(quantity, fits[each], rows.get(each, ()), trust(findings, each, quantity)) for each in estimators),
-        )
-        for i, quantity in enumerate(quantities)
-    )
-    columns = (Column("Quantity", numeric=False), *(Column(each, numeric=False) for each in estimators))
-    return Table(name, columns, lines)
+    names = list(dict.fromkeys((*(name for name in scenario.estimators if name in fits), *fits)))
+    lines = []
+    for i, quantity in enumerate(quantities):
+        verdicts = {name: trust(findings, name, quantity) for name in names}
+        cells = (_cell(quantity, fits[name], rows.get(name, ()), verdicts[name]) for name in names)
+        lines.append((Cell(quantity, i), *cells))
+    return Table(title, tuple(Column(name, numeric=False) for name in ("Quantity", *names)), tuple(lines))
 
 
 def _cell(quantity: str, fit: Mapping[str, Any], rows: Sequence[Any], verdict: str) -> Cell:
     """Prediction with its interval on the data, then what the study says, then the verdict."""
-    found = fit["quantities"].get(quantity)
-    if found is None:
+    estimate = fit["quantities"].get(quantity)
+    if estimate is None:
         return Cell("no fit" if fit["status"] == ERROR else NOTHING, "", css="stack")
-    spread = "" if found["lower"] is None else f" ({interval(found['lower'], found['upper'])})"
-    told = [f"{number(found['value'])}{spread}", *_studied(quantity, rows), verdict]
+    spread = "" if estimate["lower"] is None else f" ({interval(estimate['lower'], estimate['upper'])})"
+    text = "\n".join([f"{number(estimate['value'])}{spread}", *_studied(quantity, rows), verdict])
     css = {TRUSTED: "good", NOTHING: ""}.get(verdict, "bad" if verdict.startswith(NOT_TRUSTED) else "unsure")
-    return Cell("\n".join(told), found["value"], css=f"stack {css}".strip())
+    return Cell(text, estimate["value"], css=f"stack {css}".strip())
 
 
 def _studied(quantity: str, rows: Sequence[Any]) -> list[str]:
     if not rows:
         return ["not studied"]
-    errors = summaries.recovery(rows, quantity)
-    told = [f"bias {signed(errors.bias.value)}, RMSE {number(errors.rmse)}"]
+    bias, rmse = summaries.recovery(rows, quantity)
+    lines = [f"bias {signed(bias.value)}, RMSE {number(rmse)}"]
     if any(quantity in row.intervals for row in rows):
         rate = summaries.coverage(rows, quantity)
-        told.append(f"{LEVEL:.0%} intervals hold in {rate.count} of {rate.replicates}")
-        told.append(f"rate {interval(rate.low, rate.high, 2)}")
-    return told
+        lines.append(f"{LEVEL:.0%} intervals hold in {rate.count} of {len(rows)}")
+        lines.append(f"rate {interval(rate.low, rate.high, 2)}")
+    return lines

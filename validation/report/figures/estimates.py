@@ -34,13 +34,14 @@ def strips(scenario: Described, rows: ByEstimator, palette: Palette) -> list[lis
 def scatters(scenario: Described, rows: ByEstimator, palette: Palette) -> list[list[str]]:
     """Return a row of panels per kind of quantity, one for each estimator: estimates against their own truths."""
     names = fitted(scenario, rows)
-    found = []
-    for label, entries in _kinds(quantities(rows)).items():
+    if not names:
+        return []
+    figures = []
+    for label, entries in _grouped(quantities(rows)).items():
         pairs = {name: _pairs(rows[name], entries) for name in names}
-        if names:
-            both = robust(np.concatenate([each.ravel() for each in pairs.values()]))
-            found.append([_scatter(label, name, pairs[name], both, palette) for name in names])
-    return found
+        axis = robust(np.concatenate([values.ravel() for values in pairs.values()]))
+        figures.append([_scatter(label, name, pairs[name], axis, palette) for name in names])
+    return figures
 
 
 def fitted(scenario: Described, rows: ByEstimator) -> list[str]:
@@ -62,7 +63,8 @@ def robust(values: Array, *, log: bool = False) -> Axis:
 def _strip(scenario: Described, rows: ByEstimator, palette: Palette, quantity: str) -> str:
     names = fitted(scenario, rows)
     values = {name: np.array([r.estimate[quantity] for r in rows[name] if quantity in r.estimate]) for name in names}
-    truth = float(np.mean([r.truth[quantity] for each in rows.values() for r in each if quantity in r.truth]))
+    everything = [row for of_estimator in rows.values() for row in of_estimator]
+    truth = float(np.mean([row.truth[quantity] for row in everything if quantity in row.truth]))
     half = INNER * bounds(scenario).get(quantity, 0.0)
     y = robust(np.concatenate([*values.values(), [truth - half, truth, truth + half]]))
     marks = []
@@ -74,28 +76,28 @@ def _strip(scenario: Described, rows: ByEstimator, palette: Palette, quantity: s
     return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=what)
 
 
-def _kinds(names: Sequence[str]) -> dict[str, list[str]]:
-    """Quantities of one kind under its name: the entries of a Greek, interventional means, contrasts."""
-    found: dict[str, list[str]] = {}
+def _grouped(names: Sequence[str]) -> dict[str, list[str]]:
+    """Quantities that share a panel, by its title: the entries of a Greek, interventional means, contrasts."""
+    groups: dict[str, list[str]] = {}
     for name in greeks(names):
-        found.setdefault(name.split("[")[0], []).append(name)
-    queries = [name for name in names if is_query(name)]
-    for label, kept in (("means under do(…)", False), ("contrasts", True)):
-        if chosen := [name for name in queries if is_contrast(name) is kept]:
-            found[label if len(chosen) > 1 else short(chosen[0])] = chosen
-    return found
+        groups.setdefault(name.split("[")[0], []).append(name)
+    contrasts = [name for name in names if is_contrast(name)]
+    means = [name for name in names if is_query(name) and name not in contrasts]
+    for title, queries in (("means under do(…)", means), ("contrasts", contrasts)):
+        if queries:
+            groups[title if len(queries) > 1 else short(queries[0])] = queries
+    return groups
 
 
 def _pairs(rows: Sequence[Row], names: Sequence[str]) -> Array:
     """Truth and estimate [M, 2] of all entries in all replicates."""
-    found = [(r.truth[q], r.estimate[q]) for r in rows for q in names if q in r.estimate and q in r.truth]
-    return np.array(found, dtype=np.float64).reshape(-1, 2)
+    pairs = [(r.truth[q], r.estimate[q]) for r in rows for q in names if q in r.estimate and q in r.truth]
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 
-def _scatter(label: str, name: str, pairs: Array, both: Axis, palette: Palette) -> str:
+def _scatter(label: str, name: str, pairs: Array, y: Axis, palette: Palette) -> str:
     truth, estimate = pairs.T
-    x, y = Axis(both.low, both.high, LEFT, RIGHT), both
-    ends = np.array([both.low, both.high])
+    x, ends = Axis(y.low, y.high, LEFT, RIGHT), np.array([y.low, y.high])
     marks = [line(x.at(ends), y.at(ends), "truth")]
     inside = x.holds(truth) & y.holds(estimate)
     kept = thinned(np.flatnonzero(inside)).astype(int)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from validation.report import summaries
 from validation.report.figures.estimates import robust
 from validation.report.marks import Array, line
 from validation.report.panels import (
@@ -24,26 +25,24 @@ LEAST = 1e-6  # a smaller divergence is drawn here
 
 def divergences(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return one panel per intervention: the divergence in every replicate, and what an efficient estimator expects."""
-    found = []
-    for asked in scenario.interventions:
-        values = {
-            name: np.array([max(p.kl, LEAST) for row in rows[name] for p in row.predictions if p.of == asked])
-            for name in scenario.estimators
-            if not is_approximate(name)
-        }
-        expected = scenario.asymptotics.kl.get(asked) if scenario.asymptotics else None
-        found.append(spread(f"KL, nats: {asked}", values, palette, reference=expected))
-    return [panel for panel in found if panel]
+    names = [name for name in scenario.estimators if not is_approximate(name)]
+    panels = []
+    for intervention in scenario.interventions:
+        predictions = {name: summaries.predictions(rows[name], intervention) for name in names}
+        values = {name: np.array([max(p.kl, LEAST) for p in predictions[name]]) for name in names}
+        expected = scenario.asymptotics.kl.get(intervention) if scenario.asymptotics else None
+        panels.append(spread(f"KL, nats: {intervention}", values, palette, reference=expected))
+    return [panel for panel in panels if panel]
 
 
 def seconds(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return the seconds that fits took, and where there are draws, the effective ones per second."""
-    took = {name: np.array([r.seconds for r in rows[name] if r.seconds]) for name in scenario.estimators}
-    worth = {
+    times = {name: np.array([r.seconds for r in rows[name] if r.seconds]) for name in scenario.estimators}
+    rates = {
         name: np.array([r.ess_per_second for r in rows[name] if r.ess_per_second is not None])
         for name in scenario.estimators
     }
-    panels = [spread("seconds per fit", took, palette), spread("effective draws per second", worth, palette)]
+    panels = [spread("seconds per fit", times, palette), spread("effective draws per second", rates, palette)]
     return [panel for panel in panels if panel]
 
 

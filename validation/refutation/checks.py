@@ -1,14 +1,13 @@
 """What `refute` and `refine` refuse, before any work."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from estimators import Data, Fit
 from estimators.contract import LATENT
-from validation.refutation.experiment import measured_in
+from validation.refutation.experiment import measured_in, with_draws
 from validation.refutation.statistics import LEAST_ROWS
 from validation.statistics.arguments import as_count
 from validation.statistics.check import check_probability
@@ -27,7 +26,7 @@ def checked(fit: Any, experiment: Any, seed: Any, num_simulations: Any, level: A
     if labels == "matched" and LATENT not in fit.model.hidden:
         raise ValueError("labels: 'matched' needs a CausalMixture; rename labels by fit.relabel() instead")
     data = as_experiment(experiment)
-    known = _known(fit, data)
+    known = _variables(fit, data)
     unknown = [name for name in data.columns if name not in known]
     if unknown:
         raise ValueError(f"experiment: the fit has no variable {unknown[0]!r}; it has {sorted(known)}")
@@ -48,10 +47,10 @@ def as_experiment(value: Any) -> Data:
         raise ValueError(
             "experiment: no entry was set; say which were, e.g. Data(X=..., Z=..., intervened={'Z': True})"
         )
-    something = np.any([rows.is_set(name).numpy() for name in rows.intervened], axis=0)
-    if not something.all():
+    is_set = np.any([rows.is_set(name).numpy() for name in rows.intervened], axis=0)
+    if not is_set.all():
         raise ValueError(
-            f"experiment: nothing is set in row(s) {np.flatnonzero(~something)[:5].tolist()}; "
+            f"experiment: nothing is set in row(s) {np.flatnonzero(~is_set)[:5].tolist()}; "
             "rows in which nothing was set belong in the data that are fitted"
         )
     if rows.num_rows < LEAST_ROWS:
@@ -60,22 +59,21 @@ def as_experiment(value: Any) -> Data:
         raise ValueError("experiment: expected complete rows, got missing entries; drop these rows first")
     if rows.weights is not None:
         raise ValueError("experiment: expected rows without weights; repeat rows instead")
-    wide = [name for name in rows.intervened if rows.columns[name].ndim > 1]
-    if wide:
-        raise ValueError(f"experiment: {wide[0]} is set to several numbers in a row; expected one")
+    vectors = [name for name in rows.intervened if rows.columns[name].ndim > 1]
+    if vectors:
+        raise ValueError(f"experiment: {vectors[0]} is set to several numbers in a row; expected one")
     if not measured_in(rows):
         raise ValueError(f"experiment: nothing was measured; every column of {list(rows.columns)} is set")
     return rows
 
 
-def _known(fit: Fit, experiment: Data) -> list[str]:
+def _variables(fit: Fit, experiment: Data) -> list[str]:
     """What an experiment may hold: the variables, of a Pyro program those that are set and the sites not hidden."""
     if fit.model.variables:
         return [*fit.model.hidden, *fit.model.variables]
-    always = [name for name in experiment.intervened if bool(experiment.is_set(name).all())]
-    one = replace(fit, draws={name: value[:1] for name, value in fit.draws.items()}, num_chains=1)
-    first = {name: experiment.columns[name][0].item() for name in experiment.intervened}
-    return [*always, *one.do(**first).sample(1, seed=0)]
+    set_throughout = [name for name in experiment.intervened if bool(experiment.is_set(name).all())]
+    first_row = {name: experiment.columns[name][0].item() for name in experiment.intervened}
+    return [*set_throughout, *with_draws(fit, [0]).do(**first_row).sample(1, seed=0)]
 
 
 def check_seed(seed: object) -> None:

@@ -37,15 +37,19 @@ def arms_of(experiment: Data) -> tuple[Arm, ...]:
     masks = np.stack([experiment.is_set(name).numpy() for name in names], 1)
     values = np.stack([experiment.columns[name].double().numpy() for name in names], 1)
     keys = np.concatenate([masks, np.where(masks, values, 0.0)], 1)
-    found, which = np.unique(keys, axis=0, return_inverse=True)
     arms = []
-    for number, key in enumerate(found):
+    for key, rows in _groups(keys):
         is_set, value = key[: len(names)], key[len(names) :]
         settings = {name: float(value[i]) for i, name in enumerate(names) if is_set[i]}
         if LATENT in settings:
             settings[LATENT] = int(settings[LATENT])
-        arms.append(Arm(settings, np.flatnonzero(which.reshape(-1) == number)))
+        arms.append(Arm(settings, rows))
     return tuple(arms)
+
+
+def with_draws(fit: Fit, index: Any) -> Fit:
+    """The fit with these of its draws."""
+    return replace(fit, draws={name: value[index] for name, value in fit.draws.items()}, num_chains=1, info={})
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,59 +87,60 @@ def with_simulated(fit: Fit, experiment: Data, num_simulations: int, seed: int) 
     rng = np.random.default_rng([seed, 1])  # not the stream that the fit's own draws may come from
     # Every draw equally often, as nearly as can be: less noise than drawing with replacement, and as valid.
     repeats = -(-num_simulations // fit.num_draws)
-    which = np.concatenate([rng.permutation(fit.num_draws) for _ in range(repeats)])[:num_simulations]
-    names = measured_in(experiment)
-    observed = {name: experiment.columns[name].numpy() for name in names}
-    labels = experiment.latent().numpy()
-    drawn: dict[str, Array] = {
-        name: np.empty((num_simulations + 1, *column.shape), column.dtype if name == LATENT else np.float64)
-        for name, column in {**observed, LATENT: labels}.items()
+    draws = np.concatenate([rng.permutation(fit.num_draws) for _ in range(repeats)])[:num_simulations]
+    observed = {name: experiment.columns[name].double().numpy() for name in measured_in(experiment)}
+    observed[LATENT] = experiment.latent().numpy()
+    columns: dict[str, Array] = {
+        name: np.repeat(column[None], num_simulations + 1, axis=0) for name, column in observed.items()
     }
-    for name, column in {**observed, LATENT: labels}.items():
-        drawn[name][:] = column
     simulate = _simulate_at_once if fit.model.takes_greeks_per_row else _simulate_one_by_one
     with isolated(int(rng.integers(2**62))):
-        simulate(fit, experiment, which, drawn)
-    latent = np.where(labels < 0, -1, drawn.pop(LATENT))
-    return Experiments(experiment, arms_of(experiment), drawn, latent)
+        simulate(fit, experiment, draws, columns)
+    labels = np.where(observed[LATENT] < 0, -1, columns.pop(LATENT))
+    return Experiments(experiment, arms_of(experiment), columns, labels)
 
 
-def _simulate_at_once(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
+def _simulate_at_once(fit: Fit, experiment: Data, draws: Array, columns: dict[str, Array]) -> None:
     """Fill the simulated experiments in place, many in one run of the model's program under `pyro.do`."""
     run_rows, _ = fit.model.row_program(fit.data)
     for names, rows in _patterns(experiment):
         per_run = max(CHUNK // len(rows), 1)
-        for start in range(0, len(which), per_run):
-            part = which[start : start + per_run]
-            greeks = {name: value[part].repeat_interleave(len(rows), 0) for name, value in fit.draws.items()}
+        for start in range(0, len(draws), per_run):
+            chunk = draws[start : start + per_run]
+            greeks = {name: value[chunk].repeat_interleave(len(rows), 0) for name, value in fit.draws.items()}
             settings: dict[str, torch.Tensor | Number] = {}
             for name in names:
                 value = experiment.columns[name][rows]
-                settings[name] = (value if name == LATENT else value.double()).repeat(len(part))
-            found = pyro.do(run_rows, data=settings)(greeks, len(part) * len(rows))
-            for name in drawn:
-                if name not in names:
-                    values = found[name].numpy()
-                    target = slice(1 + start, 1 + start + len(part))
-                    drawn[name][target, rows] = values.reshape(len(part), len(rows), *values.shape[1:])
+                settings[name] = (value if name == LATENT else value.double()).repeat(len(chunk))
+            simulated = pyro.do(run_rows, data=settings)(greeks, len(chunk) * len(rows))
+            for name in columns.keys() - set(names):
+                values = simulated[name].numpy()
+                target = slice(1 + start, 1 + start + len(chunk))
+                columns[name][target, rows] = values.reshape(len(chunk), len(rows), *values.shape[1:])
 
 
-def _simulate_one_by_one(fit: Fit, experiment: Data, which: Array, drawn: dict[str, Array]) -> None:
+def _simulate_one_by_one(fit: Fit, experiment: Data, draws: Array, columns: dict[str, Array]) -> None:
     """The same, one experiment after another."""
-    for number, draw in enumerate(which):
-        one = replace(fit, draws={name: value[draw : draw + 1] for name, value in fit.draws.items()}, num_chains=1)
+    for number, draw in enumerate(draws):
+        at_draw = with_draws(fit, [draw])
         for names, rows in _patterns(experiment):
             seed = int(torch.randint(2**31, ()))
-            found = one.do(**{name: experiment.columns[name][rows] for name in names}).sample(len(rows), seed=seed)
-            for name in drawn:
-                if name not in names and name in found:
-                    drawn[name][1 + number, rows] = found[name].numpy()
+            settings = {name: experiment.columns[name][rows] for name in names}
+            simulated = at_draw.do(**settings).sample(len(rows), seed=seed)
+            for name in columns.keys() & simulated.keys() - set(names):
+                columns[name][1 + number, rows] = simulated[name].numpy()
 
 
 def _patterns(experiment: Data) -> Iterator[tuple[list[str], Array]]:
     """Which columns are set, and the rows where just these are."""
     names = list(experiment.intervened)
     masks = np.stack([experiment.is_set(name).numpy() for name in names], 1)
-    found, which = np.unique(masks, axis=0, return_inverse=True)
-    for number, mask in enumerate(found):
-        yield [name for name, on in zip(names, mask, strict=True) if on], np.flatnonzero(which.reshape(-1) == number)
+    for mask, rows in _groups(masks):
+        yield [name for name, is_set in zip(names, mask, strict=True) if is_set], rows
+
+
+def _groups(keys: Array) -> Iterator[tuple[Array, NDArray[np.intp]]]:
+    """Each different key of rows [N, P], in order, with the rows that have it."""
+    different, which = np.unique(keys, axis=0, return_inverse=True)
+    for number, key in enumerate(different):
+        yield key, np.flatnonzero(which.reshape(-1) == number)

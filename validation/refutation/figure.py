@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from estimators import Data, Fit
-from validation.refutation.experiment import Arm, Array, arms_of, measured_in
-from validation.refutation.predictive import is_continuous
+from validation.refutation.experiment import Arm, arms_of, measured_in
+from validation.refutation.predictive import has_no_ties
 
 PANEL = (3.0, 2.3)  # inches
 INK, FAINT = "#1c1f24", "#9aa3b0"
@@ -69,31 +69,25 @@ def observed_against_predicted(fit: Fit, experiment: Data, title: str) -> Figure
 def _panel(axes: Axes, fit: Fit, experiment: Data, arm: Arm, name: str, *, first: bool) -> None:
     observed = experiment.columns[name][torch.from_numpy(arm.rows)].double().numpy()
     query = fit.do(**arm.settings)
-    drawn = _drawn(fit, arm, name)
-    if is_continuous(drawn):
+    predicted = query.sample(1000, seed=0)[name].double().numpy()
+    if has_no_ties(predicted):
         low, high = (float(query.quantile(name, level)) for level in (LEVEL, 1 - LEVEL))
         x = np.linspace(min(low, observed.min()), max(high, observed.max()), POINTS)
         axes.hist(observed, bins="auto", density=True, color=OBSERVED, alpha=0.6, linewidth=0)
         axes.plot(observed, np.zeros_like(observed), "|", color=OBSERVED, markersize=7, clip_on=False)
         axes.plot(x, np.exp(np.asarray(query.log_density(name, x))), color=PREDICTED, linewidth=1.8)
-        what = "density"
+        label = "density"
     else:
-        levels = np.unique(np.concatenate([observed, drawn[0]]))
+        levels = np.unique(np.concatenate([observed, predicted]))
         counts = np.array([(observed == level).sum() for level in levels])
         axes.bar(levels, counts / len(observed), width=0.6, color=OBSERVED, alpha=0.6, linewidth=0)
         masses = np.exp(np.asarray(query.log_density(name, levels)))
         axes.plot(levels, masses, "o", color=PREDICTED, markersize=5)
-        what = "probability"
+        label = "probability"
         if len(levels) <= MOST_TICKS:
             axes.set_xticks(levels)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(name)
     if first:
-        axes.set_ylabel(what)
+        axes.set_ylabel(label)
     axes.set_title(f"{arm.words}, {len(observed)} rows", loc="left")
-
-
-def _drawn(fit: Fit, arm: Arm, name: str) -> Array:
-    """Predicted values [2, M] of a variable under an arm's settings."""
-    values = fit.do(**arm.settings).sample(1000, seed=0)[name].double().numpy()
-    return np.stack([values, values])

@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
 
 from estimators import Data, Fit
 from estimators.contract import LATENT
-from validation.refutation.experiment import Arm, Array, Experiments
+from validation.refutation.experiment import Arm, Array, Experiments, with_draws
 
 # Draws in the predictive distribution that experiments are held against.
 MAX_DRAWS = 400
@@ -25,7 +24,7 @@ LOWEST = -1e6
 
 def thinned(fit: Fit, most: int) -> Fit:
     """The fit with at most so many of its draws, evenly spread."""
-    return fit if fit.num_draws <= most else _with_draws(fit, _spread_out(fit.num_draws, most))
+    return fit if fit.num_draws <= most else with_draws(fit, _spread_out(fit.num_draws, most))
 
 
 def split(fit: Fit) -> tuple[Fit, Fit]:
@@ -36,16 +35,11 @@ def split(fit: Fit) -> tuple[Fit, Fit]:
     if fit.num_draws < 2 * MAX_DRAWS:
         return thinned(fit, MAX_DRAWS), fit
     chosen = _spread_out(fit.num_draws, MAX_DRAWS)
-    return _with_draws(fit, chosen), _with_draws(fit, np.setdiff1d(np.arange(fit.num_draws), chosen))
+    return with_draws(fit, chosen), with_draws(fit, np.setdiff1d(np.arange(fit.num_draws), chosen))
 
 
 def _spread_out(size: int, most: int) -> Array:
     return np.linspace(0, size - 1, most).round().astype(np.int64)
-
-
-def _with_draws(fit: Fit, index: Array) -> Fit:
-    draws = {name: value[torch.from_numpy(index)] for name, value in fit.draws.items()}
-    return replace(fit, draws=draws, num_chains=1, info={})
 
 
 def best_labels(fit: Fit, experiments: Experiments) -> Array:
@@ -54,28 +48,28 @@ def best_labels(fit: Fit, experiments: Experiments) -> Array:
     Label k of experiment e is label ``order[e, k]`` of the fit.
     """
     num_labels = fit.model.hidden[LATENT]
-    scores = np.stack([log_densities(fit, _renamed(experiments, label)) for label in range(num_labels)], -1)
-    carries = experiments.labels[..., None] == np.arange(num_labels)
-    gains = np.einsum("enk,enj->ekj", carries, scores)
-    return np.stack([linear_sum_assignment(gain, maximize=True)[1] for gain in gains])
-
-
-def _renamed(experiments: Experiments, label: int) -> Experiments:
-    return replace(experiments, labels=np.where(experiments.labels < 0, experiments.labels, label))
+    is_hidden = experiments.labels < 0
+    relabelled = (
+        replace(experiments, labels=np.where(is_hidden, experiments.labels, label)) for label in range(num_labels)
+    )
+    scores = np.stack([log_densities(fit, every_row) for every_row in relabelled], -1)
+    has_label = experiments.labels[..., None] == np.arange(num_labels)
+    totals = np.einsum("enk,enj->ekj", has_label, scores)
+    return np.stack([linear_sum_assignment(total, maximize=True)[1] for total in totals])
 
 
 def log_densities(fit: Fit, experiments: Experiments) -> Array:
     """log p(row | do(what is set in it)) under the fit [E, N], Z summed out where it is neither set nor seen."""
-    single = all(
+    is_of_one_number = all(
         len(experiments.measured(arm)) == 1 and experiments.columns[experiments.measured(arm)[0]].ndim == 2
         for arm in experiments.arms
     )
-    found = _by_table(fit, experiments) if single else _by_row(fit, experiments)
-    return np.maximum(found, LOWEST)
+    evaluate = _interpolated_densities if is_of_one_number else _densities_by_row
+    return np.maximum(evaluate(fit, experiments), LOWEST)
 
 
-def _by_table(fit: Fit, experiments: Experiments) -> Array:
-    found = np.empty(experiments.labels.shape)
+def _interpolated_densities(fit: Fit, experiments: Experiments) -> Array:
+    densities = np.empty(experiments.labels.shape)
     for arm in experiments.arms:
         name = experiments.measured(arm)[0]
 
@@ -87,37 +81,37 @@ def _by_table(fit: Fit, experiments: Experiments) -> Array:
             rows = Data(columns, intervened=dict.fromkeys(arm.settings, True))
             return np.asarray(fit.log_density(rows))
 
-        found[:, arm.rows] = interpolated(experiments, arm, name, density)
-    return found
+        densities[:, arm.rows] = interpolated(experiments, arm, name, density)
+    return densities
 
 
-def _by_row(fit: Fit, experiments: Experiments) -> Array:
+def _densities_by_row(fit: Fit, experiments: Experiments) -> Array:
     design, (count, size) = experiments.design, experiments.labels.shape
     fit = thinned(fit, max(LEAST_DRAWS, MAX_TERMS // (count * size)))
-    found, step = np.empty((count, size)), max(MAX_TERMS // (LEAST_DRAWS * size), 1)
+    densities, step = np.empty((count, size)), max(MAX_TERMS // (LEAST_DRAWS * size), 1)
     for start in range(0, count, step):
-        part = slice(start, min(start + step, count))
-        repeats = part.stop - part.start
+        chunk = slice(start, min(start + step, count))
+        repeats = chunk.stop - chunk.start
         columns: dict[str, Any] = dict(design.scalars)
         columns.update({name: np.concatenate([value.numpy()] * repeats) for name, value in design.columns.items()})
         for name, column in experiments.columns.items():
-            columns[name] = column[part].reshape(-1, *column.shape[2:])
+            columns[name] = column[chunk].reshape(-1, *column.shape[2:])
         if LATENT in design.columns:
-            columns[LATENT] = experiments.labels[part].reshape(-1)
+            columns[LATENT] = experiments.labels[chunk].reshape(-1)
         masks = {name: np.tile(mask.numpy(), repeats) for name, mask in design.intervened.items()}
-        found[part] = fit.log_density(Data(columns, intervened=masks)).numpy().reshape(repeats, size)
-    return found
+        densities[chunk] = fit.log_density(Data(columns, intervened=masks)).numpy().reshape(repeats, size)
+    return densities
 
 
 def interpolated(experiments: Experiments, arm: Arm, name: str, function: Callable[[Array, int], Array]) -> Array:
     """A function of one variable and of the label of Z, at the rows of an arm [E, m]."""
     values, labels = experiments.columns[name][:, arm.rows], experiments.labels[:, arm.rows]
-    found = np.empty(values.shape)
+    interpolation = np.empty(values.shape)
     for label in np.unique(labels):
-        mine = labels == label
-        knots = _knots(values[mine])
-        found[mine] = np.interp(values[mine], knots, function(knots, int(label)))
-    return found
+        has_label = labels == label
+        knots = _knots(values[has_label])
+        interpolation[has_label] = np.interp(values[has_label], knots, function(knots, int(label)))
+    return interpolation
 
 
 def _knots(values: Array) -> Array:
@@ -126,13 +120,15 @@ def _knots(values: Array) -> Array:
         return np.unique(values)
     shares = np.linspace(0.0, 1.0, KNOTS)
     ordered = np.sort(values)
-    places = (shares * (len(ordered) - 1)).astype(np.intp)
-    return np.unique(np.concatenate([ordered[places], np.linspace(ordered[0], ordered[-1], KNOTS)]))
+    index = (shares * (len(ordered) - 1)).astype(np.intp)
+    return np.unique(np.concatenate([ordered[index], np.linspace(ordered[0], ordered[-1], KNOTS)]))
 
 
 def is_continuous(values: Array) -> bool:
     """Whether simulated values [E, m] are those of one continuous variable: it has no ties."""
-    if values.ndim > 2:
-        return False
-    some = values[1:].reshape(-1)[:1000]
-    return len(np.unique(some)) == len(some)
+    return values.ndim == 2 and has_no_ties(values[1:].reshape(-1)[:1000])
+
+
+def has_no_ties(values: Array) -> bool:
+    """Whether all of the values [m] are different."""
+    return len(np.unique(values)) == len(values)

@@ -1,8 +1,8 @@
 """Refinement: fit, predict an experiment, test, and step to the next candidate model where it is refuted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +11,9 @@ from estimators import Data, Fit, own_modes
 from estimators.contract import LATENT, Model
 from validation.refutation.checks import as_experiment, check_reachable_level, check_seed
 from validation.refutation.refute import Refutation, refute
+from validation.study.contenders import Estimator
 
 NUM_SIMULATIONS = 999
-
-
-class Estimator(Protocol):
-    """EM(), MAP(), NUTS(), Exact(), or anything with their ``fit``."""
-
-    def fit(self, model: Model, data: Any, *, seed: int | None = None) -> Fit:
-        """Fit a model to data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,51 +115,44 @@ def refine(
     >>> refine([one, two], data, [rows], EM(), seed=0).model.K
     2
     """
-    models, rows, parts = _checked(models, data, experiments, seed, level)
-    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * (len(models) + len(parts)) + 1, np.uint32).tolist())
+    models, rows, tested = _checked(models, data, experiments, seed, level)
+    seeds = iter(np.random.SeedSequence(seed).generate_state(2 * (len(models) + len(tested)) + 1, np.uint32).tolist())
     steps: list[Step] = []
     number = 0
-    for place, experiment in enumerate(parts):
+    for i, experiment in enumerate(tested):
         while True:
             fit = estimator.fit(models[number], rows, seed=next(seeds))
-            steps.append(_tested(fit, number, experiment, place, rows.num_rows, level, next(seeds)))
-            if not steps[-1].failed:
+            refutation, note = _tested(fit, experiment, i, level, next(seeds))
+            step = Step(number, fit.model, fit, rows.num_rows, i, refutation, note)
+            if step.failed and number + 1 == len(models):
+                note += f". No candidate is left: none of the {len(models)} model(s) accounts for this experiment"
+                return History((*steps, replace(step, note=note)))
+            steps.append(step)
+            if not step.failed:
                 break
-            if number + 1 == len(models):
-                return History((*steps[:-1], _exhausted(steps[-1], len(models))))
             number += 1
         rows = Data.concat([rows, experiment])
     fit = estimator.fit(models[number], rows, seed=next(seeds))
-    note = f"fitted to all rows; stands after {len(parts)} experiment(s)"
+    note = f"fitted to all rows; stands after {len(tested)} experiment(s)"
     return History((*steps, Step(number, models[number], fit, rows.num_rows, None, None, note)))
 
 
-def _tested(fit: Fit, number: int, experiment: Data, place: int, num_rows: int, level: float, seed: int) -> Step:
-    lacking = _lacking_label(fit.model, experiment)
-    if lacking is not None:
-        note = f"cannot predict experiment {place}, which sets {LATENT}={lacking}: the model has no such label"
-        return Step(number, fit.model, fit, num_rows, place, None, note)
+def _tested(fit: Fit, experiment: Data, i: int, level: float, seed: int) -> tuple[Refutation | None, str]:
+    """The refutation by experiment i, None where the model lacks a label that is set, and what came of it in words."""
+    largest = int(experiment.latent().max())
+    if largest >= fit.model.hidden.get(LATENT, np.inf):
+        return None, f"cannot predict experiment {i}, which sets {LATENT}={largest}: the model has no such label"
     num_simulations = max(NUM_SIMULATIONS, int(np.ceil(1 / level)) - 1)
     refutation = refute(fit, experiment, seed=seed, num_simulations=num_simulations, level=level)
-    return Step(number, fit.model, fit, num_rows, place, refutation, f"experiment {place}: {refutation.sentence}")
-
-
-def _lacking_label(model: Model, experiment: Data) -> int | None:
-    largest = int(experiment.latent().max())
-    return largest if largest >= model.hidden.get(LATENT, np.inf) else None
-
-
-def _exhausted(step: Step, count: int) -> Step:
-    note = f"{step.note}. No candidate is left: none of the {count} model(s) accounts for this experiment"
-    return Step(step.number, step.model, step.fit, step.num_rows, step.experiment, step.refutation, note)
+    return refutation, f"experiment {i}: {refutation.sentence}"
 
 
 def _checked(models: Any, data: Any, experiments: Any, seed: Any, level: Any) -> tuple[list[Model], Data, list[Data]]:
     if isinstance(models, Model) or not isinstance(models, Sequence):
         raise TypeError(f"models: expected a list of models, got {type(models).__name__}")
-    wrong = [type(model).__name__ for model in models if not isinstance(model, Model)]
-    if wrong:
-        raise TypeError(f"models: expected CausalMixture or PyroModel, got {wrong[0]}")
+    others = [type(model).__name__ for model in models if not isinstance(model, Model)]
+    if others:
+        raise TypeError(f"models: expected CausalMixture or PyroModel, got {others[0]}")
     if not models:
         raise ValueError("models: expected at least one, got none")
     if isinstance(experiments, Data | Mapping) or not isinstance(experiments, Sequence):
@@ -174,7 +161,7 @@ def _checked(models: Any, data: Any, experiments: Any, seed: Any, level: Any) ->
         raise ValueError("experiments: expected at least one, got none; without one, fit the model alone")
     check_seed(seed)
     check_reachable_level(level, 10**9)
-    parts = [as_experiment(experiment) for experiment in experiments]
+    tested = [as_experiment(experiment) for experiment in experiments]
     rows = data if isinstance(data, Data) else Data(data)
-    Data.concat([rows, *parts])
-    return list(models), rows, parts
+    Data.concat([rows, *tested])
+    return list(models), rows, tested

@@ -4,7 +4,7 @@
 simulation of experiments in `experiment`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 POINT_KINDS = ("map", "ml")
 # Standard deviations by which a mean or a spread has to differ to be named.
-PLAIN = 2.0
+NOTABLE = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,33 +112,37 @@ def refute(
         if fit.kind in POINT_KINDS
         else fit
     )
-    predictive, others = split(spread)
-    mapping = _identity(experiment)
+    predictive, simulated_from = split(spread)
     if labels == "matched":
-        experiment, mapping = _matched(predictive, experiment)
-    experiments = with_simulated(others, experiment, num_simulations, seed)
-    if labels == "matched":
+        experiment, label_words = _matched(predictive, experiment)
+        experiments = with_simulated(simulated_from, experiment, num_simulations, seed)
         experiments = experiments.relabelled(best_labels(predictive, experiments))
-    found = _statistics(predictive, experiments)
-    each, p_value = p_values([values.values for values in found.values()])
+    else:
+        label_words = _identity(experiment)
+        experiments = with_simulated(simulated_from, experiment, num_simulations, seed)
+    applied = {
+        name: values
+        for name, (statistic, _) in STATISTICS.items()
+        if (values := statistic(predictive, experiments)) is not None
+    }
+    own_p_values, p_value = p_values([values.values for values in applied.values()])
     statistics = {
-        name: Statistic(values.size, float(p), _WORDS[name](values, experiments))
-        for (name, values), p in zip(found.items(), each, strict=True)
+        name: Statistic(values.size, float(p), STATISTICS[name][1](values, experiments))
+        for (name, values), p in zip(applied.items(), own_p_values, strict=True)
     }
-    refuted, sentence = _sentence(p_value, level, statistics, experiments)
-    not_applied = _not_applied(found, experiments)
-    run = (mapping, num_simulations, seed, predictive, experiment)
-    return Refutation(p_value, level, refuted, sentence, statistics, not_applied, *run)
-
-
-def _statistics(fit: Fit, experiments: Experiments) -> dict[str, Values]:
-    """Those statistics that apply to the experiment."""
-    found = {
-        "pit": pit_distance(fit, experiments),
-        "contrast": contrast_score(fit, experiments),
-        "log_score": log_score_regret(log_densities(fit, experiments)),
-    }
-    return {name: values for name, values in found.items() if values is not None}
+    return Refutation(
+        p_value=p_value,
+        level=level,
+        refuted=p_value <= level,
+        sentence=_sentence(p_value, level, statistics, experiments),
+        statistics=statistics,
+        not_applied=_not_applied(applied, experiments),
+        labels=label_words,
+        num_simulations=num_simulations,
+        seed=seed,
+        fit=predictive,
+        experiment=experiment,
+    )
 
 
 # -------------------------------------------------------------------- labels
@@ -163,42 +167,40 @@ def _matched(fit: Fit, experiment: Data) -> tuple[Data, str]:
 # -------------------------------------------------------------------- words
 
 
-def _sentence(
-    p_value: float, level: float, statistics: Mapping[str, Statistic], experiments: Experiments
-) -> tuple[bool, str]:
+def _sentence(p_value: float, level: float, statistics: Mapping[str, Statistic], experiments: Experiments) -> str:
     if p_value > level:
         arms = _listed([arm.words for arm in experiments.arms])
         rows = f"the {experiments.design.num_rows} rows under {arms} are as predicted"
-        return False, f"Not refuted (p = {p_value:.3g}): {rows}"
-    # What a distribution or a contrast does says more than a log density, where it is as plain.
-    plain = [statistic for statistic in statistics.values() if statistic.p_value <= level]
-    worst = plain[0] if plain else min(statistics.values(), key=lambda statistic: statistic.p_value)
-    return True, f"Refuted (p = {p_value:.3g}): {worst.words}"
+        return f"Not refuted (p = {p_value:.3g}): {rows}"
+    # A distribution or a contrast says more than a log density, so the first that is significant by itself is named.
+    significant = [statistic for statistic in statistics.values() if statistic.p_value <= level]
+    worst = significant[0] if significant else min(statistics.values(), key=lambda statistic: statistic.p_value)
+    return f"Refuted (p = {p_value:.3g}): {worst.words}"
 
 
 def _pit_words(values: Values, experiments: Experiments) -> str:
-    name, where = values.where
+    name, arm_words = values.where
     arms = [arm for arm in experiments.arms if name not in arm.settings]
-    arms = [arm for arm in arms if arm.words == where] or [arm for arm in arms if len(arm.rows) < LEAST_ROWS]
+    arms = [arm for arm in arms if arm.words == arm_words] or [arm for arm in arms if len(arm.rows) < LEAST_ROWS]
     rows = experiments.columns[name][:, np.concatenate([arm.rows for arm in arms])]
-    return _compared(f"measured {name} under {where}", rows)[1]
+    return _compared(f"measured {name} under {arm_words}", rows)[1]
 
 
-def _compared(what: str, rows: Array) -> tuple[float, str]:
+def _compared(subject: str, rows: Array) -> tuple[float, str]:
     """Whether observed rows [m], the first of [E, m], lie higher or lower, or wider or narrower, and by how many sd."""
     moments = {"mean": rows.mean(1), "sd": rows.std(1)}
     scores = {key: float(score(value)) for key, value in moments.items()}
-    key = max(scores, key=lambda each: abs(scores[each]))
+    key = max(scores, key=lambda moment: abs(scores[moment]))
     figures = f"{key} {moments[key][0]:.3g}, predicted {moments[key][1:].mean():.3g} ± {moments[key][1:].std():.2g}"
-    if abs(scores[key]) < PLAIN:
-        return abs(scores[key]), f"{what} has another shape than predicted ({figures})"
+    if abs(scores[key]) < NOTABLE:
+        return abs(scores[key]), f"{subject} has another shape than predicted ({figures})"
     words = {"mean": ("higher", "lower"), "sd": ("wider", "narrower")}[key][0 if scores[key] > 0 else 1]
-    return abs(scores[key]), f"{what} is {words} than predicted ({figures})"
+    return abs(scores[key]), f"{subject} is {words} than predicted ({figures})"
 
 
 def _contrast_words(values: Values, experiments: Experiments) -> str:
-    name, one, other, observed, predicted, error = values.where
-    between = f"{one.words} and {other.words}"
+    name, arm, versus, observed, predicted, error = values.where
+    between = f"{arm.words} and {versus.words}"
     return f"{name} differs by {observed:.3g} between {between}, predicted {predicted:.3g} ± {error:.2g}"
 
 
@@ -207,29 +209,34 @@ def _score_words(values: Values, experiments: Experiments) -> str:
     less = "less" if observed < expected else "more"
     arm = max(experiments.arms, key=lambda arm: abs(score(scores[:, arm.rows].mean(1))))
     figures = f"mean log density {observed:.3g}, predicted {expected:.3g}"
-    parts = []
+    comparisons = []
     for name in experiments.measured(arm):
         rows = experiments.columns[name][:, arm.rows]
-        for place in np.ndindex(rows.shape[2:]):
-            parts.append(_compared(f"{entry_name(name, place)} under {arm.words}", rows[:, :, *place]))
-    plain = [part for part in parts if part[0] >= PLAIN]
-    return f"the rows are {less} probable than predicted ({figures})" + (f"; {max(plain)[1]}" if plain else "")
+        for index in np.ndindex(rows.shape[2:]):
+            comparisons.append(_compared(f"{entry_name(name, index)} under {arm.words}", rows[:, :, *index]))
+    notable = [comparison for comparison in comparisons if comparison[0] >= NOTABLE]
+    return f"the rows are {less} probable than predicted ({figures})" + (f"; {max(notable)[1]}" if notable else "")
 
 
-_WORDS = {"pit": _pit_words, "contrast": _contrast_words, "log_score": _score_words}
+# Each statistic of an experiment (None where it does not apply), and what it says in words.
+STATISTICS: Mapping[str, tuple[Callable[[Fit, Experiments], Values | None], Callable[[Values, Experiments], str]]] = {
+    "pit": (pit_distance, _pit_words),
+    "contrast": (contrast_score, _contrast_words),
+    "log_score": (lambda fit, experiments: log_score_regret(log_densities(fit, experiments)), _score_words),
+}
 
 
-def _not_applied(found: Mapping[str, Values], experiments: Experiments) -> tuple[str, ...]:
+def _not_applied(applied: Mapping[str, Values], experiments: Experiments) -> tuple[str, ...]:
     reasons = [
         f"pit: {name} is discrete, or several numbers in a row"
         for name, column in experiments.columns.items()
         if not is_continuous(column)
     ]
-    if "contrast" not in found:
+    if "contrast" not in applied:
         reasons.append("contrast: no variable is measured under two settings with two rows each")
     return tuple(reasons)
 
 
 def _listed(words: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(words) - most} other settings" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+    others = f" and {len(words) - most} other settings" if len(words) > most else ""
+    return ", ".join(words[:most]) + others

@@ -46,12 +46,12 @@ def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
             groups.setdefault((name, key), []).append(_pit(fit, experiments, arm, name))
     if not groups:
         return None
-    parts = []
+    distances = []
     for u in groups.values():
         spread, location = cramer_von_mises(np.concatenate(u, 1))
-        parts.append(np.maximum(_in_units(spread), np.sqrt(_in_units(location))))
-    worst = int(np.argmax([part[0] for part in parts]))
-    values = np.max(parts, 0)
+        distances.append(np.maximum(_in_units(spread), np.sqrt(_in_units(location))))
+    worst = int(np.argmax([distance[0] for distance in distances]))
+    values = np.max(distances, 0)
     return Values(values, float(values[0]), list(groups)[worst])
 
 
@@ -63,9 +63,9 @@ def _pit(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array:
     return interpolated(experiments, arm, name, cdf)
 
 
-def _in_units(part: Array) -> Array:
-    mean = part.mean()
-    return part / mean if mean > 0 else part
+def _in_units(values: Array) -> Array:
+    mean = values.mean()
+    return values / mean if mean > 0 else values
 
 
 def cramer_von_mises(u: Array) -> tuple[Array, Array]:
@@ -83,23 +83,25 @@ def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
     Prediction and standard error are the mean and standard deviation over experiments, so that the Greeks' own
     uncertainty counts. None where no two arms have a variable measured and two rows each.
     """
-    found: list[tuple[tuple[str, Arm, Arm], Array, Array]] = []
+    differences: list[tuple[tuple[str, Arm, Arm], Array, Array]] = []
     for name, column in experiments.columns.items():
         arms = [arm for arm in experiments.arms if name not in arm.settings and len(arm.rows) > 1]
         means = [column[:, arm.rows].mean(1).reshape(len(column), -1).T for arm in arms]
-        left = [mean - _matched_means(fit, experiments, arm, name) for mean, arm in zip(means, arms, strict=True)]
-        for one, other in combinations(range(len(arms)), 2):
-            both = zip(means[other] - means[one], left[other] - left[one], strict=True)
-            found += [((name, arms[other], arms[one]), raw, residual) for raw, residual in both]
-    if not found:
+        residual_means = [
+            mean - _matched_means(fit, experiments, arm, name) for mean, arm in zip(means, arms, strict=True)
+        ]
+        for i, j in combinations(range(len(arms)), 2):
+            pairs = zip(means[j] - means[i], residual_means[j] - residual_means[i], strict=True)
+            differences += [((name, arms[j], arms[i]), raw, residual) for raw, residual in pairs]
+    if not differences:
         return None
-    residuals = np.stack([residual for _, _, residual in found])
+    residuals = np.stack([residual for _, _, residual in differences])
     centre, spread = residuals.mean(1, keepdims=True), residuals.std(1, keepdims=True)
     z = np.divide(residuals - centre, spread, out=np.zeros_like(residuals), where=spread > 0)
     worst = int(np.argmax(np.abs(z[:, 0])))
-    (name, one_arm, other_arm), raw, residual = found[worst]
+    (name, arm, versus), raw, residual = differences[worst]
     gap, error = float(residual[0] - residual[1:].mean()), float(residual[1:].std())
-    where = (name, one_arm, other_arm, float(raw[0]), float(raw[0]) - gap, error)
+    where = (name, arm, versus, float(raw[0]), float(raw[0]) - gap, error)
     return Values(np.abs(z).max(0), gap / error if error else 0.0, where)
 
 
@@ -109,11 +111,11 @@ def _matched_means(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> A
     if LATENT not in arm.settings or (labels == labels[0]).all():
         return 0.0
     width = experiments.columns[name].reshape(*experiments.labels.shape, -1).shape[-1]
-    found = np.empty((width, len(labels)))
+    expected = np.empty((width, len(labels)))
     for label in np.unique(labels):
         settings: dict[str, Any] = {**arm.settings, LATENT: int(label)}
-        found[:, labels == label] = np.asarray(fit.do(**settings).mean(name).value).reshape(-1, 1)
-    return found
+        expected[:, labels == label] = np.asarray(fit.do(**settings).mean(name).value).reshape(-1, 1)
+    return expected
 
 
 def log_score_regret(scores: Array) -> Values:
@@ -139,7 +141,7 @@ def p_values(statistics: Sequence[Array]) -> tuple[Array, float]:
     for values in statistics:
         below = np.searchsorted(np.sort(values), values, "left")
         ranks.append((len(values) - below) / len(values))
-    each = np.stack(ranks)
-    smallest, total = each.min(0), np.log(each).sum(0)
+    p = np.stack(ranks)
+    smallest, total = p.min(0), np.log(p).sum(0)
     as_extreme = (smallest < smallest[0]) | ((smallest == smallest[0]) & (total <= total[0] + 1e-12))
-    return each[:, 0], float(as_extreme.mean())
+    return p[:, 0], float(as_extreme.mean())

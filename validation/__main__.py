@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "3 underpowered only; what is REPORTED does not count.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{list,run,mine,resume,report,compare}")
-    for add_command in (_add_list, _add_run, _add_mine, _add_resume, _add_report, _add_compare):
+    for add_command in (_add_list, _add_run, _add_own_data, _add_resume, _add_report, _add_compare):
         add_command(commands)
     return parser
 
@@ -84,27 +84,27 @@ def _add_run(commands: Commands) -> None:
     _add_machines(run)
 
 
-def _add_mine(commands: Commands) -> None:
-    mine = commands.add_parser(
+def _add_own_data(commands: Commands) -> None:
+    own_data = commands.add_parser(
         "mine",
         help="study your own data: which estimator can be trusted for which query at this number of rows",
         description="Fit every estimator to a file, take a fit as the truth, and study data sets like the file's.",
     )
-    mine.add_argument("file", metavar="DATA", help="a CSV or Parquet file")
-    mine.add_argument("--columns", nargs="+", required=True, metavar="COLUMN", help="the columns that Z causes")
-    mine.add_argument(
+    own_data.add_argument("file", metavar="DATA", help="a CSV or Parquet file")
+    own_data.add_argument("--columns", nargs="+", required=True, metavar="COLUMN", help="the columns that Z causes")
+    own_data.add_argument(
         "--model",
         default="gaussian_mixture",
         help="gaussian_mixture, or my_models.py:make, a function of K that returns a CausalMixture of these columns",
     )
-    mine.add_argument("--K", type=_at_least(1), required=True, help="number of classes of Z")
-    mine.add_argument("--scale", type=_positive, metavar="SD", help="known scale within a class (default: unknown)")
-    mine.add_argument("--concentration", type=_positive, default=1.0, help="of the weights' prior (default: 1)")
-    mine.add_argument(
+    own_data.add_argument("--K", type=_at_least(1), required=True, help="number of classes of Z")
+    own_data.add_argument("--scale", type=_positive, metavar="SD", help="known scale within a class (default: unknown)")
+    own_data.add_argument("--concentration", type=_positive, default=1.0, help="of the weights' prior (default: 1)")
+    own_data.add_argument(
         "--truth", choices=("EM", "MAP", "NUTS"), help="whose fit is the truth (default: EM if it converged)"
     )
-    _add_output(mine, "report-mine")
-    _add_machines(mine)
+    _add_output(own_data, "report-mine")
+    _add_machines(own_data)
 
 
 def _add_resume(commands: Commands) -> None:
@@ -161,11 +161,11 @@ def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _add_machines(parser: argparse.ArgumentParser) -> None:
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
+    machines = parser.add_mutually_exclusive_group()
+    machines.add_argument(
         "--workers", type=_at_least(1), metavar="W", help="worker processes (default: the available cores)"
     )
-    where.add_argument("--cluster", metavar="ADDRESS", help="a running dask.distributed scheduler: tcp://host:8786")
+    machines.add_argument("--cluster", metavar="ADDRESS", help="a running dask.distributed scheduler: tcp://host:8786")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors; the exit status says it all")
 
 
@@ -178,22 +178,21 @@ def _at_least(least: int) -> Callable[[str], int]:
     return whole
 
 
-def _positive(text: str) -> float:
-    return _number(text, "a positive number", lambda value: 0 < value < float("inf"))
+def _below(bound: float, expected: str) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value < bound:
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return number
 
 
-def _probability(text: str) -> float:
-    return _number(text, "a number between 0 and 1", lambda value: 0 < value < 1)
-
-
-def _number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return value
+_positive = _below(float("inf"), "a positive number")
+_probability = _below(1.0, "a number between 0 and 1")
 
 
 if __name__ == "__main__":

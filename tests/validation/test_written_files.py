@@ -16,7 +16,7 @@ from validation.study.pool import perform
 from validation.study.store import Store
 from validation.study.study import Study
 from validation.testing.manifest import Entry, Manifest, ManifestError
-from validation.testing.record import write_report
+from validation.testing.plain_check import write_report
 
 WRITTEN = {"html": {"index.html", "results.json"}, "markdown": {"report.md", "results.json"}}
 

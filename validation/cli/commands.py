@@ -50,8 +50,8 @@ UNUSABLE = (UnusableArgumentError, StoreError, ClusterError, own_data.DataError,
 
 def list_available(options: argparse.Namespace) -> int:
     """Print presets, scenarios and estimators."""
-    scenarios = (*STANDARD_SCENARIOS, *_own_scenarios(options.scenarios))
-    contenders = (*standard_contenders(), *_own_contenders(options.estimators))
+    scenarios, contenders = _own(options.scenarios, options.estimators)
+    scenarios, contenders = (*STANDARD_SCENARIOS, *scenarios), (*standard_contenders(), *contenders)
     print("Presets (effects are the smallest that each kind of claim must be able to see)")
     for preset in PRESETS.values():
         effects = ", ".join(f"{kind} {effect:g}" for kind, effect in preset.effects.items())
@@ -68,64 +68,64 @@ def list_available(options: argparse.Namespace) -> int:
 
 def run_study(options: argparse.Namespace) -> int:
     """Run the standard study, a part of it, or the user's own scenarios; return the exit status."""
-    given = {
+    arguments = {
         "command": "run",
         "scenario": options.scenario,
         "estimator": options.estimator,
-        "scenarios": options.scenarios and [absolute(place) for place in options.scenarios],
-        "estimators": options.estimators and [absolute(place) for place in options.estimators],
+        "scenarios": options.scenarios and [absolute(reference) for reference in options.scenarios],
+        "estimators": options.estimators and [absolute(reference) for reference in options.estimators],
         "seed": options.seed,
         "preset": options.preset,
         "replicates": options.replicates,
     }
-    study = _study_of(given)
-    given["fingerprints"] = {place: fingerprint(place) for place in _modules(given)}
+    study, references = _study_of(arguments), _references(arguments)
+    arguments["fingerprints"] = {reference: fingerprint(reference) for reference in references}
     check_extra()
     path = prepare(options.output)
-    return _run(study, lambda: Store.create(path, study.plan(), arguments=given), options, _modules(given))
+    return _run(study, lambda: Store.create(path, study.plan(), arguments=arguments), options, references)
 
 
 def study_own_data(options: argparse.Namespace) -> int:
     """Fit the user's data, study data sets like them, and report what can be trusted; return the exit status."""
-    arguments = PLAIN.structure(vars(options), own_data.Arguments)
+    asked = PLAIN.structure(vars(options), own_data.Arguments)
     check_extra()
     path = prepare(options.output)
-    columns = own_data.read(arguments)
-    scenario, notes = own_data.prepare(arguments, columns, seed=options.seed)
+    columns = own_data.read(asked)
+    scenario, notes = own_data.prepare(asked, columns, seed=options.seed)
     study = _own_data_study(scenario, options.seed, options.replicates)
     source = scenario.source
     assert isinstance(source, FixedTruth)
-    given = {
+    arguments = {
         "command": "mine",
-        "asked": arguments,
+        "asked": asked,
         "columns": columns,
         "greeks": dict(source.greeks),
         "seed": options.seed,
         "replicates": options.replicates,
     }
-    begin = partial(Store.create, path, _own_data_plan(study), arguments=given, notes=notes)
-    return _run(study, begin, options, [options.model] if ":" in options.model else [])
+    begin = partial(Store.create, path, _own_data_plan(study), arguments=arguments, notes=notes)
+    return _run(study, begin, options, _model_reference(asked))
 
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a study that was interrupted; return the exit status."""
     check_extra()
     store = Store.open(options.study)
-    given = store.arguments
-    if not given:
+    arguments = store.arguments
+    if not arguments:
         raise StoreError(f"{options.study}: begun from Python; give the same study to validation.run with this store")
-    if given["command"] == "mine":
-        arguments = PLAIN.structure(given["asked"], own_data.Arguments)
-        scenario = own_data.rebuilt(arguments, given["columns"], given["greeks"])
-        study = _own_data_study(scenario, given["seed"], given["replicates"])
-        modules = [arguments.model] if ":" in arguments.model else []
+    if arguments["command"] == "mine":
+        asked = PLAIN.structure(arguments["asked"], own_data.Arguments)
+        scenario = own_data.rebuilt(asked, arguments["columns"], arguments["greeks"])
+        study = _own_data_study(scenario, arguments["seed"], arguments["replicates"])
+        references = _model_reference(asked)
     else:
-        for place, known in given["fingerprints"].items():
-            if fingerprint(place) != known:
-                raise UnusableArgumentError(f"{place} has changed since the study was begun; begin another")
-        study, modules = _study_of(given), _modules(given)
+        for reference, before in arguments["fingerprints"].items():
+            if fingerprint(reference) != before:
+                raise UnusableArgumentError(f"{reference} has changed since the study was begun; begin another")
+        study, references = _study_of(arguments), _references(arguments)
     _check_same(study, store.plan, options.study)
-    return _run(study, lambda: store, options, modules)
+    return _run(study, lambda: store, options, references)
 
 
 def report(options: argparse.Namespace) -> int:
@@ -135,22 +135,23 @@ def report(options: argparse.Namespace) -> int:
         results = results_of(store)
     folder = options.output or options.study.parent
     writable(folder)
-    done, planned = len(results.rows), _planned(results.plan)
+    done, planned = len(results.rows), results.plan.num_rows
     if done < planned:
         print(f"The study is not complete: {done} of {planned} rows. python -m validation resume {options.study}")
     _write(results, folder, options.format)
     return 0
 
 
-def choose(what: str, names: Sequence[str] | None, available: Sequence[N]) -> tuple[N, ...]:
+def choose(noun: str, names: Sequence[str] | None, available: Sequence[N]) -> tuple[N, ...]:
     """Return the named ones of `available`, in its order, or all; raise with the nearest name for one unknown."""
-    known = {each.name: each for each in available}
+    by_lower_case = {item.name.lower(): item.name for item in available}
     for name in names or ():
-        if name not in known:
-            near = difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=0.5)
-            meant = next((f"; did you mean {each}?" for each in known if near and each.lower() == near[0]), ".")
-            raise UnusableArgumentError(f"--{what}: no {what} {name!r}{meant} There are: {', '.join(known)}")
-    return tuple(each for each in available if names is None or each.name in names)
+        if name not in by_lower_case.values():
+            near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+            advice = f"; did you mean {by_lower_case[near[0]]}?" if near else "."
+            listed = ", ".join(item.name for item in available)
+            raise UnusableArgumentError(f"--{noun}: no {noun} {name!r}{advice} There are: {listed}")
+    return tuple(item for item in available if names is None or item.name in names)
 
 
 def prepare(folder: Path) -> Path:
@@ -181,12 +182,11 @@ def print_outcome(results: Results) -> None:
             if f.verdict is verdict:
                 at = f" at {f.worst}" if f.worst else ""
                 missing = f", {f.missing} fits without a result" if f.missing else ""
-                accepted = f"accepted {_text(f.low, '-inf')} to {_text(f.high, 'inf')}"
-                seen = f", would see {_text(f.detectable)} (asked {_text(f.min_effect)})"
+                sees = f", would see {_text(f.detectable)} (asked {_text(f.min_effect)})"
                 print(
-                    f"{verdict.name}  {f.scenario} / {f.estimator} / {f.kind}: "
-                    f"{f.unit} = {_text(f.statistic)}{at}, {accepted}{missing}"
-                    f"{seen if verdict is Verdict.UNDERPOWERED else ''}"
+                    f"{verdict.name}  {f.scenario} / {f.estimator} / {f.kind}: {f.unit} = {_text(f.statistic)}{at}, "
+                    f"accepted {_text(f.low, '-inf')} to {_text(f.high, 'inf')}{missing}"
+                    f"{sees if verdict is Verdict.UNDERPOWERED else ''}"
                 )
     counts = Counter(finding.verdict for finding in results.findings)
     print(", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict))
@@ -195,19 +195,19 @@ def print_outcome(results: Results) -> None:
 # ---------------------------------------------------------------- inside
 
 
-def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, modules: Sequence[str]) -> int:
+def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, references: Sequence[str]) -> int:
     """Run what is left of a study, begun only where it can be run, and write its report."""
     with ExitStack() as stack:
         executor = None
         if options.cluster:
-            executor = stack.enter_context(cluster(options.cluster, [name_of(place) for place in modules]))
+            executor = stack.enter_context(cluster(options.cluster, [name_of(reference) for reference in references]))
         store = stack.enter_context(closing(begin()))
         try:
             results = _complete(study, store, executor, options)
             _write(results, store.path.parent, "html", quiet=options.quiet)
         except KeyboardInterrupt:
             raise InterruptedRunError(
-                f"interrupted; {len(store.done())} of {_planned(store.plan)} rows are kept. "
+                f"interrupted; {len(store.done())} of {store.plan.num_rows} rows are kept. "
                 f"Go on with: python -m validation resume {store.path}"
             ) from None
     if not options.quiet:
@@ -218,8 +218,8 @@ def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, 
 def _complete(study: Study, store: Store, executor: Executor | None, options: argparse.Namespace) -> Results:
     from validation.cli.progress import progress  # needs the extra that was checked before
 
-    tasks, there = study.tasks(), store.done()
-    done = sum(there.issuperset(task.keys) for task in tasks)
+    tasks, stored = study.tasks(), store.done()
+    done = sum(stored.issuperset(task.keys) for task in tasks)
     with progress(len(tasks), done=done, quiet=options.quiet) as on_outcome:
         run(study, store=store, executor=executor, workers=options.workers, on_outcome=on_outcome)
     return results_of(store)
@@ -246,18 +246,17 @@ def _write(results: Results, folder: Path, form: str, *, quiet: bool = False) ->
         print(f"Report: {path}")
 
 
-def _study_of(given: Mapping[str, Any]) -> Study:
+def _study_of(arguments: Mapping[str, Any]) -> Study:
     """The study that arguments ask for. One's own scenarios are run alone, unless standard ones are named too."""
     try:
-        own, others = _own_scenarios(given["scenarios"]), _own_contenders(given["estimators"])
-        available = (*own, *STANDARD_SCENARIOS)
-        names = given["scenario"] or ([each.name for each in own] if own else None)
+        own_scenarios, own_contenders = _own(arguments["scenarios"], arguments["estimators"])
+        names = arguments["scenario"] or [scenario.name for scenario in own_scenarios] or None
         study = Study(
-            scenarios=choose("scenario", names, available),
-            contenders=choose("estimator", given["estimator"], (*standard_contenders(), *others)),
-            seed=given["seed"],
-            preset=given["preset"],
-            replicates=given["replicates"],
+            scenarios=choose("scenario", names, (*own_scenarios, *STANDARD_SCENARIOS)),
+            contenders=choose("estimator", arguments["estimator"], (*standard_contenders(), *own_contenders)),
+            seed=arguments["seed"],
+            preset=arguments["preset"],
+            replicates=arguments["replicates"],
         )
     except ValueError as problem:
         raise UnusableArgumentError(str(problem)) from problem
@@ -279,32 +278,32 @@ def _own_data_plan(study: Study) -> Plan:
         ) from problem
 
 
-def _own_scenarios(places: Sequence[str] | None) -> tuple[Scenario, ...]:
-    return tuple(scenario for place in places or () for scenario in scenarios_in(place))
+def _own(
+    scenarios: Sequence[str] | None, estimators: Sequence[str] | None
+) -> tuple[tuple[Scenario, ...], tuple[Contender, ...]]:
+    """The user's own scenarios and estimators, by references."""
+    own_scenarios = tuple(scenario for reference in scenarios or () for scenario in scenarios_in(reference))
+    return own_scenarios, tuple(contender_in(reference) for reference in estimators or ())
 
 
-def _own_contenders(places: Sequence[str] | None) -> tuple[Contender, ...]:
-    return tuple(contender_in(place) for place in places or ())
+def _references(arguments: Mapping[str, Any]) -> list[str]:
+    return [*(arguments["scenarios"] or ()), *(arguments["estimators"] or ())]
 
 
-def _modules(given: Mapping[str, Any]) -> list[str]:
-    return [*(given["scenarios"] or ()), *(given["estimators"] or ())]
+def _model_reference(asked: own_data.Arguments) -> list[str]:
+    return [asked.model] if ":" in asked.model else []
 
 
 def _check_same(study: Study, plan: Plan, path: Path) -> None:
     """Raise where a study that was built again is not the one whose rows are in the file."""
-    ours = Counter((scenario, name) for task in study.tasks() for scenario, name, _ in task.keys)
-    theirs = {(each.name, name): each.replicates for each in plan.scenarios for name in each.estimators}
-    settings = {each.name: repr(each.estimator) for each in standard_contenders()}
-    if ours != theirs or any(plan.contenders.get(name, text) != text for name, text in settings.items()):
+    built = Counter((scenario, name) for task in study.tasks() for scenario, name, _ in task.keys)
+    begun = {(scenario.name, name): scenario.replicates for scenario in plan.scenarios for name in scenario.estimators}
+    settings = {contender.name: repr(contender.estimator) for contender in standard_contenders()}
+    if built != begun or any(plan.contenders.get(name, text) != text for name, text in settings.items()):
         raise StoreError(
             f"{path}: the study was begun by another release, whose scenarios or estimators differ; "
             "resume it with that one"
         )
-
-
-def _planned(plan: Plan) -> int:
-    return sum(each.replicates * len(each.estimators) for each in plan.scenarios)
 
 
 def _text(value: float | None, otherwise: str = "none") -> str:

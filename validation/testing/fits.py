@@ -24,17 +24,17 @@ def recovery_errors(fits: Any, truth: Truth | Sequence[Truth], names: Sequence[s
 
     Raises TypeError or ValueError for what is not a fit, and for truths that are missing or of another shape.
     """
-    fit_list = _fits("stat.recovers", fits)
-    truths = _truths("stat.recovers", truth, len(fit_list))
+    fit_list = _fits(fits)
+    truths = _truths(truth, len(fit_list))
     greeks = _names(fit_list[0], truths[0], names)
 
     def estimates(fit: Fit) -> Draws:
         return columns({name: fit.draws[name].numpy() for name in greeks})
 
-    def known(fit: Fit, at: Truth) -> dict[str, float]:
-        return entries({name: _shaped(name, at, tuple(fit.draws[name].shape[1:])) for name in greeks})
+    def true_values(fit: Fit, truth: Truth) -> dict[str, float]:
+        return entries({name: _shaped(name, truth, tuple(fit.draws[name].shape[1:])) for name in greeks})
 
-    return _errors("stat.recovers", fit_list, truths, estimates, known, seed)
+    return _errors(fit_list, truths, estimates, true_values, seed)
 
 
 def intervention_errors(
@@ -44,8 +44,8 @@ def intervention_errors(
 
     Raises TypeError or ValueError for what is not a fit, and what `Fit.from_greeks` and `Fit.do` raise.
     """
-    fit_list = _fits("stat.interventions", fits)
-    truths = _truths("stat.interventions", truth, len(fit_list))
+    fit_list = _fits(fits)
+    truths = _truths(truth, len(fit_list))
     if not isinstance(do, Mapping) or not do:
         raise TypeError(f"do: expected settings, such as {{'Z': 1}}, got {do!r}")
     outcomes = [outcome] if outcome else _outcomes(fit_list[0], do)
@@ -57,54 +57,52 @@ def intervention_errors(
                 raise ValueError(f"stat.interventions: expected one mean of {name}, got {value.shape[1:]}: set one row")
         return {f"E[{name} | do({_settings(do)})]": value for name, value in answers.items()}
 
-    def known(fit: Fit, at: Truth) -> dict[str, float]:
-        answer = predicted(Fit.from_greeks(fit.model, at))
+    def true_values(fit: Fit, truth: Truth) -> dict[str, float]:
+        answer = predicted(Fit.from_greeks(fit.model, truth))
         return {name: float(value[0]) for name, value in answer.items()}
 
-    return _errors("stat.interventions", fit_list, truths, predicted, known, seed)
+    return _errors(fit_list, truths, predicted, true_values, seed)
 
 
 def _errors(
-    what: str,
     fits: list[Fit],
     truths: list[Truth],
     estimates: Callable[[Fit], Draws],
-    known: Callable[[Fit, Truth], dict[str, float]],
+    true_values: Callable[[Fit, Truth], dict[str, float]],
     seed: int,
 ) -> Errors:
     if len(fits) == 1:
-        return _of_draws(what, fits[0], estimates(_with_draws(what, fits[0], seed)), known(fits[0], truths[0]))
+        return _of_draws(fits[0], estimates(_with_draws(fits[0], seed)), true_values(fits[0], truths[0]))
     rows = []
     for fit, truth in zip(fits, truths, strict=True):
-        expected = known(fit, truth)
+        expected = true_values(fit, truth)
         rows.append({name: float(draws.mean()) - expected[name] for name, draws in estimates(fit).items()})
     names = tuple(rows[0])
     errors = np.array([[row[name] for name in names] for row in rows])
     if not np.isfinite(errors).all():
-        raise StatisticalFailure(
-            f"{what}: an estimate is not finite in {int((~np.isfinite(errors)).any(1).sum())} fits"
-        )
-    sizes = np.array([abs(value) for value in known(fits[0], truths[0]).values()])
-    kept = ~((np.ptp(errors, 0) == 0) & (np.abs(errors[0]) <= NEGLIGIBLE * (1 + sizes)))
-    return errors_of_fits(*_judged(what, names, kept, errors))
+        raise StatisticalFailure(f"an estimate is not finite in {(~np.isfinite(errors)).any(1).sum()} fits")
+    sizes = np.array([abs(value) for value in true_values(fits[0], truths[0]).values()])
+    is_known = (np.ptp(errors, 0) == 0) & (np.abs(errors[0]) <= NEGLIGIBLE * (1 + sizes))
+    return errors_of_fits(_uncertain(names, is_known), errors[:, ~is_known])
 
 
-def _of_draws(what: str, fit: Fit, draws: Draws, truth: dict[str, float]) -> Errors:
+def _of_draws(fit: Fit, draws: Draws, truth: dict[str, float]) -> Errors:
     names = tuple(draws)
     errors = np.array([float(draws[name].mean()) - truth[name] for name in names])
     spread = np.array([float(draws[name].std(ddof=1)) for name in names])
     sizes = np.array([abs(truth[name]) for name in names])
-    kept = ~((spread <= NEGLIGIBLE * sizes) & (np.abs(errors) <= NEGLIGIBLE * (1 + sizes)))
-    chosen, errors = _judged(what, names, kept, errors)
+    is_known = (spread <= NEGLIGIBLE * sizes) & (np.abs(errors) <= NEGLIGIBLE * (1 + sizes))
+    uncertain = _uncertain(names, is_known)
     chains = fit.num_chains if fit.num_draws > 1 else 1
-    ess = np.array([_ess(draws[name], chains) for name in chosen])
-    return errors_of_draws(chosen, errors, spread[kept], ess)
+    ess = np.array([_ess(draws[name], chains) for name in uncertain])
+    return errors_of_draws(uncertain, errors[~is_known], spread[~is_known], ess)
 
 
-def _judged(what: str, names: tuple[str, ...], kept: Array, errors: Array) -> tuple[tuple[str, ...], Array]:
-    if not kept.any():
-        raise ValueError(f"{what}: {', '.join(names)} do not vary, so there is nothing to judge")
-    return tuple(name for name, keep in zip(names, kept, strict=True) if keep), errors[..., kept]
+def _uncertain(names: tuple[str, ...], is_known: Array) -> tuple[str, ...]:
+    """The entries that can be judged: a known number is not, where it is as it should be."""
+    if is_known.all():
+        raise ValueError(f"{', '.join(names)} do not vary, so there is nothing to judge")
+    return tuple(name for name, known in zip(names, is_known, strict=True) if not known)
 
 
 def _ess(draws: Array, num_chains: int) -> float:
@@ -114,29 +112,29 @@ def _ess(draws: Array, num_chains: int) -> float:
     return min((float(estimate.sd) / estimate.mcse) ** 2, float(len(draws)))
 
 
-def _with_draws(what: str, fit: Fit, seed: int) -> Fit:
+def _with_draws(fit: Fit, seed: int) -> Fit:
     if fit.num_draws > 1:
         return fit
     try:
         return fit.laplace(seed=seed)
     except (EstimationError, ValueError) as problem:
         raise StatisticalFailure(
-            f"{what}: one fit of kind {fit.kind!r} is judged by its spread, and it has none: {problem} "
+            f"one fit of kind {fit.kind!r} is judged by its spread, and it has none: {problem} "
             "Give a fit with draws, or several fits"
         ) from None
 
 
-def _fits(what: str, fits: Any) -> list[Fit]:
+def _fits(fits: Any) -> list[Fit]:
     fit_list = [fits] if isinstance(fits, Fit) else list(fits) if isinstance(fits, Sequence) else []
     if not fit_list or not all(isinstance(fit, Fit) for fit in fit_list):
-        raise TypeError(f"{what}: expected a fit, or a list of fits, got {fits!r}")
+        raise TypeError(f"fit_or_fits: expected a fit, or a list of fits, got {fits!r}")
     return fit_list
 
 
-def _truths(what: str, truth: Truth | Sequence[Truth], count: int) -> list[Truth]:
+def _truths(truth: Truth | Sequence[Truth], count: int) -> list[Truth]:
     truths = [truth] * count if isinstance(truth, Mapping) else list(truth) if isinstance(truth, Sequence) else []
     if len(truths) != count or not all(isinstance(greeks, Mapping) for greeks in truths):
-        raise TypeError(f"truth: expected Greeks by name, for {what} one mapping or {count}, got {truth!r}")
+        raise TypeError(f"truth: expected Greeks by name, one mapping or {count}, got {truth!r}")
     return truths
 
 

@@ -7,13 +7,13 @@ from validation.statistics.check import Check, Requirement, Verdict, check_effec
 from validation.testing.errors import StatisticalFailure, Underpowered
 from validation.testing.marker import TestBudget
 from validation.testing.message import failed, passed_control, underpowered
-from validation.testing.record import Record, record_of
+from validation.testing.plain_check import PlainCheck, plain_check
 
 
 class Ledger:
-    """The checks of one test, against those that its marker says. `keep` is given the record of each."""
+    """The checks of one test, against those that its marker says. `keep` is called with each as plain numbers."""
 
-    def __init__(self, budget: TestBudget, keep: Callable[[Record], None]) -> None:
+    def __init__(self, budget: TestBudget, keep: Callable[[PlainCheck], None]) -> None:
         self.budget = budget
         self.checks_made = 0
         self._keep = keep
@@ -42,11 +42,10 @@ class Ledger:
         return self.budget.seed(purpose, self.checks_made)
 
     def judged(self, check: Check) -> Check:
-        """Record a check and return it; raise what its outcome says, or, of a control, an error unless it failed."""
+        """Keep a check and return it; raise what its outcome says, or, of a control, an error unless it failed."""
         __tracebackhide__ = True
         budget, is_control = self.budget, self._open_controls is not None
-        record = record_of(check, test=budget.test, index=self.checks_made, seed=budget.seed(), replay=budget.replay)
-        self._keep({**record, "control": is_control})
+        self._keep({**plain_check(check, budget, self.checks_made), "control": is_control})
         if self._open_controls is not None:
             self._open_controls += 1
             self._has_controls = True

@@ -96,8 +96,9 @@ def updated(
     Tests of `files`, which were collected, are replaced; those of other files stay, as long as the file exists.
     """
     before = manifest.tests if manifest else {}
-    kept = {name: old for name, old in before.items() if _file(name) not in files and (root / _file(name)).exists()}
-    after = Manifest(false_alarm, {**kept, **collected})
+    elsewhere = {name: old for name, old in before.items() if _file(name) not in files}
+    elsewhere = {name: old for name, old in elsewhere.items() if (root / _file(name)).exists()}
+    after = Manifest(false_alarm, {**elsewhere, **collected})
     lines = [_difference(name, before.get(name), new) for name, new in after.tests.items()]
     lines += [f"{name}: dropped" for name in before if name not in after.tests]
     if manifest and manifest.false_alarm != false_alarm:

@@ -33,9 +33,9 @@ class TestBudget:
         """The command that runs the test on the same numbers again."""
         return f'pytest "{self.test}" --statistical-seed={self.root_seed}'
 
-    def seed(self, *parts: object) -> int:
+    def seed(self, *purpose: object) -> int:
         """Return a seed below 2³² from the root seed, the test's id and what it is for (SHA-256)."""
-        text = ":".join(map(str, (self.root_seed, self.test, *parts)))
+        text = ":".join(map(str, (self.root_seed, self.test, *purpose)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 

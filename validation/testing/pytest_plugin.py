@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--statistical-seed", metavar="N|random", help="Root seed (default: 0; random: drawn, and printed)."
     )
-    group.addoption("--statistical-report", metavar="FILE", help="Write a JSON record of every check.")
+    group.addoption("--statistical-report", metavar="FILE", help="Write every check as JSON.")
     parser.addini("statistical_false_alarm", "Probability that a right suite raises any false alarm.", default="1e-3")
     parser.addini("statistical_manifest", "Where the list of tests is stored.", default="statistical-manifest.json")
 
@@ -65,15 +65,15 @@ def stat(request: pytest.FixtureRequest) -> "Stat":
     if FAILURE not in item.stash:  # of an earlier run, where something reruns tests
         item.user_properties[:] = [(name, value) for name, value in item.user_properties if name != PROPERTY]
 
-    def keep(record: dict[str, Any]) -> None:
-        item.user_properties.append((PROPERTY, json.dumps(record)))
+    def keep(check: dict[str, Any]) -> None:
+        item.user_properties.append((PROPERTY, json.dumps(check)))
 
     ledger = item.stash[LEDGER] = Ledger(item.stash[BUDGET], keep)
     return Stat(ledger)
 
 
 class Session:
-    """What one pytest session keeps: the root seed, what was collected, and the records of its checks."""
+    """What one pytest session keeps: the root seed, what was collected, and its checks."""
 
     def __init__(self, config: pytest.Config, root_seed: int) -> None:
         self.config = config
@@ -81,14 +81,14 @@ class Session:
         self.is_worker = hasattr(config, "workerinput")
         self.files: set[str] = set()
         # By test: of a test that is run again, the last run counts.
-        self.records: dict[str, list[dict[str, Any]]] = {}
+        self.checks: dict[str, list[dict[str, Any]]] = {}
         self.problem = ""
         self.changes: tuple[str, ...] = ()
 
     @property
-    def all_records(self) -> list[dict[str, Any]]:
-        """The records of every test, in the order of their first runs."""
-        return [record for records in self.records.values() for record in records]
+    def all_checks(self) -> list[dict[str, Any]]:
+        """The checks of every test, in the order of their first runs."""
+        return [check for checks in self.checks.values() for check in checks]
 
     def pytest_report_header(self) -> str | None:
         """Say the root seed if it was drawn, before anything can go wrong."""
@@ -154,35 +154,35 @@ class Session:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the records, which came with the report from whichever process ran the test."""
+        """Collect the checks, which came with the report from whichever process ran the test."""
         if report.when == "call":
-            records = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
-            if records:
-                self.records[report.nodeid] = [{**record, "test_outcome": report.outcome} for record in records]
+            checks = [json.loads(str(value)) for name, value in report.user_properties if name == PROPERTY]
+            if checks:
+                self.checks[report.nodeid] = [{**check, "test_outcome": report.outcome} for check in checks]
 
     def pytest_sessionfinish(self) -> None:
         """Write the report."""
         path = self.config.getoption("statistical_report")
         if path and not self.is_worker:
-            from validation.testing.record import write_report
+            from validation.testing.plain_check import write_report
             from validation.testing.session import budget_of
 
             run = {"false_alarm": budget_of(self.config), "root_seed": self.root_seed}
             try:
-                write_report(Path(path), self.all_records, run)
+                write_report(Path(path), self.all_checks, run)
             except OSError as problem:
                 raise pytest.UsageError(f"--statistical-report: {path} cannot be written: {problem}") from problem
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
         """Summarise the checks."""
-        if not self.records:
+        if not self.checks:
             return
-        from validation.testing.record import summary
+        from validation.testing.plain_check import summary
         from validation.testing.session import stored_manifest
 
         terminalreporter.section("statistical checks")
         name = str(self.config.getini("statistical_manifest"))
-        for line in summary(self.all_records, stored_manifest(self.config), name, self.root_seed):
+        for line in summary(self.all_checks, stored_manifest(self.config), name, self.root_seed):
             terminalreporter.write_line(line)
 
 
@@ -195,11 +195,11 @@ def _session(config: pytest.Config) -> Session:
 def _root_seed(config: pytest.Config) -> int:
     if hasattr(config, "workerinput"):
         return int(config.workerinput[SEED])
-    given = config.getoption(SEED) or "0"
-    if given == "random":
+    text = config.getoption(SEED) or "0"
+    if text == "random":
         import secrets
 
         return secrets.randbelow(2**32)
-    if not given.isdecimal():
-        raise pytest.UsageError(f"--statistical-seed: expected a whole number, or random, got {given!r}")
-    return int(given)
+    if not text.isdecimal():
+        raise pytest.UsageError(f"--statistical-seed: expected a whole number, or random, got {text!r}")
+    return int(text)

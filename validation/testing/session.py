@@ -29,7 +29,7 @@ def split_budget(
     try:
         settings = {item.nodeid: _settings_of(item) for item in items if item.get_closest_marker(MARKER)}
         false_alarm, path = budget_of(config), manifest_path(config)
-        entries = {test: each.entry for test, each in settings.items()}
+        entries = {test: marker.entry for test, marker in settings.items()}
         changes: tuple[str, ...] = ()
         if config.getoption("statistical_update"):
             manifest, changes = _renewed(config, entries, files)
@@ -42,7 +42,7 @@ def split_budget(
         return BudgetSplit(problem=f"statistical: {problem}")
     except OSError as problem:
         return BudgetSplit(problem=f"statistical: the list cannot be written: {problem}")
-    budgets = {test: TestBudget(test, manifest.alpha(test), each, root_seed) for test, each in settings.items()}
+    budgets = {test: TestBudget(test, manifest.alpha(test), marker, root_seed) for test, marker in settings.items()}
     return BudgetSplit(budgets, changes=changes)
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from validation.claims.kinds import KINDS, IsExpected, Kind, unknown
 from validation.statistics.check import POWER, Check, Requirement, Verdict
-from validation.study.plan import Claim, Described, Plan
+from validation.study.plan import Claim, Plan, PlannedScenario
 from validation.study.row import Row, by_estimator
 
 V = TypeVar("V")
@@ -49,7 +49,7 @@ def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     )
 
 
-def assess_claim(claim: Claim, scenario: Described, rows: Sequence[Row]) -> Finding:
+def assess_claim(claim: Claim, scenario: PlannedScenario, rows: Sequence[Row]) -> Finding:
     """Judge one claim on the rows of its estimator and scenario."""
     kind, limits = kind_of(claim, scenario), scenario.asymptotics
     requirement = Requirement(claim.alpha, POWER, claim.min_effect)
@@ -65,7 +65,7 @@ def assess_claim(claim: Claim, scenario: Described, rows: Sequence[Row]) -> Find
     return _finding(claim, kind, check, len(rows), len(rows) - len(with_result))
 
 
-def kind_of(claim: Claim, scenario: Described) -> Kind:
+def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
     """Return the kind of a claim; that of a mode holds the numbers known in closed form."""
     if claim.kind == IsExpected.name:
         return IsExpected(tuple(scenario.expected[claim.estimator].items()))

@@ -4,9 +4,9 @@ The file holds one object; numbers that are infinite or undefined are null, neve
 
 - ``schema`` (``exact-estimators/results``) and ``schema_version`` (2).
 - ``plan``: the fields of `validation.study.plan.Plan`: ``seed``, ``preset``, ``budget`` (the probability of any false
-  alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `Described`, with ``asymptotics`` where the
-  truth is fixed: true quantities, efficient standard deviations, expected divergences) and ``claims`` (the fields of
-  `Claim`).
+  alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `PlannedScenario`, with ``asymptotics`` where
+  the truth is fixed: true quantities, efficient standard deviations, expected divergences) and ``claims`` (the fields
+  of `Claim`).
 - ``power`` with which detectable effects are detected, ``level`` of every interval, ``ranked`` draws behind every rank.
 - ``environments``: list of ``python``, ``packages`` (versions by name) and ``machine``, one for each in which rows were
   made.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from validation.report.summaries import ByEstimator
-from validation.report.tables import Cell, Column, Table, name_of, of
+from validation.report.tables import Cell, Column, Table, name_cell, number_cell
 from validation.report.words import count
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import CONVERGED, ERROR, Row
 
 MOST = 6  # different reasons that are given in full
@@ -28,12 +28,12 @@ COLUMNS = (
 )
 
 
-def endings(scenario: Described, rows: ByEstimator) -> Table:
+def endings(scenario: PlannedScenario, rows: ByEstimator) -> Table:
     """Return a line per estimator; counts are over all replicates."""
     return Table(
         "endings",
         COLUMNS,
-        tuple(_line(name_of(name, scenario.estimators), rows[name]) for name in scenario.estimators),
+        tuple(_line(name_cell(name, scenario.estimators), rows[name]) for name in scenario.estimators),
     )
 
 
@@ -44,16 +44,16 @@ def _line(name: Cell, rows: Sequence[Row]) -> tuple[Cell, ...]:
     r_hat, ess = ([row.diagnostics[key] for row in rows if key in row.diagnostics] for key in ("max_r_hat", "min_ess"))
     return (
         name,
-        of(len(rows), 9),
-        of(sum(row.status == CONVERGED for row in rows), 9),
+        number_cell(len(rows), 9),
+        number_cell(sum(row.status == CONVERGED for row in rows), 9),
         Cell(str(failed), failed, css="bad" if failed else ""),
-        of(_median(seconds)),
-        of(max(seconds, default=None)),
-        of(_median(rates)),
-        of(_median(r_hat), 4),
-        of(max(r_hat, default=None), 4),
-        of(_median(ess)),
-        of(min(ess, default=None)),
+        number_cell(_median(seconds)),
+        number_cell(max(seconds, default=None)),
+        number_cell(_median(rates)),
+        number_cell(_median(r_hat), 4),
+        number_cell(max(r_hat, default=None), 4),
+        number_cell(_median(ess)),
+        number_cell(min(ess, default=None)),
         Cell(_reasons(rows) or "–", css="long"),
     )
 

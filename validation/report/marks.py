@@ -97,7 +97,7 @@ def ring(x: float, y: float, css: str) -> str:
     return f'<circle class="ring {css}" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
 
 
-def words(x: float, y: float, text: str, css: str) -> str:
+def text_at(x: float, y: float, text: str, css: str) -> str:
     """Return text."""
     return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from validation.report.marks import Array, Axis, dots, drawing, line, words
+from validation.report.marks import Array, Axis, dots, drawing, line, text_at
 from validation.report.words import clipped
 from validation.study.plan import Plan
 
@@ -67,15 +67,17 @@ def framed(
 ) -> str:
     """Return a panel: marks in a frame with a title and ticks. `x` is an axis, or pixels with their names."""
     across = [(float(x.at(v)), text) for v, text in x.ticks()] if isinstance(x, Axis) else list(x)
-    frame = [words(4, 14, title, "title")]
+    frame = [text_at(4, 14, title, "title")]
     for value, text in y.ticks():
         tick = float(y.at(value))
-        frame += [line([LEFT, RIGHT], [tick, tick], "grid"), words(LEFT - 5, tick + 3.5, text, "tick y")]
+        frame += [line([LEFT, RIGHT], [tick, tick], "grid"), text_at(LEFT - 5, tick + 3.5, text, "tick y")]
     for tick, text in across:
         for i, text_line in enumerate(text.split("\n")):
-            frame.append(words(tick, BOTTOM + 12 + 10 * i, text_line, "tick x"))
+            frame.append(text_at(tick, BOTTOM + 12 + 10 * i, text_line, "tick x"))
     frame.append(line([LEFT, RIGHT], [BOTTOM, BOTTOM], "frame"))
-    frame += [words(RIGHT, at, label, "label end") for at, label in zip((HEIGHT - 3, 14), labels, strict=True) if label]
+    frame += [
+        text_at(RIGHT, at, label, "label end") for at, label in zip((HEIGHT - 3, 14), labels, strict=True) if label
+    ]
     return drawing(WIDTH, HEIGHT, [*frame, *marks], description)
 
 
@@ -99,9 +101,9 @@ def column_of_dots(values: Array, y: Axis, middle: float, width: float, css: str
     above, below = int(np.sum(values > y.high)), int(np.sum(values < y.low))
     marks = dots(jittered(middle, len(kept), width), y.at(kept), css)
     if above:
-        marks += words(middle, TOP + 6, f"▲{above}", "beyond")
+        marks += text_at(middle, TOP + 6, f"▲{above}", "beyond")
     if below:
-        marks += words(middle, BOTTOM - 3, f"▼{below}", "beyond")
+        marks += text_at(middle, BOTTOM - 3, f"▼{below}", "beyond")
     return marks
 
 
@@ -114,7 +116,7 @@ def columns_of_dots(
     for (name, everything), (middle, _) in zip(values.items(), column_names(list(values)), strict=True):
         marks.append(column_of_dots(everything[np.isfinite(everything)], y, middle, width, palette.css(name)))
         if infinite := int(np.sum(np.isinf(everything))):
-            marks.append(words(middle, TOP + 6, f"∞ {infinite}", "beyond"))
+            marks.append(text_at(middle, TOP + 6, f"∞ {infinite}", "beyond"))
         if everything.size and y.holds(bar := float(centre(everything))):
             marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([bar] * 2), "mean"))
     return marks

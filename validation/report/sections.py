@@ -11,8 +11,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from validation.claims.results import Results
+from validation.report import own_data, verdicts
 from validation.report import scenario_tables as tables
-from validation.report import verdicts, your_data
 from validation.report.endings import endings
 from validation.report.figures import by_rows, densities, estimates, forest, ranks, spreads
 from validation.report.panels import MOST, Palette
@@ -21,7 +21,7 @@ from validation.report.tables import Table
 from validation.report.words import count
 from validation.scenarios import Role, Truth
 from validation.statistics.check import POWER, Verdict
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import RANKED, by_estimator
 
 Figures = Sequence[Sequence[str]]  # rows of panels
@@ -41,7 +41,7 @@ class Topic:
 class Section:
     """One scenario: what it is, how its claims came out, and its topics, unfolded unless it is only reported."""
 
-    scenario: Described
+    scenario: PlannedScenario
     anchor: str
     facts: list[str]
     verdicts: list[tuple[Verdict, int]]
@@ -115,14 +115,14 @@ class Contents:
         rows = self.rows[self.results.plan.scenarios[0].name]
         return {
             **notes,
-            "explanation": your_data.explanation(notes),
-            "tables": your_data.tables(self.results, rows),
-            "endings": your_data.endings(notes),
+            "explanation": own_data.explanation(notes),
+            "tables": own_data.tables(self.results, rows),
+            "endings": own_data.endings(notes),
         }
 
     def _families(self) -> list[Family]:
         """Scenarios that differ in their number of rows, together, the smallest first; the plan's order otherwise."""
-        members: dict[str, list[Described]] = {}
+        members: dict[str, list[PlannedScenario]] = {}
         for scenario in self.results.plan.scenarios:
             members.setdefault(scenario.family, []).append(scenario)
         return [
@@ -130,13 +130,13 @@ class Contents:
             for i, (name, scenarios) in enumerate(members.items())
         ]
 
-    def _family(self, name: str, anchor: str, members: list[Described]) -> Family:
+    def _family(self, name: str, anchor: str, members: list[PlannedScenario]) -> Family:
         efficiency = self._efficiency(members)
         if len(members) > 1:
             return Family(name, anchor, efficiency, [self._section(scenario, []) for scenario in members])
         return Family(name, anchor, [], [self._section(members[0], efficiency)])
 
-    def _section(self, scenario: Described, efficiency: list[Topic]) -> Section:
+    def _section(self, scenario: PlannedScenario, efficiency: list[Topic]) -> Section:
         came_out = Counter(finding.verdict for finding in self.results.findings if finding.scenario == scenario.name)
         topics = self._topics(scenario)
         return Section(
@@ -153,7 +153,7 @@ class Contents:
             is_open=scenario.role is not Role.REPORTED,
         )
 
-    def _topics(self, scenario: Described) -> list[Topic]:
+    def _topics(self, scenario: PlannedScenario) -> list[Topic]:
         rows, palette = self.rows[scenario.name], self.palette
         topics = [_estimates(scenario, rows, palette)]
         if scenario.truth is not Truth.EXACT:  # there is nothing to cover in the mean of the exact posterior
@@ -165,7 +165,7 @@ class Contents:
         topics += [draw(scenario, rows, palette) for draw in (_interventions, _exactness, _endings)]
         return [topic for topic in topics if topic.table.lines]
 
-    def _efficiency(self, members: Sequence[Described]) -> list[Topic]:
+    def _efficiency(self, members: Sequence[PlannedScenario]) -> list[Topic]:
         """The efficiency of a family against its number of rows; none where no bound is known."""
         known = [scenario for scenario in members if scenario.asymptotics]
         if not known:
@@ -185,7 +185,7 @@ class Contents:
         return [Topic(title, caption, figures, table)]
 
 
-def _estimates(scenario: Described, rows: ByEstimator, palette: Palette) -> Topic:
+def _estimates(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     line = {
         Truth.FIXED: "the truth",
         Truth.EXACT: "the mean of the exact posterior, whose Monte Carlo error is part of the errors",
@@ -205,7 +205,7 @@ def _estimates(scenario: Described, rows: ByEstimator, palette: Palette) -> Topi
     )
 
 
-def _coverage(scenario: Described, rows: ByEstimator, palette: Palette, claimed: frozenset[str]) -> Topic:
+def _coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, claimed: frozenset[str]) -> Topic:
     caption = (
         "How many 90 % intervals hold the truth, of all replicates (one without an interval does not), with the exact "
         "95 % interval of that rate."
@@ -217,7 +217,7 @@ def _coverage(scenario: Described, rows: ByEstimator, palette: Palette, claimed:
     return Topic("Coverage of 90 % intervals", caption, lambda: [figures()], table)
 
 
-def _calibration(scenario: Described, rows: ByEstimator, palette: Palette) -> Topic:
+def _calibration(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     caption = (
         f"Ranks of the truth among {RANKED} near-independent draws: their ECDF less that of uniform ranks. Those of a "
         f"calibrated posterior stay in the grey band, at all ranks at once, with probability {1 - ranks.ALPHA:g}: that "
@@ -228,7 +228,7 @@ def _calibration(scenario: Described, rows: ByEstimator, palette: Palette) -> To
     return Topic("Calibration", caption, lambda: [ranks.differences(scenario, rows, palette)], table)
 
 
-def _interventions(scenario: Described, rows: ByEstimator, palette: Palette) -> Topic:
+def _interventions(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     varying = f"in the first {densities.VARYING} replicates, each with a truth of its own"
     which = varying if scenario.truth is Truth.PRIOR else "in the first replicates"
     caption = (
@@ -244,7 +244,7 @@ def _interventions(scenario: Described, rows: ByEstimator, palette: Palette) -> 
     return Topic("Predicted interventions", caption, figures, tables.interventions(scenario, rows))
 
 
-def _exactness(scenario: Described, rows: ByEstimator, palette: Palette) -> Topic:
+def _exactness(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     caption = (
         "Mean distance, give or take two standard errors, from an estimator's draws to independent draws from the "
         "exact posterior, whose own Monte Carlo error is included: 0 cannot be reached."
@@ -253,14 +253,14 @@ def _exactness(scenario: Described, rows: ByEstimator, palette: Palette) -> Topi
     return Topic("Distance to the exact posterior", caption, lambda: [forest.distances(scenario, rows, palette)], table)
 
 
-def _endings(scenario: Described, rows: ByEstimator, palette: Palette) -> Topic:
+def _endings(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     caption = "A dot per fit, a bar at the median. A Laplace approximation's time has that of its point estimate in it."
     caption += _beyond(scenario)
     table = endings(scenario, rows)
     return Topic("Time, and how the fits ended", caption, lambda: [spreads.seconds(scenario, rows, palette)], table)
 
 
-def _beyond(scenario: Described) -> str:
+def _beyond(scenario: PlannedScenario) -> str:
     """What a caption says of dots that are not drawn."""
     words = " ▲ and ▼ count dots beyond the panel."
     if scenario.replicates > MOST:

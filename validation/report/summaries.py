@@ -14,7 +14,7 @@ from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.tolerances import proportion_interval
 from validation.statistics.uniformity import uniformity_p_value
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import RANKED, Prediction, Row
 
 ByEstimator = Mapping[str, Sequence[Row]]
@@ -88,7 +88,7 @@ def efficiency(rows: Sequence[Row], quantity: str, bound: float) -> Ranged | Non
     return Ranged(ratio, ratio * float(stats.chi2.ppf(tail, n)) / n, ratio * float(stats.chi2.isf(tail, n)) / n, n)
 
 
-def bounds(scenario: Described) -> dict[str, float]:
+def bounds(scenario: PlannedScenario) -> dict[str, float]:
     """Return the Cramér–Rao standard deviations of a scenario by quantity, where they are known and not 0."""
     return scenario.asymptotics.bounds if scenario.asymptotics else {}
 
@@ -130,7 +130,7 @@ def compared(rows: ByEstimator) -> list[str]:
     return greeks(name for of_estimator in rows.values() for row in of_estimator for name in row.exactness)
 
 
-def with_intervals(scenario: Described, rows: ByEstimator, claimed: frozenset[str]) -> list[str]:
+def with_intervals(scenario: PlannedScenario, rows: ByEstimator, claimed: frozenset[str]) -> list[str]:
     """Return the estimators that give intervals, or of which it is claimed."""
     return [name for name in scenario.estimators if name in claimed or any(row.intervals for row in rows[name])]
 

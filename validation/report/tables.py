@@ -58,16 +58,21 @@ class Table:
         return list(zip(self.tags or [""] * len(self.lines), self.lines, strict=True))
 
 
-def of(value: float | None, digits: int = 3) -> Cell:
+def number_cell(value: float | None, digits: int = 3) -> Cell:
     """Return the cell of a number."""
     return Cell(number(value, digits), "" if value is None else value)
 
 
-def signed_of(value: float | None) -> Cell:
+def number_cells(*values: float | None) -> tuple[Cell, ...]:
+    """Return the cells of numbers."""
+    return tuple(number_cell(value) for value in values)
+
+
+def signed_cell(value: float | None) -> Cell:
     """Return the cell of a number that is shown with its sign."""
     return Cell(signed(value), "" if value is None else value)
 
 
-def name_of(text: str, order: Sequence[str]) -> Cell:
+def name_cell(text: str, order: Sequence[str]) -> Cell:
     """Return the cell of a name that is sorted by its index among others."""
     return Cell(text, order.index(text))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from validation.claims.judge import Finding
 from validation.claims.results import Results
-from validation.report.tables import Cell, Column, Table, of
+from validation.report.tables import Cell, Column, Table, number_cell
 from validation.report.words import short
 from validation.statistics.check import Verdict
 from validation.study.plan import Plan
@@ -80,13 +80,13 @@ def _line(finding: Finding, order: Mapping[str, int], plan: Plan, anchors: Mappi
         Cell(f.scenario, order[f.scenario], href=anchors.get(f.scenario, "")),
         Cell(f.estimator, estimators.index(f.estimator) if f.estimator in estimators else len(estimators)),
         Cell(f"{f.kind}: {f.only}" if f.only else f.kind),
-        of(f.statistic),
+        number_cell(f.statistic),
         Cell(short(f.worst) or "–", f.worst),
-        of(f.low),
-        of(f.high),
-        of(f.alpha, 2),
-        of(f.detectable),
-        of(f.min_effect),
-        of(f.replicates, 9),
+        number_cell(f.low),
+        number_cell(f.high),
+        number_cell(f.alpha, 2),
+        number_cell(f.detectable),
+        number_cell(f.min_effect),
+        number_cell(f.replicates, 9),
         Cell(str(f.missing), f.missing, css="bad" if f.missing else ""),
     )

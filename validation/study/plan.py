@@ -16,7 +16,7 @@ EFFICIENT_ROWS = 1000  # from which on a maximum of the likelihood is held to th
 
 
 @dataclass(frozen=True)
-class Described:
+class PlannedScenario:
     """A scenario in words and numbers, without its code. `estimators` are the names of its rows."""
 
     name: str
@@ -67,11 +67,11 @@ class Plan:
     seed: int
     preset: str
     budget: float
-    scenarios: tuple[Described, ...]
+    scenarios: tuple[PlannedScenario, ...]
     contenders: Mapping[str, str]
     claims: tuple[Claim, ...]
 
-    def scenario(self, name: str) -> Described:
+    def scenario(self, name: str) -> PlannedScenario:
         """Return the scenario of a name."""
         return next(scenario for scenario in self.scenarios if scenario.name == name)
 
@@ -154,8 +154,8 @@ def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Conte
     return tuple(contender for contender in contenders if scenario.exact or not contender.small_only)
 
 
-def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> Described:
-    return Described(
+def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> PlannedScenario:
+    return PlannedScenario(
         name=scenario.name,
         sentence=scenario.sentence,
         family=scenario.family or scenario.name,

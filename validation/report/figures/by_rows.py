@@ -10,16 +10,18 @@ from validation.report.marks import Axis, line, ring
 from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator, Ranged
 from validation.report.words import clipped
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
+
+Rows = Mapping[str, ByEstimator]  # by scenario
 
 
-def efficiency(scenarios: Sequence[Described], rows: Mapping[str, ByEstimator], palette: Palette) -> list[str]:
-    """Return one panel per quantity of a family; `rows` are by scenario."""
+def efficiency(scenarios: Sequence[PlannedScenario], rows: Rows, palette: Palette) -> list[str]:
+    """Return one panel per quantity of a family."""
     names = dict.fromkeys(quantity for scenario in scenarios for quantity in summaries.bounds(scenario))
     return [_panel(quantity, scenarios, rows, palette) for quantity in names]
 
 
-def _panel(quantity: str, scenarios: Sequence[Described], rows: Mapping[str, ByEstimator], palette: Palette) -> str:
+def _panel(quantity: str, scenarios: Sequence[PlannedScenario], rows: Rows, palette: Palette) -> str:
     efficiencies: dict[tuple[int, str], Ranged] = {}
     for i, scenario in enumerate(scenarios):
         bound = summaries.bounds(scenario).get(quantity)

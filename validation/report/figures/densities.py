@@ -10,14 +10,14 @@ from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
 from validation.scenarios import Truth
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import Curve, Prediction, Row
 
 VARYING = 4  # replicates shown where each has a truth of its own
 Curves = Sequence[tuple[str, Prediction, Curve]]  # estimator, what is predicted, densities
 
 
-def panels(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def panels(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return panels of one estimator (or, where truths vary, one replicate) each; discrete outcomes by intervention."""
     varying = scenario.truth is Truth.PRIOR
     names = fitted(scenario, rows)

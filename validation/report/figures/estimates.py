@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from validation.report.marks import Array, Axis, area, dots, line, words
+from validation.report.marks import Array, Axis, area, dots, line, text_at
 from validation.report.panels import (
     BOTTOM,
     LEFT,
@@ -20,18 +20,18 @@ from validation.report.panels import (
 from validation.report.summaries import ByEstimator, bounds, quantities
 from validation.report.words import clipped, short
 from validation.scenarios.quantities import greeks, is_contrast, is_query
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import Row
 
 INNER = 1.6448536269514722  # sd of a normal variable's central 90 %
 
 
-def strips(scenario: Described, rows: ByEstimator, palette: Palette) -> list[list[str]]:
+def strips(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[list[str]]:
     """Return one panel per quantity: every replicate's estimate, the truth, and an efficient estimator's 90 %."""
     return [[_strip(scenario, rows, palette, quantity) for quantity in quantities(rows)]]
 
 
-def scatters(scenario: Described, rows: ByEstimator, palette: Palette) -> list[list[str]]:
+def scatters(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[list[str]]:
     """Return a row of panels per kind of quantity, one for each estimator: estimates against their own truths."""
     names = fitted(scenario, rows)
     if not names:
@@ -44,7 +44,7 @@ def scatters(scenario: Described, rows: ByEstimator, palette: Palette) -> list[l
     return figures
 
 
-def fitted(scenario: Described, rows: ByEstimator) -> list[str]:
+def fitted(scenario: PlannedScenario, rows: ByEstimator) -> list[str]:
     """Return the estimators that gave estimates, without Laplace approximations, whose centre is their mode."""
     return [
         name for name in scenario.estimators if not is_approximate(name) and any(row.estimate for row in rows[name])
@@ -60,7 +60,7 @@ def robust(values: Array, *, log: bool = False) -> Axis:
     return Axis.over(v, BOTTOM, TOP, log=log)
 
 
-def _strip(scenario: Described, rows: ByEstimator, palette: Palette, quantity: str) -> str:
+def _strip(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, quantity: str) -> str:
     names = fitted(scenario, rows)
     values = {name: np.array([r.estimate[quantity] for r in rows[name] if quantity in r.estimate]) for name in names}
     everything = [row for of_estimator in rows.values() for row in of_estimator]
@@ -103,6 +103,6 @@ def _scatter(label: str, name: str, pairs: Array, y: Axis, palette: Palette) -> 
     kept = thinned(np.flatnonzero(inside)).astype(int)
     marks.append(dots(x.at(truth[kept]), y.at(estimate[kept]), palette.css(name)))
     if beyond := int(np.sum(~inside)):
-        marks.append(words(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
+        marks.append(text_at(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
     what = f"Estimates of {label} by {name} against the truth"
     return framed(clipped(f"{name}: {label}", 32), marks, x=x, y=y, description=what, labels=("truth", "estimate"))

@@ -6,11 +6,11 @@ import numpy as np
 
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
-from validation.report.marks import Axis, drawing, line, ring, words
+from validation.report.marks import Axis, drawing, line, ring, text_at
 from validation.report.panels import Palette
 from validation.report.summaries import ByEstimator, Ranged
 from validation.report.words import short
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import LEVEL
 
 WIDTH, LEFT, RIGHT, TOP = 360.0, 10.0, 350.0, 22.0
@@ -19,7 +19,7 @@ MOST = 8  # quantities of one panel
 Intervals = Mapping[str, Mapping[str, Ranged]]  # by quantity and estimator
 
 
-def coverage(scenario: Described, rows: ByEstimator, palette: Palette, claimed: frozenset[str]) -> list[str]:
+def coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, claimed: frozenset[str]) -> list[str]:
     """Return coverage by quantity and estimator with exact binomial intervals, and the nominal level."""
     names = [name for name in summaries.with_intervals(scenario, rows, claimed) if rows[name]]
     rates = {
@@ -29,7 +29,7 @@ def coverage(scenario: Described, rows: ByEstimator, palette: Palette, claimed: 
     return forest("Share of 90 % intervals that hold the truth", rates, palette, reference=LEVEL)
 
 
-def efficiency(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def efficiency(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return efficiency by quantity and estimator with its interval, and the bound."""
     efficiencies = {
         quantity: {
@@ -42,7 +42,7 @@ def efficiency(scenario: Described, rows: ByEstimator, palette: Palette) -> list
     return forest("Cramér–Rao bound / mean squared error", efficiencies, palette, reference=1.0, log=True)
 
 
-def distances(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def distances(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return mean Wasserstein-1 distance to the exact posterior, give or take two standard errors."""
     intervals: dict[str, dict[str, Ranged]] = {}
     for entry in summaries.compared(rows):
@@ -73,15 +73,15 @@ def forest(title: str, intervals: Intervals, palette: Palette, *, reference: flo
 
 def _panel(title: str, intervals: Intervals, palette: Palette, x: Axis, reference: float) -> str:
     bottom = TOP + sum(HEAD + STEP * len(by_name) for by_name in intervals.values()) + 4
-    marks = [words(4, 14, title, "title")]
+    marks = [text_at(4, 14, title, "title")]
     for value, text in x.ticks():
         tick = float(x.at(value))
-        marks += [line([tick, tick], [TOP, bottom], "grid"), words(tick, bottom + 13, text, "tick x")]
+        marks += [line([tick, tick], [TOP, bottom], "grid"), text_at(tick, bottom + 13, text, "tick x")]
     at = float(x.at(reference))
     marks += [line([LEFT, RIGHT], [bottom, bottom], "frame"), line([at, at], [TOP, bottom], "truth dashed")]
     y = TOP
     for quantity, by_name in intervals.items():
-        marks.append(words(LEFT, y + 12, short(quantity), "label"))
+        marks.append(text_at(LEFT, y + 12, short(quantity), "label"))
         y += HEAD
         for name, ranged in by_name.items():
             low, high = x.at(np.clip([ranged.low, ranged.high], x.low, x.high))

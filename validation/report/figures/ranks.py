@@ -10,7 +10,7 @@ from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
 from validation.statistics.uniformity import band
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import RANKED
 
 ALPHA = 0.05
@@ -18,7 +18,7 @@ EXPECTED = np.arange(1, RANKED + 1) / (RANKED + 1)
 Differences = Mapping[str, tuple[int, Array]]  # by estimator: how many ranks, and the difference of their ECDF
 
 
-def differences(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def differences(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return one panel per quantity, the estimators overlaid (Säilynoja et al. 2022)."""
     by_quantity: dict[str, Differences] = {}
     for quantity in summaries.ranked(rows):

@@ -18,12 +18,12 @@ from validation.report.panels import (
 )
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 
 LEAST = 1e-6  # a smaller divergence is drawn here
 
 
-def divergences(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def divergences(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return one panel per intervention: the divergence in every replicate, and what an efficient estimator expects."""
     names = [name for name in scenario.estimators if not is_approximate(name)]
     panels = []
@@ -35,7 +35,7 @@ def divergences(scenario: Described, rows: ByEstimator, palette: Palette) -> lis
     return [panel for panel in panels if panel]
 
 
-def seconds(scenario: Described, rows: ByEstimator, palette: Palette) -> list[str]:
+def seconds(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return the seconds that fits took, and where there are draws, the effective ones per second."""
     times = {name: np.array([r.seconds for r in rows[name] if r.seconds]) for name in scenario.estimators}
     rates = {

@@ -11,7 +11,7 @@ from validation.report.tables import Cell, Column, Table
 from validation.report.words import interval, number, signed
 from validation.scenarios.quantities import is_query, shown
 from validation.statistics.check import Verdict
-from validation.study.plan import Described
+from validation.study.plan import PlannedScenario
 from validation.study.row import ERROR, LEVEL
 
 TRUSTED, NOT_TRUSTED, NOT_SHOWN, NOTHING = "trusted", "not trusted", "not shown", "–"
@@ -64,7 +64,7 @@ def _table(
     title: str,
     quantities: Sequence[str],
     fits: Mapping[str, Any],
-    scenario: Described,
+    scenario: PlannedScenario,
     rows: ByEstimator,
     findings: Sequence[Finding],
 ) -> Table:

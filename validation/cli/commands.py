@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.results import Results, results_of, write_results
+from validation.cli.progress import progress
 from validation.report import MissingExtraError, check_extra
 from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
 from validation.statistics.check import Verdict
@@ -216,8 +217,6 @@ def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, 
 
 
 def _complete(study: Study, store: Store, executor: Executor | None, options: argparse.Namespace) -> Results:
-    from validation.cli.progress import progress  # needs the extra that was checked before
-
     tasks, stored = study.tasks(), store.done()
     done = sum(stored.issuperset(task.keys) for task in tasks)
     with progress(len(tasks), done=done, quiet=options.quiet) as on_outcome:

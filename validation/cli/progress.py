@@ -10,7 +10,7 @@ from validation.study.pool import TaskOutcome
 
 @contextmanager
 def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[TaskOutcome], None]]:
-    """Give a function that is told of every task that ends; it shows nothing where `quiet`, or off a terminal."""
+    """Give a function to call with every task that ends; it shows nothing where `quiet`, or off a terminal."""
     with tqdm(desc="validation", total=total, initial=done, unit="fit", disable=quiet or None) as bar:
         failed = 0
 

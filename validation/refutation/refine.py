@@ -49,12 +49,10 @@ class History:
 
     @property
     def model(self) -> Model:
-        """The model of the last step."""
         return self.steps[-1].model
 
     @property
     def fit(self) -> Fit:
-        """The fit of the last step."""
         return self.steps[-1].fit
 
     @property

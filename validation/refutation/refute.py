@@ -120,29 +120,33 @@ def refute(
     else:
         label_words = _identity(experiment)
         experiments = with_simulated(simulated_from, experiment, num_simulations, seed)
-    applied = {
-        name: values
-        for name, (statistic, _) in STATISTICS.items()
-        if (values := statistic(predictive, experiments)) is not None
-    }
-    own_p_values, p_value = p_values([values.values for values in applied.values()])
-    statistics = {
-        name: Statistic(values.size, float(p), STATISTICS[name][1](values, experiments))
-        for (name, values), p in zip(applied.items(), own_p_values, strict=True)
-    }
+    p_value, statistics = _judged(predictive, experiments)
     return Refutation(
         p_value=p_value,
         level=level,
         refuted=p_value <= level,
         sentence=_sentence(p_value, level, statistics, experiments),
         statistics=statistics,
-        not_applied=_not_applied(applied, experiments),
+        not_applied=_not_applied(statistics, experiments),
         labels=label_words,
         num_simulations=num_simulations,
         seed=seed,
         fit=predictive,
         experiment=experiment,
     )
+
+
+def _judged(fit: Fit, experiments: Experiments) -> tuple[float, dict[str, Statistic]]:
+    """The p-value of the observed experiment, and the statistics that apply to it."""
+    applied = {
+        name: values for name, (measure, _) in STATISTICS.items() if (values := measure(fit, experiments)) is not None
+    }
+    own_p_values, p_value = p_values([values.values for values in applied.values()])
+    statistics = {
+        name: Statistic(values.size, float(p), STATISTICS[name][1](values, experiments))
+        for (name, values), p in zip(applied.items(), own_p_values, strict=True)
+    }
+    return p_value, statistics
 
 
 # -------------------------------------------------------------------- labels
@@ -226,7 +230,7 @@ STATISTICS: Mapping[str, tuple[Callable[[Fit, Experiments], Values | None], Call
 }
 
 
-def _not_applied(applied: Mapping[str, Values], experiments: Experiments) -> tuple[str, ...]:
+def _not_applied(applied: Mapping[str, Statistic], experiments: Experiments) -> tuple[str, ...]:
     reasons = [
         f"pit: {name} is discrete, or several numbers in a row"
         for name, column in experiments.columns.items()

@@ -106,7 +106,7 @@ def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
 
 
 def _matched_means(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array | float:
-    """What an arm's means [D, E] are expected to differ by because experiments had their labels matched differently."""
+    """An arm's predicted means [D, E] where experiments matched its label differently; else 0, as they would cancel."""
     labels = experiments.labels[:, arm.rows[0]]
     if LATENT not in arm.settings or (labels == labels[0]).all():
         return 0.0

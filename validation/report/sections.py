@@ -51,7 +51,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Family:
-    """Scenarios that differ in their number of rows, and what is said of all of them."""
+    """Scenarios that differ in their number of rows, and the topics of all of them."""
 
     name: str
     anchor: str
@@ -76,7 +76,6 @@ class Contents:
 
     @cached_property
     def palette(self) -> Palette:
-        """The colours of the estimators."""
         return Palette.of(self.results.plan)
 
     @cached_property

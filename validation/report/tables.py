@@ -21,7 +21,6 @@ class Cell:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of its text."""
         return self.text.split("\n")
 
     @property

@@ -22,7 +22,6 @@ class Intervention:
 
     @property
     def mean_name(self) -> str:
-        """The name of the outcome's mean."""
         return f"E[{self.name}]"
 
 
@@ -35,7 +34,6 @@ class Contrast:
 
     @property
     def name(self) -> str:
-        """The name of the quantity."""
         return f"{self.setting.mean_name} − {self.versus.mean_name}"
 
 

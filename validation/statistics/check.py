@@ -42,7 +42,7 @@ class Requirement:
         check_effect(self.min_effect)
 
     def shared_by(self, count: int) -> "Requirement":
-        """Return the requirement of each of several checks that raise a false alarm together as one may."""
+        """Return the requirement of each of `count` checks that together raise no more false alarms than one may."""
         return replace(self, alpha=self.alpha / count)
 
 

@@ -119,7 +119,7 @@ def data_of(columns: Mapping[str, Sequence[float]]) -> Data:
 
 @contextmanager
 def _about_columns() -> Iterator[None]:
-    """What is wrong with a name or with values is wrong with what ``--columns`` names."""
+    """Raise what is wrong with the names or values of columns as a DataError of ``--columns``, which chose them."""
     try:
         yield
     except (ValueError, TypeError) as problem:

@@ -102,7 +102,7 @@ def fingerprint(reference: str) -> str:
 
 
 def _failing_line(problem: BaseException) -> str:
-    """The line of the user's own module that went wrong, not of what it called; of bad syntax Python says it itself."""
+    """Say which line of the user's module failed, not of what it called; of bad syntax Python's message says it."""
     lines = [line for line in traceback.extract_tb(problem.__traceback__)[1:] if "importlib" not in line.filename]
     users = [line for line in lines if Path(line.filename).parent == Path(lines[0].filename).parent]
     return f" ({Path(users[-1].filename).name}, line {users[-1].lineno})" if users else ""

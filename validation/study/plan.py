@@ -72,7 +72,6 @@ class Plan:
     claims: tuple[Claim, ...]
 
     def scenario(self, name: str) -> PlannedScenario:
-        """Return the scenario of a name."""
         return next(scenario for scenario in self.scenarios if scenario.name == name)
 
     @property

@@ -28,7 +28,7 @@ from validation.study.plan import Plan
 from validation.study.row import Row
 
 T = TypeVar("T")
-INFINITE = "\0inf"  # in the place of an infinite number while JSON is made; no text of ours has a NUL
+INFINITE = "\0inf"  # stands for an infinite number until it is written; no whole text of a row is this
 APPLICATION, VERSION = 0x45584553, 2  # "EXES": what SQLite calls the application and the user version of a file
 TABLES = """
 CREATE TABLE study (
@@ -130,12 +130,10 @@ class Store:
         return Store(path, connection)
 
     def close(self) -> None:
-        """Close the file."""
         self.connection.close()
 
     @property
     def plan(self) -> Plan:
-        """The plan."""
         return _understood(self.path, lambda: PLAIN.structure(self._document("plan"), Plan))
 
     @property
@@ -150,7 +148,7 @@ class Store:
 
     @property
     def environments(self) -> list[dict[str, Any]]:
-        """Where the rows were made."""
+        """The environments in which rows were made, each once."""
         with _explained(self.path):
             table = self.connection.execute(
                 "SELECT environments, id, description, checksum FROM totals LEFT JOIN environments AS e ORDER BY id"
@@ -296,7 +294,7 @@ def _checksum(*columns: Any) -> str:
 
 
 def _checked(path: Path, what: str, columns: Sequence[Any], checksum: Any) -> Sequence[Any]:
-    """Columns as they were read, if they are as they were written."""
+    """Return columns as they were read; raise StoreError unless they have the checksum they were written with."""
     try:
         is_as_written = _checksum(*columns) == checksum
     except TypeError:  # bytes, where SQLite no longer takes them for text

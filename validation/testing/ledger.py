@@ -61,7 +61,7 @@ class Ledger:
 
     @contextmanager
     def control(self) -> Iterator[None]:
-        """Take the checks of the block for controls (`Stat.control`)."""
+        """Treat the checks that are made in the block as negative controls (`Stat.control`)."""
         if self._open_controls is not None:
             raise ValueError("stat.control(): expected no block within another")
         self._open_controls = 0

@@ -18,7 +18,7 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a test has of the budget: its weight against the others', and the checks that share its part."""
+    """What a test has of the budget: its weight against the others', and the number of checks that share it."""
 
     weight: float = 1.0
     checks: int = 1

@@ -174,7 +174,6 @@ class Session:
                 raise pytest.UsageError(f"--statistical-report: {path} cannot be written: {problem}") from problem
 
     def pytest_terminal_summary(self, terminalreporter: "TerminalReporter") -> None:
-        """Summarise the checks."""
         if not self.checks:
             return
         from validation.testing.plain_check import summary

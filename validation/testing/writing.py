@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """Put text in the place of a file; raises OSError that names it, and then leaves it as it was.
+    """Replace a file by a text; raises OSError that names it, and then leaves it as it was.
 
     `estimators` loads torch, so it is imported where there is something to write.
     """

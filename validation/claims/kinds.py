@@ -16,9 +16,10 @@ from validation.measures.exactness import LEVELS
 from validation.scenarios.asymptotics import Asymptotics
 from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
 from validation.statistics.check import Check, Requirement, furthest
+from validation.statistics.estimates import errors_of_fits
 from validation.statistics.proportion import GREATER, UNDERCOVERAGE, proportion_check
 from validation.statistics.ranks import ranks_check
-from validation.statistics.student import critical_value, detectable_noncentrality
+from validation.statistics.student import student_check
 from validation.statistics.tolerances import (
     chi_square_mean_above,
     chi_square_mean_below,
@@ -215,24 +216,16 @@ class AgreesWithExact(Kind):
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean gap over replicates, each with draws of its own on both sides, with t · standard error."""
-        names, n = greeks(rows[0].exactness), len(rows)
+        names = greeks(rows[0].exactness)
         if not names:
             return unknown(self.name, requirement)
-        share = requirement.shared_by(len(names) * len(LEVELS))
-        critical = critical_value(share.alpha, n - 1)
-        noncentrality = detectable_noncentrality(critical, n - 1, share.power)
-
-        def agreement(gaps: list[float]) -> Check:
-            sd = float(np.std(gaps, ddof=1)) if n > 1 else math.inf
-            detectable, high = (bound * sd / math.sqrt(n) for bound in (noncentrality, critical))
-            return Check(self.name, share, n, abs(float(np.mean(gaps))), detectable, high=high)
-
-        checks = {
-            f"{name} at {100 * level:g} %": agreement([row.exactness[name].gaps[i] for row in rows])
-            for name in names
-            for i, level in enumerate(LEVELS)
-        }
-        return furthest(checks, _closeness)
+        labels = tuple(f"{name} at {100 * level:g} %" for name in names for level in LEVELS)
+        gaps = np.array([[gap for name in names for gap in row.exactness[name].gaps] for row in rows])
+        errors = errors_of_fits(labels, gaps)
+        check = student_check(self.name, errors, requirement)
+        # The effect is in probability, of the gap that varies most, and the sign of a gap does not matter.
+        detectable = check.detectable * float(errors.sd.max())
+        return replace(check, observed=abs(check.observed), low=-math.inf, detectable=detectable)
 
 
 @dataclass(frozen=True)
@@ -298,9 +291,3 @@ def covers(row: Row, name: str) -> bool:
 def unknown(kind: str, requirement: Requirement, *, why: str = "", detectable: float = math.inf) -> Check:
     """Return the check of a claim about which nothing is known: it would have seen nothing."""
     return Check(kind, requirement, 0, math.nan, detectable, entry=why)
-
-
-def _closeness(check: Check) -> float:
-    if check.observed == 0:
-        return 0.0
-    return check.observed / check.high if check.high > 0 else math.inf

@@ -23,10 +23,11 @@ def errors_of_draws(names: tuple[str, ...], mean: Array, sd: Array, ess: Array) 
 
 
 def errors_of_fits(names: tuple[str, ...], errors: Array) -> Errors:
-    """Return the errors of several fits, from each fit's [R, E]: their mean, and their sd across fits."""
+    """Return the errors of several fits, from each fit's [R, E]: their mean, and their sd across fits (inf of one)."""
     count = len(errors)
     df, root = (np.full(len(names), value) for value in (count - 1.0, math.sqrt(count)))
-    return Errors(names, errors.mean(0), errors.std(0, ddof=1), df, root, count)
+    sd = errors.std(0, ddof=1) if count > 1 else np.full(len(names), math.inf)
+    return Errors(names, errors.mean(0), sd, df, root, count)
 
 
 def errors_of_estimate(value: float, error: float, expected: float) -> Errors:

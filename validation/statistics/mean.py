@@ -66,4 +66,5 @@ def mean_check(
         ),
         enough=enough,
         ess=size if chains else None,
+        entry="",
     )

@@ -121,12 +121,12 @@ def _measures(old: Mapping[int, Row], new: Mapping[int, Row]) -> list[_Measure]:
 
 def _change(key: tuple[str, str], measure: _Measure, old: Mapping[int, Row], new: Mapping[int, Row]) -> Change | None:
     """Compare one measure, in pairs if every replicate that both studies have comes from the same seed."""
-    both = [r for r in new if r in old]
-    paired = bool(both) and all(old[r].seed == new[r].seed for r in both)
+    shared = [r for r in new if r in old]
+    paired = bool(shared) and all(old[r].seed == new[r].seed for r in shared)
     if paired:
-        pairs = [(measure.of(old[r]), measure.of(new[r])) for r in both]
-        kept = [(a, b) for a, b in pairs if a is not None and b is not None]
-        before, after = np.array([a for a, _ in kept]), np.array([b for _, b in kept])
+        pairs = [(measure.of(old[r]), measure.of(new[r])) for r in shared]
+        measured = [(a, b) for a, b in pairs if a is not None and b is not None]
+        before, after = np.array([a for a, _ in measured]), np.array([b for _, b in measured])
     else:
         before, after = (
             np.array([v for row in rows.values() if (v := measure.of(row)) is not None]) for rows in (old, new)

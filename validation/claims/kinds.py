@@ -196,8 +196,8 @@ def second_order(reference: Asymptotics, name: str) -> float:
     weights = [value for entry, value in reference.truth.items() if entry.startswith("theta[")]
     least = min(weights) if weights else 1.0
     complete = reference.complete_sd[name] if reference.complete_sd else reference.sd[name]
-    worth = (complete / reference.sd[name]) ** 2 if complete > 0 else 1.0
-    return (1 - least) / (reference.num_rows * least * worth)
+    information = (complete / reference.sd[name]) ** 2 if complete > 0 else 1.0
+    return (1 - least) / (reference.num_rows * least * information)
 
 
 class AgreesWithExact(Kind):

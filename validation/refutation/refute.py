@@ -183,7 +183,7 @@ def _sentence(p_value: float, level: float, statistics: Mapping[str, Statistic],
 
 
 def _pit_words(values: Values, experiments: Experiments) -> str:
-    name, arm_words = values.where
+    name, arm_words = values.details
     arms = [arm for arm in experiments.arms if name not in arm.settings]
     arms = [arm for arm in arms if arm.words == arm_words] or [arm for arm in arms if len(arm.rows) < LEAST_ROWS]
     rows = experiments.columns[name][:, np.concatenate([arm.rows for arm in arms])]
@@ -203,13 +203,13 @@ def _compared(subject: str, rows: Array) -> tuple[float, str]:
 
 
 def _contrast_words(values: Values, experiments: Experiments) -> str:
-    name, arm, versus, observed, predicted, error = values.where
+    name, arm, versus, observed, predicted, error = values.details
     between = f"{arm.words} and {versus.words}"
     return f"{name} differs by {observed:.3g} between {between}, predicted {predicted:.3g} ± {error:.2g}"
 
 
 def _score_words(values: Values, experiments: Experiments) -> str:
-    observed, expected, scores = values.where
+    observed, expected, scores = values.details
     less = "less" if observed < expected else "more"
     arm = max(experiments.arms, key=lambda arm: abs(score(scores[:, arm.rows].mean(1))))
     figures = f"mean log density {observed:.3g}, predicted {expected:.3g}"

@@ -22,11 +22,11 @@ LEAST_ROWS = 5
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """A statistic of every experiment [E], large where it speaks against the fit, and where it is largest."""
+    """A statistic of every experiment [E], large where it speaks against the fit; `details` are for its words."""
 
     values: Array
     size: float
-    where: tuple[Any, ...] = ()
+    details: tuple[Any, ...] = ()
 
 
 def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
@@ -101,8 +101,8 @@ def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
     worst = int(np.argmax(np.abs(z[:, 0])))
     (name, arm, versus), raw, residual = differences[worst]
     gap, error = float(residual[0] - residual[1:].mean()), float(residual[1:].std())
-    where = (name, arm, versus, float(raw[0]), float(raw[0]) - gap, error)
-    return Values(np.abs(z).max(0), gap / error if error else 0.0, where)
+    details = (name, arm, versus, float(raw[0]), float(raw[0]) - gap, error)
+    return Values(np.abs(z).max(0), gap / error if error else 0.0, details)
 
 
 def _matched_means(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array | float:

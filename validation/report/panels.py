@@ -113,10 +113,10 @@ def columns_of_dots(
     """Return a column of dots for each estimator with a bar at its centre, and how many are infinite."""
     width = (RIGHT - LEFT) / max(len(values), 1)
     marks = []
-    for (name, everything), (middle, _) in zip(values.items(), column_names(list(values)), strict=True):
-        marks.append(column_of_dots(everything[np.isfinite(everything)], y, middle, width, palette.css(name)))
-        if infinite := int(np.sum(np.isinf(everything))):
+    for (name, all_values), (middle, _) in zip(values.items(), column_names(list(values)), strict=True):
+        marks.append(column_of_dots(all_values[np.isfinite(all_values)], y, middle, width, palette.css(name)))
+        if infinite := int(np.sum(np.isinf(all_values))):
             marks.append(text_at(middle, TOP + 6, f"∞ {infinite}", "beyond"))
-        if everything.size and y.holds(bar := float(centre(everything))):
+        if all_values.size and y.holds(bar := float(centre(all_values))):
             marks.append(line([middle - 0.36 * width, middle + 0.36 * width], y.at([bar] * 2), "mean"))
     return marks

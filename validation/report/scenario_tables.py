@@ -29,8 +29,8 @@ def recovery(scenario: PlannedScenario, rows: ByEstimator) -> Table:
         FITS,
     )
     bounds, names = summaries.bounds(scenario), summaries.quantities(rows)
-    everything = [row for of_estimator in rows.values() for row in of_estimator]
-    truths = {q: number_cell(Mean.of([row.truth[q] for row in everything if q in row.truth]).value, 4) for q in names}
+    all_rows = [row for of_estimator in rows.values() for row in of_estimator]
+    truths = {q: number_cell(Mean.of([row.truth[q] for row in all_rows if q in row.truth]).value, 4) for q in names}
 
     def cells(quantity: str, estimator: str) -> Cells:
         bias, rmse = summaries.recovery(rows[estimator], quantity)

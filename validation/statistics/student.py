@@ -56,14 +56,14 @@ def student_check(
     requirement: Requirement,
     skewness: Skewness = SYMMETRIC,
     *,
-    what: str = "estimates",
+    subject: str = "estimates",
     unit: str = "fit",
 ) -> Check:
     """Judge mean errors against 0, each of E entries at α/E; effects are in sds of one estimate.
 
     ``|T| ≤ c`` with c the 1 - α/2E quantile of Student's t; what is detectable solves ``P(T > c | effect·root) =
     power`` by the noncentral t. Assumes normal estimates, or |skewness| up to `skewness` of several fits' (see
-    `trusted_level`). `what` and `unit` are for the message.
+    `trusted_level`). `subject` and `unit` are for the message.
     """
     level = _level(errors.count, requirement.alpha / len(errors.names), skewness)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -88,7 +88,7 @@ def student_check(
         statistic=float(statistics[worst]),
         # Twice the tail times E, and more where skewness costs level.
         p_value=min(1.0, 2 * float(tails[worst]) * requirement.alpha / level) if level > 0 else math.nan,
-        message=_message(errors, statistics, float(critical[worst]), worst, what, unit),
+        message=_message(errors, statistics, float(critical[worst]), worst, subject, unit),
         enough=lambda: samples_needed(requirement, skewness, num_entries=len(errors.names)),
         entry=errors.names[worst],
     )
@@ -171,12 +171,12 @@ def _level(count: float, alpha: float, skewness: Skewness) -> float:
     return alpha if count == 1 else trusted_level(skewness.value, count, alpha, is_known=skewness.is_known)
 
 
-def _message(errors: Errors, statistics: Array, critical: float, worst: int, what: str, unit: str) -> Message:
+def _message(errors: Errors, statistics: Array, critical: float, worst: int, subject: str, unit: str) -> Message:
     order = np.argsort(-np.abs(statistics))[:4]
     listed = ", ".join(f"{errors.names[i]} {errors.mean[i]:+.4g} ({statistics[i]:+.3g} s.e.)" for i in order)
     fits = f"one {unit}" if errors.count == 1 else f"{errors.count:,} {unit}s"
     return Message(
-        f"{what} at the truth",
+        f"{subject} at the truth",
         f"{errors.names[worst]} off by {errors.mean[worst]:+.4g} in {fits}",
         f"{abs(statistics[worst]):.3g} standard errors; {critical:.3g} are allowed",
         fits,

@@ -271,9 +271,9 @@ def _understood(path: Path, read: Callable[[], T]) -> T:
         ) from problem
 
 
-def _damaged(path: Path, what: str) -> StoreError:
+def _damaged(path: Path, subject: str) -> StoreError:
     return StoreError(
-        f"{path}: {what} is not as it was written: the file is damaged; restore a copy, or begin the study again"
+        f"{path}: {subject} is not as it was written: the file is damaged; restore a copy, or begin the study again"
     )
 
 
@@ -293,14 +293,14 @@ def _checksum(*columns: Any) -> str:
     return hashlib.sha256(json.dumps(columns).encode()).hexdigest()
 
 
-def _checked(path: Path, what: str, columns: Sequence[Any], checksum: Any) -> Sequence[Any]:
+def _checked(path: Path, subject: str, columns: Sequence[Any], checksum: Any) -> Sequence[Any]:
     """Return columns as they were read; raise StoreError unless they have the checksum they were written with."""
     try:
         is_as_written = _checksum(*columns) == checksum
     except TypeError:  # bytes, where SQLite no longer takes them for text
         is_as_written = False
     if not is_as_written:
-        raise _damaged(path, what)
+        raise _damaged(path, subject)
     return columns
 
 

@@ -33,12 +33,12 @@ class Study:
     replicates: int | None = None
 
     def __post_init__(self) -> None:
-        for what, names in (
+        for argument, names in (
             ("scenarios", [scenario.name for scenario in self.scenarios]),
             ("estimators", [contender.name for contender in self.contenders]),
         ):
             if not names or len(set(names)) < len(names):
-                raise ValueError(f"{what}: expected at least one, each of its own name, got {names}")
+                raise ValueError(f"{argument}: expected at least one, each of its own name, got {names}")
         if self.preset not in PRESETS:
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.replicates is not None and self.replicates < 1:

@@ -61,14 +61,16 @@ class Stat:
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
         errors, allowed = errors_of_columns(samples, expected, names, skewness)
-        return self.ledger.judged(student_check("means", errors, requirement, allowed, what="means", unit="row"))
+        return self.ledger.judged(student_check("means", errors, requirement, allowed, subject="means", unit="row"))
 
     def estimate(self, value: float, error: float, expected: float, *, min_effect: float | None = None) -> Check:
         """A normal estimate with its standard error; effects in standard errors."""
         __tracebackhide__ = True
         requirement = self.ledger.requirement(min_effect)
         errors = errors_of_estimate(value, error, expected)
-        return self.ledger.judged(student_check("estimate", errors, requirement, what="an estimate", unit="estimate"))
+        return self.ledger.judged(
+            student_check("estimate", errors, requirement, subject="an estimate", unit="estimate")
+        )
 
     def proportion(
         self,
@@ -126,7 +128,7 @@ class Stat:
 
         requirement = self.ledger.requirement(min_effect)
         errors = recovery_errors(fit_or_fits, truth, names, self.ledger.seed("laplace"))
-        return self.ledger.judged(student_check("recovers", errors, requirement, what="Greeks"))
+        return self.ledger.judged(student_check("recovers", errors, requirement, subject="Greeks"))
 
     def interventions(
         self,
@@ -143,7 +145,7 @@ class Stat:
 
         requirement = self.ledger.requirement(min_effect)
         errors = intervention_errors(fit_or_fits, truth, do, outcome, self.ledger.seed("laplace"))
-        return self.ledger.judged(student_check("interventions", errors, requirement, what="predicted means"))
+        return self.ledger.judged(student_check("interventions", errors, requirement, subject="predicted means"))
 
     # ---------------------------------------------------------------- controls, seeds, thinning
 

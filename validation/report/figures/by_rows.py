@@ -43,5 +43,7 @@ def _panel(quantity: str, scenarios: Sequence[PlannedScenario], rows: Rows, pale
             marks.append(line([x, x], y.at([e.low, e.high]), palette.css(name)))
             marks.append(ring(x, float(y.at(e.value)), palette.css(name)))
     ticks = [(middle, f"N={scenario.num_rows}") for middle, scenario in zip(middles, scenarios, strict=True)]
-    what = f"Cramér–Rao bound over mean squared error of {quantity} against the number of rows, by {', '.join(names)}"
-    return framed(clipped(quantity, 40), marks, x=ticks, y=y, description=what)
+    description = (
+        f"Cramér–Rao bound over mean squared error of {quantity} against the number of rows, by {', '.join(names)}"
+    )
+    return framed(clipped(quantity, 40), marks, x=ticks, y=y, description=description)

@@ -50,12 +50,12 @@ def _title(name: str, row: Row, prediction: Prediction, curve: Curve, *, varying
     return f"{replicate or f'{name}: '}p({_outcome(prediction)} | do(…))"
 
 
-def _same_outcome(curves: Curves, everything: Iterable[Curves]) -> Curves:
+def _same_outcome(curves: Curves, curves_by_panel: Iterable[Curves]) -> Curves:
     """The curves of all estimators for the outcome of these, which share their axes."""
     outcome = _outcome(curves[0][1])
     return [
         (name, prediction, curve)
-        for of_title in everything
+        for of_title in curves_by_panel
         for name, prediction, curve in of_title
         if _outcome(prediction) == outcome and not is_discrete(curve)
     ]
@@ -80,8 +80,8 @@ def _lines(title: str, curves: Curves, on_axes_of: Curves, palette: Palette) -> 
             marks.append(line(x.at(at[inside]), y.at(heights), css))
     marks.sort(key=lambda mark: "truth thick" not in mark)
     names = ", ".join(dict.fromkeys(name for name, _, _ in curves))
-    what = f"{title}, true and as predicted by {names}: {', '.join(sorted(drawn))}"
-    return framed(clipped(title, 40), marks, x=x, y=y, description=what)
+    description = f"{title}, true and as predicted by {names}: {', '.join(sorted(drawn))}"
+    return framed(clipped(title, 40), marks, x=x, y=y, description=description)
 
 
 def _range(curves: Curves) -> tuple[Axis, float]:

@@ -63,8 +63,8 @@ def robust(values: Array, *, log: bool = False) -> Axis:
 def _strip(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, quantity: str) -> str:
     names = fitted(scenario, rows)
     values = {name: np.array([r.estimate[quantity] for r in rows[name] if quantity in r.estimate]) for name in names}
-    everything = [row for of_estimator in rows.values() for row in of_estimator]
-    truth = float(np.mean([row.truth[quantity] for row in everything if quantity in row.truth]))
+    all_rows = [row for of_estimator in rows.values() for row in of_estimator]
+    truth = float(np.mean([row.truth[quantity] for row in all_rows if quantity in row.truth]))
     half = INNER * bounds(scenario).get(quantity, 0.0)
     y = robust(np.concatenate([*values.values(), [truth - half, truth, truth + half]]))
     marks = []
@@ -72,8 +72,8 @@ def _strip(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, quant
         marks.append(area([LEFT, RIGHT], y.at([truth - half] * 2), y.at([truth + half] * 2), "truth"))
     marks.append(line([LEFT, RIGHT], y.at([truth] * 2), "truth dashed"))
     marks += columns_of_dots(values, y, palette, np.mean)
-    what = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
-    return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=what)
+    description = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
+    return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=description)
 
 
 def _grouped(names: Sequence[str]) -> dict[str, list[str]]:
@@ -104,5 +104,7 @@ def _scatter(label: str, name: str, pairs: Array, y: Axis, palette: Palette) -> 
     marks.append(dots(x.at(truth[kept]), y.at(estimate[kept]), palette.css(name)))
     if beyond := int(np.sum(~inside)):
         marks.append(text_at(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
-    what = f"Estimates of {label} by {name} against the truth"
-    return framed(clipped(f"{name}: {label}", 32), marks, x=x, y=y, description=what, labels=("truth", "estimate"))
+    description = f"Estimates of {label} by {name} against the truth"
+    return framed(
+        clipped(f"{name}: {label}", 32), marks, x=x, y=y, description=description, labels=("truth", "estimate")
+    )

@@ -45,5 +45,5 @@ def _panel(quantity: str, shown: Differences, y: Axis, bands: Mapping[int, tuple
     marks.append(line([LEFT, RIGHT], y.at([0.0, 0.0]), "truth dashed"))
     for name, (_, values) in shown.items():
         marks.append(line(x.at([0, *EXPECTED, 1]), y.at([0, *values, 0]), palette.css(name)))
-    what = f"ECDF of the ranks of {quantity} less uniform, by {', '.join(shown)}, with a {1 - ALPHA:.0%} band"
-    return framed(clipped(quantity, 40), marks, x=x, y=y, description=what, labels=(f"rank / {RANKED + 1}", ""))
+    description = f"ECDF of the ranks of {quantity} less uniform, by {', '.join(shown)}, with a {1 - ALPHA:.0%} band"
+    return framed(clipped(quantity, 40), marks, x=x, y=y, description=description, labels=(f"rank / {RANKED + 1}", ""))

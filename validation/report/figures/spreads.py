@@ -52,8 +52,8 @@ def spread(title: str, values: Mapping[str, Array], palette: Palette, reference:
     if not values:
         return ""
     names = list(values)
-    everything = np.concatenate([*values.values(), [reference] if reference else []])
-    y = robust(everything, log=True)
+    all_values = np.concatenate([*values.values(), [reference] if reference else []])
+    y = robust(all_values, log=True)
     marks = [line([LEFT, RIGHT], y.at([reference] * 2), "truth dashed")] if reference else []
     marks += columns_of_dots(values, y, palette, np.median)
     description = f"{title} by {', '.join(names)}, each replicate a dot, on a logarithmic axis"

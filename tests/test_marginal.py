@@ -12,7 +12,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.estep import features, kernel
+from estimators.estep import blocked, terms
 from estimators.mechanisms import FullGaussian, Gaussian
 from estimators.mixture.program import observe
 from tests.expectations import MixtureExpectation
@@ -150,7 +150,7 @@ def statistics_of(model: CausalMixture, data: Data, seed: int = 6) -> np.ndarray
     arrays = {name: value.detach().numpy() for name, value in random_greeks(model, seed).items()}
     found = model.marginal(data).statistics(arrays)
     sums = np.concatenate([found.sums[name].reshape(-1) for name in model.mechanisms])
-    return np.concatenate([[float(found.log_likelihood)], found.sums["theta"][..., 0], sums])
+    return np.concatenate([[float(found.log_likelihood)], found.counts[..., 0], sums])
 
 
 @EVERY_MODEL
@@ -160,7 +160,7 @@ def test_chunks_of_any_size_give_the_same_sums(
 ) -> None:
     data = mixed_rows(model, num_rows=60)
     expected = statistics_of(model, data)
-    monkeypatch.setattr(kernel, "CHUNK", chunk * model.K)
+    monkeypatch.setattr(blocked, "CHUNK", chunk * model.K)
     np.testing.assert_allclose(statistics_of(model, data), expected, rtol=1e-10, atol=1e-10)
 
 
@@ -202,7 +202,7 @@ def test_a_batch_of_greeks_equals_one_at_a_time(model: CausalMixture) -> None:
     for index, one in enumerate(sets):
         alone = marginal.statistics(one)
         assert float(together.log_likelihood[index]) == pytest.approx(float(alone.log_likelihood), rel=1e-12)
-        np.testing.assert_allclose(together.sums["theta"][index][..., 0], alone.sums["theta"][..., 0], rtol=1e-10)
+        np.testing.assert_allclose(together.counts[index][..., 0], alone.counts[..., 0], rtol=1e-10)
     tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
     pointwise = marginal.pointwise(tensors)
     assert pointwise.shape == (3, data.num_rows)
@@ -221,11 +221,11 @@ def test_set_z_adds_exactly_zero_to_the_counts_of_theta(model: CausalMixture) ->
         model.marginal(base).statistics(arrays),
         model.marginal(Data.concat([base, as_set])).statistics(arrays),
     )
-    np.testing.assert_allclose(both.sums["theta"][..., 0], alone.sums["theta"][..., 0], rtol=1e-12)
+    np.testing.assert_allclose(both.counts[..., 0], alone.counts[..., 0], rtol=1e-12)
     only_set = model.marginal(as_set).statistics(arrays)
-    assert np.array_equal(only_set.sums["theta"][..., 0], np.zeros(model.K))
+    assert np.array_equal(only_set.counts[..., 0], np.zeros(model.K))
     as_seen = model.marginal(Data(**dict(base.columns), Z=latent)).statistics(arrays)
-    assert np.array_equal(as_seen.sums["theta"][..., 0], np.bincount(latent.numpy(), minlength=model.K).astype(float))
+    assert np.array_equal(as_seen.counts[..., 0], np.bincount(latent.numpy(), minlength=model.K).astype(float))
     for name in model.mechanisms:
         assert np.array_equal(as_seen.sums[name], only_set.sums[name])
 
@@ -314,7 +314,7 @@ def test_memory_beyond_the_features_is_bounded_by_the_chunk(weighted: bool) -> N
             assert np.isfinite(statistics.log_likelihood)
         finally:
             tracemalloc.stop()
-    chunk = 8 * kernel.CHUNK
+    chunk = 8 * blocked.CHUNK
     assert chunk < peaks[1] < 6 * chunk
     assert abs(peaks[1] - peaks[0]) < chunk
 
@@ -346,11 +346,12 @@ def test_blocks_and_products_of_many_columns_give_the_same_sums(columns: int, mo
     rows = Data(X=rng.normal(size=(9000, columns)), Y=rng.normal(size=9000), Z=rng.integers(-1, 3, 9000))
     arrays = {name: value.numpy() for name, value in model.prior_greeks(0).items()}
     fast = model.marginal(rows)
-    assert fast._shared._is_blocked
+    kernel = fast._kernel
+    assert isinstance(kernel, blocked.BlockedKernel) and kernel._shared.is_blocked
     both = {name: np.stack([value, value]) for name, value in arrays.items()}
-    monkeypatch.setattr(features, "MANY_COLUMNS", 10**9)
-    monkeypatch.setattr(kernel, "PRODUCT", 10**12)
-    monkeypatch.setattr(kernel, "CHUNK", 10**9)
+    monkeypatch.setattr(terms, "MANY_COLUMNS", 10**9)
+    monkeypatch.setattr(blocked, "PRODUCT", 10**12)
+    monkeypatch.setattr(blocked, "CHUNK", 10**9)
     plain = model.marginal(rows).statistics(arrays)
     monkeypatch.undo()
     for found in (fast.statistics(arrays), fast.statistics(both)):

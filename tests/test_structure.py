@@ -10,7 +10,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MODULE, CLASS, FUNCTION, ARGUMENTS = 400, 200, 60, 7
 TALL: dict[str, int] = {
-    "estimators/estep/marginal.py:MixtureMarginal": 258,
     "estimators/mechanisms/gaussian/linear.py:LinearGaussian": 259,
     "estimators/mechanisms/gaussian/scalar.py:Gaussian": 254,
 }

@@ -1,5 +1,7 @@
 """The one computation: log p(data | φ) with Z summed out, responsibilities, and expected sufficient statistics.
 
-Read `variable` (what one variable adds to a row), `features` (L = C Φ and S = R Φᵀ), then `marginal`; rows with gaps
-take `missing`, `incomplete`, `equations` and `residuals`.
+Read `term` (what adds to the log joint L of a row), `kernel` and `reference` (L, ℓ, R and the sums, on one page), then
+`marginal`. `terms` makes terms of variables and their families, `newton` is the M-step of those that have none in
+closed form, `centring` keeps the digits of squares. `blocked`, `known` and `products` are the reference made fast;
+rows with gaps take `missing`, `incomplete`, `equations` and `residuals`.
 """

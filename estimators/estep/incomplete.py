@@ -7,33 +7,22 @@ part in another's; `residuals` integrates in these residuals u. Features of a Ga
 ``A (1, u)``, so the moments of u given what is known make the expected features: ``E[Φ] = A E[(1, u) (1, u)'] A'``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.data.data import Data
+from estimators.estep.centring import ParameterSet
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing
 from estimators.estep.residuals import Integrated, Patterns, integrated
+from estimators.estep.terms import Terms
 from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS, Weights
-from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
 
 # Numbers in the matrices of the rows that are taken at one time.
 MOST_NUMBERS = 2_000_000
-Terms = Mapping[str, Weights | Node]
-
-
-@dataclass(frozen=True, eq=False)
-class Coefficients:
-    """C [K, F] by term about the references, and the Greeks that they are of."""
-
-    by_term: Mapping[str, Array]
-    references: Mapping[str, Reference]
-    greeks: Greeks
 
 
 class IncompleteRows:
@@ -41,54 +30,52 @@ class IncompleteRows:
 
     def __init__(
         self,
-        weights: Weights,
+        terms: Terms,
         nodes: Mapping[str, Node],
         num_components: int,
         missing: Missing,
-        data: Data,
-        references: Mapping[str, Reference],
+        references: Sequence[Reference],
     ) -> None:
-        self._terms: dict[str, Weights | Node] = {WEIGHTS: weights, **nodes}
-        self.K = num_components
+        self._terms, self._K = terms, num_components
         self.index = np.flatnonzero(missing.incomplete)
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
         step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
         self._parts = [
-            _Part(self._terms, nodes, num_components, missing, self.index[start : start + step], data, references)
+            _Part(terms, nodes, num_components, missing, self.index[start : start + step], references)
             for start in range(0, len(self.index), step)
         ]
 
-    def statistics(self, coefficients: Coefficients) -> tuple[float, dict[str, Array]]:
-        """Σ w ℓ and S by term [K, F]."""
-        value, sums = 0.0, {name: np.zeros((self.K, term.width)) for name, term in self._terms.items()}
-        for part in self._parts:
-            joint, solved, integral = part.joint(coefficients)
-            values, shares = part.normalise(joint)
-            value += float(np.sum(part.weights * values))
-            part.collect(shares * part.weights[part.row], solved, integral, coefficients.references, sums)
-        return value, sums
+    def sums(self, sets: Sequence[ParameterSet]) -> tuple[Array, dict[int, Array]]:
+        """Σ w ℓ [S], and each term's sums [S, K, width]."""
+        values = np.zeros(len(sets))
+        sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+        for s, one in enumerate(sets):
+            own = {slot: collected[s] for slot, collected in sums.items()}
+            for part in self._parts:
+                joint, solved, integral = part.joint(one)
+                row_values, shares = part.normalise(joint)
+                values[s] += float(np.sum(part.weights * row_values))
+                part.collect(shares * part.weights[part.row], solved, integral, one, own)
+        return values, sums
 
-    def statistics_given(self, responsibilities: Array, references: Mapping[str, Reference]) -> dict[str, Array]:
-        """S under given responsibilities [..., K, N]; missing entries at a value of their column, or at all levels."""
-        batch = responsibilities.shape[:-2]
-        sums = {name: np.zeros((*batch, self.K, term.width)) for name, term in self._terms.items()}
+    def by_row(self, sets: Sequence[ParameterSet]) -> tuple[Array, Array]:
+        """ℓ [S, n] and R [S, K, n] of the incomplete rows, in the order of `index`."""
+        values, shares = [], []
+        for one in sets:
+            parts = [(part, *part.normalise(part.joint(one)[0])) for part in self._parts]
+            values.append(np.concatenate([own for _, own, _ in parts]))
+            shares.append(np.concatenate([np.add.reduceat(share, part.starts, axis=1) for part, _, share in parts], 1))
+        return np.stack(values), np.stack(shares)
+
+    def sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
+        """Sums of log-linear terms under R [S, K, N]; missing entries at a value of their column, or at all levels."""
+        sums = {s: np.zeros((*shares.shape[:-1], term.width)) for s, term in self._terms.log_linear.items()}
         for part in self._parts:
-            given = responsibilities[..., part.index] * part.weights
+            given = shares[..., part.index] * part.weights
             spread = (given / np.bincount(part.row))[..., part.row]
-            for name in self._terms:
-                sums[name] += np.einsum("...n,fn->...f", spread, part.features(name, references[name]))
+            for slot in sums:
+                sums[slot] += np.einsum("...n,fn->...f", spread, part.features(slot, references[slot]))
         return sums
-
-    def pointwise(self, coefficients: Coefficients) -> Array:
-        """ℓ of the incomplete rows, in the order of `index`."""
-        joints = ((part, part.joint(coefficients)[0]) for part in self._parts)
-        return np.concatenate([part.normalise(joint)[0] for part, joint in joints])
-
-    def responsibilities(self, coefficients: Coefficients) -> Array:
-        """p(Z = k | what is known of the row) as [rows, K]."""
-        joints = ((part, part.joint(coefficients)[0]) for part in self._parts)
-        shares = ((part, part.normalise(joint)[1]) for part, joint in joints)
-        return np.concatenate([np.add.reduceat(share, part.starts, axis=1).T for part, share in shares])
 
 
 class _Part:
@@ -101,60 +88,66 @@ class _Part:
         num_components: int,
         missing: Missing,
         index: NDArray[np.intp],
-        data: Data,
-        references: Mapping[str, Reference],
+        references: Sequence[Reference],
     ) -> None:
-        self.index, self._terms = index, terms
-        self.weights = np.ones(len(index)) if data.weights is None else data.weights.numpy()[index]
+        self.index, self._terms, entries = index, terms, missing.entries
+        self.weights = np.ones(len(index)) if entries.weights is None else entries.weights[index]
         self.row, levels = missing.combinations(nodes, index)
         self.starts = np.searchsorted(self.row, np.arange(len(index)))
         rows = index[self.row]
-        self._latent = data.latent().numpy()[rows]
-        self._columns = {name: column[rows] for name, column in missing.columns.items()} | levels
-        self._active = {name: mask[rows] for name, mask in missing.active.items()}
-        self._gaussian = [name for name, node in nodes.items() if node.mechanism.is_gaussian]
-        self._others = {name: self.features(name, references[name]) for name in terms if name not in self._gaussian}
-        inputs = [parent for name in self._gaussian for parent in nodes[name].parents]
-        used = [name for name in nodes if name in self._gaussian or name in inputs]
+        own = entries.rows(rows)
+        self._latent, self._columns, self._active = own.latent, {**own.columns, **levels}, own.active
+        gaussian = {name: slot for slot, (name, node) in enumerate(nodes.items(), 1) if node.mechanism.is_gaussian}
+        others = [slot for slot in terms.log_linear if slot not in gaussian.values()]
+        self._others = {slot: self.features(slot, references[slot]) for slot in others}
+        inputs = [parent for name in gaussian for parent in nodes[name].parents]
+        used = [name for name in nodes if name in gaussian or name in inputs]
         # The numbers that Gaussian variables are quadratic in; whatever else they depend on is a row's config.
         self._numbers = [name for name in used if not nodes[name].mechanism.num_levels]
         marks = [self._columns[name] for name in used if name not in self._numbers]
-        marks += [self._active[name] for name in self._gaussian if name in self._active]
+        marks += [self._active[slot] for slot in gaussian.values() if slot in self._active]
         self._first, config = _distinct(marks, len(rows))
         self._x = _side_by_side([self._columns[name] for name in self._numbers], len(rows))
         gone = _side_by_side([missing.unknown(name, rows).astype(np.float64) for name in self._numbers], len(rows))
         self._patterns = Patterns.of(config, gone > 0)
         widths = [int(np.prod(self._columns[name].shape[1:])) for name in self._numbers]
         ends = np.cumsum(widths)
-        slots = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
+        numbers = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
         # 1 for a number with a mechanism's factor of its own, 0 for one that was set or is no Gaussian variable's.
         self._has_law = np.zeros((len(self._first), self._x.shape[1]))
-        for name in self._gaussian:
-            law = self._active[name][self._first, None] if name in self._active else 1.0
-            self._has_law[:, slots[name]] = law
+        for name, slot in gaussian.items():
+            law = self._active[slot][self._first, None] if slot in self._active else 1.0
+            self._has_law[:, numbers[name]] = law
         self._shift, self._step = _frame(self._x, self._has_law, config)
-        gaussian = [nodes[name] for name in self._gaussian]
         at_first = {name: column[self._first] for name, column in self._columns.items()}
-        self._equations = Equations(gaussian, at_first, slots, self._has_law, num_components)
+        self._gaussian = gaussian
+        self._equations = Equations(
+            [nodes[name] for name in gaussian], at_first, numbers, self._has_law, num_components
+        )
 
-    def features(self, name: str, reference: Reference, component: int | None = None) -> Array:
+    def features(self, slot: int, reference: Reference, component: int | None = None) -> Array:
         """A term's features [F, n], with a value of its column in place of a missing number."""
-        found = self._terms[name].features(self._columns, reference, component)
-        return found * self._active[name] if name in self._active else found
+        return self._counted(slot, self._terms.log_linear[slot].features(self._columns, reference, component))
 
-    def joint(self, coefficients: Coefficients) -> tuple[Array, Solved, Integrated]:
+    def joint(self, one: ParameterSet) -> tuple[Array, Solved, Integrated]:
         """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
-        solved = self._equations.solve(coefficients.greeks)
+        solved = self._equations.solve(one.greeks)
         integral = integrated(self._x, solved.residuals, self._has_law, self._patterns)
         joint = integral.value
-        for name, shared in self._others.items():
-            own, reference = coefficients.by_term[name], coefficients.references[name]
+        for slot, shared in self._others.items():
+            own, reference = one.coefficients[slot], one.references[slot]
             if reference.by_cell:
-                joint = joint + np.stack([c @ self.features(name, reference, k) for k, c in enumerate(own)])
+                joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
             else:
                 joint = joint + own @ shared
+        for slot, term in self._terms.general.items():
+            joint = joint + self._counted(slot, term.log_joint(one.coefficients[slot][None], self._columns)[0])
         is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])
         return np.where(is_other, -np.inf, joint), solved, integral
+
+    def _counted(self, slot: int, values: Array) -> Array:
+        """Values [..., n], zero where a term is left out."""
+        return values * self._active[slot] if slot in self._active else values
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
         """logsumexp over classes and combinations as [rows], and the softmax [K, n]."""
@@ -168,24 +161,28 @@ class _Part:
         weights: Array,
         solved: Solved,
         integral: Integrated,
-        references: Mapping[str, Reference],
-        into: Mapping[str, Array],
+        one: ParameterSet,
+        into: Mapping[int, Array],
     ) -> None:
         """Add Σ weights [K, n] E[Φ] to the statistics."""
         given = zip(weights, integral.mean, integral.covariance, strict=True)
         moments = np.stack([self._moments(*parts) for parts in given])
+        references = {name: one.references[slot] for name, slot in self._gaussian.items()}
         for variable, forms in self._equations.forms(solved, self._shift, self._step, references):
             first, second = variable.node.products
             sums = (forms @ moments @ np.swapaxes(forms, -1, -2))[..., first, second]
-            by_level = into[variable.node.name].reshape(len(weights), -1, len(first))
+            by_level = into[self._gaussian[variable.node.name]].reshape(len(weights), -1, len(first))
             for level, law, own in zip(variable.level, variable.has_law, np.swapaxes(sums, 0, 1), strict=True):
                 by_level[:, level] += own * law
-        for name, shared in self._others.items():
-            if references[name].by_cell:
+        for slot, shared in self._others.items():
+            if one.references[slot].by_cell:
                 for k, weight in enumerate(weights):
-                    into[name][k] += self.features(name, references[name], k) @ weight
+                    into[slot][k] += self.features(slot, one.references[slot], k) @ weight
             else:
-                into[name][:] += weights @ shared.T
+                into[slot][:] += weights @ shared.T
+        for slot, term in self._terms.general.items():
+            counted = self._counted(slot, weights)[None]
+            into[slot][:] += term.pullback(one.coefficients[slot][None], self._columns, counted)[0]
 
     def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
         """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""

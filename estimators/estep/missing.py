@@ -7,26 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.data.data import LATENT, Data
+from estimators.estep.terms import Entries, Terms, entries_of
 from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS, Weights
+from estimators.estep.weights import Weights
 from estimators.parameters.parameter import Array
 
 # Combinations of levels of a row's missing discrete entries.
 MOST_COMBINATIONS = 4096
 Mask = NDArray[np.bool_]
+# Of a family that is not log-linear, and of one that is.
+_WHY_NOT = {
+    True: "is not summed or integrated over its own values",
+    False: "takes infinitely many values that have no sum in closed form",
+}
 
 
 class Missing:
     """Which entries of a data set are missing, and what that leaves: columns without NaN, and terms that count.
 
-    ``active`` is 0 where an entry's own factor is left out (set, or missing and causing nothing known); ``incomplete``
-    marks the rows with an entry to sum or integrate out. Raises ValueError, naming the column, for one that cannot be.
+    ``entries.active`` is 0 where an entry's own factor is left out (set, or missing and causing nothing known);
+    ``incomplete`` marks the rows with an entry to sum or integrate out. Raises ValueError, naming the column, for one
+    that cannot be.
     """
 
-    def __init__(self, weights: Weights, nodes: Mapping[str, Node], data: Data) -> None:
-        self.entries = {name: data.is_missing(name).numpy() for name in nodes}
-        whole = {name: mask.reshape(len(mask), -1).all(1) for name, mask in self.entries.items()}
-        some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self.entries.items()}
+    def __init__(self, terms: Terms, weights: Weights, nodes: Mapping[str, Node], data: Data) -> None:
+        self._terms, self._is_missing = terms, {name: data.is_missing(name).numpy() for name in nodes}
+        whole = {name: mask.reshape(len(mask), -1).all(1) for name, mask in self._is_missing.items()}
+        some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self._is_missing.items()}
         self._whole = whole
         is_set = {name: data.is_set(name).numpy() for name in (*nodes, LATENT)}
         children: dict[str, list[str]] = {name: [] for name in nodes}
@@ -35,37 +42,48 @@ class Missing:
                 children[parent].append(name)
         left_out = {LATENT: is_set[LATENT]}
         for name in reversed(list(nodes)):
-            mine = [*children[name], *([LATENT] if name in weights.parents else [])]
-            barren = whole[name] & np.all([left_out[child] for child in mine], axis=0) if mine else whole[name]
+            effects = [*children[name], *([LATENT] if name in weights.parents else [])]
+            barren = whole[name] & np.all([left_out[child] for child in effects], axis=0) if effects else whole[name]
             left_out[name] = is_set[name] | barren
-        self.active = {(WEIGHTS if n == LATENT else n): 1.0 - mask for n, mask in left_out.items() if mask.any()}
+        slots = {slot: left_out[name] for slot, name in enumerate((LATENT, *nodes))}
+        complete = entries_of(data, nodes)
+        self.entries = Entries(
+            {name: _filled(column, self._is_missing[name]) for name, column in complete.columns.items()},
+            complete.latent,
+            complete.weights,
+            {slot: 1.0 - mask for slot, mask in slots.items() if mask.any()},
+        )
         self.incomplete = np.any([some[name] & ~left_out[name] for name in nodes], axis=0)
-        self.columns = {name: _filled(data.columns[name].double().numpy(), self.entries[name]) for name in nodes}
-        for name, node in nodes.items():
+        for slot, (name, node) in enumerate(nodes.items(), 1):
             summed = some[name] & ~left_out[name]
-            if summed.any() and not (node.mechanism.num_levels or node.mechanism.is_gaussian):
+            family = type(node.mechanism).__name__
+            if summed.any() and (
+                slot in terms.general or not (node.mechanism.num_levels or node.mechanism.is_gaussian)
+            ):
                 raise ValueError(
                     f"column {name}: missing in row {int(np.flatnonzero(summed)[0])}, where what it causes is known; "
-                    f"a {type(node.mechanism).__name__} takes infinitely many values that have no sum in closed form; "
-                    "drop these rows"
+                    f"a {family} {_WHY_NOT[slot in terms.general]}; drop these rows"
                 )
+            for parent in node.parents if slot in terms.general else ():
+                lost = some[parent] & ~left_out[name]
+                if lost.any():
+                    raise ValueError(
+                        f"column {parent}: missing in row {int(np.flatnonzero(lost)[0])}, where {name} is known, which "
+                        f"it causes; a {family} is not summed or integrated over its causes; drop these rows"
+                    )
 
-    def informative(self, name: str, parents: Sequence[str]) -> dict[str, Array]:
-        """A column and its parents in the rows where its own factor counts and some of these are known.
+    def informative(self, slot: int, names: Sequence[str]) -> Entries:
+        """The rows where a term counts and something of its columns is known.
 
         A missing entry is at a value of its column: what is known of the others says how far they reach.
         """
-        mask = ~np.all([self._whole[key] for key in (name, *parents)], axis=0)
-        if name in self.active:
-            mask &= self.active[name] > 0
-        chosen = slice(None) if mask.all() else mask
-        return {key: self.columns[key][chosen] for key in (name, *parents)}
+        return self.entries.counted(slot, ~np.all([self._whole[name] for name in names], axis=0))
 
     def unknown(self, name: str, rows: NDArray[np.intp]) -> Mask:
         """The entries of a column in some rows that are to be summed or integrated out, in the column's shape."""
-        mask = self.entries[name][rows]
-        if name in self.active:
-            mask = mask & (self.active[name][rows] > 0).reshape(-1, *[1] * (mask.ndim - 1))
+        mask, slot = self._is_missing[name][rows], 1 + self._terms.names.index(name)
+        if slot in self.entries.active:
+            mask = mask & (self.entries.active[slot][rows] > 0).reshape(-1, *[1] * (mask.ndim - 1))
         return np.asarray(mask)
 
     def combinations(
@@ -93,7 +111,7 @@ class Missing:
             counts[which.reshape(-1) == number] = count
             tables.append((number, names, np.array(list(product(*sizes)), dtype=np.float64)))
         row = np.repeat(np.arange(len(index)), counts)
-        columns = {name: self.columns[name][index[row]] for name in discrete}
+        columns = {name: self.entries.columns[name][index[row]] for name in discrete}
         for number, names, table in tables:
             here = np.flatnonzero(which.reshape(-1)[row] == number)
             for place, name in enumerate(names):

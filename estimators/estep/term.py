@@ -1,43 +1,71 @@
-"""What one variable, or the weights, add to the log joint of a row."""
+"""What the weights of Z, or one variable, add to the log joint L of a row: a term, log-linear or general.
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+A term is a function of numbers C [S, K, width], one set for each parameter set and class. A log-linear one is their
+product with features of the row, whose sums under the responsibilities are all that the data say of it. A general one
+is any function of them, given with its derivatives. Of both, the sums are dJ/dC, so the chain rule is the same.
+"""
 
-import numpy as np
-from torch import Tensor
+from collections.abc import Mapping
+from typing import Protocol
 
-from estimators.mechanisms.protocol import Reference
+from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array
 
+Columns = Mapping[str, Array]
 
-class RowTerm(Protocol):
-    """What contributes ``C_k · Φ(row)`` to a row's log joint: a variable's mechanism, or the weights of Z."""
+
+class Term(Protocol):
+    """What both kinds have in common: the way from the Greeks to C and back."""
 
     @property
     def width(self) -> int:
-        """F, the number of features."""
+        """How many numbers C has for each class."""
+
+    def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
+        """C as [..., K, width]."""
+
+    def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
+        """``Σ_k S_k · dC_k/dφ`` by the Greeks' names, from S = dJ/dC [..., K, width]."""
+
+
+class LogLinear(Term, Protocol):
+    """``L[k, n] += C_k · Φ(row n)``, with S = R Φᵀ."""
 
     @property
     def has_constant(self) -> bool:
         """Whether the first feature is the constant 1."""
 
-    def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
-        """Φ as [F, N]; of one component, where the reference has one centre for each cell."""
+    @property
+    def design_width(self) -> int:
+        """1 + D where Φ are the products of t = (1, the D columns) and are worth making when needed; else 0."""
 
-    def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
-        """C as [..., K, F]."""
+    def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
+        """Φ as [width, N]; of one component, where the reference has one centre for each cell."""
 
-    def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
-        """d(Σ_k C_k · S_k)/dφ by the Greeks' names, from S [..., K, F]."""
+    def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
+        """The M-step: the Greeks that maximise ``Σ_k C_k · S_k``."""
 
-    def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
-        """The M-step."""
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Whether features about the shared reference lose digits at C [..., K, width]."""
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """A reference with a centre for every cell, about which they keep them."""
 
 
-def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:
-    """The place of the parents' values in a table, the last parent fastest; 0 without parents."""
-    found: Any = 0
-    for parent, size in zip(parents, levels, strict=True):
-        value = columns[parent]
-        found = found * size + (value.long() if isinstance(value, Tensor) else value.astype(np.intp))
-    return found
+class General(Term, Protocol):
+    """``L[k, n] += log f(row n; C_k)`` for any f: three functions of a block of rows, all classes at once."""
+
+    def log_joint(self, numbers: Array, columns: Columns) -> Array:
+        """log f(row; C_k) as [S, K, n]."""
+
+    def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """``S = Σ_n R[k, n] d log f / dC_k`` as [S, K, width], from R [S, K, n]."""
+
+    def curvature(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """``-Σ_n R[k, n] d² log f / dC_k²`` as [S, K, width, width]."""
+
+    def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """``Σ_kn R[k, n] log f(row; C_k)`` as [S]."""
+
+    def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
+        """Greeks of a higher ``Σ_kn R[k, n] log f``: the M-step has no closed form."""

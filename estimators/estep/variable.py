@@ -1,11 +1,10 @@
 """A variable in its place in a causal mixture: its mechanism, the table of its cells, and the names of its Greeks.
 
 A node turns the model's Greeks (``mu_X`` [K, levels of the parents...]) into what a mechanism is written for (``mu``
-[cells]) and back, and rows (a column and its parents) into features: where a parent is in the mechanism's table, the
-mechanism's features once for each of its levels, zero but at the row's own.
+[cells]) and back, and says which row of its table each row's parents are in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -18,7 +17,6 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.estep.inputs import array_inputs, tensor_inputs
-from estimators.estep.term import level_of_table
 from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import LOGS, Transform
@@ -73,15 +71,10 @@ class Node:
         """P, the numbers that a regression's parents enter as."""
         return sum(self.widths)
 
-    @cached_property
-    def width(self) -> int:
-        """F, the number of features."""
-        return self.num_levels * self.mechanism.num_features(self.num_inputs)
-
     @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
-        return self.mechanism.has_constant and not self.levels
+    def num_cells(self) -> int:
+        """Rows of the table, of all components together."""
+        return self.num_levels * (self.K if self.is_below else 1)
 
     # ---------------------------------------------------------------- rows
 
@@ -92,23 +85,6 @@ class Node:
     def inputs(self, columns: Mapping[str, Array]) -> Array:
         """A regression's parents as numbers [N, P]."""
         return array_inputs(self.parents, self.widths, columns)
-
-    def features(self, columns: Mapping[str, Array], reference: Reference, component: int | None = None) -> Array:
-        """Φ as [F, N]: the mechanism's features, once for each row of the table."""
-        column, inputs = columns[self.name], self.inputs(columns)
-        first = 0 if component is None or not self.is_below else component * self.num_levels
-        if not self.levels:
-            return self.mechanism.features(column, inputs, reference.of_cell(first))
-        level = self.level(columns)
-        parts = []
-        for place in range(self.num_levels):
-            own = self.mechanism.features(column, inputs, reference.of_cell(first + place))
-            parts.append(own * (level == place))
-        return np.concatenate(parts)
-
-    def reference(self, columns: Mapping[str, Array]) -> Reference:
-        """The centre and scale of the column."""
-        return self.mechanism.reference(columns[self.name], self.inputs(columns))
 
     # ---------------------------------------------------------------- Greeks
 
@@ -141,32 +117,26 @@ class Node:
                 found[name] = value
         return found
 
-    def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
-        """C as [..., K, F], the same for all components of a variable above Z."""
-        cells = self.mechanism.natural_parameters(self.local(greeks), reference)
-        if self.is_below and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
-            return cells
-        count = self.num_levels * (self.K if self.is_below else 1)
-        if cells.ndim < 2 or cells.shape[-2] != count:
-            # Known numbers serve all cells.
-            cells = np.broadcast_to(
-                cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], count, cells.shape[-1])
-            )
-        return self.by_component(cells)
-
     def by_component(self, cells: Array) -> Array:
         """[..., cells, F'] as [..., K, F]."""
+        if self.is_below and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
+            return cells
+        if cells.ndim < 2 or cells.shape[-2] != self.num_cells:
+            # Known numbers serve all cells.
+            cells = np.broadcast_to(
+                cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], self.num_cells, cells.shape[-1])
+            )
         if self.is_below and not self.levels:
             return cells
-        rows = cells.reshape(*cells.shape[:-2], self.K if self.is_below else 1, self.width)
-        return rows if self.is_below else np.broadcast_to(rows, (*rows.shape[:-2], self.K, self.width))
+        rows = cells.reshape(*cells.shape[:-2], self.K if self.is_below else 1, -1)
+        return rows if self.is_below else np.broadcast_to(rows, (*rows.shape[:-2], self.K, rows.shape[-1]))
 
     def by_cell(self, sums: Array) -> Array:
         """Statistics [..., K, F] as [..., cells, F']."""
         if self.is_below and not self.levels:
             return sums
         rows = sums if self.is_below else sums.sum(-2, keepdims=True)
-        return rows.reshape(*rows.shape[:-2], -1, self.width // self.num_levels)
+        return rows.reshape(*rows.shape[:-2], -1, rows.shape[-1] // self.num_levels)
 
     def cells(self, level: NDArray[np.intp]) -> NDArray[np.intp]:
         """The cells [K, N] of some rows of the table [N] in each component."""
@@ -196,27 +166,6 @@ class Node:
             for parameter, (symbol, name, _, _) in zip(self.parameters, self._own, strict=False)
         }
 
-    def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
-        """d(Σ_k C_k · S_k)/dφ."""
-        return self.named(self.mechanism.gradient(self.local(greeks), self.by_cell(sums), reference))
-
-    def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
-        """The M-step."""
-        return self.named(self.mechanism.argmax(self.by_cell(sums), reference, self.local(greeks)))
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether features about the shared centre lose digits."""
-        by_level = coefficients.reshape(*coefficients.shape[:-1], self.num_levels, -1) if self.levels else coefficients
-        return self.mechanism.loses_digits(by_level, reference)
-
-    def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
-        """A reference with a centre for every cell, also where known numbers serve all of them."""
-        found = self.mechanism.recentred(self.local(greeks), reference)
-        centre, entry = np.asarray(found.centre), np.ndim(reference.centre)
-        lead, last = centre.shape[: max(centre.ndim - entry - 1, 0)], centre.shape[centre.ndim - entry :]
-        count = self.num_levels * (self.K if self.is_below else 1)
-        return found.at(np.broadcast_to(centre, (*lead, count, *last)))
-
     def distribution(
         self, greeks: Mapping[str, Tensor], latent: Tensor, columns: Mapping[str, Tensor]
     ) -> TorchDistributionMixin:
@@ -225,3 +174,12 @@ class Node:
         level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
         cell = latent * self.num_levels + level if self.is_below else torch.as_tensor(level)
         return self.mechanism.distribution(local, cell, tensor_inputs(self.parents, self.widths, columns))
+
+
+def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:
+    """The row of a table that the parents' values are in, the last parent fastest; 0 without parents."""
+    row: Any = 0
+    for parent, size in zip(parents, levels, strict=True):
+        value = columns[parent]
+        row = row * size + (value.long() if isinstance(value, Tensor) else value.astype(np.intp))
+    return row

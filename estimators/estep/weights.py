@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from estimators.estep.term import level_of_table
+from estimators.estep.variable import level_of_table
 from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.transforms import LOGS
@@ -33,6 +33,8 @@ class Weights:
     def width(self) -> int:
         """F, the rows of the table."""
         return prod(self.levels)
+
+    design_width = 0
 
     @property
     def has_constant(self) -> bool:
@@ -62,6 +64,14 @@ class Weights:
         """log theta as [..., K, F]."""
         logs = greeks[LOG_WEIGHTS] if LOG_WEIGHTS in greeks else log_weights(greeks[WEIGHTS])
         return np.swapaxes(self._flat(logs), -1, -2) if self.levels else logs[..., None]
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """A one has nothing to lose."""
+        return False
+
+    def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
+        """Nothing to centre."""
+        return reference
 
     def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
         """S / theta; with respect to log theta, where it is given, S."""

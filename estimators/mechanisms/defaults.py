@@ -1,12 +1,12 @@
 """What most families say alike, so that a family says what is its own.
 
-Read `LogLinear` (any family: no parents as numbers, nothing to centre, a bounded likelihood), then `OneGreek` (a number
-in each cell, with a prior). `poisson.py` shows what is left for a family to say.
+Read `Family` (no parents as numbers, nothing to centre, a bounded likelihood) and its kinds `LogLinear` and `General`,
+then `OneGreek` (a number in each cell, with a prior). `poisson.py` shows what is left for a family to say.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
@@ -14,19 +14,20 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from estimators.isolation import own_modes
-from estimators.mechanisms.protocol import Greeks, Reference, check_parents
+from estimators.mechanisms.protocol import GeneralFamily, Greeks, LogLinearFamily, Reference, Terms, check_parents
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import check_shape, expanded, groups, permuted
 
+# Step of a difference of slopes, relative to 1 and the number.
+STEP = 1e-5
 
-class LogLinear:
-    """A family of one number whose features need no centre, and whose likelihood is bounded."""
+
+class Family:
+    """A family of one number, of either kind, that needs no centre and whose likelihood is bounded."""
 
     is_regression = False
-    has_products = False
     is_gaussian = False
-    has_constant = False
     num_levels: int | None = None
     num_columns: int | None = None
 
@@ -37,14 +38,6 @@ class LogLinear:
     def points(self, column: Array, reference: Reference) -> Array:
         """The standardised column."""
         return np.asarray(((column - reference.centre) / reference.scale)[:, None])
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Features without squares keep their digits."""
-        return False
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Nothing to centre."""
-        return reference
 
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """The likelihood is bounded."""
@@ -57,6 +50,49 @@ class LogLinear:
     def why_not_conjugate(self) -> str | None:
         """Nobody has written down what its rows integrate to."""
         return "it has no closed form"
+
+
+class LogLinear(Family):
+    """A family of one number whose features need no centre, and whose likelihood is bounded."""
+
+    has_products = False
+    has_constant = False
+
+    def term(self, terms: Terms) -> None:
+        """A log-linear term."""
+        terms.log_linear(cast(LogLinearFamily, self))
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Features without squares keep their digits."""
+        return False
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """Nothing to centre."""
+        return reference
+
+
+class General(Family):
+    """A family that is not log-linear, with the curvature of its log density by differences of its slope."""
+
+    if TYPE_CHECKING:
+
+        def pullback(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
+            """``Σ_n R d log f / dC`` as [S, K, W]."""
+
+    def term(self, terms: Terms) -> None:
+        """A general term."""
+        terms.general(cast(GeneralFamily, self))
+
+    def curvature(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
+        """``-Σ_n R d² log f / dC²`` as [S, K, W, W], by central differences."""
+        rows = []
+        for place in range(numbers.shape[-1]):
+            step = np.zeros_like(numbers)
+            step[..., place] = STEP * (1.0 + np.abs(numbers[..., place]))
+            ends = [self.pullback(numbers + side * step, column, inputs, shares) for side in (1.0, -1.0)]
+            rows.append((ends[1] - ends[0]) / (2.0 * step[..., place, None]))
+        found = np.stack(rows, -1)
+        return 0.5 * (found + np.swapaxes(found, -1, -2))
 
 
 class OneGreek(LogLinear):

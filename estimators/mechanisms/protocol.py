@@ -1,4 +1,4 @@
-"""What the estimators ask of a mechanism p(x | Z = k, parents; φ): a density that is log-linear in features of the row.
+"""What the estimators ask of a mechanism p(x | Z = k, parents; φ): `LogLinearFamily` and `GeneralFamily` are its kinds.
 
 A *cell* is a component together with one level of each discrete parent in the mechanism's table: Greeks have one entry
 per cell, so that a family is written once, for components, and serves its tables too (`estimators.estep.variable`).
@@ -72,10 +72,10 @@ class Equation(NamedTuple):
 
 
 class Mechanism(Protocol):
-    """One family p(x | Z = k, parents; φ) with ``log p = C_cell(φ) · Φ(x, parents)``.
+    """One family p(x | Z = k, parents; φ), in what its kinds have in common.
 
     Methods take the mechanism's own Greeks under their symbols (``mu``, not ``mu_X``), one entry per cell, flat in that
-    axis. Arrays may carry leading axes of parameter sets: ``mu [..., cells]``, coefficients and statistics
+    axis. Arrays may carry leading axes of parameter sets: ``mu [..., cells]``, coefficients C and statistics
     ``[..., cells, F]``. ``inputs`` [N, P] are the parents of a regression as numbers (P = 0 for every other family).
     """
 
@@ -99,17 +99,6 @@ class Mechanism(Protocol):
     def is_gaussian(self) -> bool:
         """Whether the log density is quadratic in the value and in a regression's inputs."""
 
-    @property
-    def has_products(self) -> bool:
-        """Whether Φ are the products t_i t_j, i <= j, of t = (1, the standardised column)."""
-
-    @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
-
-    def num_features(self, num_inputs: int) -> int:
-        """F, the number of features."""
-
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         """The Greeks with their priors, under their symbols, for a table of cells (K, levels of the parents...)."""
 
@@ -128,23 +117,14 @@ class Mechanism(Protocol):
     def points(self, column: Array, reference: Reference) -> Array:
         """The column as numbers of comparable size [N, d], from which starts are found."""
 
-    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
-        """Φ as [F, N]."""
+    def term(self, terms: "Terms") -> None:
+        """Give the E-step the family's term: call the method of `terms` for its kind."""
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C as [..., cells, F]."""
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
-        """d(Σ C · S)/dφ for every Greek."""
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether features about the shared centre lose digits at these coefficients [..., cells, F]."""
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """A reference with one centre per cell, about which features keep their digits."""
-
-    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
-        """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones."""
+        """d(Σ C · S)/dφ for every Greek, S held."""
 
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether a component has shrunk onto a point, where the likelihood is unbounded."""
@@ -169,6 +149,63 @@ class Mechanism(Protocol):
 
     def why_not_conjugate(self) -> str | None:
         """The reason why it is no `Conjugate`, or None where it is one."""
+
+
+class LogLinearFamily(Mechanism, Protocol):
+    """A family with ``log p = C_cell(φ) · Φ(x, parents)``."""
+
+    @property
+    def has_products(self) -> bool:
+        """Whether Φ are the products t_i t_j, i <= j, of t = (1, the standardised column)."""
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+
+    def num_features(self, num_inputs: int) -> int:
+        """F, the number of features."""
+
+    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        """Φ as [F, N]."""
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Whether features about the shared centre lose digits at these coefficients [..., cells, F]."""
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """A reference with one centre per cell, about which features keep their digits."""
+
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
+        """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones."""
+
+
+class GeneralFamily(Mechanism, Protocol):
+    """A family with ``log p = log f(x, parents; C_cell(φ))`` for any f of W numbers C, by three functions of some rows.
+
+    ``numbers`` are C [S, K, W] in the rows' cells, ``column`` [n] and ``inputs`` [n, P] the rows, ``shares`` their
+    responsibilities R [S, K, n]. C is best unconstrained, a scale as its log: in it the M-step's Newton step is made.
+    """
+
+    def num_numbers(self, num_inputs: int) -> int:
+        """W, how many numbers C has in a cell."""
+
+    def log_joint(self, numbers: Array, column: Array, inputs: Array) -> Array:
+        """log f as [S, K, n]."""
+
+    def pullback(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
+        """``Σ_n R d log f / dC`` as [S, K, W]."""
+
+    def curvature(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
+        """``-Σ_n R d² log f / dC²`` as [S, K, W, W]."""
+
+
+class Terms(Protocol):
+    """What a mechanism gives its term to: a model's E-step."""
+
+    def log_linear(self, family: LogLinearFamily) -> None:
+        """The family is log-linear."""
+
+    def general(self, family: GeneralFamily) -> None:
+        """It is not."""
 
 
 class JointlyGaussian(Protocol):

@@ -23,8 +23,8 @@ class Allocations:
 
     def log_joint(self, numbers: np.ndarray) -> Array:
         """log p(z, x) of each allocation."""
-        sums = self._collect(numbers)
-        counts, concentration = self._counts(sums), self._concentration
+        counts, sums = self._collect(numbers)
+        concentration = self._concentration
         total = concentration.sum()
         value = gammaln(total) - gammaln(total + counts.sum(-1))
         value = (value + (gammaln(concentration + counts) - gammaln(concentration)).sum(-1)).sum(-1)
@@ -35,24 +35,23 @@ class Allocations:
 
     def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
         """One draw of the Greeks for each allocation."""
-        sums = self._collect(numbers)
-        shares = dirichlet_draws(self._concentration + self._counts(sums), rng)
+        counts, sums = self._collect(numbers)
+        shares = dirichlet_draws(self._concentration + counts, rng)
         draws = {WEIGHTS: shares.reshape(len(numbers), *self._marginal.weights.levels, self._marginal.K)}
         for name, node in self._marginal.nodes.items():
             mechanism, reference = cast(Conjugate, node.mechanism), self._marginal.references[name]
             draws.update(node.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))
         return draws
 
-    @staticmethod
-    def _counts(sums: Mapping[str, Array]) -> Array:
-        """Rows that inform theta: [allocations, levels of Z's observed causes, K]."""
-        return np.swapaxes(sums[WEIGHTS], -1, -2)
-
-    def _collect(self, numbers: np.ndarray) -> Mapping[str, Array]:
-        K = self._marginal.K
+    def _collect(self, numbers: np.ndarray) -> tuple[Array, Mapping[str, Array]]:
+        """Rows that inform theta [allocations, levels of Z's observed causes, K], and the mechanisms' statistics."""
+        K, latent = self._marginal.K, self._marginal.data.latent().numpy()
         digits = (numbers[:, None] // K ** np.arange(self.num_hidden)) % K
-        allocation = (digits[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
-        return self._marginal.statistics_of_hidden(allocation).sums
+        allocation = np.broadcast_to(latent, (len(numbers), len(latent))).copy()
+        allocation[:, latent < 0] = digits
+        one_hot = (allocation[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
+        found = self._marginal.statistics_given(one_hot)
+        return np.swapaxes(found.counts, -1, -2), found.sums
 
 
 def check_conjugate(mechanisms: Mapping[str, Mechanism], data: Data) -> None:

@@ -1,0 +1,243 @@
+"""The terms of a causal mixture, each of a variable's family and its place in the model, and the rows that they see."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimators.data.data import LATENT, Data
+from estimators.estep.newton import NewtonStep
+from estimators.estep.term import Columns, General, LogLinear, Term
+from estimators.estep.variable import Node
+from estimators.mechanisms.protocol import GeneralFamily, Greeks, LogLinearFamily, Mechanism, Reference
+from estimators.parameters.parameter import Array
+
+Index = NDArray[np.integer[Any]] | slice
+Mask = NDArray[np.bool_]
+# Of a variable that has no parents as numbers.
+NO_INPUTS = np.zeros((0, 0))
+# From this many columns on, the products of a column of vectors are made when they are needed.
+MANY_COLUMNS = 24
+
+
+class _OfVariable:
+    """The chain rule of a variable's Greeks, which is the same for both kinds."""
+
+    if TYPE_CHECKING:
+        node: Node
+        family: Mechanism
+
+    def reference(self, columns: Columns) -> Reference:
+        """The centre and scale of the column."""
+        inputs = self.node.inputs(columns) if self.node.num_inputs else NO_INPUTS
+        return self.family.reference(columns[self.node.name], inputs)
+
+    def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
+        """C as [..., K, width], the same for all components of a variable above Z."""
+        return self.node.by_component(self.family.natural_parameters(self.node.local(greeks), reference))
+
+    def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
+        """``Σ_k S_k · dC_k/dφ``."""
+        node = self.node
+        return node.named(self.family.gradient(node.local(greeks), node.by_cell(sums), reference))
+
+
+@dataclass(frozen=True, eq=False)
+class LogLinearVariable(_OfVariable):
+    """A variable with a log-linear family: the family's features, once for each row of its table."""
+
+    node: Node
+    family: LogLinearFamily
+
+    @property
+    def width(self) -> int:
+        """F, the number of features."""
+        return self.node.num_levels * self.family.num_features(self.node.num_inputs)
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether the first feature is the constant 1."""
+        return self.family.has_constant and not self.node.levels
+
+    @property
+    def design_width(self) -> int:
+        """1 + D of a column of many numbers, whose D²/2 products would be read from memory over and over; else 0."""
+        if self.node.levels or not self.family.has_products:
+            return 0
+        size = self.family.num_columns or 0
+        return 1 + size if size >= MANY_COLUMNS else 0
+
+    def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
+        """Φ as [F, N], zero but at the row's own level."""
+        node, column = self.node, columns[self.node.name]
+        inputs = node.inputs(columns) if node.num_inputs else NO_INPUTS
+        first = 0 if component is None or not node.is_below else component * node.num_levels
+        if not node.levels:
+            return self.family.features(column, inputs, reference.of_cell(first))
+        level = node.level(columns)
+        own = (self.family.features(column, inputs, reference.of_cell(first + row)) for row in range(node.num_levels))
+        return np.concatenate([features * (level == row) for row, features in enumerate(own)])
+
+    def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
+        """The M-step, in closed form."""
+        node = self.node
+        return node.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks)))
+
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        """Whether features about the shared centre lose digits."""
+        if self.node.levels:
+            coefficients = coefficients.reshape(*coefficients.shape[:-1], self.node.num_levels, -1)
+        return self.family.loses_digits(coefficients, reference)
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """A reference with a centre for every cell, also where known numbers serve all of them."""
+        moved = self.family.recentred(self.node.local(greeks), reference)
+        centre, entry = np.asarray(moved.centre), np.ndim(reference.centre)
+        lead, last = centre.shape[: max(centre.ndim - entry - 1, 0)], centre.shape[centre.ndim - entry :]
+        return moved.at(np.broadcast_to(centre, (*lead, self.node.num_cells, *last)))
+
+
+@dataclass(frozen=True, eq=False)
+class GeneralVariable(_OfVariable):
+    """A variable with a general family: its functions on the rows of each level of its table."""
+
+    node: Node
+    family: GeneralFamily
+
+    @property
+    def width(self) -> int:
+        """The numbers of a class: those of one level, level by level."""
+        return self.node.num_levels * self.family.num_numbers(self.node.num_inputs)
+
+    def log_joint(self, numbers: Array, columns: Columns) -> Array:
+        """log f as [S, K, n]."""
+        column = columns[self.node.name]
+        out = np.empty((*numbers.shape[:-1], len(column)))
+        for own, rows, inputs in self._levels(columns):
+            out[..., rows] = self.family.log_joint(numbers[..., own], column[rows], inputs)
+        return out
+
+    def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """S as [S, K, width]."""
+        column, out = columns[self.node.name], np.empty(numbers.shape)
+        for own, rows, inputs in self._levels(columns):
+            out[..., own] = self.family.pullback(numbers[..., own], column[rows], inputs, shares[..., rows])
+        return out
+
+    def curvature(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """[S, K, width, width], nothing between two levels."""
+        column, out = columns[self.node.name], np.zeros((*numbers.shape, self.width))
+        for own, rows, inputs in self._levels(columns):
+            of_level = self.family.curvature(numbers[..., own], column[rows], inputs, shares[..., rows])
+            out[..., own, own] = of_level
+        return out
+
+    def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
+        """``Σ_kn R[k, n] log f`` as [S]."""
+        # A row with no share in a class may be impossible there.
+        return np.asarray(np.where(shares > 0, shares * self.log_joint(numbers, columns), 0.0).sum((-1, -2)))
+
+    def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
+        """One Newton step of each parameter set in the coordinates of its Greeks: Lange's (1995) EM gradient."""
+        own = {parameter.name: np.asarray(greeks[parameter.name]) for parameter in self.node.parameters}
+        if not own:
+            return {}
+        stepped, transforms = {name: np.array(value) for name, value in own.items()}, self.node.transforms(reference)
+        for index in np.ndindex(shares.shape[:-2]):
+            one = {name: value[index] for name, value in own.items()}
+            found = NewtonStep(self, transforms, columns, shares[index]).from_greeks(one, reference)
+            for name, value in found.items():
+                stepped[name][index] = value
+        return stepped
+
+    def _levels(self, columns: Columns) -> Iterator[tuple[slice, slice | NDArray[np.bool_], Array]]:
+        """For each level, where its numbers are, which rows it has, and their inputs."""
+        node, size = self.node, self.width // self.node.num_levels
+        inputs = node.inputs(columns)
+        if not node.levels:
+            yield slice(None), slice(None), inputs
+            return
+        level = node.level(columns)
+        for row in range(node.num_levels):
+            yield slice(row * size, (row + 1) * size), level == row, inputs[level == row] if node.num_inputs else inputs
+
+
+class Terms:
+    """The terms of a model by slot: that of theta in a slot of its own, 0, and those of the variables in their order.
+
+    A mechanism says which kind its own is, by the method that it calls.
+    """
+
+    def __init__(self, weights: LogLinear, nodes: Mapping[str, Node]) -> None:
+        self.weights, self.names = weights, list(nodes)
+        self.log_linear: dict[int, LogLinear] = {0: weights}
+        self.general: dict[int, General] = {}
+        self.variables: dict[str, LogLinearVariable | GeneralVariable] = {}
+        for slot, node in enumerate(nodes.values(), 1):
+            node.mechanism.term(_Slot(self, slot, node))
+        self.all: list[Term] = [weights, *self.variables.values()]
+
+    def log_linear_variables(self) -> Iterator[tuple[str, LogLinear]]:
+        """The log-linear terms but for theta's, by variable."""
+        return ((self.names[slot - 1], term) for slot, term in self.log_linear.items() if slot)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Where a mechanism puts its term."""
+
+    terms: Terms
+    slot: int
+    node: Node
+
+    def log_linear(self, family: LogLinearFamily) -> None:
+        """A log-linear term."""
+        term = LogLinearVariable(self.node, family)
+        self.terms.log_linear[self.slot] = self.terms.variables[self.node.name] = term
+
+    def general(self, family: GeneralFamily) -> None:
+        """A general term."""
+        term = GeneralVariable(self.node, family)
+        self.terms.general[self.slot] = self.terms.variables[self.node.name] = term
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Rows of which nothing has to be summed or integrated but Z.
+
+    ``columns`` [N, ...]; ``latent`` [N], -1 where Z is hidden; ``weights`` [N] or None; ``active`` by slot a 0 for
+    each entry whose own factor is left out (set, say), for the slots that have one.
+    """
+
+    columns: Mapping[str, Array]
+    latent: NDArray[np.integer[Any]]
+    weights: Array | None
+    active: Mapping[int, Array]
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return len(self.latent)
+
+    def counted(self, slot: int, mask: Mask | None = None) -> "Entries":
+        """The rows where a term counts, of those in a mask."""
+        counts = self.active[slot] > 0 if slot in self.active else np.ones(self.num_rows, dtype=bool)
+        if mask is not None:
+            counts = counts & mask
+        return self if counts.all() else self.rows(np.flatnonzero(counts))
+
+    def rows(self, index: Index) -> "Entries":
+        """Some of them."""
+        columns = {name: column[index] for name, column in self.columns.items()}
+        active = {slot: mask[index] for slot, mask in self.active.items()}
+        return Entries(columns, self.latent[index], None if self.weights is None else self.weights[index], active)
+
+
+def entries_of(data: Data, nodes: Mapping[str, Node]) -> Entries:
+    """The rows of data in which no entry is missing."""
+    columns = {name: data.columns[name].double().numpy() for name in nodes}
+    is_set = (data.is_set(name).numpy() for name in (LATENT, *nodes))
+    active = {slot: 1.0 - mask for slot, mask in enumerate(is_set) if mask.any()}
+    return Entries(columns, data.latent().numpy(), None if data.weights is None else data.weights.numpy(), active)

@@ -7,6 +7,8 @@ they are large (on small ones threads wait for each other). Statistics of rows w
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,8 @@ class BlockedKernel:
         if len(stacked) == 1 and (few := features.few) is not None:
             # One parameter set on few rows, as NUTS meets them thousands of times: the same numbers by fewer calls.
             values, shares = normalise(stacked[0].dot(few))
-            self._rows.weigh(slice(None), values[None], shares[None])
+            if self._rows.weighted:
+                self._rows.weigh(slice(None), values[None], shares[None])
             value, collected = np.add.reduce(values)[None], shares.dot(few.T)[None]
         else:
             value, collected = self._sums_of_parts(features, stacked)
@@ -89,7 +92,9 @@ class BlockedKernel:
             return np.add.reduce(values.reshape(len(stacked), -1), -1), collected
 
         parts = features.parts(len(stacked))
-        return _added(_spread(of_part, parts) if features.is_blocked else map(of_part, parts))
+        # Of several sets each part is a copy of its features: one is held at a time.
+        is_spread = features.is_blocked and len(stacked) == 1
+        return _added(_spread(of_part, list(parts)) if is_spread else map(of_part, parts))
 
     def _normalised(self, features: Features, stacked: Array, part: Part) -> tuple[Array, Array]:
         """ℓ [..., S, n] and R [..., S, K, n] of a part."""
@@ -160,13 +165,15 @@ class Rows:
     def design(self, slot: int, which: slice) -> Array:
         """t [1 + D, n] of a column of vectors, zero where its entry is left out."""
         column, reference = self._columns[self._names[slot - 1]][which], self.references[slot]
-        design = np.concatenate([np.ones((1, len(column))), ((column - reference.centre) / reference.scale).T])
-        return design * self._active[slot][which] if slot in self._active else design
+        standard = ((column - reference.centre) / reference.scale).T
+        return self._counted(slot, which, np.concatenate([np.ones((1, len(column))), standard]))
 
     def of(self, slot: int, reference: Reference, which: slice, component: int | None = None) -> Array:
         """One term's features [F, n], zero where its entry is left out."""
-        features = self._terms[slot].features(self._some(which), reference, component)
-        return features * self._active[slot][which] if slot in self._active else features
+        return self._counted(slot, which, self._terms[slot].features(self._some(which), reference, component))
+
+    def _counted(self, slot: int, which: slice, values: Array) -> Array:
+        return values * self._active[slot][which] if slot in self._active else values
 
     def _some(self, which: slice) -> dict[str, Array]:
         return {name: column[which] for name, column in self._columns.items()}
@@ -174,9 +181,8 @@ class Rows:
     def stack(self, coefficients: Sequence[Array]) -> Array:
         """The coefficients of all features, [S, K, F]."""
         stacked = np.empty((*coefficients[0].shape[:-1], self.width))
-        stacked[..., 0] = 0.0
-        for slot in self._sharing:
-            stacked[..., 0] += coefficients[slot][..., 0]
+        ones = [coefficients[slot][..., 0] for slot in self._sharing]
+        stacked[..., 0] = reduce(add, ones) if ones else 0.0
         for slot, (places, skipped) in self._own.items():
             stacked[..., places] = coefficients[slot][..., skipped:]
         return stacked
@@ -195,14 +201,12 @@ class Rows:
     def add_general(self, rows: slice, stacked: Array, joint: Array) -> None:
         """Add the log joints of general terms to L [S, K, n] of some rows, from C [S, K, F]."""
         for slot, term in self.general.items():
-            own = term.log_joint(stacked[..., self._slices[slot]], self._some(rows))
-            joint += own * self._active[slot][rows] if slot in self._active else own
+            joint += self._counted(slot, rows, term.log_joint(stacked[..., self._slices[slot]], self._some(rows)))
 
     def pull_back(self, rows: slice, stacked: Array, shares: Array, into: Array) -> None:
         """Put the sums of general terms over some rows into those of all features [S, K, F]."""
         for slot, term in self.general.items():
-            counted = shares * self._active[slot][rows] if slot in self._active else shares
-            places = self._slices[slot]
+            places, counted = self._slices[slot], self._counted(slot, rows, shares)
             into[..., places] = term.pullback(stacked[..., places], self._some(rows), counted)
 
     def collected(self, weights: Array, references: Sequence[Reference]) -> dict[int, Array]:
@@ -223,8 +227,8 @@ class Shared:
     """One Φ for all components, kept once: rows in whole blocks as [blocks, F, size], the rows after as [F, n]."""
 
     def __init__(self, rows: Rows, num_components: int) -> None:
-        self._rows, self._K = rows, num_components
-        size = _block_size(num_components, rows.num_stacked, list(rows.products.values()))
+        self._rows, self._K, self._widest = rows, num_components, max([w**2 for w in rows.products.values()] or [1])
+        size = max(PRODUCT // max(num_components * rows.num_stacked, self._widest), 1)
         # Blocks pay only where one is smaller than a part that stays in cache; otherwise each part is one product.
         # General terms take rows one after the other.
         is_small = bool(rows.num_rows // size > 1 and size * num_components < CHUNK)
@@ -242,7 +246,6 @@ class Shared:
         after = slice(self._whole * size, None)
         self._features = rows.stacked(after)
         self._designs = {slot: rows.design(slot, after) for slot in rows.products}
-        self._widest = max((len(design) ** 2 for design in self._designs.values()), default=1)
         is_plain = rows.width == rows.num_stacked and not self.is_blocked
         self.few = self._features if is_plain and rows.num_rows <= self._step(1) else None
 
@@ -276,9 +279,8 @@ class Shared:
         border = self._whole * self._size
         if start >= border:
             return after[:, start - border : stop - border]
-        first = start // self._size
-        inside = np.concatenate(list(blocks[first : -(-stop // self._size)]), axis=1)
-        begin = first * self._size
+        begin = start // self._size * self._size
+        inside = np.concatenate(list(blocks[start // self._size : -(-stop // self._size)]), axis=1)
         return np.concatenate([inside, after[:, : max(stop - border, 0)]], 1)[:, start - begin : stop - begin]
 
     def joint(self, coefficients: Array, part: Part) -> Array:
@@ -359,28 +361,22 @@ def normalise(joint: Array) -> tuple[Array, Array]:
     return values, shares
 
 
-def _spread(of_part: Callable[[Part], tuple[Array, Array]], parts: Iterable[Part]) -> Iterable[tuple[Array, Array]]:
+def _spread(of_part: Callable[[Part], tuple[Array, Array]], parts: list[Part]) -> Iterable[tuple[Array, Array]]:
     """What the parts give, in their order, made by as many threads as are worth it."""
-    listed = list(parts)
-    workers = min(torch.get_num_threads(), len(listed) // LEAST_PARTS)
+    workers = min(torch.get_num_threads(), len(parts) // LEAST_PARTS)
     if workers < 2:
-        return map(of_part, listed)
+        return map(of_part, parts)
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(of_part, listed))
+        return list(pool.map(of_part, parts))
 
 
 def _added(results: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
     """The sums over parts, added in their order, whichever thread made them."""
-    first, *others = results
-    value, collected = first
+    (value, collected), *others = results
     for one, more in others:
         value += one
         collected += more
     return value, collected
-
-
-def _block_size(num_components: int, num_features: int, designs: list[int]) -> int:
-    return max(PRODUCT // max(num_components * num_features, *(size**2 for size in designs), 1), 1)
 
 
 def _blocked(features: Array, size: int) -> Array:

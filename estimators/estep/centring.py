@@ -54,7 +54,7 @@ class Centring:
 
     def references(self, points: Sequence[Point], batch: tuple[int, ...]) -> Mapping[str, Reference]:
         """Those of all sets by variable: where one is moved, a centre [..., cells] for each set and cell."""
-        if all(point.references is self.shared for point in points):
+        if points[0].references is self.shared and len(points) == 1:
             return self._by_name
         references = dict(self._by_name)
         for slot, (name, node) in enumerate(self._nodes.items(), 1):

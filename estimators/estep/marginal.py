@@ -215,15 +215,9 @@ class MixtureMarginal:
         references: Mapping[str, Reference],
         responsibilities: Callable[[], Array],
     ) -> Statistics:
-        if batch:
-            value, sums = (
-                value.reshape(batch),
-                {slot: own.reshape(*batch, *own.shape[1:]) for slot, own in sums.items()},
-            )
-        else:
-            value, sums = value[0], {slot: own[0] for slot, own in sums.items()}
-        by_name = {name: sums[slot] for slot, name in enumerate(self.nodes, 1) if slot in sums}
-        return Statistics(value, sums[0], by_name, references, responsibilities)
+        by_name = {n: sums[s].reshape(batch + sums[s].shape[1:]) for s, n in enumerate(self.nodes, 1) if s in sums}
+        counts = sums[0].reshape(batch + sums[0].shape[1:])
+        return Statistics(value.reshape(batch), counts, by_name, references, responsibilities)
 
     def _general(self, statistics: Statistics) -> Iterator[tuple[str, General, Array]]:
         """The general terms by variable, with w R [..., K, N] of the rows that they are not left out of."""

@@ -292,7 +292,8 @@ class Shared:
 
     def collect(self, shares: Array, part: Part) -> Array:
         """R Φᵀ [S K, F]."""
-        shares = shares.reshape(*shares.shape[:-3], -1, shares.shape[-1])
+        *blocks, num_sets, num_components, num_rows = shares.shape
+        shares = shares.reshape(*blocks, num_sets * num_components, num_rows)
         stacked = over_blocks(np.matmul(shares, part.features.swapaxes(-1, -2)))
         if self._rows.width == self._rows.num_stacked:
             return stacked

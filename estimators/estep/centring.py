@@ -38,7 +38,7 @@ class Centring:
         """All parameter sets of Greeks [..., *shape] in their order, and the shape [...]."""
         given = [term.coefficients(greeks, reference) for term, reference in self._all]
         batch = given[0].shape[:-2]
-        coefficients = [c.reshape(-1, *c.shape[-2:]) for c in given] if batch else [c[None] for c in given]
+        coefficients = [_by_set(c, batch) for c in given] if batch else [c[None] for c in given]
         if not self._losing(coefficients):
             return [Point(slice(None), coefficients, self.shared)], batch
         indices = list(np.ndindex(batch))
@@ -80,6 +80,11 @@ class Centring:
             references[slot] = term.recentred(greeks, references[slot])
             coefficients[slot] = term.coefficients(greeks, references[slot])[None]
         return Point(point.sets, coefficients, tuple(references))
+
+
+def _by_set(coefficients: Array, batch: tuple[int, ...]) -> Array:
+    """C [..., K, width] as [S, K, width]; a term of known numbers alone is the same for all sets."""
+    return np.broadcast_to(coefficients, (*batch, *coefficients.shape[-2:])).reshape(-1, *coefficients.shape[-2:])
 
 
 def num_sets(points: Sequence[Point]) -> int:

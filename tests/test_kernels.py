@@ -1,0 +1,121 @@
+"""The fast kernel of the E-step against the reference, which is a page of plain sums: the same numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from estimators import CausalMixture, Data
+from estimators.estep import blocked
+from estimators.estep.marginal import MixtureMarginal
+from estimators.estep.reference import ReferenceKernel
+from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian
+from tests.general_families import GENERAL_MODELS
+from tests.mechanism_models import MODELS, random_greeks
+
+EVERY_MODEL = {**MODELS, **GENERAL_MODELS}
+TOLERANCE = 1e-12
+
+
+def some_rows(model: CausalMixture, num_rows: int, seed: int) -> Data:
+    """Rows with Z hidden, seen and set, entries set, and weights."""
+    columns = model.simulate(num_rows, random_greeks(model, seed), seed=seed)
+    rng = np.random.default_rng(seed)
+    latent = torch.where(torch.from_numpy(rng.random(num_rows) < 0.3), columns["Z"], -1)
+    masks = {name: torch.from_numpy(rng.random(num_rows) < 0.2) for name in (*model.mechanisms, "Z")}
+    masks["Z"] &= latent >= 0
+    return Data(**{**columns, "Z": latent}, intervened=masks, weights=rng.integers(0, 3, num_rows) + 0.5)
+
+
+def batch_of(model: CausalMixture, num_sets: int) -> dict[str, Tensor]:
+    sets = [random_greeks(model, seed) for seed in range(num_sets)]
+    return {name: torch.stack([greeks[name] for greeks in sets]) for name in sets[0]}
+
+
+def compared(found: Any, expected: Any) -> None:
+    """Relative to the largest entry, which is what sums of many rows are rounded to."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    scale = np.abs(expected).max(initial=0.0) or 1.0
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * scale)
+
+
+def hold(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> None:
+    fast = model.marginal(data)
+    plain = MixtureMarginal(model.weights, model.nodes, model.K, data, kernel=ReferenceKernel)
+    arrays = {name: value.numpy() for name, value in greeks.items()}
+    compared(fast.pointwise(greeks), plain.pointwise(greeks))
+    compared(fast.responsibilities(greeks), plain.responsibilities(greeks))
+    one, two = fast.statistics(arrays), plain.statistics(arrays)
+    compared(one.log_likelihood, two.log_likelihood)
+    compared(one.counts, two.counts)
+    for name in model.nodes:
+        compared(one.sums[name], two.sums[name])
+    slopes, expected = fast.gradient(arrays, one), plain.gradient(arrays, two)
+    for name, slope in expected.items():
+        compared(slopes[name], slope)
+    given = np.full((*two.log_likelihood.shape, model.K, data.num_rows), 1.0 / model.K)
+    compared(fast.statistics_given(given).counts, plain.statistics_given(given).counts)
+    for name, sums in plain.statistics_given(given).sums.items():
+        compared(fast.statistics_given(given).sums[name], sums)
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
+@pytest.mark.parametrize("num_rows", [1, 40])
+def test_the_fast_kernel_is_the_reference(model: CausalMixture, num_rows: int) -> None:
+    data = some_rows(model, num_rows, 1)
+    hold(model, data, random_greeks(model, 2))
+    hold(model, data, batch_of(model, 3))
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
+def test_so_it_is_in_blocks_of_a_few_rows(model: CausalMixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocked, "CHUNK", 24)
+    monkeypatch.setattr(blocked, "PRODUCT", 60)
+    data = some_rows(model, 40, 3)
+    hold(model, data, random_greeks(model, 4))
+    hold(model, data, batch_of(model, 2))
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
+def test_so_it_is_where_z_is_known_in_every_row(model: CausalMixture) -> None:
+    data = Data(model.simulate(6, random_greeks(model, 1), seed=1))
+    hold(model, data, random_greeks(model, 2))
+    hold(model, data, batch_of(model, 2))
+
+
+def test_so_it_is_where_some_sets_of_a_batch_lose_digits() -> None:
+    """Tight groups far apart at one parameter set, wide ones at the next: only the first has centres of its own."""
+    model = CausalMixture(2, {"X": Gaussian(), "V": FullGaussian(2), "T": Bernoulli()})
+    rng = np.random.default_rng(0)
+    far = rng.integers(0, 2, 30)
+    data = Data(X=1e6 * far + rng.normal(size=30), V=rng.normal(size=(30, 2)), T=far * 1.0, Z=np.where(far, -1, 0))
+    greeks = batch_of(model, 4)
+    greeks["mu_X"] = torch.tensor([[0.0, 1e6]] * 4).double()
+    greeks["sigma_X"] = torch.tensor([[1.0, 1.0], [1e6, 1e6], [2e6, 1e6], [1.0, 2.0]]).double()
+    hold(model, data, greeks)
+    known = CausalMixture(2, {**model.mechanisms, "W": Gaussian(loc=[0.0, 1.0], scale=1.0)})
+    hold(known, data.replace(W=data.columns["X"] / 1e6), greeks)
+    alone = [model.marginal(data).pointwise({n: v[s] for n, v in greeks.items()}) for s in range(4)]
+    compared(model.marginal(data).pointwise(greeks), torch.stack(alone))
+
+
+def test_so_it_is_with_products_of_many_columns() -> None:
+    model = CausalMixture(2, {"V": FullGaussian(24), "X": Gaussian()}, concentration=2.0)
+    rng = np.random.default_rng(1)
+    data = Data(V=rng.normal(size=(700, 24)), X=rng.normal(size=700), Z=rng.integers(-1, 2, 700))
+    hold(model, data, random_greeks(model, 1))
+
+
+def test_a_wrong_kernel_is_told_from_the_reference() -> None:
+    """The negative control: the weight of one row is off by 1e-9."""
+    model = MODELS["Gaussian alone"]
+    data = some_rows(model, 40, 1)
+    assert data.weights is not None
+    weights = data.weights.clone()
+    weights[0] += 1e-9
+    arrays = {name: value.numpy() for name, value in random_greeks(model, 2).items()}
+    one, two = (model.marginal(rows).statistics(arrays) for rows in (data, data.replace(weights=weights)))
+    with pytest.raises(AssertionError):
+        compared(one.counts, two.counts)

@@ -13,9 +13,14 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
+from estimators.isolation import isolated
 from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
     DiagonalGaussian,
     FullGaussian,
+    Gaussian,
+    LinearGaussian,
     Mechanism,
     Poisson,
 )
@@ -77,7 +82,7 @@ def test_a_set_entry_drops_exactly_its_own_factor(model: CausalMixture) -> None:
     data, greeks = any_rows(model), random_greeks(model, 2)
     pointwise = model.marginal(data).pointwise(greeks).numpy()
     expected = by_hand(model, data, greeks)
-    np.testing.assert_allclose(pointwise, expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(pointwise, expected, rtol=1e-12, atol=1e-12)
     # The control: with nothing set, only rows without a set entry keep their density.
     seen = Data(**dict(data.columns), weights=data.weights)
     changed = np.abs(by_hand(model, seen, greeks) - expected) > 1e-6
@@ -120,6 +125,70 @@ def test_a_batch_of_greeks_is_each_alone(model: CausalMixture) -> None:
         for name in one:
             np.testing.assert_allclose(steps[name][index], step[name], rtol=1e-7, atol=1e-9)
             np.testing.assert_allclose(slopes[name][index], slope[name], rtol=1e-7, atol=1e-7)
+
+
+# ------------------------------------------------------------------------------------------------ one density
+
+
+def by_the_law(mechanism: Mechanism, greeks: dict[str, Tensor], column: Tensor, inputs: Tensor) -> Tensor:
+    """log p of every row in every cell by the family's Pyro distribution, [cells, N]."""
+    cells = next(iter(greeks.values())).shape[0]
+    laws = [mechanism.distribution(greeks, torch.full((len(column),), cell), inputs) for cell in range(cells)]
+    return torch.stack([law.log_prob(column) for law in laws])
+
+
+def by_features(mechanism: Mechanism, greeks: dict[str, Tensor], column: Tensor, inputs: Tensor) -> np.ndarray:
+    """The same by the E-step's coefficients and features, C Φ, centred where these say that they lose digits."""
+    arrays, rows, given = arrays_of(greeks), column.numpy(), inputs.numpy()
+    reference = mechanism.reference(rows, given)
+    coefficients = mechanism.natural_parameters(arrays, reference)
+    if not mechanism.loses_digits(coefficients, reference):
+        return np.asarray(coefficients @ mechanism.features(rows, given, reference))
+    moved = mechanism.recentred(arrays, reference)
+    coefficients = mechanism.natural_parameters(arrays, moved)
+    return np.stack(
+        [line @ mechanism.features(rows, given, moved.of_cell(cell)) for cell, line in enumerate(coefficients)]
+    )
+
+
+ONE_DENSITY: dict[str, Mechanism] = {**FAMILIES, "LinearGaussian": LinearGaussian(parents=["A", "B"])}
+
+
+@pytest.mark.parametrize("name", ONE_DENSITY)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_law_and_the_features_are_one_density(name: str, seed: int) -> None:
+    mechanism, generator = ONE_DENSITY[name], torch.Generator().manual_seed(seed)
+    inputs = torch.randn(40, 2 if mechanism.is_regression else 0, generator=generator, dtype=torch.float64)
+    with isolated(seed):
+        greeks = {p.name: torch.as_tensor(p.prior.sample()) for p in mechanism.parameters((3,), inputs.shape[1])}
+        rows = [mechanism.distribution(greeks, torch.tensor([n % 3]), inputs[n]).sample()[0] for n in range(40)]
+    column = torch.stack(rows).double()
+    expected = by_the_law(mechanism, greeks, column, inputs).numpy()
+    # A quadratic form has the rounding of its largest term, one of thousands where scales drawn are near 0.
+    np.testing.assert_allclose(by_features(mechanism, greeks, column, inputs), expected, rtol=1e-12, atol=1e-12)
+
+
+def numbers(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+EXTREMES: dict[str, tuple[Mechanism, dict[str, Tensor], Tensor]] = {
+    "a probability of 1e-300": (Bernoulli(), {"p": numbers(1e-300, 1.0 - 1e-16)}, numbers(0, 1)),
+    "a level of 1e-200": (Categorical(2), {"p": torch.stack([numbers(1e-200, 1.0), numbers(0.3, 0.7)])}, numbers(0, 1)),
+    "large counts": (Poisson(), {"rate": numbers(1e8, 1.0001e8)}, numbers(99_990_000, 100_010_000, 29, 30, 0)),
+    "tiny rates": (Poisson(), {"rate": numbers(1e-30, 2.0)}, numbers(0, 1, 7)),
+    "tight far groups": (Gaussian(), {"mu": numbers(0, 1e6), "sigma": numbers(1e-3, 1.0)}, numbers(0, 1e-3, 1e6 + 1)),
+    "huge units": (Gaussian(), {"mu": numbers(0, 1e50), "sigma": numbers(1e49, 1e50)}, numbers(-1e50, 0, 2e50)),
+    "tiny units": (Gaussian(), {"mu": numbers(0, 1e-50), "sigma": numbers(1e-51, 1e-50)}, numbers(-1e-50, 0, 2e-50)),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_they_are_at_extremes_too(name: str) -> None:
+    mechanism, greeks, column = EXTREMES[name]
+    inputs = torch.zeros(len(column), 0, dtype=torch.float64)
+    expected = by_the_law(mechanism, greeks, column, inputs).numpy()
+    np.testing.assert_allclose(by_features(mechanism, greeks, column, inputs), expected, rtol=1e-12, atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ EM

@@ -1,4 +1,8 @@
-"""A yes-or-no measurement whose chance depends on the hidden cause."""
+"""A yes-or-no measurement whose chance depends on the hidden cause.
+
+Its density stands in `ExactBernoulli` for Pyro and for queries, and in the coefficients of the E-step, where one
+evaluation of a few numbers must not cost a graph of torch's. So does every family's; tests compare the two.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +18,7 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.protocol import Greeks, Reference, check_whole_numbers
+from estimators.parameters.distributions import ExactBernoulli
 from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import LOGS, Transform, UnitInterval
@@ -54,7 +59,7 @@ class Bernoulli(OneGreek):
 
     def law(self, value: Tensor) -> TorchDistributionMixin:
         """Bernoulli(p)."""
-        given: TorchDistributionMixin = dist.Bernoulli(value)
+        given: TorchDistributionMixin = ExactBernoulli(value)
         return given
 
     def check(self, name: str, column: Tensor) -> Tensor:
@@ -101,8 +106,8 @@ class Bernoulli(OneGreek):
 
     def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(x = 0) and log p(x = 1) as [..., cells, 2]."""
-        p = self.in_cells(greeks)
-        return torch.stack([torch.log1p(-p), p.log()], -1)
+        p = self.in_cells(greeks)[..., None]
+        return ExactBernoulli(p).log_prob(torch.arange(2.0, dtype=torch.float64))
 
     def why_not_conjugate(self) -> str | None:
         """Conjugate with a Beta prior."""

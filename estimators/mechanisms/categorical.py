@@ -17,6 +17,7 @@ from estimators.checks import checked_count
 from estimators.isolation import own_modes
 from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.protocol import Greeks, Reference, check_parents, check_whole_numbers
+from estimators.parameters.distributions import ExactCategorical
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import check_shape, expanded, groups, permuted
@@ -78,7 +79,7 @@ class Categorical(LogLinear):
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell)."""
         p = self._of(greeks)
-        return dist.Categorical(Vindex(p)[..., cell, :] if p.ndim > 1 else p)
+        return ExactCategorical(Vindex(p)[..., cell, :] if p.ndim > 1 else p)
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of whole numbers from 0 to L - 1."""

@@ -6,24 +6,22 @@ from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
+import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import gammaln, xlogy
+from scipy.special import gammaln
 from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
 from estimators.mechanisms.protocol import Greeks, Reference, check_whole_numbers
-from estimators.parameters.distributions import CountingPoisson
+from estimators.parameters.distributions import CountingPoisson, log_poisson
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 
 # The M-step holds a rate at this fraction of the column's mean, whose logarithm is still moderate.
 RATE_FLOOR = 1e-30
-# Counts from here on have Stirling's series for log y!, to 1e-15.
-LARGE = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +74,8 @@ class Poisson(OneGreek):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ = (1, x, h) as [3, N]."""
-        return np.stack([np.ones_like(column), column, _log_poisson(column, reference.centre)])
+        rest = log_poisson(torch.from_numpy(column), reference.centre)
+        return np.stack([np.ones_like(column), column, rest.numpy()])
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-(rate - r), log(rate / r), 1)."""
@@ -142,13 +141,3 @@ class Poisson(OneGreek):
 
     def _conjugate(self) -> tuple[Array, Array]:
         return self.prior.concentration.reshape(-1).numpy(), self.prior.rate.reshape(-1).numpy()
-
-
-def _log_poisson(count: Array, rate: float) -> Array:
-    """log Poisson(count; rate): the deviance of Loader (2000) and Stirling's series where log y! would lose digits."""
-    held = np.maximum(count, LARGE)
-    inverse = 1.0 / held
-    series = inverse * (1.0 / 12.0 - inverse**2 * (1.0 / 360.0 - inverse**2 * (1.0 / 1260.0 - inverse**2 / 1680.0)))
-    far = -(xlogy(held, held / rate) - (held - rate)) - 0.5 * np.log(held) - HALF_LOG_2PI - series
-    near = np.minimum(count, LARGE)
-    return np.asarray(np.where(count < LARGE, xlogy(near, rate) - rate - gammaln(near + 1.0), far))

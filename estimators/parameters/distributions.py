@@ -1,10 +1,15 @@
 """Distributions whose densities or quantiles are exact where torch's are not."""
 
+import math
 from typing import Any
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor
+from torch.distributions.utils import lazy_property
+
+# Counts from here on have Stirling's series for log y!, to 1e-15.
+LARGE = 30.0
 
 
 class StableNormal(dist.Normal):
@@ -19,8 +24,33 @@ class StableNormal(dist.Normal):
         return quantile
 
 
+class ExactBernoulli(dist.Bernoulli):  # type: ignore[misc]
+    """Pyro's Bernoulli with log masses of probabilities nearer to 0 or 1 than rounding, where torch's clamps them."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        is_yes = value > 0
+        # Each logarithm where it is wanted alone, so that no gradient is 0 times infinity.
+        yes, no = torch.where(is_yes, self.probs, 0.5).log(), torch.log1p(-torch.where(is_yes, 0.5, self.probs))
+        return torch.where(is_yes, yes, no)
+
+
+class ExactCategorical(dist.Categorical):
+    """Pyro's Categorical with log masses of probabilities nearer to 0 than rounding, where torch's clamps them."""
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        return self.probs.clamp_min(torch.finfo(self.probs.dtype).tiny).log()
+
+
 class CountingPoisson(dist.Poisson):
-    """Pyro's Poisson with a CDF, its complement, and quantiles."""
+    """Pyro's Poisson with a density that keeps its digits at large counts, a CDF, its complement, and quantiles."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        return log_poisson(torch.as_tensor(value, dtype=self.rate.dtype), self.rate)
 
     def cdf(self, value: Tensor) -> Tensor:
         """P(count <= value), at any real value."""
@@ -51,6 +81,17 @@ class CountingPoisson(dist.Poisson):
                 return torch.where(level >= 1.0, torch.inf, high)
             enough = self.cdf(middle) >= level
             low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)
+
+
+def log_poisson(count: Tensor, rate: Any) -> Tensor:
+    """log Poisson(count; rate): the deviance of Loader (2000) and Stirling's series where log y! would lose digits."""
+    is_large = count >= LARGE
+    held = count.clamp_min(LARGE)
+    inverse = 1.0 / held
+    series = inverse * (1.0 / 12.0 - inverse**2 * (1.0 / 360.0 - inverse**2 * (1.0 / 1260.0 - inverse**2 / 1680.0)))
+    far = -(torch.xlogy(held, held / rate) - (held - rate)) - 0.5 * (2.0 * math.pi * held).log() - series
+    near = count.clamp_max(LARGE)
+    return torch.where(is_large, far, torch.xlogy(near, rate) - rate - torch.lgamma(near + 1.0))
 
 
 class StableKumaraswamy(dist.Kumaraswamy):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from estimators import CausalMixture, Data, Fit, GaussianMixture, Status
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import Gaussian, LinearGaussian
 
 PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
 GREEKS: dict[str, Any] = {
@@ -105,6 +105,15 @@ def test_known_means_and_scales() -> None:
     assert fit.do(Z=0).mean("Y").value.item() == 3.0
     assert fit.do(Z=0).cdf("X", 1.5).item() == pytest.approx(norm.cdf(1.0), rel=1e-12)
     assert fit.do(Y=0.0).mean("X").value.item() == pytest.approx(0.3 * 1 + 0.7 * 5, rel=1e-12)
+
+
+def test_one_known_coefficient_serves_intercept_and_slope() -> None:
+    mechanisms = {"X": Gaussian(), "Y": LinearGaussian(parents=["X"], coefficients=0.5, scale=2.0)}
+    fit = Fit.from_greeks(
+        CausalMixture(2, mechanisms), {"theta": [0.3, 0.7], "mu_X": [1.0, 5.0], "sigma_X": [3.0, 1.0]}
+    )
+    assert fit.do(Z=1).mean("Y").value.item() == pytest.approx(0.5 + 0.5 * 5.0, rel=1e-12)
+    assert fit.do(Z=0).cdf("Y", 2.0).item() == pytest.approx(norm.cdf(1.0 / 2.5), rel=1e-12)
 
 
 # ------------------------------------------------------------------ many draws, by brute force

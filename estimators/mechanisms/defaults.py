@@ -1,155 +1,216 @@
 """What most families say alike, so that a family says what is its own.
 
-Read `Family` (no parents as numbers, nothing to centre, a bounded likelihood) and its kinds `LogLinear` and `General`,
-then `OneGreek` (a number in each cell, with a prior). `poisson.py` shows what is left for a family to say.
+Read `Family` (what it is given for its Greeks, no parents as numbers, nothing to centre, a bounded likelihood) and its
+kinds `LogLinear` and `General`, then `OneGreek` (a number in each cell). `poisson.py` shows what is left for a family
+to say.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from estimators.isolation import own_modes
-from estimators.mechanisms.protocol import GeneralFamily, Greeks, LogLinearFamily, Reference, Terms, check_parents
+from estimators.mechanisms.conjugate import ConjugatePrior
+from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.mechanisms.protocol import (
+    GeneralFamily,
+    Greeks,
+    LogLinearFamily,
+    Reference,
+    Terms,
+    check_parents,
+    check_whole_numbers,
+)
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.prior_checks import known_or_prior
-from estimators.parameters.priors import check_shape, expanded, groups, permuted
+from estimators.parameters.priors import groups, permuted
 
 # Step of a difference of slopes, relative to 1 and the number.
 STEP = 1e-5
 
 
 class Family:
-    """A family of one number, of either kind, that needs no centre and whose likelihood is bounded."""
+    """A family of one number, of either kind, that needs no centre and whose likelihood is bounded.
+
+    ``given`` holds what it is given for each Greek, by its symbol; ``law`` makes the variable's distribution of their
+    values, in that order.
+    """
+
+    given: Mapping[str, KnownOrPrior]
+    parents: Sequence[str]
+    law: Callable[..., TorchDistributionMixin]
 
     is_regression = False
     is_gaussian = False
     num_levels: int | None = None
     num_columns: int | None = None
 
+    def take(self, given: Mapping[str, KnownOrPrior]) -> None:
+        """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
+        object.__setattr__(self, "given", given)
+        for one in given.values():
+            object.__setattr__(self, one.argument, one.value)
+        object.__setattr__(self, "parents", check_parents(self.parents))
+
+    def tensor(self, symbol: str, greeks: Mapping[str, Tensor]) -> Tensor:
+        """A Greek [..., cells, *entry]; known numbers that serve all cells have no axis for them."""
+        return greeks[symbol] if symbol in greeks else self.given[symbol].tensor
+
+    def array(self, symbol: str, greeks: Greeks) -> Array:
+        """A Greek [..., cells, *entry]; of one cell where it serves all."""
+        if symbol not in greeks:
+            return self.given[symbol].array
+        return greeks[symbol][..., None] if self.given[symbol].is_shared else greeks[symbol]
+
+    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
+        return tuple(p for symbol, one in self.given.items() for p in one.parameter(symbol, table, one.entry))
+
+    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
+        return self.law(*(one.in_cell(greeks.get(symbol), cell) for symbol, one in self.given.items()))
+
+    def check(self, name: str, column: Tensor) -> Tensor:
+        """A column [N] of whole numbers: levels, or counts where there are none."""
+        return check_whole_numbers(name, column, self.num_levels)
+
     def reference(self, column: Array, inputs: Array) -> Reference:
-        """The features need no centre."""
         return Reference()
 
     def points(self, column: Array, reference: Reference) -> Array:
-        """The standardised column."""
         return np.asarray(((column - reference.centre) / reference.scale)[:, None])
 
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
-        """The likelihood is bounded."""
         return False
 
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
-        """No Greek has an edge."""
         return np.full(1, np.inf)
 
+    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """Components are put in order of the first Greek that may differ between them, by its first entry."""
+        may_differ = (symbol for symbol, one in self.given.items() if symbol in greeks or one.is_per_cell)
+        symbol = next(may_differ, next(iter(self.given)))
+        value = self.tensor(symbol, greeks)
+        return value[..., 0] if self.given[symbol].entry else value
+
+    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
+        values = [one.value for one in self.given.values() if one.is_per_cell]
+        return groups(values, num_components, uses_prior=uses_prior)
+
+    def permuted(self, order: Sequence[int]) -> Self:
+        renamed = {one.argument: permuted(one.value, order) for one in self.given.values() if one.is_per_cell}
+        return replace(self, **renamed)  # type: ignore[type-var]
+
     def why_not_conjugate(self) -> str | None:
-        """Nobody has written down what its rows integrate to."""
         return "it has no closed form"
 
 
 class LogLinear(Family):
-    """A family of one number whose features need no centre, and whose likelihood is bounded."""
+    """A family whose features begin with 1 and need no centre."""
+
+    features: Callable[[Array, Array, Reference], Array]
 
     has_products = False
-    has_constant = False
+    has_constant = True
 
     def term(self, terms: Terms) -> None:
-        """A log-linear term."""
         terms.log_linear(cast(LogLinearFamily, self))
 
     def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Features without squares keep their digits."""
         return False
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Nothing to centre."""
         return reference
 
 
 class General(Family):
     """A family that is not log-linear, with the curvature of its log density by differences of its slope."""
 
-    if TYPE_CHECKING:
-
-        def pullback(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
-            """``Σ_n R d log f / dC`` as [S, K, W]."""
+    pullback: Callable[[Array, Array, Array, Array], Array]
 
     def term(self, terms: Terms) -> None:
-        """A general term."""
         terms.general(cast(GeneralFamily, self))
 
     def curvature(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
         """``-Σ_n R d² log f / dC²`` as [S, K, W, W], by central differences."""
         rows = []
-        for place in range(numbers.shape[-1]):
+        for index in range(numbers.shape[-1]):
             step = np.zeros_like(numbers)
-            step[..., place] = STEP * (1.0 + np.abs(numbers[..., place]))
-            ends = [self.pullback(numbers + side * step, column, inputs, shares) for side in (1.0, -1.0)]
-            rows.append((ends[1] - ends[0]) / (2.0 * step[..., place, None]))
-        found = np.stack(rows, -1)
-        return 0.5 * (found + np.swapaxes(found, -1, -2))
+            step[..., index] = STEP * (1.0 + np.abs(numbers[..., index]))
+            ahead, behind = (self.pullback(numbers + side * step, column, inputs, shares) for side in (1.0, -1.0))
+            rows.append((behind - ahead) / (2.0 * step[..., index, None]))
+        curvature = np.stack(rows, -1)
+        return 0.5 * (curvature + np.swapaxes(curvature, -1, -2))
 
 
 class OneGreek(LogLinear):
-    """A family with one Greek, a number in each cell, that has a prior over ``support`` or is known."""
+    """A family with one Greek, a number in each cell, that has a prior over ``support`` or is known.
+
+    ``conjugate`` is the class of priors under which its rows integrate out, None where there is none.
+    """
 
     symbol: ClassVar[str]
     support: ClassVar[Any]
+    conjugate: ClassVar[ConjugatePrior | None] = None
+    prior: Any
 
-    if TYPE_CHECKING:
-        prior: Any
-        parents: Sequence[str]
-
-    @own_modes()
     def __post_init__(self) -> None:
-        object.__setattr__(self, "prior", known_or_prior("prior", self.prior, self.support))
-        object.__setattr__(self, "parents", check_parents(self.parents))
+        self.take({self.symbol: KnownOrPrior("prior", self.prior, self.support)})
 
-    def law(self, value: Tensor) -> TorchDistributionMixin:
-        """The distribution of the variable where the Greek has this value."""
+    def slope(self, value: Array, statistics: Array) -> Array:
+        """dJ/dφ [..., cells] of the Greek, at a value."""
         raise NotImplementedError
 
-    def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
-        """The Greek with its prior; none where it is known."""
-        if isinstance(self.prior, Tensor):
-            check_shape("prior", tuple(self.prior.shape), table)
-            return ()
-        return (Parameter(self.symbol, table, expanded("prior", self.prior, table), support=self.support),)
+    def best(self, statistics: Array, previous: Array) -> Array:
+        """The Greek that maximises J; of a cell with no rows the previous one."""
+        raise NotImplementedError
 
-    def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
-        """p(x | cell)."""
-        value = self.in_cells(greeks)
-        return self.law(Vindex(value)[..., cell] if value.ndim else value)
+    def held(self, value: Array, reference: Reference) -> Array:
+        """The Greek held where its coordinates are moderate."""
+        return value
 
-    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
-        """E[x | cell], of a family whose Greek is its mean."""
-        value = self.in_cells(greeks)
-        return value[..., cell] if value.ndim else value
+    def edge_share(self, value: Array) -> Array | float:
+        """The share of rows that is left at the edge of the Greek's support, where it has one."""
+        return np.inf
 
-    def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """Components are put in order of their Greek."""
-        return self.in_cells(greeks)
+    def num_features(self, num_inputs: int) -> int:
+        no_rows = np.zeros(0)
+        return len(self.features(no_rows, np.zeros((0, num_inputs)), self.reference(no_rows, no_rows)))
 
-    def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
-        """Components with equal priors, or equal known values, share a number."""
-        return groups([self.prior], num_components, uses_prior=uses_prior)
+    def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
+        return {self.symbol: self.slope(greeks[self.symbol], statistics)} if self.symbol in greeks else {}
 
-    def permuted(self, order: Sequence[int]) -> Self:
-        """The same family with its components renamed."""
-        return replace(self, prior=permuted(self.prior, order))  # type: ignore[type-var]
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
+        if self.symbol not in previous:
+            return {}
+        return {self.symbol: self.held(self.best(statistics, previous[self.symbol]), reference)}
 
-    def in_cells(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """The Greek [..., cells]; where it is known once for all cells, a number."""
-        if self.symbol in greeks:
-            return greeks[self.symbol]
-        known: Tensor = self.prior
-        return known.reshape(-1) if known.ndim else known
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """Centres at the cells' own values."""
+        return reference.at(self.array(self.symbol, greeks))
 
-    def array(self, greeks: Greeks) -> Array:
-        """The Greek [..., cells] as an array, or where it is known [1] or [cells]."""
-        return greeks[self.symbol] if self.symbol in greeks else np.asarray(self.prior.reshape(-1).numpy())
+    def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
+        if self.symbol not in greeks:
+            return super().expected_count(greeks, num_rows)
+        return np.asarray(self.edge_share(greeks[self.symbol]) * num_rows)
+
+    def why_not_conjugate(self) -> str | None:
+        if self.conjugate is None:
+            return super().why_not_conjugate()
+        law = self.conjugate.law
+        return None if isinstance(self.prior, law) else f"its prior is not a {law.__name__}"
+
+    def log_evidence(self, statistics: Array, reference: Reference) -> Array:
+        assert self.conjugate is not None
+        return self.conjugate.log_evidence(self.prior, statistics)
+
+    def posterior_draws(
+        self, statistics: Array, reference: Reference, generator: np.random.Generator
+    ) -> dict[str, Array]:
+        assert self.conjugate is not None
+        return {self.symbol: self.held(self.conjugate.draws(self.prior, statistics, generator), reference)}
+
+
+def weighted_mean(total: Array, count: Array, previous: Array) -> Array:
+    """The mean of a cell's rows out of their sum; of a cell with no rows the previous one."""
+    return np.asarray(np.where(count > 0, total / np.where(count > 0, count, 1.0), previous))

@@ -132,9 +132,6 @@ class Mechanism(Protocol):
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         """What is left of the rows at the edge of the Greeks' support: near 0 where one has run into it."""
 
-    def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
-        """E[x | cell, inputs]; Greeks carry leading axes of draws, cell and inputs those of the answer."""
-
     def order_key(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """What orders the components, as [..., cells]."""
 

@@ -9,7 +9,7 @@ to speak of, given what is seen. What has no closed form enters by its value at 
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyro.distributions as dist
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT
+from estimators.mechanisms.protocol import JointlyGaussian
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_finite, is_integer, levels, log_mass
@@ -86,7 +87,13 @@ class Joint:
             return loc, {}, scale
         node = situation.node(name)
         local, cell = node.local(situation.draws), situation.cell(name, self.values)
-        intercept, lines, spread = node.mechanism.line(local)  # type: ignore[attr-defined]
+        equation = cast(JointlyGaussian, node.mechanism).equation(
+            {symbol: value.numpy() for symbol, value in local.items()}, node.num_inputs
+        )
+        intercept, lines, spread = (
+            torch.from_numpy(np.array(part))
+            for part in (equation.intercept[..., 0], equation.slopes[..., 0, :], equation.factor[..., 0, 0])
+        )
         num_draws = situation.num_draws
         mean, scale = (pick(all_draws(part, num_draws, 1), cell) for part in (intercept, spread))
         slopes, place, found = pick(all_draws(lines, num_draws, 2), cell), 0, {}

@@ -1,14 +1,28 @@
-"""Standardised columns as affine functions of other numbers: coefficients [..., M], the constant first."""
+"""Forms: standardised columns as affine functions of other numbers, coefficients [..., M] with the constant first."""
 
-from typing import Any
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.mechanisms.protocol import Equation
 from estimators.parameters.parameter import Array
 
 Places = NDArray[np.intp]
+
+
+@cache
+def pairs(size: int, apart: int = 0) -> tuple[Places, Places]:
+    """The indices i <= j (or i < j, one apart) of the products of forms, or of the entries of a symmetric matrix."""
+    first, second = np.nonzero(np.triu(np.ones((size, size)), apart))
+    return first, second
+
+
+def symmetric(entries: Array, size: int) -> Array:
+    """Symmetric matrices [..., size, size] out of their entries i <= j."""
+    found = np.empty((*entries.shape[:-1], size, size))
+    first, second = pairs(size)
+    found[..., first, second] = found[..., second, first] = entries
+    return found
 
 
 def with_one(forms: Array) -> Array:
@@ -16,11 +30,3 @@ def with_one(forms: Array) -> Array:
     one = np.zeros((*forms.shape[:-2], 1, forms.shape[-1]))
     one[..., 0] = 1.0
     return np.concatenate([one, forms], -2)
-
-
-def standard_forms(equation: Equation, noise: Array, centre: Any, scale: Any) -> Array:
-    """(1, u) [..., 1 + D, M] for ``u = (intercept + factor ε - centre) / scale`` and ε [..., D, M]."""
-    # The difference of the centres first: where they are the same, u is the noise alone, to the last digit.
-    forms = equation.factor @ noise
-    forms[..., 0] += equation.intercept - centre
-    return with_one(forms / np.reshape(scale, (-1, 1)))

@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
-from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from estimators.isolation import own_modes
-from estimators.mechanisms.gaussian.forms import Places
-from estimators.mechanisms.gaussian.precision import DIGITS_LOST, EPS
-from estimators.mechanisms.gaussian.vectors import VectorGaussian, of_cell
+from estimators.checks import checked_count
+from estimators.mechanisms.defaults import weighted_mean
+from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale, squares_lose_digits
+from estimators.mechanisms.gaussian.forms import pairs, symmetric
+from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
@@ -36,7 +35,7 @@ ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
-class FullGaussian(VectorGaussian):
+class FullGaussian(GaussianFamily):
     """``x | Z = k ~ Normal(mu_k, Σ_k)``, a column of vectors [N, D], with ``Σ_k = L_k L_k'``, L = diag(sigma) corr.
 
     ``log p = -log|L_k| - D log(2π)/2 - (x - mu_k)' Σ_k⁻¹ (x - mu_k) / 2``, so Φ = (1, u, u_i u_j for i <= j) with u the
@@ -60,22 +59,16 @@ class FullGaussian(VectorGaussian):
 
     has_products = True
 
-    @own_modes()
     def __post_init__(self) -> None:
-        super().__post_init__()
+        object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
         if isinstance(self.correlation, bool) or not isinstance(self.correlation, Real):
             raise TypeError(f"correlation: expected the concentration of an LKJ prior, got {self.correlation!r}")
         if not 0.0 < float(self.correlation) < np.inf:
             raise ValueError(f"correlation: expected a concentration > 0, got {self.correlation!r}")
         object.__setattr__(self, "correlation", float(self.correlation))
-
-    def num_features(self, num_inputs: int) -> int:
-        """F = 1 + D + D (D + 1) / 2."""
-        size = self.num_columns
-        return 1 + size + size * (size + 1) // 2
+        self.take(mean_and_scale(self.loc, self.scale, (self.num_columns,)))
 
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
-        """The Greeks with their priors."""
         found, size = super().parameters(table, num_inputs), self.num_columns
         if size > 1:
             concentration = torch.full(table, self.correlation, dtype=torch.float64)
@@ -86,32 +79,25 @@ class FullGaussian(VectorGaussian):
         """``mu`` and ``sigma`` in units of the columns; ``corr`` as Pyro has it."""
         if parameter.name == "corr":
             return CholeskyOfCorrelation(self.num_columns)
-        return super().transform(parameter, reference)
+        return standard_units(parameter, reference)
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
-        """p(x | cell), with the D numbers as one event."""
-        mu = of_cell(self.in_cells("mu", greeks), cell)
-        factor = of_cell(self.in_cells("sigma", greeks), cell)[..., None]
+        mu, sigma = (one.in_cell(greeks.get(symbol), cell) for symbol, one in self.given.items())
+        factor = sigma[..., None]
         if "corr" in greeks:
             factor = factor * Vindex(greeks["corr"])[..., cell, :, :]
         return dist.MultivariateNormal(mu, scale_tril=factor)
 
-    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
-        """Φ = (1, u, u_i u_j for i <= j) as [F, N]."""
-        standard = ((column - reference.centre) / reference.scale).T
-        first, second = _pairs(self.num_columns)
-        return np.concatenate([np.ones((1, len(column))), standard, standard[first] * standard[second]])
-
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m'Pm/2 - log|L| - D log(2π)/2, P m, -P_ii/2 and -P_ij for i < j) in standardised units, P = Σ⁻¹."""
         size = self.num_columns
-        mean, factor = self._standardised(greeks, reference)
+        mean, factor = self._mean_and_factor(greeks, reference)
         inverse = np.linalg.inv(factor)
         whitened = (inverse @ mean[..., None])[..., 0]
         precision = np.swapaxes(inverse, -1, -2) @ inverse
         scales = np.diagonal(factor, axis1=-2, axis2=-1) * reference.scale
-        first, second = _pairs(size)
-        out = np.empty((*whitened.shape[:-1], self.num_features(0)))
+        first, second = pairs(size)
+        out = np.empty((*whitened.shape[:-1], 1 + size + len(first)))
         out[..., 0] = -0.5 * (whitened * whitened).sum(-1) - np.log(scales).sum(-1) - size * HALF_LOG_2PI
         out[..., 1 : size + 1] = (np.swapaxes(inverse, -1, -2) @ whitened[..., None])[..., 0]
         out[..., size + 1 :] = precision[..., first, second] * np.where(first == second, -0.5, -1.0)
@@ -119,52 +105,36 @@ class FullGaussian(VectorGaussian):
 
     def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
         """With M the second moment about mu, dJ/dL = tril(Σ⁻¹ M L'⁻¹) - n diag(1 / L_ii), and L = diag(sigma) corr."""
-        mean, factor = self._standardised(greeks, reference)
-        count, first, second = self._moments(statistics)
+        mean, factor = self._mean_and_factor(greeks, reference)
+        count, first, second = self.moments(statistics)
         inverse = np.linalg.inv(factor)
         transposed = np.swapaxes(inverse, -1, -2)
-        residual = first - mean * count
         found = {}
         if "mu" in greeks:
+            residual = first - mean * count
             found["mu"] = (transposed @ (inverse @ residual[..., None]))[..., 0] / reference.scale
-        about = second - mean[..., :, None] * first[..., None, :] - residual[..., :, None] * mean[..., None, :]
         ends = np.diagonal(inverse, axis1=-2, axis2=-1)[..., None] * np.eye(self.num_columns)
+        about = _about(mean, count, first, second)
         slope = np.tril(transposed @ (inverse @ about @ transposed)) - count[..., None] * ends
         if "sigma" in greeks:
             found["sigma"] = (slope * self._corr(greeks)).sum(-1) / reference.scale
         if "corr" in greeks:
-            sigma = self.array("sigma", greeks)
-            found["corr"] = slope * (sigma / reference.scale)[..., None]
+            found["corr"] = slope * (self.array("sigma", greeks) / reference.scale)[..., None]
         return found
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether eps * (range / conditional scale)² > 1e-10 in a column."""
-        first, second = _pairs(self.num_columns)
-        squares = coefficients[..., self.num_columns + 1 :][..., first == second]
-        return EPS * (2.0 * reference.reach) ** 2 * -2.0 * float(squares.min()) > DIGITS_LOST
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Centres [cells, D] at the components' means."""
-        mu = self.array("mu", greeks)
-        factor = self._standardised(greeks, reference)[1]
-        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, factor.shape[:-1])))
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """Weighted means, and weighted covariances about them, no direction of which may lose its variance.
 
         With a known scale, the correlations that maximise J have no closed form: they are found by Newton's method.
         """
-        mean, factor = self._standardised(previous, reference)
-        count, first, second = self._moments(statistics)
-        held = np.where(count > 0, count, 1.0)
+        mean, factor = self._mean_and_factor(previous, reference)
+        count, first, second = self.moments(statistics)
         found = {}
         if "mu" in previous:
-            mean = np.where(count > 0, first / held, mean)
+            mean = weighted_mean(first, count, mean)
             found["mu"] = reference.centre + reference.scale * mean
-        residual = first - mean * count
-        about = second - mean[..., :, None] * first[..., None, :] - residual[..., :, None] * mean[..., None, :]
         old = factor @ np.swapaxes(factor, -1, -2)
-        covariance = np.where(count[..., None] > 0, about / held[..., None], old)
+        covariance = weighted_mean(_about(mean, count, first, second), count[..., None], old)
         if "sigma" in previous:
             best = _factor(covariance, VARIANCE_FLOOR * self.num_columns)
             sigma = np.sqrt((best * best).sum(-1))
@@ -177,10 +147,18 @@ class FullGaussian(VectorGaussian):
             found["corr"] = _best_correlations(scaled, previous["corr"], VARIANCE_FLOOR * self.num_columns)
         return found
 
+    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
+        first, second = pairs(self.num_columns)
+        return squares_lose_digits(coefficients[..., self.num_columns + 1 :][..., first == second], reference.reach)
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        mu, factor = self.array("mu", greeks), self._mean_and_factor(greeks, reference)[1]
+        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, factor.shape[:-1])))
+
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether the estimated variance in a direction is at the floor, 1e-14 of that of all standardised columns."""
         if "sigma" in greeks:
-            factor = self._standardised(greeks, reference)[1]
+            factor = self._mean_and_factor(greeks, reference)[1]
         elif "corr" in greeks:
             factor = greeks["corr"]
         else:
@@ -190,29 +168,26 @@ class FullGaussian(VectorGaussian):
 
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
         """``x = mu + L ε``."""
-        return self.equation_of(greeks, self._corr(greeks))
+        return without_inputs(self.array("mu", greeks), self.array("sigma", greeks)[..., None] * self._corr(greeks))
 
-    def products(self, num_inputs: int) -> tuple[Places, Places]:
-        """1, u and u_i u_j."""
-        return _pairs(1 + self.num_columns)
-
-    def _moments(self, statistics: Array) -> tuple[Array, Array, Array]:
+    def moments(self, statistics: Array) -> tuple[Array, Array, Array]:
         """n [..., 1], Σ u [..., D] and Σ u u' [..., D, D]."""
         size = self.num_columns
-        first, second = _pairs(size)
-        products = np.empty((*statistics.shape[:-1], size, size))
-        products[..., first, second] = products[..., second, first] = statistics[..., size + 1 :]
-        return statistics[..., :1], statistics[..., 1 : size + 1], products
+        return statistics[..., :1], statistics[..., 1 : size + 1], symmetric(statistics[..., size + 1 :], size)
 
     def _corr(self, greeks: Greeks) -> Array:
         return greeks["corr"] if "corr" in greeks else np.ones((1, 1))
 
-    def _standardised(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
+    def _mean_and_factor(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
         """The means [..., cells, D] less the reference's and the Cholesky factors [..., cells, D, D], standardised."""
-        mu = self.array("mu", greeks)
-        sigma = self.array("sigma", greeks)
-        factor = (sigma / reference.scale)[..., None] * self._corr(greeks)
-        return (mu - reference.centre) / reference.scale, factor
+        mean, scale, _ = self.standardised_greeks(greeks, reference)
+        return mean, scale[..., None] * self._corr(greeks)
+
+
+def _about(mean: Array, count: Array, first: Array, second: Array) -> Array:
+    """The second moments [..., D, D] about means [..., D]."""
+    residual = first - mean * count
+    return np.asarray(second - mean[..., :, None] * first[..., None, :] - residual[..., :, None] * mean[..., None, :])
 
 
 def _factor(covariance: Array, floor: float) -> Array:
@@ -264,19 +239,12 @@ def _newton_step(matrix: Array, moments: Array, basis: Array) -> Array:
     return np.asarray((vectors @ along[..., None])[..., 0])
 
 
-@cache
-def _pairs(size: int, apart: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The indices i <= j (or i < j, one apart) of the entries of a symmetric matrix."""
-    first, second = np.nonzero(np.triu(np.ones((size, size)), apart))
-    return first, second
-
-
 def _off_diagonal(size: int) -> Array:
     """The symmetric matrices [pairs, D, D] with two ones off the diagonal."""
-    first, second = _pairs(size, 1)
+    first, second = pairs(size, 1)
     basis = np.zeros((len(first), size, size))
-    pairs = np.arange(len(first))
-    basis[pairs, first, second] = basis[pairs, second, first] = 1.0
+    number = np.arange(len(first))
+    basis[number, first, second] = basis[number, second, first] = 1.0
     return basis
 
 

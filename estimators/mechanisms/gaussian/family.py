@@ -1,0 +1,154 @@
+"""What Gaussians have in common: features that are products of forms, affine in the column, and a scale."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators.mechanisms.defaults import LogLinear, weighted_mean
+from estimators.mechanisms.gaussian.forms import Places, pairs, with_one
+from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.mechanisms.protocol import Equation, Greeks, Reference
+from estimators.parameters.parameter import Array
+
+# x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
+DIGITS_LOST = 1e-10
+EPS = float(np.finfo(np.float64).eps)
+# A scale below this fraction of the column's is a spike: the M-step holds it there and the fit says so.
+SCALE_FLOOR = 1e-8
+
+
+class GaussianFamily(LogLinear):
+    """A family with a scale ``sigma``, whose log density is quadratic in the column.
+
+    Unless it says otherwise, of a column of numbers [N] or of independent numbers [N, D], each with a mean ``mu`` and a
+    scale; forms are (1, u) with u the standardised column.
+    """
+
+    is_gaussian = True
+
+    def num_features(self, num_inputs: int) -> int:
+        return len(self.products(num_inputs)[0])
+
+    def products(self, num_inputs: int) -> tuple[Places, Places]:
+        return pairs(1 + (self.num_columns or 1))
+
+    def check(self, name: str, column: Tensor) -> Tensor:
+        return column.double()
+
+    def reference(self, column: Array, inputs: Array) -> Reference:
+        return standardised(column)
+
+    def points(self, column: Array, reference: Reference) -> Array:
+        centre, scale = reference.location
+        return np.asarray((column - centre) / scale).reshape(len(column), -1)
+
+    def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        """The forms [Q, N] of each row."""
+        return np.vstack([np.ones(len(column)), ((column - reference.centre) / reference.scale).T])
+
+    def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        forms, (first, second) = self.forms_of_rows(column, inputs, reference), self.products(inputs.shape[-1])
+        return np.asarray(forms[first] * forms[second])
+
+    def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
+        """(1, u) [..., 1 + D, M] for ``u = (intercept + factor ε - centre) / scale`` and ε [..., D, M]."""
+        centre = np.asarray(reference.centre)
+        # The difference of the centres first: where they are the same, u is the noise alone, to the last digit.
+        forms = equation.factor @ noise
+        forms[..., 0] += equation.intercept - (centre[..., None] if self.num_columns is None else centre)
+        return with_one(forms / np.reshape(reference.scale, (-1, 1)))
+
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """Centres at the components' means, where the quadratic features are (x - mu_k)² themselves."""
+        # The means themselves: read off standardised ones they would lose the digits that a far row costs these.
+        mu, sigma = self.array("mu", greeks), self.array("sigma", greeks)
+        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
+
+    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
+        """Whether an estimated scale is at the floor, 1e-8 of the column's."""
+        return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
+
+    def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
+        """The means less the reference's, the scales, and 1 / scale², in standardised units."""
+        scale = self.array("sigma", greeks) / reference.scale
+        return (self.array("mu", greeks) - reference.centre) / reference.scale, scale, 1.0 / (scale * scale)
+
+    def moments(self, statistics: Array) -> tuple[Array, Array, Array]:
+        """n, Σ u and Σ u² out of the statistics [..., F], n such that it broadcasts with the others."""
+        raise NotImplementedError
+
+    def gradient(self, greeks: Greeks, statistics: Array, reference: Reference) -> dict[str, Array]:
+        """dJ/dmu = (Σ u - n m) / s² and dJ/dsigma = (Σ (u - m)² / s² - n) / s, in standardised units."""
+        mean, scale, precision = self.standardised_greeks(greeks, reference)
+        count, first, second = self.moments(statistics)
+        residual = first - mean * count
+        found = {}
+        if "mu" in greeks:
+            found["mu"] = residual * precision / reference.scale
+        if "sigma" in greeks:
+            squares = second - mean * (first + residual)
+            found["sigma"] = self.scale_slope(squares, count, precision, scale * reference.scale)
+        return found
+
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
+        """Weighted means, and weighted root mean squares about them."""
+        mean, scale, _ = self.standardised_greeks(previous, reference)
+        count, first, second = self.moments(statistics)
+        found = {}
+        if "mu" in previous:
+            mean = weighted_mean(first, count, mean)
+            found["mu"] = reference.centre + reference.scale * mean
+        if "sigma" in previous:
+            squares = second - mean * (2.0 * first - mean * count)
+            found["sigma"] = self.best_scale(squares, count, scale, reference)
+        return found
+
+    def scale_slope(self, squares: Array, count: Array, precision: Array, sigma: Array) -> Array:
+        """dJ/dsigma from the rows' squared distances, standardised as their precision is, and their number."""
+        slope = (squares * precision - count) / sigma
+        return np.asarray(slope.sum(-1) if self.given["sigma"].is_shared else slope)
+
+    def best_scale(self, squares: Array, count: Array, previous: Array, reference: Reference) -> Array:
+        """The root mean square distance (pooled where the scale is shared); the previous scale without rows."""
+        squares = np.maximum(squares, 0.0)
+        if self.given["sigma"].is_shared:
+            squares, count, previous = squares.sum(-1), count.sum(-1), previous[..., 0]
+        root = np.where(count > 0, np.sqrt(squares / np.where(count > 0, count, 1.0)), previous)
+        return np.asarray(np.maximum(root, SCALE_FLOOR) * reference.scale)
+
+
+def mean_and_scale(
+    loc: Any, scale: Any, entry: tuple[int, ...] = (), *, shared_scale: bool = False
+) -> dict[str, KnownOrPrior]:
+    """What is given for ``mu`` and ``sigma``, of an entry's shape."""
+    return {
+        "mu": KnownOrPrior("loc", loc, constraints.real, entry),
+        "sigma": KnownOrPrior("scale", scale, constraints.positive, entry, shared_scale),
+    }
+
+
+def standardised(column: Array) -> Reference:
+    """Means and standard deviations of a column [N] or [N, D] (1 where constant, up to 1e-100); its largest reach."""
+    as_number: Any = float if column.ndim == 1 else np.asarray
+    if not len(column):
+        return Reference(as_number(np.zeros(column.shape[1:])), as_number(np.ones(column.shape[1:])))
+    centre = column.mean(0)
+    scale = spread(column, centre)
+    return Reference(as_number(centre), as_number(scale), float((np.abs(column - centre).max(0) / scale).max()))
+
+
+def spread(columns: Array, centre: Array) -> Array:
+    """Root mean square distances from a centre, over the first axis (1 where a column is constant)."""
+    reach = np.abs(columns - centre).max(0)
+    held = np.where(reach > 1e-100, reach, 1.0)
+    # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
+    distance = held * np.sqrt((((columns - centre) / held) ** 2).mean(0))
+    return np.where(reach > 1e-100, distance, 1.0)
+
+
+def squares_lose_digits(coefficients: Array, reach: float) -> bool:
+    """Whether eps * (range / sigma)² > 1e-10, from the coefficients -1/2s² of squares."""
+    precision = -2.0 * coefficients.item(coefficients.argmin())
+    return EPS * (2.0 * reach) ** 2 * precision > DIGITS_LOST

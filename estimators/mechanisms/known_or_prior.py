@@ -1,0 +1,81 @@
+"""What a family is given for one of its Greeks: a prior, or numbers, which mean that it is known."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from pyro.ops.indexing import Vindex
+from torch import Tensor
+
+from estimators.isolation import own_modes
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.prior_checks import known_or_prior
+
+
+@dataclass(frozen=True, eq=False)
+class KnownOrPrior:
+    """A prior or known numbers, one for all cells, one for each entry, or one for each entry of each cell.
+
+    ``entry`` is the shape of what one cell has of the Greek: () for a mean, (D,) for those of a column of vectors. An
+    estimated Greek that ``is_shared`` has one entry for all cells. Raises TypeError or ValueError for anything else.
+    """
+
+    argument: str
+    value: Any
+    support: Any
+    entry: tuple[int, ...] = ()
+    is_shared: bool = False
+
+    @own_modes()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", known_or_prior(self.argument, self.value, self.support))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether numbers were given."""
+        return isinstance(self.value, Tensor)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the numbers, or of the prior's draws."""
+        return tuple(self.value.shape if self.is_known else self.value.batch_shape + self.value.event_shape)
+
+    @cached_property
+    def is_per_cell(self) -> bool:
+        """Whether it may differ between cells."""
+        return len(self.shape) > len(self.entry)
+
+    def parameter(self, symbol: str, table: tuple[int, ...], entry: tuple[int, ...]) -> tuple[Parameter, ...]:
+        """The Greek [*table, *entry] with its prior; none where it is known. Raises ValueError for another shape."""
+        is_for_all = self.is_shared and not self.is_known
+        whole = entry if is_for_all else (*table, *entry)
+        if self.shape not in ((), entry, whole):
+            expected = entry if entry and entry == whole else f"{entry} or {whole}" if entry else whole
+            raise ValueError(f"{self.argument}: expected one value, or shape {expected}, got shape {self.shape}")
+        if self.is_known:
+            return ()
+        batch = whole[: len(whole) - len(self.value.event_shape)]
+        return (Parameter(symbol, whole, self.value.expand(batch), None if is_for_all else 0, self.support),)
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        """Known numbers as [cells, *entry], or [*entry] where they serve all cells."""
+        known: Tensor = self.value
+        if self.is_per_cell:
+            return known.reshape(-1, *self.shape[len(self.shape) - len(self.entry) :])
+        return known.expand(np.broadcast_shapes(self.shape, self.entry))
+
+    @cached_property
+    def array(self) -> Array:
+        """Known numbers as [cells, *entry], or [1, *entry] where they serve all cells."""
+        known = self.tensor.numpy()
+        return known if self.is_per_cell else known[None]
+
+    def in_cell(self, estimate: Tensor | None, cell: Tensor) -> Tensor:
+        """The Greek at some cells [..., *entry], estimated (perhaps with a set of values per row) or known."""
+        value = self.tensor if estimate is None else estimate
+        if self.is_per_cell if estimate is None else not self.is_shared:
+            return torch.as_tensor(Vindex(value)[(..., cell, *[slice(None)] * len(self.entry))])
+        return value

@@ -49,7 +49,7 @@ class ProgramExpectation:
         self._greeks = {name: value.detach().double() for name, value in greeks.items()}
         with program_mode():
             factors = marginal.factors(self._greeks)
-            value, self._weights = weights_of(factors, factors.rows, marginal.weights)
+            value, self._weights = weights_of(factors, marginal.weights)
             self.log_likelihood = float(value + factors.log_global)
 
     def q(self, greeks: Mapping[str, Tensor]) -> Tensor:

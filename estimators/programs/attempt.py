@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.programs.call import Program, describe
+from estimators.programs.call import Program, describe, first_line
 from estimators.programs.factors import Factors, evaluate
 from estimators.programs.handlers import Evidence
 from estimators.programs.sites import Structure
@@ -25,8 +25,7 @@ def attempt(
     try:
         return evaluate(fn, structure, evidence, data, greeks)
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        detail = f"({type(error).__name__}: {first})"
+        detail = f"({type(error).__name__}: {first_line(error)})"
         if "Boolean value of Tensor" in str(error):
             raise ValueError(
                 f"PyroModel: {name} uses a hidden site ({hidden}) in Python control flow (if, while, "

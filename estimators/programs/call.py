@@ -1,9 +1,10 @@
 """How a user's Pyro program is called: columns and scalars by name, and the number of rows."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from estimators.data.data import Data
@@ -27,13 +28,13 @@ def required(fn: Program) -> list[str]:
     return [name for name, parameter in parameters_of(fn).items() if parameter.default is inspect.Parameter.empty]
 
 
-def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[list[Any], dict[str, Any]]:
-    """The call's arguments: what is given by name, and the number of rows for the first other parameter.
+def arguments(fn: Program, data: Data, sites: Collection[str]) -> tuple[list[Any], dict[str, Any]]:
+    """The call's arguments: what is passed by name, and the number of rows for the first other parameter.
 
     The first other parameter is the first without a default; where every one has a default and no column is passed,
     the first whose default is not None. Raises TypeError for a parameter that nothing in the data answers to.
     """
-    parameters = parameters_of(fn)
+    given, parameters = passed(fn, data, sites), parameters_of(fn)
     others = [name for name in parameters if name not in given]
     open_ones = [name for name in others if parameters[name].default is inspect.Parameter.empty]
     if not open_ones and not any(isinstance(value, Tensor) for value in given.values()):
@@ -41,14 +42,14 @@ def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[lis
         open_ones = [name for name in others if parameters[name].default is not None][:1] or others[:1]
     if len(open_ones) > 1:
         raise TypeError(
-            f"PyroModel: {_name(fn)} has the parameter {open_ones[1]!r}, for which the data have no column and no "
+            f"PyroModel: {describe(fn)} has the parameter {open_ones[1]!r}, for which the data have no column and no "
             f"scalar (the first such parameter, {open_ones[0]!r}, is the number of rows); give it in the data"
         )
     positional, named = [], {}
     for name, parameter in parameters.items():
         if name not in given and name not in open_ones:
             continue
-        value = given.get(name, num_rows)
+        value = given.get(name, data.num_rows)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             positional.append(value)
         else:
@@ -56,20 +57,26 @@ def arguments(fn: Program, given: Mapping[str, Any], num_rows: int) -> tuple[lis
     return positional, named
 
 
-def passed(fn: Program, data: Data, conditioned: Collection[str]) -> dict[str, Any]:
-    """Columns and scalars named like parameters; a column that conditions a site only where the program needs it."""
+def passed(fn: Program, data: Data, sites: Collection[str]) -> dict[str, Any]:
+    """Columns and scalars named like parameters; one named like a site, which it conditions, only where needed."""
     needed, known = required(fn), parameters_of(fn)
-    left_out = {name: known[name].default for name in conditioned if name in known and name not in needed}
+    left_out = {name: known[name].default for name in sites if name in known and name not in needed}
     columns = {
-        name: column
-        for name, column in data.columns.items()
-        if name in known and (name in needed or name not in conditioned)
+        name: column for name, column in data.columns.items() if name in known and (name in needed or name not in sites)
     }
     return left_out | columns | {name: value for name, value in data.scalars.items() if name in known}
 
 
-def _name(fn: Program) -> str:
+def rows_alone(num_rows: int) -> Data:
+    """So many rows without a column, for a program that takes their number alone."""
+    return Data({"rows": torch.zeros(num_rows, dtype=torch.float64)})
+
+
+def describe(fn: Program) -> str:
+    """The name of a program in an error."""
     return str(getattr(fn, "__name__", type(fn).__name__))
 
 
-describe = _name
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, which may be empty."""
+    return next(iter(str(error).strip().splitlines()), "")

@@ -31,17 +31,13 @@ class Graph:
 
     def __init__(self, function: Function, examples: Sequence[Tensor], row_size: int = 1) -> None:
         self._function, self._row_size = function, row_size
-        self._graph = _captured(function, examples)
+        # The operations; None where they were not captured.
+        self.module = _captured(function, examples)
 
     @property
     def is_captured(self) -> bool:
         """Whether calls run the graph, and not the program itself."""
-        return self._graph is not None
-
-    @property
-    def module(self) -> GraphModule | None:
-        """The operations; None where they were not captured."""
-        return self._graph
+        return self.module is not None
 
     @property
     def chunk(self) -> int:
@@ -49,17 +45,17 @@ class Graph:
         return max(MAX_ELEMENTS // max(self._row_size, 1), 1)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if self._graph is None:
+        if self.module is None:
             with in_words("PyroModel"), single_thread(), program_mode():
-                return tuple(part.detach() for part in self._function(*inputs))
+                return tuple(output.detach() for output in self._function(*inputs))
         with single_thread(), double_precision(), torch.no_grad():
-            return tuple(self._graph(*inputs))
+            return tuple(self.module(*inputs))
 
     def batched(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The function of every entry of the inputs' leading axis, stacked."""
-        if self._graph is not None:
-            return of_entries(self._graph, inputs, self.chunk)
-        return _one_by_one(self, inputs)
+        if self.module is None:
+            return _one_by_one(self, inputs)
+        return of_entries(self.module, inputs, self.chunk)
 
 
 def of_entries(module: GraphModule, inputs: Sequence[Tensor], chunk: int) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.programs.call import Program, passed
+from estimators.programs.call import Program
 from estimators.programs.captured import sources
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure
@@ -25,14 +25,13 @@ from estimators.programs.structure import run
 class Causes:
     """The direct causes of each site of a row and of each `pyro.factor`, on rows of a program's other arguments.
 
-    They hold at any values of the Greeks, of which ``greeks`` is an example, and at those that the data fix.
+    They hold at any values of the Greeks, of which ``greeks`` is an example.
     """
 
     fn: Program
     structure: Structure
     rows: Data
     greeks: Mapping[str, Tensor]
-    fixed: Mapping[str, Tensor]
 
     def above(self, names: Iterable[str], cut: Collection[str]) -> frozenset[str]:
         """The sites that those named depend on, directly or through others; those in ``cut`` depend on none."""
@@ -48,12 +47,11 @@ class Causes:
     @cached_property
     def direct(self) -> Mapping[str, frozenset[str]]:
         """The sites that each site, and each factor, is computed from."""
-        found = self._captured()
-        return self._by_order() if found is None else found
-
-    def _by_order(self) -> dict[str, frozenset[str]]:
+        captured = self._captured()
+        if captured is not None:
+            return captured
         sites = list(self.structure.sites)
-        before = {name: frozenset(sites[:place]) for place, name in enumerate(sites)}
+        before = {name: frozenset(sites[:index]) for index, name in enumerate(sites)}
         return before | {name: frozenset(sites) for name in self.structure.factors}
 
     def _captured(self) -> dict[str, frozenset[str]] | None:
@@ -63,8 +61,8 @@ class Causes:
 
         def trace_at(values: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> Any:
             evidence = Evidence(values=values, free=every - set(values), unmasked=every)
-            program = Substituting({**known, **self.fixed})(Observing(evidence)(self.fn))
-            return run(program, self.fn, passed(self.fn, self.rows, self.structure.names), self.rows.num_rows)
+            program = Substituting({**known, **self.structure.fixed(self.rows)})(Observing(evidence)(self.fn))
+            return run(program, self.fn, self.rows, self.structure.names)
 
         def log_probs(*inputs: Tensor) -> tuple[Tensor, ...]:
             values = dict(zip(sites, inputs, strict=False))

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.programs.call import Program, arguments, passed
+from estimators.programs.call import Program, arguments, rows_alone
+from estimators.programs.factors import row_weights
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.sites import Greek, Structure
-from estimators.programs.situation import columns_of, counts_of, fixed_greeks
+from estimators.programs.situation import columns_of
 from estimators.programs.structure import run
 
 
@@ -26,8 +27,7 @@ def conditioned(marginal: ProgramMarginal) -> tuple[Callable[[], None], int]:
     flat: dict[str, Any] = {greek.name: _Flat(greek) for greek in structure.greeks if greek.initial is not None}
     if flat:
         program = poutine.lift(program, prior=flat)
-    given = passed(marginal.fn, marginal.data, structure.names)
-    positional, named = arguments(marginal.fn, given, marginal.num_rows)
+    positional, named = arguments(marginal.fn, marginal.data, structure.names)
 
     def conditioned_program() -> None:
         program(*positional, **named)
@@ -44,10 +44,10 @@ def row_program(
     """
 
     def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-        part = rows.rows(torch.multinomial(counts_of(rows), num_rows, replacement=True))
+        part = rows.rows(torch.multinomial(row_weights(rows), num_rows, replacement=True))
         evidence = Evidence(free=frozenset(structure.sites))
-        program = Substituting({**greeks, **fixed_greeks(structure, rows)})(Observing(evidence)(fn))
-        positional, named = arguments(fn, passed(fn, part, structure.names), num_rows)
+        program = Substituting({**greeks, **structure.fixed(rows)})(Observing(evidence)(fn))
+        positional, named = arguments(fn, part, structure.names)
         trace = poutine.trace(program).get_trace(*positional, **named)
         return columns_of(trace, structure, num_rows)
 
@@ -64,8 +64,7 @@ def simulated(
             "does not draw from its law; write its factors as distributions"
         )
     with program_mode(seed):
-        given = passed(fn, Data(rows=torch.zeros(1, dtype=torch.float64)), structure.names)
-        trace = run(Substituting(greeks)(fn), fn, given, num_rows)
+        trace = run(Substituting(greeks)(fn), fn, rows_alone(num_rows), structure.names)
     return columns_of(trace, structure, num_rows)
 
 

@@ -17,53 +17,57 @@ class Coordinates:
 
     def __init__(self, greeks: Sequence[Greek]) -> None:
         self.greeks = tuple(greeks)
-        self._shapes = [torch.Size(greek.transform.inverse_shape(torch.Size(greek.shape))) for greek in self.greeks]
-        ends = np.cumsum([0, *(shape.numel() for shape in self._shapes)]).tolist()
-        self._places = [slice(start, end) for start, end in itertools.pairwise(ends)]
+        shapes = [torch.Size(greek.transform.inverse_shape(torch.Size(greek.shape))) for greek in self.greeks]
+        ends = np.cumsum([0, *(shape.numel() for shape in shapes)]).tolist()
+        # Each Greek, which of the coordinates are its own, and the shape in which its transform takes them.
+        self._blocks = [
+            (greek, slice(start, end), shape)
+            for greek, (start, end), shape in zip(self.greeks, itertools.pairwise(ends), shapes, strict=True)
+        ]
         self.size = int(ends[-1])
-        masks = [greek.bounded(shape).reshape(-1) for greek, shape in zip(self.greeks, self._shapes, strict=True)]
+        masks = [greek.bounded(shape).reshape(-1) for greek, _, shape in self._blocks]
         self.bounded = torch.cat([torch.zeros(0, dtype=torch.bool), *masks]).numpy()
-        self._logs = [logs_of(greek.transform) for greek in self.greeks]
+        self._logs = {greek.name: logs for greek in self.greeks if (logs := logs_of(greek.transform)) is not None}
         self.scales = self.mask([greek.is_scale for greek in self.greeks])
 
     def constrain(self, coordinates: Tensor) -> dict[str, Tensor]:
         """φ(v), differentiable."""
         return {
-            greek.name: greek.transform(coordinates[..., place].reshape((*coordinates.shape[:-1], *shape)))
-            for greek, place, shape in zip(self.greeks, self._places, self._shapes, strict=True)
+            greek.name: greek.transform(coordinates[..., own].reshape((*coordinates.shape[:-1], *shape)))
+            for greek, own, shape in self._blocks
         }
 
     def kept_logs(self, coordinates: Tensor, greeks: Mapping[str, Tensor]) -> KeptLogs:
         """A context in which the probabilities among φ(v), these tensors, keep their logs as functions of v [D]."""
         return KeptLogs(
-            (greeks[greek.name], logs(coordinates[place].reshape(shape)))
-            for greek, place, shape, logs in zip(self.greeks, self._places, self._shapes, self._logs, strict=True)
-            if logs is not None
+            (greeks[greek.name], self._logs[greek.name](coordinates[own].reshape(shape)))
+            for greek, own, shape in self._blocks
+            if greek.name in self._logs
         )
 
     def unconstrain(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """v(φ)."""
-        parts = []
-        for greek, shape in zip(self.greeks, self._shapes, strict=True):
+        blocks = []
+        for greek, _, shape in self._blocks:
             value = greeks[greek.name].double()
             batch = value.shape[: value.ndim - len(greek.shape)]
             # torch caches the last pair of a transform; a transform made anew keeps nothing of anyone's.
-            parts.append(greek.transform.inv(value).reshape((*batch, shape.numel())))
-        return torch.cat(parts, -1)
+            blocks.append(greek.transform.inv(value).reshape((*batch, shape.numel())))
+        return torch.cat(blocks, -1)
 
     def log_jacobian(self, coordinates: Tensor, greeks: Mapping[str, Tensor]) -> Tensor:
         """log |dφ/dv|."""
         total = torch.zeros((), dtype=torch.float64)
-        for greek, place, shape in zip(self.greeks, self._places, self._shapes, strict=True):
-            flat = coordinates[place].reshape(shape)
-            total = total + greek.transform.log_abs_det_jacobian(flat, greeks[greek.name]).sum()
+        for greek, own, shape in self._blocks:
+            before = coordinates[own].reshape(shape)
+            total = total + greek.transform.log_abs_det_jacobian(before, greeks[greek.name]).sum()
         return total
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
-        return [greek.name for greek, place in zip(self.greeks, self._places, strict=True) if marked[place].any()]
+        return [greek.name for greek, own, _ in self._blocks if marked[own].any()]
 
     def mask(self, flags: Sequence[bool]) -> np.ndarray:
         """A flag of each Greek, for each of its coordinates [D]."""
-        sizes = [shape.numel() for shape in self._shapes]
-        return np.concatenate([np.zeros(0, bool), *(np.full(n, flag) for n, flag in zip(sizes, flags, strict=True))])
+        sizes = np.array([shape.numel() for _, _, shape in self._blocks], dtype=int)
+        return np.repeat(np.array(flags, dtype=bool), sizes)

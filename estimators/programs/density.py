@@ -46,7 +46,6 @@ class ProgramDensity:
             raise ValueError("PyroModel: the program has no continuous site or parameter to estimate")
 
     def of(self, data: Data) -> "ProgramDensity":
-        """The same density of other rows with the same columns."""
         return ProgramDensity(self.marginal.of(data))
 
     def beyond_priors(self) -> "ProgramDensity":
@@ -56,70 +55,55 @@ class ProgramDensity:
     # ---------------------------------------------------------------- row by row
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log p(row | φ) as [..., N], without the weights."""
         return self.marginal.pointwise(greeks)
 
     def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
-        """p(site = k | row, φ) as [..., N, K]; one-hot where it is known."""
         return self.marginal.responsibilities(greeks, site)
 
     @property
     def latent(self) -> tuple[str, ...]:
-        """The hidden sites."""
         return self.marginal.latent
 
     def site(self, name: str | None) -> str:
-        """The hidden site that is meant: the one named, or the only one."""
         return self.marginal.site(name)
 
     @property
     def row_size(self) -> int:
-        """Numbers that are held at one time for each draw of the Greeks."""
         return self.marginal.row_size
 
     # ---------------------------------------------------------------- coordinates
 
     @property
     def names(self) -> list[str]:
-        """The Greeks."""
         return [greek.name for greek in self.marginal.coordinates.greeks]
 
     @property
     def supports(self) -> dict[str, Any]:
-        """The support of every Greek."""
         return {greek.name: greek.support for greek in self.marginal.coordinates.greeks}
 
     def unit_of(self, name: str) -> float:
-        """How far a Greek moves for a unit step of its coordinate."""
         return 1.0
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
-        """φ(v) for v [..., D]."""
         return {name: value.numpy() for name, value in self.draws(coordinates).items()}
 
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
-        """v(φ) as [..., D]."""
         tensors = {name: torch.from_numpy(np.array(value)) for name, value in greeks.items()}
         return self.marginal.coordinates.unconstrain(tensors).numpy()
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
-        """φ(v) of every draw, as tensors [S, *shape]."""
         return self.marginal.coordinates.constrain(torch.from_numpy(np.array(coordinates)))
 
     def values(self, coordinates: Array) -> Parts:
-        """The parts [...] at points [..., D]."""
         return self._parts.values(coordinates)
 
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
-        """The parts [...] at points [..., D], and their gradients [..., D]: -inf, and 0, where these are not finite."""
         return self._parts.evaluate(coordinates)
 
     def e_step(self, coordinates: Array) -> tuple[float, Array, tuple[Tensor, ...]]:
-        """The log-likelihood, its gradient [D], and the factors' posterior weights at one point [D]."""
         return self._expected.e_step(coordinates)
 
     def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> tuple[Tensor, ...]:
-        """The factors' weights under given responsibilities [N, ..., K] of a hidden site; see `tilted`."""
         return self._expected.under(coordinates, torch.from_numpy(responsibilities), self.site(site))
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
@@ -127,11 +111,9 @@ class ProgramDensity:
         return self._expected.argmax(coordinates, statistics)
 
     def information(self, coordinates: Array) -> Array:
-        """The observed information of the likelihood at one point, as [D, D]."""
         return observed_information(Objective(self, log_likelihood), coordinates)
 
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
-        """Coordinates [count, D] of Greeks drawn by the program; a parameter begins at its initial value."""
         return prior_draws(self.marginal, count, rng)
 
     def starts(
@@ -170,7 +152,6 @@ class ProgramDensity:
 
     @property
     def has_prior(self) -> bool:
-        """Whether every Greek has a prior: a `pyro.param` statement has none."""
         return all(greek.initial is None for greek in self.marginal.coordinates.greeks)
 
     def row_information(self, information: Array, at: Array) -> Array:
@@ -193,23 +174,21 @@ class ProgramDensity:
         return bool((gradient[tiny] < -0.5).any())
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether anything has run to an end of its support."""
         return bool(self.edges(self.constrain(coordinates)))
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Weights, or probabilities or their complements, that stand for less than a hundredth of a row."""
-        found = []
+        edges = []
         for greek in self.marginal.coordinates.greeks:
             for end, share in greek.shares(torch.from_numpy(np.asarray(greeks[greek.name]))):
-                few = share.numpy() * self.count < LEAST_ROWS
+                is_near = share.numpy() * self.count < LEAST_ROWS
                 if end is None:
-                    found += edges_where(greek.name, few, "0", SHARE)
+                    edges += edges_where(greek.name, is_near, "0", SHARE)
                 else:
-                    found += edges_where(greek.name, few, f"the end of its support, {end:g}", SUPPORT)
-        return found
+                    edges += edges_where(greek.name, is_near, f"the end of its support, {end:g}", SUPPORT)
+        return edges
 
     def names_at(self, marked: Mask) -> list[str]:
-        """The Greeks of which some coordinate is marked [D]."""
         return self.marginal.coordinates.names_at(marked)
 
     @cached_property

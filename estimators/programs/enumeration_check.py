@@ -17,7 +17,7 @@ from estimators.programs.attempt import attempt
 from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, Label, posterior
 from estimators.programs.handlers import Evidence
-from estimators.programs.independence import check_deterministic, check_independence, check_independence_again, spread
+from estimators.programs.independence import check_deterministic, check_independence, spread
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
@@ -54,7 +54,7 @@ def check_program(marginal: ProgramMarginal) -> None:
         check_independence(marginal)
     elif values not in checked[key]:
         check_enumeration(marginal, in_brief=True)
-        check_independence_again(marginal)
+        check_independence(marginal, in_brief=True)
     checked.setdefault(key, set()).add(values)
 
 

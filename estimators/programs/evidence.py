@@ -134,9 +134,7 @@ def _has_gaps(site: RowSite, column: Tensor | None) -> bool:
 
 
 def _need_width(site: RowSite, column: Tensor) -> None:
-    expected = 1
-    for size in site.rest:
-        expected *= size
+    expected = torch.Size(site.rest).numel()
     if column[0].numel() != expected:
         raise ValueError(
             f"data: column {site.name!r} has {column[0].numel()} value(s) in a row, shape {tuple(column.shape)}; its "

@@ -8,6 +8,7 @@ tensors small, so a hidden Markov chain costs a time linear in its length. (Pyro
 its own maximum, which underflows where factors favour different values by more than 745 nats.)
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.parameters.parameter import LOG_ZERO
-from estimators.programs.call import Program, passed
+from estimators.programs.call import Program
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
@@ -56,9 +57,19 @@ class Factors:
     num_rows: int
     nodes: Mapping[str, Any]
 
-    def pointwise(self, factors: Sequence[Tensor] | None = None) -> Tensor:
-        """log p(row | φ) as [N]; at other values of the factors, if given."""
-        return total_by_row(self.rows if factors is None else factors, self.labels, self.rows_symbol, self.num_rows)
+    def pointwise(self) -> Tensor:
+        """log p(row | φ) as [N]: the product of the factors summed over every enumerated dimension."""
+        tree: OrderedDict[frozenset[str], list[Tensor]] = OrderedDict()
+        sizes = dict[str, int]()
+        for factor, label in zip(self.rows, self.labels, strict=True):
+            tree.setdefault(label.plates, []).append(named(factor, label.dims))
+            sizes.update(zip(label.dims, factor.shape, strict=True))
+        ring: Any = _StableLogRing(cache={}, dim_to_size=sizes)  # type: ignore[no-untyped-call]
+        total = torch.zeros(self.num_rows, dtype=torch.float64)
+        for plates, terms in contract_tensor_tree(tree, set(sizes) - frozenset().union(*tree), ring=ring).items():
+            for term in terms:
+                total = total + ring.product(term, plates - {self.rows_symbol}).expand(self.num_rows)
+        return total
 
 
 def evaluate(
@@ -68,7 +79,7 @@ def evaluate(
     program = Substituting(greeks)(
         poutine.enum(Observing(evidence)(fn), first_available_dim=-1 - structure.num_plate_dims)
     )
-    trace = run(program, fn, passed(fn, data, structure.names), data.num_rows)
+    trace = run(program, fn, data, structure.names)
     return collect(poutine.util.prune_subsample_sites(trace), structure, greeks, data.num_rows)
 
 
@@ -104,40 +115,24 @@ def collect(
     return Factors(log_prior, log_global, tuple(rows), tuple(labels), symbol, num_rows, trace.nodes)
 
 
-def total_by_row(factors: Sequence[Tensor], labels: Sequence[Label], rows_symbol: str, num_rows: int) -> Tensor:
-    """Sum the product of the factors over every enumerated dimension: its log for each row [N]."""
-    tree: OrderedDict[frozenset[str], list[Tensor]] = OrderedDict()
-    for factor, label in zip(factors, labels, strict=True):
-        tree.setdefault(label.plates, []).append(_named(factor, label.dims))
-    plates = frozenset().union(*tree)
-    sizes = {
-        dim: size
-        for terms in tree.values()
-        for term in terms
-        for dim, size in zip(term._pyro_dims, term.shape, strict=True)  # type: ignore[attr-defined]
-    }
-    ring: Any = _StableLogRing(cache={}, dim_to_size=sizes)  # type: ignore[no-untyped-call]
-    total = torch.zeros(num_rows, dtype=torch.float64)
-    for ordinal, terms in contract_tensor_tree(tree, set(sizes) - plates, ring=ring).items():
-        for term in terms:
-            row = ring.product(term, ordinal - {rows_symbol})
-            total = total + row.expand(num_rows)
-    return total
-
-
 def posterior(factors: Factors) -> tuple[Tensor, ...]:
     """Each factor's exact posterior weights, ``∂ log p(row) / ∂ log f``, in the shape of the factor.
 
     Every row's weights sum to 1 over the enumerated dimensions.
     """
-    return weights_of(factors, factors.rows, torch.ones(factors.num_rows, dtype=torch.float64))[1]
+    return weights_of(factors, torch.ones(factors.num_rows, dtype=torch.float64))[1]
 
 
-def weights_of(factors: Factors, at: Sequence[Tensor], row_weights: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """``Σ_n w_n log p(row n)`` and its derivative with respect to every log factor."""
-    leaves = [part.detach().requires_grad_() for part in at]
+def row_weights(data: Data) -> Tensor:
+    """How often each row counts [N]."""
+    return torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
+
+
+def weights_of(factors: Factors, counts: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """``Σ_n w_n log p(row n)`` and its derivative with respect to every log factor, for rows that count w times."""
+    leaves = tuple(factor.detach().requires_grad_() for factor in factors.rows)
     with torch.enable_grad():
-        total = (factors.pointwise(leaves) * row_weights).sum()
+        total = (replace(factors, rows=leaves).pointwise() * counts).sum()
         slopes = torch.autograd.grad(total, leaves)
     return total.detach(), slopes
 
@@ -161,7 +156,7 @@ def by_value(factors: Factors, weights: Sequence[Tensor], site: str) -> Tensor:
     return shares
 
 
-def tilted(factors: Factors, shares: Tensor, site: str, row_weights: Tensor) -> tuple[Tensor, ...]:
+def tilted(factors: Factors, shares: Tensor, site: str, counts: Tensor) -> tuple[Tensor, ...]:
     """Each factor's weights in the law nearest to the posterior under which a site has these shares [N, ..., K].
 
     The posterior times a factor of the site's values alone, found by iterative proportional fitting: of a site with one
@@ -184,7 +179,7 @@ def tilted(factors: Factors, shares: Tensor, site: str, row_weights: Tensor) -> 
             break
         # What cannot be stays impossible, whatever share it is given.
         log_tilt = log_tilt + torch.where(have > 0, wanted.log() - have.log(), 0.0).clamp_min(LOG_ZERO)
-    return weights_of(whole, whole.rows, row_weights)[1][:-1]
+    return weights_of(whole, counts)[1][:-1]
 
 
 class _StableLogRing(LogRing):
@@ -193,38 +188,34 @@ class _StableLogRing(LogRing):
     def sumproduct(self, terms: Iterable[Tensor], dims: Iterable[str]) -> Tensor:
         left, pending = list(terms), set(dims)
         while pending:
-            dim = min(sorted(pending), key=lambda d: len(set("".join(_dims(t) for t in left if d in _dims(t)))))
+            dim = min(sorted(pending), key=lambda d: len(set("".join(dims_of(t) for t in left if d in dims_of(t)))))
             pending.discard(dim)
-            touching = [term for term in left if dim in _dims(term)]
-            if touching:
-                left = [term for term in left if dim not in _dims(term)]
-                whole = _added(touching)
-                names = _dims(whole)
-                left.append(_named(torch.logsumexp(whole, names.index(dim)), names.replace(dim, "")))
+            product = _added([term for term in left if dim in dims_of(term)])
+            left = [term for term in left if dim not in dims_of(term)]
+            names = dims_of(product)
+            left.append(named(torch.logsumexp(product, names.index(dim)), names.replace(dim, "")))
         return _added(left)
 
 
 def _added(terms: Sequence[Tensor]) -> Tensor:
     """The sum of named tensors, broadcast over each other's dimensions."""
-    names = "".join(sorted(set("".join(_dims(term) for term in terms))))
-    total: Tensor | None = None
+    names = "".join(sorted(set("".join(dims_of(term) for term in terms))))
+    aligned = []
     for term in terms:
-        own = _dims(term)
+        own = dims_of(term)
         ordered = term.permute([own.index(dim) for dim in names if dim in own])
-        placed = ordered[tuple(slice(None) if dim in own else None for dim in names)]
-        total = placed if total is None else total + placed
-    assert total is not None
-    return _named(total, names)
+        aligned.append(ordered[tuple(slice(None) if dim in own else None for dim in names)])
+    return named(functools.reduce(torch.add, aligned), names)
 
 
-def _dims(term: Tensor) -> str:
-    names: str = term._pyro_dims  # type: ignore[attr-defined]
-    return names
+def dims_of(term: Tensor) -> str:
+    """The symbols of a packed tensor's dimensions."""
+    symbols: str = term._pyro_dims  # type: ignore[attr-defined]
+    return symbols
 
 
-def _named(term: Tensor, dims: str) -> Tensor:
-    # An alias, so that a tensor that belongs to someone else does not get a name.
-    alias: Any = term.view_as(term)
-    alias._pyro_dims = dims
-    named: Tensor = alias
-    return named
+def named(term: Tensor, dims: str) -> Tensor:
+    """The tensor with symbols for its dimensions: a view, since the tensor itself may be the program's own."""
+    view = term.view_as(term)
+    view._pyro_dims = dims  # type: ignore[attr-defined]
+    return view

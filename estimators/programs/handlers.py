@@ -130,9 +130,7 @@ class Substituting(Messenger):
         if msg["name"] in self._values:
             msg["value"], msg["done"] = self._values[msg["name"]], True
 
-    def _pyro_param(self, msg: Any) -> None:
-        if msg["name"] in self._values:
-            msg["value"], msg["done"] = self._values[msg["name"]], True
+    _pyro_param = _pyro_sample
 
 
 class Replacing(Messenger):
@@ -152,7 +150,8 @@ class Replacing(Messenger):
 def _some_value(fn: Any) -> Tensor:
     """A value of a distribution's support, as a sample of it would be shaped."""
     shape = fn.batch_shape + fn.event_shape
-    if fn.has_enumerate_support and not _has_a_size(fn):
+    # A count out of a number of trials, which may be another in each row, can always be 0.
+    if fn.has_enumerate_support and not hasattr(fn, "total_count"):
         first: Tensor = fn.enumerate_support(expand=False)[0]
         return first.expand(shape)
     if getattr(fn.support, "is_discrete", False):
@@ -160,11 +159,6 @@ def _some_value(fn: Any) -> Tensor:
     transform = biject_to(fn.support)
     value: Tensor = transform(torch.zeros(transform.inverse_shape(shape), dtype=torch.float64))
     return value
-
-
-def _has_a_size(fn: Any) -> bool:
-    """Whether a count is one out of a number of trials, which may be another in each row; 0 is always possible."""
-    return hasattr(fn, "total_count")
 
 
 def unmasked(fn: Any, mask: Tensor | bool | None) -> tuple[Any, Tensor | bool]:

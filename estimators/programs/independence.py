@@ -4,7 +4,7 @@ Rows are independent given the Greeks where a row has the same factors whichever
 centred, ranked, summed up or shifted inside a program makes them depend on the others' entries.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -34,28 +34,22 @@ def check_deterministic(marginal: ProgramMarginal) -> None:
         )
 
 
-def check_independence(marginal: ProgramMarginal) -> None:
-    """Raise a ValueError where a row's log probability depends on which other rows there are, or on its place."""
-    _check_in_company(marginal, _companies)
+def check_independence(marginal: ProgramMarginal, *, in_brief: bool = False) -> None:
+    """Raise a ValueError where a row's log probability depends on which other rows there are, or on its place.
 
-
-def check_independence_again(marginal: ProgramMarginal) -> None:
-    """The same in brief, for other values in a program that was checked: in the company of either half of the rows."""
-    _check_in_company(marginal, _halves)
-
-
-def _check_in_company(marginal: ProgramMarginal, companies: Callable[[int], Iterable[Tensor]]) -> None:
-    some = spread(marginal.num_rows)
-    if len(some) < 2:
+    In brief, for other values in a program that was checked: in the company of either half of the rows.
+    """
+    rows = spread(marginal.num_rows)
+    if len(rows) < 2:
         return
-    alone = _run(marginal, some)
-    for index in companies(len(some)):
+    factors = _run(marginal, rows)
+    for index in _halves(len(rows)) if in_brief else _companies(len(rows)):
         try:
-            other = _run(marginal, some[index])
+            others = _run(marginal, rows[index])
         except ValueError:
             # A plate as long as a column's largest entry, say, which these rows do not reach.
             continue
-        wrong = _different(alone, other, index)
+        wrong = _different(factors, others, index)
         if wrong is not None:
             raise ValueError(
                 f"PyroModel: in {describe(marginal.fn)} the log probability of {wrong} in a row depends on which other "
@@ -82,9 +76,9 @@ def _halves(count: int) -> list[Tensor]:
     return [(rows // 2)[1:], ((rows + count) // 2)[1:]]
 
 
-def spread(num_rows: int) -> Tensor:
-    """An index into a few rows from the first to the last, which the checks look at."""
-    return torch.linspace(0, num_rows - 1, min(SOME_ROWS, num_rows), dtype=torch.float64).round().long()
+def spread(num_rows: int, most: int = SOME_ROWS) -> Tensor:
+    """An index into at most so many rows, from the first to the last of them."""
+    return torch.linspace(0, num_rows - 1, min(most, num_rows), dtype=torch.float64).round().long()
 
 
 def _run(marginal: ProgramMarginal, index: Tensor, seed: int = 0) -> Factors:

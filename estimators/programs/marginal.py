@@ -21,7 +21,7 @@ from estimators.programs.call import Program
 from estimators.programs.captured import Graph
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
-from estimators.programs.factors import Factors, by_value, evaluate, posterior, tilted, weights_of
+from estimators.programs.factors import Factors, by_value, evaluate, posterior, row_weights, tilted, weights_of
 from estimators.programs.reach import check_masks, check_missing
 from estimators.programs.sites import Structure
 from estimators.programs.structure import find
@@ -42,7 +42,7 @@ class ProgramMarginal:
         given = set(self.evidence.values)
         self.coordinates = Coordinates([greek for greek in self.structure.greeks if greek.name not in given])
         self.num_rows = data.num_rows
-        self.weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
+        self.weights = row_weights(data)
         self.total_weight = float(self.weights.sum())
         self.count = max(float(data.num_rows), self.total_weight)
         if self.structure.is_masked or self.evidence.is_missing:
@@ -192,7 +192,7 @@ class ExpectedLogLikelihood:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
                 factors = marginal.factors_at(v)
-                value, weights = weights_of(factors, factors.rows, marginal.weights)
+                value, weights = weights_of(factors, marginal.weights)
                 (slope,) = torch.autograd.grad(complete(factors, weights), v, allow_unused=True, materialize_grads=True)
             return value + factors.log_global.detach(), slope, *weights
 

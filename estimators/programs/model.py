@@ -16,7 +16,7 @@ from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes
 from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, parameters_of
+from estimators.programs.call import Program, parameters_of, rows_alone
 from estimators.programs.conditioned import conditioned, row_program, simulated
 from estimators.programs.density import ProgramDensity
 from estimators.programs.description import check_described, described, needed
@@ -166,13 +166,13 @@ class PyroModel:
     def fitted(self, data: Data | None) -> tuple[Structure, Data]:
         """The structure of a fitted program and its rows that count; of one that takes their number alone, no data."""
         if data is None:
-            return self.structure(), Data(rows=torch.zeros(2, dtype=torch.float64))
+            return self.structure(), rows_alone(2)
         counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
         return self.marginal(data).structure, counting
 
     def structure(self, data: Data | None = None) -> Structure:
         """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
-        return find(self.fn, Data(rows=torch.zeros(2, dtype=torch.float64)) if data is None else data)
+        return find(self.fn, rows_alone(2) if data is None else data)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -13,10 +13,11 @@ from estimators.data.data import Data
 from estimators.isolation import isolated, program_mode
 from estimators.parameters.laws import is_integer
 from estimators.parameters.parameter import LOG_ZERO
-from estimators.programs.answers import Average, average, over_draws
+from estimators.programs.answers import average, over_draws
 from estimators.programs.call import Program, parameters_of
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
+from estimators.programs.factors import row_weights
 from estimators.programs.questions import (
     Of,
     TooManyTermsError,
@@ -32,10 +33,8 @@ from estimators.programs.situation import (
     Situation,
     captured,
     check_samplable,
-    counts_of,
     drawn,
     drawn_rows,
-    fixed_greeks,
 )
 
 # Simulated rows over all draws, where continuous sites have to be simulated, and at least this many for each draw.
@@ -69,56 +68,45 @@ class ProgramPredictive:
 
     @property
     def num_draws(self) -> int:
-        """S."""
         return len(next(iter(self.draws.values())))
 
     @property
     def variables(self) -> dict[str, Variable]:
-        """The sites of a row."""
         return {name: site.variable for name, site in self.structure.sites.items()}
 
     @cached_property
     def rows(self) -> dict[str, int]:
-        """How many values there are of each site that is set or seen to one value per row."""
         return {name: len(value) for name, value in {**self._values, **self.seen}.items() if value.ndim}
 
     def given(self, seen: Mapping[str, Any]) -> "ProgramPredictive":
-        """The same where more is seen."""
-        found = {name: checked_value(self.structure, "given", name, value) for name, value in seen.items()}
-        return replace(self, seen={**self.seen, **found})
+        more = {name: checked_value(self.structure, "given", name, value) for name, value in seen.items()}
+        return replace(self, seen={**self.seen, **more})
 
     def mean(self, name: str) -> Answer:
-        """E[name] for each draw, as [S, ...], or [S, rows, ...] where values are per row."""
-        found = self._ask(name, mean_of, torch.zeros(1, dtype=torch.float64), "mean")
-        value = found.values[:, 0]
-        if not bool(torch.isfinite(value).all()):
+        values, error = self._ask(name, mean_of, torch.zeros(1, dtype=torch.float64), "mean")
+        if not bool(torch.isfinite(values).all()):
             raise ValueError(
                 f"mean: {name} has no finite mean here (a distribution with heavy tails?); ask for quantiles"
             )
-        return Answer(value, None if found.error is None else found.error[:, 0])
+        return Answer(values[:, 0], None if error is None else error[:, 0])
 
     def log_density(self, name: str, points: Tensor) -> Answer:
-        """log p(name = point) as [P], averaged over draws on the density scale."""
         if self.structure.sites[name].rest:
             raise NotImplementedError(f"log_density: {name} has several values in a row; ask for its mean, or sample")
         return self._predicted(name, log_density_of, points, "log_density")
 
     def cdf(self, name: str, points: Tensor) -> Answer:
-        """P(name <= point) as [P], averaged over draws."""
         return self._cdf(name, points, "cdf")
 
     def cdf_at(self, name: str) -> Callable[[float], Answer]:
-        """The same at one number after another: what is simulated for them is kept."""
         settled: dict[Key, Settled] = {}
         return lambda point: self._cdf(name, torch.tensor([point], dtype=torch.float64), "quantile", settled)
 
     def levels(self, name: str) -> Tensor | None:
-        """The values of a discrete site, from the smallest."""
         site = self.structure.sites[name]
         return site.values.double().sort().values if site.is_discrete else None
 
     def is_whole(self, name: str) -> bool:
-        """Whether its values are whole numbers that are not enumerated."""
         site, law = self.structure.sites[name], self._laws.get(name)
         return not site.is_discrete and (site.is_whole if law is None else is_integer(law))
 
@@ -135,7 +123,7 @@ class ProgramPredictive:
         check_samplable(self._situation(torch.zeros(1, dtype=torch.long)))
         base, per_row = self._base_rows()
         which = torch.randint(self.num_draws, (num_rows,)).sort().values
-        shares = counts_of(self.data)[base]
+        shares = row_weights(self.data)[base]
         where = base if per_row else base[torch.multinomial(shares, num_rows, replacement=True)]
         seeds = torch.randint(2**31, (num_rows,))
         weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
@@ -165,8 +153,7 @@ class ProgramPredictive:
     def _causes(self) -> Causes:
         """What each site depends on; found on the rows that questions are asked of."""
         greeks = {name: value[0].double() for name, value in self.draws.items()}
-        rows = self.data.rows(self._base_rows()[0])
-        return Causes(self.fn, self.structure, rows, greeks, fixed_greeks(self.structure, self.data))
+        return Causes(self.fn, self.structure, self.data.rows(self._base_rows()[0]), greeks)
 
     def _situation(self, where: Tensor) -> Situation:
         """The situation on an index [M] into the rows of the program's other arguments."""
@@ -206,9 +193,9 @@ class ProgramPredictive:
         """Logarithms [P] of the average over draws, and their errors where simulated."""
         found = self._ask(name, of, points, call, settled)
         # A program that is run as it is begins at the same random numbers for every draw.
-        return Answer(*over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured))
+        return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
 
-    def _ask(self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Average:
+    def _ask(self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Answer:
         """Answers [S, P, ...] ([S, P, rows] for settings per row); what is simulated is kept in ``settled``."""
         base, per_row = self._base_rows()
         plain = self._situation(base)
@@ -236,7 +223,7 @@ class ProgramPredictive:
         if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
             raise ValueError(f"{call}: what is given, {list(self.seen)}, has probability 0 under the fit")
         # Of a row that counts w times there are w as many to average over.
-        seen = seen if per_row else seen + counts_of(self.data).log()[base][:, None]
+        seen = seen if per_row else seen + row_weights(self.data).log()[base][:, None]
         return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
 
     def _evaluated(self, key: Key, points: Tensor, settled: dict[Key, Settled] | None) -> tuple[Tensor, ...]:

@@ -5,7 +5,6 @@ import torch
 
 from estimators.isolation import program_mode
 from estimators.parameters.parameter import Array
-from estimators.programs.call import passed
 from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.structure import run
@@ -22,10 +21,9 @@ def prior_draws(marginal: ProgramMarginal, count: int, generator: np.random.Gene
         coordinates.mask([greek.initial is not None for greek in coordinates.greeks]).astype(np.float64)
     )
     program = Observing(marginal.evidence)(marginal.fn)
-    given = passed(marginal.fn, marginal.data, marginal.structure.names)
     for seed in generator.integers(2**32, size=count).tolist():
         with in_words("PyroModel"), program_mode(seed):
-            trace = run(program, marginal.fn, given, marginal.num_rows)
+            trace = run(program, marginal.fn, marginal.data, marginal.structure.names)
             values = {greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks}
             drawn = coordinates.unconstrain(values)
             jitter = is_parameter * (len(found) > 0) * torch.randn(coordinates.size, dtype=torch.float64)

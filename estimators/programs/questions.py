@@ -75,11 +75,6 @@ class LogCdfOfCount:
         return _within(source, total, at).log()
 
 
-def has_formula_of_count(law: Any) -> bool:
-    """Whether the CDF of a law, or of a family, of whole numbers is had without summing."""
-    return issubclass(law if isinstance(law, type) else type(law), tuple(_FORMULAS))
-
-
 def _within(source: Any, cdf: Tensor, at: Tensor) -> Tensor:
     """A CDF that is 0 below the support and 1 from its upper end on."""
     support = base_support(source.support)
@@ -104,25 +99,12 @@ def _probabilities(source: Any, values: Tensor, first: int) -> Tensor:
     return torch.where(fits, log, -torch.inf).exp()
 
 
-def _cdf_of_poisson(source: Any, at: Tensor) -> Tensor:
-    law = CountingPoisson(source.rate)  # type: ignore[no-untyped-call]
-    return law.cdf(at)
-
-
-def _cdf_of_geometric(source: Any, at: Tensor) -> Tensor:
-    """1 - (1 - p)^(n + 1): the number of failures before a success."""
-    return -torch.expm1((at.floor() + 1.0) * torch.log1p(-source.probs))
-
-
-def _cdf_of_point(source: Any, at: Tensor) -> Tensor:
-    reached: Tensor = source.v <= at
-    return reached.double()
-
-
-_FORMULAS: dict[type, Callable[[Any, Tensor], Tensor]] = {
-    dist.Poisson: _cdf_of_poisson,
-    dist.Geometric: _cdf_of_geometric,
-    dist.Delta: _cdf_of_point,
+# Distribution functions that Pyro does not have.
+_FORMULAS: dict[type, Of] = {
+    dist.Poisson: lambda law, at: CountingPoisson(law.rate).cdf(at),  # type: ignore[no-untyped-call]
+    # 1 - (1 - p)^(n + 1): the number of failures before a success.
+    dist.Geometric: lambda law, at: -torch.expm1((at.floor() + 1.0) * torch.log1p(-law.probs)),
+    dist.Delta: lambda law, at: (law.v <= at).double(),
 }
 
 
@@ -146,16 +128,9 @@ class Masses:
         return (self._shares * (self._values <= at[..., None])).sum(-1)
 
 
-class Point:
-    """A simulated value, asked like a distribution."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.mean = value
-
-
 def log_cdf_up_to(points: Tensor, law: Any) -> Of:
     """The function for the CDF of a count, of a law or a class of laws, at points [P] and below."""
-    if has_formula_of_count(law):
+    if issubclass(law if isinstance(law, type) else type(law), tuple(_FORMULAS)):
         return log_cdf_of
     largest = float(points.max()) if len(points) else 0.0
     return LogCdfOfCount(next((size for size in SUMMED if size >= largest), int(largest)))

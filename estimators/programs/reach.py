@@ -15,7 +15,7 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.programs.call import Program, describe
-from estimators.programs.factors import Factors, Label, evaluate
+from estimators.programs.factors import Factors, Label, dims_of, evaluate, named
 from estimators.programs.handlers import KEPT, Evidence, Evident, unmasked
 from estimators.programs.missing import stand_in
 from estimators.programs.sites import Structure
@@ -30,7 +30,7 @@ def check_masks(fn: Program, factors: Factors) -> None:
     name = describe(fn)
     for label in factors.labels:
         mask = masks[label.site]
-        hidden = [dim for dim in _dims(mask) if dim not in label.plates]
+        hidden = [dim for dim in dims_of(mask) if dim not in label.plates]
         if label.own is None and any(bool(_varies(mask, dim).any()) for dim in hidden):
             raise ValueError(
                 f"PyroModel: in {name} the mask of {label.site!r} depends on a hidden site, so for some of its values "
@@ -43,7 +43,7 @@ def check_masks(fn: Program, factors: Factors) -> None:
 
 
 def _need_no_reach(name: str, label: Label, mask: Tensor, other: Label, counted: Tensor) -> None:
-    left_out, varies = packed.broadcast_all(_named(~mask, _dims(mask)), _varies(counted, str(label.own)))
+    left_out, varies = packed.broadcast_all(named(~mask, dims_of(mask)), _varies(counted, str(label.own)))
     if bool((left_out & varies).any()):
         raise ValueError(
             f"PyroModel: {name} masks the hidden site {label.site!r} in rows in which {other.site!r} depends on it and "
@@ -101,25 +101,14 @@ def _mask(factors: Factors, label: Label) -> Tensor:
 
 def _counted(part: Tensor, label: Label, mask: Tensor) -> Tensor:
     """A factor with 0 in the entries of a masked hidden site, which keep a distribution of their own."""
-    factor, kept = packed.broadcast_all(_named(part, label.dims), mask)
-    return _named(torch.where(kept, factor, 0.0), _dims(factor))
+    factor, kept = packed.broadcast_all(named(part, label.dims), mask)
+    return named(torch.where(kept, factor, 0.0), dims_of(factor))
 
 
 def _varies(part: Tensor, dim: str) -> Tensor:
     """Where a packed tensor is not the same along a dimension."""
-    names = _dims(part)
+    names = dims_of(part)
     place = names.index(dim)
     values = part.double().clamp_min(torch.finfo(torch.float64).min)
     high, low = values.amax(place), values.amin(place)
-    return _named(high - low > TOLERANCE * (1.0 + low.abs()), names.replace(dim, ""))
-
-
-def _dims(part: Tensor) -> str:
-    names: str = part._pyro_dims  # type: ignore[attr-defined]
-    return names
-
-
-def _named(part: Tensor, dims: str) -> Tensor:
-    alias = part.view_as(part)
-    alias._pyro_dims = dims  # type: ignore[attr-defined]
-    return alias
+    return named(high - low > TOLERANCE * (1.0 + low.abs()), names.replace(dim, ""))

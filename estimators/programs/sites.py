@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.contract import Variable
-from estimators.programs.supports import innermost
+from estimators.data.data import Data
+from estimators.programs.supports import base_support, innermost
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Greek:
 
     def bounded(self, shape: torch.Size) -> Tensor:
         """Which coordinates, of this shape, are logs or logits, whose ends are the boundary of the support."""
-        base = _base(self.support)
+        base = base_support(self.support)
         found = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
         if isinstance(base, type(ordered_vector)):
             found[..., 1:] = True
@@ -44,7 +45,7 @@ class Greek:
 
         With the end of the interval that each is the distance from.
         """
-        base = _base(self.support)
+        base = base_support(self.support)
         if isinstance(base, type(constraints.simplex)):
             return [(None, value)]
         if isinstance(base, type(constraints.unit_interval)):
@@ -55,12 +56,12 @@ class Greek:
     @property
     def is_ordered(self) -> bool:
         """Whether the entries of the Greek are in increasing order."""
-        return isinstance(_base(self.support), _ORDERED)
+        return isinstance(base_support(self.support), _ORDERED)
 
     @property
     def is_scale(self) -> bool:
         """Whether the coordinates are logs of positive numbers."""
-        return isinstance(_base(self.support), type(constraints.positive))
+        return isinstance(base_support(self.support), type(constraints.positive))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class RowSite:
     @property
     def is_whole(self) -> bool:
         """Whether its values are whole numbers, enumerable or not."""
-        return self.is_discrete or bool(getattr(_base(self.support), "is_discrete", False))
+        return self.is_discrete or bool(getattr(base_support(self.support), "is_discrete", False))
 
     @property
     def cardinality(self) -> int:
@@ -129,13 +130,13 @@ class Structure:
     # Every sample statement, which a column or scalar of that name conditions.
     names: frozenset[str]
 
+    def fixed(self, data: Data) -> dict[str, Tensor]:
+        """Greeks that the data fix to a number, a scalar of their name."""
+        return {
+            name: torch.tensor(value, dtype=torch.float64) for name, value in data.scalars.items() if name in self.names
+        }
+
 
 _ORDERED = (type(ordered_vector), type(positive_ordered_vector))
 # Supports some of whose coordinates are locations.
 _WITH_LOCATIONS = (type(constraints.real), type(constraints.lower_cholesky), type(ordered_vector))
-
-
-def _base(support: Any) -> Any:
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support

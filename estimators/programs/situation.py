@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.ops.packed import pack
@@ -19,12 +20,12 @@ from torch import Tensor
 from estimators.data.data import Data
 from estimators.isolation import isolated, program_mode
 from estimators.parameters.parameter import LOG_ZERO
-from estimators.programs.call import Program, passed
+from estimators.programs.call import Program
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
-from estimators.programs.factors import Factors, Label, by_value, collect, weights_of
+from estimators.programs.factors import Factors, Label, by_value, collect, posterior, row_weights
 from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
-from estimators.programs.questions import Masses, Of, Point, mean_of
+from estimators.programs.questions import Masses, Of, mean_of
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
 from estimators.programs.supports import ends_of
@@ -57,11 +58,6 @@ class Situation:
         return Replacing(self.replaced, self.structure.num_plate_dims)(self.fn) if self.replaced else self.fn
 
     @property
-    def fixed(self) -> dict[str, Tensor]:
-        """Greeks that the data fix to a number."""
-        return fixed_greeks(self.structure, self.rows)
-
-    @property
     def evidence(self) -> tuple[str, ...]:
         """What weighs the values of a row: sites that are seen, and the program's own factors."""
         return (*self.seen, *self.structure.factors)
@@ -86,21 +82,11 @@ class Situation:
 
     def repeated(self, index: Tensor) -> "Situation":
         """The situation of other rows: an index [M] into its rows."""
-        return replace(
-            self,
-            rows=self.rows.rows(index),
-            settings={name: value[index] if value.ndim else value for name, value in self.settings.items()},
-            seen={name: value[index] if value.ndim else value for name, value in self.seen.items()},
+        settings, seen = (
+            {name: value[index] if value.ndim else value for name, value in values.items()}
+            for values in (self.settings, self.seen)
         )
-
-
-def fixed_greeks(structure: Structure, rows: Data) -> dict[str, Tensor]:
-    """Greeks that the data fix to a number, a scalar of their name."""
-    return {
-        name: torch.tensor(value, dtype=torch.float64)
-        for name, value in rows.scalars.items()
-        if name in structure.names
-    }
+        return replace(self, rows=self.rows.rows(index), settings=settings, seen=seen)
 
 
 def predict(
@@ -115,9 +101,9 @@ def predict(
     log_seen = factors.pointwise()
     node, site = trace.nodes[target], situation.structure.sites[target]
     if target in situation.enumerated:
-        shares = by_value(factors, _weights(factors), target)
+        shares = by_value(factors, posterior(factors), target)
         return of(Masses(shares, site.values.double()), at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
-    source: Any = Point(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
+    source: Any = dist.Delta(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
     dims = len(node["fn"].batch_shape) + len(node["fn"].event_shape)
     found = of(source, at.reshape((-1, *[1] * dims)))
     return _averaged(found, factors, trace, target, is_log=of is not mean_of), log_seen
@@ -150,10 +136,10 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     # Which entries of a fitted row counted says nothing of a row that is asked about.
     evidence = Evidence(situation.enumerated, values, free=free, idle=idle, unmasked=every)
     observed = Observing(evidence)(situation.program)
-    program = Substituting({**greeks, **situation.fixed})(
+    program = Substituting({**greeks, **structure.fixed(situation.rows)})(
         poutine.enum(observed, first_available_dim=-1 - structure.num_plate_dims)
     )
-    trace = run(program, fn, passed(fn, situation.rows, structure.names), num_rows)
+    trace = run(program, fn, situation.rows, structure.names)
     trace = poutine.util.prune_subsample_sites(trace)
     # Factors of a row (`pyro.factor`) belong to its joint density too.
     extra = structure.names - set(structure.sites)
@@ -165,22 +151,24 @@ def own_support(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -
 
     None where a continuous site that is neither set nor seen says what the support is, or an improper one may.
     """
-    settings = {other: value for other, value in situation.settings.items() if other != name}
-    replaced = {other: law for other, law in situation.replaced.items() if other != name}
+    settings, replaced = (
+        {other: setting for other, setting in settings.items() if other != name}
+        for settings in (situation.settings, situation.replaced)
+    )
     own = replace(situation, settings=settings, replaced=replaced)
     simulated = set(situation.structure.sites) - {*settings, *own.seen, *own.enumerated, name}
-    found = []
+    supports = []
     for seed in (0, 1):
         try:
             with program_mode(seed):
                 trace = _enumerated(own, greeks, simulated)[1]
         except NotImplementedError:
             return None
-        found.append(trace.nodes[name]["fn"].support)
-    one, other = (ends_of(support) for support in found)
-    if one is None or other is None or not all(map(torch.equal, one, other)):
+        supports.append(trace.nodes[name]["fn"].support)
+    ends, others = (ends_of(support) for support in supports)
+    if ends is None or others is None or not all(map(torch.equal, ends, others)):
         return None
-    return found[0]
+    return supports[0]
 
 
 def _weighed(situation: Situation, greeks: Mapping[str, Tensor]) -> Factors:
@@ -191,27 +179,18 @@ def _weighed(situation: Situation, greeks: Mapping[str, Tensor]) -> Factors:
     return factors
 
 
-def hidden_shares(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -> Tensor:
-    """p(name = k | what is seen) in each row, [M, ..., K]; to be called in `program_mode`."""
-    factors = _weighed(situation, greeks)
-    return by_value(factors, _weights(factors), name)
-
-
 def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One run of the program forwards: every site of a row as a column [M, ...]; to be called in `program_mode`."""
     structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
     values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
     evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
-    program = Observing(evidence)(set_sites(situation.program, structure, situation.settings, num_rows))
-    trace = run(
-        Substituting({**greeks, **situation.fixed})(program), fn, passed(fn, situation.rows, structure.names), num_rows
-    )
+    settings = {name: _placed(structure, name, value, num_rows) for name, value in situation.settings.items()}
+    done = Observing(evidence)(pyro.do(situation.program, data=dict[str, Any](settings)))
+    program = Substituting({**greeks, **structure.fixed(situation.rows)})(done)
+    trace = run(program, fn, situation.rows, structure.names)
     columns = columns_of(trace, structure, num_rows)
     # Outside `pyro.do` only what a site would have been is seen, not what it was set to.
-    for name, value in situation.settings.items():
-        site = structure.sites[name]
-        columns[name] = _placed(structure, name, value, num_rows).movedim(site.axis, 0)
-    return columns
+    return columns | {name: value.movedim(structure.sites[name].axis, 0) for name, value in settings.items()}
 
 
 def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -223,7 +202,8 @@ def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tenso
         _weighed(situation, greeks)
         above = situation.above(*situation.evidence)
         for name in [name for name in situation.enumerated if name in above]:
-            shares = hidden_shares(situation, name, greeks)
+            factors = _weighed(situation, greeks)
+            shares = by_value(factors, posterior(factors), name)
             value = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
             found = situation.structure.sites[name].values[value]
             situation = replace(situation, seen={**situation.seen, name: found})
@@ -251,13 +231,8 @@ def drawn_rows(situation: Situation, greeks: Mapping[str, Tensor], count: int) -
     log_seen = _enumerated(situation, greeks, ())[0].pointwise()
     if not bool((log_seen > LOG_ZERO).any()):
         raise ValueError(f"given: what is seen, {list(situation.seen)}, has probability 0 under the fit")
-    shares = torch.softmax(log_seen + counts_of(situation.rows).log(), 0)
+    shares = torch.softmax(log_seen + row_weights(situation.rows).log(), 0)
     return torch.multinomial(shares, count, replacement=True)
-
-
-def counts_of(rows: Data) -> Tensor:
-    """How often each row counts [N]."""
-    return torch.ones(rows.num_rows, dtype=torch.float64) if rows.weights is None else rows.weights
 
 
 def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Tensor]:
@@ -272,12 +247,6 @@ def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Ten
     return columns
 
 
-def set_sites(fn: Program, structure: Structure, settings: Mapping[str, Tensor], num_rows: int) -> Program:
-    """The program under `pyro.do`."""
-    placed = {name: _placed(structure, name, value, num_rows) for name, value in settings.items()}
-    return pyro.do(fn, data=dict[str, Any](placed)) if placed else fn
-
-
 def _placed(structure: Structure, name: str, value: Tensor, num_rows: int) -> Tensor:
     """A number, or one per row, as the value of a site."""
     site = structure.sites[name]
@@ -288,10 +257,6 @@ def _placed(structure: Structure, name: str, value: Tensor, num_rows: int) -> Te
     return placed.to(site.values.dtype) if site.is_discrete else placed.double()
 
 
-def _weights(factors: Factors) -> tuple[Tensor, ...]:
-    return weights_of(factors, factors.rows, torch.ones(factors.num_rows, dtype=torch.float64))[1]
-
-
 def _averaged(found: Tensor, factors: Factors, trace: Any, target: str, *, is_log: bool) -> Tensor:
     """Values [P, *batch, *event] of the target's distribution, averaged over hidden configurations: [P, M, ...]."""
     node = trace.nodes[target]
@@ -299,7 +264,7 @@ def _averaged(found: Tensor, factors: Factors, trace: Any, target: str, *, is_lo
     zero = pack(torch.zeros(shape, dtype=torch.float64), node["infer"]["_dim_to_symbol"])
     plates = frozenset(trace.plate_to_symbol[frame.name] for frame in node["cond_indep_stack"] if frame.vectorized)
     label = Label(target, zero._pyro_dims, plates, None)
-    weight = _weights(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
+    weight = posterior(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
     event = found.shape[1 + len(shape) :] if not is_log else torch.Size()
     # Dimensions of size 1 have no symbol.
     values = found.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)

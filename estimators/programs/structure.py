@@ -14,15 +14,15 @@ from torch.distributions import constraints
 from estimators.data.data import Data
 from estimators.isolation import program_mode
 from estimators.parameters.sparse import DrawnInLogs
-from estimators.programs.call import Program, arguments, describe, passed, required
+from estimators.programs.call import Program, arguments, describe, first_line, passed, required
 from estimators.programs.handlers import Evidence, Observing, unmasked
 from estimators.programs.missing import filled, need_complete
 from estimators.programs.sites import Greek, RowSite, Structure
 
 
-def run(program: Callable[..., Any], fn: Program, given: Mapping[str, Any], num_rows: int) -> Any:
-    """The `Trace` of a program, a version of ``fn`` under handlers, on its arguments."""
-    positional, named = arguments(fn, given, num_rows)
+def run(program: Callable[..., Any], fn: Program, data: Data, sites: Collection[str]) -> Any:
+    """The `Trace` of a program, a version of ``fn`` under handlers, on rows that condition these sites."""
+    positional, named = arguments(fn, data, sites)
     with poutine.block(), DrawnInLogs():
         return poutine.trace(program).get_trace(*positional, **named)
 
@@ -41,10 +41,10 @@ def find(fn: Program, data: Data) -> Structure:
     _need_no_obs_mask(names)
     need_complete(fn, passed(fn, data, names))
     # On the data's own rows, since a program may take other sizes from a column.
-    two, three = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
-    rows = _rows_plate(fn, two, three, data.num_rows)
+    trace, longer = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
+    rows = _rows_plate(fn, trace, longer, data.num_rows)
     sites, greeks, factors, nesting, is_masked = {}, [], list[str](), 0, False
-    for name, node in three.nodes.items():
+    for name, node in longer.nodes.items():
         if node["type"] == "param":
             greeks.append(_parameter(name, node))
         if node["type"] != "sample":
@@ -54,21 +54,22 @@ def find(fn: Program, data: Data) -> Structure:
             continue
         frames = [frame for frame in node["cond_indep_stack"] if frame.vectorized]
         nesting = max([nesting, *(-frame.dim for frame in frames)])
+        is_in_row = any(frame.name == rows for frame in frames)
         if _is_fixed(node):
-            if isinstance(_base(node["fn"]), dist.Unit) and any(frame.name == rows for frame in frames):
+            if is_in_row and isinstance(_base(node["fn"]), dist.Unit):
                 factors.append(name)
             continue
-        if any(frame.name == rows for frame in frames) and not _is_one(node["scale"]):
+        if is_in_row and not bool((torch.as_tensor(node["scale"]) == 1.0).all()):
             raise ValueError(
                 f"PyroModel: the site {name!r} is scaled by {node['scale']} (poutine.scale, or a subsampled plate), "
                 "which is no likelihood of a row once hidden sites are summed out; use Data(..., weights=...)"
             )
-        if any(frame.name == rows for frame in frames):
+        if is_in_row:
             sites[name] = _row_site(name, node, rows)
             is_masked |= unmasked(node["fn"], node["mask"])[1] is not True
         elif not node["is_observed"]:
-            greeks.append(_greek(name, node, two.nodes.get(name)))
-    sized = [name for name in sites if sites[name].is_discrete and hasattr(three.nodes[name]["fn"], "total_count")]
+            greeks.append(_greek(name, node, trace.nodes.get(name)))
+    sized = [name for name in sites if sites[name].is_discrete and hasattr(longer.nodes[name]["fn"], "total_count")]
     for name in sized:
         if _has_other_values_elsewhere(fn, data, names, sites, name, nesting):
             sites[name] = replace(sites[name], is_discrete=False, values=torch.zeros(0, dtype=torch.float64))
@@ -80,7 +81,7 @@ def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: in
     part = data.unweighted_rows(index)
     try:
         with program_mode(seed=num_rows):
-            return run(fn, fn, passed(fn, part, conditioned), num_rows)
+            return run(fn, fn, part, conditioned)
     except TypeError as error:
         if str(error).startswith("PyroModel:"):
             raise
@@ -108,7 +109,7 @@ def _need_whole_plate(name: str, node: Any) -> None:
 
 
 def _failed(fn: Program, error: Exception) -> ValueError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    first = first_line(error)
     if "Boolean value of Tensor" in first:
         return ValueError(
             f"PyroModel: {describe(fn)} uses the values of a site in Python control flow (if, while, and, or), where a "
@@ -124,37 +125,32 @@ def _failed(fn: Program, error: Exception) -> ValueError:
     )
 
 
-def _rows_plate(fn: Program, two: Any, three: Any, num_rows: int) -> str:
-    sizes = [
+def _rows_plate(fn: Program, trace: Any, longer: Any, num_rows: int) -> str:
+    """The plate that is longer in a run on more rows."""
+    sizes, others = (
         {
             frame.name: frame.size
-            for node in trace.nodes.values()
+            for node in run.nodes.values()
             if node["type"] == "sample"
             for frame in node["cond_indep_stack"]
             if frame.vectorized
         }
-        for trace in (two, three)
-    ]
-    found = [name for name, size in sizes[1].items() if sizes[0].get(name) != size]
-    if len(found) == 1:
-        name: str = found[0]
-        return name
-    if found:
+        for run in (trace, longer)
+    )
+    growing: list[str] = [name for name, size in others.items() if sizes.get(name) != size]
+    if len(growing) == 1:
+        return growing[0]
+    if growing:
         raise ValueError(
-            f"PyroModel: {describe(fn)} has {len(found)} plates over rows, {sorted(found)}; put all sites of a row "
+            f"PyroModel: {describe(fn)} has {len(growing)} plates over rows, {sorted(growing)}; put all sites of a row "
             "into one plate"
         )
-    fixed = dict(sizes[1].items())
-    held = f"; its plates have fixed sizes: {fixed}" if fixed else ""
+    held = f"; its plates have fixed sizes: {others}" if others else ""
     raise ValueError(
         f"PyroModel: {describe(fn)} has no plate over rows whose size is the number of rows (the data have "
         f'{num_rows}){held}. Put the sites of a row into `with pyro.plate("data", N):`, with N the first parameter '
         "or the length of a column"
     )
-
-
-def _is_one(scale: Any) -> bool:
-    return bool((torch.as_tensor(scale) == 1.0).all())
 
 
 def _is_fixed(node: Any) -> bool:
@@ -196,7 +192,7 @@ def _has_other_values_elsewhere(
     evidence = Evidence(hidden=tuple(other for other in before if sites[other].is_discrete), free=frozenset(sites))
     program = poutine.enum(Observing(evidence)(fn), first_available_dim=-1 - nesting)
     with program_mode():
-        trace = run(program, fn, passed(fn, filled(data), names), data.num_rows)
+        trace = run(program, fn, filled(data), names)
         try:
             trace.nodes[name]["fn"].enumerate_support(expand=False)
         except NotImplementedError:

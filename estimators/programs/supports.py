@@ -151,9 +151,6 @@ def is_transformed(fn: Any) -> bool:
 
 
 def _depends_on_parameters(fn: Any) -> bool:
-    try:
-        support = base_support(fn.support)
-    except NotImplementedError:
-        return False
+    support = base_support(_support_of(fn))
     bounds = [getattr(support, name, None) for name in ("lower_bound", "upper_bound")]
     return any(isinstance(bound, Tensor) and bound.ndim > 0 for bound in bounds)

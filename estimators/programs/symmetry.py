@@ -5,8 +5,8 @@ weights, both axes of a transition matrix. The smallest set of axes, with that o
 whose common permutation leaves the log joint unchanged is the symmetry.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import combinations, permutations
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, combinations, permutations
 from math import factorial
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch import Tensor
 from estimators.data.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
 from estimators.programs.factors import by_value, posterior
+from estimators.programs.independence import spread
 from estimators.programs.marginal import ProgramMarginal
-from estimators.programs.sites import Greek
 from estimators.symmetry import Symmetry
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
@@ -33,7 +33,8 @@ MAX_AXES = 12
 MAX_PERMUTATIONS = 720
 
 Axes = dict[str, tuple[int, ...]]
-Found = tuple[Axes, tuple[str, ...], int]
+# The axes that are permuted together, the hidden sites whose values go with them, and how many components there are.
+Permutation = tuple[Axes, tuple[str, ...], int]
 
 
 def symmetry_of_program(
@@ -44,35 +45,29 @@ def symmetry_of_program(
     Without ``uses_prior``, where the priors of the classes differ, that of the likelihood.
     """
     if marginal is None:
-        return Symmetry([], {}, (), "labels are as given", is_fixed=True)
+        return _no_symmetry("labels are as given", is_fixed=True)
     ordered = next((greek for greek in marginal.coordinates.greeks if greek.is_ordered), None)
     if ordered is not None and order_by in (None, ordered.name):
-        return Symmetry([], {}, (), f"labels are fixed by the order of {ordered.name}", is_fixed=True)
+        return _no_symmetry(f"labels are fixed by the order of {ordered.name}", is_fixed=True)
     if order_by is None:
-        return Symmetry(
-            [],
-            {},
-            (),
+        return _no_symmetry(
             "labels are as the estimator found them; to fix them, name the Greek that orders the components, "
             "PyroModel(fn, order_by=...), or give rows in which the site is seen",
             is_fixed=_all_seen(marginal),
         )
-    found, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=True), False
-    if found is None and not uses_prior:
-        found, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=False), True
-        if found is not None and factorial(found[2]) > MAX_PERMUTATIONS:
-            found = None
-    if found is None:
-        return Symmetry(
-            [],
-            {},
-            (),
+    permutation, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=True), False
+    if permutation is None and not uses_prior:
+        permutation, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=False), True
+        if permutation is not None and factorial(permutation[2]) > MAX_PERMUTATIONS:
+            permutation = None
+    if permutation is None:
+        return _no_symmetry(
             f"labels are as the estimator found them: the log joint changes when the components of {order_by} are "
             "permuted, with or without any other axis; write the weights as one Dirichlet vector, or give rows in "
             "which the site is seen",
             is_fixed=_all_seen(marginal),
         )
-    axes, sites, size = found
+    axes, sites, size = permutation
     groups = _groups(marginal, axes, size, at, uses_prior=not by_prior)
     free = [group for group in groups if len(group) > 1]
     if not free:
@@ -85,6 +80,10 @@ def symmetry_of_program(
             rule = rule if pinned else f"labels are {rule}"
         rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
     return Symmetry(groups, axes, sites, rule, is_fixed=True, by_prior=by_prior and bool(free))
+
+
+def _no_symmetry(rule: str, *, is_fixed: bool) -> Symmetry:
+    return Symmetry([], {}, (), rule, is_fixed=is_fixed)
 
 
 def likeliest_order_of_program(
@@ -112,29 +111,23 @@ def _first(greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value[0] for name, value in greeks.items()}
 
 
-def order_axis(greek: Greek, sizes: Sequence[int]) -> int | None:
-    """The first axis of a Greek as long as some hidden site has values."""
-    return next((axis for axis, size in enumerate(greek.shape) if size in sizes and size > 1), None)
-
-
 def _find_with_seen(
     marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], *, uses_prior: bool
-) -> Found | None:
-    """The axes, sites and size of a symmetry."""
-    found = _find(marginal, order_by, at, marginal.latent, uses_prior)
-    if found is not None and set(marginal.evidence.seen) - set(found[1]):
+) -> Permutation | None:
+    permutation = _find(marginal, order_by, at, marginal.latent, uses_prior)
+    if permutation is not None and set(marginal.evidence.seen) - set(permutation[1]):
         # A partly seen site whose values are not renamed may depend on the labels, which shows where it is seen.
-        found = _find(marginal, order_by, at, found[1], uses_prior)
-    return found
+        permutation = _find(marginal, order_by, at, permutation[1], uses_prior)
+    return permutation
 
 
 def _find(
     marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], unseen: Collection[str], uses_prior: bool
-) -> Found | None:
+) -> Permutation | None:
     structure = marginal.structure
-    discrete = {name: site.cardinality for name, site in structure.sites.items() if site.is_discrete}
+    sizes = {site.cardinality for site in structure.sites.values() if site.is_discrete} - {1}
     greek = next(greek for greek in marginal.coordinates.greeks if greek.name == order_by)
-    first = order_axis(greek, list(discrete.values()))
+    first = next((axis for axis, length in enumerate(greek.shape) if length in sizes), None)
     if first is None:
         return None
     size = greek.shape[first]
@@ -143,11 +136,8 @@ def _find(
         for name, column in marginal.data.columns.items()
     }
     # Spread over the data, which may be in order of a column that some axis depends on.
-    places = (
-        torch.linspace(0, marginal.num_rows - 1, min(SOME_ROWS, marginal.num_rows), dtype=torch.float64).round().long()
-    )
-    hidden = Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(places)
-    few = marginal.of(hidden)
+    rows = spread(marginal.num_rows, SOME_ROWS)
+    few = marginal.of(Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(rows))
     points = _points(few, at)
     others = [
         (other.name, axis)
@@ -155,7 +145,9 @@ def _find(
         for axis, length in enumerate(other.shape)
         if length == size and (other.name, axis) != (order_by, first)
     ]
-    for chosen in _subsets(others[:MAX_AXES]):
+    others = others[:MAX_AXES]
+    # The fewest axes first.
+    for chosen in chain.from_iterable(combinations(others, count) for count in range(len(others) + 1)):
         axes: Axes = {order_by: (first,)}
         for name, axis in chosen:
             axes[name] = (*axes.get(name, ()), axis)
@@ -164,11 +156,6 @@ def _find(
             sites = _sites_moved(few, points, axes, order, size)
             return (axes, sites, size) if sites else None
     return None
-
-
-def _subsets(items: Sequence[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], ...]]:
-    for length in range(len(items) + 1):
-        yield from combinations(items, length)
 
 
 def _points(marginal: ProgramMarginal, at: Mapping[str, Tensor]) -> Tensor:

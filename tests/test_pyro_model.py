@@ -275,6 +275,18 @@ def test_labels_that_mean_nothing_are_warned_about_once() -> None:
         EM(num_starts=1).fit(PyroModel(zero_inflated), EXAMPLES["zero-inflated"].data(20), seed=0).do(count=1)
 
 
+def test_a_program_may_call_the_number_of_rows_as_it_likes() -> None:
+    def program(rows: int) -> None:
+        weight = pyro.sample("weight", dist.Beta(2.0, 2.0))
+        with pyro.plate("data", rows):
+            Z = pyro.sample("Z", dist.Bernoulli(weight))
+            pyro.sample("X", dist.Normal(Z, 1.0))
+
+    model = PyroModel(program)
+    assert float(Fit.from_greeks(model, {"weight": 0.3}).do(Z=1).mean("X").draws) == 1.0
+    assert model.simulate(3, {"weight": 0.3}, seed=0)["X"].shape == (3,)
+
+
 def test_a_module_is_called_by_the_parameters_of_its_forward() -> None:
     class Mixture(PyroModule):  # type: ignore[misc]
         def forward(self, N: int) -> None:

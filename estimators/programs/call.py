@@ -69,7 +69,8 @@ def passed(fn: Program, data: Data, sites: Collection[str]) -> dict[str, Any]:
 
 def rows_alone(num_rows: int) -> Data:
     """So many rows without a column, for a program that takes their number alone."""
-    return Data({"rows": torch.zeros(num_rows, dtype=torch.float64)})
+    # No parameter of a program can have this name.
+    return Data({"number of rows": torch.zeros(num_rows, dtype=torch.float64)})
 
 
 def describe(fn: Program) -> str:

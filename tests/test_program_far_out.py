@@ -155,7 +155,7 @@ def test_what_is_written_into_a_probability_has_no_logs_of_before() -> None:
 def test_logs_are_those_of_the_maps() -> None:
     v = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     p = torch.distributions.biject_to(torch.distributions.constraints.simplex)(v)
-    torch.testing.assert_close(simplex_logs(v).yes, p.log(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(simplex_logs(v).log_p, p.log(), rtol=1e-12, atol=1e-12)
     yes, no = unit_interval_logs(v)
     torch.testing.assert_close(yes, torch.sigmoid(v).log(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(no, (1.0 - torch.sigmoid(v)).log(), rtol=1e-12, atol=1e-12)

@@ -117,8 +117,8 @@ def test_the_structure_is_found_once_per_fit(monkeypatch: pytest.MonkeyPatch, es
     from estimators.programs import marginal as module
 
     calls: list[object] = []
-    find = module.find
-    monkeypatch.setattr(module, "find", lambda *arguments: calls.append(arguments) or find(*arguments))
+    structure_of = module.structure_of
+    monkeypatch.setattr(module, "structure_of", lambda *given: calls.append(given) or structure_of(*given))
     fit_quietly(estimator, PyroModel(tutorial, order_by="μ"), ROWS, seed=0)
     assert len(calls) == 1
 

@@ -8,29 +8,29 @@ from torch import Tensor
 from estimators.contract import Answer
 
 
-def average(found: Tensor, log_seen: Tensor, *, is_log: bool, per_row: bool, is_simulated: bool) -> Answer:
+def average(values: Tensor, log_seen: Tensor, *, is_log: bool, per_row: bool, is_simulated: bool) -> Answer:
     """Values [S, P, B, R, ...] of B rows, each R times simulated, averaged in proportion to p(what is seen) [S, B, R].
 
     Over rows too, unless ``per_row``. Of logarithms of densities, the logarithm of the average density.
     """
     count, num_rows, repeats = log_seen.shape
     shares = torch.softmax(log_seen if per_row else log_seen.flatten(1), -1).reshape(log_seen.shape)
-    weights = shares.reshape(count, 1, num_rows, repeats, *[1] * (found.ndim - 4))
+    weights = shares.reshape(count, 1, num_rows, repeats, *[1] * (values.ndim - 4))
     over = (3,) if per_row else (2, 3)
     if is_log:
-        averages = torch.logsumexp(found + weights.log(), over, keepdim=True)
-        deviations = torch.where(averages == -torch.inf, 0.0, weights * ((found - averages).exp() - 1.0))
+        averages = torch.logsumexp(values + weights.log(), over, keepdim=True)
+        deviations = torch.where(averages == -torch.inf, 0.0, weights * ((values - averages).exp() - 1.0))
     else:
-        averages = (found * weights).sum(over, keepdim=True)
-        deviations = weights * (found - averages)
-    values = averages.squeeze(over)
+        averages = (values * weights).sum(over, keepdim=True)
+        deviations = weights * (values - averages)
+    averaged = averages.squeeze(over)
     # What was simulated may have been without consequence.
-    if not (is_simulated and (_varies(found, 3) or _varies(log_seen, 2))):
-        return Answer(values)
+    if not (is_simulated and (_varies(values, 3) or _varies(log_seen, 2))):
+        return Answer(averaged)
     # Rows are what they are; what was simulated within each is random.
     squares = (deviations**2).sum(3) - deviations.sum(3) ** 2 / repeats
     error = (squares if per_row else squares.sum(2)).clamp_min(0.0).sqrt()
-    return Answer(values, error)
+    return Answer(averaged, error)
 
 
 def over_draws(answer: Answer, *, are_independent: bool) -> Answer:

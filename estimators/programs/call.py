@@ -17,10 +17,10 @@ def parameters_of(fn: Program) -> dict[str, inspect.Parameter]:
     """The named parameters of a program, in order."""
     try:
         # A module's own __call__ takes anything and passes it on.
-        found = inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).parameters
+        parameters = inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).parameters
     except (TypeError, ValueError):
         raise TypeError(f"PyroModel: expected a function whose parameters can be read, got {fn!r}") from None
-    return {name: parameter for name, parameter in found.items() if parameter.kind in NAMED}
+    return {name: parameter for name, parameter in parameters.items() if parameter.kind in NAMED}
 
 
 def required(fn: Program) -> list[str]:

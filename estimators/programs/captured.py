@@ -63,16 +63,16 @@ def of_entries(module: GraphModule, inputs: Sequence[Tensor], chunk: int) -> tup
     with single_thread(), double_precision(), torch.no_grad():
         try:
             mapped = torch.func.vmap(lambda *one: tuple(module(*one)), randomness="different")
-            parts = [mapped(*part) for part in zip(*(i.split(chunk) for i in inputs), strict=True)]
-            return tuple(torch.cat(part) for part in zip(*parts, strict=True))
+            outputs = [mapped(*chunk_inputs) for chunk_inputs in zip(*(i.split(chunk) for i in inputs), strict=True)]
+            return tuple(torch.cat(chunk_inputs) for chunk_inputs in zip(*outputs, strict=True))
         except (RuntimeError, NotImplementedError):
             # An operation that cannot be mapped.
             return _one_by_one(module, inputs)
 
 
 def _one_by_one(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    each = [function(*one) for one in zip(*inputs, strict=True)]
-    return tuple(torch.stack(part) for part in zip(*each, strict=True))
+    outputs = [function(*entry) for entry in zip(*inputs, strict=True)]
+    return tuple(torch.stack(values) for values in zip(*outputs, strict=True))
 
 
 def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[int]] | None:
@@ -93,7 +93,7 @@ def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[in
         if reached[node] and is_mutable(node):
             return None
         if node.op == "output":
-            return [reached.get(part, frozenset()) for part in node.args[0]]
+            return [reached.get(output, frozenset()) for output in node.args[0]]
     return None
 
 
@@ -158,12 +158,12 @@ def _mutates_fixed(node: Node) -> bool:
         return False
     pending, seen = [node.args[0]], set[Any]()
     while pending:
-        part = pending.pop()
-        if isinstance(part, Node) and part not in seen:
-            if part.op == "placeholder":
+        argument = pending.pop()
+        if isinstance(argument, Node) and argument not in seen:
+            if argument.op == "placeholder":
                 return False
-            seen.add(part)
-            pending.extend(part.all_input_nodes)
+            seen.add(argument)
+            pending.extend(argument.all_input_nodes)
     return True
 
 

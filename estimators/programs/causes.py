@@ -35,14 +35,14 @@ class Causes:
 
     def above(self, names: Iterable[str], cut: Collection[str]) -> frozenset[str]:
         """The sites that those named depend on, directly or through others; those in ``cut`` depend on none."""
-        found, pending = set[str](), list(names)
+        reached, pending = set[str](), list(names)
         while pending:
             name = pending.pop()
             if name not in cut:
-                direct = self.direct[name] - found
-                found |= direct
+                direct = self.direct[name] - reached
+                reached |= direct
                 pending += direct
-        return frozenset(found)
+        return frozenset(reached)
 
     @cached_property
     def direct(self) -> Mapping[str, frozenset[str]]:
@@ -57,10 +57,10 @@ class Causes:
     def _captured(self) -> dict[str, frozenset[str]] | None:
         sites, greeks = list(self.structure.sites), list(self.greeks)
         asked = [*sites, *self.structure.factors]
-        every = frozenset(sites)
+        all_sites = frozenset(sites)
 
         def trace_at(values: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> Any:
-            evidence = Evidence(values=values, free=every - set(values), unmasked=every)
+            evidence = Evidence(values=values, free=all_sites - set(values), unmasked=all_sites)
             program = Substituting({**known, **self.structure.fixed(self.rows)})(Observing(evidence)(self.fn))
             return run(program, self.fn, self.rows, self.structure.names)
 
@@ -75,10 +75,10 @@ class Causes:
         if not all(name in example.nodes for name in asked):
             return None
         values = [example.nodes[name]["value"].detach() for name in sites]
-        found = sources(log_probs, [*values, *self.greeks.values()])
-        if found is None:
+        inputs_of = sources(log_probs, [*values, *self.greeks.values()])
+        if inputs_of is None:
             return None
         return {
-            name: frozenset(sites[place] for place in places if place < len(sites)) - {name}
-            for name, places in zip(asked, found, strict=True)
+            name: frozenset(sites[index] for index in indices if index < len(sites)) - {name}
+            for name, indices in zip(asked, inputs_of, strict=True)
         }

@@ -44,10 +44,10 @@ def row_program(
     """
 
     def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-        part = rows.rows(torch.multinomial(row_weights(rows), num_rows, replacement=True))
+        passed = rows.rows(torch.multinomial(row_weights(rows), num_rows, replacement=True))
         evidence = Evidence(free=frozenset(structure.sites))
         program = Substituting({**greeks, **structure.fixed(rows)})(Observing(evidence)(fn))
-        positional, named = arguments(fn, part, structure.names)
+        positional, named = arguments(fn, passed, structure.names)
         trace = poutine.trace(program).get_trace(*positional, **named)
         return columns_of(trace, structure, num_rows)
 

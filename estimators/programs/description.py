@@ -23,7 +23,7 @@ def described(model: "PyroModel", data: Data | None, draws: Mapping[str, Tensor]
     return {"class": CLASS, "program": describe(model.fn), "order_by": model.order_by, "log_likelihood": value}
 
 
-def needed(description: Mapping[str, Any]) -> str:
+def program_needed(description: Mapping[str, Any]) -> str:
     """What to do where no program was given."""
     name = description["program"]
     return (
@@ -42,9 +42,9 @@ def check_described(
     try:
         greeks = [greek for greek in model.structure(data).greeks if greek.name in draws]
         shapes = {greek.name: greek.shape for greek in greeks}
-        found = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
-        if shapes != found:
-            raise ValueError(f"its Greeks are {shapes}, those in the file {found}")
+        saved_shapes = {greek: tuple(value.shape[1:]) for greek, value in draws.items()}
+        if shapes != saved_shapes:
+            raise ValueError(f"its Greeks are {shapes}, those in the file {saved_shapes}")
         check_draws(draws, {greek.name: (greek.shape, greek.support) for greek in greeks})
         value = _first_log_likelihood(model, data, draws)
     except Exception as error:  # whatever a program says of rows that are not its own

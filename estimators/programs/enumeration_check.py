@@ -63,17 +63,17 @@ def _values_and_constants(marginal: ProgramMarginal) -> tuple[bytes, bytes]:
     data, values, constants = marginal.data, blake2b(digest_size=16), blake2b(digest_size=16)
     rows = torch.cat([spread(data.num_rows), torch.arange(min(MAX_ROWS, data.num_rows))])
     for _, column in sorted(data.columns.items()):
-        part = column[rows]
-        is_constant = ((part == part[0]) | (part.isnan() & part[0].isnan())).all(0)
-        values.update(_bytes(part))
-        constants.update(_bytes(is_constant) + _bytes(torch.where(is_constant, part[0], 0)))
+        entries = column[rows]
+        is_constant = ((entries == entries[0]) | (entries.isnan() & entries[0].isnan())).all(0)
+        values.update(_bytes(entries))
+        constants.update(_bytes(is_constant) + _bytes(torch.where(is_constant, entries[0], 0)))
     for _, mask in sorted(data.intervened.items()):
         values.update(_bytes(mask[rows]))
     return values.digest(), constants.digest()
 
 
-def _bytes(part: Tensor) -> bytes:
-    return part.numpy().tobytes()
+def _bytes(values: Tensor) -> bytes:
+    return values.numpy().tobytes()
 
 
 def _shapes(marginal: ProgramMarginal) -> Any:
@@ -104,15 +104,15 @@ def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> N
     known = replace(small.evidence, seen={}, is_set={})
     with program_mode():
         for configuration in [_one_of_each_row(small)] if in_brief else _configurations(small):
-            fixed = {site: _placed(small, site, value) for site, value in configuration.items()}
+            fixed = {site: _site_values(small, site, value) for site, value in configuration.items()}
             plain = _run(small, replace(known, hidden=(), values={**known.values, **fixed}), greeks, enumerated=False)
-            found = _run(small, replace(known, seen={k: v.long() for k, v in fixed.items()}), greeks)
-            _check_outside(small, plain, found)
-            wrong = [site for site, gap in _gaps(plain, found).items() if not gap <= TOLERANCE]
+            enumerated = _run(small, replace(known, seen={k: v.long() for k, v in fixed.items()}), greeks)
+            _check_outside(small, plain, enumerated)
+            wrong = [site for site, gap in _gaps(plain, enumerated).items() if not gap <= TOLERANCE]
             if wrong:
                 raise ValueError(
-                    f"PyroModel: at {_shown(configuration)} the log probability of {wrong} in {name} is another under "
-                    f"enumeration than with {list(configuration)} fixed: an index or a reshape is wrong when "
+                    f"PyroModel: at {_in_words(configuration)} the log probability of {wrong} in {name} is another "
+                    f"under enumeration than with {list(configuration)} fixed: an index or a reshape is wrong when "
                     f"{list(configuration)} have extra dimensions on the left, or a row depends on "
                     "another's. Index with pyro.ops.indexing.Vindex, "
                     'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
@@ -144,32 +144,32 @@ def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
 
 def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
     """Values [n] of the hidden sites, others in each row, from the last on: a wrong index is often the first."""
-    found, sites = {}, marginal.structure.sites
+    configuration, sites = {}, marginal.structure.sites
     for step, site in enumerate(marginal.hidden, start=1):
         values = sites[site].values.tolist()
-        found[site] = [values[-(1 + step * row) % len(values)] for row in range(marginal.num_rows)]
-    return found
+        configuration[site] = [values[-(1 + step * row) % len(values)] for row in range(marginal.num_rows)]
+    return configuration
 
 
-def _shown(configuration: Configuration) -> dict[str, float | list[float]]:
+def _in_words(configuration: Configuration) -> dict[str, float | list[float]]:
     return {site: values[0] if len(set(values)) == 1 else values for site, values in configuration.items()}
 
 
-def _placed(marginal: ProgramMarginal, site: str, values: list[float]) -> Tensor:
-    found = marginal.structure.sites[site]
-    column = torch.tensor(values, dtype=found.values.dtype).reshape((len(values), *[1] * len(found.rest)))
-    return found.placed(column.expand(len(values), *found.rest))
+def _site_values(marginal: ProgramMarginal, site: str, values: list[float]) -> Tensor:
+    row_site = marginal.structure.sites[site]
+    column = torch.tensor(values, dtype=row_site.values.dtype).reshape((len(values), *[1] * len(row_site.rest)))
+    return row_site.placed(column.expand(len(values), *row_site.rest))
 
 
-def _check_outside(marginal: ProgramMarginal, plain: Factors, found: Factors) -> None:
+def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factors) -> None:
     """Raise where something outside the plate over rows depends on a hidden site, or a log probability is NaN."""
-    for label, part in zip(plain.labels, plain.rows, strict=True):
-        if bool(torch.isnan(part).any()):
+    for label, factor in zip(plain.labels, plain.rows, strict=True):
+        if bool(torch.isnan(factor).any()):
             raise ValueError(
                 f"PyroModel: the log probability of {label.site!r} is NaN at Greeks in their supports; is a scale "
                 "negative, or the root of a negative number?"
             )
-    outside = [(plain.log_prior, found.log_prior), (plain.log_global, found.log_global)]
+    outside = [(plain.log_prior, enumerated.log_prior), (plain.log_global, enumerated.log_global)]
     if not all(torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE) for one, two in outside):
         raise ValueError(
             f"PyroModel: in {describe(marginal.fn)} something outside the plate over rows depends on a hidden site "
@@ -177,26 +177,28 @@ def _check_outside(marginal: ProgramMarginal, plain: Factors, found: Factors) ->
         )
 
 
-def _gaps(plain: Factors, found: Factors) -> dict[str, float]:
+def _gaps(plain: Factors, enumerated: Factors) -> dict[str, float]:
     """How far each site's log probability is from its expectation under the enumerated program's own weights.
 
     In rows that are possible at all at these values.
     """
     possible = torch.isfinite(plain.pointwise())
-    expected = {label.site: _by_row(plain, label, part) for label, part in zip(plain.labels, plain.rows, strict=True)}
+    expected = {
+        label.site: _by_row(plain, label, factor) for label, factor in zip(plain.labels, plain.rows, strict=True)
+    }
     gaps = {}
-    for label, part, weight in zip(found.labels, found.rows, posterior(found), strict=True):
-        value = _by_row(found, label, weight * part.masked_fill(weight == 0, 0.0))
+    for label, factor, weight in zip(enumerated.labels, enumerated.rows, posterior(enumerated), strict=True):
+        value = _by_row(enumerated, label, weight * factor.masked_fill(weight == 0, 0.0))
         gap = (value - expected[label.site]).abs() / (1.0 + expected[label.site].abs())
         gaps[label.site] = float(gap[possible].max()) if bool(possible.any()) else 0.0
     return gaps
 
 
-def _by_row(factors: Factors, label: Label, part: Tensor) -> Tensor:
+def _by_row(factors: Factors, label: Label, factor: Tensor) -> Tensor:
     """The sum of a factor's entries in each row [N]."""
     if factors.rows_symbol not in label.dims:
-        return part.sum().expand(factors.num_rows)
-    return part.movedim(label.dims.index(factors.rows_symbol), 0).reshape(factors.num_rows, -1).sum(1)
+        return factor.sum().expand(factors.num_rows)
+    return factor.movedim(label.dims.index(factors.rows_symbol), 0).reshape(factors.num_rows, -1).sum(1)
 
 
 def _check_gradient(marginal: ProgramMarginal, point: Tensor) -> None:

@@ -21,23 +21,23 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     for name, site in structure.sites.items():
         if name in data.scalars:
             raise ValueError(f"data: expected a column [N] for the site {name!r} of a row, got a single number")
-        column = _with_gaps(site, columns.get(name))
-        if site.is_observed and name in required(fn) and not (site.is_discrete and _has_gaps(site, column)):
+        column = _with_unseen(site, columns.get(name))
+        if site.is_observed and name in required(fn) and not (site.is_discrete and _has_unseen(site, column)):
             # The program was passed the column, and observes what it makes of it.
             continue
         if column is None:
             if not site.is_observed:
                 _need_enumerable(site)
                 hidden.append(name)
-        elif site.is_discrete and _has_gaps(site, column):
+        elif site.is_discrete and _has_unseen(site, column):
             hidden.append(name)
             seen[name] = _checked(site, column, allowed=NOT_SEEN)
         else:
             if bool(column.isnan().any()):
-                is_missing[name], column = _missing(site, column)
-            found = _checked(site, column)
-            values[name] = found.to(site.values.dtype) if site.is_discrete else found.double()
-    is_set = {name: _mask(structure, name, mask) for name, mask in data.intervened.items()}
+                is_missing[name], column = _without_gaps(site, column)
+            observed = _checked(site, column)
+            values[name] = observed.to(site.values.dtype) if site.is_discrete else observed.double()
+    is_set = {name: _placed_mask(structure, name, mask) for name, mask in data.intervened.items()}
     for name, mask in is_set.items():
         if name in seen and bool((mask & (seen[name] == NOT_SEEN)).any()):
             raise ValueError(f"intervened {name}: set but without a value (-1) in some rows; say what it was set to")
@@ -74,7 +74,7 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
                     f"data: column {name!r} has shape {tuple(column.shape)}; the program has the {len(series)} sites "
                     f"{series[0][1]} ... {series[-1][1]}, for which a column [N, {len(series)}] is expected"
                 )
-            columns |= {site: column[:, place] for place, (_, site) in enumerate(series)}
+            columns |= {site: column[:, index] for index, (_, site) in enumerate(series)}
         elif name in structure.names:
             raise ValueError(
                 f"data: column {name!r} is named like a site outside the plate over rows; give one number to fix it"
@@ -104,18 +104,18 @@ def _need_enumerable(site: RowSite) -> None:
     )
 
 
-def _with_gaps(site: RowSite, column: Tensor | None) -> Tensor | None:
+def _with_unseen(site: RowSite, column: Tensor | None) -> Tensor | None:
     """A column of a discrete site with -1 for its missing entries, which are summed out as hidden ones are."""
     if column is None or not site.is_discrete or bool((site.values == NOT_SEEN).any()):
         return column
     return column.nan_to_num(nan=NOT_SEEN)
 
 
-def _missing(site: RowSite, column: Tensor) -> tuple[Tensor, Tensor]:
+def _without_gaps(site: RowSite, column: Tensor) -> tuple[Tensor, Tensor]:
     """Which entries of a site's value are missing, and its column with some value of the support in their place."""
     _need_width(site, column)
-    placed = column.reshape(len(column), *site.rest)
-    is_missing = placed.isnan()
+    values = column.reshape(len(column), *site.rest)
+    is_missing = values.isnan()
     if site.event_dim and not site.is_independent:
         by_event = is_missing.flatten(-site.event_dim)
         if bool((by_event.any(-1) != by_event.all(-1)).any()):
@@ -124,11 +124,11 @@ def _missing(site: RowSite, column: Tensor) -> tuple[Tensor, Tensor]:
                 "integrated out; give all or none of them, or make each number a site of its own"
             )
     shape = site.placed(is_missing).shape
-    filled = torch.where(site.placed(is_missing), stand_in(site, shape), site.placed(placed))
+    filled = torch.where(site.placed(is_missing), stand_in(site, shape), site.placed(values))
     return site.placed(is_missing), filled.movedim(site.axis, 0)
 
 
-def _has_gaps(site: RowSite, column: Tensor | None) -> bool:
+def _has_unseen(site: RowSite, column: Tensor | None) -> bool:
     """Whether the site is not seen in some rows: -1, where that is not one of its values."""
     return column is not None and bool((column == NOT_SEEN).any()) and not bool((site.values == NOT_SEEN).any())
 
@@ -155,14 +155,14 @@ def _checked(site: RowSite, column: Tensor, allowed: int | None = None) -> Tenso
     if allowed is not None:
         fits = fits | (placed == allowed)
     if not bool(fits.all()):
-        places = (~fits).nonzero()[:, min(site.axis, fits.ndim - 1)].unique().tolist() if fits.ndim else [0]
+        rows = (~fits).nonzero()[:, min(site.axis, fits.ndim - 1)].unique().tolist() if fits.ndim else [0]
         raise ValueError(
-            f"data: column {site.name!r} is outside the support {site.support} of its site in row(s) {places[:5]}"
+            f"data: column {site.name!r} is outside the support {site.support} of its site in row(s) {rows[:5]}"
         )
     return placed
 
 
-def _mask(structure: Structure, name: str, mask: Tensor) -> Tensor:
+def _placed_mask(structure: Structure, name: str, mask: Tensor) -> Tensor:
     if name not in structure.sites:
         raise ValueError(f"intervened: {name!r} is not a site of a row; these are {list(structure.sites)}")
     site = structure.sites[name]

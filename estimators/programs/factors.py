@@ -139,8 +139,8 @@ def weights_of(factors: Factors, counts: Tensor) -> tuple[Tensor, tuple[Tensor, 
 
 def by_value(factors: Factors, weights: Sequence[Tensor], site: str) -> Tensor:
     """p(site = k | row) as [N, ..., K] from the posterior weights of the factors."""
-    place = next(index for index, label in enumerate(factors.labels) if label.site == site)
-    label, weight = factors.labels[place], weights[place]
+    position = next(index for index, label in enumerate(factors.labels) if label.site == site)
+    label, weight = factors.labels[position], weights[position]
     keep = [dim for dim in label.dims if dim == label.own or dim in label.plates]
     summed = (
         weight.sum([index for index, dim in enumerate(label.dims) if dim not in keep])

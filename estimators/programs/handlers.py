@@ -36,8 +36,8 @@ class Evident(TorchDistribution):
         return self.base.support
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        found: Tensor = self.base.enumerate_support(expand=expand)
-        return found
+        values: Tensor = self.base.enumerate_support(expand=expand)
+        return values
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         drawn = self.base.sample(sample_shape)

@@ -102,22 +102,22 @@ def _taken(sites: Mapping[str, RowSite], values: Mapping[str, Tensor], index: Te
     }
 
 
-def _different(one: Factors, other: Factors, index: Tensor) -> str | None:
+def _different(factors: Factors, others: Factors, index: Tensor) -> str | None:
     """What differs between rows at an index and the same rows in another run."""
-    same_size = one.num_rows == other.num_rows
-    if same_size and not torch.allclose(one.log_global, other.log_global, rtol=TOLERANCE, atol=TOLERANCE):
+    same_size = factors.num_rows == others.num_rows
+    if same_size and not torch.allclose(factors.log_global, others.log_global, rtol=TOLERANCE, atol=TOLERANCE):
         return "something outside the plate over rows"
-    if same_size and one.labels == other.labels:
-        for label, part, found in zip(one.labels, one.rows, other.rows, strict=True):
-            if not _same(_by_row(one, label, part, index), _by_row(other, label, found, None)):
+    if same_size and factors.labels == others.labels:
+        for label, factor, other_factor in zip(factors.labels, factors.rows, others.rows, strict=True):
+            if not _same(_by_row(factors, label, factor, index), _by_row(others, label, other_factor, None)):
                 return repr(label.site)
-    return None if _same(one.pointwise()[index], other.pointwise()) else "what is seen"
+    return None if _same(factors.pointwise()[index], others.pointwise()) else "what is seen"
 
 
-def _by_row(factors: Factors, label: Label, part: Tensor, index: Tensor | None) -> Tensor:
+def _by_row(factors: Factors, label: Label, factor: Tensor, index: Tensor | None) -> Tensor:
     if factors.rows_symbol not in label.dims or index is None:
-        return part
-    return part.index_select(label.dims.index(factors.rows_symbol), index)
+        return factor
+    return factor.index_select(label.dims.index(factors.rows_symbol), index)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

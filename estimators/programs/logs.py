@@ -27,12 +27,12 @@ from torch.overrides import TorchFunctionMode
 class Logs(NamedTuple):
     """``log p`` and, where it is known, ``log(1 - p)``, shaped like p."""
 
-    yes: Tensor
-    no: Tensor | None
+    log_p: Tensor
+    log_not_p: Tensor | None
 
-    def each(self, function: Callable[[Tensor], Any]) -> "Logs":
+    def map(self, function: Callable[[Tensor], Any]) -> "Logs":
         """A function of both."""
-        return Logs(function(self.yes), None if self.no is None else function(self.no))
+        return Logs(function(self.log_p), None if self.log_not_p is None else function(self.log_not_p))
 
 
 def unit_interval_logs(v: Tensor) -> Logs:
@@ -89,45 +89,45 @@ class KeptLogs(TorchFunctionMode):
         logs = _get(self._known, first)
         if name in _LISTS:
             return self._of_list(func, args, kwargs)
-        if name == "log1p" and (negative := _get(self._negative, first)) is not None and negative.no is not None:
-            return negative.no
-        if name == "xlogy" and len(args) == 2 and (power := _get(self._known, args[1])) is not None:
-            return args[0] * power.yes
+        if name == "log1p" and (negative := _get(self._negative, first)) is not None and negative.log_not_p is not None:
+            return negative.log_not_p
+        if name == "xlogy" and len(args) == 2 and (base := _get(self._known, args[1])) is not None:
+            return args[0] * base.log_p
         if logs is None:
             return func(*args, **kwargs)
         if name == "log":
-            return logs.yes
-        if name == "logit" and logs.no is not None:
-            return logs.yes - logs.no
-        found = func(*args, **kwargs)
+            return logs.log_p
+        if name == "logit" and logs.log_not_p is not None:
+            return logs.log_p - logs.log_not_p
+        result = func(*args, **kwargs)
         if name in _SHAPES:
-            _put(self._known, found, logs.each(lambda log: func(log, *args[1:], **kwargs)))
+            _put(self._known, result, logs.map(lambda log: func(log, *args[1:], **kwargs)))
         elif name == "clamp" and _is_clamp_of_probs(*args[1:], **kwargs):
-            _put(self._known, found, logs)
-        elif name == "__rsub__" and _is_everywhere(args[1], 1.0) and logs.no is not None:
-            _put(self._known, found, Logs(logs.no, logs.yes))
+            _put(self._known, result, logs)
+        elif name == "__rsub__" and _is_everywhere(args[1], 1.0) and logs.log_not_p is not None:
+            _put(self._known, result, Logs(logs.log_not_p, logs.log_p))
         elif name in ("neg", "__neg__"):
-            _put(self._negative, found, logs)
+            _put(self._negative, result, logs)
         elif name in ("div", "__truediv__") and len(args) == 2 and isinstance(args[1], Tensor) and not kwargs:
-            _put(self._known, found, Logs(logs.yes - args[1].log(), None))
-        return found
+            _put(self._known, result, Logs(logs.log_p - args[1].log(), None))
+        return result
 
     def _of_list(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """A function of several tensors: their broadcasts, or all of them in one."""
-        found = func(*args, **kwargs)
-        if isinstance(found, Tensor):
-            parts = [_get(self._known, part) for part in args[0]]
-            if parts and all(part is not None for part in parts):
-                whole = [part for part in parts if part is not None]
-                no = [part.no for part in whole if part.no is not None]
-                yes = func([part.yes for part in whole], *args[1:], **kwargs)
-                _put(self._known, found, Logs(yes, func(no, *args[1:], **kwargs) if len(no) == len(whole) else None))
-            return found
-        for given, value in zip(args, found, strict=False):
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor):
+            all_logs = [logs for value in args[0] if (logs := _get(self._known, value)) is not None]
+            if all_logs and len(all_logs) == len(args[0]):
+                log_p = func([logs.log_p for logs in all_logs], *args[1:], **kwargs)
+                log_not_p = [logs.log_not_p for logs in all_logs if logs.log_not_p is not None]
+                is_whole = len(log_not_p) == len(all_logs)
+                _put(self._known, result, Logs(log_p, func(log_not_p, *args[1:], **kwargs) if is_whole else None))
+            return result
+        for given, value in zip(args, result, strict=False):
             logs = _get(self._known, given)
             if logs is not None:
-                _put(self._known, value, logs.each(lambda log, shape=value.shape: log.expand(shape)))  # type: ignore[misc]
-        return found
+                _put(self._known, value, logs.map(lambda log, shape=value.shape: log.expand(shape)))  # type: ignore[misc]
+        return result
 
 
 _LISTS = frozenset({"stack", "cat", "broadcast_tensors"})
@@ -162,8 +162,8 @@ def _put(table: dict[int, tuple[Tensor, int, Logs]], value: Tensor, logs: Logs) 
 
 
 def _get(table: Mapping[int, tuple[Tensor, int, Logs]], value: Any) -> Logs | None:
-    found = table.get(id(value))
-    return found[2] if found is not None and found[1] == found[0]._version else None
+    tensor, version, logs = table.get(id(value), (None, 0, None))
+    return logs if tensor is not None and version == tensor._version else None
 
 
 def _is_clamp_of_probs(low: Any = None, high: Any = None, **named: Any) -> bool:

@@ -24,7 +24,7 @@ from estimators.programs.evidence import evidence_of
 from estimators.programs.factors import Factors, by_value, evaluate, posterior, row_weights, tilted, weights_of
 from estimators.programs.reach import check_masks, check_missing
 from estimators.programs.sites import Structure
-from estimators.programs.structure import find
+from estimators.programs.structure import structure_of
 
 # An M-step ends where the gradient of Q is this share of what it was.
 M_STEP_SHARE = 0.02
@@ -37,7 +37,7 @@ class ProgramMarginal:
 
     def __init__(self, fn: Program, data: Data, structure: Structure | None = None) -> None:
         self.fn, self.data = fn, data
-        self.structure = find(fn, data) if structure is None else structure
+        self.structure = structure_of(fn, data) if structure is None else structure
         self.evidence = evidence_of(fn, self.structure, data)
         given = set(self.evidence.values)
         self.coordinates = Coordinates([greek for greek in self.structure.greeks if greek.name not in given])
@@ -137,7 +137,7 @@ class ProgramMarginal:
     def row_size(self) -> int:
         """Elements of all factors of one evaluation."""
         with program_mode():
-            return sum(part.numel() for part in self.factors(self.coordinates.constrain(self.example)).rows) * 4
+            return sum(factor.numel() for factor in self.factors(self.coordinates.constrain(self.example)).rows) * 4
 
     def graph(self, function: Callable[..., tuple[Tensor, ...]], *examples: Tensor) -> Graph:
         """A function of Greeks or coordinates, captured."""
@@ -224,17 +224,17 @@ class ExpectedLogLikelihood:
         before, slope = self.value_and_gradient(coordinates)
         norm = float(np.abs(slope).max()) / self.total_weight
         # A step that goes most of the way is as good: the next E-step moves the maximum by more than what is left.
-        found = climb(self, coordinates, gradient=M_STEP_SHARE * norm, max_steps=M_STEP_ITERATIONS)
-        value, slope = self.value_and_gradient(found)
+        maximum = climb(self, coordinates, gradient=M_STEP_SHARE * norm, max_steps=M_STEP_ITERATIONS)
+        value, slope = self.value_and_gradient(maximum)
         if not (value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm):
             summit = ascend(self, coordinates, M_STEP_SHARE * norm)
-            value, found = summit.value, summit.coordinates
-        return found if value >= before - ROUNDING * (1.0 + abs(before)) else coordinates
+            value, maximum = summit.value, summit.coordinates
+        return maximum if value >= before - ROUNDING * (1.0 + abs(before)) else coordinates
 
 
 def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:
     """``Σ_f ⟨w_f, log f⟩`` and the global factors; a factor of no weight plays no part, even where it is 0."""
     total = factors.log_global
-    for part, weight in zip(factors.rows, weights, strict=True):
-        total = total + (weight * part.masked_fill(weight == 0, 0.0)).sum()
+    for factor, weight in zip(factors.rows, weights, strict=True):
+        total = total + (weight * factor.masked_fill(weight == 0, 0.0)).sum()
     return total

@@ -19,13 +19,13 @@ from estimators.parameters.sparse import DrawnInLogs
 from estimators.programs.call import Program, parameters_of, rows_alone
 from estimators.programs.conditioned import conditioned, row_program, simulated
 from estimators.programs.density import ProgramDensity
-from estimators.programs.description import check_described, described, needed
+from estimators.programs.description import check_described, described, program_needed
 from estimators.programs.enumeration_check import check_program
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import ProgramPredictive
 from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
-from estimators.programs.structure import find
+from estimators.programs.structure import structure_of
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
 from estimators.symmetry import Symmetry
 
@@ -130,9 +130,9 @@ class PyroModel:
         structure, rows = self.fitted(data)
         hidden = () if data is None else self.marginal(data).latent
         settings = {name: checked_setting(structure, call, name, value) for name, value in do.items()}
-        found = ProgramPredictive(self.fn, structure, rows, hidden, draws, settings, seed=seed)
-        check_reachable(found.situation(), draws, call)
-        return found
+        predictive = ProgramPredictive(self.fn, structure, rows, hidden, draws, settings, seed=seed)
+        check_reachable(predictive.situation(), draws, call)
+        return predictive
 
     def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> NoReturn:
         """A program does not say which noise made a row."""
@@ -172,7 +172,7 @@ class PyroModel:
 
     def structure(self, data: Data | None = None) -> Structure:
         """The program's Greeks, sites and plates; without data, of a program that takes the number of rows alone."""
-        return find(self.fn, rows_alone(2) if data is None else data)
+        return structure_of(self.fn, rows_alone(2) if data is None else data)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -191,7 +191,7 @@ class PyroModel:
         if not isinstance(given, PyroModel | None):
             raise WrongModelTypeError(f"model: expected the PyroModel that was fitted, got {given!r}")
         if given is None:
-            raise WrongModelError(needed(description))
+            raise WrongModelError(program_needed(description))
         check_described(given, description, data, draws)
         return given
 

@@ -54,8 +54,8 @@ class ProgramParts:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
                 parts = self.at(v)
-                slopes = [_slope(part, v) for part in parts]
-            return *(part.detach() for part in parts), *slopes
+                gradients = [_slope(part, v) for part in parts]
+            return *(part.detach() for part in parts), *gradients
 
         return self._marginal.graph(with_gradients, self._marginal.example)
 

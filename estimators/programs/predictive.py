@@ -19,7 +19,7 @@ from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
 from estimators.programs.factors import row_weights
 from estimators.programs.questions import (
-    Of,
+    Functional,
     TooManyTermsError,
     log_cdf_of,
     log_cdf_up_to,
@@ -31,7 +31,7 @@ from estimators.programs.settled import Settled
 from estimators.programs.sites import Structure
 from estimators.programs.situation import (
     Situation,
-    captured,
+    captured_prediction,
     check_samplable,
     drawn,
     drawn_rows,
@@ -42,7 +42,7 @@ SIMULATED_ROWS = 400_000
 LEAST_REPEATS = 100
 
 # A question to a captured program: the site, what is asked of it, and at how many points.
-Key = tuple[str, Of, int]
+Key = tuple[str, Functional, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +127,15 @@ class ProgramPredictive:
         where = base if per_row else base[torch.multinomial(shares, num_rows, replacement=True)]
         seeds = torch.randint(2**31, (num_rows,))
         weighed = self._situation(base) if self.seen and not per_row and len(base) > 1 else None
-        parts = []
+        rows_of_draws = []
         for draw in which.unique().tolist():
             index = (which == draw).nonzero()[:, 0]
             greeks = {name: value[draw] for name, value in self.draws.items()}
             with program_mode(int(seeds[index[0]])):
                 if weighed is not None:
                     where[index] = drawn_rows(weighed, greeks, len(index))
-                parts.append(drawn(self._situation(where).repeated(index), greeks))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+                rows_of_draws.append(drawn(self._situation(where).repeated(index), greeks))
+        return {name: torch.cat([rows[name] for rows in rows_of_draws]) for name in rows_of_draws[0]}
 
     # ---------------------------------------------------------------- inside
 
@@ -184,47 +184,51 @@ class ProgramPredictive:
         log, error = self._predicted(
             name, log_cdf_up_to(inner, law) if self.is_whole(name) else log_cdf_of, inner, call, settled
         )
-        found = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0))
-        return Answer(found, None if error is None else torch.where(is_end, 0.0, error * found))
+        probabilities = torch.where(is_end, (points > 0).double(), log.exp().clamp(0.0, 1.0))
+        return Answer(probabilities, None if error is None else torch.where(is_end, 0.0, error * probabilities))
 
     def _predicted(
-        self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None
+        self, name: str, functional: Functional, points: Tensor, call: str, settled: dict[Key, Settled] | None = None
     ) -> Answer:
         """Logarithms [P] of the average over draws, and their errors where simulated."""
-        found = self._ask(name, of, points, call, settled)
+        answer = self._ask(name, functional, points, call, settled)
         # A program that is run as it is begins at the same random numbers for every draw.
-        return over_draws(found, are_independent=self._graphs[name, of, len(points)].is_captured)
+        return over_draws(answer, are_independent=self._graphs[name, functional, len(points)].is_captured)
 
-    def _ask(self, name: str, of: Of, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Answer:
+    def _ask(
+        self, name: str, functional: Functional, points: Tensor, call: str, settled: dict[Key, Settled] | None = None
+    ) -> Answer:
         """Answers [S, P, ...] ([S, P, rows] for settings per row); what is simulated is kept in ``settled``."""
         base, per_row = self._base_rows()
         plain = self._situation(base)
         is_below = plain.is_seen_below(name) and name not in plain.enumerated
-        if is_below and of is not mean_of:
+        if is_below and functional is not mean_of:
             raise NotImplementedError(
                 f"{call}: something that is seen depends on {name}, or may, so it is simulated; ask for its mean"
             )
         is_simulated = bool(plain.simulated_for(name)) or is_below
         repeats = max(SIMULATED_ROWS // (self.num_draws * len(base)), LEAST_REPEATS) if is_simulated else 1
-        key = (name, of, len(points))
+        key = (name, functional, len(points))
         if key not in self._graphs:
             situation = plain.repeated(torch.arange(len(base)).repeat_interleave(repeats))
-            self._graphs[key] = captured(situation, name, of, points, self.draws, (len(base), repeats))
+            self._graphs[key] = captured_prediction(
+                situation, name, functional, points, self.draws, (len(base), repeats)
+            )
         try:
             with isolated(self.seed):
-                found, seen = self._evaluated(key, points, settled)
+                answers, log_seen = self._evaluated(key, points, settled)
         except TooManyTermsError as error:
             raise NotImplementedError(f"{call}: {error} for the CDF of {name}; use .sample()") from None
         except NotImplementedError:
+            what = "mean" if functional is mean_of else "such function"
             raise NotImplementedError(
-                f"{call}: the distribution of {name} has no {'mean' if of is mean_of else 'such function'} in Pyro; "
-                "use .sample()"
+                f"{call}: the distribution of {name} has no {what} in Pyro; use .sample()"
             ) from None
-        if not bool((seen.flatten(1).amax(1) > LOG_ZERO).all()):
+        if not bool((log_seen.flatten(1).amax(1) > LOG_ZERO).all()):
             raise ValueError(f"{call}: what is given, {list(self.seen)}, has probability 0 under the fit")
-        # Of a row that counts w times there are w as many to average over.
-        seen = seen if per_row else seen + row_weights(self.data).log()[base][:, None]
-        return average(found, seen, is_log=of is not mean_of, per_row=per_row, is_simulated=is_simulated)
+        # Functional a row that counts w times there are w as many to average over.
+        log_seen = log_seen if per_row else log_seen + row_weights(self.data).log()[base][:, None]
+        return average(answers, log_seen, is_log=functional is not mean_of, per_row=per_row, is_simulated=is_simulated)
 
     def _evaluated(self, key: Key, points: Tensor, settled: dict[Key, Settled] | None) -> tuple[Tensor, ...]:
         graph, draws = self._graphs[key], list(self.draws.values())

@@ -16,7 +16,7 @@ def prior_draws(marginal: ProgramMarginal, count: int, generator: np.random.Gene
 
     Raises EstimationError where the program draws nothing finite.
     """
-    coordinates, found = marginal.coordinates, list[Array]()
+    coordinates, draws = marginal.coordinates, list[Array]()
     is_parameter = torch.from_numpy(
         coordinates.mask([greek.initial is not None for greek in coordinates.greeks]).astype(np.float64)
     )
@@ -26,9 +26,9 @@ def prior_draws(marginal: ProgramMarginal, count: int, generator: np.random.Gene
             trace = run(program, marginal.fn, marginal.data, marginal.structure.names)
             values = {greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks}
             drawn = coordinates.unconstrain(values)
-            jitter = is_parameter * (len(found) > 0) * torch.randn(coordinates.size, dtype=torch.float64)
+            jitter = is_parameter * (len(draws) > 0) * torch.randn(coordinates.size, dtype=torch.float64)
         if bool(torch.isfinite(drawn).all()):
-            found.append((drawn + jitter).numpy())
-    if not found:
+            draws.append((drawn + jitter).numpy())
+    if not draws:
         raise EstimationError("PyroModel: no draw of the Greeks from their priors is finite; use tighter priors")
-    return np.array(found)
+    return np.array(draws)

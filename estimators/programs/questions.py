@@ -13,7 +13,7 @@ from estimators.parameters.laws import MOST_TERMS
 from estimators.programs.supports import base_support, innermost, is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
-Of = Callable[[Any, Tensor], Tensor]
+Functional = Callable[[Any, Tensor], Tensor]
 # Probabilities of whole numbers that are held at one time, and how often as many are computed.
 MOST_HELD, MOST_BLOCKS = 1_000_000, 100
 
@@ -26,26 +26,26 @@ class TooManyTermsError(NotImplementedError):
     """A sum of probabilities that would take too long; the message says how many there are."""
 
 
-def mean_of(source: Any, at: Tensor) -> Tensor:
+def mean_of(law: Any, at: Tensor) -> Tensor:
     """The mean, at no point in particular."""
-    mean: Tensor = source.mean
+    mean: Tensor = law.mean
     return mean.unsqueeze(0)
 
 
-def log_density_of(source: Any, at: Tensor) -> Tensor:
+def log_density_of(law: Any, at: Tensor) -> Tensor:
     """log p(at)."""
-    if isinstance(source, Masses):
-        return source.log_prob(at)
+    if isinstance(law, DiscreteLaw):
+        return law.log_prob(at)
     # Outside the support a distribution computes what its formula gives.
-    return torch.where(is_possible(source, at), source.log_prob(at), -torch.inf)
+    return torch.where(is_possible(law, at), law.log_prob(at), -torch.inf)
 
 
-def log_cdf_of(source: Any, at: Tensor) -> Tensor:
+def log_cdf_of(law: Any, at: Tensor) -> Tensor:
     """log P(value <= at)."""
-    if isinstance(source, Masses):
-        return source.cdf(at).log()
-    formula = next((of for family, of in _FORMULAS.items() if isinstance(source, family)), None)
-    return _within(source, source.cdf(at) if formula is None else formula(source, at), at).log()
+    if isinstance(law, DiscreteLaw):
+        return law.cdf(at).log()
+    formula = next((cdf for family, cdf in _FORMULAS.items() if isinstance(law, family)), None)
+    return _within(law, law.cdf(at) if formula is None else formula(law, at), at).log()
 
 
 @dataclass(frozen=True)
@@ -58,49 +58,49 @@ class LogCdfOfCount:
 
     largest: int
 
-    def __call__(self, source: Any, at: Tensor) -> Tensor:
-        first = _least(source)
+    def __call__(self, law: Any, at: Tensor) -> Tensor:
+        first = _least(law)
         size = max(self.largest - first + 1, 1)
-        block = max(MOST_HELD // max(torch.Size(source.batch_shape).numel(), 1), 1)
+        block = max(MOST_HELD // max(torch.Size(law.batch_shape).numel(), 1), 1)
         if size > min(MOST_TERMS, MOST_BLOCKS * block):
             raise TooManyTermsError(f"{size} probabilities would have to be summed in every row")
-        places = (at.flatten() - first).floor()
-        total = torch.zeros(len(at), *source.batch_shape, dtype=torch.float64)
-        below = torch.zeros(source.batch_shape, dtype=torch.float64)
+        steps = (at.flatten() - first).floor()
+        total = torch.zeros(len(at), *law.batch_shape, dtype=torch.float64)
+        below = torch.zeros(law.batch_shape, dtype=torch.float64)
         for terms in torch.arange(size, dtype=torch.float64).split(block):
-            sums = below + _probabilities(source, first + terms, first).cumsum(0)
-            here = (places - terms[0]).clamp(0, len(terms) - 1).long()
-            is_reached = (places >= terms[0]).reshape(-1, *[1] * len(source.batch_shape))
+            sums = below + _probabilities(law, first + terms, first).cumsum(0)
+            here = (steps - terms[0]).clamp(0, len(terms) - 1).long()
+            is_reached = (steps >= terms[0]).reshape(-1, *[1] * len(law.batch_shape))
             total, below = torch.where(is_reached, sums[here], total), sums[-1]
-        return _within(source, total, at).log()
+        return _within(law, total, at).log()
 
 
-def _within(source: Any, cdf: Tensor, at: Tensor) -> Tensor:
+def _within(law: Any, cdf: Tensor, at: Tensor) -> Tensor:
     """A CDF that is 0 below the support and 1 from its upper end on."""
-    support = base_support(source.support)
+    support = base_support(law.support)
     low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
     return torch.where(at < low, 0.0, torch.where(at >= high, 1.0, cdf)).clamp(0.0, 1.0)
 
 
-def _least(source: Any) -> int:
+def _least(law: Any) -> int:
     """The least of the whole numbers that a law may have, where it is known before any value is."""
-    least = getattr(innermost(source.support), "lower_bound", 0)
+    least = getattr(innermost(law.support), "lower_bound", 0)
     if isinstance(least, Tensor):
         raise NotImplementedError("the least number depends on other values")
     return int(least)
 
 
-def _probabilities(source: Any, values: Tensor, first: int) -> Tensor:
+def _probabilities(law: Any, values: Tensor, first: int) -> Tensor:
     """p(value) of numbers [V] as [V, ...], 0 where one is not possible."""
-    at = values.reshape(-1, *[1] * len(source.batch_shape))
-    fits = is_possible(source, at)
+    at = values.reshape(-1, *[1] * len(law.batch_shape))
+    fits = is_possible(law, at)
     # A formula may index a table, which has no other numbers.
-    log: Tensor = source.log_prob(torch.where(fits, at, float(first)))
+    log: Tensor = law.log_prob(torch.where(fits, at, float(first)))
     return torch.where(fits, log, -torch.inf).exp()
 
 
 # Distribution functions that Pyro does not have.
-_FORMULAS: dict[type, Of] = {
+_FORMULAS: dict[type, Functional] = {
     dist.Poisson: lambda law, at: CountingPoisson(law.rate).cdf(at),  # type: ignore[no-untyped-call]
     # 1 - (1 - p)^(n + 1): the number of failures before a success.
     dist.Geometric: lambda law, at: -torch.expm1((at.floor() + 1.0) * torch.log1p(-law.probs)),
@@ -108,7 +108,7 @@ _FORMULAS: dict[type, Of] = {
 }
 
 
-class Masses:
+class DiscreteLaw:
     """A discrete site's own probabilities [M, ..., K] over its values [K], asked like a distribution."""
 
     def __init__(self, shares: Tensor, values: Tensor) -> None:
@@ -128,7 +128,7 @@ class Masses:
         return (self._shares * (self._values <= at[..., None])).sum(-1)
 
 
-def log_cdf_up_to(points: Tensor, law: Any) -> Of:
+def log_cdf_up_to(points: Tensor, law: Any) -> Functional:
     """The function for the CDF of a count, of a law or a class of laws, at points [P] and below."""
     if issubclass(law if isinstance(law, type) else type(law), tuple(_FORMULAS)):
         return log_cdf_of

@@ -37,9 +37,9 @@ def check_masks(fn: Program, factors: Factors) -> None:
                 f"{label.site!r} has no density, and no likelihood; give it a distribution there"
             )
         if label.own is not None and not bool(mask.all()):
-            for other, part in zip(factors.labels, factors.rows, strict=True):
+            for other, factor in zip(factors.labels, factors.rows, strict=True):
                 if other.site != label.site and label.own in other.dims:
-                    _need_no_reach(name, label, mask, other, _counted(part, other, masks[other.site]))
+                    _need_no_reach(name, label, mask, other, _counted(factor, other, masks[other.site]))
 
 
 def _need_no_reach(name: str, label: Label, mask: Tensor, other: Label, counted: Tensor) -> None:
@@ -99,16 +99,16 @@ def _mask(factors: Factors, label: Label) -> Tensor:
     return mask
 
 
-def _counted(part: Tensor, label: Label, mask: Tensor) -> Tensor:
+def _counted(log_factor: Tensor, label: Label, mask: Tensor) -> Tensor:
     """A factor with 0 in the entries of a masked hidden site, which keep a distribution of their own."""
-    factor, kept = packed.broadcast_all(named(part, label.dims), mask)
+    factor, kept = packed.broadcast_all(named(log_factor, label.dims), mask)
     return named(torch.where(kept, factor, 0.0), dims_of(factor))
 
 
-def _varies(part: Tensor, dim: str) -> Tensor:
+def _varies(factor: Tensor, dim: str) -> Tensor:
     """Where a packed tensor is not the same along a dimension."""
-    names = dims_of(part)
-    place = names.index(dim)
-    values = part.double().clamp_min(torch.finfo(torch.float64).min)
-    high, low = values.amax(place), values.amin(place)
+    names = dims_of(factor)
+    axis = names.index(dim)
+    values = factor.double().clamp_min(torch.finfo(torch.float64).min)
+    high, low = values.amax(axis), values.amin(axis)
     return named(high - low > TOLERANCE * (1.0 + low.abs()), names.replace(dim, ""))

@@ -11,7 +11,7 @@ from estimators.data.values import need_value, value_of
 from estimators.parameters.priors import as_setting
 from estimators.programs.sites import Structure
 from estimators.programs.situation import Situation, own_support
-from estimators.programs.supports import are_inside, in_words, is_inside
+from estimators.programs.supports import are_inside, is_inside, numbers_in_words
 
 # Draws of the Greeks, and values of a setting per row, at which a support that depends on other values is looked at.
 SOME_DRAWS, SOME_VALUES = 20, 100
@@ -27,14 +27,14 @@ def checked_value(structure: Structure, what: str, name: str, value: Any) -> Ten
     """The value that a site is set to or seen at, or an error where it is none of the site's."""
     _need_site(structure, what, name)
     need_value(what, name, value)
-    site, found = structure.sites[name], value_of(what, name, value)
+    site, values = structure.sites[name], value_of(what, name, value)
     if site.is_discrete:
-        if not bool(torch.isin(found, site.values.double()).all()):
+        if not bool(torch.isin(values, site.values.double()).all()):
             raise ValueError(f"{what}: {name} expects values among {site.values.tolist()}, got {value!r}")
-        return found.to(site.values.dtype)
-    if site.has_fixed_support and not site.allows(found):
-        raise ValueError(f"{what}: {name} expects {in_words(site.support)}, got {value!r}")
-    return found
+        return values.to(site.values.dtype)
+    if site.has_fixed_support and not site.allows(values):
+        raise ValueError(f"{what}: {name} expects {numbers_in_words(site.support)}, got {value!r}")
+    return values
 
 
 def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
@@ -54,7 +54,7 @@ def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
     elif site.has_fixed_support and not is_inside(law, site.support):
         raise ValueError(
             f"{what}: {name} expects a distribution of values that it can have, got {law}: expected "
-            f"{in_words(site.support)}"
+            f"{numbers_in_words(site.support)}"
         )
     return law
 
@@ -77,8 +77,8 @@ def check_reachable(situation: Situation, draws: Mapping[str, Tensor], what: str
                 break
         else:
             raise ValueError(
-                f"{what}: {name} expects what its own distribution can be, {in_words(support)} under the fit, got "
-                f"{setting.tolist() if isinstance(setting, Tensor) else setting}"
+                f"{what}: {name} expects what its own distribution can be, {numbers_in_words(support)} under the fit, "
+                f"got {setting.tolist() if isinstance(setting, Tensor) else setting}"
             )
 
 

@@ -35,10 +35,10 @@ class Greek:
     def bounded(self, shape: torch.Size) -> Tensor:
         """Which coordinates, of this shape, are logs or logits, whose ends are the boundary of the support."""
         base = base_support(self.support)
-        found = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
+        is_bounded = torch.full(shape, not isinstance(base, _WITH_LOCATIONS))
         if isinstance(base, type(ordered_vector)):
-            found[..., 1:] = True
-        return found
+            is_bounded[..., 1:] = True
+        return is_bounded
 
     def shares(self, value: Tensor) -> list[tuple[float | None, Tensor]]:
         """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length.

@@ -25,7 +25,7 @@ from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
 from estimators.programs.factors import Factors, Label, by_value, collect, posterior, row_weights
 from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
-from estimators.programs.questions import Masses, Of, mean_of
+from estimators.programs.questions import DiscreteLaw, Functional, mean_of
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
 from estimators.programs.supports import ends_of
@@ -90,7 +90,7 @@ class Situation:
 
 
 def predict(
-    situation: Situation, target: str, greeks: Mapping[str, Tensor], of: Of, at: Tensor
+    situation: Situation, target: str, greeks: Mapping[str, Tensor], functional: Functional, at: Tensor
 ) -> tuple[Tensor, Tensor]:
     """log E[exp of(distribution of the target, at)] in each row, [P, M, ...], and log p(what is seen) in each row [M].
 
@@ -102,22 +102,28 @@ def predict(
     node, site = trace.nodes[target], situation.structure.sites[target]
     if target in situation.enumerated:
         shares = by_value(factors, posterior(factors), target)
-        return of(Masses(shares, site.values.double()), at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
-    source: Any = dist.Delta(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
+        law = DiscreteLaw(shares, site.values.double())
+        return functional(law, at.reshape((-1, *[1] * (shares.ndim - 1)))), log_seen
+    own: Any = dist.Delta(node["value"].double()) if situation.is_seen_below(target) else node["fn"]
     dims = len(node["fn"].batch_shape) + len(node["fn"].event_shape)
-    found = of(source, at.reshape((-1, *[1] * dims)))
-    return _averaged(found, factors, trace, target, is_log=of is not mean_of), log_seen
+    answers = functional(own, at.reshape((-1, *[1] * dims)))
+    return _averaged(answers, factors, trace, target, is_log=functional is not mean_of), log_seen
 
 
-def captured(
-    situation: Situation, target: str, of: Of, at: Tensor, draws: Mapping[str, Tensor], shape: tuple[int, int]
+def captured_prediction(
+    situation: Situation,
+    target: str,
+    functional: Functional,
+    at: Tensor,
+    draws: Mapping[str, Tensor],
+    shape: tuple[int, int],
 ) -> Graph:
     """``points, Greeks → `predict```, its rows as [B, R]: B of the program's other arguments, each repeated R times."""
     names = list(draws)
 
     def answer(points: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-        found, seen = predict(situation, target, dict(zip(names, values, strict=True)), of, points)
-        return found.reshape((len(points), *shape, *found.shape[2:])), seen.reshape(shape)
+        answers, seen = predict(situation, target, dict(zip(names, values, strict=True)), functional, points)
+        return answers.reshape((len(points), *shape, *answers.shape[2:])), seen.reshape(shape)
 
     first = [value[0] for value in draws.values()]
     with isolated(0):
@@ -204,9 +210,9 @@ def drawn(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tenso
         for name in [name for name in situation.enumerated if name in above]:
             factors = _weighed(situation, greeks)
             shares = by_value(factors, posterior(factors), name)
-            value = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
-            found = situation.structure.sites[name].values[value]
-            situation = replace(situation, seen={**situation.seen, name: found})
+            levels = torch.multinomial(shares.reshape(-1, shares.shape[-1]), 1)[:, 0].reshape(shares.shape[:-1])
+            drawn_values = situation.structure.sites[name].values[levels]
+            situation = replace(situation, seen={**situation.seen, name: drawn_values})
     return forwards(situation, greeks)
 
 
@@ -257,19 +263,19 @@ def _placed(structure: Structure, name: str, value: Tensor, num_rows: int) -> Te
     return placed.to(site.values.dtype) if site.is_discrete else placed.double()
 
 
-def _averaged(found: Tensor, factors: Factors, trace: Any, target: str, *, is_log: bool) -> Tensor:
+def _averaged(answers: Tensor, factors: Factors, trace: Any, target: str, *, is_log: bool) -> Tensor:
     """Values [P, *batch, *event] of the target's distribution, averaged over hidden configurations: [P, M, ...]."""
     node = trace.nodes[target]
-    shape, num_points = node["fn"].batch_shape, len(found)
+    shape, num_points = node["fn"].batch_shape, len(answers)
     zero = pack(torch.zeros(shape, dtype=torch.float64), node["infer"]["_dim_to_symbol"])
     plates = frozenset(trace.plate_to_symbol[frame.name] for frame in node["cond_indep_stack"] if frame.vectorized)
     label = Label(target, zero._pyro_dims, plates, None)
     weight = posterior(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
-    event = found.shape[1 + len(shape) :] if not is_log else torch.Size()
+    event = answers.shape[1 + len(shape) :] if not is_log else torch.Size()
     # Dimensions of size 1 have no symbol.
-    values = found.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)
+    values = answers.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)
     spread = weight.reshape((*weight.shape, *[1] * len(event)))
-    summed = [place + 1 for place, dim in enumerate(label.dims) if dim not in plates]
+    summed = [axis + 1 for axis, dim in enumerate(label.dims) if dim not in plates]
     if is_log:
         highest = values.amax(summed, keepdim=True) if summed else values
         highest = highest.clamp_min(torch.finfo(torch.float64).min)

@@ -27,7 +27,7 @@ def run(program: Callable[..., Any], fn: Program, data: Data, sites: Collection[
         return poutine.trace(program).get_trace(*positional, **named)
 
 
-def find(fn: Program, data: Data) -> Structure:
+def structure_of(fn: Program, data: Data) -> Structure:
     """Run a program on the rows and on one row more, and read its structure off the traces.
 
     Raises ValueError where it has no plate over rows, or sites that this package cannot marginalise.
@@ -78,10 +78,10 @@ def find(fn: Program, data: Data) -> Structure:
 
 def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: int) -> Any:
     index = torch.arange(num_rows).clamp_max(data.num_rows - 1)
-    part = data.unweighted_rows(index)
+    rows = data.unweighted_rows(index)
     try:
         with program_mode(seed=num_rows):
-            return run(fn, fn, part, conditioned)
+            return run(fn, fn, rows, conditioned)
     except TypeError as error:
         if str(error).startswith("PyroModel:"):
             raise
@@ -169,7 +169,7 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     frame = next(frame for frame in node["cond_indep_stack"] if frame.name == rows)
     shape = (*fn.batch_shape, *fn.event_shape)
     axis = len(fn.batch_shape) + frame.dim
-    rest = tuple(size for place, size in enumerate(shape) if place != axis)
+    rest = tuple(size for index, size in enumerate(shape) if index != axis)
     # One-hot vectors and the like have several numbers per value; they may be observed, not enumerated.
     is_discrete, values = bool(fn.has_enumerate_support) and not fn.event_dim, torch.zeros(0, dtype=torch.float64)
     try:

@@ -102,7 +102,7 @@ def ends_of(support: Any) -> tuple[Tensor, Tensor] | None:
     return torch.as_tensor(-torch.inf if low is None else low), torch.as_tensor(torch.inf if high is None else high)
 
 
-def in_words(support: Any) -> str:
+def numbers_in_words(support: Any) -> str:
     """Which numbers are in a support: ``whole numbers from 0``. Of several, those that are in any."""
     inner, ends = innermost(support), ends_of(support)
     if ends is None:
@@ -118,7 +118,7 @@ def is_inside(law: Any, support: Any) -> bool:
     ends, own = ends_of(support), None if is_finite(law) or is_transformed(law) else ends_of(_support_of(law))
     if ends is not None and own is not None and bool((own[0] < ends[0].min()) | (own[1] > ends[1].max())):
         return False
-    return are_inside(values_of(law), support)
+    return are_inside(some_values(law), support)
 
 
 def are_inside(values: Tensor, support: Any) -> bool:
@@ -129,7 +129,7 @@ def are_inside(values: Tensor, support: Any) -> bool:
     return bool(fits.flatten(1).any(1).all() if shape else fits.all())
 
 
-def values_of(law: Any) -> Tensor:
+def some_values(law: Any) -> Tensor:
     """The levels of a distribution of numbers that has finitely many, and some draws of any other."""
     if is_finite(law):
         return levels(law)

@@ -55,9 +55,9 @@ def symmetry_of_program(
             "PyroModel(fn, order_by=...), or give rows in which the site is seen",
             is_fixed=_all_seen(marginal),
         )
-    permutation, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=True), False
+    permutation, by_prior = _permutation(marginal, order_by, at, uses_prior=True), False
     if permutation is None and not uses_prior:
-        permutation, by_prior = _find_with_seen(marginal, order_by, at, uses_prior=False), True
+        permutation, by_prior = _permutation(marginal, order_by, at, uses_prior=False), True
         if permutation is not None and factorial(permutation[2]) > MAX_PERMUTATIONS:
             permutation = None
     if permutation is None:
@@ -96,7 +96,7 @@ def likeliest_order_of_program(
     orders = [np.array(order) for order in permutations(range(free.num_labels)) if _is_within(order, free.groups)]
     one = marginal.of(marginal.data.unweighted_rows(torch.zeros(1, dtype=torch.long)))
     with program_mode():
-        log = [float(one.factors(_first(moved(greeks, free.axes, order))).log_prior) for order in orders]
+        log = [float(one.factors(_first(permuted(greeks, free.axes, order))).log_prior) for order in orders]
     best = max(log)
     equal = [order for order, value in zip(orders, log, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))]
     # Those whose keys ascend, label by label, before the others.
@@ -111,17 +111,17 @@ def _first(greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value[0] for name, value in greeks.items()}
 
 
-def _find_with_seen(
+def _permutation(
     marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], *, uses_prior: bool
 ) -> Permutation | None:
-    permutation = _find(marginal, order_by, at, marginal.latent, uses_prior)
+    permutation = _permutation_of(marginal, order_by, at, marginal.latent, uses_prior)
     if permutation is not None and set(marginal.evidence.seen) - set(permutation[1]):
         # A partly seen site whose values are not renamed may depend on the labels, which shows where it is seen.
-        permutation = _find(marginal, order_by, at, permutation[1], uses_prior)
+        permutation = _permutation_of(marginal, order_by, at, permutation[1], uses_prior)
     return permutation
 
 
-def _find(
+def _permutation_of(
     marginal: ProgramMarginal, order_by: str, at: Mapping[str, Tensor], unseen: Collection[str], uses_prior: bool
 ) -> Permutation | None:
     structure = marginal.structure
@@ -153,7 +153,7 @@ def _find(
             axes[name] = (*axes.get(name, ()), axis)
         order = np.roll(np.arange(size), 1)
         if _is_invariant(few, points, axes, order, uses_prior):
-            sites = _sites_moved(few, points, axes, order, size)
+            sites = _sites_permuted(few, points, axes, order, size)
             return (axes, sites, size) if sites else None
     return None
 
@@ -165,24 +165,24 @@ def _points(marginal: ProgramMarginal, at: Mapping[str, Tensor]) -> Tensor:
     return centre + JITTER * torch.randn(NUM_POINTS, len(centre), dtype=torch.float64, generator=generator)
 
 
-def moved(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order: np.ndarray) -> dict[str, Tensor]:
+def permuted(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order: np.ndarray) -> dict[str, Tensor]:
     """Greeks [S, ...] with component k replaced by the old component ``order[k]`` along the axes."""
-    found, index = dict(greeks), torch.as_tensor(np.array(order))
-    for name, places in axes.items():
-        for axis in places:
-            found[name] = found[name].index_select(axis + 1, index)
-    return found
+    moved, index = dict(greeks), torch.as_tensor(np.array(order))
+    for name, component_axes in axes.items():
+        for axis in component_axes:
+            moved[name] = moved[name].index_select(axis + 1, index)
+    return moved
 
 
 def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, uses_prior: bool) -> bool:
     coordinates = marginal.coordinates
     greeks = coordinates.constrain(points)
-    other = moved(greeks, axes, order)
+    other = permuted(greeks, axes, order)
     if not bool(torch.isfinite(coordinates.unconstrain(other)).all()):
         return False
     return all(
-        torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE)
-        for one, two in zip(
+        torch.allclose(log_joint, other_log_joint, rtol=TOLERANCE, atol=TOLERANCE)
+        for log_joint, other_log_joint in zip(
             _log_joints(marginal, greeks, uses_prior), _log_joints(marginal, other, uses_prior), strict=True
         )
     )
@@ -193,21 +193,22 @@ def _log_joints(marginal: ProgramMarginal, greeks: Mapping[str, Tensor], uses_pr
 
     A few runs of the program itself: to capture it would cost more.
     """
-    found = []
+    log_joints = []
     with program_mode():
         for index in range(NUM_POINTS):
             factors = marginal.factors({name: value[index] for name, value in greeks.items()})
             log_global = factors.log_prior + factors.log_global if uses_prior else factors.log_global
-            found.append(torch.cat([log_global[None], factors.pointwise()]))
-    return found
+            log_joints.append(torch.cat([log_global[None], factors.pointwise()]))
+    return log_joints
 
 
-def _sites_moved(
+def _sites_permuted(
     marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, size: int
 ) -> tuple[str, ...]:
     """The hidden sites whose values are renamed with the components."""
     greeks = {name: value[:1] for name, value in marginal.coordinates.constrain(points).items()}
-    before, after = _shares(marginal, greeks), _shares(marginal, moved(greeks, axes, order))
+    before = _responsibilities(marginal, greeks)
+    after = _responsibilities(marginal, permuted(greeks, axes, order))
     index = torch.as_tensor(np.array(order))
     return tuple(
         site
@@ -217,7 +218,7 @@ def _sites_moved(
     )
 
 
-def _shares(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _responsibilities(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     with program_mode():
         factors = marginal.factors({name: value[0] for name, value in greeks.items()})
         weights = posterior(factors)

@@ -24,10 +24,10 @@ def average(values: Tensor, log_seen: Tensor, *, is_log: bool, per_row: bool, is
         averages = (values * weights).sum(over, keepdim=True)
         deviations = weights * (values - averages)
     averaged = averages.squeeze(over)
-    # What was simulated may have been without consequence.
+    # Where no simulated value changed the answer, there is no simulation error to state.
     if not (is_simulated and (_varies(values, 3) or _varies(log_seen, 2))):
         return Answer(averaged)
-    # Rows are what they are; what was simulated within each is random.
+    # The rows are fixed, so the variance of the average is that of the simulated values within each row.
     squares = (deviations**2).sum(3) - deviations.sum(3) ** 2 / repeats
     error = (squares if per_row else squares.sum(2)).clamp_min(0.0).sqrt()
     return Answer(averaged, error)

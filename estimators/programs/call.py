@@ -16,7 +16,7 @@ NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 def parameters_of(fn: Program) -> dict[str, inspect.Parameter]:
     """The named parameters of a program, in order."""
     try:
-        # A module's own __call__ takes anything and passes it on.
+        # The __call__ of an nn.Module takes (*args, **kwargs) for any model: its `forward` has the parameters.
         parameters = inspect.signature(fn.forward if isinstance(fn, nn.Module) else fn).parameters
     except (TypeError, ValueError):
         raise TypeError(f"PyroModel: expected a function whose parameters can be read, got {fn!r}") from None
@@ -38,7 +38,7 @@ def arguments(fn: Program, data: Data, sites: Collection[str]) -> tuple[list[Any
     others = [name for name in parameters if name not in given]
     open_ones = [name for name in others if parameters[name].default is inspect.Parameter.empty]
     if not open_ones and not any(isinstance(value, Tensor) for value in given.values()):
-        # A default of None is a column that may be left out.
+        # A parameter whose default is None is meant for a column, so the number of rows is for another.
         open_ones = [name for name in others if parameters[name].default is not None][:1] or others[:1]
     if len(open_ones) > 1:
         raise TypeError(

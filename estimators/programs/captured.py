@@ -66,7 +66,7 @@ def of_entries(module: GraphModule, inputs: Sequence[Tensor], chunk: int) -> tup
             outputs = [mapped(*chunk_inputs) for chunk_inputs in zip(*(i.split(chunk) for i in inputs), strict=True)]
             return tuple(torch.cat(chunk_inputs) for chunk_inputs in zip(*outputs, strict=True))
         except (RuntimeError, NotImplementedError):
-            # An operation that cannot be mapped.
+            # vmap has no rule for some operations.
             return _one_by_one(module, inputs)
 
 
@@ -108,17 +108,17 @@ def _captured(function: Function, examples: Sequence[Tensor]) -> GraphModule | N
         with single_thread(), program_mode():
             return None if graph is None else _folded(graph)
     except Exception:
-        # As in `_traced`.
+        # Constants may need what tracing did not run; then the program is run as it is, as in `_traced`.
         return None
 
 
 def _traced(function: Function, examples: Sequence[Tensor]) -> GraphModule | None:
     try:
-        # Torch warns of its own parts, and modules that it loads here add filters of their own.
+        # Tracing loads modules of torch that warn of deprecations within torch and add warning filters.
         with single_thread(), program_mode(), warnings.catch_warnings(action="ignore"):
             return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
     except Exception:
-        # Whatever stands in the way of capturing, the program itself may still run; if not, its own error is shown.
+        # A program that cannot be traced is run as it is; what is wrong with it as a program is raised there.
         return None
 
 

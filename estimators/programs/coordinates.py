@@ -51,7 +51,7 @@ class Coordinates:
         for greek, _, shape in self._blocks:
             value = greeks[greek.name].double()
             batch = value.shape[: value.ndim - len(greek.shape)]
-            # torch caches the last pair of a transform; a transform made anew keeps nothing of anyone's.
+            # `greek.transform` is a new object at each call: torch's transforms keep the last value and its inverse.
             blocks.append(greek.transform.inv(value).reshape((*batch, shape.numel())))
         return torch.cat(blocks, -1)
 

@@ -28,7 +28,7 @@ PRIOR_DRAWS = 200
 CLIMBS = 8
 CLIMB_STEPS = 25
 EM_STEPS = 2
-# The widest that a location may be against its own value.
+# The prior width of a location, at most, in units of its own value.
 WIDEST = 1e4
 
 
@@ -161,7 +161,7 @@ class ProgramDensity:
         """
         return np.maximum(information / self.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
 
-    # An M-step that does not move may have been stopped by rounding.
+    # The M-step is a climb, which may stop short of its maximum where rounding hides the gain.
     has_closed_form = False
 
     def looks_collapsed(self, coordinates: Array) -> bool:

@@ -30,7 +30,7 @@ MIXED_CONFIGURATIONS = 4
 Configuration = dict[str, list[float]]
 
 
-# What programs were checked on: the values that the checks looked at, by what the data are like otherwise.
+# The data that each program was checked on: digests of the entries that the checks looked at, by the data's shapes.
 _CHECKED: WeakKeyDictionary[Program, dict[Any, set[bytes]]] = WeakKeyDictionary()
 
 
@@ -44,7 +44,7 @@ def check_program(marginal: ProgramMarginal) -> None:
     try:
         checked = _CHECKED.setdefault(marginal.fn, {})
     except TypeError:
-        # A callable that cannot be held weakly, or has no hash.
+        # A callable that has no weak references, or no hash, is checked at every fit.
         checked = {}
     values, constants = _values_and_constants(marginal)
     key = _shapes(marginal), constants
@@ -100,7 +100,7 @@ def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> N
     name = describe(small.fn)
     point = small.probe
     greeks = small.coordinates.constrain(point)
-    # Evidence on hidden sites plays no part: they are fixed to one value after another.
+    # Every hidden site is fixed to one value after another, also where the data say which it has.
     known = replace(small.evidence, seen={}, is_set={})
     with program_mode():
         for configuration in [_one_of_each_row(small)] if in_brief else _configurations(small):

@@ -23,7 +23,7 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
             raise ValueError(f"data: expected a column [N] for the site {name!r} of a row, got a single number")
         column = _with_unseen(site, columns.get(name))
         if site.is_observed and name in required(fn) and not (site.is_discrete and _has_unseen(site, column)):
-            # The program was passed the column, and observes what it makes of it.
+            # The program takes the column as an argument and observes it itself, perhaps transformed.
             continue
         if column is None:
             if not site.is_observed:
@@ -41,7 +41,7 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     for name, mask in is_set.items():
         if name in seen and bool((mask & (seen[name] == NOT_SEEN)).any()):
             raise ValueError(f"intervened {name}: set but without a value (-1) in some rows; say what it was set to")
-    # A whole number keeps torch's type of one.
+    # A scalar that conditions a site: a whole number stays an integer, which may index a table.
     scalars = {
         name: torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
         for name, value in data.scalars.items()

@@ -27,7 +27,7 @@ from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import run
 
-# Sweeps of proportional fitting, and how near to the given shares they lead.
+# Iterative proportional fitting ends when all shares are this near to those given, or after so many sweeps.
 MAX_SWEEPS = 200
 FITTED = 1e-12
 
@@ -177,7 +177,7 @@ def tilted(factors: Factors, shares: Tensor, site: str, counts: Tensor) -> tuple
         have = posterior(whole)[-1]
         if bool((have - wanted).abs().max() <= FITTED):
             break
-        # What cannot be stays impossible, whatever share it is given.
+        # A value of posterior probability 0 keeps it, whatever share it is given.
         log_tilt = log_tilt + torch.where(have > 0, wanted.log() - have.log(), 0.0).clamp_min(LOG_ZERO)
     return weights_of(whole, counts)[1][:-1]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.supports import bounded
 
-# Under which an enumerated site's own mask is kept in its trace.
+# The key in a site's `infer` under which the program's own mask is kept when the site is enumerated.
 KEPT = "_kept"
 
 
@@ -107,7 +107,7 @@ class Observing(Messenger):
         # distribution it adds 1, since nothing that counts depends on it (`reach`).
         msg["fn"], kept = unmasked(msg["fn"], msg["mask"])
         msg["mask"] = None
-        # The program's own mark may be shared between calls, or ask for sequential enumeration or for samples.
+        # A new dictionary: the program's own may be shared between calls, and may ask for sequential enumeration.
         msg["infer"] = {**(msg["infer"] or {}), "enumerate": "parallel", "num_samples": None, KEPT: kept}
         if msg["is_observed"]:
             msg["value"], msg["is_observed"] = None, False
@@ -142,7 +142,7 @@ class Replacing(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] in self._sources:
-            # Dimensions further left are those of hidden causes, which the site no longer has.
+            # Batch dimensions left of the plates belong to enumerated causes, on which the site no longer depends.
             plates = msg["fn"].batch_shape[-self._num_plate_dims :]
             msg["fn"] = self._sources[msg["name"]].expand(plates)
 

@@ -24,7 +24,7 @@ TOLERANCE = 1e-8
 def check_deterministic(marginal: ProgramMarginal) -> None:
     """Raise a ValueError where two runs at the same Greeks differ."""
     index = spread(marginal.num_rows)
-    # The same arguments in both runs, and another state of the generators.
+    # Two runs on the same rows with different seeds.
     one, two = (_run(marginal, index, seed) for seed in (0, 1))
     wrong = _different(one, two, torch.arange(len(index)))
     if wrong is not None:
@@ -47,7 +47,7 @@ def check_independence(marginal: ProgramMarginal, *, in_brief: bool = False) -> 
         try:
             others = _run(marginal, rows[index])
         except ValueError:
-            # A plate as long as a column's largest entry, say, which these rows do not reach.
+            # The program may not run on these rows alone: a plate as long as a column's largest entry, say.
             continue
         wrong = _different(factors, others, index)
         if wrong is not None:

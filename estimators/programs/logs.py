@@ -72,8 +72,8 @@ class KeptLogs(TorchFunctionMode):
 
     def __init__(self, known: Iterable[tuple[Tensor, Logs]]) -> None:
         super().__init__()
-        # By identity, with the tensor itself, so that no other is given its number, and its version, which changes
-        # with whatever is written into it or into a view of it.
+        # By `id`. The tensor is kept alive so that its id is not used again, and its version is noted because writing
+        # into it, or into a view of it, makes the logs wrong.
         self._known: dict[int, tuple[Tensor, int, Logs]] = {}
         self._negative: dict[int, tuple[Tensor, int, Logs]] = {}
         for value, logs in known:

@@ -223,7 +223,7 @@ class ExpectedLogLikelihood:
         self._weights = tuple(weights)
         before, slope = self.value_and_gradient(coordinates)
         norm = float(np.abs(slope).max()) / self.total_weight
-        # A step that goes most of the way is as good: the next E-step moves the maximum by more than what is left.
+        # An inexact M-step is enough: the next E-step moves the maximum of Q by more than what is left to climb.
         maximum = climb(self, coordinates, gradient=M_STEP_SHARE * norm, max_steps=M_STEP_ITERATIONS)
         value, slope = self.value_and_gradient(maximum)
         if not (value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm):

@@ -61,7 +61,7 @@ class ProgramParts:
 
 
 def _slope(part: Tensor, v: Tensor) -> Tensor:
-    # A part may be the same everywhere: a flat prior, the Jacobian of a location.
+    # Some parts are constant: a flat prior, the Jacobian of a location.
     if not part.requires_grad:
         return torch.zeros_like(v)
     return torch.autograd.grad(part, v, allow_unused=True, materialize_grads=True, retain_graph=True)[0]

@@ -63,7 +63,7 @@ class ProgramPredictive:
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[Key, Graph] = field(default_factory=dict, init=False, repr=False)
 
-    # So that their noise cancels in a difference.
+    # Every setting is simulated from the same seed, so that simulation noise cancels in a contrast.
     has_common_numbers: ClassVar[bool] = True
 
     @property
@@ -178,7 +178,7 @@ class ProgramPredictive:
         return torch.arange(self.data.num_rows if takes_columns else 1), False
 
     def _cdf(self, name: str, points: Tensor, call: str, settled: dict[Key, Settled] | None = None) -> Answer:
-        # At an end the probability is known, and not every distribution's formula is a number there.
+        # At ±inf the probability is 0 or 1, where some distributions' formulas give NaN.
         is_end, inner = torch.isinf(points), torch.where(torch.isinf(points), 0.0, points)
         law = self._laws.get(name, self.structure.sites[name].family)
         log, error = self._predicted(
@@ -192,7 +192,7 @@ class ProgramPredictive:
     ) -> Answer:
         """Logarithms [P] of the average over draws, and their errors where simulated."""
         answer = self._ask(name, functional, points, call, settled)
-        # A program that is run as it is begins at the same random numbers for every draw.
+        # A program that could not be captured is run from the same seed for every draw of the Greeks.
         return over_draws(answer, are_independent=self._graphs[name, functional, len(points)].is_captured)
 
     def _ask(
@@ -226,7 +226,7 @@ class ProgramPredictive:
             ) from None
         if not bool((log_seen.flatten(1).amax(1) > LOG_ZERO).all()):
             raise ValueError(f"{call}: what is given, {list(self.seen)}, has probability 0 under the fit")
-        # Functional a row that counts w times there are w as many to average over.
+        # The average over rows counts each as often as its weight says.
         log_seen = log_seen if per_row else log_seen + row_weights(self.data).log()[base][:, None]
         return average(answers, log_seen, is_log=functional is not mean_of, per_row=per_row, is_simulated=is_simulated)
 

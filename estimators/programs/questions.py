@@ -14,11 +14,11 @@ from estimators.programs.supports import base_support, innermost, is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Functional = Callable[[Any, Tensor], Tensor]
-# Probabilities of whole numbers that are held at one time, and how often as many are computed.
+# Probabilities of whole numbers are summed in blocks of at most so many numbers in memory, and at most so many blocks.
 MOST_HELD, MOST_BLOCKS = 1_000_000, 100
 
 
-# Up to which number the probabilities of a count are summed: a graph is captured for each, so that points share few.
+# A count's probabilities are summed up to one of these: a graph is captured for each, so that points share few graphs.
 SUMMED = (63, 511, 8_191, 131_071, 999_999)
 
 
@@ -36,7 +36,7 @@ def log_density_of(law: Any, at: Tensor) -> Tensor:
     """log p(at)."""
     if isinstance(law, DiscreteLaw):
         return law.log_prob(at)
-    # Outside the support a distribution computes what its formula gives.
+    # Outside its support a distribution's formula may give any number.
     return torch.where(is_possible(law, at), law.log_prob(at), -torch.inf)
 
 
@@ -94,7 +94,7 @@ def _probabilities(law: Any, values: Tensor, first: int) -> Tensor:
     """p(value) of numbers [V] as [V, ...], 0 where one is not possible."""
     at = values.reshape(-1, *[1] * len(law.batch_shape))
     fits = is_possible(law, at)
-    # A formula may index a table, which has no other numbers.
+    # Evaluated inside the support alone: a formula may index a table by the value.
     log: Tensor = law.log_prob(torch.where(fits, at, float(first)))
     return torch.where(fits, log, -torch.inf).exp()
 

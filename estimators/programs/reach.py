@@ -93,7 +93,7 @@ def _mask(factors: Factors, label: Label) -> Tensor:
     node = factors.nodes[label.site]
     kept = node["infer"][KEPT] if KEPT in node["infer"] else unmasked(node["fn"], node["mask"])[1]
     if isinstance(node["fn"], Evident):
-        # A value that is seen has no sum over others.
+        # Where a value is seen it alone has a factor, and nothing is summed over.
         kept = kept | (node["fn"].seen >= 0)
     mask: Tensor = packed.pack(torch.as_tensor(kept).clone(), node["infer"]["_dim_to_symbol"])
     return mask

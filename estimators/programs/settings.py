@@ -86,7 +86,7 @@ def _is_reached(setting: Any, support: Any) -> bool:
     if not isinstance(setting, Tensor):
         return is_inside(setting, support)
     values = setting.unique()
-    # The first and the last of them included.
+    # Sorted values: the smallest and the largest are among them.
     return are_inside(
         values[torch.linspace(0, len(values) - 1, min(len(values), SOME_VALUES), dtype=torch.float64).long()], support
     )

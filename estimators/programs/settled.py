@@ -53,7 +53,7 @@ def halves_of(module: GraphModule) -> tuple[GraphModule, GraphModule] | None:
     computed = [node for node in nodes if node.op == "call_function"]
     if not all(is_repeatable(node) if node in late else _is_alone(node) for node in computed):
         return None
-    # Constants are in both: a batch of entries would hold a copy of each for every entry.
+    # Constants are in both graphs: passed from one to the other, each entry of the batch would have a copy.
     constants = {node for node in nodes if node.op == "get_attr"}
     passed = [n for n in nodes if n not in late | constants and any(u in late or u.op == "output" for u in n.users)]
     if not all(isinstance(node.meta.get("val"), Tensor) for node in passed):

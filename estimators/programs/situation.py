@@ -139,7 +139,7 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     every = frozenset(structure.sites)
     free = every - set(values)
     idle = free - {*situation.enumerated, *simulated}
-    # Which entries of a fitted row counted says nothing of a row that is asked about.
+    # The program's masks say which entries of the fitted rows count; in a question every entry does.
     evidence = Evidence(situation.enumerated, values, free=free, idle=idle, unmasked=every)
     observed = Observing(evidence)(situation.program)
     program = Substituting({**greeks, **structure.fixed(situation.rows)})(
@@ -195,7 +195,7 @@ def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Te
     program = Substituting({**greeks, **structure.fixed(situation.rows)})(done)
     trace = run(program, fn, situation.rows, structure.names)
     columns = columns_of(trace, structure, num_rows)
-    # Outside `pyro.do` only what a site would have been is seen, not what it was set to.
+    # A trace around `pyro.do` has the value that a site would have had, and not the one that it was set to.
     return columns | {name: value.movedim(structure.sites[name].axis, 0) for name, value in settings.items()}
 
 
@@ -272,7 +272,7 @@ def _averaged(answers: Tensor, factors: Factors, trace: Any, target: str, *, is_
     label = Label(target, zero._pyro_dims, plates, None)
     weight = posterior(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
     event = answers.shape[1 + len(shape) :] if not is_log else torch.Size()
-    # Dimensions of size 1 have no symbol.
+    # In a packed tensor dimensions of size 1 are left out.
     values = answers.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)
     spread = weight.reshape((*weight.shape, *[1] * len(event)))
     summed = [axis + 1 for axis, dim in enumerate(label.dims) if dim not in plates]

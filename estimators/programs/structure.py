@@ -40,7 +40,7 @@ def structure_of(fn: Program, data: Data) -> Structure:
     )
     _need_no_obs_mask(names)
     need_complete(fn, passed(fn, data, names))
-    # On the data's own rows, since a program may take other sizes from a column.
+    # Run on the data's own rows: a program may take the sizes of its other plates from a column's entries.
     trace, longer = (_sampled(fn, data, names, size) for size in (data.num_rows, data.num_rows + 1))
     rows = _rows_plate(fn, trace, longer, data.num_rows)
     sites, greeks, factors, nesting, is_masked = {}, [], list[str](), 0, False
@@ -170,12 +170,12 @@ def _row_site(name: str, node: Any, rows: str) -> RowSite:
     shape = (*fn.batch_shape, *fn.event_shape)
     axis = len(fn.batch_shape) + frame.dim
     rest = tuple(size for index, size in enumerate(shape) if index != axis)
-    # One-hot vectors and the like have several numbers per value; they may be observed, not enumerated.
+    # One-hot vectors and the like have several numbers per value: they may be observed, but are not enumerated.
     is_discrete, values = bool(fn.has_enumerate_support) and not fn.event_dim, torch.zeros(0, dtype=torch.float64)
     try:
         values = fn.enumerate_support(expand=False).reshape(-1) if is_discrete else values
     except NotImplementedError:
-        # Another number of values in each row, as of a Binomial: may be observed, not enumerated.
+        # The number of values differs between rows, as of a Binomial: it may be observed, but is not enumerated.
         is_discrete = False
     inner = unmasked(fn, None)[0]
     is_independent = isinstance(inner, dist.Independent) and not inner.base_dist.event_dim

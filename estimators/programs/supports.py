@@ -35,7 +35,7 @@ class Bounded(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         fits = is_possible(self.base, value)
-        # The formula at a value inside, since the gradient of a branch that is not taken has to be finite too.
+        # Outside, the formula is evaluated at a value inside: torch.where passes NaN gradients of the branch not taken.
         density: Tensor = self.base.log_prob(torch.where(fits, value, _inside(self.base)))
         return torch.where(fits, density, -torch.inf)
 
@@ -56,7 +56,7 @@ def bounded(fn: Any) -> Any:
 def is_possible(fn: Any, value: Tensor) -> Tensor:
     """Where a number is in the support of a distribution of numbers."""
     if is_transformed(fn):
-        # What it says of its support is the last transform's range.
+        # The `support` of a transformed distribution is the range of its last transform alone.
         for transform in reversed(fn.transforms):
             value = transform.inv(value)
         fn = fn.base_dist

@@ -29,7 +29,7 @@ JITTER = 0.7
 TOLERANCE = 1e-9
 MAX_AXES = 12
 
-# Orders of labels whose prior densities are compared: all those of six labels.
+# The prior densities of all orders of the labels are compared, of at most six labels.
 MAX_PERMUTATIONS = 720
 
 Axes = dict[str, tuple[int, ...]]
@@ -99,7 +99,7 @@ def likeliest_order_of_program(
         log = [float(one.factors(_first(permuted(greeks, free.axes, order))).log_prior) for order in orders]
     best = max(log)
     equal = [order for order, value in zip(orders, log, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))]
-    # Those whose keys ascend, label by label, before the others.
+    # Of equally likely orders, the one in which the keys ascend.
     return min(equal, key=lambda order: key[torch.from_numpy(order)].tolist())
 
 

@@ -20,7 +20,7 @@ def attempt(
     *,
     enumerated: bool = True,
 ) -> Factors:
-    """The factors of one run. Raises ValueError where it fails; to be called in `program_mode`."""
+    """The factors of one run in `program_mode`; a ValueError that says what is wrong with the program if it fails."""
     name, hidden = describe(fn), [site for site in structure.sites if site in evidence.hidden or site in evidence.seen]
     try:
         return evaluate(fn, structure, evidence, data, greeks)

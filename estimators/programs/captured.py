@@ -36,12 +36,12 @@ class Graph:
 
     @property
     def is_captured(self) -> bool:
-        """Whether calls run the graph, and not the program itself."""
+        """Whether calls run the captured operations; if not, they run the function."""
         return self.module is not None
 
     @property
     def chunk(self) -> int:
-        """How many sets of parameters are evaluated at one time."""
+        """How many entries of a batch are evaluated at one time."""
         return max(MAX_ELEMENTS // max(self._row_size, 1), 1)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -76,7 +76,7 @@ def _one_by_one(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple
 
 
 def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[int]] | None:
-    """The inputs, by their places, that each output of a function is computed from; None where that is not certain.
+    """The inputs, by number, that each output of a function is computed from; None where that is not certain.
 
     An output may be computed from an input and not vary with it. An input that is written into another tensor may show
     wherever that tensor does, and is not followed.
@@ -98,7 +98,7 @@ def sources(function: Function, examples: Sequence[Tensor]) -> list[frozenset[in
 
 
 def _is_lost(graph: GraphModule, node: Node) -> bool:
-    """Whether a constant of the graph has no numbers: one that was computed from inputs out of sight."""
+    """Whether a constant of the graph was computed from inputs by operations that the graph does not have."""
     return node.op == "get_attr" and isinstance(getattr(graph, str(node.target)), FakeTensor)
 
 
@@ -123,7 +123,7 @@ def _traced(function: Function, examples: Sequence[Tensor]) -> GraphModule | Non
 
 
 def _folded(graph: GraphModule) -> GraphModule:
-    """The same graph with everything that does not depend on the inputs computed once."""
+    """The graph with every node that does not depend on the inputs replaced by its value."""
     if any(_mutates_fixed(node) for node in graph.graph.nodes):
         return graph
     fixed: dict[Node, Any] = {}

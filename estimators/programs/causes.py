@@ -34,7 +34,7 @@ class Causes:
     greeks: Mapping[str, Tensor]
 
     def above(self, names: Iterable[str], cut: Collection[str]) -> frozenset[str]:
-        """The sites that those named depend on, directly or through others; those in ``cut`` depend on none."""
+        """The ancestors of the sites named, in the graph without the arrows into the sites in ``cut``."""
         reached, pending = set[str](), list(names)
         while pending:
             name = pending.pop()

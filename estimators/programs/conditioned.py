@@ -57,7 +57,7 @@ def row_program(
 def simulated(
     fn: Program, structure: Structure, greeks: Mapping[str, Tensor], num_rows: int, seed: int
 ) -> dict[str, Tensor]:
-    """Every site of rows drawn at given Greeks, or at Greeks that the program draws; it takes their number alone."""
+    """Rows of a program that takes their number alone, hidden sites included, at given Greeks or at Greeks it draws."""
     if structure.factors:
         raise NotImplementedError(
             f"simulate: the program weighs rows by pyro.factor ({list(structure.factors)}), so that running it "
@@ -69,7 +69,7 @@ def simulated(
 
 
 class _Flat(dist.ImproperUniform):
-    """A prior that changes nothing, over a parameter's support; run without inference, the parameter's own value."""
+    """A flat prior on the support of a `pyro.param`, which is drawn at the parameter's initial value."""
 
     def __init__(self, greek: Greek) -> None:
         batch = len(greek.shape) - greek.event_dim if greek.plate_axes else 0

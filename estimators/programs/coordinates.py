@@ -38,7 +38,7 @@ class Coordinates:
         }
 
     def kept_logs(self, coordinates: Tensor, greeks: Mapping[str, Tensor]) -> KeptLogs:
-        """A context in which the probabilities among φ(v), these tensors, keep their logs as functions of v [D]."""
+        """A context in which log probabilities are computed from v [D], where φ(v) has them rounded to 0 or 1."""
         return KeptLogs(
             (greeks[greek.name], self._logs[greek.name](coordinates[own].reshape(shape)))
             for greek, own, shape in self._blocks
@@ -68,6 +68,6 @@ class Coordinates:
         return [greek.name for greek, own, _ in self._blocks if marked[own].any()]
 
     def mask(self, flags: Sequence[bool]) -> np.ndarray:
-        """A flag of each Greek, for each of its coordinates [D]."""
+        """One flag per Greek as one per coordinate [D]."""
         sizes = np.array([shape.numel() for _, _, shape in self._blocks], dtype=int)
         return np.repeat(np.array(flags, dtype=bool), sizes)

@@ -49,7 +49,7 @@ class ProgramDensity:
         return ProgramDensity(self.marginal.of(data))
 
     def beyond_priors(self) -> "ProgramDensity":
-        """Itself: a program does not say what its likelihood would allow without its priors."""
+        """The density itself: a program does not say what its likelihood would allow without its priors."""
         return self
 
     # ---------------------------------------------------------------- row by row
@@ -125,7 +125,7 @@ class ProgramDensity:
         refinements: int,
         unrefined: bool = False,
     ) -> Array:
-        """The best draws [B, D] of the priors, the very best of them improved: by EM steps, or by climbing the density.
+        """The best draws [B, D] of the priors, the first few of them after EM steps, or after a climb of the density.
 
         The columns of a program have no known meaning that would give other candidates.
         """
@@ -155,9 +155,9 @@ class ProgramDensity:
         return all(greek.initial is None for greek in self.marginal.coordinates.greeks)
 
     def row_information(self, information: Array, at: Array) -> Array:
-        """What one row tells about a location [D], whose unit nobody states: all rows' information over their number.
+        """All rows' information [D] over their number, at least that of a prior as wide as `WIDEST` times the value.
 
-        And where they have none, at least that it is not ten thousand times its value.
+        A program does not say in what unit a location is.
         """
         return np.maximum(information / self.total_weight, (WIDEST * (1.0 + np.abs(at))) ** -2.0)
 

@@ -24,7 +24,7 @@ def described(model: "PyroModel", data: Data | None, draws: Mapping[str, Tensor]
 
 
 def program_needed(description: Mapping[str, Any]) -> str:
-    """What to do where no program was given."""
+    """The error where a file is read without its program."""
     name = description["program"]
     return (
         f"it is a fit of the Pyro program {name!r}, which is code and not in the file; "

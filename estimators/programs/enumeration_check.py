@@ -125,7 +125,7 @@ def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor
 
 
 def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
-    """Values [n] of the hidden sites: the same in every row, and then others in each."""
+    """Values [n] of the hidden sites: first the same in every row, then a random one in each."""
     generator, sites = random.Random(0), marginal.structure.sites
     choices = [sites[site].values.tolist() for site in marginal.hidden]
     rows = marginal.num_rows
@@ -143,7 +143,7 @@ def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
 
 
 def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
-    """Values [n] of the hidden sites, others in each row, from the last on: a wrong index is often the first."""
+    """Values [n] of the hidden sites that differ between rows, the last first: a wrong index often gives the first."""
     configuration, sites = {}, marginal.structure.sites
     for step, site in enumerate(marginal.hidden, start=1):
         values = sites[site].values.tolist()
@@ -178,9 +178,9 @@ def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factor
 
 
 def _gaps(plain: Factors, enumerated: Factors) -> dict[str, float]:
-    """How far each site's log probability is from its expectation under the enumerated program's own weights.
+    """How far each site's log probability is from its expectation under the enumerated program's posterior weights.
 
-    In rows that are possible at all at these values.
+    The largest relative difference over rows of positive probability.
     """
     possible = torch.isfinite(plain.pointwise())
     expected = {

@@ -105,7 +105,7 @@ def _need_enumerable(site: RowSite) -> None:
 
 
 def _with_unseen(site: RowSite, column: Tensor | None) -> Tensor | None:
-    """A column of a discrete site with -1 for its missing entries, which are summed out as hidden ones are."""
+    """A column of a discrete site with -1, not seen, for missing entries, which are summed out like hidden values."""
     if column is None or not site.is_discrete or bool((site.values == NOT_SEEN).any()):
         return column
     return column.nan_to_num(nan=NOT_SEEN)
@@ -129,7 +129,7 @@ def _without_gaps(site: RowSite, column: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _has_unseen(site: RowSite, column: Tensor | None) -> bool:
-    """Whether the site is not seen in some rows: -1, where that is not one of its values."""
+    """Whether some row has -1, not seen, in a column of a site that does not have -1 for a value."""
     return column is not None and bool((column == NOT_SEEN).any()) and not bool((site.values == NOT_SEEN).any())
 
 

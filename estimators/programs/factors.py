@@ -34,7 +34,7 @@ FITTED = 1e-12
 
 @dataclass(frozen=True)
 class Label:
-    """What a factor's tensor is: its site, the symbols of its dimensions, those of its plates, and the site's own."""
+    """A factor's site, the symbols of its dimensions and of its plates, and that of the site's own enumeration."""
 
     site: str
     dims: str
@@ -90,7 +90,7 @@ def collect(
     num_rows: int,
     keep: Collection[str] | None = None,
 ) -> Factors:
-    """The factors of a trace: of all its sites in a row, or of those named."""
+    """The factors of a trace: of all sites of a row, or of those in ``keep``."""
     trace.compute_log_prob()
     trace.pack_tensors()
     zero = torch.zeros((), dtype=torch.float64)
@@ -183,7 +183,7 @@ def tilted(factors: Factors, shares: Tensor, site: str, counts: Tensor) -> tuple
 
 
 class _StableLogRing(LogRing):
-    """Sums by logsumexp over the sum of the factors, one dimension at a time, the cheapest first."""
+    """Eliminates one dimension at a time by logsumexp, the one with the smallest product of factors first."""
 
     def sumproduct(self, terms: Iterable[Tensor], dims: Iterable[str]) -> Tensor:
         left, pending = list(terms), set(dims)

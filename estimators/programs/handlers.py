@@ -19,7 +19,7 @@ KEPT = "_kept"
 
 
 class Evident(TorchDistribution):
-    """A discrete distribution with evidence on some entries: log p + log 1[value = seen]; without log p where set.
+    """A discrete distribution that is seen in some entries: log p + log 1[value = seen], without log p where it is set.
 
     ``seen`` is -1 where there is no evidence.
     """
@@ -148,7 +148,7 @@ class Replacing(Messenger):
 
 
 def _some_value(fn: Any) -> Tensor:
-    """A value of a distribution's support, as a sample of it would be shaped."""
+    """A value in the support, of the shape of a sample."""
     shape = fn.batch_shape + fn.event_shape
     # A count out of a number of trials, which may be another in each row, can always be 0.
     if fn.has_enumerate_support and not hasattr(fn, "total_count"):
@@ -162,7 +162,7 @@ def _some_value(fn: Any) -> Tensor:
 
 
 def unmasked(fn: Any, mask: Tensor | bool | None) -> tuple[Any, Tensor | bool]:
-    """A distribution without its mask, and which of its entries the mask and the handlers' masks let count."""
+    """A distribution without its mask, and which of its entries count by that mask and by `poutine.mask`."""
     kept: Tensor | bool = True if mask is None else mask
     while isinstance(fn, MaskedDistribution):
         kept = kept & fn._mask

@@ -22,7 +22,7 @@ TOLERANCE = 1e-8
 
 
 def check_deterministic(marginal: ProgramMarginal) -> None:
-    """Raise a ValueError where two runs at the same Greeks differ."""
+    """Raise a ValueError where two runs at the same Greeks and rows differ."""
     index = spread(marginal.num_rows)
     # Two runs on the same rows with different seeds.
     one, two = (_run(marginal, index, seed) for seed in (0, 1))
@@ -60,7 +60,7 @@ def check_independence(marginal: ProgramMarginal, *, in_brief: bool = False) -> 
 
 
 def _companies(count: int) -> Iterator[Tensor]:
-    """Indices [M] into a few rows: backwards, every second twice, one row many times, and rows alone."""
+    """Indices [M] into the rows: backwards, either half twice, one row many times, and one row alone."""
     rows = torch.arange(count)
     yield rows.flip(0)
     yield rows // 2
@@ -71,7 +71,7 @@ def _companies(count: int) -> Iterator[Tensor]:
 
 
 def _halves(count: int) -> list[Tensor]:
-    """Indices [M] into a few rows: either half of them twice, backwards, and one row fewer than there are."""
+    """Indices [M] into the rows: either half twice, backwards, one row short of all."""
     rows = torch.arange(count).flip(0)
     return [(rows // 2)[1:], ((rows + count) // 2)[1:]]
 
@@ -103,7 +103,7 @@ def _taken(sites: Mapping[str, RowSite], values: Mapping[str, Tensor], index: Te
 
 
 def _different(factors: Factors, others: Factors, index: Tensor) -> str | None:
-    """What differs between rows at an index and the same rows in another run."""
+    """Which site differs between the rows at an index and the same rows in another run, in words; None if none does."""
     same_size = factors.num_rows == others.num_rows
     if same_size and not torch.allclose(factors.log_global, others.log_global, rtol=TOLERANCE, atol=TOLERANCE):
         return "something outside the plate over rows"

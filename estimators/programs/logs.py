@@ -31,17 +31,17 @@ class Logs(NamedTuple):
     log_not_p: Tensor | None
 
     def map(self, function: Callable[[Tensor], Any]) -> "Logs":
-        """A function of both."""
+        """The logs after an operation on the shape of p."""
         return Logs(function(self.log_p), None if self.log_not_p is None else function(self.log_not_p))
 
 
 def unit_interval_logs(v: Tensor) -> Logs:
-    """Of ``p = sigmoid(v)``."""
+    """The logs of ``p = sigmoid(v)``."""
     return Logs(logsigmoid(v), logsigmoid(-v))
 
 
 def simplex_logs(v: Tensor) -> Logs:
-    """Of torch's stick breaking, ``p_i = z_i prod_{j<i} (1 - z_j)`` with ``z_i = sigmoid(v_i - log(K - i))``."""
+    """The logs of stick breaking: ``p_i = z_i prod_{j<i} (1 - z_j)``, ``z_i = sigmoid(v_i - log(K - i))``."""
     size = v.shape[-1]
     shifted = v - torch.arange(size, 0, -1, dtype=v.dtype).log()
     none = torch.zeros_like(v[..., :1])
@@ -68,7 +68,7 @@ def logs_of(transform: Any) -> Callable[[Tensor], Logs] | None:
 
 
 class KeptLogs(TorchFunctionMode):
-    """While it is on, probabilities that are given with their logs, and what is taken from them, keep these."""
+    """A mode in which probabilities, and their entries and reshapes, have the logs that were given with them."""
 
     def __init__(self, known: Iterable[tuple[Tensor, Logs]]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class KeptLogs(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """A torch function, by logs where it is one of theirs."""
+        """Call a torch function, with the logs in place of a logarithm of a probability."""
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         first = args[0] if args else None
@@ -113,7 +113,7 @@ class KeptLogs(TorchFunctionMode):
         return result
 
     def _of_list(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """A function of several tensors: their broadcasts, or all of them in one."""
+        """Call `stack`, `cat` or `broadcast_tensors`, with logs for the result where all tensors have them."""
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             all_logs = [logs for value in args[0] if (logs := _get(self._known, value)) is not None]
@@ -176,7 +176,7 @@ def _is_clamp_of_probs(low: Any = None, high: Any = None, **named: Any) -> bool:
 
 
 def _is_everywhere(value: Any, number: float) -> bool:
-    """Whether something is a number, or a tensor of fixed numbers, all of them equal to this one."""
+    """Whether a value is this number, or a tensor of it."""
     if isinstance(value, int | float):
         return value == number
     return type(value) is Tensor and bool((value == number).all())

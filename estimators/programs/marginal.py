@@ -1,8 +1,8 @@
 """log p(data | φ) of a program with its hidden discrete sites summed out, by enumeration and autograd.
 
-The same protocol as `estimators.estep.marginal`. For each factor f of the enumerated program,
-``w_f = ∂ log p / ∂ log f`` is its exact posterior weight, so that ``Q(φ') = Σ_f ⟨w_f, log f(φ')⟩`` is EM's objective
-for a model that nobody wrote an M-step for: its gradient at φ is the marginal's.
+For each factor f of the enumerated program, ``w_f = ∂ log p / ∂ log f`` is its exact posterior weight, so that
+``Q(φ') = Σ_f ⟨w_f, log f(φ')⟩`` is EM's objective for a model that nobody wrote an M-step for: its gradient at φ is the
+marginal's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -59,12 +59,12 @@ class ProgramMarginal:
 
     @property
     def latent(self) -> tuple[str, ...]:
-        """The hidden sites that are no observed columns with missing entries."""
+        """The hidden sites without those that are hidden because a column has missing entries."""
         return tuple(name for name in self.hidden if not self._is_incomplete(name))
 
     @property
     def probe(self) -> Tensor:
-        """Coordinates [D] at which nothing is equal by chance."""
+        """Random coordinates [D], the same at each call, at which no two components are equal."""
         generator = torch.Generator().manual_seed(0)
         return 0.3 * torch.randn(self.coordinates.size, dtype=torch.float64, generator=generator)
 
@@ -73,7 +73,7 @@ class ProgramMarginal:
         return evaluate(self.fn, self.structure, self.evidence, self.data, greeks)
 
     def factors_at(self, v: Tensor) -> Factors:
-        """The same at coordinates [D], of which the logs of probabilities are functions."""
+        """The same at coordinates [D], with logs of probabilities computed from them."""
         greeks = self.coordinates.constrain(v)
         with self.coordinates.kept_logs(v, greeks):
             return self.factors(greeks)
@@ -100,7 +100,7 @@ class ProgramMarginal:
         return self._mapped(self._posterior, greeks)[self.hidden.index(name)]
 
     def site(self, name: str | None) -> str:
-        """The hidden site that is meant: the one named, or the only one."""
+        """The discrete site of this name, or without a name the only hidden one; a ValueError if there is none."""
         known = (
             self.latent or self.hidden or tuple(name for name, site in self.structure.sites.items() if site.is_discrete)
         )
@@ -135,7 +135,7 @@ class ProgramMarginal:
 
     @cached_property
     def row_size(self) -> int:
-        """Elements of all factors of one evaluation."""
+        """About how many numbers one evaluation holds."""
         with program_mode():
             return sum(factor.numel() for factor in self.factors(self.coordinates.constrain(self.example)).rows) * 4
 
@@ -219,7 +219,7 @@ class ExpectedLogLikelihood:
         return float(value), slope.numpy()
 
     def argmax(self, coordinates: Array, weights: Sequence[Tensor]) -> Array:
-        """The M-step: Q climbed from where its weights were computed, and never below."""
+        """The M-step: Q climbed from the coordinates of its weights, and never below its value there."""
         self._weights = tuple(weights)
         before, slope = self.value_and_gradient(coordinates)
         norm = float(np.abs(slope).max()) / self.total_weight
@@ -233,7 +233,7 @@ class ExpectedLogLikelihood:
 
 
 def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:
-    """``Σ_f ⟨w_f, log f⟩`` and the global factors; a factor of no weight plays no part, even where it is 0."""
+    """``Σ_f ⟨w_f, log f⟩`` and the log of global factors, with 0 log 0 = 0."""
     total = factors.log_global
     for factor, weight in zip(factors.rows, weights, strict=True):
         total = total + (weight * factor.masked_fill(weight == 0, 0.0)).sum()

@@ -31,7 +31,7 @@ def need_complete(fn: Program, given: Mapping[str, Any]) -> None:
 
 
 def stand_in(site: RowSite, shape: torch.Size, generator: torch.Generator | None = None) -> Tensor:
-    """Values for missing entries of a site, in its support: the same for all, or random ones."""
+    """Values in the support of a site for its missing entries: random with a generator, else the same for all."""
 
     def noise(size: torch.Size) -> Tensor:
         if generator is None:

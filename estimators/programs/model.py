@@ -164,7 +164,7 @@ class PyroModel:
         return row_program(self.fn, structure, rows), frozenset(self.structure(data).names)
 
     def fitted(self, data: Data | None) -> tuple[Structure, Data]:
-        """The structure of a fitted program and its rows that count; of one that takes their number alone, no data."""
+        """The program's structure, and the fitted rows of positive weight: where none were, rows without a column."""
         if data is None:
             return self.structure(), rows_alone(2)
         counting = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
@@ -211,7 +211,6 @@ class PyroModel:
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
-        """Which labels are free near these Greeks, and the axes that they index; see `Model.symmetry`."""
         return symmetry_of_program(
             None if data is None else self.marginal(data), self.order_by, greeks, uses_prior=uses_prior
         )
@@ -223,10 +222,9 @@ class PyroModel:
         return key.reshape(*key.shape[:2], -1)[..., 0]
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
-        """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
         at = {name: value[:1] for name, value in draws.items()}
         return likeliest_order_of_program(self.marginal(data), free, at, key)
 
     def permuted(self, order: Sequence[int]) -> "PyroModel":
-        """The same model: only labels that are exchangeable are renamed."""
+        # Only exchangeable labels are ever renamed.
         return self

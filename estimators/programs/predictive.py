@@ -47,7 +47,7 @@ Key = tuple[str, Functional, int]
 
 @dataclass(frozen=True, eq=False)
 class ProgramPredictive:
-    """What is asked of a program: a distribution that is set takes the place of the site's own.
+    """The predictive of a program; a distribution that is set takes the place of the site's own.
 
     Where the program takes columns as arguments, answers are averages over those of the fitted ``data``.
     """
@@ -151,7 +151,7 @@ class ProgramPredictive:
 
     @cached_property
     def _causes(self) -> Causes:
-        """What each site depends on; found on the rows that questions are asked of."""
+        """The direct causes of each site, on the rows that questions are asked of."""
         greeks = {name: value[0].double() for name, value in self.draws.items()}
         return Causes(self.fn, self.structure, self.data.rows(self._base_rows()[0]), greeks)
 
@@ -190,7 +190,7 @@ class ProgramPredictive:
     def _predicted(
         self, name: str, functional: Functional, points: Tensor, call: str, settled: dict[Key, Settled] | None = None
     ) -> Answer:
-        """Logarithms [P] of the average over draws, and their errors where simulated."""
+        """The log [P] of the average over draws of a density or of a CDF, and its error where simulated."""
         answer = self._ask(name, functional, points, call, settled)
         # A program that could not be captured is run from the same seed for every draw of the Greeks.
         return over_draws(answer, are_independent=self._graphs[name, functional, len(points)].is_captured)

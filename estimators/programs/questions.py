@@ -27,7 +27,7 @@ class TooManyTermsError(NotImplementedError):
 
 
 def mean_of(law: Any, at: Tensor) -> Tensor:
-    """The mean, at no point in particular."""
+    """The mean [1, ...]; the points play no part."""
     mean: Tensor = law.mean
     return mean.unsqueeze(0)
 
@@ -83,7 +83,7 @@ def _within(law: Any, cdf: Tensor, at: Tensor) -> Tensor:
 
 
 def _least(law: Any) -> int:
-    """The least of the whole numbers that a law may have, where it is known before any value is."""
+    """The least whole number that a law can give, where it is the same in every row."""
     least = getattr(innermost(law.support), "lower_bound", 0)
     if isinstance(least, Tensor):
         raise NotImplementedError("the least number depends on other values")
@@ -91,7 +91,7 @@ def _least(law: Any) -> int:
 
 
 def _probabilities(law: Any, values: Tensor, first: int) -> Tensor:
-    """p(value) of numbers [V] as [V, ...], 0 where one is not possible."""
+    """p(value) of numbers [V] as [V, ...], 0 outside the support."""
     at = values.reshape(-1, *[1] * len(law.batch_shape))
     fits = is_possible(law, at)
     # Evaluated inside the support alone: a formula may index a table by the value.
@@ -109,27 +109,24 @@ _FORMULAS: dict[type, Functional] = {
 
 
 class DiscreteLaw:
-    """A discrete site's own probabilities [M, ..., K] over its values [K], asked like a distribution."""
+    """The law of an enumerated site in each row: its values [K] and their probabilities [M, ..., K]."""
 
     def __init__(self, shares: Tensor, values: Tensor) -> None:
         self._shares, self._values = shares, values
 
     @property
     def mean(self) -> Tensor:
-        """``Σ_k p_k value_k``."""
         return (self._shares * self._values).sum(-1)
 
     def log_prob(self, at: Tensor) -> Tensor:
-        """log p(at)."""
         return (self._shares * (self._values == at[..., None])).sum(-1).log()
 
     def cdf(self, at: Tensor) -> Tensor:
-        """P(value <= at)."""
         return (self._shares * (self._values <= at[..., None])).sum(-1)
 
 
 def log_cdf_up_to(points: Tensor, law: Any) -> Functional:
-    """The function for the CDF of a count, of a law or a class of laws, at points [P] and below."""
+    """The log CDF at points [P] of a law, or a class of laws, of whole numbers: a formula, or a sum."""
     if issubclass(law if isinstance(law, type) else type(law), tuple(_FORMULAS)):
         return log_cdf_of
     largest = float(points.max()) if len(points) else 0.0

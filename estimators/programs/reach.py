@@ -60,7 +60,7 @@ def check_missing(
     greeks: Mapping[str, Tensor],
     factors: Factors,
 ) -> None:
-    """Raise where a factor depends on a missing entry of an observed site, which is moved to see that."""
+    """Raise where a factor changes when the stand-ins for missing entries of observed sites do."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(MOVES):
         values = dict(evidence.values)
@@ -100,7 +100,7 @@ def _mask(factors: Factors, label: Label) -> Tensor:
 
 
 def _counted(log_factor: Tensor, label: Label, mask: Tensor) -> Tensor:
-    """A factor with 0 in the entries of a masked hidden site, which keep a distribution of their own."""
+    """A factor with log 1 in its masked entries."""
     factor, kept = packed.broadcast_all(named(log_factor, label.dims), mask)
     return named(torch.where(kept, factor, 0.0), dims_of(factor))
 

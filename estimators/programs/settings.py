@@ -18,13 +18,13 @@ SOME_DRAWS, SOME_VALUES = 20, 100
 
 
 def checked_setting(structure: Structure, what: str, name: str, value: Any) -> Any:
-    """The value or distribution that a site is set to, or an error where it is none of the site's."""
+    """The value or distribution that a site is set to; a ValueError where the site cannot have it."""
     check = checked_law if isinstance(value, TorchDistributionMixin) else checked_value
     return check(structure, what, name, value)
 
 
 def checked_value(structure: Structure, what: str, name: str, value: Any) -> Tensor:
-    """The value that a site is set to or seen at, or an error where it is none of the site's."""
+    """The value that a site is set to or seen at; a ValueError where the site cannot have it."""
     _need_site(structure, what, name)
     need_value(what, name, value)
     site, values = structure.sites[name], value_of(what, name, value)
@@ -38,7 +38,7 @@ def checked_value(structure: Structure, what: str, name: str, value: Any) -> Ten
 
 
 def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
-    """A stochastic setting, or an error where its values are not the site's."""
+    """The distribution of a stochastic setting; a ValueError where the site cannot have its values."""
     _need_site(structure, what, name)
     site, law = structure.sites[name], as_setting(f"{what}: {name}", law)
     if law.batch_shape or law.event_shape or site.event_dim:

@@ -41,7 +41,7 @@ class Settled:
 
 
 def halves_of(module: GraphModule) -> tuple[GraphModule, GraphModule] | None:
-    """A graph as one of all but its first input and, after it, one of the first input and of what the other returns.
+    """A graph of all inputs but the first, and one of the first input and of what that graph returns.
 
     None where the second would draw random numbers or write, or the first would write to what the second reads.
     """
@@ -68,7 +68,7 @@ def halves_of(module: GraphModule) -> tuple[GraphModule, GraphModule] | None:
 
 
 def _rest_of(nodes: Sequence[Node], included: Collection[Node], passed: Sequence[Node]) -> NodeGraph:
-    """The graph of the nodes that are included, those that are passed to it being inputs after the first."""
+    """The graph of the included nodes, with the passed ones for its inputs after the first."""
     graph = NodeGraph()
     copies = {nodes[0]: graph.node_copy(nodes[0])}
     for node in passed:
@@ -91,7 +91,7 @@ def _is_alone(node: Node) -> bool:
 
 
 def _size(late: GraphModule) -> int:
-    """How many numbers a late half is passed for each entry."""
+    """How many numbers the second graph is passed for each entry of the batch."""
     inputs = [node for node in late.graph.nodes if node.op == "placeholder"]
     return sum(node.meta["val"].numel() for node in inputs[1:])
 

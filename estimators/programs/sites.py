@@ -41,10 +41,7 @@ class Greek:
         return is_bounded
 
     def shares(self, value: Tensor) -> list[tuple[float | None, Tensor]]:
-        """The weights of a simplex; of an interval, how far the value is from both ends, as shares of its length.
-
-        With the end of the interval that each is the distance from.
-        """
+        """The weights of a simplex; the distances from both ends of an interval, each with its end, over its length."""
         base = base_support(self.support)
         if isinstance(base, type(constraints.simplex)):
             return [(None, value)]

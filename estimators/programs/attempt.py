@@ -4,26 +4,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from estimators.data.data import Data
-from estimators.programs.call import Program, describe, first_line
-from estimators.programs.factors import Factors, evaluate
-from estimators.programs.handlers import Evidence
-from estimators.programs.sites import Structure
+from estimators.programs.call import describe, first_line
+from estimators.programs.factors import Enumeration, Factors
 
 
-def attempt(
-    fn: Program,
-    structure: Structure,
-    evidence: Evidence,
-    data: Data,
-    greeks: Mapping[str, Tensor],
-    *,
-    enumerated: bool = True,
-) -> Factors:
+def attempt(enumeration: Enumeration, greeks: Mapping[str, Tensor], *, enumerated: bool = True) -> Factors:
     """The factors of one run in `program_mode`; a ValueError that says what is wrong with the program if it fails."""
-    name, hidden = describe(fn), [site for site in structure.sites if site in evidence.hidden or site in evidence.seen]
+    name, evidence = describe(enumeration.fn), enumeration.evidence
+    hidden = [site for site in enumeration.structure.sites if site in evidence.hidden or site in evidence.seen]
     try:
-        return evaluate(fn, structure, evidence, data, greeks)
+        return enumeration.factors(greeks)
     except Exception as error:
         detail = f"({type(error).__name__}: {first_line(error)})"
         if "Boolean value of Tensor" in str(error):

@@ -16,7 +16,6 @@ from estimators.isolation import program_mode
 from estimators.programs.attempt import attempt
 from estimators.programs.call import Program, describe
 from estimators.programs.factors import Factors, Label, posterior
-from estimators.programs.handlers import Evidence
 from estimators.programs.independence import check_deterministic, check_independence, spread
 from estimators.programs.marginal import ProgramMarginal
 
@@ -104,9 +103,14 @@ def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> N
     known = replace(small.evidence, seen={}, is_set={})
     with program_mode():
         for configuration in [_one_of_each_row(small)] if in_brief else _configurations(small):
-            fixed = {site: _site_values(small, site, value) for site, value in configuration.items()}
-            plain = _run(small, replace(known, hidden=(), values={**known.values, **fixed}), greeks, enumerated=False)
-            enumerated = _run(small, replace(known, seen={k: v.long() for k, v in fixed.items()}), greeks)
+            fixed = {
+                site: small.structure.sites[site].spread(torch.tensor(values), small.num_rows)
+                for site, values in configuration.items()
+            }
+            at_values = replace(known, hidden=(), values={**known.values, **fixed})
+            plain = attempt(replace(small.enumeration, evidence=at_values), greeks, enumerated=False)
+            all_seen = replace(known, seen={site: value.long() for site, value in fixed.items()})
+            enumerated = attempt(replace(small.enumeration, evidence=all_seen), greeks)
             _check_outside(small, plain, enumerated)
             wrong = [site for site, gap in _gaps(plain, enumerated).items() if not gap <= TOLERANCE]
             if wrong:
@@ -118,10 +122,6 @@ def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> N
                     'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
                 )
     _check_gradient(small, point)
-
-
-def _run(marginal: ProgramMarginal, evidence: Evidence, greeks: dict[str, Tensor], enumerated: bool = True) -> Factors:
-    return attempt(marginal.fn, marginal.structure, evidence, marginal.data, greeks, enumerated=enumerated)
 
 
 def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
@@ -153,12 +153,6 @@ def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
 
 def _in_words(configuration: Configuration) -> dict[str, float | list[float]]:
     return {site: values[0] if len(set(values)) == 1 else values for site, values in configuration.items()}
-
-
-def _site_values(marginal: ProgramMarginal, site: str, values: list[float]) -> Tensor:
-    row_site = marginal.structure.sites[site]
-    column = torch.tensor(values, dtype=row_site.values.dtype).reshape((len(values), *[1] * len(row_site.rest)))
-    return row_site.placed(column.expand(len(values), *row_site.rest))
 
 
 def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factors) -> None:

@@ -72,15 +72,21 @@ class Factors:
         return total
 
 
-def evaluate(
-    fn: Program, structure: Structure, evidence: Evidence, data: Data, greeks: Mapping[str, Tensor]
-) -> Factors:
-    """Run a program on data with its Greeks given and its hidden sites enumerated."""
-    program = Substituting(greeks)(
-        poutine.enum(Observing(evidence)(fn), first_available_dim=-1 - structure.num_plate_dims)
-    )
-    trace = run(program, fn, data, structure.names)
-    return collect(poutine.util.prune_subsample_sites(trace), structure, greeks, data.num_rows)
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    """A program on data with what these say of its sites: all that an enumerated run needs but the Greeks."""
+
+    fn: Program
+    structure: Structure
+    evidence: Evidence
+    data: Data
+
+    def factors(self, greeks: Mapping[str, Tensor]) -> Factors:
+        """The factors of one run; to be called in `program_mode`."""
+        observed = Observing(self.evidence)(self.fn)
+        program = Substituting(greeks)(poutine.enum(observed, first_available_dim=-1 - self.structure.num_plate_dims))
+        trace = poutine.util.prune_subsample_sites(run(program, self.fn, self.data, self.structure.names))
+        return collect(trace, self.structure, greeks, self.data.num_rows)
 
 
 def collect(

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from pyro.distributions import Independent, MaskedDistribution
+from pyro.distributions import MaskedDistribution
 from pyro.distributions.torch_distribution import TorchDistribution, TorchDistributionMixin
 from pyro.distributions.transforms import biject_to
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from estimators.parameters.parameter import LOG_ZERO
-from estimators.programs.supports import bounded
+from estimators.programs.supports import bounded, rewrapped
 
 # The key in a site's `infer` under which the program's own mask is kept when the site is enumerated.
 KEPT = "_kept"
@@ -172,8 +172,6 @@ def unmasked(fn: Any, mask: Tensor | bool | None) -> tuple[Any, Tensor | bool]:
 
 def _without(fn: Any, is_missing: Tensor) -> Any:
     """A distribution without the factors of missing entries, or of vectors of which all entries are missing."""
-    if isinstance(fn, MaskedDistribution):
-        return _without(fn.base_dist, is_missing).mask(fn._mask)
-    if isinstance(fn, Independent):
-        return _without(fn.base_dist, is_missing).to_event(fn.reinterpreted_batch_ndims)
-    return fn.mask(~(is_missing.flatten(-fn.event_dim).any(-1) if fn.event_dim else is_missing))
+    return rewrapped(
+        fn, lambda fn: fn.mask(~(is_missing.flatten(-fn.event_dim).any(-1) if fn.event_dim else is_missing))
+    )

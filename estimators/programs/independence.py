@@ -93,7 +93,8 @@ def _run(marginal: ProgramMarginal, index: Tensor, seed: int = 0) -> Factors:
     )
     with program_mode(seed):
         greeks = marginal.coordinates.constrain(marginal.probe)
-        return attempt(marginal.fn, marginal.structure, evidence, marginal.data.unweighted_rows(index), greeks)
+        rows = marginal.data.unweighted_rows(index)
+        return attempt(replace(marginal.enumeration, evidence=evidence, data=rows), greeks)
 
 
 def _taken(sites: Mapping[str, RowSite], values: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from estimators.programs.call import Program
 from estimators.programs.captured import Graph
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
-from estimators.programs.factors import Factors, by_value, evaluate, posterior, row_weights, tilted, weights_of
+from estimators.programs.factors import Enumeration, Factors, by_value, posterior, row_weights, tilted, weights_of
 from estimators.programs.reach import check_masks, check_missing
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
@@ -39,6 +39,7 @@ class ProgramMarginal:
         self.fn, self.data = fn, data
         self.structure = structure_of(fn, data) if structure is None else structure
         self.evidence = evidence_of(fn, self.structure, data)
+        self.enumeration = Enumeration(fn, self.structure, self.evidence, data)
         given = set(self.evidence.values)
         self.coordinates = Coordinates([greek for greek in self.structure.greeks if greek.name not in given])
         self.num_rows = data.num_rows
@@ -70,7 +71,7 @@ class ProgramMarginal:
 
     def factors(self, greeks: Mapping[str, Tensor]) -> Factors:
         """One enumerated run of the program; to be called in `program_mode`."""
-        return evaluate(self.fn, self.structure, self.evidence, self.data, greeks)
+        return self.enumeration.factors(greeks)
 
     def factors_at(self, v: Tensor) -> Factors:
         """The same at coordinates [D], with logs of probabilities computed from them."""
@@ -117,14 +118,13 @@ class ProgramMarginal:
         return column is not None and bool(column.isnan().any())
 
     def _check_entries_that_do_not_count(self) -> None:
-        known = self.fn, self.structure, self.evidence, self.data
         with program_mode():
             greeks = self.coordinates.constrain(self.probe)
-            factors = attempt(*known, greeks)
+            factors = attempt(self.enumeration, greeks)
             if self.structure.is_masked:
                 check_masks(self.fn, factors)
             if self.evidence.is_missing:
-                check_missing(*known, greeks, factors)
+                check_missing(self.enumeration, greeks, factors)
 
     # ---------------------------------------------------------------- graphs
 

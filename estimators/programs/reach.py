@@ -13,12 +13,10 @@ import torch
 from pyro.ops import packed
 from torch import Tensor
 
-from estimators.data.data import Data
 from estimators.programs.call import Program, describe
-from estimators.programs.factors import Factors, Label, dims_of, evaluate, named
-from estimators.programs.handlers import KEPT, Evidence, Evident, unmasked
+from estimators.programs.factors import Enumeration, Factors, Label, dims_of, named
+from estimators.programs.handlers import KEPT, Evident, unmasked
 from estimators.programs.missing import stand_in
-from estimators.programs.sites import Structure
 
 TOLERANCE = 1e-9
 MOVES = 3
@@ -52,25 +50,18 @@ def _need_no_reach(name: str, label: Label, mask: Tensor, other: Label, counted:
         )
 
 
-def check_missing(
-    fn: Program,
-    structure: Structure,
-    evidence: Evidence,
-    data: Data,
-    greeks: Mapping[str, Tensor],
-    factors: Factors,
-) -> None:
+def check_missing(enumeration: Enumeration, greeks: Mapping[str, Tensor], factors: Factors) -> None:
     """Raise where a factor changes when the stand-ins for missing entries of observed sites do."""
-    generator = torch.Generator().manual_seed(0)
+    evidence, generator = enumeration.evidence, torch.Generator().manual_seed(0)
     for _ in range(MOVES):
         values = dict(evidence.values)
         for site, is_missing in evidence.is_missing.items():
-            moved = stand_in(structure.sites[site], is_missing.shape, generator)
+            moved = stand_in(enumeration.structure.sites[site], is_missing.shape, generator)
             values[site] = torch.where(is_missing, moved, values[site])
-        other = evaluate(fn, structure, replace(evidence, values=values), data, greeks)
+        other = replace(enumeration, evidence=replace(evidence, values=values)).factors(greeks)
         for site in _changed(factors, other):
             raise ValueError(
-                f"data: {site} in {describe(fn)} depends on missing entries of the column(s) "
+                f"data: {site} in {describe(enumeration.fn)} depends on missing entries of the column(s) "
                 f"{list(evidence.is_missing)}, and continuous values cannot be integrated out of a program; leave "
                 "those rows out, or write a CausalMixture, which integrates linear Gaussian causes out"
             )

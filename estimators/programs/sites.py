@@ -111,6 +111,14 @@ class RowSite:
         """A column [N, ...] in the shape of the site's value."""
         return column.reshape(len(column), *self.rest).movedim(0, self.axis)
 
+    def spread(self, value: Tensor, num_rows: int) -> Tensor:
+        """A number, or one per row (or a column [N, ...]), as the value of all entries of the site."""
+        column = value.expand(num_rows) if value.ndim == 0 else value
+        if column.ndim == 1:
+            column = column.reshape((num_rows, *[1] * len(self.rest))).expand(num_rows, *self.rest)
+        placed = self.placed(column)
+        return placed.to(self.values.dtype) if self.is_discrete else placed.double()
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:

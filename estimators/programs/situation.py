@@ -135,7 +135,7 @@ def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: C
     # A set site has its value and no factor: the truncated factorisation. (`pyro.do` keeps the site as it would have
     # been beside it, for which a Markov chain has no dimension.)
     given = {**situation.seen, **situation.settings}
-    values = {name: _placed(structure, name, value, num_rows) for name, value in given.items()}
+    values = {name: structure.sites[name].spread(value, num_rows) for name, value in given.items()}
     every = frozenset(structure.sites)
     free = every - set(values)
     idle = free - {*situation.enumerated, *simulated}
@@ -188,9 +188,9 @@ def _weighed(situation: Situation, greeks: Mapping[str, Tensor]) -> Factors:
 def forwards(situation: Situation, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One run of the program forwards: every site of a row as a column [M, ...]; to be called in `program_mode`."""
     structure, fn, num_rows = situation.structure, situation.fn, situation.rows.num_rows
-    values = {name: _placed(structure, name, value, num_rows) for name, value in situation.seen.items()}
+    values = {name: structure.sites[name].spread(value, num_rows) for name, value in situation.seen.items()}
     evidence = Evidence(values=values, free=frozenset(structure.sites) - set(values))
-    settings = {name: _placed(structure, name, value, num_rows) for name, value in situation.settings.items()}
+    settings = {name: structure.sites[name].spread(value, num_rows) for name, value in situation.settings.items()}
     done = Observing(evidence)(pyro.do(situation.program, data=dict[str, Any](settings)))
     program = Substituting({**greeks, **structure.fixed(situation.rows)})(done)
     trace = run(program, fn, situation.rows, structure.names)
@@ -251,16 +251,6 @@ def columns_of(trace: Any, structure: Structure, num_rows: int) -> dict[str, Ten
             shape.insert(site.axis, num_rows)
             columns[name] = node["value"].detach().expand(shape).movedim(site.axis, 0)
     return columns
-
-
-def _placed(structure: Structure, name: str, value: Tensor, num_rows: int) -> Tensor:
-    """A number, or one per row, as the value of a site."""
-    site = structure.sites[name]
-    whole = value.expand(num_rows) if value.ndim == 0 else value
-    if whole.ndim == 1:
-        whole = whole.reshape((num_rows, *[1] * len(site.rest))).expand(num_rows, *site.rest)
-    placed = site.placed(whole)
-    return placed.to(site.values.dtype) if site.is_discrete else placed.double()
 
 
 def _averaged(answers: Tensor, factors: Factors, trace: Any, target: str, *, is_log: bool) -> Tensor:

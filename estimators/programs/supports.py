@@ -5,6 +5,7 @@ need not belong: the log density of ``Pareto(scale, 3)`` below its scale, or of 
 is a finite number then.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -44,13 +45,19 @@ class Bounded(TorchDistribution):
 
 
 def bounded(fn: Any) -> Any:
-    """The distribution, bounded where its support depends on parameters; itself where it does not."""
+    """The distribution, bounded where its support depends on parameters."""
+    return rewrapped(
+        fn, lambda fn: Bounded(fn) if not fn.event_dim and (is_transformed(fn) or _depends_on_parameters(fn)) else fn
+    )
+
+
+def rewrapped(fn: Any, change: Callable[[Any], Any]) -> Any:
+    """A distribution with the innermost one changed, under the same masks and event dimensions."""
     if isinstance(fn, MaskedDistribution):
-        return bounded(fn.base_dist).mask(fn._mask)
+        return rewrapped(fn.base_dist, change).mask(fn._mask)
     if isinstance(fn, Independent):
-        inner = bounded(fn.base_dist)
-        return fn if inner is fn.base_dist else inner.to_event(fn.reinterpreted_batch_ndims)
-    return Bounded(fn) if not fn.event_dim and (is_transformed(fn) or _depends_on_parameters(fn)) else fn
+        return rewrapped(fn.base_dist, change).to_event(fn.reinterpreted_batch_ndims)
+    return change(fn)
 
 
 def is_possible(fn: Any, value: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def test_what_has_a_common_cause_answers_exactly_in_any_order(order: str, asked:
     weights /= weights.sum()
     query, mixture = fork_fit(order).given(**{seen: 0.5}), MIXTURE.given(**{seen: 0.5})
     points = np.array(AT)[:, None]
-    for found, other, expected in (
+    for answer, other, expected in (
         (
             query.log_density(asked, AT),
             mixture.log_density(asked, AT),
@@ -75,9 +75,9 @@ def test_what_has_a_common_cause_answers_exactly_in_any_order(order: str, asked:
         (query.cdf(asked, AT), mixture.cdf(asked, AT), norm.cdf(points, MEANS[asked], SCALES[asked]) @ weights),
         (query.mean(asked).value, mixture.mean(asked).value, MEANS[asked] @ weights),
     ):
-        np.testing.assert_allclose(found, expected, rtol=1e-10)
-        np.testing.assert_allclose(found, other, rtol=1e-10)
-        assert getattr(found, "error", None) is None
+        np.testing.assert_allclose(answer, expected, rtol=1e-10)
+        np.testing.assert_allclose(answer, other, rtol=1e-10)
+        assert getattr(answer, "error", None) is None
     assert query.mean(asked).error is None
     assert float(query.cdf(asked, query.quantile(asked, 0.3))) == pytest.approx(0.3, abs=1e-9)
     # The control: what is seen counts.
@@ -112,11 +112,11 @@ def test_what_does_depend_on_the_site_is_simulated_as_before(order: str) -> None
         "Y": float(by_class.sum(1) @ MEANS["Y"] / by_class.sum()),
     }
     for name, value in expected.items():
-        found = query.mean(name)
-        assert found.error is not None
-        assert 0.0 < float(found.error) < 0.02
-        assert abs(float(found.value) - value) < 6.0 * float(found.error)
-        assert abs(float(found.value) - float(fork_fit(order).given(Z=0).mean(name).value)) > 0.5
+        answer = query.mean(name)
+        assert answer.error is not None
+        assert 0.0 < float(answer.error) < 0.02
+        assert abs(float(answer.value) - value) < 6.0 * float(answer.error)
+        assert abs(float(answer.value) - float(fork_fit(order).given(Z=0).mean(name).value)) > 0.5
     # Set, X passes nothing on: what is seen of W is then no news of Y, and nothing is simulated.
     alone = fork_fit(order).do(X=0.5).given(W=2.0).mean("Y")
     assert alone.error is None
@@ -198,8 +198,8 @@ def test_a_chain_answers_for_every_step_given_any_other(asked: str) -> None:
         weight *= np.prod([norm.pdf(x, level[path[int(name[-1])]]) for name, x in seen.items()])
         density += weight * norm.pdf(points, level[path[int(asked[-1])]])
         total += weight
-    found = fit.given(**seen).log_density(asked, points)
-    np.testing.assert_allclose(found, np.log(density / total), rtol=1e-9)
+    answer = fit.given(**seen).log_density(asked, points)
+    np.testing.assert_allclose(answer, np.log(density / total), rtol=1e-9)
     assert np.abs(density / total - fit.do(x_1=0.3).log_density(asked, points).exp().numpy()).max() > 0.01
 
 
@@ -235,6 +235,6 @@ def test_a_factor_weighs_the_sites_that_it_depends_on() -> None:
     with refused(NotImplementedError, "depends on X"):
         query.log_density("X", 0.0)
     weights = THETA * norm.pdf(0.2, mu) * np.exp(mu)
-    found = query.mean("X")
-    assert found.error is not None
-    assert abs(float(found.value) - float(weights @ (mu + 1.0) / weights.sum())) < 6.0 * float(found.error) < 0.1
+    answer = query.mean("X")
+    assert answer.error is not None
+    assert abs(float(answer.value) - float(weights @ (mu + 1.0) / weights.sum())) < 6.0 * float(answer.error) < 0.1

@@ -80,13 +80,13 @@ def cdf_of(name: str, weights: Any) -> Callable[[Any], Any]:
 def test_the_cdf_and_quantiles_of_a_count_are_those_of_scipy(name: str) -> None:
     fit = known(name)
     query, cdf = fit.do(x=0.0), cdf_of(name, THETA.mean(0))
-    found = query.cdf("c", POINTS)
-    np.testing.assert_allclose(found, cdf(np.array(POINTS)), rtol=1e-12)
-    assert found.error is None
+    answer = query.cdf("c", POINTS)
+    np.testing.assert_allclose(answer, cdf(np.array(POINTS)), rtol=1e-12)
+    assert answer.error is None
     for level in (0.01, 0.95):
-        found = query.quantile("c", level)
-        assert found.error is None
-        assert cdf(found.item()) >= level > cdf(found.item() - 1.0)
+        answer = query.quantile("c", level)
+        assert answer.error is None
+        assert cdf(answer.item()) >= level > cdf(answer.item() - 1.0)
     np.testing.assert_allclose(fit.do(z=1).cdf("c", POINTS), cdf_of(name, (0.0, 1.0))(np.array(POINTS)), rtol=1e-12)
 
 

@@ -68,32 +68,32 @@ MODELS = {
 PARTS = {"likelihood": log_likelihood, "with prior and Jacobian": log_posterior}
 
 
-def objective_for(name: str, part: Combination) -> Objective:
+def objective_for(name: str, combination: Combination) -> Objective:
     model, observed = MODELS[name]
     columns = {key: COLUMNS[key] for key in ("Z", *observed)}
-    return objective_of(model, Data(**columns), part)
+    return objective_of(model, Data(**columns), combination)
 
 
 def differing(objective: Objective) -> set[float]:
     """Where some entry of the gradient is no difference quotient of the value, or the value is not finite."""
-    found = set()
+    distances = set()
     for far in FAR:
-        for place in range(objective.size):
+        for index in range(objective.size):
             at = np.full(objective.size, 0.3)
-            at[place] = far
+            at[index] = far
             value, gradient = objective.value_and_gradient(at)
             assert value == pytest.approx(float(objective.value(at)), rel=1e-13)
-            quotient = slope(objective, at, place, 1e-3)
+            quotient = slope(objective, at, index, 1e-3)
             rounding = 1e-12 * abs(value) / 1e-3
-            if not (np.isfinite(value) and gradient[place] == pytest.approx(quotient, rel=1e-6, abs=1e-6 + rounding)):
-                found.add(far)
-    return found
+            if not (np.isfinite(value) and gradient[index] == pytest.approx(quotient, rel=1e-6, abs=1e-6 + rounding)):
+                distances.add(far)
+    return distances
 
 
-@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("combination", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_is_that_of_the_density(name: str, part: Combination) -> None:
-    assert not differing(objective_for(name, part))
+def test_the_gradient_is_that_of_the_density(name: str, combination: Combination) -> None:
+    assert not differing(objective_for(name, combination))
 
 
 def test_by_rounded_probabilities_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,15 +64,15 @@ def distributions(x: Tensor, lengths: Tensor) -> None:
 
 def forward(greeks: Mapping[str, Tensor], x: Tensor, lengths: Tensor) -> Tensor:
     """The forward algorithm, row by row."""
-    found = []
+    log_likelihoods = []
     for row, length in zip(x, lengths.tolist(), strict=True):
         log_alpha = greeks["start"].log()
         for t in range(length):
             if t:
                 log_alpha = torch.logsumexp(log_alpha[:, None] + greeks["move"].log(), 0)
             log_alpha = log_alpha + dist.Normal(greeks["level"], 1.0).log_prob(row[t])
-        found.append(torch.logsumexp(log_alpha, 0))
-    return torch.stack(found)
+        log_likelihoods.append(torch.logsumexp(log_alpha, 0))
+    return torch.stack(log_likelihoods)
 
 
 @pytest.mark.parametrize("program", [handlers, distributions])
@@ -124,14 +124,14 @@ def test_a_masked_step_that_is_seen_gives_its_value_and_no_factor() -> None:
             pyro.sample("x", dist.Normal(level[z], 1.0), obs=x)
 
     x, z = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64), torch.tensor([-1, 0, 1])
-    found = PyroModel(program).marginal(Data(x=x, counts=[1, 0, 1], z=z)).pointwise(GREEKS)
+    log_rows = PyroModel(program).marginal(Data(x=x, counts=[1, 0, 1], z=z)).pointwise(GREEKS)
     emission = dist.Normal(GREEKS["level"], 1.0).log_prob(x[:, None])
     expected = [
         torch.logsumexp(GREEKS["start"].log() + emission[0], 0),
         emission[1, 0],
         GREEKS["start"][1].log() + emission[2, 1],
     ]
-    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(log_rows, torch.stack(expected), rtol=1e-12, atol=1e-12)
 
 
 def test_a_question_is_asked_of_a_row_with_every_step() -> None:
@@ -161,8 +161,8 @@ def test_a_masked_observed_entry_has_no_factor() -> None:
                     pyro.sample("y", dist.Normal(10.0 * level[z], 1.0))
 
     data = Data(x=[0.5, 0.7], y=[1.0, 2.0], counts=[1, 0])
-    found = PyroModel(program).marginal(data).pointwise(GREEKS)
+    log_rows = PyroModel(program).marginal(data).pointwise(GREEKS)
     first = torch.logsumexp(
         GREEKS["start"].log() + dist.Normal(GREEKS["level"], 1.0).log_prob(torch.tensor(0.5).double()), 0
     )
-    np.testing.assert_allclose(found, [float(first), 0.0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(log_rows, [float(first), 0.0], rtol=1e-9, atol=1e-9)

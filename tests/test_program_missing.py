@@ -151,8 +151,8 @@ def test_single_numbers_of_independent_entries_may_be_missing() -> None:
     each = dist.Normal(greeks["mu"], 1.0).log_prob(x.nan_to_num()[..., None]) * (~x.isnan())[..., None]
     expected = torch.logsumexp(greeks["theta"].log() + each.sum(1), 1)
     for program in (vectors, plates, series):
-        found = PyroModel(program).marginal(Data(x=x, missing="marginalize")).pointwise(greeks)
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        log_rows = PyroModel(program).marginal(Data(x=x, missing="marginalize")).pointwise(greeks)
+        torch.testing.assert_close(log_rows, expected, rtol=1e-10, atol=1e-10)
 
 
 # ------------------------------------------------------------------ refused
@@ -220,11 +220,11 @@ def test_what_is_missing_with_all_that_depends_on_it_is_integrated_out() -> None
     """x is missing where y is: p(x, y) integrates to 1. A vector may be missing as a whole."""
     greeks = {name: GREEKS[name] for name in ("theta", "mu")}
     rows = Data(x=[NAN, 1.0], y=[NAN, 1.0], missing="marginalize")
-    found = PyroModel(regression).marginal(rows).pointwise(greeks)
-    assert float(found[0]) == pytest.approx(0.0, abs=1e-12)
-    found = PyroModel(pairs).marginal(Data(x=[[NAN, NAN], [1.0, 2.0]], missing="marginalize")).pointwise(greeks)
-    assert float(found[0]) == pytest.approx(0.0, abs=1e-12)
-    assert float(found[1]) == pytest.approx(
+    log_rows = PyroModel(regression).marginal(rows).pointwise(greeks)
+    assert float(log_rows[0]) == pytest.approx(0.0, abs=1e-12)
+    log_rows = PyroModel(pairs).marginal(Data(x=[[NAN, NAN], [1.0, 2.0]], missing="marginalize")).pointwise(greeks)
+    assert float(log_rows[0]) == pytest.approx(0.0, abs=1e-12)
+    assert float(log_rows[1]) == pytest.approx(
         np.log(sum(t * np.exp(-((1 - m) ** 2 + (2 - m) ** 2) / 2) for t, m in ((0.4, -2.0), (0.6, 2.0))) / (2 * np.pi))
     )
 

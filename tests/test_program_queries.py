@@ -118,8 +118,8 @@ def test_the_effect_of_t_is_recovered_and_its_intervals_cover_the_truth(stat: St
 @pytest.mark.slow
 def test_per_row_settings_give_an_answer_per_row() -> None:
     fit = confounder_fit("EM")
-    found = fit.do(T=[0.0, 1.0, 1.0]).mean("Y").draws
-    np.testing.assert_allclose(found[0], [fit.do(T=t).mean("Y").value for t in (0, 1, 1)], rtol=1e-12)
+    values = fit.do(T=[0.0, 1.0, 1.0]).mean("Y").draws
+    np.testing.assert_allclose(values[0], [fit.do(T=t).mean("Y").value for t in (0, 1, 1)], rtol=1e-12)
     drawn = fit.do(T=[0.0, 1.0, 1.0]).sample(3, seed=0)
     assert drawn["T"].tolist() == [0.0, 1.0, 1.0]
 
@@ -249,7 +249,7 @@ def test_a_long_chain_is_summed_in_linear_time() -> None:
     x = torch.randn(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     marginal = PyroModel(long_chain).marginal(Data(x=x))
     level = torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    found = marginal.pointwise({"level": level})
+    values = marginal.pointwise({"level": level})
     # The forward algorithm, written out.
     move, forward = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).double(), torch.full((3, 2), 0.5).double()
     total = torch.zeros(3).double()
@@ -257,7 +257,7 @@ def test_a_long_chain_is_summed_in_linear_time() -> None:
         forward = (forward if t == 0 else forward @ move) * dist.Normal(level, 1.0).log_prob(x[:, t, None]).exp()
         total += forward.sum(1).log()
         forward = forward / forward.sum(1, keepdim=True)
-    torch.testing.assert_close(found, total, rtol=1e-7, atol=0)
+    torch.testing.assert_close(values, total, rtol=1e-7, atol=0)
     assert marginal.row_size <= 4 * 3 * 30 * (4 + 2)
 
 

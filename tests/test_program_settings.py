@@ -79,8 +79,8 @@ def own(age: float, z: int) -> float:
 def test_what_is_seen_is_seen_after_what_is_set(setting: Any, law: Any) -> None:
     for seen, of in (({"Y": 3.0}, "U"), ({"Z": 1}, "Y")):
         query = FIT.given(**seen) if setting is None else FIT.do(T=setting).given(**seen)
-        found = query.mean(of).draws
-        np.testing.assert_allclose(found, [expected(of, slope, law, seen) for slope in SLOPES], rtol=1e-10)
+        answer = query.mean(of).draws
+        np.testing.assert_allclose(answer, [expected(of, slope, law, seen) for slope in SLOPES], rtol=1e-10)
     if setting is not None:
         one = FIT.contrast("Y", do={"T": setting}, versus={"T": 0}, given={"U": 1}).draws
         other = [expected("Y", b, law, {"U": 1}) - expected("Y", b, lambda age, z: 0.0, {"U": 1}) for b in SLOPES]
@@ -152,8 +152,8 @@ def test_samples_are_of_rows_in_which_what_is_seen_can_be() -> None:
 
 def test_settings_per_row_meet_the_columns_of_their_rows() -> None:
     assert rows_of(ROWS.do(T=[0, 1, 0, 1]).sample(4, seed=0)) == [0, 1, 2, 3]
-    found = ROWS.do(T=[0, 1, 0, 1]).mean("Y").draws[0]
-    np.testing.assert_allclose(found, [0.05, 1001.05, 2000.05, 3001.05], rtol=1e-12)
+    answer = ROWS.do(T=[0, 1, 0, 1]).mean("Y").draws[0]
+    np.testing.assert_allclose(answer, [0.05, 1001.05, 2000.05, 3001.05], rtol=1e-12)
 
 
 def weighed(N: int) -> None:
@@ -177,17 +177,17 @@ def test_a_program_with_factors_answers_by_them_and_is_not_run_for_samples() -> 
 
 def test_the_error_of_an_average_is_that_of_what_was_simulated() -> None:
     generator = torch.Generator().manual_seed(0)
-    found = (
+    values = (
         torch.randn(2, 1, 3, 50, dtype=torch.float64, generator=generator) + torch.tensor([0.0, 100.0, 7.0])[:, None]
     )
-    plain = average(found, torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=True)
+    plain = average(values, torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=True)
     # Rows that differ are no error: each row's mean has one, and the answer is the mean of these.
-    by_row = found[:, 0].var(-1, correction=0) / 50
+    by_row = values[:, 0].var(-1, correction=0) / 50
     torch.testing.assert_close(plain.error, (by_row.sum(1, keepdim=True)).sqrt() / 3)
-    torch.testing.assert_close(plain.values, found.mean((2, 3)))
+    torch.testing.assert_close(plain.values, values.mean((2, 3)))
     # Of logarithms, the relative error.
-    logs = average(found.abs().log(), torch.zeros(2, 3, 50).double(), is_log=True, per_row=False, is_simulated=True)
-    same = average(found.abs(), torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=True)
+    logs = average(values.abs().log(), torch.zeros(2, 3, 50).double(), is_log=True, per_row=False, is_simulated=True)
+    same = average(values.abs(), torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=True)
     torch.testing.assert_close(logs.values.exp(), same.values)
     assert logs.error is not None
     assert same.error is not None
@@ -195,7 +195,9 @@ def test_the_error_of_an_average_is_that_of_what_was_simulated() -> None:
     total, error = over_draws(logs, are_independent=True)
     torch.testing.assert_close(total.exp(), same.values.mean(0))
     torch.testing.assert_close(error, (same.error**2).sum(0).sqrt() / 2 / same.values.mean(0))
-    assert average(found, torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=False).error is None
+    assert (
+        average(values, torch.zeros(2, 3, 50).double(), is_log=False, per_row=False, is_simulated=False).error is None
+    )
 
 
 def above_and_below(N: int) -> None:
@@ -211,16 +213,16 @@ def test_densities_and_quantiles_state_their_error_where_they_are_simulated(monk
     fit = known(above_and_below, {"theta": [[0.5, 0.5]]})
     law = stats.norm(1.0, np.sqrt(2.0))
     query = fit.do(z=1)
-    for found, right in (
+    for answer, right in (
         (query.cdf("y", [0.0, 2.0]), law.cdf([0.0, 2.0])),
         (query.log_density("y", [0.0, 2.0]), law.logpdf([0.0, 2.0])),
         (query.quantile("y", [0.2, 0.9]), law.ppf([0.2, 0.9])),
     ):
-        assert found.error is not None
-        assert found.error.shape == found.shape
+        assert answer.error is not None
+        assert answer.error.shape == answer.shape
         # The random numbers are always the same: these are no samples that a test might have bad luck with.
-        assert bool(((found - torch.tensor(right)).abs() < 6 * found.error).all())
-        assert bool((found.error < 0.1).all())
+        assert bool(((answer - torch.tensor(right)).abs() < 6 * answer.error).all())
+        assert bool((answer.error < 0.1).all())
     # What is simulated without reaching the answer leaves it exact.
     for exact in (fit.do(w=1.0).cdf("y", 0.0), fit.do(z=1).quantile("w", 0.3), fit.do(z=1).log_density("w", 0.0)):
         assert exact.error is None
@@ -259,10 +261,10 @@ def test_outside_a_support_there_is_nothing(name: str, law: Any) -> None:
     points = [-1.0, 0.5, 3.0, 5.0]
     np.testing.assert_allclose(query.cdf(name, points), law.cdf(points), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(query.log_density(name, points).exp(), law.pdf(points), rtol=1e-9)
-    found = query.quantile(name, 0.3)
-    assert float(found) == pytest.approx(law.ppf(0.3), rel=1e-9)
+    answer = query.quantile(name, 0.3)
+    assert float(answer) == pytest.approx(law.ppf(0.3), rel=1e-9)
     # Sites before it were simulated, and do not reach it.
-    assert found.error is None
+    assert answer.error is None
 
 
 @pytest.mark.parametrize(
@@ -270,9 +272,9 @@ def test_outside_a_support_there_is_nothing(name: str, law: Any) -> None:
 )
 def test_a_cdf_ends_at_0_and_1(name: str) -> None:
     query = known(positive, {"theta": [[0.5, 0.5], [0.2, 0.8]]}).given(exponential=1.0)
-    found = query.cdf(name, [[-np.inf, 0.7], [3.0, np.inf]])
-    assert found.tolist() == [[0.0, float(query.cdf(name, 0.7))], [float(query.cdf(name, 3.0)), 1.0]]
-    assert found.error is None
+    answer = query.cdf(name, [[-np.inf, 0.7], [3.0, np.inf]])
+    assert answer.tolist() == [[0.0, float(query.cdf(name, 0.7))], [float(query.cdf(name, 3.0)), 1.0]]
+    assert answer.error is None
     assert float(query.cdf(name, np.inf)) == 1.0
     for wrong in (lambda: query.cdf(name, np.nan), lambda: query.log_density(name, np.inf)):
         with refused(ValueError, "finite"):
@@ -281,11 +283,11 @@ def test_a_cdf_ends_at_0_and_1(name: str) -> None:
 
 def test_the_ends_of_a_simulated_cdf_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_predictive, "SIMULATED_ROWS", 1_000)
-    found = known(above_and_below, {"theta": [[0.5, 0.5]]}).do(z=1).cdf("y", [-np.inf, 1.0, np.inf])
-    assert [found.tolist()[0], found.tolist()[2]] == [0.0, 1.0]
-    assert found.error is not None
-    assert found.error.tolist()[::2] == [0.0, 0.0]
-    assert float(found.error[1]) > 0.0
+    answer = known(above_and_below, {"theta": [[0.5, 0.5]]}).do(z=1).cdf("y", [-np.inf, 1.0, np.inf])
+    assert [answer.tolist()[0], answer.tolist()[2]] == [0.0, 1.0]
+    assert answer.error is not None
+    assert answer.error.tolist()[::2] == [0.0, 0.0]
+    assert float(answer.error[1]) > 0.0
 
 
 def test_a_refusal_names_the_method_and_the_argument_that_were_used() -> None:
@@ -326,8 +328,8 @@ def test_quantiles_at_any_scale(scale: float) -> None:
             z = pyro.sample("z", dist.Categorical(theta))
             pyro.sample("x", dist.Normal(scale * z, scale))
 
-    found = known(scaled, {"theta": [[0.4, 0.6]]}).do(z=1).quantile("x", [0.01, 0.3])
-    np.testing.assert_allclose(found, stats.norm.ppf([0.01, 0.3], scale, scale), rtol=1e-12)
+    answer = known(scaled, {"theta": [[0.4, 0.6]]}).do(z=1).quantile("x", [0.01, 0.3])
+    np.testing.assert_allclose(answer, stats.norm.ppf([0.01, 0.3], scale, scale), rtol=1e-12)
 
 
 def test_a_law_without_densities_is_refused_and_one_with_is_exact() -> None:
@@ -335,5 +337,5 @@ def test_a_law_without_densities_is_refused_and_one_with_is_exact() -> None:
     with refused(ValueError, "do: half expects a distribution that draws", "ImproperUniform", "set it to values"):
         query.do(half=dist.ImproperUniform(dist.constraints.real, (), ()))
     at = np.array([1e-9, 0.3, 1.0 - 1e-9])
-    found = query.do(half=dist.Kumaraswamy(torch.tensor(0.5).double(), torch.tensor(0.5).double())).cdf("half", at)
-    np.testing.assert_allclose(found, 1.0 - np.sqrt(1.0 - np.sqrt(at)), rtol=1e-7)
+    answer = query.do(half=dist.Kumaraswamy(torch.tensor(0.5).double(), torch.tensor(0.5).double())).cdf("half", at)
+    np.testing.assert_allclose(answer, 1.0 - np.sqrt(1.0 - np.sqrt(at)), rtol=1e-7)

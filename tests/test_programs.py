@@ -62,9 +62,9 @@ def test_enumeration_is_the_sum_over_all_hidden_configurations(example: Example,
     torch.testing.assert_close(marginal.pointwise(greeks), rows.detach(), rtol=1e-9, atol=1e-9)
     value = marginal.log_likelihood(greeks)
     torch.testing.assert_close(value, rows.sum(), rtol=1e-9, atol=1e-9)
-    found, expected = gradients(value, greeks), gradients(rows.sum(), greeks)
+    computed, expected = gradients(value, greeks), gradients(rows.sum(), greeks)
     for name in greeks:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(computed[name], expected[name], rtol=1e-9, atol=1e-9)
     for site, share in shares.items():
         torch.testing.assert_close(
             marginal.responsibilities(greeks, site).reshape(share.shape), share.detach(), rtol=1e-9, atol=1e-9
@@ -100,9 +100,9 @@ def test_q_has_the_gradient_of_the_marginal_and_its_maximum_is_no_lower(example:
     greeks = {name: value.requires_grad_() for name, value in greeks_near(example, data).items()}
     expectation, value = ProgramExpectation(marginal, greeks), marginal.log_likelihood(greeks)
     assert expectation.log_likelihood == pytest.approx(float(value.detach()), rel=1e-12)
-    found, expected = gradients(expectation.q(greeks), greeks), gradients(value, greeks)
+    computed, expected = gradients(expectation.q(greeks), greeks), gradients(value, greeks)
     for name in greeks:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(computed[name], expected[name], rtol=1e-9, atol=1e-9)
     after = expectation.argmax()
     with torch.no_grad():
         assert float(expectation.q(after)) >= float(expectation.q(greeks)) - 1e-9
@@ -236,11 +236,11 @@ def test_a_sum_that_underflows_factor_by_factor_does_not_here() -> None:
 
     loc = torch.tensor([0.0, 100.0], dtype=torch.float64)
     x = torch.tensor([100.0], dtype=torch.float64)
-    found = PyroModel(far).marginal(Data(x=x, y=torch.zeros(1))).pointwise({"loc": loc})
+    computed = PyroModel(far).marginal(Data(x=x, y=torch.zeros(1))).pointwise({"loc": loc})
     expected = torch.logsumexp(
         np.log(0.5) + dist.Normal(loc, 1.0).log_prob(x) + dist.Normal(-loc, 1.0).log_prob(torch.zeros(1).double()), 0
     )
-    torch.testing.assert_close(found[0], expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(computed[0], expected, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", ["tutorial", "confounder"])

@@ -213,10 +213,10 @@ def test_only_the_named_causes_labels_move() -> None:
         ("chain", {"level": (0,), "start": (0,), "move": (0, 1)}, tuple(f"z_{t}" for t in range(4))),
     ):
         example = EXAMPLES[name]
-        found = PyroModel(example.fn, order_by=example.order_by).symmetry(example.data(10), example.truth)
-        assert found.axes == axes
-        assert found.sites == sites
-        assert len(found.groups) == 1
+        symmetry = PyroModel(example.fn, order_by=example.order_by).symmetry(example.data(10), example.truth)
+        assert symmetry.axes == axes
+        assert symmetry.sites == sites
+        assert len(symmetry.groups) == 1
 
 
 def test_an_observed_column_with_gaps_moves_with_the_labels_that_it_depends_on() -> None:
@@ -224,18 +224,18 @@ def test_an_observed_column_with_gaps_moves_with_the_labels_that_it_depends_on()
     example = EXAMPLES["parameters"]
     model, columns = PyroModel(example.fn, order_by="loc"), dict(example.data(12).columns)
     columns["b"] = torch.where(torch.arange(12) % 3 == 0, -1, columns["b"].long())
-    found = model.symmetry(Data(**columns), example.truth)
-    assert found.axes == {"loc": (0,), "weights": (0,), "p": (0,)}
-    assert found.sites == ("z",)
+    symmetry = model.symmetry(Data(**columns), example.truth)
+    assert symmetry.axes == {"loc": (0,), "weights": (0,), "p": (0,)}
+    assert symmetry.sites == ("z",)
 
 
 def test_rows_in_order_of_a_covariate_do_not_hide_an_axis() -> None:
     """Slopes play no part in the first rows, where the covariate is 0."""
     example = EXAMPLES["regressions"]
     data = Data(y=example.data(12).columns["y"], t=[0.0] * 6 + [1.0] * 6)
-    found = PyroModel(regressions, order_by="intercept").symmetry(data, example.truth)
-    assert set(found.axes) == {"intercept", "slope", "weights"}
-    assert len(found.groups) == 1
+    symmetry = PyroModel(regressions, order_by="intercept").symmetry(data, example.truth)
+    assert set(symmetry.axes) == {"intercept", "slope", "weights"}
+    assert len(symmetry.groups) == 1
 
 
 def test_seen_rows_break_the_symmetry_of_their_labels_alone() -> None:
@@ -243,9 +243,9 @@ def test_seen_rows_break_the_symmetry_of_their_labels_alone() -> None:
     data = example.data(12)
     seen = torch.full((12,), -1)
     seen[3] = 1
-    found = PyroModel(example.fn, order_by="right").symmetry(data.replace(v=seen), example.truth)
-    assert sorted(map(sorted, found.groups)) == [[0, 2], [1]]
-    assert "[1]" in found.rule
+    symmetry = PyroModel(example.fn, order_by="right").symmetry(data.replace(v=seen), example.truth)
+    assert sorted(map(sorted, symmetry.groups)) == [[0, 2], [1]]
+    assert "[1]" in symmetry.rule
 
 
 def test_labels_that_mean_nothing_are_warned_about_once() -> None:

@@ -30,9 +30,9 @@ def random_of_the_first(at: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tenso
 
 
 def written_of_the_first(at: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
-    found = torch.zeros(2).double()
-    found += at.sum() * scale
-    return (found, shift.exp())
+    outputs = torch.zeros(2).double()
+    outputs += at.sum() * scale
+    return (outputs, shift.exp())
 
 
 def read_before_it_is_written(at: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
@@ -69,8 +69,8 @@ def test_the_numbers_are_those_of_the_whole_graph(name: str) -> None:
         with isolated(0):
             whole = graph.batched(at.expand(3, 1), SCALES, SHIFTS)
         with isolated(0):
-            found = fixed(at)
-        assert all(torch.equal(one, other) for one, other in zip(found, whole, strict=True))
+            outputs = fixed(at)
+        assert all(torch.equal(one, other) for one, other in zip(outputs, whole, strict=True))
 
 
 def test_what_is_simulated_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,15 +113,15 @@ def test_a_simulated_quantile_asks_few_points_and_is_that_of_its_cdf(monkeypatch
     own = Settled.__call__
     monkeypatch.setattr(Settled, "__call__", lambda self, at: asked.append(float(at)) or own(self, at))
     levels = [0.3, 0.6]
-    found = query.quantile("w", levels)
+    quantiles = query.quantile("w", levels)
     # Each level and the two ends of its error; none of the points twice.
     assert len(asked) == len(set(asked)) <= 2 * 3 * 15
     monkeypatch.setattr(settled, "MOST_KEPT", 0)
     plain = query.quantile("w", levels)
-    assert found.error is not None
+    assert quantiles.error is not None
     assert plain.error is not None
-    assert found.tolist() == plain.tolist()
-    assert found.error.tolist() == plain.error.tolist()
-    at = query.cdf("w", found)
+    assert quantiles.tolist() == plain.tolist()
+    assert quantiles.error.tolist() == plain.error.tolist()
+    at = query.cdf("w", quantiles)
     assert at.error is not None
     torch.testing.assert_close(at + 0.0, torch.tensor(levels, dtype=torch.float64), rtol=0.0, atol=1e-9)

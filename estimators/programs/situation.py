@@ -92,9 +92,10 @@ class Situation:
 def predict(
     situation: Situation, target: str, greeks: Mapping[str, Tensor], functional: Functional, at: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """log E[exp of(distribution of the target, at)] in each row, [P, M, ...], and log p(what is seen) in each row [M].
+    """A functional of the target's distribution in each row at points [P]: [P, M, ...]; and log p(what is seen) [M].
 
-    ``of`` gives logarithms, except for `mean_of`. To be called in `program_mode`. ``at`` are points [P].
+    Averaged over hidden configurations: the logarithm of the average, where it is a logarithm (all but `mean_of`). To
+    be called in `program_mode`.
     """
     simulated = {*situation.simulated_for(target), *([target] if situation.is_seen_below(target) else [])}
     factors, trace = _enumerated(situation, greeks, simulated)
@@ -158,8 +159,8 @@ def own_support(situation: Situation, name: str, greeks: Mapping[str, Tensor]) -
     None where a continuous site that is neither set nor seen says what the support is, or an improper one may.
     """
     settings, replaced = (
-        {other: setting for other, setting in settings.items() if other != name}
-        for settings in (situation.settings, situation.replaced)
+        {other: setting for other, setting in every.items() if other != name}
+        for every in (situation.settings, situation.replaced)
     )
     own = replace(situation, settings=settings, replaced=replaced)
     simulated = set(situation.structure.sites) - {*settings, *own.seen, *own.enumerated, name}

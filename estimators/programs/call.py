@@ -36,18 +36,18 @@ def arguments(fn: Program, data: Data, sites: Collection[str]) -> tuple[list[Any
     """
     given, parameters = passed(fn, data, sites), parameters_of(fn)
     others = [name for name in parameters if name not in given]
-    open_ones = [name for name in others if parameters[name].default is inspect.Parameter.empty]
-    if not open_ones and not any(isinstance(value, Tensor) for value in given.values()):
+    unanswered = [name for name in others if parameters[name].default is inspect.Parameter.empty]
+    if not unanswered and not any(isinstance(value, Tensor) for value in given.values()):
         # A parameter whose default is None is meant for a column, so the number of rows is for another.
-        open_ones = [name for name in others if parameters[name].default is not None][:1] or others[:1]
-    if len(open_ones) > 1:
+        unanswered = [name for name in others if parameters[name].default is not None][:1] or others[:1]
+    if len(unanswered) > 1:
         raise TypeError(
-            f"PyroModel: {describe(fn)} has the parameter {open_ones[1]!r}, for which the data have no column and no "
-            f"scalar (the first such parameter, {open_ones[0]!r}, is the number of rows); give it in the data"
+            f"PyroModel: {describe(fn)} has the parameter {unanswered[1]!r}, for which the data have no column and no "
+            f"scalar (the first such parameter, {unanswered[0]!r}, is the number of rows); give it in the data"
         )
     positional, named = [], {}
     for name, parameter in parameters.items():
-        if name not in given and name not in open_ones:
+        if name not in given and name not in unanswered:
             continue
         value = given.get(name, data.num_rows)
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:

@@ -62,7 +62,7 @@ def of_entries(module: GraphModule, inputs: Sequence[Tensor], chunk: int) -> tup
     """Captured operations on every entry of the inputs' leading axis, `chunk` of them at a time, stacked."""
     with single_thread(), double_precision(), torch.no_grad():
         try:
-            mapped = torch.func.vmap(lambda *one: tuple(module(*one)), randomness="different")
+            mapped = torch.func.vmap(lambda *entry: tuple(module(*entry)), randomness="different")
             outputs = [mapped(*chunk_inputs) for chunk_inputs in zip(*(i.split(chunk) for i in inputs), strict=True)]
             return tuple(torch.cat(chunk_inputs) for chunk_inputs in zip(*outputs, strict=True))
         except (RuntimeError, NotImplementedError):

@@ -176,15 +176,15 @@ def tilted(factors: Factors, shares: Tensor, site: str, counts: Tensor) -> tuple
     label = factors.labels[index]
     plates = [dim for dim in label.dims if dim in label.plates and dim != factors.rows_symbol]
     tilt = Label(site, "".join([factors.rows_symbol, *plates, str(label.own)]), label.plates, label.own)
-    wanted = shares.double().clamp_min(0.0)
-    log_tilt = torch.zeros_like(wanted)
+    target = shares.double().clamp_min(0.0)
+    log_tilt = torch.zeros_like(target)
     for _ in range(MAX_SWEEPS):
         whole = replace(factors, rows=(*factors.rows, log_tilt), labels=(*factors.labels, tilt))
-        have = posterior(whole)[-1]
-        if bool((have - wanted).abs().max() <= FITTED):
+        current = posterior(whole)[-1]
+        if bool((current - target).abs().max() <= FITTED):
             break
         # A value of posterior probability 0 keeps it, whatever share it is given.
-        log_tilt = log_tilt + torch.where(have > 0, wanted.log() - have.log(), 0.0).clamp_min(LOG_ZERO)
+        log_tilt = log_tilt + torch.where(current > 0, target.log() - current.log(), 0.0).clamp_min(LOG_ZERO)
     return weights_of(whole, counts)[1][:-1]
 
 

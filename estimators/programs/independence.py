@@ -25,8 +25,8 @@ def check_deterministic(marginal: ProgramMarginal) -> None:
     """Raise a ValueError where two runs at the same Greeks and rows differ."""
     index = spread(marginal.num_rows)
     # Two runs on the same rows with different seeds.
-    one, two = (_run(marginal, index, seed) for seed in (0, 1))
-    wrong = _different(one, two, torch.arange(len(index)))
+    factors, again = (_run(marginal, index, seed) for seed in (0, 1))
+    wrong = _different(factors, again, torch.arange(len(index)))
     if wrong is not None:
         raise ValueError(
             f"PyroModel: the log probability of {wrong} in {describe(marginal.fn)} is another at every run: it draws "
@@ -121,5 +121,5 @@ def _by_row(factors: Factors, label: Label, factor: Tensor, index: Tensor | None
     return factor.index_select(label.dims.index(factors.rows_symbol), index)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+def _same(values: Tensor, others: Tensor) -> bool:
+    return torch.allclose(values, others, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

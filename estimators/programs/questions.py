@@ -69,9 +69,9 @@ class LogCdfOfCount:
         below = torch.zeros(law.batch_shape, dtype=torch.float64)
         for terms in torch.arange(size, dtype=torch.float64).split(block):
             sums = below + _probabilities(law, first + terms, first).cumsum(0)
-            here = (steps - terms[0]).clamp(0, len(terms) - 1).long()
+            positions = (steps - terms[0]).clamp(0, len(terms) - 1).long()
             is_reached = (steps >= terms[0]).reshape(-1, *[1] * len(law.batch_shape))
-            total, below = torch.where(is_reached, sums[here], total), sums[-1]
+            total, below = torch.where(is_reached, sums[positions], total), sums[-1]
         return _within(law, total, at).log()
 
 

@@ -67,15 +67,18 @@ def check_missing(enumeration: Enumeration, greeks: Mapping[str, Tensor], factor
             )
 
 
-def _changed(one: Factors, other: Factors) -> Iterator[str]:
+def _changed(factors: Factors, moved: Factors) -> Iterator[str]:
     """The sites whose factors differ between two runs."""
-    outside = zip((one.log_prior, one.log_global), (other.log_prior, other.log_global), strict=True)
-    if not all(torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True) for a, b in outside):
+    outside = zip((factors.log_prior, factors.log_global), (moved.log_prior, moved.log_global), strict=True)
+    if not all(
+        torch.allclose(factor, moved_factor, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        for factor, moved_factor in outside
+    ):
         yield "something outside the plate over rows"
-    if one.labels != other.labels:
+    if factors.labels != moved.labels:
         yield "which sites there are"
-    for label, a, b in zip(one.labels, one.rows, other.rows, strict=False):
-        if not torch.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+    for label, factor, moved_factor in zip(factors.labels, factors.rows, moved.rows, strict=False):
+        if not torch.allclose(factor, moved_factor, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             yield f"{label.site!r}"
 
 

@@ -66,12 +66,12 @@ def check_reachable(situation: Situation, draws: Mapping[str, Tensor], what: str
     that is neither set nor seen says what the support is, nothing is known before it is drawn.
     """
     num_draws = len(next(iter(draws.values())))
-    some = torch.linspace(0, num_draws - 1, min(num_draws, SOME_DRAWS), dtype=torch.float64).long().tolist()
+    indices = torch.linspace(0, num_draws - 1, min(num_draws, SOME_DRAWS), dtype=torch.float64).long().tolist()
     for name, setting in {**situation.settings, **situation.replaced}.items():
         site = situation.structure.sites[name]
         if site.is_discrete or site.has_fixed_support or site.event_dim:
             continue
-        for draw in some:
+        for draw in indices:
             support = own_support(situation, name, {greek: value[draw] for greek, value in draws.items()})
             if support is None or _is_reached(setting, support):
                 break

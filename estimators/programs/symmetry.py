@@ -94,11 +94,13 @@ def likeliest_order_of_program(
     ``greeks`` are one draw [1, ...].
     """
     orders = [np.array(order) for order in permutations(range(free.num_labels)) if _is_within(order, free.groups)]
-    one = marginal.of(marginal.data.unweighted_rows(torch.zeros(1, dtype=torch.long)))
+    one_row = marginal.of(marginal.data.unweighted_rows(torch.zeros(1, dtype=torch.long)))
     with program_mode():
-        log = [float(one.factors(_first(permuted(greeks, free.axes, order))).log_prior) for order in orders]
-    best = max(log)
-    equal = [order for order, value in zip(orders, log, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))]
+        log_priors = [float(one_row.factors(_first(permuted(greeks, free.axes, order))).log_prior) for order in orders]
+    best = max(log_priors)
+    equal = [
+        order for order, value in zip(orders, log_priors, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))
+    ]
     # Of equally likely orders, the one in which the keys ascend.
     return min(equal, key=lambda order: key[torch.from_numpy(order)].tolist())
 
@@ -137,11 +139,11 @@ def _permutation_of(
     }
     # Spread over the data, which may be in order of a column that some axis depends on.
     rows = spread(marginal.num_rows, SOME_ROWS)
-    few = marginal.of(Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(rows))
-    points = _points(few, at)
+    some_rows = marginal.of(Data({**columns, **marginal.data.scalars}, missing=marginal.data.missing).rows(rows))
+    points = _points(some_rows, at)
     others = [
         (other.name, axis)
-        for other in few.coordinates.greeks
+        for other in some_rows.coordinates.greeks
         for axis, length in enumerate(other.shape)
         if length == size and (other.name, axis) != (order_by, first)
     ]
@@ -152,8 +154,8 @@ def _permutation_of(
         for name, axis in chosen:
             axes[name] = (*axes.get(name, ()), axis)
         order = np.roll(np.arange(size), 1)
-        if _is_invariant(few, points, axes, order, uses_prior):
-            sites = _sites_permuted(few, points, axes, order, size)
+        if _is_invariant(some_rows, points, axes, order, uses_prior):
+            sites = _sites_permuted(some_rows, points, axes, order, size)
             return (axes, sites, size) if sites else None
     return None
 

@@ -25,43 +25,51 @@ Ends = tuple[Tensor, Tensor]
 AtEnd = tuple[str, Array, Any]
 
 
+def bounds_of_support(support: Any) -> Ends:
+    """The lower and upper bound that a support says, infinite where it says none."""
+    low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
+    return torch.as_tensor(low, dtype=torch.float64), torch.as_tensor(high, dtype=torch.float64)
+
+
 def ends_of(support: Any) -> Ends | None:
     """The lower and upper end of a support that is an interval of the real line, else None."""
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     if support.is_discrete or support.event_dim:
         return None
-    infinite = torch.tensor(torch.inf, dtype=torch.float64)
-    if isinstance(support, type(constraints.real)):
-        return -infinite, infinite
-    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    if low is None and high is None:
-        return None
-    found = -infinite if low is None else low, infinite if high is None else high
-    return torch.as_tensor(found[0], dtype=torch.float64), torch.as_tensor(found[1], dtype=torch.float64)
+    is_real = isinstance(support, type(constraints.real))
+    is_interval = is_real or hasattr(support, "lower_bound") or hasattr(support, "upper_bound")
+    return bounds_of_support(support) if is_interval else None
 
 
 @dataclass(frozen=True, eq=False)
-class Interval:
-    """``x = low + (high - low) expit(a + pace v)``, x = middle at v = 0: dx/dv = pace (x - low) (high - x) / width."""
+class WithinPrior:
+    """A map into a prior's support. ``scale`` is the data's unit of each entry, ``pace`` how fast its coordinate moves.
 
-    low: Array
-    high: Array
-    middle: Array
+    Coordinates are as wide as the prior is in units of the data: no number marks the end of the support.
+    """
+
     pace: Array
-    # The unit of the data, for each entry.
     scale: Array
-    # Its coordinates are as wide as the prior is in units of the data: no number marks the end of the support.
     bounded = False
     has_logs = False
 
     @property
     def unit(self) -> float:
-        """How fast the logit moves."""
+        """How fast the logit, or the log of the distance from the end, moves."""
         return float(self.pace.min())
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Interval(WithinPrior):
+    """``x = low + (high - low) expit(a + pace v)``, x = middle at v = 0: dx/dv = pace (x - low) (high - x) / width."""
+
+    low: Array
+    high: Array
+    middle: Array
 
     def forward(self, coordinates: Array) -> Array:
         move, below, above = self.pace * coordinates, self.middle - self.low, self.high - self.middle
@@ -78,11 +86,11 @@ class Interval:
 
     def inverse(self, value: Array) -> Array:
         margin = INSIDE * np.minimum(self.scale, self.high - self.low)
-        held = np.where(value <= self.low, self.low + margin, np.where(value >= self.high, self.high - margin, value))
+        inside = np.where(value <= self.low, self.low + margin, np.where(value >= self.high, self.high - margin, value))
         below, above = self.middle - self.low, self.high - self.middle
-        up, down = (held - self.middle) / below, (self.middle - held) / above
+        up, down = (inside - self.middle) / below, (self.middle - inside) / above
         close = np.log1p(np.maximum(up, -0.9)) - np.log1p(np.maximum(down, -0.9))
-        far = np.log((held - self.low) / below) - np.log((self.high - held) / above)
+        far = np.log((inside - self.low) / below) - np.log((self.high - inside) / above)
         return np.asarray(np.where(np.maximum(np.abs(up), np.abs(down)) < 0.5, close, far) / self.pace)
 
     def log_jacobian(self, value: Array) -> Array | float:
@@ -109,24 +117,12 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class HalfLine:
+class HalfLine(WithinPrior):
     """``x = end ± reach exp(pace v)``: dx/dv = pace (x - end). ``side`` is 1 above the end, -1 below it."""
 
     end: Array
     side: float
     reach: Array
-    pace: Array
-    scale: Array
-    bounded = False
-    has_logs = False
-
-    @property
-    def unit(self) -> float:
-        """How fast the log of the distance from the end moves."""
-        return float(self.pace.min())
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         # The exponents are held where they are in `Positive`.
@@ -137,8 +133,8 @@ class HalfLine:
 
     def inverse(self, value: Array) -> Array:
         away = self.side * (value - self.end)
-        held = np.where(away > 0, away, INSIDE * self.scale)
-        return np.asarray(np.log(held / self.reach) / self.pace)
+        inside = np.where(away > 0, away, INSIDE * self.scale)
+        return np.asarray(np.log(inside / self.reach) / self.pace)
 
     def log_jacobian(self, value: Array) -> Array | float:
         away = np.maximum(self.side * (value - self.end), TINY)
@@ -173,11 +169,11 @@ def within_prior(parameter: Parameter, own: Transform) -> Transform:
         margin = np.minimum(1e-3 * width, scale)
         middle = np.clip(middle, low + margin, high - margin)
         slope = (middle - low) * ((high - middle) / width)
-        return Interval(low, high, middle, np.minimum(scale / slope, 1.0), scale)
+        return Interval(np.minimum(scale / slope, 1.0), scale, low, high, middle)
     side = 1.0 if np.isfinite(low).all() else -1.0
     end = low if side > 0 else high
     reach = np.maximum(side * (middle - end), scale)
-    return HalfLine(end, side, reach, np.minimum(scale / reach, 1.0), scale)
+    return HalfLine(np.minimum(scale / reach, 1.0), scale, end, side, reach)
 
 
 def at_ends_of_prior(transform: Transform, value: Array) -> list[AtEnd]:

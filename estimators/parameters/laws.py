@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import isolated
+from estimators.parameters.intervals import bounds_of_support
 from estimators.parameters.sparse import in_logs
 
 # Gauss-Legendre nodes of a panel.
 NUM_NODES = 12
-_POINTS, _WEIGHTS = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(NUM_NODES))
+_POINTS, _WEIGHTS = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(NUM_NODES))
 NODES, LOG_NODE_WEIGHTS = 0.5 * (_POINTS + 1.0), (0.5 * _WEIGHTS).log()
 # A count that takes larger values is drawn, not summed over.
 LARGEST_COUNT = 2_000.0
@@ -30,7 +31,7 @@ CHANGE = 1e-13
 MAX_SPLITS = 60
 # A law whose panels miss more of its probability is not one to integrate so (it has atoms, say).
 MISSED = 1e-8
-# Panels double outwards until what lies beyond adds so little to the mean, or to the probability where there is none.
+# Panels double outwards until what lies beyond adds so little to the mean, or to the probability where it has no mean.
 NEGLIGIBLE = 1e-16
 MOST_PANELS = 1_500
 EPS = float(np.finfo(np.float64).eps)
@@ -83,8 +84,8 @@ def log_mass(law: Any, value: Tensor) -> Tensor:
     if isinstance(law, dist.Categorical) and "probs" in vars(law):
         masses: Tensor = law.probs.log()[value.long()]
         return masses
-    found: Tensor = law.log_prob(value)
-    return found
+    log: Tensor = law.log_prob(value)
+    return log
 
 
 @lru_cache(maxsize=64)
@@ -100,12 +101,7 @@ def has_cdf(law: Any) -> bool:
 
 def has_mean(law: Any) -> bool:
     """Whether the mean of a law is finite, as far as it says."""
-    if is_finite(law):
-        return True
-    try:
-        return bool(torch.isfinite(law.mean).all())
-    except NotImplementedError:
-        return True
+    return is_finite(law) or not says_mean(law) or bool(torch.isfinite(law.mean).all())
 
 
 def says_mean(law: Any) -> bool:
@@ -142,16 +138,13 @@ def cdf_of_whole(law: Any, at: Tensor) -> Tensor | None:
     if is_finite(law):
         values = levels(law).sort().values
     else:
-        low, last = float(bounds_of(law)[0]), at[torch.isfinite(at)].max() if bool(torch.isfinite(at).any()) else at[0]
-        size = float(last) - low + 1.0 if np.isfinite(float(last)) else 1.0
+        low, finite = float(bounds_of(law)[0]), at[torch.isfinite(at)]
+        size = float(finite.max()) - low + 1.0 if len(finite) else 1.0
         if not (np.isfinite(low) and size <= MOST_TERMS):
             return None
         values = low + torch.arange(max(int(size), 1), dtype=torch.float64)
-    sums = torch.cat(
-        [torch.zeros(1, dtype=torch.float64), log_mass(law, values).double().exp().cumsum(0).clamp_max(1.0)]
-    )
-    found = sums[torch.searchsorted(values, at, right=True)]
-    return torch.where(torch.isposinf(at), 1.0, found)
+    sums = torch.nn.functional.pad(log_mass(law, values).double().exp().cumsum(0).clamp_max(1.0), (1, 0))
+    return torch.where(torch.isposinf(at), 1.0, sums[torch.searchsorted(values, at, right=True)])
 
 
 @lru_cache(maxsize=64)
@@ -159,15 +152,19 @@ def panels_of(law: Any) -> Panels | None:
     """The panels of a continuous law, or None where the density on them does not sum to 1."""
     with isolated(0):
         drawn = in_logs(law).sample(torch.Size([4096])).double().sort().values
-    bounds = _bounds(law)
+    low, high = bounds_of(law)
+    bounds = float(low.min()), float(high.max())
     location, scale = float(drawn[2048]), float(drawn[3072] - drawn[1024])
     if not np.isfinite([location, scale]).all() or scale <= 0:
         return None
     # Values far from 0 for their spread are rounded, and densities at them are.
     rounding = 8.0 * EPS * abs(location) / scale
     inner = drawn[torch.linspace(0, 4095, 17, dtype=torch.float64).long()]
+    # Where a density may have a kink.
+    loc = getattr(law, "loc", None)
+    inner = torch.cat([inner, loc.reshape(-1).double()]) if isinstance(loc, Tensor) else inner
     tails = [_outwards(law, bounds[side], location, scale, side) for side in (0, 1)]
-    edges = torch.cat([inner[torch.isfinite(inner)], *_landmarks(law), *tails]).clamp(*bounds).unique()
+    edges = torch.cat([inner[torch.isfinite(inner)], *tails]).clamp(*bounds).unique()
     edges, atoms = _without_ends(law, _refined(law, edges, bounds, CHANGE + rounding), bounds, scale)
     total = float(_masses(law, edges).sum() + atoms[:, 1].exp().sum())
     is_whole = abs(total - 1.0) < MISSED + 100.0 * rounding and len(edges) <= MOST_PANELS
@@ -175,39 +172,25 @@ def panels_of(law: Any) -> Panels | None:
 
 
 def _support(law: Any) -> Any:
+    """The constraint of each number, of a vector's entries say; None where the law does not say."""
     try:
-        found = law.support
+        support = law.support
     except NotImplementedError:
         return None
-    while hasattr(found, "base_constraint"):
-        found = found.base_constraint
-    return found
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return support
 
 
 def bounds_of(law: Any) -> tuple[Tensor, Tensor]:
     """The ends of the support, infinite where there is none."""
-    support = _support(law)
-    low, high = (getattr(support, name, None) for name in ("lower_bound", "upper_bound"))
-    ends = -torch.inf if low is None else low, torch.inf if high is None else high
-    return torch.as_tensor(ends[0], dtype=torch.float64), torch.as_tensor(ends[1], dtype=torch.float64)
+    return bounds_of_support(_support(law))
 
 
 def is_in_support(law: Any, value: Tensor) -> Tensor:
     """Where a value is one that the law can have, as far as the law says."""
     support = _support(law)
     return torch.tensor(True) if support is None else torch.as_tensor(law.support.check(value))
-
-
-def _bounds(law: Any) -> tuple[float, float]:
-    low, high = bounds_of(law)
-    return float(low.min()), float(high.max())
-
-
-def _landmarks(law: Any) -> list[Tensor]:
-    """Where a density may have a kink."""
-    location = getattr(law, "loc", None)
-    found = location.reshape(-1).double() if isinstance(location, Tensor) else torch.zeros(0, dtype=torch.float64)
-    return [found[torch.isfinite(found)]]
 
 
 def _outwards(law: Any, bound: float, location: float, scale: float, side: int) -> Tensor:

@@ -23,17 +23,12 @@ DISTANCES = (0.1, 0.5, 1.0, 2.0, 10.0)
 DRAWS = 64
 MODERATE = 1e3
 
-_KINDS = {
-    constraints.real: "the real line",
-    constraints.positive: "the positive numbers",
-    constraints.unit_interval: "the interval from 0 to 1",
-    constraints.simplex: "the weights that sum to 1",
-}
-_NUMBERS = {
-    constraints.real: "on the real line",
-    constraints.positive: "> 0",
-    constraints.unit_interval: "from 0 to 1",
-    constraints.simplex: "that sum to 1",
+# What a prior is over, and what a known number has to be.
+_WORDS = {
+    constraints.real: ("the real line", "on the real line"),
+    constraints.positive: ("the positive numbers", "> 0"),
+    constraints.unit_interval: ("the interval from 0 to 1", "from 0 to 1"),
+    constraints.simplex: ("the weights that sum to 1", "that sum to 1"),
 }
 
 
@@ -45,18 +40,18 @@ def known_or_prior(argument: str, value: object, support: Any) -> Any:
     if isinstance(value, Real | np.ndarray | list | tuple | Tensor) and not isinstance(value, bool):
         return _known(argument, value, support)
     prior = as_prior(argument, value)
-    kind, found = _KINDS[support], _support_of(prior)
+    (space, _), own = _WORDS[support], _support_of(prior)
     if prior.event_shape and not isinstance(support, type(constraints.simplex)):
         raise ValueError(
-            f"{argument}: expected a prior over {kind}, for single numbers, got {_shown(prior)} over vectors of shape "
+            f"{argument}: expected a prior over {space}, for single numbers, got {_shown(prior)} over vectors of shape "
             f"{tuple(prior.event_shape)}; leave out to_event(), a batch of priors is one for each entry"
         )
-    if not _is_inside(found, support):
-        raise ValueError(f"{argument}: expected a prior over {kind}, or a part of it, got {_shown(prior)} over {found}")
-    problem = _problem(prior)
-    if problem:
+    if not _is_inside(own, support):
+        raise ValueError(f"{argument}: expected a prior over {space}, or a part of it, got {_shown(prior)} over {own}")
+    reason = _why_not_proper(prior)
+    if reason:
         raise ValueError(
-            f"{argument}: expected a proper prior over {kind}, or a part of it, got {_shown(prior)}: {problem}; a flat "
+            f"{argument}: expected a proper prior over {space}, or a part of it, got {_shown(prior)}: {reason}; a flat "
             "prior is Uniform(low, high), or a wide Normal"
         )
     return prior
@@ -68,7 +63,7 @@ def _known(argument: str, value: Any, support: Any) -> Tensor:
     if not bool(torch.isfinite(known).all()):
         raise ValueError(f"{argument}: expected a finite number, or one per component, got {value!r}")
     if not bool(torch.as_tensor(support.check(known)).all()):
-        raise ValueError(f"{argument}: expected a number {_NUMBERS[support]}, got {value!r}")
+        raise ValueError(f"{argument}: expected a number {_WORDS[support][1]}, got {value!r}")
     return known
 
 
@@ -86,22 +81,23 @@ def _support_of(prior: TorchDistributionMixin) -> Any:
         return None
 
 
-def _is_inside(found: Any, support: Any) -> bool:
-    if found is None:
+def _is_inside(inner: Any, outer: Any) -> bool:
+    """Whether a support, or None, is in another one."""
+    if inner is None:
         return False
-    ends, wanted = ends_of(found), ends_of(support)
-    if ends is None or wanted is None:
-        return isinstance(found, type(support))
-    return bool((ends[0] >= wanted[0]).all() and (ends[1] <= wanted[1]).all())
+    ends, bounds = ends_of(inner), ends_of(outer)
+    if ends is None or bounds is None:
+        return isinstance(inner, type(outer))
+    return bool((ends[0] >= bounds[0]).all() and (ends[1] <= bounds[1]).all())
 
 
-def _problem(prior: TorchDistributionMixin) -> str | None:
+def _why_not_proper(prior: TorchDistributionMixin) -> str | None:
     """Why a distribution cannot be a prior, or None: it must have draws, and a smooth density on its support."""
     if isinstance(prior, dist.MaskedDistribution):
         return "it is masked, so its density is not that of its draws"
     if prior.batch_shape and rebuilt(prior, parameters_of(prior)) is None:
         return "its parameters cannot be read off it, as they must be for a batch; give one prior for all entries"
-    if any(not bool(torch.as_tensor(allowed.check(getattr(prior, name))).all()) for name, allowed in _allowed(prior)):
+    if not _are_possible(prior):
         return "its own parameters are impossible"
     if is_written_out(prior) and all(map(_is_moderate, parameters_of(prior).values())):
         return None
@@ -110,9 +106,9 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
             drawn = prior.sample(torch.Size([DRAWS])).double()
             prior.expand(torch.Size((2, *prior.batch_shape)))
         biject_to(prior.support)
-        tried = torch.cat([drawn[:1], _points(prior, drawn)])
-        density = torch.as_tensor(prior.log_prob(tried))
-        slopes = [log_density(prior)(point.numpy())[1] for point in tried]
+        points = torch.cat([drawn[:1], _points(prior, drawn)])
+        density = torch.as_tensor(prior.log_prob(points))
+        slopes = [log_density(prior)(point.numpy())[1] for point in points]
     except (NotImplementedError, AttributeError):
         return "it has no draws, no density, or no map from unconstrained numbers"
     except (ValueError, TypeError, RuntimeError) as error:
@@ -124,18 +120,17 @@ def _problem(prior: TorchDistributionMixin) -> str | None:
     return None if np.isfinite(slopes).all() else "its density has no finite slope"
 
 
-def _allowed(prior: TorchDistributionMixin) -> list[tuple[str, Any]]:
-    """The parameters that a prior holds, with what each must be, even where nobody validated them."""
-    held = getattr(prior, "arg_constraints", None) or {}
-    return [
-        (name, allowed)
-        for name, allowed in held.items()
+def _are_possible(prior: TorchDistributionMixin) -> bool:
+    """Whether the parameters of a prior are what they must be, which nobody may have validated."""
+    return all(
+        bool(torch.as_tensor(allowed.check(getattr(prior, name))).all())
+        for name, allowed in (getattr(prior, "arg_constraints", None) or {}).items()
         if not constraints.is_dependent(allowed) and isinstance(getattr(prior, name, None), Tensor)
-    ]
+    )
 
 
 def _is_moderate(parameter: Tensor) -> bool:
-    """Whether numbers are so ordinary that a family known to be sound has no draw or slope that overflows."""
+    """Whether numbers are so ordinary that no draw or slope of a family of known formulas overflows."""
     size = parameter.abs()
     return bool(((size <= MODERATE) & ((size == 0.0) | (size >= 1.0 / MODERATE))).all())
 

@@ -23,10 +23,8 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
     tensors without numbers in memory.
     """
     if not isinstance(prior, TorchDistributionMixin):
-        kind = type(prior)
-        hint = (
-            f"; use pyro.distributions.{kind.__name__}" if isinstance(prior, torch.distributions.Distribution) else ""
-        )
+        is_torch = isinstance(prior, torch.distributions.Distribution)
+        hint = f"; use pyro.distributions.{type(prior).__name__}" if is_torch else ""
         raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
     check_in_memory(argument, prior)
     return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
@@ -44,14 +42,14 @@ def as_setting(argument: str, law: object) -> TorchDistributionMixin:
     Raises TypeError where it is not a Pyro distribution, and ValueError where it is masked, or does not draw numbers
     and say their densities.
     """
-    given: TorchDistributionMixin = exact(as_prior(argument, law))
-    if _is_masked(given):
+    setting: TorchDistributionMixin = exact(as_prior(argument, law))
+    if _is_masked(setting):
         raise ValueError(
             f"{argument} is set to a masked distribution, whose draws do not have its density; leave out "
             ".mask(...), or do not set the variable"
         )
-    _need_density(argument, given)
-    return given
+    _need_density(argument, setting)
+    return setting
 
 
 def _need_density(argument: str, law: Any) -> None:
@@ -76,8 +74,8 @@ def _is_masked(law: Any) -> bool:
     """Whether a distribution, or one that it is made of, is masked."""
     if isinstance(law, dist.MaskedDistribution):
         return True
-    parts = [getattr(law, name, None) for name in ("base_dist", "_component_distribution", "_mixture_distribution")]
-    return any(_is_masked(part) for part in parts if part is not None)
+    names = ("base_dist", "_component_distribution", "_mixture_distribution")
+    return any(_is_masked(getattr(law, name)) for name in names if hasattr(law, name))
 
 
 def rebuilt(prior: TorchDistributionMixin, parameters: Mapping[str, Tensor]) -> TorchDistributionMixin | None:
@@ -105,41 +103,39 @@ def expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ...
     return prior.expand(torch.Size(shape))
 
 
-def check_shape(argument: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def check_shape(argument: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise unless values are one for all, or one for each cell of a table."""
-    if tuple(found) not in ((), expected):
-        raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(found)}")
+    if tuple(shape) not in ((), expected):
+        raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(shape)}")
 
 
-def permuted(part: Any, order: Sequence[int]) -> Any:
+def permuted(given: Any, order: Sequence[int]) -> Any:
     """A prior, or known values, with one entry per component put in another order."""
-    places = list(order)
-    if isinstance(part, Tensor):
-        return part[places] if part.ndim else part
-    if not part.batch_shape:
-        return part
-    values = {
-        name: value.expand(*part.batch_shape, *part.event_shape)[places] if value.ndim else value
-        for name, value in parameters_of(part).items()
-    }
-    return type(part)(**values)
+    order = list(order)
+    if isinstance(given, Tensor):
+        return given[order] if given.ndim else given
+    if not given.batch_shape:
+        return given
+    shape = (*given.batch_shape, *given.event_shape)
+    parameters = parameters_of(given).items()
+    return type(given)(**{name: value.expand(shape)[order] if value.ndim else value for name, value in parameters})
 
 
-def groups(parts: Sequence[Any], num_components: int, *, uses_prior: bool = True) -> list[int]:
+def groups(given: Sequence[Any], num_components: int, *, uses_prior: bool = True) -> list[int]:
     """A group number per component: components with equal priors (or equal known values) share one.
 
     Without ``uses_prior`` known values alone tell components apart, as in the likelihood.
     """
-    parts = [part for part in parts if uses_prior or isinstance(part, Tensor)]
-    rows = [[_of_component(part, k) for part in parts] for k in range(num_components)]
-    return [rows.index(row) for row in rows]
+    telling = [one for one in given if uses_prior or isinstance(one, Tensor)]
+    components = [[_of_component(one, k) for one in telling] for k in range(num_components)]
+    return [components.index(numbers) for numbers in components]
 
 
-def _of_component(part: Any, k: int) -> list[Any]:
+def _of_component(given: Any, k: int) -> list[Any]:
     """The numbers of one component's prior or known value."""
-    if isinstance(part, Tensor):
-        return [part[k].tolist() if part.ndim else part.tolist()]
-    if not part.batch_shape:
-        return [value.tolist() for value in parameters_of(part).values()]
-    shape = (*part.batch_shape, *part.event_shape)
-    return [value.expand(shape)[k].tolist() for value in parameters_of(part).values()]
+    if isinstance(given, Tensor):
+        return [given[k].tolist() if given.ndim else given.tolist()]
+    parameters = parameters_of(given).values()
+    if not given.batch_shape:
+        return [value.tolist() for value in parameters]
+    return [value.expand(*given.batch_shape, *given.event_shape)[k].tolist() for value in parameters]

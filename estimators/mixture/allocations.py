@@ -22,7 +22,6 @@ class Allocations:
         self.num_components, self.num_hidden = marginal.K, int((marginal.data.latent() < 0).sum())
 
     def log_joint(self, numbers: np.ndarray) -> Array:
-        """log p(z, x) of each allocation."""
         counts, sums = self._collect(numbers)
         concentration = self._concentration
         total = concentration.sum()
@@ -34,10 +33,9 @@ class Allocations:
         return np.asarray(value)
 
     def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
-        """One draw of the Greeks for each allocation."""
         counts, sums = self._collect(numbers)
-        shares = dirichlet_draws(self._concentration + counts, rng)
-        draws = {WEIGHTS: shares.reshape(len(numbers), *self._marginal.weights.levels, self._marginal.K)}
+        weights = dirichlet_draws(self._concentration + counts, rng)
+        draws = {WEIGHTS: weights.reshape(len(numbers), *self._marginal.weights.levels, self._marginal.K)}
         for name, node in self._marginal.nodes.items():
             mechanism, reference = cast(Conjugate, node.mechanism), self._marginal.references[name]
             draws.update(node.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))
@@ -50,8 +48,8 @@ class Allocations:
         allocation = np.broadcast_to(latent, (len(numbers), len(latent))).copy()
         allocation[:, latent < 0] = digits
         one_hot = (allocation[:, None, :] == np.arange(K)[:, None]).astype(np.float64)
-        found = self._marginal.statistics_given(one_hot)
-        return np.swapaxes(found.counts, -1, -2), found.sums
+        statistics = self._marginal.statistics_given(one_hot)
+        return np.swapaxes(statistics.counts, -1, -2), statistics.sums
 
 
 def check_conjugate(mechanisms: Mapping[str, Mechanism], data: Data) -> None:

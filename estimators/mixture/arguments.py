@@ -68,7 +68,7 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
     return MappingProxyType(dict(mechanisms))
 
 
-def check_apart(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
+def check_names(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
     """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
     uses = {ROWS: "the plate over rows"}
     uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in plates_of(p)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import pyro.distributions as dist
 import torch
@@ -22,10 +22,9 @@ def described(
     """Return the arguments of a model as JSON; raises TypeError for a mechanism or a prior of one's own."""
     written = {}
     for variable, mechanism in mechanisms.items():
-        family = type(mechanism)
+        family, settings = type(mechanism), cast(Any, mechanism)
         if getattr(families, family.__name__, None) is not family:
             raise TypeError(f"save: mechanism {family.__name__} of {variable} is not one of this package's")
-        settings: Any = mechanism
         written[variable] = {
             "family": family.__name__,
             "settings": {f.name: _written(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init},
@@ -47,11 +46,11 @@ def arguments_from(
     if description["K"] != num_weights:
         raise ValueError(f"K = {description['K']!r} where the draws have {num_weights} weights")
     mechanisms = {}
-    for variable, part in description["mechanisms"].items():
-        if part["family"] not in families.__all__:
-            raise ValueError(f"unknown mechanism {part['family']!r}")
-        settings = {name: _read(value) for name, value in part["settings"].items()}
-        mechanisms[variable] = getattr(families, part["family"])(**settings)
+    for variable, mechanism in description["mechanisms"].items():
+        if mechanism["family"] not in families.__all__:
+            raise ValueError(f"unknown mechanism {mechanism['family']!r}")
+        settings = {name: _read(value) for name, value in mechanism["settings"].items()}
+        mechanisms[variable] = getattr(families, mechanism["family"])(**settings)
     return description["K"], mechanisms, description["concentration"], description["latent_parents"]
 
 
@@ -62,7 +61,7 @@ def _written(variable: str, value: Any) -> Any:
         name, parameters = type(value).__name__, parameters_of(value)
         if not parameters or getattr(dist, name, None) is not type(value):
             raise TypeError(f"save: the prior {value} of {variable} cannot be written as data")
-        return {"prior": name, "parameters": {key: part.tolist() for key, part in parameters.items()}}
+        return {"prior": name, "parameters": {key: numbers.tolist() for key, numbers in parameters.items()}}
     return value
 
 
@@ -74,4 +73,4 @@ def _read(value: Any) -> Any:
     family = getattr(dist, value["prior"])
     if not issubclass(family, TorchDistributionMixin):
         raise ValueError(f"unknown prior {value['prior']!r}")
-    return family(**{key: torch.tensor(part, dtype=torch.float64) for key, part in value["parameters"].items()})
+    return family(**{key: torch.tensor(numbers, dtype=torch.float64) for key, numbers in value["parameters"].items()})

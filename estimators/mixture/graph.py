@@ -10,10 +10,10 @@ from estimators.mechanisms.protocol import Mechanism
 
 def causes(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -> dict[str, list[str]]:
     """The direct causes of every variable, Z included: the edges of the graph."""
-    found = {LATENT: list(latent_parents)}
+    edges = {LATENT: list(latent_parents)}
     for name, mechanism in mechanisms.items():
-        found[name] = [*([] if name in latent_parents else [LATENT]), *mechanism.parents]
-    return found
+        edges[name] = [*([] if name in latent_parents else [LATENT]), *mechanism.parents]
+    return edges
 
 
 def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -> list[str]:
@@ -46,7 +46,7 @@ def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[s
 
 def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose: str) -> tuple[int, ...]:
     """The numbers of levels of the parents in a table, or a ValueError that names one that has infinitely many."""
-    found = []
+    levels = []
     for parent in parents:
         mechanism = mechanisms[parent]
         if mechanism.num_levels is None:
@@ -54,13 +54,13 @@ def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose
                 f"{whose}: the parent {parent!r} is a {type(mechanism).__name__}, which has no finite number of levels "
                 "for a table; a Bernoulli or Categorical parent has, and LinearGaussian takes any parent"
             )
-        found.append(mechanism.num_levels)
-    return tuple(found)
+        levels.append(mechanism.num_levels)
+    return tuple(levels)
 
 
 def widths_of(mechanisms: Mapping[str, Mechanism], name: str) -> tuple[int, ...]:
     """How many numbers each parent of a regression enters as: the levels of a discrete one but the first, else 1."""
-    found = []
+    widths = []
     for parent in mechanisms[name].parents:
         mechanism = mechanisms[parent]
         if mechanism.num_columns is not None:
@@ -68,8 +68,8 @@ def widths_of(mechanisms: Mapping[str, Mechanism], name: str) -> tuple[int, ...]
                 f"mechanisms[{name!r}]: the parent {parent!r} is a column of vectors; a regression takes parents of "
                 "one number per row"
             )
-        found.append(max((mechanism.num_levels or 2) - 1, 1))
-    return tuple(found)
+        widths.append(max((mechanism.num_levels or 2) - 1, 1))
+    return tuple(widths)
 
 
 def digraph(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str], greeks: Mapping[str, Any]) -> Any:
@@ -81,5 +81,5 @@ def digraph(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str], 
         is_latent = name == LATENT
         family = "Categorical" if is_latent else type(mechanisms[name]).__name__
         graph.add_node(name, latent=is_latent, observed=not is_latent, family=family, greeks=tuple(greeks[name]))
-    graph.add_edges_from((cause, effect) for effect, found in edges.items() for cause in found)
+    graph.add_edges_from((cause, effect) for effect, direct in edges.items() for cause in direct)
     return graph

@@ -21,7 +21,7 @@ from estimators.isolation import own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import check_parents
 from estimators.mixture.allocations import Allocations, check_conjugate
-from estimators.mixture.arguments import check_apart, check_rows, checked_concentration, checked_mechanisms
+from estimators.mixture.arguments import check_names, check_rows, checked_concentration, checked_mechanisms
 from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
@@ -73,27 +73,23 @@ class CausalMixture(MixtureProgram):
         object.__setattr__(self, "mechanisms", checked_mechanisms(self.mechanisms))
         object.__setattr__(self, "concentration", checked_concentration(self.concentration, self.K))
         object.__setattr__(self, "latent_parents", check_parents(self.latent_parents))
-        order = causal_order(self.mechanisms, tuple(self.latent_parents))
-        levels = levels_of(self.mechanisms, tuple(self.latent_parents), "latent_parents")
+        parents = tuple(self.latent_parents)
+        order = causal_order(self.mechanisms, parents)
+        levels = levels_of(self.mechanisms, parents, "latent_parents")
         prior = dist.Dirichlet(self.concentration).expand(levels)
-        weights = Weights(
-            tuple(self.latent_parents), levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),)
-        )
+        weights = Weights(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
         nodes = {name: self._node(name) for name in order}
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
-        own = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
-        object.__setattr__(self, "parameters", (*weights.parameters, *own))
-        check_apart(self.mechanisms, self.parameters)
+        of_mechanisms = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
+        object.__setattr__(self, "parameters", (*weights.parameters, *of_mechanisms))
+        check_names(self.mechanisms, self.parameters)
 
     def _node(self, name: str) -> Node:
         mechanism = self.mechanisms[name]
-        levels: tuple[int, ...] = ()
-        widths: tuple[int, ...] = ()
-        if mechanism.is_regression:
-            widths = widths_of(self.mechanisms, name)
-        else:
-            levels = levels_of(self.mechanisms, mechanism.parents, f"mechanisms[{name!r}]")
+        is_line, parents = mechanism.is_regression, mechanism.parents
+        levels = () if is_line else levels_of(self.mechanisms, parents, f"mechanisms[{name!r}]")
+        widths = widths_of(self.mechanisms, name) if is_line else ()
         return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
     takes_greeks_per_row: ClassVar[bool] = True
@@ -120,26 +116,19 @@ class CausalMixture(MixtureProgram):
     def predictive(
         self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> MixturePredictive:
-        """``p(· | do(...))`` for draws of the Greeks, whatever the rows that were fitted."""
         return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed)
 
     def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> MixtureWorlds:
-        """What these rows would have been under ``do``, for draws of the Greeks."""
         settings = check_values(self, do, "counterfactual do")
         return worlds_of(self, draws, self.check(data), settings, assumptions, seed)
 
     @own_modes()
     def conjugate(self, data: Data) -> Allocations:
-        """The model with its Greeks integrated out, given which component every row is in.
-
-        Raises ValueError where a mechanism is not conjugate, and for weights and missing entries.
-        """
         check_conjugate(self.mechanisms, data)
         return Allocations(self.marginal(data), self.concentration.numpy())
 
     @property
     def component_axes(self) -> dict[str, tuple[int, ...]]:
-        """The axes of the Greeks that run over components."""
         return {p.name: (p.component_axis,) for p in self.parameters if p.component_axis is not None}
 
     def symmetry(
@@ -152,7 +141,6 @@ class CausalMixture(MixtureProgram):
         return symmetry_of(self, data, uses_prior=uses_prior)
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
-        """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""
         at = {name: value[0] for name, value in draws.items()}
         return likeliest_order(label_densities(self.parameters, at), free.groups, key.numpy())
 

@@ -6,6 +6,7 @@ components too, ``Σ_k (α_k − 1) log θ_π(k)``: the best permutation is a li
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ EQUAL = 1e-9
 def label_densities(parameters: Sequence[Parameter], greeks: Mapping[str, Tensor]) -> Array:
     """The log prior density [K, K] of the values of component j as those of label k, up to a constant."""
     K = greeks[WEIGHTS].shape[-1]
-    found = np.zeros((K, K))
+    total = np.zeros((K, K))
     labels = np.arange(K)
     for parameter in parameters:
         if parameter.component_axis is None:
@@ -34,8 +35,8 @@ def label_densities(parameters: Sequence[Parameter], greeks: Mapping[str, Tensor
         for shift in range(K):
             moved = value.roll(-shift, parameter.component_axis)
             log = _log_weights(parameter, moved) if parameter.name == WEIGHTS else _log_values(parameter, moved)
-            found[labels, (labels + shift) % K] += log.numpy()
-    return np.nan_to_num(found, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+            total[labels, (labels + shift) % K] += log.numpy()
+    return np.nan_to_num(total, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
 
 
 def likeliest_order(log: Array, groups: Sequence[Sequence[int]], key: Array) -> NDArray[np.intp]:
@@ -46,15 +47,15 @@ def likeliest_order(log: Array, groups: Sequence[Sequence[int]], key: Array) -> 
     """
     log, order = _finite(log), np.arange(len(log))
     for group in groups:
-        places = np.array(sorted(group))
-        order[places] = places[linear_sum_assignment(log[np.ix_(places, places)], maximize=True)[1]]
-        _settle_ties(order, places, log, key)
+        labels = np.array(sorted(group))
+        order[labels] = labels[linear_sum_assignment(log[np.ix_(labels, labels)], maximize=True)[1]]
+        _settle_ties(order, labels.tolist(), log, key)
     return order
 
 
-def _settle_ties(order: NDArray[np.intp], places: NDArray[np.intp], log: Array, key: Array) -> None:
+def _settle_ties(order: NDArray[np.intp], labels: Sequence[int], log: Array, key: Array) -> None:
     """Swap two labels whose keys descend while that changes no density."""
-    pairs = [(int(a), int(b)) for i, a in enumerate(places) for b in places[i + 1 :]]
+    pairs = list(combinations(labels, 2))
     is_moving = True
     while is_moving:
         is_moving = False
@@ -67,7 +68,7 @@ def _settle_ties(order: NDArray[np.intp], places: NDArray[np.intp], log: Array, 
 
 
 def _finite(log: Array) -> Array:
-    """What the prior excludes as worse than all it allows, and no worse than that: the fewest are chosen."""
+    """Log densities where what a prior excludes costs more than any choice it allows: as few as possible are chosen."""
     is_finite = np.isfinite(log)
     low, high = (log[is_finite].min(), log[is_finite].max()) if is_finite.any() else (0.0, 0.0)
     reach = len(log) * (high - low + 1.0)
@@ -86,6 +87,5 @@ def _log_values(parameter: Parameter, value: Tensor) -> Tensor:
 
 def _log_weights(parameter: Parameter, value: Tensor) -> Tensor:
     """(α_k − 1) log θ_k, summed over the causes of Z [K]."""
-    powers: Tensor = parameter.prior.concentration - 1.0
-    found: Tensor = (powers * value.clamp_min(TINY).log()).reshape(-1, value.shape[-1]).sum(0)
-    return found
+    terms: Tensor = (parameter.prior.concentration - 1.0) * value.clamp_min(TINY).log()
+    return terms.reshape(-1, value.shape[-1]).sum(0)

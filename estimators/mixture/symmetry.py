@@ -32,28 +32,28 @@ def symmetry_of(model: "CausalMixture", data: Data | None, *, uses_prior: bool) 
     """Which labels are free, put in order by the mean of the first variable, or by priors that tell them apart."""
     groups = exchangeable(model, data, uses_prior=uses_prior)
     by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, data))
-    rule = (named_by_prior if by_prior else described)(groups, model.ordering)
+    words = (_named_by_prior if by_prior else _ordered)(groups, model.ordering)
     axes = model.component_axes
-    return Symmetry(groups, axes, (LATENT,), rule, is_fixed=True, by_prior=by_prior, renames_pinned=True)
+    return Symmetry(groups, axes, (LATENT,), words, is_fixed=True, by_prior=by_prior, renames_pinned=True)
 
 
-def described(groups: Groups, variable: str) -> str:
+def _ordered(groups: Groups, variable: str) -> str:
     """How labels were fixed, in words."""
-    pinned = [group[0] for group in groups if len(group) == 1]
-    free = [list(group) for group in groups if len(group) > 1]
-    if not free:
+    if all(len(group) == 1 for group in groups):
         return "labels are fixed by rows with known Z or by unequal priors" if len(groups) > 1 else "one component"
-    ordered = f"aligned across draws and ordered by the mean of {variable}"
-    if pinned:
-        return f"labels {pinned} are fixed by known Z or unequal priors; {free} are {ordered} within each group"
-    return f"labels are {ordered}"
+    rule = f"aligned across draws and ordered by the mean of {variable}"
+    return _in_words(groups, "known Z or unequal priors", rule, " within each group")
 
 
-def named_by_prior(groups: Groups, variable: str) -> str:
+def _named_by_prior(groups: Groups, variable: str) -> str:
     """How labels that the likelihood leaves free were fixed by priors that differ, in words."""
+    rule = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
+    return _in_words(groups, "known Z or known values", rule)
+
+
+def _in_words(groups: Groups, pins: str, rule: str, where_pinned: str = "") -> str:
     pinned = [group[0] for group in groups if len(group) == 1]
+    if not pinned:
+        return f"labels are {rule}"
     free = [list(group) for group in groups if len(group) > 1]
-    chosen = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
-    if pinned:
-        return f"labels {pinned} are fixed by known Z or known values; {free} are {chosen}"
-    return f"labels are {chosen}"
+    return f"labels {pinned} are fixed by {pins}; {free} are {rule}{where_pinned}"

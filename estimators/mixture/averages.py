@@ -38,16 +38,16 @@ class Total:
 def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
     """E[name | seen] as [S, R, ...], and its standard error."""
     component, weights = weighed.joint.component(name), weighed.log_weights.exp()
-    own = len(component.event_shape)
+    event_dim = len(component.event_shape)
     means = component.mean.double()
-    while means.ndim < 3 + own:
+    while means.ndim < 3 + event_dim:
         means = means[None]
-    event = means.shape[means.ndim - own :]
+    event = means.shape[means.ndim - event_dim :]
     num_nodes = weights.shape[2]
     num_rows = max(weights.shape[1], means.shape[1] // num_nodes)
     means = means.expand(-1, num_rows * num_nodes, -1, *event)
     means = means.reshape(len(means), num_rows, num_nodes, -1, *event)
-    weights = weights.reshape(*weights.shape, *[1] * own)
+    weights = weights.reshape(*weights.shape, *[1] * event_dim)
     total: Tensor = (weights * means).sum((2, 3))
     if not weighed.is_simulated:
         return total, None
@@ -59,60 +59,60 @@ def total_of(situation: Situation, name: str, points: Tensor, log_of: LogOf, see
     """log Σ over draws of E[exp log_of(p(name | ...), point) | seen] at points [P, ...]."""
     names = situation.above([name, *situation.seen])
     size = points_at_once(situation) if open_variables(situation, names, name) and points.ndim == 1 else len(points)
-    found = []
-    for part in points.split(size):
-        weighed = weigh(situation, name, part if points.ndim == 1 else None, seed)
+    totals = []
+    for block in points.split(size):
+        weighed = weigh(situation, name, block if points.ndim == 1 else None, seed)
         component, weights = weighed.joint.component(name), weighed.log_weights
-        if weights.shape[1] == len(part) > 1:
-            found.append(Total(_by_point(component, weights, part, log_of)))
+        if weights.shape[1] == len(block) > 1:
+            totals.append(Total(_by_point(component, weights, block, log_of)))
             continue
-        if _num_rows(component) == 1 and not weighed.is_simulated:
+        # Nodes that the component does not depend on are summed over at once.
+        depends_on_nodes = len(component.batch_shape) == 3 and component.batch_shape[1] > 1
+        if not (depends_on_nodes or weighed.is_simulated):
             weights = weights.logsumexp(2, keepdim=True)
         step = max(MAX_ELEMENTS // weights.numel(), 1)
-        found += [_shared(component, weights, some, log_of, weighed.is_simulated) for some in part.split(step)]
-    return _joined(found)
+        totals += [_shared(component, weights, at, log_of, weighed.is_simulated) for at in block.split(step)]
+    return _concatenated(totals)
 
 
 def density_of_open(situation: Situation, name: str, points: Tensor, seed: int) -> Total:
-    """The same of the density of a variable that has no closed form: p(value, seen) / p(seen)."""
+    """log Σ over draws of the density of an open variable at points [P], which is p(point, seen) / p(seen)."""
     before = weigh(situation, None, None, seed)
-    law = situation.settings.get(name)
-    found = []
-    for part in points.split(points_at_once(situation)):
-        value = part.reshape(1, -1, 1)
+    law = situation.laws.get(name)
+    totals = []
+    for block in points.split(points_at_once(situation)):
+        value = block.reshape(1, -1, 1)
         if law is None:
             after = weigh(replace(situation, seen={**situation.seen, name: value}), None, None, seed + 1)
-            own = torch.zeros(len(part), dtype=torch.float64)
+            log_prior = torch.zeros(len(block), dtype=torch.float64)
         else:
             after = weigh(replace(situation, settings={**situation.settings, name: value}), None, None, seed + 1)
-            own = log_prob_of(law, part)
-        log = after.log_evidence[:, :, 0, 0] - before.log_evidence[:, :, 0, 0] + own
-        log = log.expand(situation.num_draws, len(part))
+            log_prior = log_prob_of(law, block)
+        log = after.log_evidence[:, :, 0, 0] - before.log_evidence[:, :, 0, 0] + log_prior
+        log = log.expand(situation.num_draws, len(block))
         shares = torch.softmax(log, 0).nan_to_num()[:, :, None]
         changes = [(shares * _relative_changes(w)).sum(0) for w in (after, before) if w.is_simulated]
-        found.append(Total(log.logsumexp(0), torch.cat(changes, 1) if changes else None))
-    return _joined(found)
+        totals.append(Total(log.logsumexp(0), torch.cat(changes, 1) if changes else None))
+    return _concatenated(totals)
 
 
-def added(totals: Sequence[Total]) -> Total:
-    """The total over the draws of all parts."""
-    log = torch.stack([total.log for total in totals])
-    whole = log.logsumexp(0)
-    shares = torch.softmax(log, 0).nan_to_num()
+def over_all_draws(totals: Sequence[Total]) -> Total:
+    """The total of all draws from those of some draws each."""
+    logs = torch.stack([total.log for total in totals])
+    shares = torch.softmax(logs, 0).nan_to_num()
     changes = [s[:, None] * t.changes for s, t in zip(shares, totals, strict=True) if t.changes is not None]
-    return Total(whole, torch.stack(changes).sum(0) if changes else None)
+    return Total(logs.logsumexp(0), torch.stack(changes).sum(0) if changes else None)
 
 
 def log_prob_of(component: Any, at: Tensor) -> Tensor:
-    """The log density, which is that of 0 outside the support."""
+    """The log density, -inf outside the support."""
     return torch.where(is_in_support(component, at), component.log_prob(at), -torch.inf)
 
 
 def log_cdf_of(component: Any, at: Tensor) -> Tensor:
     """The logarithm of P(variable <= at)."""
     if isinstance(component, dist.Delta):
-        reached: Tensor = component.v <= at
-        return reached.double().log()
+        return torch.as_tensor(component.v <= at).double().log()
     if isinstance(component, dist.Bernoulli):
         return torch.where(at < 0, 0.0, torch.where(at < 1, 1.0 - component.probs, 1.0)).log()
     if isinstance(component, dist.Normal):
@@ -127,35 +127,31 @@ def points_at_once(situation: Situation) -> int:
     return max(MAX_ELEMENTS // (situation.num_draws * situation.model.K * 1_000), 1)
 
 
-def _joined(totals: Sequence[Total]) -> Total:
-    """The total at the points of all parts."""
+def _concatenated(totals: Sequence[Total]) -> Total:
+    """The total at all points from those at some points each."""
     changes = [total.changes for total in totals if total.changes is not None]
     return Total(torch.cat([total.log for total in totals]), torch.cat(changes) if changes else None)
 
 
-def _num_rows(component: Any) -> int:
-    shape = component.batch_shape
-    return shape[1] if len(shape) == 3 else 1
-
-
 def _by_point(component: Any, weights: Tensor, points: Tensor, log_of: LogOf) -> Tensor:
-    """Where every point has nodes of its own."""
+    """The log of the sum where every point has nodes of its own [P]."""
     values = log_of(component, points.repeat_interleave(weights.shape[2]).reshape(1, -1, 1))
     values = values.expand(len(weights), -1, weights.shape[3]).reshape(weights.shape)
     return (values + weights).transpose(0, 1).flatten(1).logsumexp(-1)
 
 
 def _shared(component: Any, weights: Tensor, points: Tensor, log_of: LogOf, is_simulated: bool) -> Total:
+    """The total where all points share their nodes."""
     values = log_of(component, points.reshape(len(points), 1, 1, 1, *points.shape[1:]))
     joint = values + weights[:, 0]
     if not is_simulated:
         return Total(joint.flatten(1).logsumexp(-1))
-    own = weights[:, 0].logsumexp(-1).exp()
-    by_node = joint.logsumexp(-1).expand(len(points), *own.shape)
+    shares = weights[:, 0].logsumexp(-1).exp()
+    by_node = joint.logsumexp(-1).expand(len(points), *shares.shape)
     by_draw = by_node.logsumexp(-1)
     total = by_draw.logsumexp(-1)
     reference = total.clamp_min(-1e300)
-    changes = (by_node - reference[:, None, None]).exp() - own * (by_draw - reference[:, None]).exp()[..., None]
+    changes = (by_node - reference[:, None, None]).exp() - shares * (by_draw - reference[:, None]).exp()[..., None]
     return Total(total, changes.sum(1))
 
 

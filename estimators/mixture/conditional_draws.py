@@ -14,14 +14,17 @@ from numpy.polynomial import legendre
 from torch import Tensor
 
 from estimators.data.data import LATENT
+from estimators.mixture.averages import MAX_ELEMENTS
 from estimators.mixture.integration import SIMULATED, Nodes, weigh
 from estimators.mixture.joint import joint_of
 from estimators.mixture.situation import Situation, along
 from estimators.parameters.laws import LOG_NODE_WEIGHTS, NUM_NODES
 
 HALVINGS = 48
-# Nodes that are resampled, of all draws of the Greeks together, and of one.
-MAX_ELEMENTS, MOST_DRAWN = 4_000_000, 100_000
+# Nodes of one draw of the Greeks that are resampled.
+MOST_DRAWN = 100_000
+# A row's draw of the Greeks, its node (or panel) and its configuration.
+Chosen = tuple[Tensor, Tensor, Tensor]
 
 
 def draw_rows(situation: Situation, which: Tensor, seed: int, *, is_per_row: bool) -> dict[str, Tensor]:
@@ -30,18 +33,18 @@ def draw_rows(situation: Situation, which: Tensor, seed: int, *, is_per_row: boo
     Random numbers are torch's, but for the nodes of integrals, which are those of ``seed``.
     """
     draws = situation.draws
-    own = replace(situation, draws={name: value[which] for name, value in draws.items()})
+    by_row = replace(situation, draws={name: value[which] for name, value in draws.items()})
     if is_per_row:
-        opened = _draw_open(own, torch.arange(len(which)), seed)
+        drawn_open = _draw_open(by_row, torch.arange(len(which)), seed)
     else:
-        distinct, place = which.unique(return_inverse=True)
+        distinct, index = which.unique(return_inverse=True)
         greeks = {name: value[distinct] for name, value in draws.items()}
-        opened = _draw_open(replace(situation, draws=greeks), place, seed)
-    known = {name: along(value, 0, 0) for name, value in opened.items()}
+        drawn_open = _draw_open(replace(situation, draws=greeks), index, seed)
+    known = {name: along(value, 0, 0) for name, value in drawn_open.items()}
     settings = situation.settings
     is_set = {name: value for name, value in known.items() if name in settings}
     is_seen = {name: value for name, value in known.items() if name not in settings}
-    rest = replace(own, settings={**settings, **is_set}, seen={**situation.seen, **is_seen})
+    rest = replace(by_row, settings={**settings, **is_set}, seen={**situation.seen, **is_seen})
     drawn = joint_of(rest, rest.above(list(rest.seen)), {}).draw()
     return {name: value.long() if name == LATENT else value for name, value in drawn.items()}
 
@@ -59,13 +62,13 @@ def _draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tens
     nodes = weighed.nodes
     shares = weighed.log_weights[:, 0].exp()
     if nodes.edges is None:
-        row, node, configuration = _chosen(shares, which)
-        return {name: _at(value[:, 0], row, node, configuration) for name, value in nodes.values.items()}
+        chosen = _choose(shares, which)
+        return {name: value[:, 0].expand(shares.shape)[chosen] for name, value in nodes.values.items()}
     return _from_panels(shares, nodes, nodes.edges[:, 0], which)
 
 
-def _chosen(shares: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each row a draw, a node and a configuration, from shares [S, Q, C] of the rows' draws."""
+def _choose(shares: Tensor, which: Tensor) -> Chosen:
+    """A node and a configuration for each row, in proportion to the shares [S, Q, C] at the row's draw."""
     counts = torch.bincount(which, minlength=len(shares))
     picked = torch.multinomial(shares.flatten(1), int(counts.max()), replacement=True)
     order = which.argsort(stable=True)
@@ -75,28 +78,24 @@ def _chosen(shares: Tensor, which: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return which, flat // shares.shape[2], flat % shares.shape[2]
 
 
-def _at(value: Tensor, row: Tensor, node: Tensor, configuration: Tensor) -> Tensor:
-    """Values [S | 1, Q, C | 1] at a draw, a node and a configuration each."""
-    one = torch.zeros_like(row)
-    return value[row if len(value) > 1 else one, node, configuration if value.shape[2] > 1 else one]
-
-
 def _from_panels(shares: Tensor, nodes: Nodes, edges: Tensor, which: Tensor) -> dict[str, Tensor]:
+    """Values [N] of the one variable that is integrated on panels: a panel or an atom, and where on the panel."""
     (name, values), size = next(iter(nodes.values.items())), edges.shape[1] - 1
-    smooth = shares[:, : size * NUM_NODES].unflatten(1, (size, NUM_NODES))
-    row, panel, configuration = _chosen(torch.cat([smooth.sum(2), shares[:, size * NUM_NODES :]], 1), which)
+    by_panel = shares[:, : size * NUM_NODES].unflatten(1, (size, NUM_NODES))
+    draw, panel, configuration = _choose(torch.cat([by_panel.sum(2), shares[:, size * NUM_NODES :]], 1), which)
     is_atom = panel >= size
-    inside = panel.clamp_max(size - 1)
-    density = smooth[row, inside, :, configuration] / LOG_NODE_WEIGHTS.exp()
+    atom = values[:, 0].expand(shares.shape)[draw, panel + size * (NUM_NODES - 1), configuration]
+    panel = panel.clamp_max(size - 1)
+    density = by_panel[draw, panel, :, configuration] / LOG_NODE_WEIGHTS.exp()
     density[is_atom] = 1.0
-    low, high = (_at(edges, row, inside + step, configuration) for step in (0, 1))
-    found = low + (high - low) * _inverse(density, torch.rand(len(row), dtype=torch.float64))
-    atoms = _at(values[:, 0], row, (panel - size).clamp_min(0) + size * NUM_NODES - (~is_atom).long(), configuration)
-    return {name: torch.where(is_atom, atoms, found)}
+    edges = edges.expand(len(shares), -1, shares.shape[2])
+    low, high = (edges[draw, panel + step, configuration] for step in (0, 1))
+    inside = low + (high - low) * _inverse(density, torch.rand(len(draw), dtype=torch.float64))
+    return {name: torch.where(is_atom, atom, inside)}
 
 
 def _inverse(density: Tensor, level: Tensor) -> Tensor:
-    """Where on [0, 1] the polynomial through values at the nodes [N, n] has a share of its integral on one side."""
+    """Where on [0, 1] the polynomial through values at the nodes [N, n] has a share of its integral to the left."""
     points, weights = legendre.leggauss(NUM_NODES)
     orders = np.arange(NUM_NODES)
     to_series = (orders[:, None] + 0.5) * legendre.legvander(points, NUM_NODES - 1).T * weights

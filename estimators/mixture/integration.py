@@ -15,13 +15,13 @@ from torch import Tensor
 from estimators.isolation import isolated, without_validation
 from estimators.mixture.joint import (
     Joint,
-    checked,
+    check_possible,
     columns_of,
     configurations,
     is_count,
     joint_of,
-    kind_of,
     more_counts,
+    role_of,
 )
 from estimators.mixture.situation import Situation
 from estimators.parameters.laws import (
@@ -74,17 +74,6 @@ class Nodes:
     log_weights: Tensor
     edges: Tensor | None = None
 
-    def for_rows(self, num_rows: int) -> "Nodes":
-        """The same nodes for each of so many rows, where they are one row's."""
-        if self.log_weights.shape[1] == num_rows:
-            return self
-
-        def repeat(part: Tensor) -> Tensor:
-            return part.expand(-1, num_rows, -1, -1)
-
-        values = {name: repeat(value) for name, value in self.values.items()}
-        return Nodes(values, repeat(self.log_weights), None if self.edges is None else repeat(self.edges))
-
 
 @dataclass(frozen=True, eq=False)
 class Weighed:
@@ -117,21 +106,19 @@ def weigh(
     points: Tensor | None = None,
     seed: int = 0,
     *,
-    may_be_impossible: bool = False,
     num_drawn: int = SIMULATED,
 ) -> Weighed:
     """The joint of a target and all it depends on; with ``points`` [P] R is P where panels differ between them.
 
-    Raises ValueError where what is seen has probability 0, unless it may.
+    Raises ValueError where what is seen has probability 0.
     """
     names = situation.above([*([] if target is None else [target]), *situation.seen])
     is_open = open_variables(situation, names, target)
     if not is_open:
         joint = joint_of(situation, names, {})
-        if not may_be_impossible:
-            checked(joint.log_joint, situation.seen)
+        check_possible(joint.log_joint, situation.seen)
         return Weighed(joint, joint.log_joint[:, :, None])
-    law = situation.settings.get(is_open[0])
+    law = situation.laws.get(is_open[0])
     panels = panels_of(law) if len(is_open) == 1 and law is not None and not is_integer(law) else None
 
     def nodes_of(num_counts: Mapping[str, int], rule: Rule) -> Nodes:
@@ -145,14 +132,13 @@ def weigh(
     has_counts = any(is_count(situation, name) for name in names if name not in situation.seen)
     for rule in (COARSE, FINE) if has_counts else (FINE,):
         while True:
-            found = _at_nodes(situation, names, nodes_of(num_counts, rule), num_counts)
-            more = more_counts(situation, found.joint, found.log_joint)
+            weighed = _at_nodes(situation, names, nodes_of(num_counts, rule), num_counts)
+            more = more_counts(situation, weighed.joint, weighed.log_joint)
             if not more:
                 break
-            num_counts = {**num_counts, **more}
-    if not may_be_impossible:
-        checked(found.log_joint, situation.seen)
-    return found
+            num_counts |= more
+    check_possible(weighed.log_joint, situation.seen)
+    return weighed
 
 
 def _at_nodes(situation: Situation, names: Sequence[str], nodes: Nodes, num_counts: Mapping[str, int]) -> Weighed:
@@ -172,21 +158,21 @@ def has_open(situation: Situation) -> bool:
 
 def open_variables(situation: Situation, names: Sequence[str], target: str | None) -> tuple[str, ...]:
     """What has no closed form, with every Gaussian cause of what is not Gaussian."""
-    found = {
+    is_open = {
         name for name in names if name not in situation.seen and _has_no_closed_form(situation, name, names, target)
     }
     for name in reversed(names):
-        if name in found or kind_of(situation, name, names) == "other":
+        if name in is_open or role_of(situation, name, names) == "other":
             causes = set(situation.edges[name]).intersection(names) - set(situation.seen)
-            found |= {cause for cause in causes if kind_of(situation, cause, names) == "gaussian"}
-    return tuple(name for name in names if name in found)
+            is_open |= {cause for cause in causes if role_of(situation, cause, names) == "gaussian"}
+    return tuple(name for name in names if name in is_open)
 
 
 def _has_no_closed_form(situation: Situation, name: str, names: Sequence[str], target: str | None) -> bool:
-    law, kind = situation.settings.get(name), kind_of(situation, name, names)
-    if kind == "gaussian":
+    law, role = situation.laws.get(name), role_of(situation, name, names)
+    if role == "gaussian":
         return False
-    if kind == "discrete":
+    if role == "discrete":
         return law is not None and not is_finite(law) and not is_small(law)
     is_asked = name == target and law is not None and not is_integer(law) and not has_cdf(law)
     return is_asked or situation.is_cause(name, names)
@@ -196,13 +182,9 @@ def _drawn(
     situation: Situation, names: Sequence[str], is_open: Sequence[str], num_counts: Mapping[str, int], size: int
 ) -> Nodes:
     """Draws of the open variables from their laws, in every configuration; random numbers are torch's."""
-    discrete = [name for name in names if name not in is_open and kind_of(situation, name, names) == "discrete"]
+    discrete = [name for name in names if name not in is_open and role_of(situation, name, names) == "discrete"]
     rows = situation.repeated(size)
-    values = {
-        **{name: value for name, value in rows.settings.items() if isinstance(value, Tensor)},
-        **rows.seen,
-        **columns_of(configurations(situation, discrete, num_counts)),
-    }
+    values = {**rows.values, **rows.seen, **columns_of(configurations(situation, discrete, num_counts))}
     drawn: dict[str, Tensor] = {}
     for name in is_open:
         law = in_logs(rows.distribution(name, {**values, **drawn}))
@@ -211,8 +193,8 @@ def _drawn(
             drawn[name] = law.expand(shape).sample().double()
         else:
             drawn[name] = law.sample(torch.Size([1, size, 1])).double().repeat(1, situation.num_rows, 1)
-    split = {name: value.reshape(len(value), situation.num_rows, size, -1) for name, value in drawn.items()}
-    return Nodes(split, torch.full((1, situation.num_rows, size, 1), -np.log(size), dtype=torch.float64))
+    drawn = {name: value.reshape(len(value), situation.num_rows, size, -1) for name, value in drawn.items()}
+    return Nodes(drawn, torch.full((1, situation.num_rows, size, 1), -np.log(size), dtype=torch.float64))
 
 
 def _quadrature(
@@ -225,7 +207,7 @@ def _quadrature(
 ) -> Nodes:
     """Nodes on the panels of a law, split where what is seen and what is asked have their peaks."""
     name, panels = integrated
-    law = situation.settings[name]
+    law = situation.laws[name]
     probe = torch.tensor([panels.location, panels.location + panels.scale], dtype=torch.float64)
     twice = replace(situation.repeated(2), nodes={name: probe.repeat(situation.num_rows).reshape(1, -1, 1)})
     joint = Joint(twice, names, num_counts)
@@ -236,14 +218,14 @@ def _quadrature(
         near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
         near = (panels.location + panels.scale * near).clamp(*map(float, ends))
         shape = np.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
-        edges = torch.cat([part.expand(shape[0], shape[1], -1, shape[3]) for part in (edges, near)], 2)
+        edges = torch.cat([ends.expand(shape[0], shape[1], -1, shape[3]) for ends in (edges, near)], 2)
     edges = edges.sort(2).values
     start, size = edges[:, :, :-1, None], edges.diff(dim=2)[:, :, :, None]
     values = (start + size * rule.points[:, None]).flatten(2, 3)
     inside = (size > 0).expand(-1, -1, -1, len(rule.points), -1).flatten(2, 3)
     inside = inside & (values > panels.bounds[0]) & (values < panels.bounds[1])
     log = (size.log() + rule.log_weights[:, None]).flatten(2, 3)
-    density = law.log_prob(torch.where(inside, values, panels.location))  # type: ignore[union-attr]
+    density = law.log_prob(torch.where(inside, values, panels.location))
     if bool((is_lost := torch.isnan(density)).any()):
         raise ValueError(
             f"{name} is set to {law}, whose log_prob is expected to be a number all over its support, and is not at "
@@ -252,34 +234,36 @@ def _quadrature(
         )
     log = torch.where(inside, log + density, LOG_ZERO)
     shape = (*values.shape[:2], -1, values.shape[3])
-    atoms, masses = (part.reshape(1, 1, -1, 1).expand(shape) for part in panels.atoms.T)
-    nodes = Nodes({name: torch.cat([values, atoms], 2)}, torch.cat([log, masses], 2), edges)
+    atoms, masses = (column.reshape(1, 1, -1, 1).expand(shape) for column in panels.atoms.T)
+    values, log = torch.cat([values, atoms], 2), torch.cat([log, masses], 2)
     # Where no peak tells rows apart, settings may.
-    return nodes.for_rows(situation.num_rows) if situation.num_rows > 1 else nodes
+    num_rows = max(situation.num_rows, values.shape[1])
+    values, log, edges = (by_row.expand(-1, num_rows, -1, -1) for by_row in (values, log, edges))
+    return Nodes({name: values}, log, edges)
 
 
 def _peaks(joint: Joint, situation: Situation, asked: tuple[str, Tensor] | None, name: str) -> list[Peak]:
-    """Where p(seen | value) and the answer's change with the value are, in units of the law, from two values of it.
+    """Where p(seen | value), and the answer as a function of the value, change: in units of the law.
 
-    Both are Gaussian in the value for Gaussian variables below it, whose means are lines of it.
+    Both are Gaussian in the value for Gaussian variables below it, whose means are lines: two values of it tell all.
     """
-    found = []
+    peaks = []
     errors = joint.standardised_errors
     if errors is not None:
         first, slope = _line(errors, situation.num_rows)
         squares = slope.square().sum(-1)
-        found.append((-(first * slope).sum(-1) / squares, squares.rsqrt()))
+        peaks.append((-(first * slope).sum(-1) / squares, squares.rsqrt()))
     if asked is not None:
         target, points = asked
         points = points.reshape(1, -1, 1)
         if target == name:
             probe = joint.values[name].reshape(-1)
-            found.append(((points - probe[0]) / (probe[1] - probe[0]), torch.zeros(1, 1, 1, dtype=torch.float64)))
+            peaks.append(((points - probe[0]) / (probe[1] - probe[0]), torch.zeros(1, 1, 1, dtype=torch.float64)))
         elif target in joint.gaussian:
             mean, spread = joint.moments(target)
             first, slope = _line(mean, 1)
-            found.append(((points - first) / slope, spread[:, :1] / slope.abs()))
-    return [peak for centre, width in found if (peak := _finite(centre, width)) is not None]
+            peaks.append(((points - first) / slope, spread[:, :1] / slope.abs()))
+    return [peak for centre, width in peaks if (peak := _finite(centre, width)) is not None]
 
 
 def _line(values: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
@@ -289,7 +273,7 @@ def _line(values: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
 
 
 def _finite(centre: Tensor, width: Tensor) -> Peak | None:
-    """A peak, at the law's own location where there is none; None where there is none at all."""
+    """The peak of each row and configuration, the law's location where it is not finite; None where no peak is."""
     is_peak = torch.isfinite(centre) & torch.isfinite(width)
     if not bool(is_peak.any()):
         return None

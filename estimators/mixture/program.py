@@ -40,12 +40,21 @@ class MixtureProgram:
 
     @property
     def variables(self) -> dict[str, Variable]:
-        """The observed variables."""
         return {name: Variable(family.num_levels, family.num_columns) for name, family in self.mechanisms.items()}
 
     @property
+    def row_variables(self) -> dict[str, Variable]:
+        """The observed variables, and Z."""
+        return {**self.variables, LATENT: Variable(self.K, None)}
+
+    @property
+    def order(self) -> list[str]:
+        """Every variable, Z included, causes before effects."""
+        above = [name for name, node in self.nodes.items() if not node.is_below]
+        return [*above, LATENT, *(name for name in self.nodes if name not in above)]
+
+    @property
     def hidden(self) -> dict[str, int]:
-        """The hidden cause, and how many values it has."""
         return {LATENT: self.K}
 
     def __call__(self, num_rows: int) -> dict[str, Tensor]:
@@ -68,23 +77,22 @@ class MixtureProgram:
 
         A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
         """
-        columns: dict[str, Tensor] = {}
+        # Causes of Z have the same mechanism in all components: of any label.
+        columns, latent = dict[str, Tensor](), torch.tensor(0)
         with pyro.plate(ROWS, num_rows):
-            for name, node in self.nodes.items():
-                if not node.is_below:
-                    columns[name] = pyro.sample(name, node.distribution(greeks, torch.tensor(0), columns))
-            latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
-            latent = torch.as_tensor(latent).long()
-            for name, node in self.nodes.items():
-                if node.is_below:
-                    columns[name] = pyro.sample(name, node.distribution(greeks, latent, columns))
-        columns = {**{name: columns[name] for name in self.mechanisms}, LATENT: latent}
-        return {name: _per_row(torch.as_tensor(columns[name]), num_rows) for name in columns}
+            for name in self.order:
+                if name == LATENT:
+                    latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
+                    latent = torch.as_tensor(latent).long()
+                else:
+                    columns[name] = pyro.sample(name, self.nodes[name].distribution(greeks, latent, columns))
+        columns[LATENT] = latent
+        in_order = {name: torch.as_tensor(columns[name]) for name in (*self.mechanisms, LATENT)}
+        return {name: column if column.ndim else column.expand(num_rows) for name, column in in_order.items()}
 
     def row_program(
         self, data: Data | None
     ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
-        """The program below given Greeks, as a function of them and of the number of rows; and the variables."""
 
         def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
             return self.rows({name: pyro.deterministic(name, value) for name, value in greeks.items()}, num_rows)
@@ -92,7 +100,6 @@ class MixtureProgram:
         return run_rows, frozenset(self.mechanisms)
 
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
-        """The program on unweighted data for Pyro's own inference, and its plate nesting."""
         alike = blocks(self, data)
         nesting = max(1, *(len(parameter.prior.batch_shape) for parameter in self.parameters))
 
@@ -150,19 +157,18 @@ def observe(model: MixtureProgram, greeks: Mapping[str, Tensor], data: Data, num
     column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing known is
     left out. This is the truncated factorisation as Pyro states it, independent of the E-step.
     """
-    latent, columns = data.latent(), dict[str, Tensor]()
+    columns, latent = dict[str, Tensor](), torch.tensor(0)
     with pyro.plate(f"{number}_{ROWS}", data.num_rows):
-        for name, node in model.nodes.items():
-            if not node.is_below:
-                columns[name] = _observe_one(model, node, greeks, torch.tensor(0), columns, data, number)
-        if not bool(data.is_set(LATENT).all()):
-            seen = latent if bool((latent >= 0).all()) else None
-            infer = PARALLEL if seen is None else None
-            given = model.weights.distribution(greeks, columns)
-            latent = pyro.sample(f"{number}_{LATENT}", given, obs=seen, infer=infer)
-        for name, node in model.nodes.items():
-            if node.is_below:
-                columns[name] = _observe_one(model, node, greeks, latent, columns, data, number)
+        for name in model.order:
+            if name != LATENT:
+                columns[name] = _observe_one(model, model.nodes[name], greeks, latent, columns, data, number)
+                continue
+            latent = data.latent()
+            if not bool(data.is_set(LATENT).all()):
+                seen = latent if bool((latent >= 0).all()) else None
+                infer = PARALLEL if seen is None else None
+                law = model.weights.distribution(greeks, columns)
+                latent = pyro.sample(f"{number}_{LATENT}", law, obs=seen, infer=infer)
 
 
 def _observe_one(
@@ -174,16 +180,16 @@ def _observe_one(
     data: Data,
     number: int,
 ) -> Tensor:
-    given = node.distribution(greeks, latent, columns)
+    law = node.distribution(greeks, latent, columns)
     if not bool(data.is_missing(node.name).any()):
         column = node.mechanism.check(node.name, data.columns[node.name])
-        pyro.sample(f"{number}_{node.name}", given.mask(~data.is_set(node.name)), obs=column)
+        pyro.sample(f"{number}_{node.name}", law.mask(~data.is_set(node.name)), obs=column)
         return column
     if node.mechanism.num_levels is not None:
-        return torch.as_tensor(pyro.sample(f"{number}_{node.name}", given, infer=PARALLEL))
-    used = [child.name for child in model.nodes.values() if node.name in child.parents]
-    known = [child for child in used if not bool((data.is_set(child) | data.is_missing(child)).all())]
-    if known or not bool(data.is_missing(node.name).all()):
+        return torch.as_tensor(pyro.sample(f"{number}_{node.name}", law, infer=PARALLEL))
+    children = [child.name for child in model.nodes.values() if node.name in child.parents]
+    informative = [child for child in children if not bool((data.is_set(child) | data.is_missing(child)).all())]
+    if informative or not bool(data.is_missing(node.name).all()):
         raise NotImplementedError(
             f"column {node.name}: has missing entries that have to be integrated out, which Pyro's enumeration "
             'does not do; use NUTS(engine="nutpie")'
@@ -192,14 +198,14 @@ def _observe_one(
 
 
 def blocks(model: MixtureProgram, data: Data) -> list[Data]:
-    """The rows in parts that are alike in Z and, where entries are missing, in which are set or missing."""
+    """The rows in blocks that are alike in Z and, where entries are missing, in which are set or missing."""
     is_set = data.is_set(LATENT)
     marks = [is_set, (data.latent() >= 0) & ~is_set]
     if data.has_missing:
         for name in model.nodes:
             marks += [data.is_set(name), data.is_missing(name).reshape(data.num_rows, -1).any(1)]
     _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
-    return [data.rows((which == part).nonzero()[:, 0]) for part in range(int(which.max()) + 1)]
+    return [data.rows((which == block).nonzero()[:, 0]) for block in range(int(which.max()) + 1)]
 
 
 def plates_of(parameter: Parameter) -> list[str]:
@@ -208,7 +214,3 @@ def plates_of(parameter: Parameter) -> list[str]:
     if parameter.component_axis is not None and parameter.component_axis < len(names):
         names[parameter.component_axis] = "components"
     return [f"{name}_{parameter.name}" for name in names]
-
-
-def _per_row(column: Tensor, num_rows: int) -> Tensor:
-    return column if column.ndim else column.expand(num_rows)

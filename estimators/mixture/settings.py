@@ -12,72 +12,66 @@ from estimators.data.data import LATENT
 from estimators.data.values import need_value, value_of
 from estimators.isolation import isolated
 from estimators.mixture.program import MixtureProgram
-from estimators.mixture.situation import Setting
+from estimators.mixture.situation import Setting, is_per_row
 from estimators.parameters.priors import as_setting
 
 
-def check_settings(model: MixtureProgram, settings: Mapping[str, Any], what: str = "do") -> dict[str, Setting]:
+def check_settings(model: MixtureProgram, settings: Mapping[str, Any], call: str = "do") -> dict[str, Setting]:
     """Return what do(...) sets, values as tensors, or raise a ValueError that names the variable."""
-    laws = {name: law for name, law in settings.items() if isinstance(law, torch.distributions.Distribution)}
-    _check_names(model, settings, what)
+    _check_names(model, settings, call)
     return {
-        name: _random_setting(model, what, name, value) if name in laws else _value(model, what, name, value)
+        name: (_law if isinstance(value, torch.distributions.Distribution) else _value)(model, call, name, value)
         for name, value in settings.items()
     }
 
 
-def check_values(model: MixtureProgram, values: Mapping[str, Any], what: str) -> dict[str, Tensor]:
+def check_values(model: MixtureProgram, values: Mapping[str, Any], call: str) -> dict[str, Tensor]:
     """Return values that are seen, or set for certain, as tensors, or raise a ValueError that names the variable."""
-    _check_names(model, values, what)
+    _check_names(model, values, call)
     for name, value in values.items():
-        need_value(what, name, value)
-    return {name: _value(model, what, name, value) for name, value in values.items()}
+        need_value(call, name, value)
+    return {name: _value(model, call, name, value) for name, value in values.items()}
 
 
-def _check_names(model: MixtureProgram, settings: Mapping[str, Any], what: str) -> None:
+def _check_names(model: MixtureProgram, settings: Mapping[str, Any], call: str) -> None:
     known = [LATENT, *model.mechanisms]
     for name in settings:
         if name not in known:
-            raise ValueError(f"{what}: the model has no variable {name!r}; it has {known}")
+            raise ValueError(f"{call}: the model has no variable {name!r}; it has {known}")
 
 
-def _value(model: MixtureProgram, what: str, name: str, value: Any) -> Tensor:
+def _value(model: MixtureProgram, call: str, name: str, value: Any) -> Tensor:
     """A value, or one per row, that the variable can have."""
     if name == LATENT:
-        return _label(what, model.K, value)
+        return _label(call, model.K, value)
     mechanism = model.mechanisms[name]
-    level = value_of(what, name, value, mechanism.num_columns)
-    rows = level if level.ndim > (mechanism.num_columns is not None) else level[None]
-    mechanism.check(f"{name} in {what}(...)", rows)
-    return level
+    checked = value_of(call, name, value, mechanism.num_columns)
+    mechanism.check(f"{name} in {call}(...)", checked if is_per_row(model, name, checked) else checked[None])
+    return checked
 
 
-def _random_setting(model: MixtureProgram, what: str, name: str, value: Any) -> TorchDistributionMixin:
+def _law(model: MixtureProgram, call: str, name: str, value: Any) -> TorchDistributionMixin:
     """A stochastic intervention: a distribution of one number whose values the variable can have."""
-    given = as_setting(f"{what}: {name}", value)
-    if given.batch_shape or given.event_shape:
+    law = as_setting(f"{call}: {name}", value)
+    if law.batch_shape or law.event_shape:
         raise ValueError(
-            f"{what}: {name} expects a distribution of one number, got batch {tuple(given.batch_shape)}, "
-            f"event {tuple(given.event_shape)}"
+            f"{call}: {name} expects a distribution of one number, got batch {tuple(law.batch_shape)}, "
+            f"event {tuple(law.event_shape)}"
         )
-    levels = model.K if name == LATENT else model.mechanisms[name].num_levels
-    if levels is not None:
-        values = (
-            given.enumerate_support()
-            if given.has_enumerate_support
-            else torch.full((1,), torch.nan, dtype=torch.float64)
-        )
-        if not bool(((values >= 0) & (values < levels)).all()):
-            raise ValueError(f"{what}: {name} expects a distribution over 0 to {levels - 1}, got {given}")
-    elif name != LATENT and model.mechanisms[name].num_columns is not None:
-        raise ValueError(f"{what}: {name} is a column of vectors; set it to values")
-    elif name != LATENT:
-        _check_values(model, what, name, given)
-    return given
+    num_levels, num_columns = model.row_variables[name]
+    if num_columns is not None:
+        raise ValueError(f"{call}: {name} is a column of vectors; set it to values")
+    if num_levels is None:
+        _check_draws(model, call, name, law)
+        return law
+    values = law.enumerate_support() if law.has_enumerate_support else torch.tensor([torch.nan], dtype=torch.float64)
+    if not bool(((values >= 0) & (values < num_levels)).all()):
+        raise ValueError(f"{call}: {name} expects a distribution over 0 to {num_levels - 1}, got {law}")
+    return law
 
 
-def _check_values(model: MixtureProgram, what: str, name: str, law: Any) -> None:
-    """Raise a ValueError where a distribution has values that the variable cannot have."""
+def _check_draws(model: MixtureProgram, call: str, name: str, law: Any) -> None:
+    """Raise a ValueError where a distribution draws values that the variable cannot have."""
     with isolated(0):
         drawn = law.sample(torch.Size([100])).double()
     try:
@@ -85,17 +79,17 @@ def _check_values(model: MixtureProgram, what: str, name: str, law: Any) -> None
     except ValueError as error:
         reason = str(error).removeprefix(f"column {name}: ").split(" in row")[0]
         raise ValueError(
-            f"{what}: {name} expects a distribution of values that it can have, got {law}: {reason}"
+            f"{call}: {name} expects a distribution of values that it can have, got {law}: {reason}"
         ) from None
 
 
-def _label(what: str, num_components: int, value: Any) -> Tensor:
+def _label(call: str, num_components: int, value: Any) -> Tensor:
     expected = f"a label from 0 to {num_components - 1}"
     try:
         labels = torch.as_tensor(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{what}: Z expects {expected}, got {value!r}") from None
-    fits = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0
-    if not fits or not bool(((labels >= 0) & (labels < num_components) & (labels == labels.long())).all()):
-        raise ValueError(f"{what}: Z expects {expected} (or one per row), got {value!r}")
+        raise TypeError(f"{call}: Z expects {expected}, got {value!r}") from None
+    are_numbers = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0
+    if not are_numbers or not bool(((labels >= 0) & (labels < num_components) & (labels == labels.long())).all()):
+        raise ValueError(f"{call}: Z expects {expected} (or one per row), got {value!r}")
     return labels.long()

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
-from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS
 from estimators.mixture.graph import causes
 from estimators.mixture.program import MixtureProgram
-from estimators.parameters.laws import is_integer
+from estimators.parameters.laws import is_finite, is_integer, levels
 
 Setting = Tensor | TorchDistributionMixin
 
@@ -38,47 +37,50 @@ class Situation:
 
     @property
     def num_draws(self) -> int:
-        """S."""
+        """S, the number of draws of the Greeks."""
         return len(self.draws[WEIGHTS])
+
+    @cached_property
+    def values(self) -> dict[str, Tensor]:
+        """What is set to values."""
+        return {name: value for name, value in self.settings.items() if isinstance(value, Tensor)}
+
+    @cached_property
+    def laws(self) -> dict[str, Any]:
+        """What is set at random."""
+        return {name: law for name, law in self.settings.items() if name not in self.values}
 
     @property
     def num_rows(self) -> int:
-        """M."""
-        given: list[Tensor] = [v for v in (*self.settings.values(), *self.seen.values()) if isinstance(v, Tensor)]
-        return max([value.shape[1] for value in given], default=1)
+        """M, the number of rows of settings."""
+        return max([value.shape[1] for value in (*self.values.values(), *self.seen.values())], default=1)
 
     def repeated(self, times: int) -> "Situation":
         """Every row as often as said, one after the other."""
 
-        def repeat(value: Tensor) -> Tensor:
-            return value.repeat_interleave(times, 1) if value.shape[1] > 1 else value
+        def repeat(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {n: v.repeat_interleave(times, 1) if v.shape[1] > 1 else v for n, v in values.items()}
 
-        settings = {n: repeat(value) if isinstance(value, Tensor) else value for n, value in self.settings.items()}
-        return replace(self, settings=settings, seen={name: repeat(value) for name, value in self.seen.items()})
+        return replace(self, settings={**self.laws, **repeat(self.values)}, seen=repeat(self.seen))
 
     @cached_property
     def edges(self) -> dict[str, list[str]]:
         """Direct causes of every variable, none of one that is set."""
-        found = causes(self.model.mechanisms, self.model.latent_parents)
-        return {name: [] if name in self.settings else direct for name, direct in found.items()}
+        edges = causes(self.model.mechanisms, self.model.latent_parents)
+        return {name: [] if name in self.settings else direct for name, direct in edges.items()}
 
     def above(self, names: Sequence[str]) -> list[str]:
         """The variables that these depend on, themselves included, in causal order, but for those with a set value."""
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += self.edges[name]
-        fixed = {name for name, value in self.settings.items() if isinstance(value, Tensor)}
-        return [name for name in self.order if name in found - fixed]
+        ancestors = set(names)
+        for name in reversed(self.model.order):
+            if name in ancestors:
+                ancestors.update(self.edges[name])
+        return [name for name in self.model.order if name in ancestors and name not in self.values]
 
-    @cached_property
+    @property
     def order(self) -> list[str]:
         """Every variable, Z included, causes first."""
-        above = [name for name, node in self.model.nodes.items() if not node.is_below]
-        return [*above, LATENT, *(name for name, node in self.model.nodes.items() if node.is_below)]
+        return self.model.order
 
     def is_cause(self, name: str, names: Sequence[str]) -> bool:
         """Whether one of the variables has this one among its direct causes."""
@@ -86,57 +88,62 @@ class Situation:
 
     # ---------------------------------------------------------------- one variable
 
-    def node(self, name: str) -> Node:
-        """A variable's place in the model."""
-        return self.model.nodes[name]
+    def levels(self, name: str) -> Tensor | None:
+        """The values that a variable can have, where they are finitely many."""
+        law = self.laws.get(name)
+        if law is not None:
+            return levels(law) if is_finite(law) else None
+        num_levels = self.model.row_variables[name].num_levels
+        return None if num_levels is None else torch.arange(num_levels, dtype=torch.float64)
 
     def is_integer_valued(self, name: str) -> bool:
         """Whether the values of a variable are whole numbers."""
-        given = self.settings.get(name)
-        if given is not None:
-            return not isinstance(given, Tensor) and is_integer(given)
-        if name == LATENT or self.node(name).mechanism.num_levels is not None:
+        law = self.laws.get(name)
+        if law is not None:
+            return is_integer(law)
+        if self.levels(name) is not None:
             return True
-        nothing = {cause: torch.zeros(1, 1, 1, dtype=torch.float64) for cause in (LATENT, *self.node(name).parents)}
-        return is_integer(self.distribution(name, nothing))
+        zeros = dict.fromkeys((LATENT, *self.model.nodes[name].parents), torch.zeros(1, 1, 1, dtype=torch.float64))
+        return is_integer(self.distribution(name, zeros))
 
     def log_masses(self, name: str) -> Tensor:
         """log p of every level [S, cells, L] of a discrete variable with finitely many levels."""
         if name == LATENT:
             theta = self.draws[WEIGHTS]
             return theta.reshape(self.num_draws, -1, theta.shape[-1]).log()
-        node = self.node(name)
+        node = self.model.nodes[name]
         return all_draws(node.mechanism.log_masses(node.local(self.draws)), self.num_draws, 2)  # type: ignore[attr-defined]
 
     def cell(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
-        """Which cell of a variable's table is meant, [S | 1, M | 1, C | 1]."""
+        """The cell of a variable's table that its causes are in, [S | 1, M | 1, C | 1]."""
         if name == LATENT:
-            level = self.model.weights.level(values)
-            return torch.as_tensor(level).long().reshape(1, 1, 1) if isinstance(level, int) else level
-        node = self.node(name)
-        level = node.level(values)
-        found = values[LATENT].long() * node.num_levels + level if node.is_below else torch.as_tensor(level).long()
-        return found.reshape(1, 1, 1) if found.ndim < 3 else found
+            cell = self.model.weights.level(values)
+        else:
+            node = self.model.nodes[name]
+            cell = node.level(values)
+            if node.is_below:
+                cell = values[LATENT].long() * node.num_levels + cell
+        cell = torch.as_tensor(cell).long()
+        return cell.reshape(1, 1, 1) if cell.ndim < 3 else cell
 
     def distribution(self, name: str, values: Mapping[str, Tensor]) -> Any:
         """p(name | configuration) with batch shape [S, M, C]."""
-        given = self.settings.get(name)
-        if given is not None and not isinstance(given, Tensor):
-            return given
+        if name in self.laws:
+            return self.laws[name]
         if name == LATENT:
             return dist.Categorical(pick(self.log_masses(name), self.cell(name, values)).exp())
-        node = self.node(name)
+        node = self.model.nodes[name]
         local = {symbol: value[:, None, None] for symbol, value in node.local(self.draws).items()}
         return node.mechanism.distribution(
             local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
         )
 
 
-def all_draws(value: Tensor, num_draws: int, own: int) -> Tensor:
-    """[S, cells, ...] of a Greek's, or known, values [(S,) (cells,) ...] whose last `own` axes are its own."""
-    if value.ndim < own:
-        value = value.reshape(*[1] * (own - value.ndim), *value.shape)
-    return value if value.ndim > own else value.expand(num_draws, *value.shape)
+def all_draws(value: Tensor, num_draws: int, num_axes: int) -> Tensor:
+    """[S, cells, ...] of a Greek, or of known values, [(S,) (cells,) ...] with so many axes beside that of draws."""
+    if value.ndim < num_axes:
+        value = value.reshape(*[1] * (num_axes - value.ndim), *value.shape)
+    return value if value.ndim > num_axes else value.expand(num_draws, *value.shape)
 
 
 def pick(value: Tensor, cell: Tensor) -> Tensor:
@@ -146,9 +153,19 @@ def pick(value: Tensor, cell: Tensor) -> Tensor:
     return value[torch.arange(len(value))[:, None, None], cell]
 
 
-def along(value: Tensor, own: int, axis: int) -> Tensor:
-    """A value as [1, 1, 1, ...], or values per row along an axis of [S, M, C, ...], beside `own` axes of their own."""
-    if value.ndim == own:
+def event_dim_of(model: MixtureProgram, name: str) -> int:
+    """How many axes one value of a variable has: 1 of a vector, else 0."""
+    return 0 if model.row_variables[name].num_columns is None else 1
+
+
+def is_per_row(model: MixtureProgram, name: str, value: Setting) -> bool:
+    """Whether a variable is set or seen to one value per row."""
+    return isinstance(value, Tensor) and value.ndim > event_dim_of(model, name)
+
+
+def along(value: Tensor, event_dim: int, axis: int) -> Tensor:
+    """A value as [1, 1, 1, ...], or values per row along an axis of [S, M, C, ...], beside the axes of an event."""
+    if value.ndim == event_dim:
         return value.reshape(1, 1, 1, *value.shape)
     shape = [1, 1, 1]
     shape[axis] = len(value)

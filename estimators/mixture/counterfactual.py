@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,15 +14,16 @@ from estimators.estep.weights import WEIGHTS
 from estimators.isolation import isolated
 from estimators.mechanisms.structural import GumbelMax, Structural, assumption
 from estimators.mixture.program import MixtureProgram
-from estimators.mixture.situation import Situation
+from estimators.mixture.situation import Situation, is_per_row
 from estimators.mixture.worlds import Worlds
 
 # Draws of noise whose consequences cannot be enumerated, over all draws of the Greeks and for each of them at least.
 WORLDS, LEAST_WORLDS = 1_000, 100
-# Possible worlds of a row that are enumerated, and elements held at one time.
+# Possible worlds of a row that are enumerated, for each component.
 MOST_BRANCHES = 2_000
-# Values that a count may take are about so many at most.
+# About how many values the noise of a count leaves possible.
 COUNTS = 32
+# Elements of a [draws, rows, branches] table held at one time.
 MAX_ELEMENTS = 2_000_000
 
 
@@ -45,16 +47,14 @@ class MixtureWorlds:
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        """The observed variables."""
         return self.model.variables
 
     def mean(self, name: str) -> Answer:
-        """E[name | row, had ... been set] for each draw and row, as [S, N, ...]."""
         fact, num_draws = self.data.columns[name].double(), len(self.draws[WEIGHTS])
-        if name not in self._changed():
+        if name not in self._changed:
             value = self.settings.get(name, fact).double()
             return Answer(value.expand(num_draws, *fact.shape))
-        above = self._above(name)
+        above = [cause for cause in self._situation.above([name]) if cause in self._changed]
         drawn = [other for other in above if not hasattr(self.assumptions[other], "outcomes")]
         change = None if drawn else self._average(name, above, (), 1)
         if change is None:
@@ -66,10 +66,7 @@ class MixtureWorlds:
         return Answer(fact + change.mean(1), change.std(1) / float(np.sqrt(worlds)) if drawn else None)
 
     def sample(self) -> dict[str, Tensor]:
-        """One world for every row: Greeks, Z and noise drawn given the row, and every variable in it [N], Z included.
-
-        Random numbers are torch's. Worlds from the same ones share Greeks, Z (as it was) and noise, whatever is set.
-        """
+        # Worlds from the same random numbers share Greeks, Z (as it was) and noise, whatever is set.
         num_rows = self.data.num_rows
         which = torch.randint(len(self.draws[WEIGHTS]), (num_rows,))
         greeks = {name: value[which] for name, value in self.draws.items()}
@@ -80,83 +77,67 @@ class MixtureWorlds:
             shares[rows] = self.model.marginal(self.data.rows(rows)).responsibilities(known)
         latent = torch.multinomial(shares, 1)[:, None]
         worlds = self._worlds(greeks, latent, torch.ones(num_rows, 1, 1, dtype=torch.float64), is_by_row=True)
-        found = worlds.draw_all(self._changed())
-        columns = {name: value.expand(num_rows, 1, 1, *value.shape[3:])[:, 0, 0] for name, value in found.items()}
+        drawn = worlds.draw_all(self._changed)
+        columns = {name: value.expand(num_rows, 1, 1, *value.shape[3:])[:, 0, 0] for name, value in drawn.items()}
         return {name: value.long() if name == LATENT else value for name, value in columns.items()}
 
     # ---------------------------------------------------------------- inside
 
-    @property
-    def _causes(self) -> dict[str, list[str]]:
-        """Direct causes of every variable, causes first; none of one that is set."""
-        situation = Situation(self.model, self.draws, {}, {})
-        return {name: [] if name in self.settings else situation.edges[name] for name in situation.order}
+    @cached_property
+    def _situation(self) -> Situation:
+        """The graph under what is set, at no row."""
+        return Situation(self.model, self.draws, self.settings, {})
 
+    @cached_property
     def _changed(self) -> list[str]:
         """The variables that what is set can change, causes first, but for those that are set themselves."""
-        moved = set(self.settings)
-        for name, causes in self._causes.items():
-            if moved.intersection(causes):
-                moved.add(name)
-        return [name for name in self._causes if name in moved and name not in self.settings]
-
-    def _above(self, name: str) -> list[str]:
-        """The changed variables that a variable depends on, causes first, itself included."""
-        found = {name}
-        for other, causes in reversed(self._causes.items()):
-            if other in found:
-                found.update(causes)
-        return [other for other in self._changed() if other in found]
+        changed: list[str] = []
+        for name in self.model.order:
+            if not {*self.settings, *changed}.isdisjoint(self._situation.edges[name]):
+                changed.append(name)
+        return changed
 
     def _average(self, name: str, above: Sequence[str], drawn: Sequence[str], worlds: int) -> Tensor | None:
         """E[change of a variable | row] as [S, worlds, N, ...], or None where there is too much to enumerate."""
         size = worlds * self._num_branches(above, drawn)
-        rows = max(MAX_ELEMENTS // size, 1)
-        parts = []
+        changes = []
         with isolated(self.seed):
-            for block in torch.arange(self.data.num_rows).split(rows):
-                part = self._of_rows(block)
-                marginal = part.model.marginal(part.data)
-                step = max(MAX_ELEMENTS // (size * len(block)), 1)
-                found = []
+            for rows in torch.arange(self.data.num_rows).split(max(MAX_ELEMENTS // size, 1)):
+                block = self._of_rows(rows)
+                marginal = self.model.marginal(block.data)
+                step = max(MAX_ELEMENTS // (size * len(rows)), 1)
+                by_draw = []
                 for start in range(0, len(self.draws[WEIGHTS]), step):
                     greeks = {key: value[start : start + step] for key, value in self.draws.items()}
                     shares = marginal.responsibilities(greeks)
                     repeated = {key: value.repeat_interleave(worlds, 0) for key, value in greeks.items()}
                     latent = torch.arange(self.model.K).reshape(1, 1, -1)
-                    branches = part._worlds(repeated, latent, shares.repeat_interleave(worlds, 0), is_by_row=False)
+                    branches = block._worlds(repeated, latent, shares.repeat_interleave(worlds, 0), is_by_row=False)
                     change = branches.mean_change(name, above, drawn, MOST_BRANCHES * self.model.K)
                     if change is None:
                         return None
-                    found.append(change.reshape(-1, worlds, *change.shape[1:]))
-                parts.append(torch.cat(found))
-        return torch.cat(parts, 2)
+                    by_draw.append(change.reshape(-1, worlds, *change.shape[1:]))
+                changes.append(torch.cat(by_draw))
+        return torch.cat(changes, 2)
 
     def _num_branches(self, above: Sequence[str], drawn: Sequence[str]) -> int:
         """About how many branches a row has."""
-        found = self.model.K
+        num_branches = self.model.K
         for name in above:
-            mechanism = self.model.mechanisms.get(name)
-            is_one = name in drawn or (mechanism is not None and mechanism.is_gaussian)
-            levels = self.model.K if mechanism is None else mechanism.num_levels
-            found *= 1 if is_one else levels or COUNTS
-        return min(found, MOST_BRANCHES * self.model.K)
+            is_one = name in drawn or (name != LATENT and self.model.mechanisms[name].is_gaussian)
+            num_branches *= 1 if is_one else self.model.row_variables[name].num_levels or COUNTS
+        return min(num_branches, MOST_BRANCHES * self.model.K)
 
     def _of_rows(self, rows: Tensor) -> "MixtureWorlds":
-        settings = {
-            name: value[rows] if self._has_rows(name, value) else value for name, value in self.settings.items()
-        }
+        settings = {n: v[rows] if is_per_row(self.model, n, v) else v for n, v in self.settings.items()}
         return replace(self, data=self.data.rows(rows), settings=settings)
-
-    def _has_rows(self, name: str, value: Tensor) -> bool:
-        return value.ndim > (0 if name == LATENT or self.model.mechanisms[name].num_columns is None else 1)
 
     def _worlds(self, greeks: Mapping[str, Tensor], latent: Tensor, shares: Tensor, *, is_by_row: bool) -> Worlds:
         """What was and what is set, as [S, N, C, ...]; with `is_by_row`, Greeks and rows share the first axis."""
         axis = (slice(None), None, None) if is_by_row else (None, slice(None), None)
         fact = {name: self.data.columns[name].double()[axis] for name in self.model.nodes}
         world = {
-            name: value[axis] if self._has_rows(name, value) else value.reshape(1, 1, 1, *value.shape)
+            name: value[axis] if is_per_row(self.model, name, value) else value.reshape(1, 1, 1, *value.shape)
             for name, value in self.settings.items()
         }
         is_set = {name: self.data.is_set(name)[axis] for name in (*self.model.nodes, LATENT)}
@@ -176,8 +157,7 @@ def worlds_of(
     if gaps := [name for name in data.columns if bool(data.is_missing(name).any())]:
         raise ValueError(f"counterfactual: column {gaps[0]} has missing entries; give complete rows")
     for name, value in settings.items():
-        own = 0 if name == LATENT or model.mechanisms[name].num_columns is None else 1
-        if value.ndim > own and len(value) != data.num_rows:
+        if is_per_row(model, name, value) and len(value) != data.num_rows:
             raise ValueError(f"counterfactual: {name} has {len(value)} values, but there are {data.num_rows} rows")
     known = [LATENT, *model.mechanisms]
     for name, structural in assumptions.items():
@@ -185,5 +165,5 @@ def worlds_of(
             raise ValueError(f"assumptions: expected variables among {known}, got {name!r}")
         if not (hasattr(structural, "abduct") and hasattr(structural, "act")):
             raise TypeError(f"assumptions: {name} expects an object with abduct and act, got {structural!r}")
-    usual = {LATENT: GumbelMax(), **{name: assumption(mechanism) for name, mechanism in model.mechanisms.items()}}
-    return MixtureWorlds(model, draws, data, settings, {**usual, **assumptions}, seed)
+    defaults = {LATENT: GumbelMax(), **{name: assumption(mechanism) for name, mechanism in model.mechanisms.items()}}
+    return MixtureWorlds(model, draws, data, settings, {**defaults, **assumptions}, seed)

@@ -77,11 +77,6 @@ class Situation:
                 ancestors.update(self.edges[name])
         return [name for name in self.model.order if name in ancestors and name not in self.values]
 
-    @property
-    def order(self) -> list[str]:
-        """Every variable, Z included, causes first."""
-        return self.model.order
-
     def is_cause(self, name: str, names: Sequence[str]) -> bool:
         """Whether one of the variables has this one among its direct causes."""
         return any(name in self.edges[other] for other in names)

@@ -1,6 +1,6 @@
 """What a row may come from and would have become: branches over Z and the values that noise leaves possible."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Worlds:
 
     def draw_all(self, changed: Sequence[str]) -> dict[str, Tensor]:
         """Every variable of one world each, with noise drawn for all, so that it is the same whatever is set."""
-        for name in self._situation.order:
+        for name in self._situation.model.order:
             drawn = self._drawn(name, name in changed)
             if name in changed:
                 self._set(name, drawn)
@@ -69,32 +69,29 @@ class Worlds:
 
     def _keeps(self, name: str) -> Tensor:
         """Where every cause has the value that it had, or an experimenter set the entry: so has the variable."""
-        same = torch.ones(1, 1, 1, dtype=torch.bool)
+        is_same = torch.ones(1, 1, 1, dtype=torch.bool)
         for cause in self._situation.edges[name]:
             equal = self._fact[cause] == self._world[cause]
-            same = same & equal.reshape(*equal.shape[:3], -1).all(-1)
-        return same | self._is_set[name]
+            is_same = is_same & equal.reshape(*equal.shape[:3], -1).all(-1)
+        return is_same | self._is_set[name]
 
     def _split(self, name: str, limit: int) -> bool:
         """Split every branch by the values that a variable may take in it; False beyond the limit."""
         before, after = (self._situation.distribution(name, values) for values in (self._fact, self._world))
-        fact, keeps = self._fact[name], self._keeps(name)
+        fact, keeps = self._fact[name], self._keeps(name)[..., None]
         outcomes = self._assumptions[name].outcomes(before, fact, after)  # type: ignore[attr-defined]
         if outcomes is None:
             return False
         values, probabilities = outcomes
-        size, own = probabilities.shape[-1], fact.ndim - 3
+        size, event_dim = probabilities.shape[-1], fact.ndim - 3
         num_branches = self._shares.shape[2]
         if size * num_branches > limit:
             return False
         first = torch.zeros(size, dtype=torch.float64)
         first[0] = 1.0
-        kept = keeps[..., None]
-        values = torch.where(kept.reshape(*kept.shape, *[1] * own), fact.unsqueeze(3), values)
-        probabilities = torch.where(kept, first, probabilities)
-        split = {key: value.repeat_interleave(size, 2) for key, value in self._world.items() if value.shape[2] > 1}
-        self._world |= split
-        self._fact |= {k: v.repeat_interleave(size, 2) for k, v in self._fact.items() if v.shape[2] > 1}
+        values = torch.where(keeps.reshape(*keeps.shape, *[1] * event_dim), fact.unsqueeze(3), values)
+        probabilities = torch.where(keeps, first, probabilities)
+        self._map_branches(lambda value: value.repeat_interleave(size, 2))
         values = values.expand(*values.shape[:2], num_branches, *values.shape[3:])
         self._world[name] = values.flatten(2, 3)
         self._shares = (self._shares[..., None] * probabilities).flatten(2, 3)
@@ -106,5 +103,9 @@ class Worlds:
         kept = (self._shares > 0).flatten(0, 1).any(0).nonzero()[:, 0]
         if len(kept) < self._shares.shape[2]:
             self._shares = self._shares[:, :, kept]
-            self._world |= {k: v[:, :, kept] for k, v in self._world.items() if v.shape[2] > 1}
-            self._fact |= {k: v[:, :, kept] for k, v in self._fact.items() if v.shape[2] > 1}
+            self._map_branches(lambda value: value[:, :, kept])
+
+    def _map_branches(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Change the branches of all values that differ between branches."""
+        for values in (self._fact, self._world):
+            values |= {name: change(value) for name, value in values.items() if value.shape[2] > 1}

@@ -64,7 +64,10 @@ def total_of(situation: Situation, name: str, points: Tensor, log_of: LogOf, see
         weighed = weigh(situation, name, block if points.ndim == 1 else None, seed)
         component, weights = weighed.joint.component(name), weighed.log_weights
         if weights.shape[1] == len(block) > 1:
-            totals.append(Total(_by_point(component, weights, block, log_of)))
+            # Every point has nodes of its own.
+            values = log_of(component, block.repeat_interleave(weights.shape[2]).reshape(1, -1, 1))
+            values = values.expand(len(weights), -1, weights.shape[3]).reshape(weights.shape)
+            totals.append(Total((values + weights).transpose(0, 1).flatten(1).logsumexp(-1)))
             continue
         # Nodes that the component does not depend on are summed over at once.
         depends_on_nodes = len(component.batch_shape) == 3 and component.batch_shape[1] > 1
@@ -131,13 +134,6 @@ def _concatenated(totals: Sequence[Total]) -> Total:
     """The total at all points from those at some points each."""
     changes = [total.changes for total in totals if total.changes is not None]
     return Total(torch.cat([total.log for total in totals]), torch.cat(changes) if changes else None)
-
-
-def _by_point(component: Any, weights: Tensor, points: Tensor, log_of: LogOf) -> Tensor:
-    """The log of the sum where every point has nodes of its own [P]."""
-    values = log_of(component, points.repeat_interleave(weights.shape[2]).reshape(1, -1, 1))
-    values = values.expand(len(weights), -1, weights.shape[3]).reshape(weights.shape)
-    return (values + weights).transpose(0, 1).flatten(1).logsumexp(-1)
 
 
 def _shared(component: Any, weights: Tensor, points: Tensor, log_of: LogOf, is_simulated: bool) -> Total:

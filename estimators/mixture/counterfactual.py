@@ -103,7 +103,8 @@ class MixtureWorlds:
         changes = []
         with isolated(self.seed):
             for rows in torch.arange(self.data.num_rows).split(max(MAX_ELEMENTS // size, 1)):
-                block = self._of_rows(rows)
+                settings = {n: v[rows] if is_per_row(self.model, n, v) else v for n, v in self.settings.items()}
+                block = replace(self, data=self.data.rows(rows), settings=settings)
                 marginal = self.model.marginal(block.data)
                 step = max(MAX_ELEMENTS // (size * len(rows)), 1)
                 by_draw = []
@@ -127,10 +128,6 @@ class MixtureWorlds:
             is_one = name in drawn or (name != LATENT and self.model.mechanisms[name].is_gaussian)
             num_branches *= 1 if is_one else self.model.row_variables[name].num_levels or COUNTS
         return min(num_branches, MOST_BRANCHES * self.model.K)
-
-    def _of_rows(self, rows: Tensor) -> "MixtureWorlds":
-        settings = {n: v[rows] if is_per_row(self.model, n, v) else v for n, v in self.settings.items()}
-        return replace(self, data=self.data.rows(rows), settings=settings)
 
     def _worlds(self, greeks: Mapping[str, Tensor], latent: Tensor, shares: Tensor, *, is_by_row: bool) -> Worlds:
         """What was and what is set, as [S, N, C, ...]; with `is_by_row`, Greeks and rows share the first axis."""

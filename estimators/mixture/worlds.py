@@ -87,23 +87,19 @@ class Worlds:
         num_branches = self._shares.shape[2]
         if size * num_branches > limit:
             return False
-        first = torch.zeros(size, dtype=torch.float64)
-        first[0] = 1.0
         values = torch.where(keeps.reshape(*keeps.shape, *[1] * event_dim), fact.unsqueeze(3), values)
-        probabilities = torch.where(keeps, first, probabilities)
+        # What keeps its value has it on the first branch, with certainty.
+        probabilities = torch.where(keeps, torch.eye(1, size, dtype=torch.float64)[0], probabilities)
         self._map_branches(lambda value: value.repeat_interleave(size, 2))
         values = values.expand(*values.shape[:2], num_branches, *values.shape[3:])
         self._world[name] = values.flatten(2, 3)
         self._shares = (self._shares[..., None] * probabilities).flatten(2, 3)
-        self._prune()
-        return True
-
-    def _prune(self) -> None:
-        """Leave out branches that no row has."""
+        # Branches that no row has are left out.
         kept = (self._shares > 0).flatten(0, 1).any(0).nonzero()[:, 0]
         if len(kept) < self._shares.shape[2]:
             self._shares = self._shares[:, :, kept]
             self._map_branches(lambda value: value[:, :, kept])
+        return True
 
     def _map_branches(self, change: Callable[[Tensor], Tensor]) -> None:
         """Change the branches of all values that differ between branches."""

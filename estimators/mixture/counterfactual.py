@@ -85,7 +85,7 @@ class MixtureWorlds:
 
     @cached_property
     def _situation(self) -> Situation:
-        """The graph under what is set, at no row."""
+        """The graph under what is set."""
         return Situation(self.model, self.draws, self.settings, {})
 
     @cached_property

@@ -218,7 +218,7 @@ def _quadrature(
         near = centre[:, :, None] + width[:, :, None] * PEAK[:, None]
         near = (panels.location + panels.scale * near).clamp(*map(float, ends))
         shape = np.broadcast_shapes(near[:, :, :1].shape, edges[:, :, :1].shape)
-        edges = torch.cat([ends.expand(shape[0], shape[1], -1, shape[3]) for ends in (edges, near)], 2)
+        edges = torch.cat([marks.expand(shape[0], shape[1], -1, shape[3]) for marks in (edges, near)], 2)
     edges = edges.sort(2).values
     start, size = edges[:, :, :-1, None], edges.diff(dim=2)[:, :, :, None]
     values = (start + size * rule.points[:, None]).flatten(2, 3)

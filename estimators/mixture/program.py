@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -42,12 +43,12 @@ class MixtureProgram:
     def variables(self) -> dict[str, Variable]:
         return {name: Variable(family.num_levels, family.num_columns) for name, family in self.mechanisms.items()}
 
-    @property
+    @cached_property
     def row_variables(self) -> dict[str, Variable]:
         """The observed variables, and Z."""
         return {**self.variables, LATENT: Variable(self.K, None)}
 
-    @property
+    @cached_property
     def order(self) -> list[str]:
         """Every variable, Z included, causes before effects."""
         above = [name for name, node in self.nodes.items() if not node.is_below]

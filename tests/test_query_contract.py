@@ -1,5 +1,6 @@
 """One model as a mixture and as a Pyro program: the same questions, the same answers, the same refusals."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +93,24 @@ def answered(question: Callable[[Query], Any], query: Query) -> tuple[Any, Excep
         return question(query), None
     except (ValueError, NotImplementedError) as error:
         return None, error
+
+
+@pytest.mark.parametrize("fit", [MIXTURE, PROGRAM], ids=["mixture", "program"])
+@pytest.mark.parametrize("situation", SITUATIONS.values(), ids=SITUATIONS)
+def test_a_question_survives_pickling(fit: Fit, situation: Callable[[Fit], Query]) -> None:
+    query = situation(fit)
+    fresh = pickle.loads(pickle.dumps(query))
+    expected = query.mean("Z").draws
+    asked = pickle.loads(pickle.dumps(query))
+    for copy in (fresh, asked):
+        assert torch.equal(copy.mean("Z").draws, expected)
+        assert copy.labels.sites() == query.labels.sites()
+
+
+def test_a_counterfactual_survives_pickling() -> None:
+    worlds = MIXTURE.counterfactual({"T": [0, 1], "Y": [0.0, 3.0]}, do={"T": 1}, seed=0)
+    expected = worlds.mean("Y").draws
+    assert torch.equal(pickle.loads(pickle.dumps(worlds)).mean("Y").draws, expected)
 
 
 def test_values_per_row_have_answers_per_row() -> None:

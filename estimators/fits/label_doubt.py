@@ -1,7 +1,10 @@
 """Whether what a fit says of a component may be of another."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from estimators.contract import Model
+from estimators.data.data import Data
 from estimators.queries.labels import Labels
 
 if TYPE_CHECKING:
@@ -15,15 +18,9 @@ CERTAIN = 0.9
 def labels_of(fit: "Fit") -> Labels:
     """The labels of a fit, with the doubt that its statistics give."""
     certainty, data = fit.stats.get("label_certainty", 1.0), fit.data
-
-    def sites() -> tuple[str, ...]:
-        return tuple(fit.symmetry.sites)
-
-    def hidden() -> tuple[str, ...]:
-        return () if data is None else fit.model.density(data).latent
-
+    sites = partial(_labelled_sites, fit)
     if data is not None and not fit.stats.get("labels_fixed", True):
-        return Labels(fit.label_names, sites, fit.stats.get("labels"), hidden)
+        return Labels(fit.label_names, sites, fit.stats.get("labels"), partial(_hidden_sites, fit.model, data))
     if data is None or certainty >= CERTAIN:
         return Labels(fit.label_names, sites)
     doubt = (
@@ -31,3 +28,12 @@ def labels_of(fit: "Fit") -> Labels:
         "another; give rows in which it is seen, more rows, or fewer components"
     )
     return Labels(fit.label_names, sites, doubt, sites)
+
+
+# At the top of the module, where pickle finds them: a question holds its labels.
+def _labelled_sites(fit: "Fit") -> tuple[str, ...]:
+    return fit.symmetry.sites
+
+
+def _hidden_sites(model: Model, data: Data) -> tuple[str, ...]:
+    return model.density(data).latent

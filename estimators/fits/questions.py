@@ -56,7 +56,8 @@ def counterfactual(
     check_same_rows([*columns, *((f"do[{name!r}]", value) for name, value in do.items())], "counterfactual")
     known = fit.labels.numbered(call, do)
     fit.labels.warn_of(known)
-    worlds = fit.model.structural(fit.draws, as_data(data), do=known, assumptions=assumptions, seed=check_seed(seed))
+    draws, seed = dict(fit.draws), check_seed(seed)
+    worlds = fit.model.structural(draws, as_data(data), do=known, assumptions=assumptions, seed=seed)
     return Counterfactual(worlds, fit.num_chains)
 
 
@@ -65,7 +66,7 @@ def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Que
     indices = joined_indices(call, {}, settings)
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
-    predictive = fit.model.predictive(fit.draws, fit.data, do=known, call=call, seed=seed)
+    predictive = fit.model.predictive(dict(fit.draws), fit.data, do=known, call=call, seed=seed)
     return Query(predictive, fit.num_chains, fit.labels, indices)
 
 

@@ -1,7 +1,7 @@
 """p(x | do(...), seen ...) of a program for every draw of its Greeks, its hidden discrete sites summed out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -65,6 +65,10 @@ class ProgramPredictive:
 
     # Every setting is simulated from the same seed, so that simulation noise cancels in a contrast.
     has_common_numbers: ClassVar[bool] = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Captured programs cannot be pickled; the copy captures them anew.
+        return ProgramPredictive, tuple(getattr(self, one.name) for one in fields(self) if one.init)
 
     @property
     def num_draws(self) -> int:

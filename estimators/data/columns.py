@@ -82,13 +82,9 @@ def check_name(what: str, name: str) -> None:
 
 def check_same_rows(columns: Iterable[tuple[str, Any]], what: str = "Data") -> None:
     """Raise a ValueError where two columns say by their index that their rows are not the same rows in that order."""
-    check_same_index([(name, index_of(values)) for name, values in columns], what)
-
-
-def check_same_index(indices: Iterable[tuple[str, Any]], what: str) -> None:
-    """The same for the indices of named columns, None for a column without one."""
     first, first_index = "", None
-    for name, index in indices:
+    for name, values in columns:
+        index = _index_of(values)
         if first_index is None:
             first, first_index = name, index
         elif index is not None and not first_index.equals(index):
@@ -99,7 +95,7 @@ def check_same_index(indices: Iterable[tuple[str, Any]], what: str) -> None:
             )
 
 
-def index_of(values: Any) -> Any:
+def _index_of(values: Any) -> Any:
     """The row labels of a pandas or xarray object; None where rows have none."""
     if isinstance(values, pd.Series | pd.DataFrame):
         return values.index

@@ -9,7 +9,6 @@ from estimators.data.data import Data, as_data
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, difference
 from estimators.queries.query import Query
-from estimators.queries.row_labels import joined_indices
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -62,12 +61,12 @@ def counterfactual(
 
 
 def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
-    # Values by the names of labels lose their index where they become numbers.
-    indices = joined_indices(call, {}, settings)
+    # Before labels given by name become numbers, which have no index.
+    check_same_rows(settings.items(), call)
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
     predictive = fit.model.predictive(dict(fit.draws), fit.data, do=known, call=call, seed=seed)
-    return Query(predictive, fit.num_chains, fit.labels, indices)
+    return Query(predictive, fit.num_chains, fit.labels, settings)
 
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from estimators.checks import check_level, check_seed
 from estimators.contract import Predictive
+from estimators.data.columns import check_same_rows
 from estimators.data.values import numbers
 from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
@@ -18,7 +19,6 @@ from estimators.queries.evaluations import Evaluations
 from estimators.queries.labels import Labels
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
-from estimators.queries.row_labels import Indices, joined_indices
 
 # A distribution function that is a sum has reached a level within this share of it.
 ROUNDING = 1e-12
@@ -43,7 +43,8 @@ class Query:
     predictive: Predictive
     num_chains: int
     labels: Labels
-    indices: Indices = field(default_factory=dict, repr=False)
+    # What it was asked with, as it was given: a later value must belong to the same rows.
+    asked: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         sizes = self.predictive.rows
@@ -59,7 +60,7 @@ class Query:
 
     def where(self, seen: Mapping[str, Any]) -> "Query":
         """The same of a mapping, which may be empty."""
-        indices = joined_indices("given", self.indices, seen)
+        check_same_rows([*self.asked.items(), *seen.items()], "given")
         for name in seen:
             if name in self.predictive.settings:
                 raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")
@@ -67,7 +68,7 @@ class Query:
                 raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
         known = self.labels.numbered("given", seen)
         self.labels.warn_of(known)
-        return replace(self, predictive=self.predictive.given(known), indices=indices)
+        return replace(self, predictive=self.predictive.given(known), asked={**self.asked, **seen})
 
     @own_modes()
     def mean(self, name: str) -> Estimate:
@@ -132,13 +133,10 @@ class Query:
                 raise ValueError(f"sample: {call}({name}=...) has {size} values, but {num_rows} rows were asked for")
         with isolated(check_seed(seed)):
             rows = self.predictive.sample(int(num_rows))
-        return {name: column for name, column in rows.items() if self.predictive.seen or name not in self._hidden}
+        hidden = () if self.predictive.seen else self.predictive.hidden
+        return {name: column for name, column in rows.items() if name not in hidden}
 
     # ---------------------------------------------------------------- inside
-
-    @property
-    def _hidden(self) -> set[str]:
-        return set(self.predictive.hidden)
 
     def _check_variable(self, name: str) -> None:
         if name not in list(self.predictive.variables):

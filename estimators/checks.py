@@ -22,12 +22,13 @@ def check_seed(seed: object) -> int:
     return int(seed)
 
 
-def check_whole(setting: str, value: object, least: int = 1) -> None:
-    """Raise unless a setting is a whole number of at least `least`."""
+def check_whole(setting: str, value: object, least: int = 1) -> int:
+    """Return a setting that is a whole number of at least `least`; raise for any other."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{setting}: expected a whole number, got {value!r}")
-    if int(value) < least:
+    if value < least:
         raise ValueError(f"{setting}: expected at least {least}, got {value}")
+    return int(value)
 
 
 def check_positive(setting: str, value: object, below: float = float("inf")) -> None:
@@ -48,15 +49,6 @@ def check_level(level: object) -> None:
     """Raise a ValueError unless a level is strictly between 0 and 1."""
     if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
         raise ValueError(f"level: expected a number strictly between 0 and 1, got {level!r}")
-
-
-def checked_count(argument: str, value: object, least: int) -> int:
-    """Return a whole number, or raise an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{argument}: expected a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{argument}: expected at least {least}, got {value}")
-    return int(value)
 
 
 def check_num_rows(num_rows: object) -> None:

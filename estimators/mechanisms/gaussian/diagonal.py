@@ -9,7 +9,7 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.checks import checked_count
+from estimators.checks import check_whole
 from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale, squares_lose_digits
 from estimators.mechanisms.gaussian.forms import Places
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
@@ -41,7 +41,7 @@ class DiagonalGaussian(GaussianFamily):
     parents: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
+        object.__setattr__(self, "num_columns", check_whole("num_columns", self.num_columns, least=1))
         self.take(mean_and_scale(self.loc, self.scale, (self.num_columns,)))
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:

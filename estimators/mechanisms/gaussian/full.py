@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from estimators.checks import checked_count
+from estimators.checks import check_whole
 from estimators.mechanisms.defaults import weighted_mean
 from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale, squares_lose_digits
 from estimators.mechanisms.gaussian.forms import pairs, symmetric
@@ -60,7 +60,7 @@ class FullGaussian(GaussianFamily):
     has_products = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_columns", checked_count("num_columns", self.num_columns, least=1))
+        object.__setattr__(self, "num_columns", check_whole("num_columns", self.num_columns, least=1))
         if isinstance(self.correlation, bool) or not isinstance(self.correlation, Real):
             raise TypeError(f"correlation: expected the concentration of an LKJ prior, got {self.correlation!r}")
         if not 0.0 < float(self.correlation) < np.inf:

@@ -11,8 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.checks import check_in_memory
-from estimators.data.columns import plain_numbers
-from estimators.isolation import float64
+from estimators.data.values import numbers
 
 Array = NDArray[np.float64]
 TINY = 1e-300
@@ -44,7 +43,7 @@ def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple
         raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
     for name in expected:
         check_in_memory(name, greeks[name])
-    checked = {name: _numbers(name, greeks[name]) for name in expected}
+    checked = {name: numbers(name, greeks[name]) for name in expected}
     for name, (shape, support) in expected.items():
         if tuple(checked[name].shape) != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {tuple(checked[name].shape)}")
@@ -63,10 +62,3 @@ def check_draws(draws: Mapping[str, Tensor], expected: Mapping[str, tuple[tuple[
         inside = torch.as_tensor(support.check(draws[name]))
         if not bool(torch.isfinite(draws[name]).all()) or not bool(inside.all()):
             raise ValueError(f"draws of {name} that are not finite values in {support}")
-
-
-def _numbers(name: str, value: Any) -> Tensor:
-    try:
-        return float64(plain_numbers(value))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name}: expected numbers, got {value!r}") from None

@@ -33,20 +33,22 @@ def ascend(objective: Smooth, start: Array, tolerance: float, *, max_steps: int 
     """Climb from `start` [D] to a local maximum of the objective."""
     if not objective.size:
         return Summit(start, *objective.value_and_gradient(start), 0.0, False)
-    total = objective.total_weight
     point = start
     for _ in range(MAX_SADDLES):
         point = climb(objective, point, gradient=0.1 * tolerance, max_steps=max_steps)
-        at_limit = bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
-        if at_limit:
+        if _is_at_limit(objective, point):
             break
         point, saddle = _newton(objective, point)
         if saddle is None:
             break
         point = saddle
-    at_limit = bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
     value, gradient = objective.value_and_gradient(point)
-    return Summit(point, value, gradient, float(np.abs(gradient).max()) / total, at_limit)
+    norm = float(np.abs(gradient).max()) / objective.total_weight
+    return Summit(point, value, gradient, norm, _is_at_limit(objective, point))
+
+
+def _is_at_limit(objective: Smooth, point: Array) -> bool:
+    return bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
 
 
 def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -> Array:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
+from estimators.parameters.parameter import Array
+
 Evaluate = Callable[..., tuple[Array, list[Array]]]
 
 

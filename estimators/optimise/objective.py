@@ -90,17 +90,14 @@ class Objective:
 
     @property
     def size(self) -> int:
-        """D."""
         return self.density.size
 
     @property
     def bounded(self) -> Any:
-        """Which coordinates [D] are logs or logits."""
         return self.density.bounded
 
     @property
     def total_weight(self) -> float:
-        """Σ w over the rows."""
         return self.density.total_weight
 
     def value(self, coordinates: Array) -> Array:

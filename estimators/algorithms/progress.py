@@ -6,14 +6,10 @@ from typing import Any
 from tqdm import tqdm
 
 
-def shows_progress(setting: bool | None) -> bool:
-    """Whether to draw a progress bar: as set, or by default where standard error is a terminal."""
-    return sys.stderr.isatty() if setting is None else setting
-
-
 def progress(total: int, what: str, setting: bool | None) -> Any:
-    """A progress bar on standard error."""
-    return _Bar(total=total, desc=what, disable=not shows_progress(setting), leave=False)
+    """A progress bar on standard error: as set, or by default where that is a terminal."""
+    is_shown = sys.stderr.isatty() if setting is None else setting
+    return _Bar(total=total, desc=what, disable=not is_shown, leave=False)
 
 
 class _Bar(tqdm):  # type: ignore[misc]

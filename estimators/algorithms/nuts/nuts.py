@@ -211,13 +211,9 @@ def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: l
     coordinates = density.unconstrain(greeks)
     divergences = torch.cat([part[1] for part in parts])
     objective = Objective(density, log_posterior)
-    lp = torch.cat(
-        [
-            torch.from_numpy(objective.value(block))
-            for block in np.array_split(coordinates, max(len(coordinates) // 256, 1))
-        ]
-    )
-    return coordinates, {"diverging": divergences, "lp": lp}
+    blocks = np.array_split(coordinates, max(len(coordinates) // 256, 1))
+    lp = np.concatenate([objective.value(block) for block in blocks])
+    return coordinates, {"diverging": divergences, "lp": torch.from_numpy(lp)}
 
 
 def _conditioned(task: Task) -> tuple[Callable[[], None], int]:

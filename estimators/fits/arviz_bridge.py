@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.diagnostics import Draws, dataset, import_arviz, unused
-from estimators.fits.rows import fitted_rows, parts
+from estimators.diagnostics import dataset, import_arviz, unused
+from estimators.fits.rows import fitted_rows, in_blocks
 from estimators.status import warn_user
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ OWN_AXES = ("chain", "draw")
 MOST_ELEMENTS = 2e8
 
 
-def dims(name: str, num_axes: int, component_axis: int) -> list[str]:
-    """Return the names of a Greek's axes."""
-    return ["component" if axis == component_axis else f"{name}_dim_{axis}" for axis in range(num_axes)]
-
-
-def repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str]:
+def _repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str]:
     """Each row's number as often as its weight says, and why rows cannot be repeated, which is empty if they can.
 
     The row that leave-one-out leaves out is one of the rows that a weight counts, not all of them at once.
@@ -50,24 +45,7 @@ def repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str
     return torch.arange(len(weights)).repeat_interleave(weights.long()), ""
 
 
-def exported(
-    posterior: "xarray.Dataset",
-    pointwise: Tensor | None,
-    columns: Mapping[str, Tensor],
-    sampler: Draws,
-    num_chains: int,
-) -> Any:
-    """Return a whole fit: its draws, the log-likelihood of each row [S, N], the rows, and the sampler's statistics."""
-    groups = {"posterior": posterior}
-    if pointwise is not None:
-        groups["log_likelihood"] = dataset({"rows": pointwise}, num_chains, {"rows": ["row"]})
-    groups["observed_data"] = rows_dataset(columns)
-    if sampler:
-        groups["sample_stats"] = dataset(sampler, num_chains)
-    return container(groups)
-
-
-def container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
+def _container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
     """The groups as ArviZ's own container."""
     arviz = import_arviz()
     # ArviZ 1 answers for the old name too, with a warning: only 0.x has it among its own names.
@@ -78,7 +56,7 @@ def container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
     return xarray.DataTree.from_dict(dict(groups))
 
 
-def rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
+def _rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
     """Observed columns [N] as a data set over rows."""
     import xarray
 
@@ -100,17 +78,29 @@ def exported_fit(fit: "Fit") -> Any:
     if taken:
         raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
     density = fit.model.density(data)
-    times, why_not = repeats(data.weights, fit.num_draws)
+    index, why_not = _repeats(data.weights, fit.num_draws)
     if why_not:
         warn_user(f"to_arviz: {why_not}")
-    found = [] if why_not else [density.pointwise(part) for part in parts(fit, data.num_rows)]
-    pointwise = torch.cat(found)[:, times] if found else None
-    rows = {name: column[times] for name, column in data.columns.items()}
+    groups = {"posterior": _posterior(fit)}
+    if not why_not:
+        pointwise = torch.cat([density.pointwise(draws) for draws in in_blocks(fit.draws, data.num_rows)])
+        groups["log_likelihood"] = dataset({"rows": pointwise[:, index]}, fit.num_chains, {"rows": ["row"]})
+    groups["observed_data"] = _rows_dataset({name: column[index] for name, column in data.columns.items()})
+    sampler = {name: value for name, value in fit.info.items() if len(value) == fit.num_draws}
+    if sampler:
+        groups["sample_stats"] = dataset(sampler, fit.num_chains)
+    return _container(groups)
+
+
+def _posterior(fit: "Fit") -> "xarray.Dataset":
+    """The draws, with an axis of components, which has the labels' names where they have any."""
     axes = fit.symmetry.axes if fit.label_names else fit.model.component_axes
-    axis_names = {name: dims(name, fit.draws[name].ndim - 1, places[0]) for name, places in axes.items()}
+    axis_names = {
+        name: ["component" if axis == first else f"{name}_dim_{axis}" for axis in range(fit.draws[name].ndim - 1)]
+        for name, (first, *_) in axes.items()
+    }
     posterior = dataset(fit.draws, fit.num_chains, axis_names)
     if fit.label_names and axis_names:
         labels = {name: list(fit.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
         posterior = posterior.assign_coords(labels)
-    sampler = {name: value for name, value in fit.info.items() if len(value) == fit.num_draws}
-    return exported(posterior, pointwise, rows, sampler, fit.num_chains)
+    return posterior

@@ -1,6 +1,6 @@
 """What the draws of a fit say of rows: responsibilities, densities, and a program that makes new ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -35,22 +35,23 @@ def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
     """p(site = k | row) as [N, K], averaged over draws."""
     density = fit.model.density(as_data(data))
     name = density.site(site)
-    totals = [density.responsibilities(part, name).sum(0) for part in parts(fit, density.row_size)]
+    totals = [density.responsibilities(draws, name).sum(0) for draws in in_blocks(fit.draws, density.row_size)]
     return torch.stack(totals).sum(0) / fit.num_draws
 
 
 def log_density(fit: "Fit", rows: Any) -> Tensor:
     """``log mean_s p(row | φ_s)`` of each row [N]."""
     density = fit.model.density(as_data(rows))
-    totals = [torch.logsumexp(density.pointwise(part), 0) for part in parts(fit, density.data.num_rows)]
+    blocks = in_blocks(fit.draws, density.data.num_rows)
+    totals = [torch.logsumexp(density.pointwise(draws), 0) for draws in blocks]
     return torch.logsumexp(torch.stack(totals), 0) - log(fit.num_draws)
 
 
-def parts(fit: "Fit", row_size: int) -> Iterator[dict[str, Tensor]]:
-    """The draws in parts, of which each makes no array of more than so many numbers for a draw."""
-    step = max(MAX_ELEMENTS // max(row_size, 1), 1)
-    for start in range(0, fit.num_draws, step):
-        yield {name: value[start : start + step] for name, value in fit.draws.items()}
+def in_blocks(draws: Mapping[str, Tensor], row_size: int, most: int = MAX_ELEMENTS) -> Iterator[dict[str, Tensor]]:
+    """The draws a block at a time, so that no array of `row_size` numbers for each draw has more than `most`."""
+    step = max(most // max(row_size, 1), 1)
+    for start in range(0, len(next(iter(draws.values()))), step):
+        yield {name: value[start : start + step] for name, value in draws.items()}
 
 
 def program(fit: "Fit") -> Callable[[int], dict[str, Tensor]]:

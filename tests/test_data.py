@@ -213,3 +213,9 @@ def test_the_callers_arrays_are_neither_kept_nor_changed(wrap: Callable[[Any], A
 def test_the_text_of_data_says_what_is_in_it() -> None:
     data = Data(X=NUMBERS, Z=[0, 1, 1], intervened={"Z": True}, weights=[1, 2, 3])
     assert repr(data) == "Data(3 rows: X, Z, intervened Z, weights)"
+
+
+def test_known_labels_are_those_of_rows_that_count() -> None:
+    data = Data(X=NUMBERS, Z=[-1, 2, 0], intervened={"Z": [False, True, False]}, weights=[1.0, 1.0, 0.0])
+    assert data.known_labels() == {2}
+    assert Data(X=NUMBERS).known_labels() == set()

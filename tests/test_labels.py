@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from estimators import CausalMixture, Data, GaussianMixture
+from benchmarks.rooms_entered import ROWS, entered
+from estimators import EM, CausalMixture, Data, GaussianMixture
 from estimators.fits.labels import MAX_ROWS, label, permute
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
+from tests.models import fit_quietly
 
 THREE = GaussianMixture(K=3)
 SPREAD = CausalMixture(2, {"X": Gaussian()})
@@ -146,6 +148,13 @@ def test_certainty_of_separated_components_is_one_to_rounding() -> None:
 
 
 # ------------------------------------------------------------------ many rows, many draws
+
+
+def test_labels_ask_the_density_and_take_no_rows() -> None:
+    data = Data(ROWS)
+    files, *_ = entered(lambda: fit_quietly(EM(), GaussianMixture(K=2), data, seed=0))
+    assert "algorithms/em.py" in files
+    assert not {"fits/labels.py", "mixture/symmetry.py"} & set(files)
 
 
 def test_many_rows_are_labelled_by_a_subset(monkeypatch: pytest.MonkeyPatch) -> None:

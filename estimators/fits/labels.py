@@ -5,7 +5,7 @@ aligned within that symmetry by Stephens' KL relabelling (Stephens 2000, "Dealin
 models", JRSS B 62, algorithm 2), from the draw of highest density, then put in order of the first mechanism's mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,15 +17,14 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from estimators.contract import Density, Model
-from estimators.data.data import NOT_SEEN, Data
+from estimators.data.data import NOT_SEEN
+from estimators.fits.rows import in_blocks
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Symmetry
 
 Indices = NDArray[np.intp]
-
 Draws = dict[str, Tensor]
 Groups = Sequence[Sequence[int]]
-Shares = Callable[[Draws], Array]
 # Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up
 # to all rows.
 MAX_ROWS = 256
@@ -78,13 +77,11 @@ def label(
     """
     free = model.symmetry(density.data, {name: value[best] for name, value in draws.items()}, uses_prior=uses_prior)
     num_draws = len(next(iter(draws.values())))
-    permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
-    certainty = 1.0
     if not free.is_nontrivial:
-        return Labelling(draws, permutations, certainty, free.rule, free.is_fixed)
-    rows, scale = _some_rows(density.data, free)
-    part = density if rows is density.data else density.of(rows)
-    permutations, certainty = align(_shares(part, free), draws, free.groups, scale, best)
+        permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
+        return Labelling(draws, permutations, 1.0, free.rule, free.is_fixed)
+    deciding, repeats = _of_some_rows(density, free)
+    permutations, certainty = align(deciding, free, draws, repeats, best)
     aligned = permute(draws, free.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
@@ -100,70 +97,54 @@ def label(
     )
 
 
-def align(shares: Shares, draws: Draws, groups: Groups, scale: Array, best: int) -> tuple[Indices, float]:
+def align(density: Density, free: Symmetry, draws: Draws, repeats: float, best: int) -> tuple[Indices, float]:
     """Stephens' algorithm: return the permutation of each draw [S, K] and the label certainty.
 
-    ``shares`` gives responsibilities [S', N, K] of a part of the draws.
-    Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with π_s in the
+    Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with P the
+    responsibilities of the density's rows, each of which stands for as many as ``repeats`` says, and π_s in the
     symmetry group; ``Σ P log P`` is the same for all of these, and left out. The certainty is
     the mean softmax weight of π_s against all its single swaps, by minus that cost.
     """
-    num_draws = len(next(iter(draws.values())))
-    target = _part(shares, draws, slice(best, best + 1))[0]
+    data, num_draws = density.data, len(next(iter(draws.values())))
+    weights = repeats * (np.ones(data.num_rows) if data.weights is None else data.weights.numpy())
+    target = _responsibilities(density, free, {name: value[best : best + 1] for name, value in draws.items()})[0]
     permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
-    parts = _parts(num_draws, target.size)
-    whole = _part(shares, draws, parts[0]) if len(parts) == 1 else None
+    blocks = list(in_blocks(draws, target.size, MAX_ELEMENTS))
+    # Responsibilities of few draws are computed once, and not at every sweep.
+    kept = [_responsibilities(density, free, blocks[0])] if len(blocks) == 1 else None
     for _ in range(MAX_SWEEPS):
         log_target = np.log(np.maximum(target, FLOOR))
-        moved = np.empty_like(permutations)
-        total = np.zeros_like(target)
-        certainty = 0.0
-        for part in parts:
-            found = _part(shares, draws, part) if whole is None else whole
-            costs = -np.einsum("nk,snj->skj", log_target * scale[:, None], found)
-            moved[part] = [_assign(cost, groups) for cost in costs]
-            certainty += float(_certainties(costs, moved[part], groups).sum())
-            total += np.take_along_axis(found, moved[part][:, None, :], axis=2).sum(0)
-        settled = np.array_equal(moved, permutations)
-        permutations, target = moved, total / num_draws
-        if settled:
+        chosen, total, certainty = list[Indices](), np.zeros_like(target), 0.0
+        for shares in kept or (_responsibilities(density, free, block) for block in blocks):
+            costs = -np.einsum("nk,snj->skj", log_target * weights[:, None], shares)
+            chosen.append(np.array([_assign(cost, free.groups) for cost in costs]))
+            certainty += float(_certainties(costs, chosen[-1], free.groups).sum())
+            total += np.take_along_axis(shares, chosen[-1][:, None, :], axis=2).sum(0)
+        previous, permutations, target = permutations, np.concatenate(chosen), total / num_draws
+        if np.array_equal(permutations, previous):
             break
     return permutations, certainty / num_draws
 
 
-def _some_rows(data: Data, free: Symmetry) -> tuple[Data, Array]:
-    """At most MAX_ROWS rows with the cause hidden, and the weight of each in the cost."""
+def _of_some_rows(density: Density, free: Symmetry) -> tuple[Density, float]:
+    """The density of at most MAX_ROWS rows with the cause hidden, and how many rows each of them stands for."""
+    data = density.data
     hidden = data.counts()
     for site in free.sites:
         if site in data.columns:
             hidden = hidden & (data.columns[site].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
-    places = hidden.nonzero()[:, 0]
-    if not len(places):
-        places = data.counts().nonzero()[:1, 0]
-    keep = places[torch.linspace(0, len(places) - 1, min(len(places), MAX_ROWS), dtype=torch.float64).round().long()]
-    weights = np.ones(len(keep)) if data.weights is None else data.weights[keep].numpy()
-    return data if len(keep) == data.num_rows else data.rows(keep), weights * (len(places) / len(keep))
+    rows = hidden.nonzero()[:, 0]
+    if not len(rows):
+        rows = data.counts().nonzero()[:1, 0]
+    keep = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS), dtype=torch.float64).round().long()]
+    return density if len(keep) == data.num_rows else density.of(data.rows(keep)), len(rows) / len(keep)
 
 
-def _shares(density: Density, free: Symmetry) -> Shares:
-    """Responsibilities of the rows, of every site that has the labels."""
-
-    def shares(draws: Draws) -> Array:
-        found = [density.responsibilities(draws, site) for site in free.sites]
-        # [S, N, ..., K], summed over inner plates and sites: each is a share of the same labels.
-        flat = [part.reshape(*part.shape[:2], -1, part.shape[-1]).mean(2) for part in found]
-        return np.asarray(torch.stack(flat).mean(0).numpy())
-
-    return shares
-
-
-def _parts(num_draws: int, row_size: int) -> list[slice]:
-    step = max(MAX_ELEMENTS // max(row_size, 1), 1)
-    return [slice(start, min(start + step, num_draws)) for start in range(0, num_draws, step)]
-
-
-def _part(shares: Shares, draws: Draws, part: slice) -> Array:
-    return shares({name: value[part] for name, value in draws.items()})
+def _responsibilities(density: Density, free: Symmetry, draws: Draws) -> Array:
+    """p(label | row) as [S, N, K], averaged over every site that has the labels, and over the inner plates of each."""
+    by_site = [density.responsibilities(draws, site) for site in free.sites]
+    per_row = [shares.reshape(*shares.shape[:2], -1, shares.shape[-1]).mean(2) for shares in by_site]
+    return np.asarray(torch.stack(per_row).mean(0).numpy())
 
 
 def _assign(cost: Array, groups: Groups) -> Indices:

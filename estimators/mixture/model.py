@@ -138,7 +138,7 @@ class CausalMixture(MixtureProgram):
 
         It is the same everywhere, whatever the Greeks.
         """
-        return symmetry_of(self, data, uses_prior=uses_prior)
+        return symmetry_of(self, () if data is None else data.known_labels(), uses_prior=uses_prior)
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         at = {name: value[0] for name, value in draws.items()}

@@ -1,9 +1,9 @@
 """Which labels of a mixture are free, and how they are fixed, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from estimators.data.data import LATENT, Data
+from estimators.data.data import LATENT
 from estimators.symmetry import Symmetry
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 Groups = Sequence[Sequence[int]]
 
 
-def exchangeable(model: "CausalMixture", data: Data | None = None, *, uses_prior: bool = True) -> list[list[int]]:
-    """Groups of components whose labels are free: equal priors, and no row with that Z known.
+def exchangeable(model: "CausalMixture", pinned: Collection[int] = (), *, uses_prior: bool = True) -> list[list[int]]:
+    """Groups of components whose labels are free: equal priors, and not ``pinned`` by a row with that Z known.
 
     Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
     """
@@ -21,17 +21,16 @@ def exchangeable(model: "CausalMixture", data: Data | None = None, *, uses_prior
     keys += [
         node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_below
     ]
-    pinned = set() if data is None else set(data.latent()[(data.latent() >= 0) & data.counts()].tolist())
     groups: dict[object, list[int]] = {}
     for k in range(model.K):
         groups.setdefault(("pinned", k) if k in pinned else tuple(key[k] for key in keys), []).append(k)
     return list(groups.values())
 
 
-def symmetry_of(model: "CausalMixture", data: Data | None, *, uses_prior: bool) -> Symmetry:
+def symmetry_of(model: "CausalMixture", pinned: Collection[int], *, uses_prior: bool) -> Symmetry:
     """Which labels are free, put in order by the mean of the first variable, or by priors that tell them apart."""
-    groups = exchangeable(model, data, uses_prior=uses_prior)
-    by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, data))
+    groups = exchangeable(model, pinned, uses_prior=uses_prior)
+    by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, pinned))
     words = (_named_by_prior if by_prior else _ordered)(groups, model.ordering)
     axes = model.component_axes
     return Symmetry(groups, axes, (LATENT,), words, is_fixed=True, by_prior=by_prior, renames_pinned=True)

@@ -18,24 +18,17 @@ from estimators.parameters.parameter import TINY, Array
 from estimators.parameters.priors import parameters_of
 
 LogDensity = Callable[[Array], tuple[Array, Array]]
-
-
 LogDensityOfLogs = Callable[[Sequence[Array]], tuple[Array, tuple[Array, ...]]]
 
-
 BELOW_ONE = 1.0 - float(np.finfo(np.float64).epsneg)
-
-
 HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
 def log_density(prior: TorchDistributionMixin) -> LogDensity:
     """Return ``x -> (log p(x), d log p / dx)`` for x [..., *shape of the prior], log p summed over that shape."""
-    for family, build in _FAMILIES.items():
-        if type(prior) is family:
-            values = {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}
-            return build(values, len(prior.batch_shape))
-    return _by_autograd(prior)
+    if not is_written_out(prior):
+        return _by_autograd(prior)
+    return _FAMILIES[type(prior)](_arrays(prior), len(prior.batch_shape))
 
 
 def is_written_out(prior: TorchDistributionMixin) -> bool:
@@ -45,12 +38,8 @@ def is_written_out(prior: TorchDistributionMixin) -> bool:
 
 def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
     """The same in the logs of a probability, and with gradients with respect to these."""
-    values = {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}
-    dims = len(prior.batch_shape)
-    if type(prior) is dist.Dirichlet:
-        return _dirichlet_of_logs(values, dims)
-    if type(prior) is dist.Beta:
-        return _beta_of_logs(values, dims)
+    if type(prior) in _OF_LOGS:
+        return _OF_LOGS[type(prior)](_arrays(prior), len(prior.batch_shape))
     by_value = log_density(prior)
 
     def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
@@ -60,6 +49,10 @@ def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
         return value, (slope * x, *(np.zeros_like(x) for _ in logs[1:]))
 
     return evaluate
+
+
+def _arrays(prior: TorchDistributionMixin) -> dict[str, Array]:
+    return {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}
 
 
 def _summed(value: Array, dims: int) -> Array:
@@ -185,6 +178,10 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
     dist.Exponential: _exponential,
     dist.Dirichlet: _dirichlet,
     dist.Uniform: _uniform,
+}
+_OF_LOGS: dict[type, Callable[[Mapping[str, Array], int], LogDensityOfLogs]] = {
+    dist.Dirichlet: _dirichlet_of_logs,
+    dist.Beta: _beta_of_logs,
 }
 
 

@@ -65,17 +65,21 @@ class Logged(Transform, Protocol):
 LOGS = ("log {}", "log 1 - {}")
 
 
+class _Square:
+    """As many coordinates as the Greek has entries."""
+
+    def size(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape))
+
+
 @dataclass(frozen=True)
-class Real:
+class Real(_Square):
     """``x = origin + unit * v`` on the real line."""
 
     origin: Any = 0.0
     unit: float = 1.0
     bounded = False
     has_logs = False
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return np.asarray(self.origin + self.unit * coordinates)
@@ -96,16 +100,13 @@ class Real:
 
 
 @dataclass(frozen=True)
-class Positive:
+class Positive(_Square):
     """``x = scale * exp(v)`` on the positive half-line: dx/dv = x. ``scale`` is a number, or one for each entry."""
 
     scale: Any = 1.0
     unit = 1.0
     bounded = True
     has_logs = False
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return np.asarray(self.scale * np.exp(np.minimum(np.maximum(coordinates, -300.0), 300.0)))
@@ -127,15 +128,12 @@ class Positive:
 
 
 @dataclass(frozen=True)
-class UnitInterval:
+class UnitInterval(_Square):
     """``x = expit(v)`` between 0 and 1: dx/dv = x (1 - x)."""
 
     unit = 1.0
     bounded = True
     has_logs = True
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return np.asarray(expit(coordinates))
@@ -236,7 +234,7 @@ class Simplex:
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class Linear(_Square):
     """``x = origin + matrix @ v`` for every row of x: [..., rows * P], with a square matrix [P, P]."""
 
     matrix: Array
@@ -248,9 +246,6 @@ class Linear:
     def unit(self) -> float:
         """The smallest of the matrix's own scales."""
         return float(np.abs(np.diag(self.matrix)).min())
-
-    def size(self, shape: tuple[int, ...]) -> int:
-        return int(np.prod(shape))
 
     def forward(self, coordinates: Array) -> Array:
         return self._each(coordinates, lambda v: self.origin + v @ self.matrix.T)

@@ -32,9 +32,9 @@ THRESHOLD = 1.0
 # An entry is named if over half of its posterior variance lies in flat directions, and in one sentence with another
 # if their correlation within these directions is above 0.1 in size: differences make up smaller ones.
 MOST, TOGETHER = 0.5, 0.1
-# Below this the difference of two densities is rounding; and of eigenvalues scaled to 1.
+# Below these a curvature of the Jacobian, and an eigenvalue of a matrix scaled to ones, are rounding.
 ZERO, ROUNDING = 1e-9, 1e-6
-# Draws among which the best is sought, from where to climb.
+# So many of the draws are compared to find the best, from which the mode is climbed to.
 CLIMBERS = 100
 EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
 NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
@@ -51,8 +51,8 @@ class Identifiability:
     entry of the Greeks, the share of what P leaves open that lies in flat directions.
     ``problem`` says why nothing can be said, as at a BOUNDARY; the arrays are then empty.
 
-    >>> found = EM().fit(CausalMixture(2, {"X": Bernoulli()}), {"X": [0, 0, 1, 1, 1]}, seed=0).identifiability()
-    >>> found.is_identified
+    >>> informed = EM().fit(CausalMixture(2, {"X": Bernoulli()}), {"X": [0, 0, 1, 1, 1]}, seed=0).identifiability()
+    >>> informed.is_identified
     False
     """
 
@@ -83,11 +83,11 @@ class Identifiability:
 
     def table(self) -> pd.DataFrame:
         """One row per entry of the Greeks: the share that the data leave open, and the sentence that names it."""
-        said = list(zip(self.groups, self.directions, strict=True))
-        found = [next((words for group, words in said if entry in group), "") for entry in self.uninformed]
+        named = list(zip(self.groups, self.directions, strict=True))
+        sentences = [next((words for group, words in named if entry in group), "") for entry in self.uninformed]
         shares = list(self.uninformed.values())
         index = pd.Index(list(self.uninformed), name="Greek")
-        return pd.DataFrame({"uninformed": shares, "finding": found}, index=index)
+        return pd.DataFrame({"uninformed": shares, "finding": sentences}, index=index)
 
     def __str__(self) -> str:
         if self.problem is not None:
@@ -156,8 +156,8 @@ def _is_at_edge(density: Density, at: Array) -> bool:
 
 
 def _where(draws: Mapping[str, Tensor], status: Status) -> str:
-    place = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
-    return place if status is Status.CONVERGED else f"{place} of a fit that ended as {status.name}"
+    point = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
+    return point if status is Status.CONVERGED else f"{point} of a fit that ended as {status.name}"
 
 
 def _is_proper(density: Density, prior: Curvature) -> bool:
@@ -214,17 +214,17 @@ def _groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tup
     together = moves[:, flat] @ moves[:, flat].T
     own = np.sqrt(np.maximum(np.diag(together), 1e-300))
     joined = np.abs(together / np.outer(own, own)) > TOGETHER
-    left, found = [i for i in range(len(names)) if left_open[i] >= min(MOST, left_open.max())], []
-    while left:
-        group, ahead = list[int](), [left.pop(0)]
-        while ahead:
-            group.append(ahead.pop())
-            ahead += [i for i in left if joined[group[-1], i]]
-            left = [i for i in left if i not in ahead]
+    remaining, groups = [i for i in range(len(names)) if left_open[i] >= min(MOST, left_open.max())], []
+    while remaining:
+        group, reached = list[int](), [remaining.pop(0)]
+        while reached:
+            group.append(reached.pop())
+            reached += [i for i in remaining if joined[group[-1], i]]
+            remaining = [i for i in remaining if i not in reached]
         group.sort()
-        named = tuple(names[i] for i in group)
-        found.append((named, _sentence(named, _is_open(moves[group][:, flat], moves[group]))))
-    return found
+        entries = tuple(names[i] for i in group)
+        groups.append((entries, _sentence(entries, _is_open(moves[group][:, flat], moves[group]))))
+    return groups
 
 
 def _is_open(flat: Array, moves: Array) -> bool:

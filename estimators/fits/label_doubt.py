@@ -1,4 +1,4 @@
-"""Whether what a fit says of a component may be of another."""
+"""Whether the labels of a fit are sure enough that what it says of one component is not said of another."""
 
 from functools import partial
 from typing import TYPE_CHECKING

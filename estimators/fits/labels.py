@@ -59,11 +59,11 @@ def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indic
     """
     index = torch.as_tensor(permutations, dtype=torch.long)
     moved = dict(draws)
-    for name, places in axes.items():
-        for axis in places:
+    for name, label_axes in axes.items():
+        for axis in label_axes:
             value = moved[name].movedim(axis + 1, 1)
-            along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
-            moved[name] = torch.gather(value, 1, along).movedim(1, axis + 1)
+            index_along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
+            moved[name] = torch.gather(value, 1, index_along).movedim(1, axis + 1)
     return moved
 
 
@@ -75,29 +75,29 @@ def label(
     With ``ordered=False`` labels keep the names that they have in that draw. Draws found without a prior
     (``uses_prior=False``) may have labels that the priors tell apart in any order: they are put in the likeliest.
     """
-    free = model.symmetry(density.data, {name: value[best] for name, value in draws.items()}, uses_prior=uses_prior)
+    symmetry = model.symmetry(density.data, {name: value[best] for name, value in draws.items()}, uses_prior=uses_prior)
     num_draws = len(next(iter(draws.values())))
-    if not free.is_nontrivial:
-        permutations = np.tile(np.arange(free.num_labels), (num_draws, 1))
-        return Labelling(draws, permutations, 1.0, free.rule, free.is_fixed)
-    deciding, repeats = _of_some_rows(density, free)
-    permutations, certainty = align(deciding, free, draws, repeats, best)
-    aligned = permute(draws, free.axes, permutations)
+    if not symmetry.is_nontrivial:
+        permutations = np.tile(np.arange(symmetry.num_labels), (num_draws, 1))
+        return Labelling(draws, permutations, 1.0, symmetry.rule, symmetry.is_fixed)
+    deciding, repeats = _of_some_rows(density, symmetry)
+    permutations, certainty = align(deciding, symmetry, draws, repeats, best)
+    aligned = permute(draws, symmetry.axes, permutations)
     if not ordered:
         return Labelling(aligned, permutations, certainty, "labels are those of the point fit")
-    key = model.order_key(aligned, free).expand(num_draws, free.num_labels).mean(0)
-    order = (
-        model.likeliest_order(density.data, aligned, free, key) if free.by_prior else _order_within(free.groups, key)
-    )
+    key = model.order_key(aligned, symmetry).expand(num_draws, symmetry.num_labels).mean(0)
+    order = _order_within(symmetry.groups, key)
+    if symmetry.by_prior:
+        order = model.likeliest_order(density.data, aligned, symmetry, key)
     return Labelling(
-        draws=permute(aligned, free.axes, np.tile(order, (num_draws, 1))),
+        draws=permute(aligned, symmetry.axes, np.tile(order, (num_draws, 1))),
         permutations=permutations[:, order],
         certainty=certainty,
-        rule=free.rule,
+        rule=symmetry.rule,
     )
 
 
-def align(density: Density, free: Symmetry, draws: Draws, repeats: float, best: int) -> tuple[Indices, float]:
+def align(density: Density, symmetry: Symmetry, draws: Draws, repeats: float, best: int) -> tuple[Indices, float]:
     """Stephens' algorithm: return the permutation of each draw [S, K] and the label certainty.
 
     Minimises ``Σ_s Σ_n w_n Σ_k P_s[n, π_s(k)] log(P_s[n, π_s(k)] / Q[n, k])`` over π_s and Q in turn, with P the
@@ -107,18 +107,18 @@ def align(density: Density, free: Symmetry, draws: Draws, repeats: float, best: 
     """
     data, num_draws = density.data, len(next(iter(draws.values())))
     weights = repeats * (np.ones(data.num_rows) if data.weights is None else data.weights.numpy())
-    target = _responsibilities(density, free, {name: value[best : best + 1] for name, value in draws.items()})[0]
+    target = _responsibilities(density, symmetry, {name: value[best : best + 1] for name, value in draws.items()})[0]
     permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
     blocks = list(in_blocks(draws, target.size, MAX_ELEMENTS))
     # Responsibilities of few draws are computed once, and not at every sweep.
-    kept = [_responsibilities(density, free, blocks[0])] if len(blocks) == 1 else None
+    kept = [_responsibilities(density, symmetry, blocks[0])] if len(blocks) == 1 else None
     for _ in range(MAX_SWEEPS):
         log_target = np.log(np.maximum(target, FLOOR))
         chosen, total, certainty = list[Indices](), np.zeros_like(target), 0.0
-        for shares in kept or (_responsibilities(density, free, block) for block in blocks):
+        for shares in kept or (_responsibilities(density, symmetry, block) for block in blocks):
             costs = -np.einsum("nk,snj->skj", log_target * weights[:, None], shares)
-            chosen.append(np.array([_assign(cost, free.groups) for cost in costs]))
-            certainty += float(_certainties(costs, chosen[-1], free.groups).sum())
+            chosen.append(np.array([_assign(cost, symmetry.groups) for cost in costs]))
+            certainty += float(_certainties(costs, chosen[-1], symmetry.groups).sum())
             total += np.take_along_axis(shares, chosen[-1][:, None, :], axis=2).sum(0)
         previous, permutations, target = permutations, np.concatenate(chosen), total / num_draws
         if np.array_equal(permutations, previous):
@@ -126,11 +126,11 @@ def align(density: Density, free: Symmetry, draws: Draws, repeats: float, best: 
     return permutations, certainty / num_draws
 
 
-def _of_some_rows(density: Density, free: Symmetry) -> tuple[Density, float]:
+def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]:
     """The density of at most MAX_ROWS rows with the cause hidden, and how many rows each of them stands for."""
     data = density.data
     hidden = data.counts()
-    for site in free.sites:
+    for site in symmetry.sites:
         if site in data.columns:
             hidden = hidden & (data.columns[site].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
     rows = hidden.nonzero()[:, 0]
@@ -140,9 +140,9 @@ def _of_some_rows(density: Density, free: Symmetry) -> tuple[Density, float]:
     return density if len(keep) == data.num_rows else density.of(data.rows(keep)), len(rows) / len(keep)
 
 
-def _responsibilities(density: Density, free: Symmetry, draws: Draws) -> Array:
+def _responsibilities(density: Density, symmetry: Symmetry, draws: Draws) -> Array:
     """p(label | row) as [S, N, K], averaged over every site that has the labels, and over the inner plates of each."""
-    by_site = [density.responsibilities(draws, site) for site in free.sites]
+    by_site = [density.responsibilities(draws, site) for site in symmetry.sites]
     per_row = [shares.reshape(*shares.shape[:2], -1, shares.shape[-1]).mean(2) for shares in by_site]
     return np.asarray(torch.stack(per_row).mean(0).numpy())
 
@@ -173,6 +173,6 @@ def _certainties(costs: Array, chosen: Indices, groups: Groups) -> Array:
 def _order_within(groups: Groups, key: Tensor) -> Indices:
     order = np.arange(len(key))
     for group in groups:
-        places = sorted(group)
-        order[places] = sorted(places, key=lambda k: float(key[k]))
+        labels = sorted(group)
+        order[labels] = sorted(labels, key=lambda k: float(key[k]))
     return order

@@ -36,6 +36,6 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)
     stats = {"seed": seed, "of": str(fit.kind), **labelled.stats}
     draws = {name: value[1:] for name, value in labelled.draws.items()}
-    found = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={})
-    say_status(found, strict=False)
-    return found
+    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={})
+    say_status(approximation, strict=False)
+    return approximation

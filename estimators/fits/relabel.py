@@ -22,29 +22,29 @@ Order = Sequence[int] | NDArray[np.intp] | Mapping[str, int]
 
 def relabelled(fit: "Fit", order: Order) -> "Fit":
     """The same fit with component k renamed to what ``order[k]`` was, or with named labels; see `Fit.relabel`."""
-    free = fit.symmetry
+    symmetry = fit.symmetry
     if isinstance(order, Mapping):
-        if not free.axes:
-            raise ValueError(f"relabel: the labels of this program cannot be named; {free.rule}")
-        return replace(fit, label_names=names_of(order, free.num_labels))
-    places = _checked(order, free)
-    draws = permute(dict(fit.draws), free.axes, np.tile(places, (fit.num_draws, 1)))
-    stats = {**fit.stats, "labels": f"set by hand to {places} after: {fit.stats.get('labels')}"}
-    model, data = fit.model.permuted(places), fit.data
-    for site in free.sites:
-        data = None if data is None else data.relabelled(places, site)
-    names = tuple(fit.label_names[k] for k in places) if fit.label_names else ()
+        if not symmetry.axes:
+            raise ValueError(f"relabel: the labels of this program cannot be named; {symmetry.rule}")
+        return replace(fit, label_names=names_of(order, symmetry.num_labels))
+    permutation = _checked(order, symmetry)
+    draws = permute(dict(fit.draws), symmetry.axes, np.tile(permutation, (fit.num_draws, 1)))
+    stats = {**fit.stats, "labels": f"set by hand to {permutation} after: {fit.stats.get('labels')}"}
+    model, data = fit.model.permuted(permutation), fit.data
+    for site in symmetry.sites:
+        data = None if data is None else data.relabelled(permutation, site)
+    names = tuple(fit.label_names[k] for k in permutation) if fit.label_names else ()
     renamed = replace(fit, model=model, draws=draws, stats=stats, data=data, label_names=names)
     if data is None or "at_edge" not in stats:
         return renamed
     return replace(renamed, stats={**stats, "at_edge": words_at_edge(density_behind(renamed, data), draws)})
 
 
-def _checked(order: Sequence[int] | NDArray[np.intp], free: Symmetry) -> list[int]:
+def _checked(order: Sequence[int] | NDArray[np.intp], symmetry: Symmetry) -> list[int]:
     """The order as a list of labels, each once; raises TypeError or ValueError for anything else."""
-    if not (free.is_nontrivial or free.renames_pinned):
-        raise ValueError(f"relabel: the labels of this program cannot be exchanged; {free.rule}")
-    labels = list(range(free.num_labels))
+    if not (symmetry.is_nontrivial or symmetry.renames_pinned):
+        raise ValueError(f"relabel: the labels of this program cannot be exchanged; {symmetry.rule}")
+    labels = list(range(symmetry.num_labels))
     if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
         raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
     if sorted(order) != labels:

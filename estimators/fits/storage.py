@@ -15,7 +15,7 @@ from estimators.fits.kind import Kind
 from estimators.queries.labels import names_of
 from estimators.status import Status
 
-# The arrays of a file by the first part of their names, and the types that each may have.
+# The groups of arrays in a file, named before the slash, and the types that their arrays may have.
 GROUPS = {
     "draws": (torch.float64,),
     "info": (torch.float64, torch.float32, torch.int64, torch.int32, torch.bool),

@@ -113,9 +113,9 @@ class Data:
         return self.num_rows
 
     def __repr__(self) -> str:
-        parts = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
-        parts += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
-        return f"Data({self.num_rows} rows: {', '.join(parts)})"
+        names = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
+        names += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
+        return f"Data({self.num_rows} rows: {', '.join(names)})"
 
     def latent(self, name: str = LATENT) -> Tensor:
         """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
@@ -162,14 +162,14 @@ class Data:
     def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
         """Return the same data with other values of some columns, or other weights."""
         changed = _given(source, columns) if source is not None or columns else {}
-        tensors, numbers = _checked(changed, allow_missing=self.missing is not None)
-        found = {name: column for name, column in self.columns.items() if name not in numbers} | tensors
-        scalars = {name: number for name, number in self.scalars.items() if name not in tensors} | numbers
-        num_rows = _common_length(found)
-        masks = _masks(self.intervened, found, num_rows)
+        replaced, replaced_scalars = _checked(changed, allow_missing=self.missing is not None)
+        tensors = {name: column for name, column in self.columns.items() if name not in replaced_scalars} | replaced
+        scalars = {name: number for name, number in self.scalars.items() if name not in replaced} | replaced_scalars
+        num_rows = _common_length(tensors)
+        masks = _masks(self.intervened, tensors, num_rows)
         counted = self.weights if weights is ... else _weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
-        return Data.__new__(Data)._fill(found, scalars, masks, counted, self.missing)
+        return Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing)
 
     @own_modes()
     def repeated(self, what: str, instead: str) -> "Data":
@@ -216,35 +216,37 @@ def _rebuilt(*fields: Any) -> Data:
 
 
 def _stacked(
-    parts: Sequence[Data],
+    data_sets: Sequence[Data],
 ) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, Tensor], Tensor | None, str | None]:
-    """The fields of all parts' rows, one part after the other."""
-    if isinstance(parts, Data) or not all(isinstance(part, Data) for part in parts):
-        found = type(parts).__name__ if isinstance(parts, Data) else [type(part).__name__ for part in parts]
-        raise TypeError(f"Data.concat: expected a sequence of Data, got {found}")
-    if not parts:
+    """The fields of the rows of all data sets, one data set after the other."""
+    if isinstance(data_sets, Data) or not all(isinstance(data, Data) for data in data_sets):
+        given = type(data_sets).__name__ if isinstance(data_sets, Data) else [type(data).__name__ for data in data_sets]
+        raise TypeError(f"Data.concat: expected a sequence of Data, got {given}")
+    if not data_sets:
         raise ValueError("Data.concat: expected at least one data set, got an empty sequence")
-    names = list(dict.fromkeys(name for part in parts for name in part.columns))
-    for number, part in enumerate(parts):
-        missing = [name for name in names if name != LATENT and name not in part.columns]
+    names = list(dict.fromkeys(name for data in data_sets for name in data.columns))
+    for number, data in enumerate(data_sets):
+        missing = [name for name in names if name != LATENT and name not in data.columns]
         if missing:
-            raise ValueError(f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(part.columns)}")
+            raise ValueError(f"Data.concat: part {number} lacks the column(s) {missing}; it has {list(data.columns)}")
     scalars: dict[str, float | int] = {}
-    for part in parts:
-        for name, value in part.scalars.items():
+    for data in data_sets:
+        for name, value in data.scalars.items():
             if scalars.setdefault(name, value) != value:
                 raise ValueError(f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another")
     columns = {
-        name: torch.cat([part.latent() if name == LATENT else part.columns[name] for part in parts]) for name in names
+        name: torch.cat([data.latent() if name == LATENT else data.columns[name] for data in data_sets])
+        for name in names
     }
-    masked = list(dict.fromkeys(name for part in parts for name in part.intervened))
+    masked = list(dict.fromkeys(name for data in data_sets for name in data.intervened))
     weights = None
-    if any(part.weights is not None for part in parts):
+    if any(data.weights is not None for data in data_sets):
+        once = [torch.ones(data.num_rows, dtype=torch.float64) for data in data_sets]
         weights = torch.cat(
-            [torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights for part in parts]
+            [w if data.weights is None else data.weights for data, w in zip(data_sets, once, strict=True)]
         )
-    masks = {name: torch.cat([part.is_set(name) for part in parts]) for name in masked}
-    rule = MARGINALIZE if any(part.missing for part in parts) else None
+    masks = {name: torch.cat([data.is_set(name) for data in data_sets]) for name in masked}
+    rule = MARGINALIZE if any(data.missing for data in data_sets) else None
     return columns, scalars, masks, weights, rule
 
 

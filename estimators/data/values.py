@@ -28,13 +28,13 @@ def value_of(what: str, name: str, value: Any, size: int | None = None) -> Tenso
 
     A value of a column of vectors has `size` numbers.
     """
-    own = () if size is None else (size,)
+    shape = () if size is None else (size,)
     expected = "a finite number" if size is None else f"{size} finite numbers"
     try:
-        found = float64(plain_numbers(value))
+        tensor = float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
-    fits = found.ndim in (len(own), len(own) + 1) and tuple(found.shape[found.ndim - len(own) :]) == own
-    if not fits or not found.numel() or not bool(torch.isfinite(found).all()):
+    has_shape = tensor.ndim in (len(shape), len(shape) + 1) and tuple(tensor.shape[tensor.ndim - len(shape) :]) == shape
+    if not has_shape or not tensor.numel() or not bool(torch.isfinite(tensor).all()):
         raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {value!r}")
-    return found
+    return tensor

@@ -101,7 +101,7 @@ def lay_out(graph: Any, *, greeks: bool = False, plates: bool = False) -> Layout
     above, below = _greeks_of(graph) if greeks else ([], [])
     halves: dict[Node, tuple[float, float]] = {node: _half(node) for node in (*graph, *above, *below)}
     # Nodes by number: a name may hold what Graphviz's language reads as its own. Without a label no font is looked for.
-    number = {node: str(place) for place, node in enumerate(halves)}
+    number = {node: str(position) for position, node in enumerate(halves)}
     picture = AGraph(directed=True, nodesep=NODE_GAP, ranksep=ROW_GAP)
     for node, half in halves.items():
         width, height = (2 * (length + CLEARANCE) for length in half)
@@ -135,8 +135,8 @@ def _greeks_of(graph: Any) -> tuple[list[Greek], list[Greek]]:
     generations = list(networkx.topological_generations(graph))
     above: list[Greek] = []
     below: list[Greek] = []
-    for place, names in enumerate(generations):
-        row = above if 2 * place + 1 < len(generations) else below
+    for depth, names in enumerate(generations):
+        row = above if 2 * depth + 1 < len(generations) else below
         row += [Greek(greek, name) for name in names for greek in graph.nodes[name]["greeks"]]
     return above, below
 

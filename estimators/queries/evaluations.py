@@ -1,4 +1,4 @@
-"""A distribution function that is dear to evaluate, as the search for its quantiles asks it."""
+"""A distribution function whose values are kept, since one of a program takes milliseconds."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from estimators.contract import Answer
 
 
 class Evaluations:
-    """A CDF at one point after another, each of them once."""
+    """A CDF that is evaluated once at a point, however many quantiles are searched for."""
 
     def __init__(self, cdf: Callable[[float], Answer]) -> None:
-        self._cdf, self._known = cdf, dict[float, Answer]()
+        self._cdf, self._answers = cdf, dict[float, Answer]()
 
     def __call__(self, point: float) -> float:
         """P(value <= point)."""
@@ -21,12 +21,12 @@ class Evaluations:
         return None if error is None else float(error)
 
     def bracket(self, level: float) -> tuple[float, float] | None:
-        """The closest points about a quantile so far."""
-        below = [point for point, found in self._known.items() if found.values < level]
-        above = [point for point, found in self._known.items() if found.values >= level]
+        """The closest evaluated points below and above a quantile; None where one of the two is missing."""
+        below = [point for point, answer in self._answers.items() if answer.values < level]
+        above = [point for point, answer in self._answers.items() if answer.values >= level]
         return (max(below), min(above)) if below and above else None
 
     def _at(self, point: float) -> Answer:
-        if point not in self._known:
-            self._known[point] = self._cdf(point)
-        return self._known[point]
+        if point not in self._answers:
+            self._answers[point] = self._cdf(point)
+        return self._answers[point]

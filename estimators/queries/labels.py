@@ -56,12 +56,12 @@ def names_of(order: Mapping[Any, Any], num_labels: int) -> tuple[str, ...]:
     ('low', 'high')
     """
     example = "{" + ", ".join(f'"name {k}": {k}' for k in range(num_labels)) + "}"
-    places = list(order.values())
+    numbers = list(order.values())
     if not all(isinstance(name, str) and name for name in order):
         raise TypeError(f"relabel: expected names of labels such as {example}, got {dict(order)!r}")
-    if any(isinstance(k, bool | np.bool_) or not isinstance(k, Integral) for k in places):
+    if any(isinstance(k, bool | np.bool_) or not isinstance(k, Integral) for k in numbers):
         raise TypeError(f"relabel: expected a label for each name, {example}, got {dict(order)!r}")
-    if sorted(places) != list(range(num_labels)):
+    if sorted(numbers) != list(range(num_labels)):
         raise ValueError(f"relabel: expected a name for every label, each once, {example}, got {dict(order)!r}")
     return tuple(sorted(order, key=order.__getitem__))
 
@@ -71,17 +71,17 @@ def numbers_of(what: str, site: str, value: Any, names: Sequence[str]) -> Any:
 
     Raises ValueError for a name that no label has.
     """
-    given = value if isinstance(value, str | Tensor) else np.asarray(value, dtype=object)
-    if isinstance(given, Tensor) or not (isinstance(given, str) or given.ndim == 1):
+    labels = value if isinstance(value, str | Tensor) else np.asarray(value, dtype=object)
+    if isinstance(labels, Tensor) or not (isinstance(labels, str) or labels.ndim == 1):
         return value
-    asked = [given] if isinstance(given, str) else given.tolist()
+    asked = [labels] if isinstance(labels, str) else labels.tolist()
     if not any(isinstance(label, str) for label in asked):
         return value
     unknown = [label for label in asked if isinstance(label, str) and label not in names]
     if unknown:
         raise ValueError(f"{what}: {site} has no label {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
-    found = [names.index(label) if isinstance(label, str) else label for label in asked]
-    return found[0] if isinstance(given, str) else found
+    numbers = [names.index(label) if isinstance(label, str) else label for label in asked]
+    return numbers[0] if isinstance(labels, str) else numbers
 
 
 def entry_names(greek: str, shape: Sequence[int], label_axes: Collection[int], names: Sequence[str]) -> list[str]:
@@ -91,8 +91,8 @@ def entry_names(greek: str, shape: Sequence[int], label_axes: Collection[int], n
     ['p_T[low, 0]', 'p_T[high, 0]']
     """
 
-    def entry(place: tuple[int, ...]) -> str:
-        parts = [names[k] if axis in label_axes else str(k) for axis, k in enumerate(place)]
-        return f"{greek}[{', '.join(parts)}]" if parts else greek
+    def entry(index: tuple[int, ...]) -> str:
+        positions = [names[k] if axis in label_axes else str(k) for axis, k in enumerate(index)]
+        return f"{greek}[{', '.join(positions)}]" if positions else greek
 
-    return [entry(place) for place in np.ndindex(*shape)]
+    return [entry(index) for index in np.ndindex(*shape)]

@@ -23,9 +23,9 @@ class Prediction(Tensor):
     @staticmethod
     def of(values: Tensor, error: Tensor | None = None) -> "Prediction":
         """The values with their standard error, or None for exact values."""
-        found: Prediction = values.detach().as_subclass(Prediction)
-        found.error = error
-        return found
+        prediction: Prediction = values.detach().as_subclass(Prediction)
+        prediction.error = error
+        return prediction
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Prediction":
         return Prediction.of(self.clone(), None if self.error is None else self.error.clone())

@@ -147,7 +147,7 @@ def _are_neighbours(low: float, high: float) -> bool:
 
 
 def _number(cdf: Function, x: float, what: str) -> float:
-    found = cdf(x)
-    if found != found:
+    probability = cdf(x)
+    if probability != probability:
         raise ValueError(f"quantile: the CDF of {what} is not a number at {x:g}; use .sample()")
-    return found
+    return probability

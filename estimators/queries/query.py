@@ -105,15 +105,15 @@ class Query:
         Its error is half of how far it moves over levels within one standard error of the CDF. Raises EstimationError
         where no finite value is.
         """
-        asked = numbers("level", level)
-        for value in asked.reshape(-1).tolist():
+        levels = numbers("level", level)
+        for value in levels.reshape(-1).tolist():
             check_level(value)
         self._check_number(name, "quantile")
         cdf = Evaluations(self.predictive.cdf_at(name))
-        found = [self._quantile(name, one, cdf) for one in asked.reshape(-1).tolist()]
-        values = torch.tensor([value for value, _ in found], dtype=torch.float64)
-        errors = [error for _, error in found if error is not None]
-        return _shaped(values, torch.tensor(errors, dtype=torch.float64) if errors else None, asked.shape)
+        roots = [self._quantile(name, share, cdf) for share in levels.reshape(-1).tolist()]
+        values = torch.tensor([value for value, _ in roots], dtype=torch.float64)
+        errors = [error for _, error in roots if error is not None]
+        return _shaped(values, torch.tensor(errors, dtype=torch.float64) if errors else None, levels.shape)
 
     @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
@@ -173,14 +173,14 @@ class Query:
         return points.reshape(shape.numel(), *points.shape[points.ndim - own :]), shape
 
     def _quantile(self, name: str, level: float, cdf: Evaluations) -> tuple[float, float | None]:
-        found = self._root(name, level, cdf)
-        error = cdf.error(found)
+        root = self._root(name, level, cdf)
+        error = cdf.error(root)
         if error is None:
-            return found, None
+            return root, None
         low, high = max(level - error, 0.5 * level), min(level + error, 0.5 * (1.0 + level))
         if not low < high:
-            return found, 0.0
-        return found, (self._root(name, high, cdf) - self._root(name, low, cdf)) / (high - low) * error
+            return root, 0.0
+        return root, (self._root(name, high, cdf) - self._root(name, low, cdf)) / (high - low) * error
 
     def _root(self, name: str, level: float, cdf: Evaluations) -> float:
         levels = self.predictive.levels(name)

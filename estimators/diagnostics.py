@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Draws = Mapping[str, Tensor]
 R_HAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
+# Draws of a chain below which its halves say nothing of convergence.
+LEAST_DRAWS = 4
 
 
 def import_arviz() -> Any:
@@ -32,7 +34,12 @@ def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None 
         array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
         names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
         variables[name] = (("chain", "draw", *(unused(dim, draws) for dim in names)), array)
-    return xarray.Dataset(variables, coords=_coordinates(variables))
+    coordinates = {
+        dim: np.arange(size)
+        for names, array in variables.values()
+        for dim, size in zip(names, array.shape, strict=True)
+    }
+    return xarray.Dataset(variables, coords=coordinates)
 
 
 def unused(dim: str, variables: Container[str]) -> str:
@@ -40,10 +47,6 @@ def unused(dim: str, variables: Container[str]) -> str:
     while dim in variables:
         dim += "_"
     return dim
-
-
-# Draws of a chain below which its halves say nothing of convergence.
-LEAST_DRAWS = 4
 
 
 class Diagnostics(NamedTuple):
@@ -62,19 +65,19 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
             f"effective sample size: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}; "
             "raise `num_samples`"
         )
-    # Under names that are no axes'.
-    places = {name: f"x{number}" for number, name in enumerate(draws)}
-    data = dataset({place: draws[name] for name, place in places.items()}, num_chains)
+    # xarray would take a Greek that is called as an axis, `draw` say, for that axis's labels.
+    aliases = {name: f"x{number}" for number, name in enumerate(draws)}
+    data = dataset({alias: draws[name] for name, alias in aliases.items()}, num_chains)
     with np.errstate(all="ignore"):
         sizes = [import_arviz().ess(data, method=method) for method in ("bulk", "tail")]
         r_hat = import_arviz().rhat(data, method="rank") if num_chains > 1 else None
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
     bulk, tail = (
-        {name: _settled(ess[places[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
+        {name: _settled(ess[aliases[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
         for ess in sizes
     )
-    known = {} if r_hat is None else {n: _settled(r_hat[places[n]].values, constant[n], 1.0, np.inf) for n in draws}
-    return Diagnostics(known, bulk, tail)
+    r_hats = {} if r_hat is None else {n: _settled(r_hat[aliases[n]].values, constant[n], 1.0, np.inf) for n in draws}
+    return Diagnostics(r_hats, bulk, tail)
 
 
 def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:
@@ -93,14 +96,6 @@ def mean_error(draws: Tensor, num_chains: int) -> float:
     with np.errstate(all="ignore"):
         ess = float(import_arviz().ess(values, method="mean"))
     return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
-
-
-def _coordinates(variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]) -> dict[str, np.ndarray]:
-    return {
-        dim: np.arange(size)
-        for names, array in variables.values()
-        for dim, size in zip(names, array.shape, strict=True)
-    }
 
 
 def chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:

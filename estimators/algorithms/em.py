@@ -83,10 +83,10 @@ class EM:
         density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
-        found = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
         runs: list[Run] = []
-        with progress(min(RUNS, len(found)), "EM", self.progress_bar) as bar:
-            for start in found:
+        with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
+            for start in starts:
                 if len(runs) >= RUNS and any(run.status.is_interior for run in runs):
                     break
                 runs.append(self._run(density, start))
@@ -142,15 +142,15 @@ class _Climb:
 
     def em_step(self) -> Array:
         """The M-step from the current E-step."""
-        found = self._density.m_step(self.coordinates, self._statistics)
-        still = np.abs(found - self.coordinates) <= 8 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(found))
+        target = self._density.m_step(self.coordinates, self._statistics)
+        still = np.abs(target - self.coordinates) <= 8 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(target))
         if still.all() and not self.ended:
             self.ended = True
             # One row far from the others makes the column's unit so large that ordinary means are rounded in it.
-            hidden = np.abs(self._gradient) @ (np.finfo(np.float64).eps * np.maximum(1.0, np.abs(found)))
+            hidden = np.abs(self._gradient) @ (np.finfo(np.float64).eps * np.maximum(1.0, np.abs(target)))
             if self._density.has_closed_form and hidden <= HIDDEN:
                 self._status = Status.CONVERGED
-        return found
+        return target
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:
         """Evaluate the E-step at a point and go there; with `only_up`, only if the likelihood does not fall."""

@@ -57,9 +57,9 @@ class Exact:
         log_joint = np.empty(allocations)
         with progress(allocations, "Exact", self.progress_bar) as bar:
             for start in range(0, allocations, CHUNK):
-                part = np.arange(start, min(start + CHUNK, allocations))
-                log_joint[part] = sums.log_joint(part)
-                bar.update(len(part))
+                block = np.arange(start, min(start + CHUNK, allocations))
+                log_joint[block] = sums.log_joint(block)
+                bar.update(len(block))
         evidence = float(logsumexp(log_joint))
         rng = np.random.default_rng(task.seed)
         probabilities = np.exp(log_joint - evidence)

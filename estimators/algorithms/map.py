@@ -69,12 +69,12 @@ class MAP:
         trained = density.trainable()
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
-        found = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
+        starts = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []
-        with progress(min(RUNS, len(found)) * self.num_steps, "MAP", self.progress_bar) as bar:
-            for number, start in enumerate(found):
+        with progress(min(RUNS, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
+            for number, start in enumerate(starts):
                 if number >= RUNS and any(status is Status.CONVERGED for status, _ in summits):
                     break
                 if number < RUNS:
@@ -91,7 +91,7 @@ class MAP:
             "gradient_norm": best.gradient_norm,
             "num_runs": len(summits),
         }
-        info = {"losses": _recorded(losses), "gradient_norms": _recorded(norms)}
+        info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
         estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, status=status, info=info)
         return finish(task, density, estimated)
 
@@ -157,6 +157,6 @@ class _Renamed(Messenger):
         msg["name"] = self._names.get(msg["name"], msg["name"])
 
 
-def _recorded(runs: list[list[float]]) -> torch.Tensor:
-    """[runs, num_steps]; what overflowed is recorded as the largest number."""
+def _traces(runs: list[list[float]]) -> torch.Tensor:
+    """Traces of all runs as [runs, num_steps]; what overflowed is the largest number."""
     return torch.tensor(runs, dtype=torch.float64).nan_to_num()

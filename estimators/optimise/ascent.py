@@ -66,19 +66,19 @@ def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
     point = np.where(objective.bounded, np.clip(start, -LIMIT, LIMIT), start)
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
-    found = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return np.asarray(found) if np.isfinite(found).all() else point
+    end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return np.asarray(end) if np.isfinite(end).all() else point
 
 
 def _newton(objective: Smooth, point: Array) -> tuple[Array, Array | None]:
     """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
     _, gradient = objective.value_and_gradient(point)
-    found = curvature(objective, point)
-    way_up = found.way_up()
+    curve = curvature(objective, point)
+    way_up = curve.way_up()
     if way_up is not None:
         return point, point + 0.1 * way_up
     for _ in range(NEWTON_STEPS):
-        moved = point + found.newton_step(gradient)
+        moved = point + curve.newton_step(gradient)
         if np.abs(moved[objective.bounded]).max(initial=0.0) > LIMIT:
             # Still climbing towards the boundary, and held there.
             return np.where(objective.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None

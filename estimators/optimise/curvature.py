@@ -101,14 +101,14 @@ def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.
     """
     if not objective.size:
         return np.zeros((num_draws, 0))
-    found = curvature(objective, mode)
-    if not np.isfinite(found.values).all() or found.is_flat.any():
+    curve = curvature(objective, mode)
+    if not np.isfinite(curve.values).all() or curve.is_flat.any():
         raise EstimationError(
             "laplace: the observed information is not positive definite (smallest scaled eigenvalue "
-            f"{found.values.min():.3g}, rounding error {found.errors[found.values.argmin()]:.1g}), so the data leave "
+            f"{curve.values.min():.3g}, rounding error {curve.errors[curve.values.argmin()]:.1g}), so the data leave "
             "some combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
         )
-    return mode + found.normal_draws(generator.standard_normal((num_draws, objective.size)))
+    return mode + curve.normal_draws(generator.standard_normal((num_draws, objective.size)))
 
 
 def eigen(information: Array) -> tuple[Array, Array]:
@@ -140,9 +140,9 @@ def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:
     """
     value, centre = objective.value_and_gradient(mode)
     logs = np.where(objective.bounded, max(objective.total_weight, abs(value)), 0.0)
-    seen = EPSILON * np.maximum(np.sqrt(objective.total_weight * information), logs)
+    error = EPSILON * np.maximum(np.sqrt(objective.total_weight * information), logs)
     spacing = np.spacing(np.maximum(np.abs(mode), 0.1))
     # Fixed moves: the verdict is the same every time.
     for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, objective.size)):
-        seen = np.maximum(seen, np.abs(objective.value_and_gradient(mode + move * spacing)[1] - centre))
-    return seen
+        error = np.maximum(error, np.abs(objective.value_and_gradient(mode + move * spacing)[1] - centre))
+    return error

@@ -10,7 +10,7 @@ from estimators.algorithms.nuts.foreign_thread import ForeignThread
 from estimators.contract import Objective
 from estimators.parameters.parameter import Array
 
-# In the place of a gradient's 0, which nutpie refuses where it adapts its step: no sum or product here feels it.
+# nutpie refuses a slope of exactly 0 while it adapts its step; this one in its place changes no sum or product.
 SMALLEST_SLOPE = 1e-100
 
 

@@ -206,10 +206,10 @@ def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> A
 def _with_pyro(nuts: NUTS, task: Task, density: Density, starts: Array, seeds: list[int]) -> Chains:
     """Pyro's chains one by one, each with its own seed: Pyro's parallel chains share streams of random numbers."""
     with progress(nuts.num_chains * (nuts.warmup_steps + nuts.num_samples), "NUTS by Pyro", nuts.progress_bar) as bar:
-        parts = [_pyro_chain(nuts, task, density, start, seed, bar) for start, seed in zip(starts, seeds, strict=True)]
-    greeks = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        chains = [_pyro_chain(nuts, task, density, start, seed, bar) for start, seed in zip(starts, seeds, strict=True)]
+    greeks = {name: np.concatenate([chain[0][name] for chain in chains]) for name in chains[0][0]}
     coordinates = density.unconstrain(greeks)
-    divergences = torch.cat([part[1] for part in parts])
+    divergences = torch.cat([chain[1] for chain in chains])
     objective = Objective(density, log_posterior)
     blocks = np.array_split(coordinates, max(len(coordinates) // 256, 1))
     lp = np.concatenate([objective.value(block) for block in blocks])
@@ -262,8 +262,8 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     rng = np.random.default_rng(spawn_seeds(task.seed, 1)[0])
     objective = Objective(density, log_posterior)
     starts_rng = np.random.default_rng(task.seed)
-    found = density.starts(log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
-    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in found[:NUM_MODES]]
+    candidates = density.starts(log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
+    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in candidates[:NUM_MODES]]
     best = max(summit.value for summit in summits)
     modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
     starts = []
@@ -273,8 +273,7 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
         move = rng.standard_normal(density.size) * spread * DISPERSION
         points = (mode + move / 2**n for n in range(60))
         starts.append(next((point for point in points if _coarseness(objective, point) <= RESOLUTION), mode))
-    found = np.array(starts)
-    coarsest = max(_coarseness(objective, start) for start in found)
+    coarsest = max(_coarseness(objective, start) for start in starts)
     if not np.isfinite(coarsest):
         raise EstimationError(f"NUTS: the log density is not finite at any start; {RESCALE}")
     if coarsest > RESOLUTION:
@@ -282,7 +281,7 @@ def _chain_starts(task: Task, density: Density, num_chains: int) -> Array:
             f"NUTS: the log density is so large that its numbers are {coarsest:.2g} apart, too coarse to tell draws "
             f"apart; {RESCALE}"
         )
-    return found
+    return np.array(starts)
 
 
 def _coarseness(objective: Objective, point: Array) -> float:
@@ -292,12 +291,12 @@ def _coarseness(objective: Objective, point: Array) -> float:
 
 
 def _distinct(summits: list[Summit]) -> list[Summit]:
-    """Best first, without modes of equal height: copies of each other under relabelling, or found twice."""
-    found: list[Summit] = []
+    """Best first, without modes of equal height: copies of each other under relabelling, or reached twice."""
+    distinct: list[Summit] = []
     for summit in sorted(summits, key=lambda one: -one.value):
-        if not found or found[-1].value - summit.value > SAME_MODE * (1.0 + abs(summit.value)):
-            found.append(summit)
-    return found
+        if not distinct or distinct[-1].value - summit.value > SAME_MODE * (1.0 + abs(summit.value)):
+            distinct.append(summit)
+    return distinct
 
 
 def _local_sd(objective: Objective, mode: Array) -> Array:

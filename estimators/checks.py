@@ -77,9 +77,9 @@ def _tensors_of(value: object, above: tuple[object, ...] = ()) -> Iterator[Tenso
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors_of(part, above)
+        for element in value:
+            yield from _tensors_of(element, above)
     elif isinstance(value, torch.distributions.Distribution | torch.distributions.transforms.Transform):
-        for part in vars(value).values():
-            if not any(part is one for one in (value, *above)):
-                yield from _tensors_of(part, (value, *above))
+        for element in vars(value).values():
+            if not any(element is outer for outer in (value, *above)):
+                yield from _tensors_of(element, (value, *above))

@@ -107,19 +107,19 @@ class _Shared(Generic[Value]):
     @contextmanager
     def at(self, value: Value) -> Iterator[None]:
         """Set to `value`, the same for all who are inside at once."""
-        me = threading.get_ident()
+        thread = threading.get_ident()
         with self._lock:
-            if me not in self._depths:
-                found = self._get()
-                self._before[me] = self.outside() if found == value else found
-            self._depths[me] = self._depths.get(me, 0) + 1
+            if thread not in self._depths:
+                current = self._get()
+                self._before[thread] = self.outside() if current == value else current
+            self._depths[thread] = self._depths.get(thread, 0) + 1
             self._put(value)
         try:
             yield
         finally:
             with self._lock:
-                self._depths[me] = self._depths.get(me, 1) - 1
-                if not self._depths[me]:
+                self._depths[thread] = self._depths.get(thread, 1) - 1
+                if not self._depths[thread]:
                     self.leave()
 
     def outside(self) -> Value:
@@ -130,10 +130,10 @@ class _Shared(Generic[Value]):
     def leave(self) -> None:
         """Take this thread out of every block that it is in."""
         with self._lock:
-            me = threading.get_ident()
-            self._depths.pop(me, None)
-            if me in self._before:
-                before = self._before.pop(me)
+            thread = threading.get_ident()
+            self._depths.pop(thread, None)
+            if thread in self._before:
+                before = self._before.pop(thread)
                 if self._is_kept_per_thread or not self._before:
                     self._put(before)
 
@@ -178,8 +178,8 @@ def float64(value: Any) -> Tensor:
 
     Raises TypeError, ValueError or RuntimeError, as `torch.as_tensor` does, where it is not made of numbers.
     """
-    found = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
-    return found.clone() if found.is_inference() else found
+    tensor = torch.as_tensor(value, dtype=torch.float64).detach().cpu()
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 @contextmanager

@@ -193,7 +193,7 @@ def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
         with torch.enable_grad():
             density: Any = prior.log_prob(value)
             density = density.sum(dim=tuple(range(-len(prior.batch_shape), 0))) if prior.batch_shape else density
-            # A uniform density depends on no value.
+            # Gives a density that does not depend on the value, such as a uniform one, a gradient of 0.
             total = density.sum() + 0.0 * value.sum()
             (slope,) = torch.autograd.grad(total, value)
         return density.detach().numpy(), slope.numpy()
@@ -203,8 +203,8 @@ def _by_autograd(prior: TorchDistributionMixin) -> LogDensity:
 
 def unvalidated(prior: TorchDistributionMixin) -> TorchDistributionMixin:
     """The same distribution, without errors of torch at a value that rounds to an end of its support."""
-    found = copy.copy(prior)
-    found._validate_args = False
-    if hasattr(found, "base_dist"):
-        found.base_dist = unvalidated(found.base_dist)
-    return found
+    lenient = copy.copy(prior)
+    lenient._validate_args = False
+    if hasattr(lenient, "base_dist"):
+        lenient.base_dist = unvalidated(lenient.base_dist)
+    return lenient

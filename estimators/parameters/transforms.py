@@ -192,8 +192,8 @@ class Simplex:
 
     def inverse(self, value: Array) -> Array:
         apart = np.maximum(self._apart(value, self.length), TINY)
-        found = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
-        return self._flat(found)
+        logits = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
+        return self._flat(logits)
 
     def log_jacobian(self, value: Array) -> Array | float:
         return np.asarray(np.add.reduce(np.log(np.maximum(value, TINY)), -1))
@@ -213,11 +213,11 @@ class Simplex:
 
     def logs(self, coordinates: Array) -> tuple[Array, ...]:
         shifted = self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1)
-        found = np.empty((*shifted.shape[:-1], self.length))
-        found[..., 0] = 0.0
-        np.add.accumulate(log_expit(-shifted), axis=-1, out=found[..., 1:])
-        found[..., :-1] += log_expit(shifted)
-        return (self._flat(found),)
+        logs = np.empty((*shifted.shape[:-1], self.length))
+        logs[..., 0] = 0.0
+        np.add.accumulate(log_expit(-shifted), axis=-1, out=logs[..., 1:])
+        logs[..., :-1] += log_expit(shifted)
+        return (self._flat(logs),)
 
     def pull_back_logs(self, coordinates: Array, gradients: Sequence[Array]) -> Array:
         # d log x_j / d v_i = [i = j] - z_i [j >= i].
@@ -248,12 +248,12 @@ class Linear(_Square):
         return float(np.abs(np.diag(self.matrix)).min())
 
     def forward(self, coordinates: Array) -> Array:
-        return self._each(coordinates, lambda v: self.origin + v @ self.matrix.T)
+        return self._by_row(coordinates, lambda v: self.origin + v @ self.matrix.T)
 
     far = forward
 
     def inverse(self, value: Array) -> Array:
-        return self._each(
+        return self._by_row(
             value, lambda x: np.asarray(np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
         )
 
@@ -264,10 +264,10 @@ class Linear(_Square):
         return 0.0
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
-        return self._each(gradient, lambda slope: slope @ self.matrix)
+        return self._by_row(gradient, lambda slope: slope @ self.matrix)
 
-    def _each(self, flat: Array, of: Callable[[Array], Array]) -> Array:
-        return of(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
+    def _by_row(self, flat: Array, function: Callable[[Array], Array]) -> Array:
+        return function(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
 
 
 def _from_here(value: Array) -> Array:

@@ -26,7 +26,7 @@ from estimators.status import Status, worth
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.
 RUNS = 4
 REFINEMENTS = 10
-# Nats that the rounding of the coordinates may hide where an EM step moves none of them.
+# An EM step that moves no coordinate is a fixed point only if their rounding hides a gain of no more nats than this.
 HIDDEN = 1e-2
 # E-steps without a gain after which a run to the boundary is ended.
 PATIENCE = 20

@@ -24,7 +24,7 @@ from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
 from estimators.status import Status, in_words, worth
 
-# EM steps on every start, which is scored as it was before them too.
+# EM steps from every start; starts are scored both before and after them.
 REFINEMENTS = 3
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
 OWN_AXES = ("chain", "draw")
-# Log-likelihoods of repeated rows in one export: 1.6 GB.
+# An export holds at most so many log-likelihoods of rows repeated by their weights, which take 1.6 GB.
 MOST_ELEMENTS = 2e8
 
 

@@ -20,7 +20,7 @@ from estimators.contract import Density, Objective, log_jacobian, log_likelihood
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import entries_of
 from estimators.optimise.ascent import ascend
-from estimators.optimise.curvature import Curvature, curvature
+from estimators.optimise.curvature import curvature
 from estimators.parameters.parameter import Array
 from estimators.status import Status
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Below this ratio the data tell less about a direction than the prior (or one row) does.
 THRESHOLD = 1.0
 # An entry is named if over half of its posterior variance lies in flat directions, and in one sentence with another
-# if their correlation within these directions is above 0.1 in size: differences make up smaller ones.
+# if their correlation within these directions is above 0.1 in size; smaller ones may come of numerical differences.
 MOST, TOGETHER = 0.5, 0.1
 # Below these a curvature of the Jacobian, and an eigenvalue of a matrix scaled to ones, are rounding.
 ZERO, ROUNDING = 1e-9, 1e-6
@@ -115,7 +115,8 @@ def identify(fit: "Fit") -> Identifiability:
     prior = of_prior.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
         return _without("the density is not finite, or not smooth, next to the estimate")
-    is_against_prior = uses_prior and _is_proper(density, of_prior)
+    # A prior is compared with if it informs every direction, by more than rounding.
+    is_against_prior = uses_prior and density.has_prior and not of_prior.is_flat.any()
     reference = prior if is_against_prior else np.diag(_one_row(density, information, at))
     entries = entries_of(fit)
     names = [entry for name in density.names for entry in entries[name]]
@@ -158,11 +159,6 @@ def _is_at_edge(density: Density, at: Array) -> bool:
 def _where(draws: Mapping[str, Tensor], status: Status) -> str:
     point = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
     return point if status is Status.CONVERGED else f"{point} of a fit that ended as {status.name}"
-
-
-def _is_proper(density: Density, prior: Curvature) -> bool:
-    """Whether the prior informs every direction, by more than rounding."""
-    return density.has_prior and not bool(prior.is_flat.any())
 
 
 def _one_row(density: Density, information: Array, at: Array) -> Array:

@@ -28,7 +28,7 @@ Groups = Sequence[Sequence[int]]
 # Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up
 # to all rows.
 MAX_ROWS = 256
-# Draws whose responsibilities are held at one time, so that no [S, N, K] array arises.
+# At most so many responsibilities are held at one time, so that no [S, N, K] array arises.
 MAX_ELEMENTS = 1_000_000
 MAX_SWEEPS = 50
 FLOOR = 1e-12

@@ -86,8 +86,9 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
     draws, data = groups["draws"], _read_data(document, groups)
     model = RESTORERS[document["model"]["class"]](document["model"], data, draws, given)
     _check_number_of_draws(document["kind"], document["num_chains"], draws)
-    if not isinstance(document["stats"], dict):
-        raise ValueError(f"stats {document['stats']!r}")
+    for name, kind in (("stats", dict), ("uses_prior", bool)):
+        if not isinstance(document[name], kind):
+            raise ValueError(f"{name} {document[name]!r}")
     return {
         "model": model,
         "kind": document["kind"],
@@ -98,7 +99,7 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
         "info": groups["info"],
         "data": data,
         "label_names": _read_label_names(document["label_names"], model, data, draws),
-        "uses_prior": _read_flag(document["uses_prior"]),
+        "uses_prior": document["uses_prior"],
     }
 
 
@@ -133,12 +134,6 @@ def _check_number_of_draws(kind: Any, num_chains: Any, draws: Mapping[str, Tenso
     num_draws = numbers.pop()
     if numbers or not num_draws or num_draws % num_chains or (Kind(kind).is_point and num_draws > 1):
         raise ValueError(f"draws of kind {kind!r} that do not make {num_chains} chains")
-
-
-def _read_flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"uses_prior {value!r}")
-    return value
 
 
 def _read_label_names(names: Any, model: Model, data: Data | None, draws: Mapping[str, Tensor]) -> tuple[str, ...]:

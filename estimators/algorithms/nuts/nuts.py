@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 1.0
 # The largest step between neighbouring floating-point numbers, in nats, at which densities are still compared.
 RESOLUTION = 0.05
 NUM_STARTS = 50
-# EM steps on every start, which is scored as it was before them too.
+# EM steps from every start; starts are scored both before and after them.
 REFINEMENTS = 3
 # Modes climbed to, and how far below the best (in nats) a mode may lie and still have a chain started at it.
 NUM_MODES = 4
@@ -109,7 +109,11 @@ class NUTS:
             "warmup_steps": self.warmup_steps,
         }
         draws = density.draws(coordinates)
-        _need_finite(draws)
+        for name, value in draws.items():
+            if not bool(torch.isfinite(value).all()):
+                raise EstimationError(
+                    f"NUTS: {name} ran to infinity; the posterior is improper, use proper, tighter priors"
+                )
         estimated = Estimated(
             Kind.POSTERIOR, draws, stats, info=info, num_chains=self.num_chains, best=int(torch.argmax(info["lp"]))
         )
@@ -187,7 +191,7 @@ def _sample(nuts: NUTS, compiled: Any, seed: int, callback: NutpieCallback) -> A
     except BaseException as error:
         has_panicked = type(error).__module__ == "pyo3_runtime"
         callback.stop(PATIENCE_SECONDS)
-        # What has panicked cannot be asked anything.
+        # A sampler that has panicked answers no call.
         if sampler is not None and not has_panicked:
             sampler.cancel()
         if callback.error is not None:
@@ -303,14 +307,6 @@ def _local_sd(objective: Objective, mode: Array) -> Array:
     values, vectors = eigen(observed_information(objective, mode))
     held = np.maximum(values, 1.0)
     return np.asarray(np.sqrt((vectors**2 / held).sum(1)))
-
-
-def _need_finite(draws: dict[str, Tensor]) -> None:
-    for name, value in draws.items():
-        if not bool(torch.isfinite(value).all()):
-            raise EstimationError(
-                f"NUTS: {name} ran to infinity; the posterior is improper, use proper, tighter priors"
-            )
 
 
 _ENGINES: dict[str, Callable[[NUTS, Task, Density, Array, list[int]], Chains]] = {

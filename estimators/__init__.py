@@ -14,7 +14,7 @@ from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
 from estimators.status import EstimationError, EstimationWarning, Status
 
-# The two wings are named here alone: what a fit is read back into.
+# Models and fits know nothing of each other's classes; a saved fit is read back into one of these.
 RESTORERS[MIXTURE] = CausalMixture.restore
 RESTORERS[PROGRAM] = PyroModel.restore
 

@@ -119,10 +119,10 @@ class Density(Protocol):
     # Coordinates.
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
-        """φ(v)."""
+        """The Greeks φ(v) at coordinates v."""
 
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
-        """v(φ)."""
+        """The coordinates v(φ) of Greeks."""
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of S points, as tensors [S, *shape]."""
@@ -214,7 +214,7 @@ class Predictive(Protocol):
 
     @property
     def num_draws(self) -> int:
-        """S."""
+        """The number S of draws."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -222,7 +222,7 @@ class Predictive(Protocol):
 
     @property
     def seen(self) -> Mapping[str, Tensor]:
-        """What is seen after that."""
+        """What is seen after the intervention."""
 
     @property
     def variables(self) -> Mapping[str, Variable]:

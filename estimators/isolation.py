@@ -47,7 +47,8 @@ def own_modes() -> Iterator[None]:
             stack.enter_context(torch.device("cpu"))
         if torch.is_autocast_enabled("cpu"):
             stack.enter_context(torch.autocast("cpu", enabled=False))
-        # Sums that do not depend on how many threads there are; in a forked child those of its parent never come.
+        # On one thread no sum depends on how many there are, and a forked child does not wait for its parent's, which
+        # it does not have.
         if torch.get_num_threads() > 1:
             stack.enter_context(single_thread())
         yield

@@ -12,7 +12,7 @@ from estimators.parameters.parameter import Array
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0
 NEWTON_STEPS = 8
-# Saddles left behind on one ascent.
+# An ascent climbs on from so many saddles at most.
 MAX_SADDLES = 4
 # A weight that stands for less than a hundredth of a row is at the boundary.
 LEAST_ROWS = 1e-2

@@ -22,7 +22,7 @@ ERRORS, LEAST_SHARE = 10.0, 1e-9
 SADDLE_SHARE = 1e-6
 # Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
 NEIGHBOURS = 4
-# An error that says nothing is known, small enough to be multiplied.
+# In place of an infinite error, whose product with 0 would be NaN.
 HUGE = 1e200
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -80,7 +80,7 @@ def curvature(objective: Smooth, mode: Array) -> Curvature:
     error = error + 4.0 * _rounding(objective, mode, rough)[None, :] / step[:, None]
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
     unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
-    # A coordinate without any curvature has a unit that nothing fits into.
+    # The unit of a coordinate without curvature is so large that products with it overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)
     values, vectors = eigen(own)
@@ -142,7 +142,7 @@ def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:
     logs = np.where(objective.bounded, max(objective.total_weight, abs(value)), 0.0)
     error = EPSILON * np.maximum(np.sqrt(objective.total_weight * information), logs)
     spacing = np.spacing(np.maximum(np.abs(mode), 0.1))
-    # Fixed moves: the verdict is the same every time.
+    # The moves are fixed, so that the same fit has the same status every time.
     for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, objective.size)):
         error = np.maximum(error, np.abs(objective.value_and_gradient(mode + move * spacing)[1] - centre))
     return error

@@ -53,7 +53,7 @@ class Smooth(Protocol):
 
     @property
     def size(self) -> int:
-        """D."""
+        """The number D of coordinates."""
 
     @property
     def bounded(self) -> Any:

@@ -115,7 +115,7 @@ def _uniform(p: Mapping[str, Array], dims: int) -> LogDensity:
     constant = -np.sum(np.log(p["high"] - p["low"]))
 
     def evaluate(x: Array) -> tuple[Array, Array]:
-        # Its Greek's coordinates keep within: the ends, to which x may round, have the same density.
+        # The Greek's coordinates keep x between the ends; it may round to one, where the density is the same.
         return np.full(x.shape[: x.ndim - dims], constant), np.zeros_like(x)
 
     return evaluate

@@ -23,7 +23,7 @@ class Labels:
     sites: Callable[[], Collection[str]]
     doubt: str | None = None
     doubted: Callable[[], Collection[str]] = tuple
-    # A doubt is said once.
+    # The warning is given once.
     _is_said: bool = field(default=False, init=False, repr=False)
 
     @cached_property

@@ -24,7 +24,8 @@ LARGEST = float(np.finfo(np.float64).max)
 ROUNDING = 16.0 * EPS
 # The same for whole numbers, between which the function does not rise.
 WHOLE_ROUNDING = 1e-12
-# A bisection that changes the logarithm by a smaller share is too coarse, or too fine, for where the function rises.
+# After a bisection that changes the excess by less than this share the next is by order of magnitude: the bracket is
+# then far wider than the stretch on which the function rises.
 FLAT = 0.1
 
 

@@ -20,7 +20,7 @@ from estimators.queries.labels import Labels
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
 
-# A distribution function that is a sum has reached a level within this share of it.
+# A sum of probabilities this close to a level, relative to it, has reached it: the difference is rounding.
 ROUNDING = 1e-12
 
 
@@ -78,7 +78,7 @@ class Query:
         if isinstance(known, Tensor):
             value, width = known.double(), self.predictive.variables[name].num_columns
             if width is not None and value.ndim == (name in self.predictive.rows):
-                # One number that all entries of a vector are set to.
+                # A vector may be set to one number, which all its entries then are.
                 value = value[..., None].expand(*value.shape, width)
             return Estimate(value.expand(self.predictive.num_draws, *value.shape), self.num_chains)
         values, error = self.predictive.mean(name)
@@ -186,7 +186,7 @@ class Query:
         levels = self.predictive.levels(name)
         if levels is not None:
             values: list[float] = levels.tolist()
-            # The last is reached whatever the rounding.
+            # The last value is never asked: rounding may keep the sum of all probabilities below a level near 1.
             return values[bisect_left(values[:-1], level * (1.0 - ROUNDING), key=cdf)]
         near = cdf.bracket(level) or self.predictive.bracket(name, level)
         find = whole_quantile_of if self.predictive.is_whole(name) else quantile_of

@@ -67,9 +67,8 @@ class Density(Protocol):
     size: int
     # Coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
     bounded: Mask
-    # Σ w over the rows, and how many rows that is: weights above 1 are repeated rows, weights that sum to 1 are shares.
+    # Σ w over the rows.
     total_weight: float
-    count: float
     # Whether an M-step that does not move has reached its fixed point, and was not stopped by rounding.
     has_closed_form: bool
 
@@ -177,9 +176,6 @@ class Density(Protocol):
 
     def trainable(self) -> tuple[Callable[[], None], ELBO]:
         """The Pyro program with hidden sites summed out, and the objective by which SVI trains its Greeks."""
-
-    def looks_collapsed(self, coordinates: Array) -> bool:
-        """Whether a component is as narrow as a point."""
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point, and the density still grows."""

@@ -21,7 +21,7 @@ from torch import Tensor
 Value = TypeVar("Value")
 
 # Pyro's handler stack and the global generators are shared by all threads, so one Pyro program runs at a time.
-_PYRO = threading.RLock()
+_PYRO_LOCK = threading.RLock()
 # Whether this thread is inside a public call: the state to go back to is that before the outermost.
 _CALL = threading.local()
 
@@ -189,7 +189,7 @@ def isolated(seed: int) -> Iterator[None]:
 
     Everything global is put back afterwards.
     """
-    with _PYRO:
+    with _PYRO_LOCK:
         python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
             with _nothing_around(), torch.random.fork_rng(devices=[]):
@@ -257,7 +257,7 @@ def quietly_imported(name: str) -> Any:
     """Import a library where it is first needed, without what it announces then: ArviZ 0.23 its 1.0, for one."""
     # Warning filters belong to the process, so they are changed by one thread at a time, and at the first import only.
     if name not in sys.modules:
-        with _PYRO, warnings.catch_warnings(action="ignore", category=FutureWarning):
+        with _PYRO_LOCK, warnings.catch_warnings(action="ignore", category=FutureWarning):
             importlib.import_module(name)
     return importlib.import_module(name)
 

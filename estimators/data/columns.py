@@ -47,7 +47,7 @@ def named_columns(source: object) -> dict[str, Any]:
         )
     names: dict[str, Any] = {}
     for label in labels:
-        name = _text(label)
+        name = _name_of(label)
         if name in names:
             raise ValueError(
                 f"data: the columns {names[name]!r} and {label!r} have one name, {name!r}; rename or drop one of them"
@@ -56,7 +56,7 @@ def named_columns(source: object) -> dict[str, Any]:
     return {name: pick(label) for name, label in names.items()}
 
 
-def _text(label: object) -> str:
+def _name_of(label: object) -> str:
     if isinstance(label, str):
         return str(label)
     if isinstance(label, Integral) and not isinstance(label, bool):

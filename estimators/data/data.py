@@ -72,8 +72,8 @@ class Data:
     ) -> None:
         if missing is not None and not (isinstance(missing, str) and missing == MARGINALIZE):
             raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
-        given = _given(source, columns)
-        tensors, scalars = _checked(given, allow_missing=missing is not None)
+        given = _named_values(source, columns)
+        tensors, scalars = _columns_and_scalars(given, allow_missing=missing is not None)
         if not tensors:
             raise ValueError(
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
@@ -161,8 +161,8 @@ class Data:
     @own_modes()
     def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
         """Return the same data with other values of some columns, or other weights."""
-        changed = _given(source, columns) if source is not None or columns else {}
-        replaced, replaced_scalars = _checked(changed, allow_missing=self.missing is not None)
+        changed = _named_values(source, columns) if source is not None or columns else {}
+        replaced, replaced_scalars = _columns_and_scalars(changed, allow_missing=self.missing is not None)
         tensors = {name: column for name, column in self.columns.items() if name not in replaced_scalars} | replaced
         scalars = {name: number for name, number in self.scalars.items() if name not in replaced} | replaced_scalars
         num_rows = _common_length(tensors)
@@ -189,7 +189,7 @@ class Data:
         _common_length(columns)
         masks = {name: mask[index] for name, mask in self.intervened.items()}
         masks = {name: mask for name, mask in masks.items() if bool(mask.any())}
-        weights = None if self.weights is None else _counting(self.weights[index])
+        weights = None if self.weights is None else _need_positive(self.weights[index])
         # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
         return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
 
@@ -255,7 +255,7 @@ def as_data(value: object) -> Data:
     return value if isinstance(value, Data) else Data(named_columns(value))
 
 
-def _given(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _named_values(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
     """All columns by name, from the first argument and by keyword."""
     if isinstance(source, Data):
         raise TypeError("data: expected columns, got Data; Data.replace changes some of its columns")
@@ -271,7 +271,9 @@ def _given(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _checked(given: Mapping[str, Any], *, allow_missing: bool) -> tuple[dict[str, Tensor], dict[str, float | int]]:
+def _columns_and_scalars(
+    given: Mapping[str, Any], *, allow_missing: bool
+) -> tuple[dict[str, Tensor], dict[str, float | int]]:
     """What is given as columns and as single numbers."""
     scalars = {name: _scalar(name, value) for name, value in given.items() if _is_scalar(value)}
     rest = {name: values for name, values in given.items() if name not in scalars}
@@ -372,10 +374,10 @@ def _weights(values: Any, num_rows: int) -> Tensor | None:
         raise ValueError(f"weights: expected finite values >= 0 up to {LARGEST:g}, not so in {in_rows(bad)}")
     if 0 < weights.max() < SMALLEST:
         raise ValueError(f"weights: all are below {SMALLEST:g}; rescale the weights")
-    return _counting(torch.from_numpy(weights))
+    return _need_positive(torch.from_numpy(weights))
 
 
-def _counting(weights: Tensor) -> Tensor:
+def _need_positive(weights: Tensor) -> Tensor:
     if not bool((weights > 0).any()):
         raise ValueError("weights: all are zero; at least one row must count")
     return weights

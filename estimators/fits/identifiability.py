@@ -102,27 +102,27 @@ def identify(fit: "Fit") -> Identifiability:
     data = fitted_rows(fit, "identifiability")
     draws, uses_prior = fit.draws, fit.uses_prior
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-        return _without(f"{EDGE}. {fit.status_words}")
+        return _unknown(f"{EDGE}. {fit.status_words}")
     density = density_behind(fit, data)
     if not density.size:
-        return _without(None)
+        return _unknown(None)
     at = _mode(Objective(density, log_posterior if uses_prior else log_likelihood), density, draws)
     if not np.isfinite(at).all() or _is_at_edge(density, at):
-        return _without(EDGE)
+        return _unknown(EDGE)
     with np.errstate(all="ignore"):
         information = density.information(at)
         of_prior = curvature(Objective(density, log_prior), at)
     prior = of_prior.information
     if not (np.isfinite(information).all() and np.isfinite(prior).all()):
-        return _without("the density is not finite, or not smooth, next to the estimate")
+        return _unknown("the density is not finite, or not smooth, next to the estimate")
     # A prior is compared with if it informs every direction, by more than rounding.
     is_against_prior = uses_prior and density.has_prior and not of_prior.is_flat.any()
-    reference = prior if is_against_prior else np.diag(_one_row(density, information, at))
+    reference = prior if is_against_prior else np.diag(_row_information(density, information, at))
     entries = entries_of(fit)
     names = [entry for name in density.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
-    ratios, vectors = _relative(information, reference)
-    moves = _slopes(density, at) @ vectors
+    ratios, vectors = _generalised_eigen(information, reference)
+    moves = _greek_slopes(density, at) @ vectors
     groups = _groups(ratios, moves, names)
     return Identifiability(
         ratios=ratios,
@@ -131,11 +131,11 @@ def identify(fit: "Fit") -> Identifiability:
         uninformed=dict(zip(names, _shares(moves, ratios < THRESHOLD).tolist(), strict=True)),
         groups=tuple(group for group, _ in groups),
         directions=tuple(words for _, words in groups),
-        comparison=f"{_where(draws, fit.status)}, what the data tell in each direction over what {other}",
+        comparison=f"{_point_in_words(draws, fit.status)}, what the data tell in each direction over what {other}",
     )
 
 
-def _without(problem: str | None) -> Identifiability:
+def _unknown(problem: str | None) -> Identifiability:
     none = np.zeros((0, 0))
     return Identifiability(np.zeros(0), none, none, {}, (), (), "nothing was compared", problem=problem)
 
@@ -156,12 +156,12 @@ def _is_at_edge(density: Density, at: Array) -> bool:
     return bool(density.edges(greeks) or density.beyond_priors().edges(greeks))
 
 
-def _where(draws: Mapping[str, Tensor], status: Status) -> str:
-    point = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
-    return point if status is Status.CONVERGED else f"{point} of a fit that ended as {status.name}"
+def _point_in_words(draws: Mapping[str, Tensor], status: Status) -> str:
+    words = "at the mode" if len(next(iter(draws.values()))) == 1 else "at the mode nearest to the best draw"
+    return words if status is Status.CONVERGED else f"{words} of a fit that ended as {status.name}"
 
 
-def _one_row(density: Density, information: Array, at: Array) -> Array:
+def _row_information(density: Density, information: Array, at: Array) -> Array:
     """What one row would tell about each coordinate [D].
 
     About a logit, p (1 - p), which is half of what a flat prior of p tells; about a log, or a location in units of its
@@ -175,7 +175,7 @@ def _one_row(density: Density, information: Array, at: Array) -> Array:
     return np.where(is_logit, logit, np.where(density.bounded, 1.0, location))
 
 
-def _relative(information: Array, reference: Array) -> tuple[Array, Array]:
+def _generalised_eigen(information: Array, reference: Array) -> tuple[Array, Array]:
     """The generalised eigenvalues r [D] and eigenvectors u [D, D], with ``u' P u = 1``."""
     if not len(reference):
         return np.zeros(0), np.zeros((0, 0))
@@ -184,7 +184,7 @@ def _relative(information: Array, reference: Array) -> tuple[Array, Array]:
     return ratios, unit[:, None] * vectors
 
 
-def _slopes(density: Density, at: Array) -> Array:
+def _greek_slopes(density: Density, at: Array) -> Array:
     """J = dφ/dv as [entries, D], by central differences."""
     step = 1e-5
     moved = at + step * np.concatenate([np.eye(density.size), -np.eye(density.size)])

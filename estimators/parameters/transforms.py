@@ -192,7 +192,7 @@ class Simplex:
 
     def inverse(self, value: Array) -> Array:
         apart = np.maximum(self._apart(value, self.length), TINY)
-        logits = np.log(apart[..., :-1] / _from_here(apart)[..., 1:]) + _stick_offsets(self.length - 1)
+        logits = np.log(apart[..., :-1] / _tail_sums(apart)[..., 1:]) + _stick_offsets(self.length - 1)
         return self._flat(logits)
 
     def log_jacobian(self, value: Array) -> Array | float:
@@ -208,8 +208,8 @@ class Simplex:
         # d log x_j / d v_i = [i = j] - z_i [j >= i] with z_i = x_i / (x_i + ... + x_K).
         apart = self._apart(value, self.length)
         weighted = self._apart(slope_of_log, self.length)
-        broken = apart[..., :-1] / _from_here(apart)[..., :-1]
-        return self._flat(weighted[..., :-1] - broken * _from_here(weighted)[..., :-1])
+        broken = apart[..., :-1] / _tail_sums(apart)[..., :-1]
+        return self._flat(weighted[..., :-1] - broken * _tail_sums(weighted)[..., :-1])
 
     def logs(self, coordinates: Array) -> tuple[Array, ...]:
         shifted = self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1)
@@ -223,7 +223,7 @@ class Simplex:
         # d log x_j / d v_i = [i = j] - z_i [j >= i].
         apart = self._apart(gradients[0], self.length)
         broken = expit(self._apart(coordinates, self.length - 1) - _stick_offsets(self.length - 1))
-        return self._flat(apart[..., :-1] - broken * _from_here(apart)[..., :-1])
+        return self._flat(apart[..., :-1] - broken * _tail_sums(apart)[..., :-1])
 
     def _apart(self, flat: Array, length: int) -> Array:
         """[..., count * length] as [..., count, length], or as it is where there is one simplex."""
@@ -270,7 +270,7 @@ class Linear(_Square):
         return function(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
 
 
-def _from_here(value: Array) -> Array:
+def _tail_sums(value: Array) -> Array:
     """Sums of each entry and all that follow it, along the last axis."""
     return np.asarray(np.add.accumulate(value[..., ::-1], axis=-1)[..., ::-1])
 

@@ -46,7 +46,7 @@ def quantile_of(cdf: Function, level: float, near: tuple[float, float], what: st
     """
 
     def excess(x: float) -> float:
-        return log(max(_number(cdf, x, what), TINY)) - log(level)
+        return log(max(_probability(cdf, x, what), TINY)) - log(level)
 
     low, high = bracketed(excess, level, near, what)
     return _crossing(excess, low, high, ROUNDING * max(1.0 - level, 1.0 / 16.0))
@@ -56,7 +56,7 @@ def whole_quantile_of(cdf: Function, level: float, near: tuple[float, float], wh
     """The same among whole numbers."""
 
     def excess(x: float) -> float:
-        return _number(cdf, x, what) - level * (1.0 - WHOLE_ROUNDING)
+        return _probability(cdf, x, what) - level * (1.0 - WHOLE_ROUNDING)
 
     start = float(np.floor(near[0])) - 1.0, float(np.ceil(near[1]))
     below, reached = bracketed(excess, level, start, what)
@@ -147,7 +147,7 @@ def _are_neighbours(low: float, high: float) -> bool:
     return nextafter(low, inf) >= high or high - low <= TINY
 
 
-def _number(cdf: Function, x: float, what: str) -> float:
+def _probability(cdf: Function, x: float, what: str) -> float:
     probability = cdf(x)
     if probability != probability:
         raise ValueError(f"quantile: the CDF of {what} is not a number at {x:g}; use .sample()")

@@ -33,18 +33,6 @@ PATIENCE = 20
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run from one start: where it ended, and the values and gradient norms on the way."""
-
-    coordinates: Array
-    value: float
-    status: Status
-    values: tuple[float, ...]
-    gradient_norm: float
-    evaluations: int
-
-
-@dataclass(frozen=True)
 class EM:
     """Maximum likelihood: ``argmax_φ log p(data | φ)``, Z summed out.
 
@@ -84,55 +72,55 @@ class EM:
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
         starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
-        runs: list[Run] = []
+        runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
             for start in starts:
                 if len(runs) >= RUNS and any(run.status.is_interior for run in runs):
                     break
                 runs.append(self._run(density, start))
                 bar.update()
-        best = max(runs, key=lambda run: worth(run.status, run.value))
+        best = max(runs, key=lambda run: worth(run.status, run.values[-1]))
         stats = {
             "estimator": "EM",
             "seed": task.seed,
-            "log_likelihood": best.value,
+            "log_likelihood": best.values[-1],
             "gradient_norm": best.gradient_norm,
             "evaluations": best.evaluations,
             "num_runs": len(runs),
         }
         info = {
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
-            "run_values": torch.tensor([run.value for run in runs], dtype=torch.float64),
+            "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
         estimated = Estimated(Kind.ML, density.draws(best.coordinates[None]), stats, status=best.status, info=info)
         return finish(task, density, estimated)
 
-    def _run(self, density: Density, start: Array) -> Run:
+    def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; every accepted point has a likelihood at least that of the one before."""
-        state = _Climb(density, start, self.tolerance)
+        run = _Run(density, start, self.tolerance)
         reach = 1.0
-        while not state.ended and state.evaluations < self.max_iterations:
-            first = state.coordinates
-            second = state.em_step()
-            state.move(second)
-            if not self.accelerate or state.ended or state.evaluations >= self.max_iterations:
+        while not run.ended and run.evaluations < self.max_iterations:
+            first = run.coordinates
+            second = run.em_step()
+            run.move(second)
+            if not self.accelerate or run.ended or run.evaluations >= self.max_iterations:
                 continue
-            third = state.em_step()
+            third = run.em_step()
             step, bend = second - first, (third - second) - (second - first)
             ratio = float(np.linalg.norm(step)) / max(float(np.linalg.norm(bend)), 1e-300)
             length = min(max(ratio, 1.0), reach)
             target = first + 2.0 * length * step + length**2 * bend
-            if length > 1.0 and state.move(target, only_up=True):
+            if length > 1.0 and run.move(target, only_up=True):
                 reach = 4.0 * reach if length == reach else reach
                 continue
             if length == reach:
                 reach = max(4.0, reach / 4.0) if length > 1.0 else 4.0
-            state.move(third)
-        return state.result()
+            run.move(third)
+        return run
 
 
-class _Climb:
-    """The state of one run: the current point, its E-step, and the path of the likelihood."""
+class _Run:
+    """A run from one start: the current point, its E-step, and the likelihoods and the number of E-steps so far."""
 
     def __init__(self, density: Density, start: Array, tolerance: float) -> None:
         self._density, self._tolerance = density, tolerance
@@ -178,9 +166,9 @@ class _Climb:
             return False
         return self.values[-1] - self.values[-1 - PATIENCE] < self._tolerance * self._density.total_weight
 
-    def result(self) -> Run:
-        """The end of the run, with BOUNDARY where a weight has run to 0."""
-        status = self._status
-        if status is not Status.COMPONENT_COLLAPSED and self._density.at_boundary(self.coordinates):
-            status = Status.BOUNDARY
-        return Run(self.coordinates, self.values[-1], status, tuple(self.values), self.gradient_norm, self.evaluations)
+    @property
+    def status(self) -> Status:
+        """How the run ended: at the BOUNDARY also where a weight has run to 0."""
+        has_collapsed = self._status is Status.COMPONENT_COLLAPSED
+        at_boundary = not has_collapsed and self._density.at_boundary(self.coordinates)
+        return Status.BOUNDARY if at_boundary else self._status

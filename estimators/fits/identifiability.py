@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_jacobian, log_likelihood, log_posterior, log_prior
@@ -210,14 +211,11 @@ def _groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tup
     together = moves[:, flat] @ moves[:, flat].T
     own = np.sqrt(np.maximum(np.diag(together), 1e-300))
     joined = np.abs(together / np.outer(own, own)) > TOGETHER
-    remaining, groups = [i for i in range(len(names)) if left_open[i] >= min(MOST, left_open.max())], []
-    while remaining:
-        group, reached = list[int](), [remaining.pop(0)]
-        while reached:
-            group.append(reached.pop())
-            reached += [i for i in remaining if joined[group[-1], i]]
-            remaining = [i for i in remaining if i not in reached]
-        group.sort()
+    open_entries = np.flatnonzero(left_open >= min(MOST, left_open.max()))
+    num_groups, group_of = connected_components(joined[np.ix_(open_entries, open_entries)], directed=False)
+    groups = []
+    for number in range(num_groups):
+        group = open_entries[group_of == number]
         entries = tuple(names[i] for i in group)
         groups.append((entries, _sentence(entries, _is_open(moves[group][:, flat], moves[group]))))
     return groups

@@ -71,17 +71,16 @@ def numbers_of(what: str, site: str, value: Any, names: Sequence[str]) -> Any:
 
     Raises ValueError for a name that no label has.
     """
-    labels = value if isinstance(value, str | Tensor) else np.asarray(value, dtype=object)
-    if isinstance(labels, Tensor) or not (isinstance(labels, str) or labels.ndim == 1):
+    if isinstance(value, Tensor):
         return value
-    asked = [labels] if isinstance(labels, str) else labels.tolist()
-    if not any(isinstance(label, str) for label in asked):
+    labels = np.asarray(value, dtype=object)
+    if labels.ndim > 1 or not any(isinstance(label, str) for label in labels.flat):
         return value
-    unknown = [label for label in asked if isinstance(label, str) and label not in names]
+    unknown = [label for label in labels.flat if isinstance(label, str) and label not in names]
     if unknown:
         raise ValueError(f"{what}: {site} has no label {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
-    numbers = [names.index(label) if isinstance(label, str) else label for label in asked]
-    return numbers[0] if isinstance(labels, str) else numbers
+    numbers = [names.index(label) if isinstance(label, str) else label for label in labels.flat]
+    return numbers if labels.ndim else numbers[0]
 
 
 def entry_names(greek: str, shape: Sequence[int], label_axes: Collection[int], names: Sequence[str]) -> list[str]:

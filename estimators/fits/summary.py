@@ -48,12 +48,12 @@ def summary_table(
     def column(of: Mapping[str, Any]) -> list[float]:
         return [float(value) for name in draws for value in np.asarray(of[name]).reshape(-1)]
 
+    num_draws = len(next(iter(draws.values())))
     table = {"mean": column({name: value.mean(0) for name, value in draws.items()})}
-    if len(next(iter(draws.values()))) > 1:
+    if num_draws > 1:
         table["sd"] = column({name: value.std(0) for name, value in draws.items()})
         for side, q in (("lower", (1 - level) / 2), ("upper", (1 + level) / 2)):
             table[side] = column({name: np.quantile(value.numpy(), q, axis=0) for name, value in draws.items()})
-    num_draws = len(next(iter(draws.values())))
     if num_chains is not None and num_draws // num_chains >= LEAST_DRAWS:
         r_hat, bulk, tail = diagnostics(draws, num_chains)
         table["ess"], table["ess_tail"] = column(bulk), column(tail)

@@ -219,3 +219,12 @@ def test_known_labels_are_those_of_rows_that_count() -> None:
     data = Data(X=NUMBERS, Z=[-1, 2, 0], intervened={"Z": [False, True, False]}, weights=[1.0, 1.0, 0.0])
     assert data.known_labels() == {2}
     assert Data(X=NUMBERS).known_labels() == set()
+
+
+def test_a_hidden_cause_of_several_columns_can_be_set() -> None:
+    """One for each of several entries of a row, as a program with a plate inside a row has it."""
+    labels = torch.tensor([[0, 1, 0], [1, -1, 0]])
+    data = Data(X=[0.0, 1.0], Z=labels, intervened={"Z": [True, False]})
+    assert data.is_set("Z").tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"intervened Z: set but without a value \(-1\) in row\(s\) 1;"):
+        Data(X=[0.0, 1.0], Z=labels, intervened={"Z": True})

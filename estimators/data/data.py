@@ -330,18 +330,13 @@ def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_row
         if name not in columns:
             raise ValueError(f"intervened: no column {name!r}; the columns are {list(columns)}")
         mask = _mask(name, value, num_rows)
-        if name == LATENT:
-            unset = (mask & (columns[name] < 0)).numpy()
-            if unset.any():
-                raise ValueError(
-                    f"intervened {name}: set but without a value (-1) in {in_rows(unset)}; say what it was set to"
-                )
-        elif columns[name].is_floating_point():
-            unset = mask.numpy() & np.isnan(columns[name].numpy()).reshape(num_rows, -1).any(1)
-            if unset.any():
-                raise ValueError(
-                    f"intervened {name}: set but without a value (missing) in {in_rows(unset)}; say what it was set to"
-                )
+        column = columns[name].reshape(num_rows, -1)
+        is_absent, sign = (column < 0, "-1") if name == LATENT else (torch.isnan(column), "missing")
+        unset = (mask & is_absent.any(1)).numpy()
+        if unset.any():
+            raise ValueError(
+                f"intervened {name}: set but without a value ({sign}) in {in_rows(unset)}; say what it was set to"
+            )
         if bool(mask.any()):
             masks[name] = mask
     return masks

@@ -30,7 +30,7 @@ def labels_of(fit: "Fit") -> Labels:
     return Labels(fit.label_names, sites, doubt, sites)
 
 
-# At the top of the module, where pickle finds them: a question holds its labels.
+# A question holds these functions, and pickle takes none that is made inside another.
 def _labelled_sites(fit: "Fit") -> tuple[str, ...]:
     return fit.symmetry.sites
 

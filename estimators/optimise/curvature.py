@@ -49,7 +49,7 @@ class Curvature:
 
     def way_up(self) -> Array | None:
         """The direction [D], of length 1, that leads up from a saddle most steeply; None where there is none."""
-        if not len(self.values) or self.values[0] >= -max(ERRORS * self.errors[0], SADDLE_SHARE):
+        if self.values[0] >= -max(ERRORS * self.errors[0], SADDLE_SHARE):
             return None
         direction = self.unit * self.vectors[:, 0]
         return np.asarray(direction / np.linalg.norm(direction))

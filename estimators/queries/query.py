@@ -106,11 +106,12 @@ class Query:
         where no finite value is.
         """
         levels = numbers("level", level)
-        for value in levels.reshape(-1).tolist():
-            check_level(value)
+        shares = levels.reshape(-1).tolist()
+        for share in shares:
+            check_level(share)
         self._check_number(name, "quantile")
         cdf = Evaluations(self.predictive.cdf_at(name))
-        roots = [self._quantile(name, share, cdf) for share in levels.reshape(-1).tolist()]
+        roots = [self._quantile(name, share, cdf) for share in shares]
         values = torch.tensor([value for value, _ in roots], dtype=torch.float64)
         errors = [error for _, error in roots if error is not None]
         return _shaped(values, torch.tensor(errors, dtype=torch.float64) if errors else None, levels.shape)

@@ -80,7 +80,7 @@ def test_a_captured_density_is_the_program_itself(example: Example) -> None:
         objective = Objective(density, combination)
         at = marginal.coordinates.unconstrain(greeks_near(example, marginal.data)).numpy()
         value, gradient = objective.value_and_gradient(at)
-        assert density._parts.evaluated.is_captured
+        assert density._parts.evaluated.is_captured and density._parts.alone.is_captured
         v = torch.from_numpy(at).requires_grad_()
         with program_mode():
             direct = combination(Parts(*density._parts.at(v)))

@@ -116,7 +116,10 @@ def _traced(function: Function, examples: Sequence[Tensor]) -> GraphModule | Non
     try:
         # Tracing loads modules of torch that warn of deprecations within torch and add warning filters.
         with single_thread(), program_mode(), warnings.catch_warnings(action="ignore"):
-            return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
+            # Of a bound method make_fx would count `self` among the inputs.
+            return make_fx(lambda *inputs: function(*inputs), tracing_mode="fake", _allow_non_fake_inputs=True)(
+                *examples
+            )
     except Exception:
         # A program that cannot be traced is run as it is; what is wrong with it as a program is raised there.
         return None

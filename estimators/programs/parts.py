@@ -20,7 +20,7 @@ class ProgramParts:
 
     def values(self, coordinates: Array) -> Parts:
         """The parts [...] at points [..., D]."""
-        return Parts(*(part.numpy() for part in _at(self._values, coordinates)))
+        return Parts(*(part.numpy() for part in _at(self.alone, coordinates)))
 
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
         """The parts [...] at points [..., D], and their gradients [..., D]: -inf, and 0, where these are not finite."""
@@ -43,7 +43,8 @@ class ProgramParts:
         return log_likelihood, factors.log_prior, log_jacobian
 
     @cached_property
-    def _values(self) -> Graph:
+    def alone(self) -> Graph:
+        """The three parts without their gradients."""
         return self._marginal.graph(self.at, self._marginal.example)
 
     @cached_property

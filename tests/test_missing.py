@@ -7,7 +7,16 @@ from torch import Tensor
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
 from estimators.contract import log_joint, log_likelihood, log_posterior
-from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Mechanism,
+    Poisson,
+)
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
 from tests.mechanism_models import enumerated, random_greeks
 from tests.models import fit_quietly
@@ -276,3 +285,15 @@ def test_combinations_of_missing_levels_are_bounded() -> None:
     columns = {name: [np.nan, 1.0] for name in parents}
     with pytest.raises(ValueError, match="combinations"):
         model.marginal(Data(**columns, Y=[0.0, 1.0], missing="marginalize"))
+
+
+@pytest.mark.parametrize("child", [Bernoulli(parents=["T"]), Categorical(3, parents=["T"]), Poisson(parents=["T"])])
+def test_a_missing_cause_is_summed_out_where_no_column_is_a_number(child: Mechanism) -> None:
+    """By hand: p(X) = Σ_t p(t) p(X | t) within each class."""
+    model = CausalMixture(2, {"T": Bernoulli(), "X": child})
+    data = Data(T=[0.0, 1.0, np.nan, 1.0], X=[0.0, 1.0, 1.0, 0.0], missing="marginalize")
+    greeks = model.prior_greeks(0)
+    fit = Fit.from_greeks(model, greeks)
+    both = [fit.log_density(Data(T=[t], X=[1.0])) for t in (0.0, 1.0)]
+    assert float(fit.log_density(data)[2]) == pytest.approx(float(torch.logsumexp(torch.stack(both), 0)), rel=1e-12)
+    assert fit_quietly(EM(num_starts=2), model, data, seed=0).stats["evaluations"] > 0

@@ -161,7 +161,7 @@ def _reflections(matrix: Array, missing: Array) -> tuple[list[_Reflection], Arra
     """
     num, components, size, _ = matrix.shape
     # The largest entries, rather than norms, so that nothing is squared before it is of the order of 1.
-    length = np.where(missing[:, None] > 0, np.abs(matrix).max(2), 1.0)
+    length = np.where(missing[:, None] > 0, np.abs(matrix).max(2, initial=0.0), 1.0)
     columns = matrix * (missing[:, None] / length)[:, :, None, :]
     log_determinant, found = np.log(length).sum(2), list[_Reflection]()
     if (np.count_nonzero(columns, axis=2) <= 1).all():

@@ -93,3 +93,15 @@ def test_by_logs_and_by_values_are_one_density(name: str) -> None:
     greeks = {key: torch.from_numpy(value) for key, value in objective.density.constrain(at).items()}
     by_value = marginal.pointwise(greeks).sum(-1).numpy()
     np.testing.assert_allclose(objective.value(at), by_value, rtol=1e-12)
+
+
+def test_a_point_without_a_density_does_not_spoil_the_others_of_a_batch() -> None:
+    model, columns = MODELS["correlated vectors"]
+    density = model.density(Data(**columns))
+    near = 0.3 * np.random.default_rng(0).standard_normal(density.size)
+    for far in (np.full(density.size, 1000.0), np.full(density.size, -1000.0), 300.0 * np.sign(near)):
+        values = density.values(np.stack([near, far, near]))
+        alone = density.values(near)
+        np.testing.assert_allclose(values.likelihood[[0, 2]], float(alone.likelihood), rtol=1e-12)
+        _, gradients = density.evaluate(np.stack([near, far]))
+        np.testing.assert_allclose(gradients.likelihood[0], density.evaluate(near)[1].likelihood, rtol=1e-9)

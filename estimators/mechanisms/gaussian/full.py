@@ -1,6 +1,7 @@
 """Several Gaussian measurements with correlations that depend on the hidden cause, as one column of vectors."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -92,7 +93,7 @@ class FullGaussian(GaussianFamily):
         """C = (-m'Pm/2 - log|L| - D log(2π)/2, P m, -P_ii/2 and -P_ij for i < j) in standardised units, P = Σ⁻¹."""
         size = self.num_columns
         mean, factor = self._mean_and_factor(greeks, reference)
-        inverse = np.linalg.inv(factor)
+        inverse = _inverses(factor)
         whitened = (inverse @ mean[..., None])[..., 0]
         precision = np.swapaxes(inverse, -1, -2) @ inverse
         scales = np.diagonal(factor, axis1=-2, axis2=-1) * reference.scale
@@ -107,7 +108,7 @@ class FullGaussian(GaussianFamily):
         """With M the second moment about mu, dJ/dL = tril(Σ⁻¹ M L'⁻¹) - n diag(1 / L_ii), and L = diag(sigma) corr."""
         mean, factor = self._mean_and_factor(greeks, reference)
         count, first, second = self.moments(statistics)
-        inverse = np.linalg.inv(factor)
+        inverse = _inverses(factor)
         transposed = np.swapaxes(inverse, -1, -2)
         found = {}
         if "mu" in greeks:
@@ -182,6 +183,18 @@ class FullGaussian(GaussianFamily):
         """The means [..., cells, D] less the reference's and the Cholesky factors [..., cells, D, D], standardised."""
         mean, scale, _ = self.standardised_greeks(greeks, reference)
         return mean, scale[..., None] * self._corr(greeks)
+
+
+def _inverses(factors: Array) -> Array:
+    """The inverses of matrices [..., D, D]: NaN for one that has none, as far out, which is not the others' concern."""
+    try:
+        return np.asarray(np.linalg.inv(factors), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        inverses = np.full(factors.shape, np.nan)
+        for index in np.ndindex(factors.shape[:-2]):
+            with suppress(np.linalg.LinAlgError):
+                inverses[index] = np.linalg.inv(factors[index])
+        return inverses
 
 
 def _about(mean: Array, count: Array, first: Array, second: Array) -> Array:

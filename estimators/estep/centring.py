@@ -52,6 +52,11 @@ class Centring:
             points.append(self._moved(key[0], _set_of(greeks, indices[sets.start]), Point(sets, own, self.shared)))
         return points, batch
 
+    def about_shared(self, greeks: Greeks) -> ParameterSet:
+        """One parameter set about the columns' own centres."""
+        coefficients = [term.coefficients(greeks, reference) for term, reference in self._all]
+        return ParameterSet(coefficients, self.shared, greeks)
+
     def references(self, points: Sequence[Point], batch: tuple[int, ...]) -> Mapping[str, Reference]:
         """Those of all sets by variable: where one is moved, a centre [..., cells] for each set and cell."""
         if points[0].references is self.shared and len(points) == 1:

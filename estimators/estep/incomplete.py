@@ -67,6 +67,14 @@ class IncompleteRows:
             shares.append(np.concatenate([np.add.reduceat(share, part.starts, axis=1) for part, _, share in parts], 1))
         return np.stack(values), np.stack(shares)
 
+    def sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
+        """Each term's sums [K, width] under given R [K, N]; what is missing has its law given Z and the rest."""
+        sums = {slot: np.zeros((self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+        for part in self._parts:
+            joint, solved, integral = part.joint(one)
+            part.collect(part.within_classes(joint, shares[:, part.index]), solved, integral, one, sums)
+        return sums
+
     def sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
         """Sums of log-linear terms under R [S, K, N]; missing entries at a value of their column, or at all levels."""
         sums = {s: np.zeros((*shares.shape[:-1], term.width)) for s, term in self._terms.log_linear.items()}
@@ -155,6 +163,15 @@ class _Part:
         shares = np.exp(joint - largest[self.row])
         total = np.add.reduceat(shares.sum(0), self.starts)
         return largest + np.log(total), shares / total[self.row]
+
+    def within_classes(self, joint: Array, given: Array) -> Array:
+        """w R of each combination of levels [K, n]: R [K, rows], divided as these are likely in the class."""
+        largest = np.maximum.reduceat(joint, self.starts, axis=1)
+        largest = np.where(np.isfinite(largest), largest, 0.0)
+        shares = np.exp(joint - largest[:, self.row])
+        total = np.add.reduceat(shares, self.starts, axis=1)
+        weights = np.where(total > 0, given * self.weights / np.where(total > 0, total, 1.0), 0.0)
+        return np.asarray(shares * weights[:, self.row])
 
     def collect(
         self,

@@ -131,9 +131,19 @@ class MixtureMarginal:
             best.update(general.argmax(greeks, self._entries.columns, shares, statistics.references[name]))
         return best
 
+    def statistics_under(self, greeks: Greeks, responsibilities: Array) -> Statistics:
+        """The statistics under given responsibilities [K, N], of what is missing in a row by its law at the Greeks."""
+        if self._incomplete is None:
+            return self.statistics_given(responsibilities)
+        shares = self._as_known(responsibilities)
+        sums = self._kernel.sums_given(shares[None][..., self._complete], self._centring.shared)
+        more = self._incomplete.sums_under(self._centring.about_shared(greeks), shares)
+        sums = {slot: own + more[slot] for slot, own in sums.items()}
+        return self._statistics(np.zeros(1), sums, (), self.references, lambda: shares)
+
     def statistics_given(self, responsibilities: Array) -> Statistics:
-        """The statistics under given responsibilities of all rows [..., K, N] instead of the E-step's."""
-        batch = responsibilities.shape[:-2]
+        """The same without Greeks, of responsibilities [..., K, N]: a missing entry is at a value of its column."""
+        batch, responsibilities = responsibilities.shape[:-2], self._as_known(responsibilities)
         shares = responsibilities.reshape(-1, *responsibilities.shape[-2:])
         sums = self._kernel.sums_given(
             shares if self._complete is None else shares[..., self._complete], self._centring.shared
@@ -188,6 +198,11 @@ class MixtureMarginal:
         return torch.from_numpy(np.swapaxes(self._responsibilities(_arrays(greeks)), -1, -2))
 
     # ---------------------------------------------------------------- inside
+
+    def _as_known(self, responsibilities: Array) -> Array:
+        """R [..., K, N], one-hot where Z is known."""
+        latent = self.data.latent().numpy()
+        return np.where(latent >= 0, latent == np.arange(self.K)[:, None], responsibilities)
 
     def _responsibilities(self, greeks: Greeks) -> Array:
         """R as [..., K, N]."""

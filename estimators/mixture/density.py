@@ -100,7 +100,8 @@ class Density:
     def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> Statistics:
         """The expected sufficient statistics under given responsibilities [N, K] in place of the E-step's."""
         self.site(site)
-        return self.marginal.statistics_given(np.swapaxes(responsibilities, -1, -2))
+        greeks = self._coordinates.represented(coordinates)
+        return self.marginal.statistics_under(greeks, np.swapaxes(responsibilities, -1, -2))
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
         """The M-step; what the statistics do not tell about stays as it is at `coordinates`."""

@@ -178,6 +178,11 @@ def tilted(factors: Factors, shares: Tensor, site: str, counts: Tensor) -> tuple
     tilt = Label(site, "".join([factors.rows_symbol, *plates, str(label.own)]), label.plates, label.own)
     target = shares.double().clamp_min(0.0)
     log_tilt = torch.zeros_like(target)
+    possible = posterior(replace(factors, rows=(*factors.rows, log_tilt), labels=(*factors.labels, tilt)))[-1]
+    # A row with shares of impossible values alone, as where the site is seen to be another, keeps its posterior.
+    target = torch.where(possible > 0, target, 0.0)
+    total = target.sum(-1, keepdim=True)
+    target = torch.where(total > 0, target / total, possible)
     for _ in range(MAX_SWEEPS):
         whole = replace(factors, rows=(*factors.rows, log_tilt), labels=(*factors.labels, tilt))
         current = posterior(whole)[-1]

@@ -62,7 +62,7 @@ def hold(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
-@pytest.mark.parametrize("num_rows", [1, 40])
+@pytest.mark.parametrize("num_rows", [pytest.param(1, marks=pytest.mark.slow), 40])
 def test_the_fast_kernel_is_the_reference(model: CausalMixture, num_rows: int) -> None:
     data = some_rows(model, num_rows, 1)
     hold(model, data, random_greeks(model, 2))

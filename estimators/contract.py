@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pyro.infer import ELBO
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
@@ -126,9 +125,6 @@ class Density(Protocol):
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of S points, as tensors [S, *shape]."""
 
-    def unit_of(self, name: str) -> float:
-        """How far a Greek moves for a unit step of its coordinate, if that is the same everywhere, else 1."""
-
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
 
@@ -173,9 +169,6 @@ class Density(Protocol):
 
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood is known to have no maximum."""
-
-    def trainable(self) -> tuple[Callable[[], None], ELBO]:
-        """The Pyro program with hidden sites summed out, and the objective by which SVI trains its Greeks."""
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point, and the density still grows."""

@@ -11,7 +11,7 @@ from pyro import poutine
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, Data, Exact, Fit, GaussianMixture, PyroModel
+from estimators import EM, NUTS, Data, Exact, Fit, GaussianMixture, PyroModel
 from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial
 from tests.refusals import case, refused
 
@@ -335,14 +335,6 @@ DATA = [
     case("width", fit(tutorial, {"X": np.zeros((4, 2))}), ValueError, "'X'", "2 value(s)", "(4, 2)"),
     case("steps", fit(chain, {"x": np.zeros((4, 3))}), ValueError, "'x'", "x_0 ... x_3", "(4, 3)"),
     case("one fewer step", fit(chain, {f"x_{t}": X for t in range(3)}), ValueError, "'x_3'", "give a column"),
-    case(
-        "fractional weights, MAP",
-        lambda: MAP().fit(PyroModel(tutorial), Data(X=X, weights=[0.5] * 5)),
-        ValueError,
-        "weights",
-        "MAP",
-        "EM",
-    ),
     case(
         "fractional weights, Pyro",
         lambda: NUTS(engine="pyro").fit(PyroModel(tutorial), Data(X=X, weights=[0.5] * 5)),

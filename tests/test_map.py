@@ -8,8 +8,9 @@ from pyro.infer import SVI, TraceEnum_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoDelta, init_to_value
 from torch import Tensor
 
-from estimators import MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status
+from estimators import MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
 from estimators.mechanisms import Gaussian
+from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
 
@@ -108,3 +109,11 @@ def test_constant_rows_with_a_concentration_above_one_have_an_interior_answer() 
     fit = MAP(num_starts=20, num_steps=20).fit(GaussianMixture(K=2, concentration=2.0), {"X": [3.0] * 5}, seed=0)
     assert fit.status is Status.CONVERGED
     assert bool((fit["theta"] > 0.05).all())
+
+
+def test_a_program_with_fractional_weights_is_the_mixture_with_them() -> None:
+    """The gradient counts a row as often as its weight says, which Pyro's plates cannot."""
+    weights = [0.5, 1.5, 1.0, 0.25, 2.0]
+    mixture = MAP().fit(GaussianMixture(K=2), Data(X=TUTORIAL_ROWS, weights=weights), seed=0)
+    program = MAP(num_starts=5).fit(PyroModel(tutorial), Data(X=TUTORIAL_ROWS, weights=weights), seed=0)
+    assert program.stats["log_joint"] == pytest.approx(mixture.stats["log_joint"], rel=1e-9)

@@ -1,25 +1,21 @@
-"""Maximum a posteriori by Pyro's SVI with AutoDelta, on a program with Z summed out, finished deterministically."""
+"""Maximum a posteriori by SVI with a point mass (Pyro's AutoDelta), Z summed out, finished deterministically."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from pyro import poutine
-from pyro.infer import ELBO, SVI
-from pyro.infer.autoguide import AutoDelta, init_to_value
-from pyro.optim import ClippedAdam
-from pyro.poutine.messenger import Messenger
 
 from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
-from estimators.algorithms.protocol import Task, begin
+from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
-from estimators.isolation import own_modes, program_mode, single_thread
+from estimators.isolation import own_modes
+from estimators.optimise.adam import adam
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
 from estimators.status import Status, in_words, worth
@@ -28,8 +24,6 @@ from estimators.status import Status, in_words, worth
 REFINEMENTS = 3
 # Starts trained by SVI; the others are only climbed from, and only if none of these ends at an interior point.
 RUNS = 3
-
-Trainable = tuple[Callable[[], None], ELBO]
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,6 @@ class MAP:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data)
-        trained = density.trainable()
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
         starts = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
@@ -78,7 +71,7 @@ class MAP:
                 if number >= RUNS and any(status is Status.CONVERGED for status, _ in summits):
                     break
                 if number < RUNS:
-                    start, loss, norm = self._train(task, density, trained, start, bar)
+                    start, loss, norm = self._train(objective, start, bar)
                     losses.append(loss)
                     norms.append(norm)
                 summit = ascend(objective, start, self.tolerance)
@@ -95,41 +88,19 @@ class MAP:
         estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, status=status, info=info)
         return finish(task, density, estimated)
 
-    def _train(
-        self, task: Task, density: Density, trained: Trainable, start: Array, bar: Any
-    ) -> tuple[Array, list[float], list[float]]:
+    def _train(self, objective: Objective, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:
         """SVI from one start: the better of its first and last point, the losses and the gradient norms."""
-        # The guide is a torch module, whose attributes cannot be called "a.b" beside "a", or as its own methods are.
-        alias = {name: f"greek_{number}" for number, name in enumerate(density.names)}
-        values = {alias[name]: value[0] for name, value in density.draws(start[None]).items()}
-        units = {f"AutoDelta.{alias[name]}": density.unit_of(name) for name in density.names}
-        decay = 0.01 ** (1.0 / self.num_steps)
-        program, elbo = _Renamed(alias)(trained[0]), trained[1]
-
-        def settings(name: str) -> dict[str, float]:
-            return {"lr": self.learning_rate * units[name], "lrd": decay, "clip_norm": float("inf")}
-
-        losses: list[float] = []
-        norms: list[list[float]] = []
-        with in_words("MAP"), program_mode(task.seed), single_thread():
-            guide = AutoDelta(
-                poutine.block(program, expose=list(alias.values())), init_loc_fn=init_to_value(values=values)
+        with in_words("MAP"):
+            end, values, norms = adam(
+                objective,
+                start,
+                num_steps=self.num_steps,
+                learning_rate=self.learning_rate,
+                after_step=bar.update,
             )
-            optimiser = ClippedAdam(settings)  # type: ignore[arg-type]
-            svi = SVI(program, guide, optimiser, elbo)
-            guide()
-            for parameter in guide.parameters():
-                parameter.register_hook(lambda slope: norms[-1].append(float(slope.square().sum())))
-            for _ in range(self.num_steps):
-                norms.append([])
-                losses.append(float(svi.step()))
-                bar.update()
-            median = guide.median()
-            ended = {name: median[site].detach().numpy() for name, site in alias.items()}
-        end, objective = density.unconstrain(ended), Objective(density, log_joint)
-        if not (np.isfinite(end).all() and objective.value(end) >= objective.value(start)):
-            end = start
-        return end, losses, [float(np.sqrt(sum(step))) for step in norms]
+            if not (np.isfinite(end).all() and objective.value(end) >= objective.value(start)):
+                end = start
+        return end, [-value for value in values], norms
 
     def _status(self, density: Density, summit: Summit) -> Status:
         if density.has_collapsed(summit.coordinates, summit.gradient):
@@ -144,17 +115,6 @@ def _best(ends: Sequence[tuple[Status, Summit]]) -> tuple[Status, Summit]:
     if any(status is Status.CONVERGED for status, _ in ends):
         return max(ends, key=lambda end: worth(end[0], end[1].value))
     return max(ends, key=lambda end: (end[0] is not Status.COMPONENT_COLLAPSED, end[1].value))
-
-
-class _Renamed(Messenger):
-    """Gives sites other names."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        super().__init__()
-        self._names = names
-
-    def _pyro_sample(self, msg: Any) -> None:
-        msg["name"] = self._names.get(msg["name"], msg["name"])
 
 
 def _traces(runs: list[list[float]]) -> torch.Tensor:

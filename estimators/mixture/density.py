@@ -1,12 +1,10 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
-from pyro.infer import ELBO, Trace_ELBO
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
@@ -69,14 +67,6 @@ class Density:
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
         check_distinct_rows(self.data, list(self.marginal.nodes), self.marginal.K)
-
-    def trainable(self) -> tuple[Callable[[], None], ELBO]:
-        """The Pyro program with Z summed out by the E-step, and the objective by which SVI trains its Greeks."""
-
-        def marginalised() -> None:
-            pyro.factor("rows", self.marginal.log_likelihood(self._model.sample_greeks()))
-
-        return marginalised, Trace_ELBO()
 
     # Whether every Greek has a prior.
     has_prior = True
@@ -169,10 +159,6 @@ class Density:
     def row_size(self) -> int:
         """Numbers that are held at one time for each draw of the Greeks."""
         return self.marginal.num_rows * self.marginal.K
-
-    def unit_of(self, name: str) -> float:
-        """How far a Greek moves for a unit step of its coordinate: the column's scale for a location, else 1."""
-        return {greek.parameter.name: greek.transform.unit for greek in self._coordinates.greeks}[name]
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v) for v [..., D]."""

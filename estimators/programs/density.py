@@ -1,12 +1,11 @@
 """log p(data, φ) of a program, with its gradient, as a function of unconstrained coordinates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from pyro.infer import ELBO, TraceEnum_ELBO
 from torch import Tensor
 
 from estimators.data.data import Data
@@ -16,7 +15,6 @@ from estimators.optimise.objective import Combination, Objective, Parts, log_lik
 from estimators.optimise.ranking import best_first
 from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
 from estimators.parameters.parameter import Array
-from estimators.programs.conditioned import conditioned
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.parts import ProgramParts
 from estimators.programs.prior_draws import prior_draws
@@ -81,9 +79,6 @@ class ProgramDensity:
     def supports(self) -> dict[str, Any]:
         return {greek.name: greek.support for greek in self.marginal.coordinates.greeks}
 
-    def unit_of(self, name: str) -> float:
-        return 1.0
-
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         return {name: value.numpy() for name, value in self.draws(coordinates).items()}
 
@@ -143,12 +138,6 @@ class ProgramDensity:
 
     def need_maximum(self) -> None:
         """Nothing is known of a program's likelihood before it is climbed."""
-
-    def trainable(self) -> tuple[Callable[[], None], ELBO]:
-        """The Pyro program, whose hidden sites Pyro itself enumerates, and the objective by which SVI trains it."""
-        rows = self.data.repeated("MAP on a PyroModel", "EM or NUTS")
-        program, nesting = conditioned(self.marginal if rows is self.data else self.marginal.of(rows))
-        return program, TraceEnum_ELBO(max_plate_nesting=nesting)
 
     @property
     def has_prior(self) -> bool:

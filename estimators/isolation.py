@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyro.distributions as dist
 import torch
 from pyro import infer, poutine
 from pyro.poutine import runtime
+from threadpoolctl import LibController, ThreadpoolController
 from torch import Tensor
 
 Value = TypeVar("Value")
@@ -51,6 +53,9 @@ def own_modes() -> Iterator[None]:
         # it does not have.
         if torch.get_num_threads() > 1:
             stack.enter_context(single_thread())
+        # On matrices of a few numbers BLAS's threads wait for each other longer than it takes to do without them.
+        if max(_blas_threads(), default=1) > 1:
+            stack.enter_context(_BLAS.at((1,) * len(_blas())))
         yield
 
 
@@ -62,7 +67,7 @@ def _put_back_if_interrupted() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         put_back()
-        for setting in (_VALIDATION, _DTYPE, _THREADS):
+        for setting in (_VALIDATION, _DTYPE, _THREADS, _BLAS):
             setting.leave()
         raise
     finally:
@@ -74,7 +79,7 @@ def _restorer() -> Callable[[], None]:
     generators = random.getstate(), np.random.get_state(), torch.get_rng_state()
     modes = np.geterr(), torch.is_grad_enabled()
     filters, handlers, parameters = warnings.filters[:], _stacks(), _parameters()
-    shared = _VALIDATION.outside(), _DTYPE.outside(), _THREADS.outside()
+    shared = _VALIDATION.outside(), _DTYPE.outside(), _THREADS.outside(), _BLAS.outside()
 
     def put_back() -> None:
         random.setstate(generators[0])
@@ -88,6 +93,7 @@ def _restorer() -> Callable[[], None]:
         _set_validation(shared[0])
         torch.set_default_dtype(shared[1])
         torch.set_num_threads(shared[2])
+        _set_blas_threads(shared[3])
 
     return put_back
 
@@ -155,6 +161,25 @@ _VALIDATION = _Shared(_validation, _set_validation)
 _DTYPE = _Shared(torch.get_default_dtype, torch.set_default_dtype)
 # Torch keeps the number for each thread, but a thread that is new to torch begins with the number that was set last.
 _THREADS = _Shared(torch.get_num_threads, torch.set_num_threads, is_kept_per_thread=True)
+
+
+@cache
+def _blas() -> tuple[LibController, ...]:
+    """The libraries that NumPy and SciPy multiply matrices by."""
+    controller: Any = ThreadpoolController().select(user_api="blas")
+    return tuple(controller.lib_controllers)
+
+
+def _blas_threads() -> tuple[int, ...]:
+    return tuple(library.num_threads for library in _blas())
+
+
+def _set_blas_threads(counts: tuple[int, ...]) -> None:
+    for library, count in zip(_blas(), counts, strict=True):
+        library.set_num_threads(count)
+
+
+_BLAS = _Shared(_blas_threads, _set_blas_threads)
 
 
 @contextmanager

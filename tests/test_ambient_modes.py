@@ -17,10 +17,11 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.poutine import runtime
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
-from estimators.isolation import double_precision, float64, single_thread, without_validation
+from estimators.isolation import double_precision, float64, own_modes, single_thread, without_validation
 from validation import refute
 
 ROWS = [-2.0, -1.4, -0.4, 0.2, 0.5, 5.1, 6.2, 6.6]
@@ -414,3 +415,20 @@ def test_a_warning_points_at_the_callers_line() -> None:
     with pytest.warns(EstimationWarning) as caught:
         NUTS(num_samples=4, warmup_steps=4, num_chains=1).fit(mixture(), Data(X=ROWS), seed=0)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_matrices_are_multiplied_on_one_thread_and_the_callers_number_is_put_back() -> None:
+    """On a few numbers BLAS's threads wait for each other: L-BFGS took 3 ms a step for 0.1."""
+
+    def blas() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with own_modes():
+            assert blas() == {1}
+            with own_modes():
+                assert blas() == {1}
+        assert blas() == {2}
+        with pytest.raises(KeyboardInterrupt), own_modes():
+            raise KeyboardInterrupt
+        assert blas() == {2}

@@ -122,13 +122,10 @@ def eigen(information: Array) -> tuple[Array, Array]:
 
 def _difference(objective: Smooth, mode: Array, step: Array) -> Array:
     """Minus the derivative of the gradient in each coordinate [D, D], not yet symmetric."""
-    rows = []
-    for index in range(objective.size):
-        move = np.zeros(objective.size)
-        move[index] = step[index]
-        ahead, behind = objective.value_and_gradient(mode + move)[1], objective.value_and_gradient(mode - move)[1]
-        rows.append((behind - ahead) / (2.0 * step[index]))
-    return np.array(rows)
+    moves = np.diag(step)
+    gradients = objective.gradients(np.concatenate([mode + moves, mode - moves]))
+    ahead, behind = gradients[: len(moves)], gradients[len(moves) :]
+    return np.asarray((behind - ahead) / (2.0 * step[:, None]))
 
 
 def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:
@@ -143,6 +140,5 @@ def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:
     error = EPSILON * np.maximum(np.sqrt(objective.total_weight * information), logs)
     spacing = np.spacing(np.maximum(np.abs(mode), 0.1))
     # The moves are fixed, so that the same fit has the same status every time.
-    for move in np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, objective.size)):
-        error = np.maximum(error, np.abs(objective.value_and_gradient(mode + move * spacing)[1] - centre))
-    return error
+    moves = np.random.default_rng(0).integers(-8, 9, (NEIGHBOURS, objective.size)) * spacing
+    return np.asarray(np.maximum(error, np.abs(objective.gradients(mode + moves) - centre).max(0, initial=0.0)))

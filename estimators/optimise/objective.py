@@ -66,6 +66,9 @@ class Smooth(Protocol):
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         """The value and its gradient [D]."""
 
+    def gradients(self, points: Array) -> Array:
+        """The gradients [S, D] at points [S, D]."""
+
 
 class InParts(Protocol):
     """A density whose parts are apart, for v [..., D]."""
@@ -108,3 +111,7 @@ class Objective:
         """The sum and its gradient [D] at one point [D]."""
         values, gradients = self.density.evaluate(coordinates)
         return float(self.combination(values)), self.combination(gradients)
+
+    def gradients(self, points: Array) -> Array:
+        """The gradients [S, D] at points [S, D]."""
+        return self.combination(self.density.evaluate(points)[1])

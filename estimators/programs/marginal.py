@@ -218,6 +218,10 @@ class ExpectedLogLikelihood:
         value, slope = self._expected(torch.from_numpy(np.asarray(coordinates)), *self._weights)
         return float(value), slope.numpy()
 
+    def gradients(self, points: Array) -> Array:
+        """The gradients [S, D] of Q at points [S, D]."""
+        return np.stack([self.value_and_gradient(point)[1] for point in points])
+
     def argmax(self, coordinates: Array, weights: Sequence[Tensor]) -> Array:
         """The M-step: Q climbed from the coordinates of its weights, and never below its value there."""
         self._weights = tuple(weights)

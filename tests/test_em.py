@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import DiagonalGaussian, Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
 
@@ -179,3 +179,25 @@ def test_a_mean_that_the_columns_unit_cannot_say_is_not_called_converged(far: fl
         fit = EM(num_starts=8).fit(model, rows, seed=0)
     assert (fit.status is Status.CONVERGED) == is_right
     assert (abs(float(fit["mu_X"][0]) - 5.5) < 1e-3) == is_right
+
+
+def test_overlapping_classes_do_not_take_thousands_of_steps() -> None:
+    """EM's own steps shrink by the share of what is known of a row's class; L-BFGS goes on where they are slow."""
+    rng = np.random.default_rng(0)
+    model, rows = CausalMixture(2, {"X": Gaussian()}), {"X": 1.5 * rng.integers(0, 2, 800) + rng.normal(size=800)}
+    plain, fast = (EM(num_starts=4, accelerate=flag).fit(model, rows, seed=0) for flag in (False, True))
+    assert fast.status is Status.CONVERGED
+    assert fast.stats["evaluations"] < 100 < plain.stats["evaluations"] / 4
+    assert fast.stats["log_likelihood"] >= plain.stats["log_likelihood"] - 1e-6
+    values = fast.info["log_likelihoods"]
+    assert bool((values[1:] >= values[:-1] - 1e-9 * values.abs().max()).all())
+
+
+def test_one_start_on_many_rows_is_a_good_one() -> None:
+    """It is the best of several on some of the rows: all eight clusters are found."""
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 8, 6_000)
+    rows = {"X": 6.0 * rng.normal(size=(8, 3))[label] + rng.normal(size=(6_000, 3))}
+    model = CausalMixture(8, {"X": DiagonalGaussian(3)})
+    one, many = (EM(num_starts=count).fit(model, rows, seed=2) for count in (1, 30))
+    assert one.stats["log_likelihood"] == pytest.approx(many.stats["log_likelihood"], rel=1e-9)

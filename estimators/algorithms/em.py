@@ -3,7 +3,8 @@
 Source: Varadhan & Roland (2008), "Simple and globally convergent methods for accelerating the convergence of any EM
 algorithm", Scand. J. Statist. 35, scheme S3. It departs from the paper in two places: extrapolation happens in
 unconstrained coordinates, so that a step cannot leave the Greeks' support, and a step that lowers the likelihood below
-the last EM step's is replaced by that EM step, so the likelihood never falls.
+the last EM step's is replaced by that EM step, so the likelihood never falls. A run that takes long is continued by
+L-BFGS on the same likelihood, and ends by EM steps again.
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Density, Model, log_likelihood
+from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
+from estimators.optimise.ascent import climb
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
@@ -30,6 +32,10 @@ REFINEMENTS = 10
 HIDDEN = 1e-2
 # E-steps without a gain after which a run to the boundary is ended.
 PATIENCE = 20
+# E-steps after which a run is continued by L-BFGS, how many of its steps, and by how much later it is tried again.
+FIRST_CLIMB = 20
+CLIMB_STEPS = 200
+CLIMB_GROWTH = 5
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,11 @@ class EM:
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; every accepted point has a likelihood at least that of the one before."""
         run = _Run(density, start, self.tolerance)
-        reach = 1.0
+        reach, next_climb = 1.0, FIRST_CLIMB
         while not run.ended and run.evaluations < self.max_iterations:
+            if self.accelerate and run.evaluations >= next_climb:
+                run.climb()
+                next_climb = CLIMB_GROWTH * run.evaluations
             first = run.coordinates
             second = run.em_step()
             run.move(second)
@@ -139,6 +148,17 @@ class _Run:
             if self._density.has_closed_form and hidden <= HIDDEN:
                 self._status = Status.CONVERGED
         return target
+
+    def climb(self) -> None:
+        """Go where L-BFGS ends on the exact gradient, unless the likelihood is unbounded there or has run to an edge.
+
+        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small.
+        """
+        objective = Objective(self._density, log_likelihood)
+        target = climb(objective, self.coordinates, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS)
+        gradient = objective.value_and_gradient(target)[1]
+        if not (self._density.has_collapsed(target, gradient) or self._density.at_boundary(target)):
+            self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:
         """Evaluate the E-step at a point and go there; with `only_up`, only if the likelihood does not fall."""

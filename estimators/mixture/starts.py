@@ -13,6 +13,7 @@ import torch
 from estimators.contract import Density
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
+from estimators.optimise.ascent import climb
 from estimators.optimise.objective import Combination, Objective
 from estimators.optimise.ranking import best_first
 from estimators.parameters.parameter import TINY, Array
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 # Starts are found on at most this many rows, weighted up to all of them.
 WORKING_ROWS = 4_000
+# So many candidates are tried, of which as few starts as are wanted are the best.
+LEAST_CANDIDATES = 8
+# Of many rows, the starts that are climbed from on the working rows, how far (in gradient by row), and by how much.
+NUM_CLIMBED = 6
+CLIMBED = 1e-6
+CLIMB_STEPS = 100
 # Share of each row that is spread over all components, so that no component starts as a spike.
 SOFTNESS = 0.1
 
@@ -38,13 +45,17 @@ def starts_of(
     """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
     rows = working_rows(density.data, rng)
     part = density if rows is density.data else density.of(rows)
-    found = candidates(part, part.marginal, count, rng)
+    found = candidates(part, part.marginal, max(count, LEAST_CANDIDATES), rng)
     refined = refine(part, part.marginal, found, refinements)
-    ordered = best_first(
-        Objective(part, combination), part.looks_collapsed, np.concatenate([found, refined]) if unrefined else refined
-    )
+    objective, tried = Objective(part, combination), np.concatenate([found, refined]) if unrefined else refined
+    ordered = best_first(objective, part.looks_collapsed, tried)[: (1 + unrefined) * count]
+    if part is density:
+        return ordered
+    # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
+    climbed = [climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS) for start in ordered[:NUM_CLIMBED]]
+    ordered = best_first(objective, part.looks_collapsed, np.concatenate([climbed, ordered]))
     # The coordinates are relative to the rows they were found on.
-    return ordered if part is density else density.unconstrain(part.constrain(ordered))
+    return density.unconstrain(part.constrain(ordered[: (1 + unrefined) * count]))
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

@@ -182,6 +182,11 @@ def _set_blas_threads(counts: tuple[int, ...]) -> None:
 _BLAS = _Shared(_blas_threads, _set_blas_threads)
 
 
+def num_threads() -> int:
+    """How many threads the caller lets torch have, which is how many we take."""
+    return _THREADS.outside()
+
+
 @contextmanager
 def without_validation() -> Iterator[None]:
     """Evaluate distributions without Pyro's checks of values; then as before. A decorator too."""

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from estimators import CausalMixture, Data
-from estimators.estep import blocked
+from estimators.estep import reference
+from estimators.estep.compiled.kernel import CompiledKernel
+from estimators.estep.compiled.layout import BLOCK, CHUNK
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.reference import ReferenceKernel
-from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian
+from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian
+from estimators.mechanisms.protocol import VariableTable
 from tests.general_families import GENERAL_MODELS
 from tests.mechanism_models import MODELS, random_greeks
 
@@ -70,12 +73,28 @@ def test_the_fast_kernel_is_the_reference(model: CausalMixture, num_rows: int) -
 
 
 @pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
-def test_so_it_is_in_blocks_of_a_few_rows(model: CausalMixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocked, "CHUNK", 24)
-    monkeypatch.setattr(blocked, "PRODUCT", 60)
-    data = some_rows(model, 40, 3)
+def test_so_it_is_over_several_blocks_of_rows(model: CausalMixture) -> None:
+    data = some_rows(model, 2 * BLOCK + 5, 3)
+    hold(model, data, random_greeks(model, 4))
+
+
+@pytest.mark.parametrize("name", ["Gaussian alone", "StudentT", pytest.param("LinearGaussian", marks=pytest.mark.slow)])
+def test_so_it_is_over_several_partial_sums(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain kernel takes some rows after the other too, of which the last are few."""
+    model, num_rows = EVERY_MODEL[name], CHUNK * BLOCK + 300
+    monkeypatch.setattr(reference, "MOST_NUMBERS", num_rows * model.K - 10)
+    data = some_rows(model, num_rows, 3)
     hold(model, data, random_greeks(model, 4))
     hold(model, data, batch_of(model, 2))
+
+
+def test_rows_alike_without_a_number_are_counted_once() -> None:
+    model = CausalMixture(2, {"T": Bernoulli(), "C": Categorical(3, parents=["T"])}, concentration=2.0)
+    data = some_rows(model, 500, 1)
+    hold(model, data, batch_of(model, 3))
+    hold(model, data.replace(weights=None), random_greeks(model, 1))
+    kernel = model.marginal(data).kernel
+    assert isinstance(kernel, CompiledKernel) and kernel.tables.sizes[5] < 200
 
 
 @pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
@@ -106,6 +125,18 @@ def test_so_it_is_with_products_of_many_columns() -> None:
     rng = np.random.default_rng(1)
     data = Data(V=rng.normal(size=(700, 24)), X=rng.normal(size=700), Z=rng.integers(-1, 2, 700))
     hold(model, data, random_greeks(model, 1))
+
+
+def test_a_centred_family_may_not_be_taken_by_its_features() -> None:
+    """They would be about one centre, and the M-step would take them to be about the cells'."""
+
+    class Careless(Gaussian):
+        def tabulate(self, table: VariableTable) -> None:
+            table.features()
+
+    model = CausalMixture(2, {"X": Careless()})
+    with pytest.raises(TypeError, match=r"Careless\.tabulate: .* needs one for each cell .* call the method"):
+        model.marginal(Data(X=[0.0, 1.0]))
 
 
 def test_a_wrong_kernel_is_told_from_the_reference() -> None:

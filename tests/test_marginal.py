@@ -12,8 +12,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
-from estimators.estep import blocked, terms
-from estimators.mechanisms import FullGaussian, Gaussian
+from estimators.mechanisms import Gaussian
 from estimators.mixture.program import observe
 from tests.expectations import MixtureExpectation
 from tests.models import MODELS, mixed_rows, rows_of
@@ -154,17 +153,6 @@ def statistics_of(model: CausalMixture, data: Data, seed: int = 6) -> np.ndarray
 
 
 @EVERY_MODEL
-@pytest.mark.parametrize("chunk", [1, 7, 64, 10**6])
-def test_chunks_of_any_size_give_the_same_sums(
-    model: CausalMixture, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = mixed_rows(model, num_rows=60)
-    expected = statistics_of(model, data)
-    monkeypatch.setattr(blocked, "CHUNK", chunk * model.K)
-    np.testing.assert_allclose(statistics_of(model, data), expected, rtol=1e-10, atol=1e-10)
-
-
-@EVERY_MODEL
 def test_a_weight_counts_a_row_that_often(model: CausalMixture) -> None:
     data = mixed_rows(model)
     assert data.weights is not None
@@ -299,8 +287,8 @@ def test_one_and_two_threads_give_the_same_bits(num_rows: int, K: int) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_memory_beyond_the_features_is_bounded_by_the_chunk(weighted: bool) -> None:
-    """Ten times the rows take no more memory at the peak of an E-step; a copy of the features would."""
+def test_an_e_step_holds_little_whatever_the_number_of_rows(weighted: bool) -> None:
+    """Ten times the rows take some sums of chunks more at the peak of an E-step; a copy of the column would be 8 MB."""
     model = GaussianMixture(K=4)
     greeks = {name: value.numpy() for name, value in model.prior_greeks(0).items()}
     peaks = []
@@ -314,9 +302,7 @@ def test_memory_beyond_the_features_is_bounded_by_the_chunk(weighted: bool) -> N
             assert np.isfinite(statistics.log_likelihood)
         finally:
             tracemalloc.stop()
-    chunk = 8 * blocked.CHUNK
-    assert chunk < peaks[1] < 6 * chunk
-    assert abs(peaks[1] - peaks[0]) < chunk
+    assert peaks[1] - peaks[0] < 200_000
 
 
 def test_a_known_scale_per_component_and_a_mechanism_alone_keep_their_own_features() -> None:
@@ -336,39 +322,3 @@ def test_a_known_scale_per_component_and_a_mechanism_alone_keep_their_own_featur
         ]
     )
     torch.testing.assert_close(model.marginal(data).pointwise(greeks), by_hand, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("columns", [10, 30])
-def test_blocks_and_products_of_many_columns_give_the_same_sums(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows in blocks over threads, and the products of 30 columns made when needed, against one plain product."""
-    model = CausalMixture(3, {"X": FullGaussian(columns), "Y": Gaussian()}, concentration=2.0)
-    rng = np.random.default_rng(0)
-    rows = Data(X=rng.normal(size=(9000, columns)), Y=rng.normal(size=9000), Z=rng.integers(-1, 3, 9000))
-    arrays = {name: value.numpy() for name, value in model.prior_greeks(0).items()}
-    fast = model.marginal(rows)
-    kernel = fast._kernel
-    assert isinstance(kernel, blocked.BlockedKernel) and kernel._shared.is_blocked
-    both = {name: np.stack([value, value]) for name, value in arrays.items()}
-    monkeypatch.setattr(terms, "MANY_COLUMNS", 10**9)
-    monkeypatch.setattr(blocked, "PRODUCT", 10**12)
-    monkeypatch.setattr(blocked, "CHUNK", 10**9)
-    plain = model.marginal(rows).statistics(arrays)
-    monkeypatch.undo()
-    for found in (fast.statistics(arrays), fast.statistics(both)):
-        for name, expected in plain.sums.items():
-            np.testing.assert_allclose(
-                found.sums[name].reshape(-1, *expected.shape)[-1], expected, rtol=1e-9, atol=1e-9
-            )
-        np.testing.assert_allclose(found.log_likelihood, float(plain.log_likelihood), rtol=1e-12)
-    greeks = {name: torch.from_numpy(value) for name, value in arrays.items()}
-    total = fast.pointwise(greeks).sum()
-    assert float(total) == pytest.approx(float(plain.log_likelihood), rel=1e-12)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = fast.statistics(arrays)
-        torch.set_num_threads(2)
-        two = fast.statistics(arrays)
-    finally:
-        torch.set_num_threads(threads)
-    assert all(np.array_equal(one.sums[name], two.sums[name]) for name in one.sums)

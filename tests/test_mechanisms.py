@@ -138,13 +138,9 @@ def by_the_law(mechanism: Mechanism, greeks: dict[str, Tensor], column: Tensor, 
 
 
 def by_features(mechanism: Mechanism, greeks: dict[str, Tensor], column: Tensor, inputs: Tensor) -> np.ndarray:
-    """The same by the E-step's coefficients and features, C Φ, centred where these say that they lose digits."""
+    """The same by the E-step's coefficients and features, C Φ, about the centres of the cells where it has any."""
     arrays, rows, given = arrays_of(greeks), column.numpy(), inputs.numpy()
-    reference = mechanism.reference(rows, given)
-    coefficients = mechanism.natural_parameters(arrays, reference)
-    if not mechanism.loses_digits(coefficients, reference):
-        return np.asarray(coefficients @ mechanism.features(rows, given, reference))
-    moved = mechanism.recentred(arrays, reference)
+    moved = mechanism.recentred(arrays, mechanism.reference(rows, given))
     coefficients = mechanism.natural_parameters(arrays, moved)
     return np.stack(
         [line @ mechanism.features(rows, given, moved.of_cell(cell)) for cell, line in enumerate(coefficients)]

@@ -7,12 +7,13 @@ which has no features, L is added to and S is dJ/dC). Everything after is O(K F)
 gradient of the marginal at the φ where S was computed (Fisher's identity), and its maximum is EM's M-step. Greeks may
 carry leading axes of parameter sets, evaluated in one pass.
 
-The sums run in NumPy on one thread: on a thousand rows, as NUTS meets them thousands of times, torch's overhead per
-operation is most of the time; on a million, chunks in cache are as fast; and no result depends on the thread count.
+The sums run in compiled code that takes any model as tables of numbers (`compiled`), but for terms whose functions are
+Python, which the plain kernel sums; no result depends on the thread count.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -21,18 +22,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.estep.blocked import BlockedKernel
-from estimators.estep.centring import Centring, num_sets, parameter_sets
+from estimators.estep.centring import parameter_set, parameter_sets, references_at
+from estimators.estep.given import sums_given
 from estimators.estep.incomplete import IncompleteRows
-from estimators.estep.kernel import MakeKernel, Point
+from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
+from estimators.estep.reference import ReferenceKernel
 from estimators.estep.term import General
-from estimators.estep.terms import Index, Terms, entries_of
+from estimators.estep.terms import Entries, Index, Terms, entries_of
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.first_order import differentiable
-from estimators.parameters.parameter import Array
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.transforms import LOGS
 
 
 class Statistics(NamedTuple):
@@ -63,46 +66,55 @@ class MixtureMarginal:
         nodes: Mapping[str, Node],
         num_components: int,
         data: Data,
-        kernel: MakeKernel = BlockedKernel,
+        kernel: MakeKernel | None = None,
     ) -> None:
         self.nodes, self.K, self.weights, self.data = nodes, num_components, weights, data
-        self._make_kernel, self._terms = kernel, Terms(weights, nodes)
-        self.num_rows = data.num_rows
+        self._terms = Terms(weights, nodes)
+        names = ("{}", *LOGS)
+        self._shapes = {as_.format(p.name): p.shape for p in parameters_of(weights, nodes) for as_ in names}
+        self._kernel_given, self.num_rows = kernel, data.num_rows
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
         self._entries = entries = entries_of(data, nodes) if missing is None else missing.entries
         self.total_weight = float(data.num_rows if entries.weights is None else entries.weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
         self.count = max(float(data.num_rows), self.total_weight)
-        self.references: dict[str, Reference] = {}
-        for slot, (name, node) in enumerate(nodes.items(), 1):
-            named = (name, *node.parents)
-            counted = entries.counted(slot) if missing is None else missing.informative(slot, named)
-            self.references[name] = self._terms.variables[name].reference(counted.columns)
-        self._centring = Centring(self._terms, nodes, self.references)
+        self.references = _references(self._terms, nodes, entries, missing)
+        self._shared = (Reference(), *self.references.values())
         # The rows that are the kernel's: all, as a rule.
         self._complete: NDArray[np.intp] | None = None
         self._incomplete = None
         if missing is not None and missing.incomplete.any():
             self._complete = np.flatnonzero(~missing.incomplete)
             entries = entries.rows(self._complete)
-            self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._centring.shared)
-        self._kernel = kernel(self._terms, entries, num_components, self._centring.shared)
+            self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._shared)
+        self._rows = entries
+        parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
+        self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
+        # Whether the kernel has all rows, and all that is summed of them in tables.
+        self.is_tabulated = self._incomplete is None and not self._terms.general and kernel is None
 
     def of(self, data: Data) -> "MixtureMarginal":
         """The marginal of other rows."""
-        return MixtureMarginal(self.weights, self.nodes, self.K, data, self._make_kernel)
+        return MixtureMarginal(self.weights, self.nodes, self.K, data, self._kernel_given)
 
     # ---------------------------------------------------------------- the E-step
 
     def statistics(self, greeks: Greeks) -> Statistics:
         """The E-step at Greeks [..., *shape]: log-likelihood and expected sufficient statistics."""
-        points, batch = self._centring.points(greeks)
-        value, sums = _joined([self._kernel.sums(point) for point in points])
+        sets, batch = self._flat(greeks)
+        value, sums = self.kernel.sums(sets)
         if self._incomplete is not None:
-            extra, more = self._incomplete.sums(parameter_sets(points, greeks, batch))
+            extra, more = self._incomplete.sums(parameter_sets(self._terms, sets, self._shared))
             value, sums = value + extra, {slot: own + more[slot] for slot, own in sums.items()}
-        responsibilities = partial(self._responsibilities, greeks)
-        return self._statistics(value, sums, batch, self._centring.references(points, batch), responsibilities)
+        return self.statistics_of(greeks, value, sums, batch)
+
+    def statistics_of(
+        self, greeks: Greeks, value: Array, sums: Mapping[int, Array], batch: tuple[int, ...]
+    ) -> Statistics:
+        """The statistics of a kernel's sums [S, K, F] by slot, at Greeks [..., *shape]."""
+        own = references_at(self._terms, greeks, self._shared)
+        references = dict(zip(self.nodes, own[1:], strict=True))
+        return self._statistics(value, sums, batch, references, partial(self._responsibilities, greeks))
 
     def gradient(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """dJ(φ; S)/dφ: at the φ where S was computed, the gradient of the log-likelihood. O(K F)."""
@@ -131,25 +143,21 @@ class MixtureMarginal:
             best.update(general.argmax(greeks, self._entries.columns, shares, statistics.references[name]))
         return best
 
-    def statistics_under(self, greeks: Greeks, responsibilities: Array) -> Statistics:
-        """The statistics under given responsibilities [K, N], of what is missing in a row by its law at the Greeks."""
-        if self._incomplete is None:
-            return self.statistics_given(responsibilities)
-        shares = self._as_known(responsibilities)
-        sums = self._kernel.sums_given(shares[None][..., self._complete], self._centring.shared)
-        more = self._incomplete.sums_under(self._centring.about_shared(greeks), shares)
-        sums = {slot: own + more[slot] for slot, own in sums.items()}
-        return self._statistics(np.zeros(1), sums, (), self.references, lambda: shares)
+    def statistics_given(self, responsibilities: Array, greeks: Greeks | None = None) -> Statistics:
+        """The statistics under given responsibilities [..., K, N].
 
-    def statistics_given(self, responsibilities: Array) -> Statistics:
-        """The same without Greeks, of responsibilities [..., K, N]: a missing entry is at a value of its column."""
+        What is missing in a row is by its law at the Greeks (of one parameter set); without any, a missing entry is at
+        a value of its column.
+        """
         batch, responsibilities = responsibilities.shape[:-2], self._as_known(responsibilities)
         shares = responsibilities.reshape(-1, *responsibilities.shape[-2:])
-        sums = self._kernel.sums_given(
-            shares if self._complete is None else shares[..., self._complete], self._centring.shared
-        )
+        complete = shares if self._complete is None else shares[..., self._complete]
+        sums = sums_given(self._terms, self._rows, complete, self._shared)
         if self._incomplete is not None:
-            more = self._incomplete.sums_given(shares, self._centring.shared)
+            if greeks is None:
+                more = self._incomplete.sums_given(shares, self._shared)
+            else:
+                more = self._incomplete.sums_under(parameter_set(self._terms, greeks, self._shared), shares[0])
             sums = {slot: own + more[slot] for slot, own in sums.items()}
         return self._statistics(np.zeros(len(shares)), sums, batch, self.references, lambda: responsibilities)
 
@@ -186,11 +194,10 @@ class MixtureMarginal:
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(row | φ) as [..., N]; for a row with Z known, log p(Z, row | φ), without theta where Z was set."""
-        arrays = _arrays(greeks)
-        points, batch = self._centring.points(arrays)
-        out = np.empty((num_sets(points), self.num_rows))
-        for sets, rows, values, _ in self._by_row(points, arrays, batch):
-            out[sets, rows] = values
+        sets, batch = self._flat(_arrays(greeks))
+        out = np.empty((num_sets(sets), self.num_rows))
+        for which, rows, values, _ in self._by_row(sets):
+            out[which, rows] = values
         return torch.from_numpy(out.reshape(*batch, self.num_rows))
 
     def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
@@ -206,21 +213,26 @@ class MixtureMarginal:
 
     def _responsibilities(self, greeks: Greeks) -> Array:
         """R as [..., K, N]."""
-        points, batch = self._centring.points(greeks)
-        out = np.empty((num_sets(points), self.num_rows, self.K))
-        for sets, rows, _, shares in self._by_row(points, greeks, batch):
-            out[sets, rows] = np.swapaxes(shares, -1, -2)
+        sets, batch = self._flat(greeks)
+        out = np.empty((num_sets(sets), self.num_rows, self.K))
+        for which, rows, _, shares in self._by_row(sets):
+            out[which, rows] = np.swapaxes(shares, -1, -2)
         return np.swapaxes(out.reshape(*batch, self.num_rows, self.K), -1, -2)
 
-    def _by_row(
-        self, points: Sequence[Point], greeks: Greeks, batch: tuple[int, ...]
-    ) -> Iterator[tuple[slice, Index, Array, Array]]:
+    def _by_row(self, sets: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
         """Which parameter sets and rows, ℓ [S, n] and R [S, K, n], until every row has had its turn."""
-        for point in points:
-            for rows, values, shares in self._kernel.by_row(point):
-                yield point.sets, rows if self._complete is None else self._complete[rows], values, shares
+        for which, rows, values, shares in self.kernel.by_row(sets):
+            yield which, rows if self._complete is None else self._complete[rows], values, shares
         if self._incomplete is not None:
-            yield slice(None), self._incomplete.index, *self._incomplete.by_row(parameter_sets(points, greeks, batch))
+            own = parameter_sets(self._terms, sets, self._shared)
+            yield slice(None), self._incomplete.index, *self._incomplete.by_row(own)
+
+    def _flat(self, greeks: Greeks) -> tuple[dict[str, Array], tuple[int, ...]]:
+        """Greeks [..., *shape] as [S, *shape], and the shape [...]."""
+        name, value = next(iter(greeks.items()))
+        batch = value.shape[: value.ndim - len(self._shapes[name])]
+        size = prod(batch)
+        return {name: value.reshape(size, *value.shape[len(batch) :]) for name, value in greeks.items()}, batch
 
     def _statistics(
         self,
@@ -242,13 +254,35 @@ class MixtureMarginal:
             yield self._terms.names[slot - 1], term, counted
 
 
-def _joined(parts: Sequence[tuple[Array, dict[int, Array]]]) -> tuple[Array, dict[int, Array]]:
-    """Values [S] and sums [S, ...] of all parameter sets."""
-    if len(parts) == 1:
-        return parts[0]
-    slots = parts[0][1]
-    sums = {slot: np.concatenate([sums[slot] for _, sums in parts]) for slot in slots}
-    return np.concatenate([value for value, _ in parts]), sums
+def parameters_of(weights: Weights, nodes: Mapping[str, Node]) -> list[Parameter]:
+    """All Greeks, in the order of the slots."""
+    return [*weights.parameters, *(parameter for node in nodes.values() for parameter in node.parameters)]
+
+
+def _references(
+    terms: Terms, nodes: Mapping[str, Node], entries: Entries, missing: Missing | None
+) -> dict[str, Reference]:
+    """The centre and scale of every column in the rows that say something of it."""
+    found = {}
+    for slot, (name, node) in enumerate(nodes.items(), 1):
+        counted = entries.counted(slot) if missing is None else missing.informative(slot, (name, *node.parents))
+        found[name] = terms.variables[name].reference(counted.columns)
+    return found
+
+
+def num_sets(greeks: Greeks) -> int:
+    """S, of Greeks [S, *shape]."""
+    return len(next(iter(greeks.values())))
+
+
+def _kernel_for(terms: Terms) -> MakeKernel:
+    """The compiled kernel, but for terms whose functions are Python."""
+    if terms.general:
+        return ReferenceKernel
+    # Numba takes half a second to import, which only a fit or a question needs.
+    from estimators.estep.compiled.kernel import CompiledKernel
+
+    return CompiledKernel
 
 
 def _arrays(greeks: Mapping[str, Tensor]) -> dict[str, Array]:

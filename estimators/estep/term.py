@@ -32,21 +32,14 @@ class LogLinear(Term, Protocol):
     """``L[k, n] += C_k · Φ(row n)``, with S = R Φᵀ."""
 
     @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
-
-    @property
-    def design_width(self) -> int:
-        """1 + D where Φ are the products of t = (1, the D columns) and are worth making when needed; else 0."""
+    def is_centred(self) -> bool:
+        """Whether features are formed about a centre of each cell, because they lose digits about a shared one."""
 
     def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
         """Φ as [width, N]; of one component, where the reference has one centre for each cell."""
 
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """The M-step: the Greeks that maximise ``Σ_k C_k · S_k``."""
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether features about the shared reference lose digits at C [..., K, width]."""
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """A reference with a centre for every cell, about which they keep them."""

@@ -11,6 +11,7 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.newton import NewtonStep
 from estimators.estep.term import Columns, General, LogLinear, Term
 from estimators.estep.variable import Node
+from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import GeneralFamily, Greeks, LogLinearFamily, Mechanism, Reference
 from estimators.parameters.parameter import Array
 
@@ -18,8 +19,6 @@ Index = NDArray[np.integer[Any]] | slice
 Mask = NDArray[np.bool_]
 # Of a variable that has no parents as numbers.
 NO_INPUTS = np.zeros((0, 0))
-# From this many columns on, the products of a column of vectors are made when they are needed.
-MANY_COLUMNS = 24
 
 
 class _OfVariable:
@@ -57,17 +56,9 @@ class LogLinearVariable(_OfVariable):
         return self.node.num_levels * self.family.num_features(self.node.num_inputs)
 
     @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
-        return self.family.has_constant and not self.node.levels
-
-    @property
-    def design_width(self) -> int:
-        """1 + D of a column of many numbers, whose D²/2 products would be read from memory over and over; else 0."""
-        if self.node.levels or not self.family.has_products:
-            return 0
-        size = self.family.num_columns or 0
-        return 1 + size if size >= MANY_COLUMNS else 0
+    def is_centred(self) -> bool:
+        """Whether the family is."""
+        return self.family.is_centred
 
     def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
         """Φ as [F, N], zero but at the row's own level."""
@@ -84,12 +75,6 @@ class LogLinearVariable(_OfVariable):
         """The M-step, in closed form."""
         node = self.node
         return node.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks)))
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether features about the shared centre lose digits."""
-        if self.node.levels:
-            coefficients = coefficients.reshape(*coefficients.shape[:-1], self.node.num_levels, -1)
-        return self.family.loses_digits(coefficients, reference)
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """A reference with a centre for every cell, also where known numbers serve all of them."""
@@ -170,10 +155,11 @@ class Terms:
     A mechanism says which kind its own is, by the method that it calls.
     """
 
-    def __init__(self, weights: LogLinear, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, weights: Weights, nodes: Mapping[str, Node]) -> None:
         self.weights, self.names = weights, list(nodes)
         self.log_linear: dict[int, LogLinear] = {0: weights}
         self.general: dict[int, General] = {}
+        self.tabulated: dict[int, LogLinearVariable] = {}
         self.variables: dict[str, LogLinearVariable | GeneralVariable] = {}
         for slot, node in enumerate(nodes.values(), 1):
             node.mechanism.term(_Slot(self, slot, node))
@@ -196,6 +182,7 @@ class _Slot:
         """A log-linear term."""
         term = LogLinearVariable(self.node, family)
         self.terms.log_linear[self.slot] = self.terms.variables[self.node.name] = term
+        self.terms.tabulated[self.slot] = term
 
     def general(self, family: GeneralFamily) -> None:
         """A general term."""

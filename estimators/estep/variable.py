@@ -76,6 +76,10 @@ class Node:
         """Rows of the table, of all components together."""
         return self.num_levels * (self.K if self.is_below else 1)
 
+    def is_by_cell(self, symbol: str) -> bool:
+        """Whether an estimated Greek has an entry for each cell."""
+        return next(by_cell for own, _, by_cell, _ in self._own if own == symbol)
+
     # ---------------------------------------------------------------- rows
 
     def level(self, columns: Mapping[str, Any]) -> Any:

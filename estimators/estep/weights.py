@@ -34,12 +34,7 @@ class Weights:
         """F, the rows of the table."""
         return prod(self.levels)
 
-    design_width = 0
-
-    @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
-        return not self.levels
+    is_centred = False
 
     def level(self, columns: Mapping[str, Any]) -> Any:
         """The row of the table that each row's observed causes are in."""
@@ -64,10 +59,6 @@ class Weights:
         """log theta as [..., K, F]."""
         logs = greeks[LOG_WEIGHTS] if LOG_WEIGHTS in greeks else log_weights(greeks[WEIGHTS])
         return np.swapaxes(self._flat(logs), -1, -2) if self.levels else logs[..., None]
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """A one has nothing to lose."""
-        return False
 
     def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
         """Nothing to centre."""

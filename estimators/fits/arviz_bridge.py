@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 OWN_AXES = ("chain", "draw")
 # An export holds at most so many log-likelihoods of rows repeated by their weights, which take 1.6 GB.
 MOST_ELEMENTS = 2e8
+# What sums over classes are rounded to.
+ROUNDING = 1e-14
 
 
 def _repeats(weights: Tensor | None, num_draws: int) -> tuple[Tensor | slice, str]:
@@ -84,12 +86,22 @@ def exported_fit(fit: "Fit") -> Any:
     groups = {"posterior": _posterior(fit)}
     if not why_not:
         pointwise = torch.cat([density.pointwise(draws) for draws in in_blocks(fit.draws, data.num_rows)])
-        groups["log_likelihood"] = dataset({"rows": pointwise[:, index]}, fit.num_chains, {"rows": ["row"]})
+        rows = _without_rounding(pointwise[:, index])
+        groups["log_likelihood"] = dataset({"rows": rows}, fit.num_chains, {"rows": ["row"]})
     groups["observed_data"] = _rows_dataset({name: column[index] for name, column in data.columns.items()})
     sampler = {name: value for name, value in fit.info.items() if len(value) == fit.num_draws}
     if sampler:
         groups["sample_stats"] = dataset(sampler, fit.num_chains)
     return _container(groups)
+
+
+def _without_rounding(pointwise: Tensor) -> Tensor:
+    """Log-likelihoods [S, N], those of a row that differ by rounding alone as one number.
+
+    Of a row that says nothing they are 0; ArviZ divides by how far the largest are apart.
+    """
+    first, apart = pointwise[:1], pointwise.amax(0) - pointwise.amin(0)
+    return torch.where(apart <= ROUNDING * (1.0 + first.abs()), first, pointwise)
 
 
 def _posterior(fit: "Fit") -> "xarray.Dataset":

@@ -16,7 +16,7 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.conjugate import BetaPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
-from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
 from estimators.parameters.distributions import ExactBernoulli
 from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
 from estimators.parameters.priors import default_prior
@@ -48,7 +48,6 @@ class Bernoulli(OneGreek):
     law = ExactBernoulli
     conjugate = BetaPrior()
     num_levels = 2
-    has_constant = False
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return UnitInterval()
@@ -59,6 +58,9 @@ class Bernoulli(OneGreek):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.stack([1.0 - column, column])
+
+    def tabulate(self, table: VariableTable) -> None:
+        table.chances(self.given, "p")
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         if LOG_P in greeks:

@@ -15,7 +15,7 @@ from estimators.isolation import own_modes
 from estimators.mechanisms.conjugate import DirichletPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
 from estimators.parameters.distributions import ExactCategorical
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.transforms import LOGS, Simplex, Transform
@@ -46,7 +46,6 @@ class Categorical(OneGreek):
     symbol, support = "p", constraints.simplex
     law = ExactCategorical
     conjugate = DirichletPrior()
-    has_constant = False
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -71,6 +70,9 @@ class Categorical(OneGreek):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.asarray((column == np.arange(self.num_levels)[:, None]) * 1.0)
+
+    def tabulate(self, table: VariableTable) -> None:
+        table.masses(self.given, "p", self.num_levels)
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         if LOG_P in greeks:

@@ -21,6 +21,7 @@ from estimators.mechanisms.protocol import (
     LogLinearFamily,
     Reference,
     Terms,
+    VariableTable,
     check_parents,
     check_whole_numbers,
 )
@@ -110,17 +111,16 @@ class LogLinear(Family):
 
     features: Callable[[Array, Array, Reference], Array]
 
-    has_products = False
-    has_constant = True
+    is_centred = False
 
     def term(self, terms: Terms) -> None:
         terms.log_linear(cast(LogLinearFamily, self))
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        return False
-
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         return reference
+
+    def tabulate(self, table: VariableTable) -> None:
+        table.features()
 
 
 class General(Family):
@@ -184,10 +184,6 @@ class OneGreek(LogLinear):
         if self.symbol not in previous:
             return {}
         return {self.symbol: self.held(self.best(statistics, previous[self.symbol]), reference)}
-
-    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """Centres at the cells' own values."""
-        return reference.at(self.array(self.symbol, greeks))
 
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         if self.symbol not in greeks:

@@ -11,8 +11,8 @@ from torch.distributions import constraints
 
 from estimators.mechanisms.conjugate import GammaPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
-from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, standardised
-from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.mechanisms.gaussian.family import standardised
+from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
 from estimators.parameters.distributions import CountingPoisson, log_poisson
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import default_prior
@@ -39,6 +39,7 @@ class Poisson(OneGreek):
     symbol, support = "rate", constraints.positive
     law = CountingPoisson
     conjugate = GammaPrior()
+    is_centred = True
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return Positive(reference.centre)
@@ -70,10 +71,13 @@ class Poisson(OneGreek):
     def edge_share(self, value: Array) -> Array:
         return value
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether eps times the largest count or rate, less the column's mean, is above 1e-10."""
-        excess = float(np.abs(coefficients[..., 0]).max(initial=0.0))
-        return bool(EPS * max(excess, reference.reach * reference.scale) > DIGITS_LOST)
+    def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
+        """Centres at the cells' own rates."""
+        return reference.at(self.array("rate", greeks))
+
+    def tabulate(self, table: VariableTable) -> None:
+        column = torch.from_numpy(table.column)
+        table.counts(self.given, "rate", log_poisson(column, column).numpy())
 
     def log_evidence(self, statistics: Array, reference: Reference) -> Array:
         evidence = self.conjugate.log_evidence(self.prior, statistics, reference.centre)

@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import Transform
 
 Greeks = Mapping[str, Array]
+# What a family was given for each Greek, by its symbol: a prior, or numbers.
+Given = Mapping[str, KnownOrPrior]
 
 
 @dataclass(frozen=True)
 class Reference:
     """The affine change ``u = (x - centre) / scale`` in which a column's features are formed, so x² keeps its digits.
 
-    ``reach`` is the largest |u| in the column. ``centre`` is a number (an array [D] for a column of vectors, a line for
-    a regression) or, ``by_cell``, an array [..., cells] of them ([..., cells, D]), one for each cell.
+    ``centre`` is a number (an array [D] for a column of vectors, a line for a regression) or, ``by_cell``, an array
+    [..., cells] of them ([..., cells, D]), one for each cell.
     """
 
     centre: Any = 0.0
     scale: Any = 1.0
-    reach: float = 0.0
     by_cell: bool = False
 
     @property
@@ -152,12 +154,8 @@ class LogLinearFamily(Mechanism, Protocol):
     """A family with ``log p = C_cell(φ) · Φ(x, parents)``."""
 
     @property
-    def has_products(self) -> bool:
-        """Whether Φ are the products t_i t_j, i <= j, of t = (1, the standardised column)."""
-
-    @property
-    def has_constant(self) -> bool:
-        """Whether the first feature is the constant 1."""
+    def is_centred(self) -> bool:
+        """Whether features about one centre for all cells lose digits, so that they are formed about each cell's."""
 
     def num_features(self, num_inputs: int) -> int:
         """F, the number of features."""
@@ -165,11 +163,11 @@ class LogLinearFamily(Mechanism, Protocol):
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ as [F, N]."""
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether features about the shared centre lose digits at these coefficients [..., cells, F]."""
-
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
-        """A reference with one centre per cell, about which features keep their digits."""
+        """Where it `is_centred`, a reference with one centre per cell, about which features keep their digits."""
+
+    def tabulate(self, table: "VariableTable") -> None:
+        """Say to the compiled kernel what the term is: call the method of `table` for it."""
 
     def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
         """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones."""
@@ -203,6 +201,39 @@ class Terms(Protocol):
 
     def general(self, family: GeneralFamily) -> None:
         """It is not."""
+
+
+class VariableTable(Protocol):
+    """What a family says its term is; `given` is what it was given for its Greeks, by their symbols."""
+
+    @property
+    def column(self) -> Array:
+        """The column, [N] or [N, D]."""
+
+    @property
+    def reference(self) -> Reference:
+        """Its reference, shared by all cells."""
+
+    def masses(self, given: Given, symbol: str, num_levels: int) -> None:
+        """``log p`` of the row's level, `symbol` the masses of all levels."""
+
+    def chances(self, given: Given, symbol: str) -> None:
+        """``log p`` where the row is 1, ``log(1 - p)`` where it is 0."""
+
+    def counts(self, given: Given, symbol: str, largest: Array) -> None:
+        """``log Poisson(x; rate)``, `largest` [N] the log mass of each row at a rate of its own."""
+
+    def gaussians(self, given: Given, location: str, scale: str) -> None:
+        """Independent Gaussians, of a column of numbers or of vectors."""
+
+    def line(self, given: Given, location: str, scale: str, centre: Array, units: Array) -> None:
+        """A Gaussian about a line of the inputs; sums are formed of these less `centre` in `units` [P]."""
+
+    def correlated(self, given: Given, location: str, scale: str, correlation: str) -> None:
+        """Gaussians with the factor ``diag(scale) correlation``."""
+
+    def features(self) -> None:
+        """The family's own features and coefficients, about the column's reference: any family that is not centred."""
 
 
 class JointlyGaussian(Protocol):

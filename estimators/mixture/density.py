@@ -91,7 +91,7 @@ class Density:
         """The expected sufficient statistics under given responsibilities [N, K] in place of the E-step's."""
         self.site(site)
         greeks = self._coordinates.represented(coordinates)
-        return self.marginal.statistics_under(greeks, np.swapaxes(responsibilities, -1, -2))
+        return self.marginal.statistics_given(np.swapaxes(responsibilities, -1, -2), greeks)
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
         """The M-step; what the statistics do not tell about stays as it is at `coordinates`."""

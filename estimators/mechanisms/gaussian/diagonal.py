@@ -10,7 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.checks import check_whole
-from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale, squares_lose_digits
+from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale
 from estimators.mechanisms.gaussian.forms import Places
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
@@ -70,9 +70,6 @@ class DiagonalGaussian(GaussianFamily):
     def moments(self, statistics: Array) -> tuple[Array, Array, Array]:
         size = self.num_columns
         return statistics[..., :1], statistics[..., 1 : size + 1], statistics[..., size + 1 :]
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        return squares_lose_digits(coefficients[..., self.num_columns + 1 :], reference.reach)
 
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
         """``x_d = mu_d + sigma_d ε_d``."""

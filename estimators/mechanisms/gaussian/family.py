@@ -9,10 +9,10 @@ from torch.distributions import constraints
 from estimators.mechanisms.defaults import LogLinear, weighted_mean
 from estimators.mechanisms.gaussian.forms import Places, pairs, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import Equation, Greeks, Reference
-from estimators.parameters.parameter import Array
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
+from estimators.parameters.parameter import LOG_ZERO, Array
 
-# x² features are used while eps * (range / sigma)² stays below 1e-10; beyond, features are centred per component.
+# An input is centred where no more than this is lost of its digits.
 DIGITS_LOST = 1e-10
 EPS = float(np.finfo(np.float64).eps)
 # A scale below this fraction of the column's is a spike: the M-step holds it there and the fit says so.
@@ -27,6 +27,7 @@ class GaussianFamily(LogLinear):
     """
 
     is_gaussian = True
+    is_centred = True
 
     def num_features(self, num_inputs: int) -> int:
         return len(self.products(num_inputs)[0])
@@ -66,6 +67,9 @@ class GaussianFamily(LogLinear):
         mu, sigma = self.array("mu", greeks), self.array("sigma", greeks)
         return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
 
+    def tabulate(self, table: VariableTable) -> None:
+        table.gaussians(self.given, "mu", "sigma")
+
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
@@ -73,7 +77,7 @@ class GaussianFamily(LogLinear):
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The means less the reference's, the scales, and 1 / scale², in standardised units."""
         scale = self.array("sigma", greeks) / reference.scale
-        return (self.array("mu", greeks) - reference.centre) / reference.scale, scale, 1.0 / (scale * scale)
+        return (self.array("mu", greeks) - reference.centre) / reference.scale, scale, precision_of(scale)
 
     def moments(self, statistics: Array) -> tuple[Array, Array, Array]:
         """n, Σ u and Σ u² out of the statistics [..., F], n such that it broadcasts with the others."""
@@ -129,14 +133,19 @@ def mean_and_scale(
     }
 
 
+def precision_of(scale: Array) -> Array:
+    """1 / s², finite as the square is 0: no row's share of nothing is multiplied by infinity."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.minimum(1.0 / (scale * scale), -2.0 * LOG_ZERO))
+
+
 def standardised(column: Array) -> Reference:
-    """Means and standard deviations of a column [N] or [N, D] (1 where constant, up to 1e-100); its largest reach."""
+    """Means and standard deviations of a column [N] or [N, D] (1 where constant, up to 1e-100)."""
     as_number: Any = float if column.ndim == 1 else np.asarray
     if not len(column):
         return Reference(as_number(np.zeros(column.shape[1:])), as_number(np.ones(column.shape[1:])))
     centre = column.mean(0)
-    scale = spread(column, centre)
-    return Reference(as_number(centre), as_number(scale), float((np.abs(column - centre).max(0) / scale).max()))
+    return Reference(as_number(centre), as_number(spread(column, centre)))
 
 
 def spread(columns: Array, centre: Array) -> Array:
@@ -146,9 +155,3 @@ def spread(columns: Array, centre: Array) -> Array:
     # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
     distance = held * np.sqrt((((columns - centre) / held) ** 2).mean(0))
     return np.where(reach > 1e-100, distance, 1.0)
-
-
-def squares_lose_digits(coefficients: Array, reach: float) -> bool:
-    """Whether eps * (range / sigma)² > 1e-10, from the coefficients -1/2s² of squares."""
-    precision = -2.0 * coefficients.item(coefficients.argmin())
-    return EPS * (2.0 * reach) ** 2 * precision > DIGITS_LOST

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from estimators.checks import check_whole
 from estimators.mechanisms.defaults import weighted_mean
-from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale, squares_lose_digits
+from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale
 from estimators.mechanisms.gaussian.forms import pairs, symmetric
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
-from estimators.mechanisms.protocol import Equation, Greeks, Reference
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
@@ -57,8 +57,6 @@ class FullGaussian(GaussianFamily):
     scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     correlation: float = 1.0
     parents: Sequence[str] = ()
-
-    has_products = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_columns", check_whole("num_columns", self.num_columns, least=1))
@@ -148,9 +146,8 @@ class FullGaussian(GaussianFamily):
             found["corr"] = _best_correlations(scaled, previous["corr"], VARIANCE_FLOOR * self.num_columns)
         return found
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        first, second = pairs(self.num_columns)
-        return squares_lose_digits(coefficients[..., self.num_columns + 1 :][..., first == second], reference.reach)
+    def tabulate(self, table: VariableTable) -> None:
+        table.correlated(self.given, "mu", "sigma", "corr")
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         mu, factor = self.array("mu", greeks), self._mean_and_factor(greeks, reference)[1]

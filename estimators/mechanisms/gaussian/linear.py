@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.checks import check_flag
-from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, GaussianFamily, spread, standardised
+from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, GaussianFamily, precision_of, spread, standardised
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import Equation, Greeks, Reference
+from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
@@ -27,13 +27,12 @@ class Line(Reference):
     """The line in standardised inputs ``t = (1, (inputs - input_centre) / input_scale)`` that is taken off a column.
 
     ``u = (y - centre · (1, inputs)) / scale``, with ``centre`` [1 + P] in the inputs' own units: a far input does not
-    cost the others digits. ``input_reach`` is the largest |t| of each input.
+    cost the others digits.
     """
 
     input_centre: Any = ()
     input_scale: Any = ()
     column_centre: float = 0.0
-    input_reach: Any = ()
 
     @property
     def location(self) -> tuple[Any, Any]:
@@ -114,13 +113,12 @@ class LinearGaussian(GaussianFamily):
         An input whose mean is so far from most of it that these would lose their digits has its median for a centre.
         """
         own, width = standardised(column), inputs.shape[-1]
-        centre, scale, reach = np.zeros(width), np.ones(width), np.zeros(width)
+        centre, scale = np.zeros(width), np.ones(width)
         if len(column):
             centre = _centre_of_most(inputs)
             scale = spread(inputs, centre)
-            reach = np.abs(inputs - centre).max(0) / scale
         line = np.array([own.centre, *np.zeros(width)])
-        return Line(line, own.scale, own.reach, False, centre, scale, own.centre, reach)
+        return Line(line, own.scale, False, centre, scale, own.centre)
 
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
         line, design = np.asarray(reference.centre), _line(reference).design(inputs)
@@ -169,18 +167,14 @@ class LinearGaussian(GaussianFamily):
             found["sigma"] = self.best_scale(left, count, scale, reference)
         return found
 
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        """Whether eps * (range / sigma)² > 1e-10, of the column or of the line over the inputs."""
-        reach_of_inputs = np.array([1.0, *_line(reference).input_reach])
-        precision = -2.0 * coefficients[..., -1]
-        line = np.abs(coefficients[..., -1 - len(reach_of_inputs) : -1]) / precision[..., None]
-        reach = np.maximum(2.0 * reference.reach, line @ reach_of_inputs)
-        return bool((EPS * reach**2 * precision > DIGITS_LOST).any())
-
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """The cells' own lines, about which the quadratic feature is the squared residual itself."""
         beta, sigma = self._beta(greeks, len(_line(reference).input_scale)), self.array("sigma", greeks)
         return reference.at(np.broadcast_to(beta, (*np.broadcast_shapes(beta.shape[:-1], sigma.shape), beta.shape[-1])))
+
+    def tabulate(self, table: VariableTable) -> None:
+        own = _line(table.reference)
+        table.line(self.given, "beta", "sigma", own.input_centre, own.input_scale)
 
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
         """``y = beta · (1, inputs) + sigma ε``."""
@@ -204,7 +198,7 @@ class LinearGaussian(GaussianFamily):
         own = _line(reference)
         line = (self._beta(greeks, len(own.input_scale)) - own.centre) @ own.matrix.T / own.scale
         scale = self.array("sigma", greeks) / own.scale
-        return line, scale, 1.0 / (scale * scale)
+        return line, scale, precision_of(scale)
 
     def _beta(self, greeks: Greeks, num_inputs: int) -> Array:
         """The lines [..., cells | 1, 1 + P]."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyro.distributions as dist
 
 from estimators.checks import check_flag
-from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale, squares_lose_digits
+from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale, precision_of
 from estimators.mechanisms.gaussian.vectors import without_inputs
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.distributions import StableNormal
@@ -31,7 +31,7 @@ class Noise(NamedTuple):
     def of(cls, sigma: Array, unit: float) -> "Noise":
         """Of scales [..., cells] of a column whose own is `unit`."""
         scale = sigma / unit
-        precision = 1.0 / (scale * scale)
+        precision = precision_of(scale)
         return cls(scale, precision, -0.5 * precision, -np.log(sigma) - HALF_LOG_2PI)
 
 
@@ -83,9 +83,6 @@ class Gaussian(GaussianFamily):
 
     def moments(self, statistics: Array) -> tuple[Array, Array, Array]:
         return statistics[..., 0], statistics[..., 1], statistics[..., 2]
-
-    def loses_digits(self, coefficients: Array, reference: Reference) -> bool:
-        return squares_lose_digits(coefficients[..., 2], reference.reach)
 
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
         """``x = mu + sigma ε``."""

@@ -1,0 +1,132 @@
+"""What the rows of one segment add to the sums S [F] of one class, under their responsibilities."""
+
+from typing import Any
+
+from estimators.estep.compiled.arithmetic import dot, total
+from estimators.estep.compiled.jit import EXACT, SUMS, compiled
+from estimators.estep.compiled.layout import (
+    BERNOULLI,
+    C_AT,
+    C_WIDTH,
+    COLUMN,
+    CONSTANT,
+    CORRELATED,
+    COUNT,
+    GAUSSIAN,
+    LINE,
+    OP,
+    PLACE,
+    S_AT,
+    S_WIDTH,
+    START,
+    STOP,
+    WIDTH,
+)
+from estimators.estep.compiled.log_joints import centred, log_poisson, residuals
+
+
+@compiled(**EXACT)
+def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bool, work: Any) -> None:
+    """Add to S; those that the M-step alone needs only where ``is_whole``."""
+    terms = tables.terms
+    count = total(shares)
+    for t in range(len(terms)):
+        op, place, j, width = terms[t, OP], segment[PLACE + t], terms[t, COLUMN], terms[t, WIDTH]
+        if place < 0:
+            continue
+        if op <= BERNOULLI:
+            S[terms[t, S_AT] + place] += count
+            continue
+        own, units = C[terms[t, C_AT] + place * terms[t, C_WIDTH] :], tables.constants[terms[t, CONSTANT] :]
+        columns, to = (
+            tables.columns[j:, segment[START] : segment[STOP]],
+            S[terms[t, S_AT] + place * terms[t, S_WIDTH] :],
+        )
+        to[0] += count if op != LINE and op <= CORRELATED else 0.0
+        if op == GAUSSIAN:
+            for d in range(width):
+                first, second = _moments(shares, columns[d], own[1 + width + d], units[d])
+                to[1 + d] += first
+                to[1 + width + d] += second
+        elif op == LINE:
+            residuals(columns[: width + 1], own[2:], 1.0 / units[0], work[0])
+            _collect_line(shares, columns[1 : width + 1], units[1:], to, is_whole, work)
+        elif op == CORRELATED:
+            centred(columns[:width], own[1:], units, work)
+            _collect_products(shares, width, to[1:], work)
+        elif op == COUNT:
+            to[1] += dot(shares, columns[0])
+            if is_whole:
+                to[2] += _expected_count(shares, columns[0], columns[1], own[0], own[1])
+        else:
+            for f in range(width):
+                to[f] += dot(shares, columns[f])
+
+
+@compiled(**SUMS)
+def _moments(shares: Any, x: Any, mean: Any, unit: Any) -> Any:
+    """Sums of r e and r e² with e = (x - mean) / unit."""
+    first, second, inverse = 0.0, 0.0, 1.0 / unit
+    for i in range(len(shares)):
+        e = (x[i] - mean) * inverse
+        share = shares[i] * e
+        first += share
+        second += share * e
+    return first, second
+
+
+@compiled(**SUMS)
+def _dot_centred(shares: Any, x: Any, centre: Any, unit: Any) -> Any:
+    """The sum of r (x - centre) / unit."""
+    value, inverse = 0.0, 1.0 / unit
+    for i in range(len(shares)):
+        value += shares[i] * ((x[i] - centre) * inverse)
+    return value
+
+
+@compiled(**EXACT)
+def _collect_line(shares: Any, inputs: Any, units: Any, S: Any, is_whole: bool, work: Any) -> None:
+    """Sums of r t t', r e t and r e², t the inputs (1, (t_p - centre_p) / unit_p); e stands in the first work row."""
+    n, P = len(shares), len(inputs)
+    cross, e, own = (P + 1) * (P + 2) // 2, work[0, :n], work[1, :n]
+    S[0] += total(shares)
+    for i in range(n):
+        own[i] = shares[i] * e[i]
+    S[cross] += total(own)
+    S[cross + P + 1] += dot(own, e)
+    for p in range(P):
+        S[cross + 1 + p] += _dot_centred(own, inputs[p], units[p], units[P + p])
+    if not is_whole:
+        return
+    for p in range(P):
+        t, centre, inverse = inputs[p], units[p], 1.0 / units[P + p]
+        for i in range(n):
+            own[i] = shares[i] * ((t[i] - centre) * inverse)
+        S[1 + p] += total(own)
+        for q in range(p, P):
+            # The pairs (0, 0), (0, 1), ... (0, P), (1, 1), ...
+            pair = (p + 1) * (P + 1) - (p + 1) * p // 2 + q - p
+            S[pair] += _dot_centred(own, inputs[q], units[q], units[P + q])
+
+
+@compiled(**EXACT)
+def _collect_products(shares: Any, D: int, S: Any, work: Any) -> None:
+    """Sums of r e and of r e e' by its entries p <= q, of the first work rows e."""
+    n = len(shares)
+    own, pair = work[D, :n], D
+    for p in range(D):
+        for i in range(n):
+            own[i] = shares[i] * work[p, i]
+        S[p] += total(own)
+        for q in range(p, D):
+            S[pair] += dot(own, work[q, :n])
+            pair += 1
+
+
+@compiled(**SUMS)
+def _expected_count(shares: Any, x: Any, largest: Any, rate: Any, inverse: Any) -> Any:
+    """The sum of r log Poisson(x; rate)."""
+    value = 0.0
+    for i in range(len(shares)):
+        value += shares[i] * log_poisson(x[i], largest[i], rate, inverse)
+    return value

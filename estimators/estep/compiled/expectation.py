@@ -1,0 +1,87 @@
+"""The E-step over blocks of rows: L, its softmax R, and the sums S under R.
+
+Partial sums are of CHUNK blocks each and are added in their order, whoever made them: the same bits on any number of
+threads, for one parameter set or for one of many. What touches rows is compiled once, and called by its address.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba.extending import intrinsic
+
+from estimators.estep.compiled.arithmetic import total
+from estimators.estep.compiled.coefficients import coefficients
+from estimators.estep.compiled.collect import collect
+from estimators.estep.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
+from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, START, STOP, WHOLE
+from estimators.estep.compiled.log_joints import log_joint
+from estimators.estep.compiled.softmax import normalise
+from estimators.estep.compiled.tables_at import tables_at
+
+
+@compiled("float64(int64[:,::1], float64[:,::1], UniTuple(int64, 2), float64[:,::1], float64[:,::1])", **EXACT)
+def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: Any) -> Any:
+    """Σ w ℓ of the blocks of a chunk; the sums [K, F] are added to `out`, or ℓ and R put into `out` [1 + K, N].
+
+    The task is a chunk and what is wanted: the sums that SLOPES are made of, the WHOLE for an M-step, or the ROWS.
+    """
+    tables, (chunk, what) = tables_at(where), task
+    K, is_weighted, num_rows = tables.sizes[0], tables.sizes[4] > 0, tables.sizes[5]
+    ones, value = np.ones(BLOCK), 0.0
+    for block in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(tables.blocks) - 1)):
+        begin = block * BLOCK
+        n = min(BLOCK, num_rows - begin)
+        for s in range(tables.blocks[block], tables.blocks[block + 1]):
+            segment = tables.segments[s]
+            for k in range(K):
+                row = scratch[k, segment[START] - begin : segment[STOP] - begin]
+                log_joint(row, tables, segment, k, C[k], scratch[K:])
+        weights = tables.weights[begin : begin + n] if is_weighted and what != ROWS else ones[:n]
+        normalise(scratch[:K], n, weights, scratch[K], scratch[K + 1])
+        if what == ROWS:
+            for i in range(n):
+                out[0, begin + i] = scratch[K, i]
+            for k in range(K):
+                for i in range(n):
+                    out[1 + k, begin + i] = scratch[k, i]
+            continue
+        value += total(scratch[K, :n])
+        for s in range(tables.blocks[block], tables.blocks[block + 1]):
+            segment = tables.segments[s]
+            for k in range(K):
+                shares = scratch[k, segment[START] - begin : segment[STOP] - begin]
+                collect(shares, tables, segment, C[k], out[k], what == WHOLE, scratch[K:])
+    return value
+
+
+# Where its code is in this process.
+EXPECTATION = address_of(expectation)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def expectation_at(context: Any, address: Any, where: Any, C: Any, task: Any, scratch: Any, out: Any) -> Any:
+    """The `expectation` at an address."""
+
+    def build(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return call_at(builder, ctx, expectation, args[0], args[1:])
+
+    return signature_at(expectation), build
+
+
+@compiled("(int64[:,::1], float64[:,:,::1], int64, int64, int64, float64[:,::1], float64[:,:,:,::1])", **EXACT)
+def over_chunks(where: Any, greeks: Any, first: int, last: int, what: int, values: Any, out: Any) -> None:
+    """The `expectation` of some chunks at the Greeks [S, 3, size]: values [S, chunks] and sums [S, chunks, K, F].
+
+    Of ROWS `out` is [S, 1, 1 + K, N].
+    """
+    tables = tables_at(where)
+    K = tables.sizes[0]
+    C, scratch = np.empty((K, tables.sizes[1])), np.empty((K + tables.sizes[3], BLOCK))
+    for s in range(len(greeks)):
+        coefficients(K, tables.terms, tables.constants, greeks[s], C)
+        for chunk in range(first, last):
+            if what == ROWS:
+                expectation_at(tables.sizes[6], where, C, (chunk, what), scratch, out[s, 0])
+            else:
+                out[s, chunk] = 0.0
+                values[s, chunk] = expectation_at(tables.sizes[6], where, C, (chunk, what), scratch, out[s, chunk])

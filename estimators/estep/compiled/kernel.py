@@ -1,0 +1,121 @@
+"""The compiled kernel, as the E-step calls it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from estimators.estep.compiled.expectation import EXPECTATION, over_chunks
+from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, SLOPES, WHOLE, Tables, addresses
+from estimators.estep.compiled.rows import arranged
+from estimators.estep.compiled.tables import ModelTables
+from estimators.estep.terms import Entries, Index, Terms
+from estimators.isolation import num_threads
+from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.parameters.parameter import Array, Parameter
+
+# Elements of L for which a thread is worth its start.
+LEAST_WORK = 50_000
+# Responsibilities that are held at one time.
+MOST_NUMBERS = 4_000_000
+
+
+class CompiledKernel:
+    """A model's tables, and threads over parameter sets or over rows, whichever there are more of."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        entries: Entries,
+        num_components: int,
+        parameters: Sequence[Parameter],
+        references: Sequence[Reference],
+    ) -> None:
+        self._terms, self._references, self._num_rows = terms, references, entries.num_rows
+        self.K = num_components
+        made = self._made = ModelTables(terms, entries, num_components, parameters, references)
+        rows = arranged(made.places, entries.latent.astype(np.int64), made.columns, entries.weights)
+        self.places = made.greeks
+        self._position, self._size = rows.position, rows.columns.shape[1]
+        sizes = num_components, made.C_width, made.S_width, made.num_work, int(len(rows.weights) > 0), self._size
+        self.tables = Tables(
+            np.array([*sizes, EXPECTATION], dtype=np.int64),
+            np.stack(made.rows),
+            rows.segments,
+            rows.blocks,
+            np.array(made.constants, dtype=np.float64),
+            rows.columns,
+            rows.weights,
+            made.greeks.known(),
+            np.zeros((0, 0), dtype=np.int64),
+            np.zeros(0),
+        )
+        self._where = addresses(self.tables)
+        self.num_chunks = -(-(len(rows.blocks) - 1) // CHUNK)
+        ends = np.cumsum([0, *made.widths]).tolist()
+        self._slots = [slice(a, b) for a, b in pairwise(ends)]
+
+    @property
+    def makes_coefficients(self) -> bool:
+        """Whether a family makes coefficients of its Greeks itself, which compiled code cannot."""
+        return bool(self._made.made)
+
+    def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
+        """Σ w ℓ [S], and each term's sums [S, K, width], those of Gaussians about their own centres."""
+        value, collected = self.collected(self._numbers(greeks))
+        return value, self.by_slot(collected)
+
+    def collected(self, numbers: Array, *, is_whole: bool = True) -> tuple[Array, Array]:
+        """Σ w ℓ [S] and the sums of all terms [S, K, F] at the Greeks [S, 3, size]; the M-step's where ``is_whole``."""
+        values = np.empty((len(numbers), self.num_chunks))
+        sums = np.empty((*values.shape, self.K, int(self.tables.sizes[2])))
+        self.spread(partial(self._fill, numbers, WHOLE if is_whole else SLOPES, values, sums), len(numbers))
+        if self.num_chunks == 1:
+            return values[:, 0], sums[:, 0]
+        # One after the other, in the order of the rows.
+        return np.add.reduce(values.T.copy(), 0), np.add.reduce(sums, 1)
+
+    def by_slot(self, collected: Array) -> dict[int, Array]:
+        """The sums [..., K, F] term by term."""
+        return {slot: collected[..., places] for slot, places in enumerate(self._slots)}
+
+    def _fill(self, numbers: Array, what: int, values: Array, out: Array, sets: slice, first: int, last: int) -> None:
+        over_chunks(self._where, numbers[sets], first, last, what, values[sets], out[sets])
+
+    def by_row(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
+        """All rows of some parameter sets at a time."""
+        numbers = self._numbers(greeks)
+        step = max(MOST_NUMBERS // (self.K * max(self._size, 1)), 1)
+        for start in range(0, len(numbers), step):
+            own = numbers[start : start + step]
+            out = np.empty((len(own), 1, 1 + self.K, self._size))
+            self.spread(partial(self._fill, own, ROWS, np.empty((len(own), 0)), out), len(own))
+            by_row = out[:, 0] if self._position is None else out[:, 0, :, self._position].transpose(1, 2, 0)
+            yield slice(start, start + step), slice(None), by_row[:, 0], by_row[:, 1:]
+
+    def _numbers(self, greeks: Greeks) -> Array:
+        """The Greeks [S, 3, size] at Greeks [S, *shape]."""
+        numbers = self.places.filled(self.tables.known, greeks, len(next(iter(greeks.values()))))
+        for slot, start in self._made.made.items():
+            own = self._terms.all[slot].coefficients(greeks, self._references[slot])
+            numbers[:, 0, start : start + own[0].size] = own.reshape(len(own), -1)
+        return numbers
+
+    def spread(self, of: Callable[[slice, int, int], object], num_sets: int) -> None:
+        """Call `of` with slices of the parameter sets and ranges of chunks, on as many threads as are worth it."""
+        work = num_sets * max(self._size, BLOCK) * self.K
+        items = max(num_sets, self.num_chunks)
+        threads = min(num_threads(), items, work // LEAST_WORK)
+        if threads < 2:
+            of(slice(None), 0, self.num_chunks)
+            return
+        ends = [items * part // threads for part in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            if num_sets >= self.num_chunks:
+                jobs = [pool.submit(of, slice(a, b), 0, self.num_chunks) for a, b in pairwise(ends)]
+            else:
+                jobs = [pool.submit(of, slice(None), a, b) for a, b in pairwise(ends)]
+            for job in jobs:
+                job.result()

@@ -1,0 +1,71 @@
+"""How a model and its rows look to the compiled routine: which number stands where.
+
+A *term* is theta's or one variable's. For class k and cell c (a level of the table of its parents), its Greeks stand at
+``LOCATION + k * LOCATION_CLASS + c * LOCATION_CELL`` of the Greeks, and likewise its scales and correlations: a step of
+0 means that they are shared. Its coefficients stand at ``C_AT + c * C_WIDTH``, its sums at ``S_AT + c * S_WIDTH``.
+
+A *segment* is a run of rows that are alike in all that is discrete: the class that Z is known to be (-1 where it is
+hidden) and, for each term, the row of its table (-1 where the term is left out: of a variable that was set, say).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estimators.parameters.parameter import Array
+
+Whole = NDArray[np.int64]
+
+# What a term is: masses of levels; counts; independent Gaussians of WIDTH columns; a Gaussian about a line of WIDTH
+# inputs; correlated Gaussians of WIDTH columns; any WIDTH features.
+CATEGORICAL, BERNOULLI, COUNT, GAUSSIAN, LINE, CORRELATED, FEATURES = range(7)
+
+# The table of terms.
+OP, CELLS, WIDTH, COLUMN, CONSTANT, C_AT, C_WIDTH, S_AT, S_WIDTH = range(9)
+LOCATION, LOCATION_CLASS, LOCATION_CELL = range(9, 12)
+SCALE, SCALE_CLASS, SCALE_CELL = range(12, 15)
+CORRELATION, CORRELATION_CLASS, CORRELATION_CELL = range(15, 18)
+NUM_FIELDS = 18
+
+# The table of segments: rows START to STOP, their class, and from PLACE on the place in each term.
+START, STOP, CLASS, PLACE = range(4)
+
+# The Greeks [3, size]: their values, the logs of these, and log(1 - value) of a probability.
+VALUE, LOG, LOG_REST = range(3)
+
+# Rows of a block, of which L [K, BLOCK] stays in the first-level cache, and blocks of a partial sum.
+BLOCK = 256
+CHUNK = 32
+
+
+# What is wanted of rows: the sums that slopes are made of, all that an M-step is made of, or each row by itself.
+SLOPES, WHOLE, ROWS = range(3)
+
+
+class Tables(NamedTuple):
+    """A model on its rows.
+
+    ``sizes`` are K, the widths of C and S, rows of scratch, 1 where rows are weighted, N, and where the code is that
+    takes rows.
+    """
+
+    sizes: Whole
+    terms: Whole
+    segments: Whole
+    # The first segment of each block, and after the last one their number.
+    blocks: Whole
+    constants: Array
+    columns: Array
+    weights: Array
+    # The Greeks [3, size], those that are known in their places.
+    known: Array
+    # Where the Greeks stand among unconstrained coordinates, and the numbers of these maps and of priors.
+    sites: Whole
+    laws: Array
+
+
+def addresses(tables: Tables) -> Whole:
+    """Where the arrays are and their two lengths, which is all that is handed over at a call."""
+    rows = [(array.ctypes.data, *array.shape, *([1] * (2 - array.ndim))) for array in tables]
+    return np.array(rows, dtype=np.int64)

@@ -1,0 +1,134 @@
+"""What the terms add to L [K, n] of the rows of one segment."""
+
+from typing import Any
+
+import numpy as np
+
+from estimators.estep.compiled.arithmetic import log_and_inverse
+from estimators.estep.compiled.jit import EXACT, compiled
+from estimators.estep.compiled.layout import (
+    BERNOULLI,
+    C_AT,
+    C_WIDTH,
+    CLASS,
+    COLUMN,
+    CONSTANT,
+    CORRELATED,
+    COUNT,
+    FEATURES,
+    GAUSSIAN,
+    LINE,
+    OP,
+    PLACE,
+    START,
+    STOP,
+    WIDTH,
+)
+
+SMALLEST = 1e-300
+
+
+@compiled(**EXACT)
+def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) -> None:
+    """One class's L of the rows, from its numbers C [F]; -inf where they are known to be in another."""
+    terms, constants, known = tables.terms, tables.constants, segment[CLASS]
+    base = 0.0
+    for t in range(len(terms)):
+        place = segment[PLACE + t]
+        if place >= 0 and terms[t, OP] != COUNT and terms[t, OP] != FEATURES:
+            width = 1 if terms[t, OP] <= BERNOULLI else terms[t, C_WIDTH]
+            base += C[terms[t, C_AT] + place * width]
+    if known >= 0 and known != k:
+        base = -np.inf
+    for i in range(len(row)):
+        row[i] = base
+    for t in range(len(terms)):
+        op, place, j, width = terms[t, OP], segment[PLACE + t], terms[t, COLUMN], terms[t, WIDTH]
+        if place < 0 or op <= BERNOULLI:
+            continue
+        own, units = C[terms[t, C_AT] + place * terms[t, C_WIDTH] :], constants[terms[t, CONSTANT] :]
+        columns = tables.columns[j:, segment[START] : segment[STOP]]
+        if op == GAUSSIAN:
+            for d in range(width):
+                _add_gaussian(row, columns[d], own[1 + d], own[1 + width + d], 1.0 / units[d])
+        elif op == LINE:
+            residuals(columns[: width + 1], own[2:], 1.0 / units[0], work[0])
+            quadratic, e = own[1], work[0]
+            for i in range(len(row)):
+                row[i] += quadratic * e[i] * e[i]
+        elif op == CORRELATED:
+            _add_correlated(row, columns[:width], own, units, work)
+        elif op == COUNT:
+            _add_count(row, columns[0], columns[1], own[0], own[1])
+        else:
+            for f in range(width):
+                feature, c = columns[f], own[f]
+                for i in range(len(row)):
+                    row[i] += c * feature[i]
+
+
+@compiled(**EXACT)
+def _add_gaussian(row: Any, x: Any, quadratic: Any, mean: Any, inverse: Any) -> None:
+    """-(x - mean)² / 2s²."""
+    for i in range(len(row)):
+        e = (x[i] - mean) * inverse
+        row[i] += quadratic * e * e
+
+
+@compiled(**EXACT)
+def residuals(columns: Any, line: Any, inverse: Any, e: Any) -> None:
+    """(y - b_0 - Σ_p b_p t_p) / unit of columns (y, t_1, ..., t_P)."""
+    y, intercept, n = columns[0], line[0], columns.shape[1]
+    for i in range(n):
+        e[i] = y[i] - intercept
+    for p in range(1, len(columns)):
+        t, slope = columns[p], line[p]
+        for i in range(n):
+            e[i] -= slope * t[i]
+    for i in range(n):
+        e[i] *= inverse
+
+
+@compiled(**EXACT)
+def centred(columns: Any, means: Any, units: Any, e: Any) -> None:
+    """(x_d - mu_d) / unit_d of every column."""
+    for d in range(len(columns)):
+        x, mean, inverse, own = columns[d], means[d], 1.0 / units[d], e[d]
+        for i in range(len(x)):
+            own[i] = (x[i] - mean) * inverse
+
+
+@compiled(**EXACT)
+def _add_correlated(row: Any, columns: Any, C: Any, units: Any, work: Any) -> None:
+    """-|W e|² / 2."""
+    D, n = len(columns), len(row)
+    centred(columns, C[1:], units, work)
+    z, factor = work[D], C[1 + D :]
+    for r in range(D):
+        for i in range(n):
+            z[i] = 0.0
+        for d in range(r + 1):
+            e, w = work[d], factor[r * (r + 1) // 2 + d]
+            for i in range(n):
+                z[i] += w * e[i]
+        for i in range(n):
+            row[i] -= 0.5 * z[i] * z[i]
+
+
+@compiled(**EXACT)
+def _add_count(row: Any, x: Any, largest: Any, rate: Any, inverse: Any) -> None:
+    """``h(x) - rate (q log q - q + 1)`` with q = x / rate: no digits are lost where both are large."""
+    for i in range(len(row)):
+        row[i] += log_poisson(x[i], largest[i], rate, inverse)
+
+
+@compiled(forceinline=True, **EXACT)
+def log_poisson(x: Any, largest: Any, rate: Any, inverse: Any) -> Any:
+    """Log Poisson(x; rate), `largest` that at a rate of x itself."""
+    d = (x - rate) * inverse
+    q = 1.0 + d
+    q = SMALLEST if q < SMALLEST else q
+    logarithm, one_by_q = log_and_inverse(q)
+    # What is lost of d in 1 + d.
+    logarithm += (d - (q - 1.0)) * one_by_q
+    return largest - rate * (q * logarithm - d)

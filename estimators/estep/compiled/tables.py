@@ -1,0 +1,214 @@
+"""The tables of a model and its rows: each family says in its own words what its term is."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from estimators.estep.compiled.greeks import Address, GreekPlaces
+from estimators.estep.compiled.layout import (
+    BERNOULLI,
+    CATEGORICAL,
+    CORRELATED,
+    CORRELATION,
+    COUNT,
+    FEATURES,
+    GAUSSIAN,
+    LINE,
+    LOCATION,
+    NUM_FIELDS,
+    SCALE,
+    Whole,
+)
+from estimators.estep.terms import Entries, LogLinearVariable, Terms
+from estimators.estep.weights import WEIGHTS
+from estimators.mechanisms.protocol import Given, Reference
+from estimators.parameters.parameter import Array, Parameter
+
+# Rows of scratch that every block needs; correlated Gaussians need two more than they have columns.
+WORK = 2
+
+
+class Size(NamedTuple):
+    """What a term is, its cells, its width, and how many numbers of C and of S it has in each cell."""
+
+    op: int
+    cells: int
+    width: int
+    of_C: int
+    of_S: int
+
+
+class ModelTables:
+    """The table of terms in the order of their slots, theta's first, and what it reads of rows and constants."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        entries: Entries,
+        num_components: int,
+        parameters: Sequence[Parameter],
+        references: Sequence[Reference],
+    ) -> None:
+        self.entries, self.K = entries, num_components
+        self.greeks = GreekPlaces(parameters)
+        # By slot, where the coefficients stand that a family makes itself.
+        self.made: dict[int, int] = {}
+        self.num_work = WORK
+        self.columns, self.constants, self.places = list[Array](), list[float](), list[Whole]()
+        self.rows, self.widths, self.C_width, self.S_width = list[Whole](), list[int](), 0, 0
+        self._add_weights(terms)
+        for slot, term in terms.tabulated.items():
+            term.family.tabulate(VariableTable(self, term, references[slot], slot))
+
+    def add(
+        self,
+        size: "Size",
+        level: Any,
+        slot: int,
+        columns: Sequence[Array] = (),
+        constants: Sequence[float] = (),
+    ) -> Whole:
+        """A term whose rows are in the cells `level`."""
+        row = np.zeros(NUM_FIELDS, dtype=np.int64)
+        at = len(self.columns), len(self.constants)
+        row[:LOCATION] = size.op, size.cells, size.width, *at, self.C_width, size.of_C, self.S_width, size.of_S
+        self.columns += columns
+        self.constants += constants
+        self.C_width += size.cells * size.of_C
+        self.S_width += size.cells * size.of_S
+        self.widths.append(size.cells * size.of_S)
+        place = np.broadcast_to(np.asarray(level, dtype=np.int64), self.entries.num_rows)
+        active = self.entries.active.get(slot)
+        self.places.append(place if active is None else np.where(active > 0, place, -1))
+        self.rows.append(row)
+        return row
+
+    def _add_weights(self, terms: Terms) -> None:
+        weights = terms.weights
+        self.greeks.with_logs.add(WEIGHTS)
+        level = weights.level(self.entries.columns)
+        row = self.add(Size(CATEGORICAL, weights.width, 1, 1, 1), level, 0)
+        row[LOCATION : LOCATION + 3] = self.greeks.slices[WEIGHTS].start, 1, self.K
+
+
+class VariableTable:
+    """What a family's `tabulate` is given: it calls the method of its kind, with what it is given for its Greeks."""
+
+    def __init__(self, tables: ModelTables, term: LogLinearVariable, reference: Reference, slot: int) -> None:
+        self._tables, self._term, self.reference, self._slot = tables, term, reference, slot
+        self._node = term.node
+        self.column = tables.entries.columns[term.node.name]
+
+    def masses(self, given: Given, symbol: str, num_levels: int) -> None:
+        """``log p`` of the row's level, `symbol` the masses of all levels."""
+        self._tables.greeks.with_logs.add(self._name(symbol))
+        self._add_levels(CATEGORICAL, num_levels, self._address(given, symbol, num_levels))
+
+    def chances(self, given: Given, symbol: str) -> None:
+        """``log p`` where the row is 1, ``log(1 - p)`` where it is 0."""
+        self._tables.greeks.with_logs.add(self._name(symbol))
+        self._tables.greeks.with_rests.add(self._name(symbol))
+        self._add_levels(BERNOULLI, 2, self._address(given, symbol, 1))
+
+    def counts(self, given: Given, symbol: str, largest: Array) -> None:
+        """``log Poisson(x; rate)``, `largest` [N] the log mass of each row at a rate of its own."""
+        self._tables.greeks.with_logs.add(self._name(symbol))
+        row = self._add(COUNT, 0, (2, 3), [self.column, largest])
+        row[LOCATION : LOCATION + 3] = self._address(given, symbol, 1)
+
+    def gaussians(self, given: Given, location: str, scale: str) -> None:
+        """Independent Gaussians, of a column of numbers or of vectors."""
+        columns = _columns(self.column)
+        D = len(columns)
+        row = self._add(GAUSSIAN, D, (1 + 2 * D, 1 + 2 * D), columns, self._units(D))
+        self._put(row, self._address(given, location, D), self._scale(given, scale, D))
+
+    def line(self, given: Given, location: str, scale: str, centre: Array, units: Array) -> None:
+        """A Gaussian about a line of the inputs; sums are formed of these less `centre` in `units` [P]."""
+        inputs = self._node.inputs(self._tables.entries.columns)
+        P = inputs.shape[1]
+        widths = 3 + P, (P + 1) * (P + 2) // 2 + P + 2
+        constants = [float(number) for number in (self.reference.scale, *centre, *units)]
+        row = self._add(LINE, P, widths, [self.column, *_columns(inputs)], constants)
+        self._put(row, self._address(given, location, 1 + P), self._scale(given, scale, 1))
+
+    def correlated(self, given: Given, location: str, scale: str, correlation: str) -> None:
+        """Gaussians with the factor ``diag(scale) correlation``; there is none to estimate of one column."""
+        columns = _columns(self.column)
+        D = len(columns)
+        self._tables.num_work = max(self._tables.num_work, D + 2)
+        width = 1 + D + D * (D + 1) // 2
+        row = self._add(CORRELATED, D, (width, width), columns, self._units(D))
+        self._put(row, self._address(given, location, D), self._scale(given, scale, D))
+        is_estimated = self._name(correlation) in self._tables.greeks.slices
+        corr = self._address(given, correlation, D * D) if is_estimated else self._known(np.ones((1, 1)))
+        row[CORRELATION : CORRELATION + 3] = corr
+
+    def features(self) -> None:
+        """The family's own features and coefficients, about the column's reference."""
+        node, total = self._node, self._term.width
+        if self._term.is_centred:
+            family = type(self._term.family).__name__
+            raise TypeError(
+                f"{family}.tabulate: features are formed about one centre here, and {family} needs one for each cell "
+                "(is_centred); call the method of the table for its kind"
+            )
+        width, inputs = total // node.num_levels, node.inputs(self._tables.entries.columns)
+        columns = list(np.ascontiguousarray(self._term.family.features(self.column, inputs, self.reference)))
+        row = self._add(FEATURES, width, (width, width), columns)
+        start = self._tables.made[self._slot] = self._tables.greeks.add(np.zeros(node.K * total))
+        row[LOCATION : LOCATION + 3] = start, total, width
+
+    def _add(
+        self,
+        op: int,
+        width: int,
+        widths: tuple[int, int],
+        columns: Sequence[Array],
+        constants: Sequence[float] = (),
+    ) -> Whole:
+        size = Size(op, self._node.num_levels, width, *widths)
+        level = self._node.level(self._tables.entries.columns)
+        return self._tables.add(size, level, self._slot, columns, constants)
+
+    def _add_levels(self, op: int, width: int, address: Address) -> None:
+        # A level that is missing stands in a row whose term is left out.
+        with np.errstate(invalid="ignore"):
+            level = self._node.level(self._tables.entries.columns) * width + self.column.astype(np.int64)
+        row = self._tables.add(Size(op, self._node.num_levels, width, width, width), level, self._slot)
+        row[LOCATION : LOCATION + 3] = address
+
+    def _put(self, row: Whole, location: Address, scale: Address) -> None:
+        row[LOCATION : LOCATION + 3], row[SCALE : SCALE + 3] = location, scale
+
+    def _scale(self, given: Given, symbol: str, size: int) -> Address:
+        self._tables.greeks.with_logs.add(self._name(symbol))
+        return self._address(given, symbol, size)
+
+    def _address(self, given: Given, symbol: str, size: int) -> Address:
+        """Of a Greek with `size` numbers in a cell."""
+        name, slices = self._name(symbol), self._tables.greeks.slices
+        if name in slices:
+            return self._steps(slices[name].start, size if self._node.is_by_cell(symbol) else 0)
+        known = given[symbol].array.reshape(len(given[symbol].array), -1)
+        return self._known(np.broadcast_to(known, (len(known), size)))
+
+    def _known(self, numbers: Array) -> Address:
+        """Of known numbers [1 | cells, size]."""
+        start = self._tables.greeks.add(np.ascontiguousarray(numbers, dtype=np.float64))
+        return self._steps(start, numbers.shape[1] if len(numbers) > 1 else 0)
+
+    def _steps(self, start: int, by_cell: int) -> Address:
+        return Address(start, by_cell * self._node.num_levels if self._node.is_below else 0, by_cell)
+
+    def _name(self, symbol: str) -> str:
+        return f"{symbol}_{self._node.name}"
+
+    def _units(self, size: int) -> list[float]:
+        return [float(unit) for unit in np.broadcast_to(self.reference.scale, size)]
+
+
+def _columns(column: Array) -> list[Array]:
+    """A column [N] or [N, D] as contiguous columns [N]."""
+    return list(np.ascontiguousarray((column[:, None] if column.ndim == 1 else column).T))

@@ -17,6 +17,7 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.optimise.objective import (
     Combination,
+    NativeFunction,
     Objective,
     Parts,
     log_jacobian,
@@ -36,6 +37,7 @@ __all__ = [
     "Conjugate",
     "Density",
     "Model",
+    "NativeFunction",
     "Objective",
     "Parts",
     "Predictive",
@@ -94,6 +96,10 @@ class Density(Protocol):
 
     def row_information(self, information: Array, at: Array) -> Array:
         """What one row tells about each coordinate [D] if it is a location, where all rows tell ``information`` [D]."""
+
+    @property
+    def native_log_posterior(self) -> NativeFunction | None:
+        """``log p(data, v)`` as code that calls nothing of Python, one for each run; None where there is none."""
 
     # Row by row.
 

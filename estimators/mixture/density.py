@@ -1,6 +1,7 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
 from estimators.mixture.arguments import check_distinct_rows
+from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
-from estimators.optimise.objective import Combination, Objective, Parts, log_likelihood
+from estimators.optimise.objective import Combination, NativeFunction, Objective, Parts, log_likelihood
 from estimators.parameters.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array
@@ -78,14 +80,9 @@ class Density:
     # An M-step that does not move has reached its fixed point.
     has_closed_form = True
 
-    @np.errstate(all="ignore")
     def e_step(self, coordinates: Array) -> tuple[float, Array, Statistics]:
         """The log-likelihood, its gradient [D], and the expected sufficient statistics at one point [D]."""
-        greeks = self._coordinates.represented(coordinates)
-        statistics = self.marginal.statistics(greeks)
-        slopes = self.marginal.gradient(greeks, statistics)
-        gradient = [greek.likelihood_slope(coordinates, greeks, slopes) for greek in self._coordinates.greeks]
-        return float(statistics.log_likelihood), np.concatenate(gradient), statistics
+        return self._evaluation.e_step(coordinates)
 
     def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> Statistics:
         """The expected sufficient statistics under given responsibilities [N, K] in place of the E-step's."""
@@ -168,41 +165,34 @@ class Density:
         """v(φ) as [..., D]."""
         return self._coordinates.unconstrain(greeks)
 
-    # A proposal far out may overflow: it is judged by its density, which is then not finite.
-    @np.errstate(all="ignore")
     def values(self, coordinates: Array) -> Parts:
         """The parts [...] at points [..., D]."""
-        greeks = self._coordinates.represented(coordinates)
-        log_prior: Any = sum(greek.log_prior(greeks)[0] for greek in self._coordinates.greeks)
-        log_jacobian: Any = sum(greek.log_jacobian(coordinates, greeks) for greek in self._coordinates.greeks)
-        return _parts(self.marginal.statistics(greeks).log_likelihood, log_prior, log_jacobian)
+        return self._evaluation.values(coordinates)
 
-    @np.errstate(all="ignore")
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
         """The parts [...] at points [..., D], and their gradients [..., D]."""
-        greeks = self._coordinates.represented(coordinates)
-        statistics = self.marginal.statistics(greeks)
-        slopes = self.marginal.gradient(greeks, statistics)
-        log_prior: Any = 0.0
-        log_jacobian: Any = 0.0
-        gradients = np.empty((3, *coordinates.shape))
-        for greek in self._coordinates.greeks:
-            value, prior_slopes = greek.log_prior(greeks)
-            log_prior = log_prior + value
-            log_jacobian = log_jacobian + greek.log_jacobian(coordinates, greeks)
-            greek.pull_back(coordinates, greeks, slopes, prior_slopes, gradients[..., greek.coordinates])
-        return _parts(statistics.log_likelihood, log_prior, log_jacobian), Parts(*gradients)
+        return self._evaluation.evaluate(coordinates)
+
+    @property
+    def native_log_posterior(self) -> NativeFunction | None:
+        """What a sampler may call without the interpreter, where there is such code."""
+        return self._evaluation.native_log_posterior
+
+    @cached_property
+    def _evaluation(self) -> Evaluation:
+        """By compiled code alone, where rows, maps and priors all have their tables; else Greek by Greek."""
+        if self.marginal.is_tabulated:
+            # Numba takes half a second to import, which only a fit or a question needs.
+            from estimators.mixture.native.density import native_density
+
+            native = native_density(self.marginal, self._coordinates)
+            if native is not None:
+                return native
+        return ByGreek(self.marginal, self._coordinates)
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of every draw, as tensors [S, *shape]."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
-
-
-def _parts(log_likelihood: Array, log_prior: Any, log_jacobian: Any) -> Parts:
-    """The parts in one shape: a Jacobian may be the same at all points."""
-    if not log_likelihood.ndim:
-        return Parts(log_likelihood, log_prior, log_jacobian)
-    return Parts(log_likelihood, *(np.broadcast_to(part, log_likelihood.shape) for part in (log_prior, log_jacobian)))
 
 
 def _edges_of_mechanisms(marginal: MixtureMarginal, greeks: Mapping[str, Array]) -> list[Edge]:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from estimators.parameters.parameter import Array
 
 
@@ -46,6 +49,22 @@ def log_prior(parts: Parts) -> Array:
 def log_jacobian(parts: Parts) -> Array:
     """``log |dφ/dv|``."""
     return parts.jacobian
+
+
+class NativeFunction(NamedTuple):
+    """A log density that compiled code calls: ``int64 f(uint64 D, double *v, double *gradient, double *value, data)``.
+
+    It returns 0, a positive number where the value or the gradient is not finite, and a negative one after `stop`.
+    ``owner`` holds what the addresses in `data` belong to.
+    """
+
+    address: int
+    data: NDArray[np.int64]
+    owner: object
+
+    def stop(self) -> None:
+        """Every further call returns at once."""
+        self.data[0, 1] = 1
 
 
 class Smooth(Protocol):

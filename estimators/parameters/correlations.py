@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.parameters.parameter import Array
+from estimators.parameters.transforms import CORRELATION, TabulatedMap
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class CholeskyOfCorrelation:
         signs = np.where(rows[..., :-1] < 0, -1.0, 1.0)
         far = signs * np.log((rest[..., :-1] + np.abs(rows[..., :-1])) / rest[..., 1:])
         return self._coordinates(far, value)
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        return TabulatedMap(CORRELATION, int(np.prod(shape[:-2])), self.length, np.zeros(0))
 
     def log_jacobian(self, value: Array) -> Array | float:
         # The product of the s_j of each row but the first, that of the last entry twice.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.parameters.parameter import TINY, Array, Parameter
-from estimators.parameters.transforms import Transform
+from estimators.parameters.transforms import TabulatedMap, Transform
 
 # A Greek this near to an end of its prior, as a part of the data's own unit, has run into it.
 AT_END = 1e-5
@@ -58,6 +58,9 @@ class WithinPrior:
     def unit(self) -> float:
         """How fast the logit, or the log of the distance from the end, moves."""
         return float(self.pace.min())
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        return None
 
     def size(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape))

@@ -9,12 +9,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import log
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy.special import expit, log_expit, logit
 
 from estimators.parameters.parameter import TINY, Array
+
+# The maps that compiled code has.
+REAL, POSITIVE, UNIT, SIMPLEX, LINE, CORRELATION = range(6)
+
+
+class TabulatedMap(NamedTuple):
+    """A map as compiled code has it: `copies` of one to `length` numbers, its numbers, its constant log Jacobian."""
+
+    kind: int
+    copies: int
+    length: int
+    numbers: Array
+    log_jacobian: float = 0.0
 
 
 class Transform(Protocol):
@@ -40,6 +53,9 @@ class Transform(Protocol):
     @property
     def bounded(self) -> bool:
         """Whether the coordinates are logs or logits, whose ends are the boundary of the support."""
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        """The map as compiled code has it, of a Greek of some shape; None where it has not."""
 
     def size(self, shape: tuple[int, ...]) -> int: ...
     def forward(self, coordinates: Array) -> Array: ...
@@ -89,6 +105,11 @@ class Real(_Square):
     def inverse(self, value: Array) -> Array:
         return np.asarray((value - self.origin) / self.unit)
 
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        size = self.size(shape)
+        numbers = np.concatenate([np.broadcast_to(part, size) for part in (self.origin, self.unit)])
+        return TabulatedMap(REAL, size, 1, numbers, log(self.unit) * size)
+
     def log_jacobian(self, value: Array) -> Array | float:
         return float(log(self.unit) * value.shape[-1])
 
@@ -117,6 +138,10 @@ class Positive(_Square):
     def inverse(self, value: Array) -> Array:
         return np.asarray(np.log(value / self.scale))
 
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        scale = np.broadcast_to(np.asarray(self.scale, dtype=np.float64), self.size(shape))
+        return TabulatedMap(POSITIVE, len(scale), 1, np.concatenate([scale, np.log(scale)]))
+
     def log_jacobian(self, value: Array) -> Array | float:
         return np.asarray(np.log(value).sum(-1))
 
@@ -142,6 +167,9 @@ class UnitInterval(_Square):
 
     def inverse(self, value: Array) -> Array:
         return np.asarray(logit(value))
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        return TabulatedMap(UNIT, self.size(shape), 1, np.zeros(0))
 
     def log_jacobian(self, value: Array) -> Array | float:
         low, high = np.maximum(value, TINY), np.maximum(1.0 - value, TINY)
@@ -194,6 +222,9 @@ class Simplex:
         apart = np.maximum(self._apart(value, self.length), TINY)
         logits = np.log(apart[..., :-1] / _tail_sums(apart)[..., 1:]) + _stick_offsets(self.length - 1)
         return self._flat(logits)
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        return TabulatedMap(SIMPLEX, int(np.prod(shape[:-1])), self.length, np.zeros(0))
 
     def log_jacobian(self, value: Array) -> Array | float:
         return np.asarray(np.add.reduce(np.log(np.maximum(value, TINY)), -1))
@@ -256,6 +287,12 @@ class Linear(_Square):
         return self._by_row(
             value, lambda x: np.asarray(np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
         )
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        length = len(self.origin)
+        count = self.size(shape) // length
+        numbers = np.concatenate([self.origin, self.matrix.reshape(-1)])
+        return TabulatedMap(LINE, count, length, numbers, float(np.linalg.slogdet(self.matrix)[1] * count))
 
     def log_jacobian(self, value: Array) -> Array | float:
         return float(np.linalg.slogdet(self.matrix)[1] * (value.shape[-1] // len(self.origin)))

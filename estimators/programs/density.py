@@ -139,6 +139,9 @@ class ProgramDensity:
     def need_maximum(self) -> None:
         """Nothing is known of a program's likelihood before it is climbed."""
 
+    # A program is captured as tensor operations, which Python calls.
+    native_log_posterior = None
+
     @property
     def has_prior(self) -> bool:
         return all(greek.initial is None for greek in self.marginal.coordinates.greeks)

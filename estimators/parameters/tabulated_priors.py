@@ -1,0 +1,105 @@
+"""Priors as numbers for compiled code: which law, its numbers for each entry, and its normalising constant.
+
+The log density of a law but for the constant: NORMAL ``-precision (x - loc)² / 2``; LOG_NORMAL the same of log x, less
+log x; POWER ``power log x - rate x - precision x² / 2``, which is Gamma, Exponential or HalfNormal; BETA and DIRICHLET
+powers of the probabilities; LKJ powers of the diagonal of the factor.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from scipy.special import gammaln
+
+from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.priors import parameters_of
+
+NORMAL, LOG_NORMAL, POWER, BETA, DIRICHLET, LKJ = range(6)
+
+
+class TabulatedPrior(NamedTuple):
+    """A law, its numbers (each for all entries, one after the other) and the constant of all entries together."""
+
+    law: int
+    numbers: Array
+    constant: float
+
+
+def tabulated_prior(parameter: Parameter) -> TabulatedPrior | None:
+    """The prior of a Greek as numbers; None for a family that has none here."""
+    family = _FAMILIES.get(type(parameter.prior))
+    if family is None:
+        return None
+    # LKJCholesky is not shaped by its entries.
+    shape = parameter.prior.batch_shape + parameter.prior.event_shape
+    numbers = {name: value.detach().double() for name, value in parameters_of(parameter.prior).items()}
+    return family({name: _flat(value, shape) for name, value in numbers.items()}, parameter)
+
+
+def _flat(value: torch.Tensor, shape: torch.Size) -> Array:
+    fits = value.ndim <= len(shape) and all(a in (1, b) for a, b in zip(value.shape[::-1], shape[::-1], strict=False))
+    return np.asarray((value.expand(shape) if fits else value).reshape(-1).numpy())
+
+
+def _normal(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    constant = -np.log(p["scale"]).sum() - p["scale"].size * HALF_LOG_2PI
+    return TabulatedPrior(NORMAL, np.concatenate([p["loc"], p["scale"] ** -2.0]), float(constant))
+
+
+def _log_normal(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    return _normal(p, parameter)._replace(law=LOG_NORMAL)
+
+
+def _half_normal(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    scale, zero = p["scale"], np.zeros_like(p["scale"])
+    constant = (np.log(2.0) - np.log(scale) - HALF_LOG_2PI).sum()
+    return TabulatedPrior(POWER, np.concatenate([zero, zero, scale**-2.0]), float(constant))
+
+
+def _gamma(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    shape, rate = p["concentration"], p["rate"]
+    constant = (shape * np.log(rate) - gammaln(shape)).sum()
+    return TabulatedPrior(POWER, np.concatenate([shape - 1.0, rate, np.zeros_like(rate)]), float(constant))
+
+
+def _exponential(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    return _gamma({"concentration": np.ones_like(p["rate"]), "rate": p["rate"]}, parameter)
+
+
+def _beta(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    one, other = p["concentration1"], p["concentration0"]
+    constant = (gammaln(one + other) - gammaln(one) - gammaln(other)).sum()
+    return TabulatedPrior(BETA, np.concatenate([one, other]) - 1.0, float(constant))
+
+
+def _dirichlet(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    powers = p["concentration"]
+    total = powers.reshape(-1, parameter.shape[-1]).sum(-1)
+    return TabulatedPrior(DIRICHLET, powers - 1.0, float(gammaln(total).sum() - gammaln(powers).sum()))
+
+
+def _lkj(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    size = parameter.shape[-1]
+    count = int(np.prod(parameter.shape[:-2]))
+    concentration = np.broadcast_to(parameter.prior.concentration.double().numpy(), parameter.shape[:-2]).reshape(-1)
+    # The power of the i-th diagonal entry, i from 0; that of the first, which is 1, is never used.
+    orders = 2.0 * (concentration[:, None] - 1.0) + size - 1.0 - np.arange(size)
+    identity = torch.eye(size, dtype=torch.float64).expand(parameter.shape)
+    constant = parameter.prior.log_prob(identity).sum()
+    assert orders.shape == (count, size)
+    return TabulatedPrior(LKJ, orders.reshape(-1), float(constant))
+
+
+_FAMILIES: dict[type, Callable[[Mapping[str, Array], Parameter], TabulatedPrior]] = {
+    dist.Normal: _normal,
+    dist.LogNormal: _log_normal,
+    dist.HalfNormal: _half_normal,
+    dist.Gamma: _gamma,
+    dist.Exponential: _exponential,
+    dist.Beta: _beta,
+    dist.Dirichlet: _dirichlet,
+    dist.LKJCholesky: _lkj,
+}

@@ -38,29 +38,27 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
             S[terms[t, S_AT] + place] += count
             continue
         own, units = C[terms[t, C_AT] + place * terms[t, C_WIDTH] :], tables.constants[terms[t, CONSTANT] :]
-        columns, to = (
-            tables.columns[j:, segment[START] : segment[STOP]],
-            S[terms[t, S_AT] + place * terms[t, S_WIDTH] :],
-        )
+        columns, start, stop = tables.columns[j:], segment[START], segment[STOP]
+        to = S[terms[t, S_AT] + place * terms[t, S_WIDTH] :]
         to[0] += count if op != LINE and op <= CORRELATED else 0.0
         if op == GAUSSIAN:
             for d in range(width):
-                first, second = _moments(shares, columns[d], own[1 + width + d], units[d])
+                first, second = _moments(shares, columns[d, start:stop], own[1 + width + d], units[d])
                 to[1 + d] += first
                 to[1 + width + d] += second
         elif op == LINE:
-            residuals(columns[: width + 1], own[2:], 1.0 / units[0], work[0])
-            _collect_line(shares, columns[1 : width + 1], units[1:], to, is_whole, work)
+            residuals(columns[: width + 1], start, len(shares), own[2:], 1.0 / units[0], work[0])
+            _collect_line(shares, columns[1 : width + 1], start, units[1:], to, is_whole, work)
         elif op == CORRELATED:
-            centred(columns[:width], own[1:], units, work)
+            centred(columns[:width], start, len(shares), own[1:], units, work)
             _collect_products(shares, width, to[1:], work)
         elif op == COUNT:
-            to[1] += dot(shares, columns[0])
+            to[1] += dot(shares, columns[0, start:stop])
             if is_whole:
-                to[2] += _expected_count(shares, columns[0], columns[1], own[0], own[1])
+                to[2] += _expected_count(shares, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
         else:
             for f in range(width):
-                to[f] += dot(shares, columns[f])
+                to[f] += dot(shares, columns[f, start:stop])
 
 
 @compiled(**SUMS)
@@ -85,9 +83,9 @@ def _dot_centred(shares: Any, x: Any, centre: Any, unit: Any) -> Any:
 
 
 @compiled(**EXACT)
-def _collect_line(shares: Any, inputs: Any, units: Any, S: Any, is_whole: bool, work: Any) -> None:
+def _collect_line(shares: Any, inputs: Any, start: int, units: Any, S: Any, is_whole: bool, work: Any) -> None:
     """Sums of r t t', r e t and r e², t the inputs (1, (t_p - centre_p) / unit_p); e stands in the first work row."""
-    n, P = len(shares), len(inputs)
+    n, P, stop = len(shares), len(inputs), start + len(shares)
     cross, e, own = (P + 1) * (P + 2) // 2, work[0, :n], work[1, :n]
     S[0] += total(shares)
     for i in range(n):
@@ -95,18 +93,18 @@ def _collect_line(shares: Any, inputs: Any, units: Any, S: Any, is_whole: bool, 
     S[cross] += total(own)
     S[cross + P + 1] += dot(own, e)
     for p in range(P):
-        S[cross + 1 + p] += _dot_centred(own, inputs[p], units[p], units[P + p])
+        S[cross + 1 + p] += _dot_centred(own, inputs[p, start:stop], units[p], units[P + p])
     if not is_whole:
         return
     for p in range(P):
-        t, centre, inverse = inputs[p], units[p], 1.0 / units[P + p]
+        t, centre, inverse = inputs[p, start:stop], units[p], 1.0 / units[P + p]
         for i in range(n):
             own[i] = shares[i] * ((t[i] - centre) * inverse)
         S[1 + p] += total(own)
         for q in range(p, P):
             # The pairs (0, 0), (0, 1), ... (0, P), (1, 1), ...
             pair = (p + 1) * (P + 1) - (p + 1) * p // 2 + q - p
-            S[pair] += _dot_centred(own, inputs[q], units[q], units[P + q])
+            S[pair] += _dot_centred(own, inputs[q, start:stop], units[q], units[P + q])
 
 
 @compiled(**EXACT)

@@ -47,22 +47,23 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
         if place < 0 or op <= BERNOULLI:
             continue
         own, units = C[terms[t, C_AT] + place * terms[t, C_WIDTH] :], constants[terms[t, CONSTANT] :]
-        columns = tables.columns[j:, segment[START] : segment[STOP]]
+        # Slices of single columns, whose numbers lie side by side: of several at once the compiler does not know it.
+        columns, start, stop = tables.columns[j:], segment[START], segment[STOP]
         if op == GAUSSIAN:
             for d in range(width):
-                _add_gaussian(row, columns[d], own[1 + d], own[1 + width + d], 1.0 / units[d])
+                _add_gaussian(row, columns[d, start:stop], own[1 + d], own[1 + width + d], 1.0 / units[d])
         elif op == LINE:
-            residuals(columns[: width + 1], own[2:], 1.0 / units[0], work[0])
+            residuals(columns[: width + 1], start, len(row), own[2:], 1.0 / units[0], work[0])
             quadratic, e = own[1], work[0]
             for i in range(len(row)):
                 row[i] += quadratic * e[i] * e[i]
         elif op == CORRELATED:
-            _add_correlated(row, columns[:width], own, units, work)
+            _add_correlated(row, columns[:width], start, own, units, work)
         elif op == COUNT:
-            _add_count(row, columns[0], columns[1], own[0], own[1])
+            _add_count(row, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
         else:
             for f in range(width):
-                feature, c = columns[f], own[f]
+                feature, c = columns[f, start:stop], own[f]
                 for i in range(len(row)):
                     row[i] += c * feature[i]
 
@@ -76,13 +77,13 @@ def _add_gaussian(row: Any, x: Any, quadratic: Any, mean: Any, inverse: Any) -> 
 
 
 @compiled(**EXACT)
-def residuals(columns: Any, line: Any, inverse: Any, e: Any) -> None:
-    """(y - b_0 - Σ_p b_p t_p) / unit of columns (y, t_1, ..., t_P)."""
-    y, intercept, n = columns[0], line[0], columns.shape[1]
+def residuals(columns: Any, start: int, n: int, line: Any, inverse: Any, e: Any) -> None:
+    """(y - b_0 - Σ_p b_p t_p) / unit of columns (y, t_1, ..., t_P), in n rows."""
+    y, intercept = columns[0, start : start + n], line[0]
     for i in range(n):
         e[i] = y[i] - intercept
     for p in range(1, len(columns)):
-        t, slope = columns[p], line[p]
+        t, slope = columns[p, start : start + n], line[p]
         for i in range(n):
             e[i] -= slope * t[i]
     for i in range(n):
@@ -90,19 +91,19 @@ def residuals(columns: Any, line: Any, inverse: Any, e: Any) -> None:
 
 
 @compiled(**EXACT)
-def centred(columns: Any, means: Any, units: Any, e: Any) -> None:
-    """(x_d - mu_d) / unit_d of every column."""
+def centred(columns: Any, start: int, n: int, means: Any, units: Any, e: Any) -> None:
+    """(x_d - mu_d) / unit_d of every column, in n rows."""
     for d in range(len(columns)):
-        x, mean, inverse, own = columns[d], means[d], 1.0 / units[d], e[d]
-        for i in range(len(x)):
+        x, mean, inverse, own = columns[d, start : start + n], means[d], 1.0 / units[d], e[d]
+        for i in range(n):
             own[i] = (x[i] - mean) * inverse
 
 
 @compiled(**EXACT)
-def _add_correlated(row: Any, columns: Any, C: Any, units: Any, work: Any) -> None:
+def _add_correlated(row: Any, columns: Any, start: int, C: Any, units: Any, work: Any) -> None:
     """-|W e|² / 2."""
     D, n = len(columns), len(row)
-    centred(columns, C[1:], units, work)
+    centred(columns, start, n, C[1:], units, work)
     z, factor = work[D], C[1 + D :]
     for r in range(D):
         for i in range(n):

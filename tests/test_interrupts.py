@@ -22,13 +22,13 @@ from pyro.poutine import runtime
 
 from estimators import EM, MAP, NUTS, CausalMixture, Exact, GaussianMixture, PyroModel
 from estimators.algorithms import finish as finish_module
+from estimators.algorithms.nuts import chain_starts, nutpie_chains
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
 from estimators.contract import Parts
 from estimators.mixture.density import Density
 from estimators.status import EstimationError
 from tests.models import TUTORIAL_ROWS, rows_of, two_columns
-from tests.test_foreign_thread import count_states
 
 ROWS = {"X": [-2.0, -1.4, -0.4, 0.2, 5.1, 6.2, 6.6]}
 # Hours of sampling, if nobody stops it.
@@ -81,7 +81,7 @@ def ambient() -> list[object]:
         (dist.is_validation_enabled(), list(store.keys()), [value.tolist() for value in store.values()]),
         (list(runtime._PYRO_STACK), list(runtime._DIM_ALLOCATOR._stack)),
         (list(logging.getLogger("pyro.infer.mcmc").handlers), logging.getLogger("pyro.infer.mcmc").propagate),
-        (threading.enumerate(), count_states()),
+        threading.enumerate(),
     ]
 
 
@@ -107,14 +107,10 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
     ("where", "name", "at_call", "sampler"),
     [
         (Density, "starts", 1, LONG),
-        (nuts_module, "ascend", 2, LONG),
-        (nuts_module, "_local_sd", 1, LONG),
+        (chain_starts, "ascend", 2, LONG),
+        (chain_starts, "_local_sd", 1, LONG),
         (nutpie, "sample", 1, LONG),
-        (NutpieCallback, "log_density", 3, LONG),
-        (NutpieCallback, "expand", 30, LONG),
-        (NutpieCallback, "expand", 600, LONG),
-        (NutpieCallback, "expand", 55, SHORT),
-        (nuts_module.pyarrow, "array", 3, SHORT),
+        (nutpie_chains.pyarrow, "array", 3, SHORT),
         (finish_module, "label", 1, SHORT),
         (finish_module, "chain_status", 1, SHORT),
     ],
@@ -123,10 +119,6 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
         "climb",
         "spread",
         "handle",
-        "step",
-        "warm-up",
-        "draws",
-        "chain 2",
         "trace",
         "labels",
         "diagnostics",
@@ -140,16 +132,53 @@ def test_nutpie_is_interrupted_at_any_moment(
     interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0))
 
 
+@pytest.mark.parametrize(
+    ("name", "at_call", "sampler"),
+    [("log_density", 3, LONG), ("expand", 30, LONG), ("expand", 600, LONG), ("expand", 55, SHORT)],
+    ids=["step", "warm-up", "draws", "chain 2"],
+)
+def test_so_it_is_where_python_computes_the_density(
+    name: str, at_call: int, sampler: NUTS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Density, "native_log_posterior", None)
+    strike = CtrlC(at_call)
+    strike_before(monkeypatch, NutpieCallback, name, strike)
+    interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0))
+
+
 @pytest.mark.parametrize("seconds", [0.3, 0.7])
-def test_the_chains_after_an_interrupted_one_are_not_begun(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_native", [True, False])
+def test_the_chains_after_an_interrupted_one_are_not_begun(
+    seconds: float, is_native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = NUTS(num_samples=10**6) if is_native else LONG
+    if not is_native:
+        monkeypatch.setattr(Density, "native_log_posterior", None)
     begun = CtrlC(at_call=0)
-    strike_before(monkeypatch, nuts_module, "_sample", begun)
+    strike_before(monkeypatch, nutpie_chains, "_begin", begun)
     timer = threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT])
     with pytest.raises(KeyboardInterrupt):
         timer.start()
-        LONG.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
+        sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
     timer.join()
-    assert begun.calls <= 1
+    assert begun.calls <= (torch.get_num_threads() if is_native else 1)
+
+
+def test_a_trajectory_on_many_rows_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled code looks at each evaluation whether to stop: a trajectory of 1,024 would take some 10 s here."""
+    rows = {"X": np.random.default_rng(0).standard_normal(1_000_000)}
+    starts = np.random.default_rng(1).standard_normal((4, 3))
+    monkeypatch.setattr(nuts_module, "chain_starts", lambda task, density, count: starts)
+    timer = threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        LONG.fit(GaussianMixture(K=2, concentration=5.0), rows, seed=0)
+    ended = time.monotonic()
+    timer.join()
+    cpu = time.process_time()
+    time.sleep(0.5)
+    # No thread goes on.
+    assert time.process_time() - cpu < 0.25 and ended
 
 
 def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +194,7 @@ def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch
         return original(self, coordinates)
 
     monkeypatch.setattr(Density, "evaluate", slow)
+    monkeypatch.setattr(Density, "native_log_posterior", None)
     with pytest.raises(KeyboardInterrupt):
         LONG.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
     strike.check()

@@ -18,10 +18,12 @@ from estimators import (
     PyroModel,
     Status,
 )
+from estimators.algorithms.nuts import chain_starts
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.protocol import begin
 from estimators.contract import Objective, log_posterior
 from estimators.mechanisms import Gaussian
+from estimators.mixture.density import Density
 from estimators.optimise.ascent import Summit
 from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
@@ -114,7 +116,7 @@ def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
         return np.array([mode, swapped, mode, swapped])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nuts_module, "_chain_starts", permuted_starts)
+        patch.setattr(nuts_module, "chain_starts", permuted_starts)
         again = fit_quietly(NUTS(num_samples=300, warmup_steps=300), model, data, seed=1)
     # Unswitched, the chains would stand 12 sds apart, and R-hat with them far beyond 2.
     assert again.stats["max_r_hat"] < 1.5
@@ -125,7 +127,7 @@ def test_the_start_of_a_chain_depends_on_the_seed_and_lies_off_the_mode() -> Non
     model = MODELS["unknown scales"]
     data = rows_of(model, 50)
     density = model.density(data)
-    starts = [nuts_module._chain_starts(begin(model, data, seed, False), density, 4) for seed in (1, 1, 2)]
+    starts = [chain_starts.chain_starts(begin(model, data, seed, False), density, 4) for seed in (1, 1, 2)]
     assert np.array_equal(starts[0], starts[1])
     assert not np.array_equal(starts[0], starts[2])
     assert len(np.unique(starts[0], axis=0)) == 4
@@ -143,8 +145,11 @@ def test_an_error_inside_the_sampler_is_raised_in_words(monkeypatch: pytest.Monk
             raise ZeroDivisionError("from inside")
         return original(self, coordinates)
 
-    monkeypatch.setattr(nuts_module, "ascend", lambda objective, start, *_, **__: Summit(start, 0.0, start, 0.0, False))
-    monkeypatch.setattr(nuts_module, "_local_sd", lambda objective, mode: np.ones(objective.size))
+    monkeypatch.setattr(Density, "native_log_posterior", None)
+    monkeypatch.setattr(
+        chain_starts, "ascend", lambda objective, start, *_, **__: Summit(start, 0.0, start, 0.0, False)
+    )
+    monkeypatch.setattr(chain_starts, "_local_sd", lambda objective, mode: np.ones(objective.size))
     monkeypatch.setattr(Objective, "value_and_gradient", breaks_later)
     with pytest.raises(EstimationError, match=r"NUTS: the model raised ZeroDivisionError \(from inside\)") as caught:
         NUTS(num_samples=200, warmup_steps=200, num_chains=1).fit(model, {"X": TUTORIAL_ROWS}, seed=0)

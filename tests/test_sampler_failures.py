@@ -13,15 +13,21 @@ from scipy.linalg import LinAlgError
 from estimators import EM, MAP, NUTS, Data, EstimationError, GaussianMixture, PyroModel
 from estimators.algorithms.nuts import nutpie_callback
 from estimators.contract import Objective
+from estimators.mixture.density import Density
 from estimators.parameters.parameter import Array
 from tests.models import fit_quietly
-from tests.test_foreign_thread import count_states
 
 ROWS = [-2.0, -1.4, -0.4, 0.2, 0.5, 5.1, 6.2, 6.6]
 MODEL = GaussianMixture(K=2, concentration=3.0)
 SAMPLER = NUTS(num_samples=40, warmup_steps=120, num_chains=2)
 FEW = NUTS(num_samples=2, warmup_steps=30, num_chains=1)
 Answer = tuple[float, Array]
+
+
+@pytest.fixture(autouse=True)
+def _computed_by_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled code raises nothing; what can go wrong is in a density that Python computes."""
+    monkeypatch.setattr(Density, "native_log_posterior", None)
 
 
 def change_in_the_sampler(
@@ -52,13 +58,12 @@ def test_an_error_ends_the_chain_and_is_told(
     def fail(value: float, gradient: Array) -> Answer:
         raise error
 
-    calls, states = change_in_the_sampler(monkeypatch, at_call, fail), count_states()
+    calls = change_in_the_sampler(monkeypatch, at_call, fail)
     first = str(error).splitlines()[0] if str(error) else "no message"
     with pytest.raises(EstimationError, match=rf"NUTS: the model raised {type(error).__name__} \({first}\)") as caught:
         SAMPLER.fit(MODEL, {"X": ROWS}, seed=0)
     assert caught.value.__cause__ is error
     assert calls[0] == at_call
-    assert count_states() == states
     assert capfd.readouterr().err == ""
 
 

@@ -1,4 +1,5 @@
 """The No-U-Turn Sampler on the exact marginal density.
 
-Read `nuts` first; `nutpie_callback` and `foreign_thread` are how nutpie's threads call it.
+Read `nuts` first, then `chain_starts` and the engines: `nutpie_chains`, on native code (`nutpie_native`) or on Python's
+(`nutpie_callback`), and `pyro_chains`.
 """

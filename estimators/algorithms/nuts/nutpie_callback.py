@@ -1,12 +1,9 @@
-"""The log density as nutpie calls it: from a thread of its own, in which nothing may be raised."""
+"""A log density that Python computes, as nutpie calls it: from a thread of its own, in which nothing may be raised."""
 
-from itertools import count
 from math import isfinite
-from threading import Event
 
 import numpy as np
 
-from estimators.algorithms.nuts.foreign_thread import ForeignThread
 from estimators.contract import Objective
 from estimators.parameters.parameter import Array
 
@@ -15,19 +12,18 @@ SMALLEST_SLOPE = 1e-100
 
 
 class NutpieCallback:
-    """A log density for one chain of `num_draws` draws from `start`, warm-up included, that can be told to stop.
+    """A log density for one chain from `start`, that can be told to stop.
 
     nutpie 0.16 answers an exception in a callback, and a value that is not finite where a chain had been before, with
     a Rust panic. So an exception is kept as ``error``; from then on, and after `stop`, every call gives the last good
     answer without computing anything, until the chain is aborted.
     """
 
-    def __init__(self, objective: Objective, start: Array, num_draws: int) -> None:
+    def __init__(self, objective: Objective, start: Array) -> None:
         self.error: BaseException | None = None
         self.is_refused: bool | None = None
-        self._objective, self._start, self._num_draws = objective, start, num_draws
-        self._drawn, self._thread = count(1), ForeignThread()
-        self._is_warm, self._is_stopped, self._released = False, False, Event()
+        self._objective, self._start = objective, start
+        self._is_warm, self._is_stopped = False, False
         self._last = float("nan"), np.full(objective.size, np.nan)
 
     def first_point(self, seed: int) -> Array:
@@ -41,7 +37,6 @@ class NutpieCallback:
     def log_density(self, coordinates: Array) -> tuple[float, Array]:
         """The log density and its gradient; -inf where they are not finite."""
         if self._is_stopped:
-            self._release()
             return self._last
         try:
             value, gradient = self._objective.value_and_gradient(coordinates)
@@ -57,18 +52,8 @@ class NutpieCallback:
     def expand(self, coordinates: Array) -> dict[str, Array]:
         """A draw, as nutpie stores it."""
         self._is_warm = True
-        if next(self._drawn) == self._num_draws or self._is_stopped:
-            self._release()
-        else:
-            self._thread.hold()
         return {"coordinates": np.array(coordinates)}
 
-    def stop(self, patience: float) -> None:
-        """Let the chain run idle, and wait until its thread has noticed, or has been given `patience` seconds."""
+    def stop(self) -> None:
+        """Let the chain run idle."""
         self._is_stopped = True
-        if self._thread.is_held:
-            self._released.wait(patience)
-
-    def _release(self) -> None:
-        self._thread.let_go()
-        self._released.set()

@@ -69,14 +69,11 @@ def cdf_of(name: str, weights: Any) -> Callable[[Any], Any]:
     return lambda x: sum(weights[z] * of_class(z, np.asarray(x)) for z in CLASSES)
 
 
-# Those of `SET` are asked the same below, as what is set.
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in ("Geometric", "Binomial", "NegativeBinomial")))
-        for name in LAWS
-    ],
-)
+# Those of `SET` are asked the same below, as what is set; of those that are summed, one and a mixture stand for all.
+ALIKE = ("Poisson", "Geometric", "Binomial", "NegativeBinomial", "BetaBinomial", "ZeroInflatedPoisson")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in LAWS])
 def test_the_cdf_and_quantiles_of_a_count_are_those_of_scipy(name: str) -> None:
     fit = known(name)
     query, cdf = fit.do(x=0.0), cdf_of(name, THETA.mean(0))
@@ -98,8 +95,18 @@ SET = {
 }
 
 
-@pytest.mark.parametrize("site", ["c", "x"])
-@pytest.mark.parametrize("name", SET)
+# Every law, and each site, by default.
+QUICK = (("Poisson", "c"), ("Geometric", "x"), ("Binomial", "c"), ("NegativeBinomial", "x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "site"),
+    [
+        pytest.param(name, site, marks=[pytest.mark.slow] * ((name, site) not in QUICK))
+        for name in SET
+        for site in ("c", "x")
+    ],
+)
 def test_what_is_set_to_a_count_has_its_cdf(name: str, site: str) -> None:
     """A count, and a number on the line, of which whole numbers are some."""
     law, right = SET[name]
@@ -117,7 +124,7 @@ def test_what_is_set_to_a_point_or_a_coin_has_its_cdf(law: Any) -> None:
     assert float(query.quantile("x", 0.9)) == pytest.approx(2.0 if isinstance(law, dist.Delta) else 1.0, rel=1e-12)
 
 
-@pytest.mark.parametrize("weight", [0.02, 0.5, 0.98])
+@pytest.mark.parametrize("weight", [0.02, *(pytest.param(weight, marks=pytest.mark.slow) for weight in (0.5, 0.98))])
 def test_a_count_out_of_a_number_that_its_class_says_is_never_enumerated(weight: float) -> None:
     """However rarely the rows that are drawn to find the sites are of different classes."""
 

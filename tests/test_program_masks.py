@@ -96,7 +96,7 @@ def test_a_masked_step_is_not_there(program: Callable[..., None]) -> None:
     torch.testing.assert_close(share, joint.sum(1) / joint.sum(), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("program", [handlers, distributions])
+@pytest.mark.parametrize("program", [handlers, pytest.param(distributions, marks=pytest.mark.slow)])
 def test_pyros_own_objectives_carry_the_same_correction(program: Callable[..., None]) -> None:
     """What MAP's SVI and NUTS(engine="pyro") run, against the density that EM and nutpie do."""
     model = PyroModel(program)

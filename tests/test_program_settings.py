@@ -70,11 +70,10 @@ def own(age: float, z: int) -> float:
 @pytest.mark.parametrize(
     ("setting", "law"),
     [
-        (None, own),
-        (1, lambda age, z: 1.0),
-        (dist.Bernoulli(torch.tensor(0.25).double()), lambda age, z: 0.25),
+        pytest.param(None, own, id="seen alone", marks=pytest.mark.slow),
+        pytest.param(1, lambda age, z: 1.0, id="set and seen", marks=pytest.mark.slow),
+        pytest.param(dist.Bernoulli(torch.tensor(0.25).double()), lambda age, z: 0.25, id="set at random and seen"),
     ],
-    ids=["seen alone", "set and seen", "set at random and seen"],
 )
 def test_what_is_seen_is_seen_after_what_is_set(setting: Any, law: Any) -> None:
     for seen, of in (({"Y": 3.0}, "U"), ({"Z": 1}, "Y")):
@@ -252,7 +251,7 @@ def heavy(N: int) -> None:
     [
         pytest.param("exponential", stats.expon(scale=2.0), marks=pytest.mark.slow),
         pytest.param("half", stats.halfnorm(scale=2.0), marks=pytest.mark.slow),
-        ("lognormal", stats.lognorm(2.0)),
+        pytest.param("lognormal", stats.lognorm(2.0), marks=pytest.mark.slow),
         ("uniform", stats.uniform(2.0, 2.0)),
     ],
 )
@@ -318,7 +317,9 @@ def test_a_quantile_that_cannot_be_found_says_so_in_words() -> None:
         known(broken, {"theta": [[0.5, 0.5]]}).do(z=1).quantile("x", 0.5)
 
 
-@pytest.mark.parametrize("scale", [1e-90, 1e-30, 1.0, 1e40])
+@pytest.mark.parametrize(
+    "scale", [1e-90, 1e40, *(pytest.param(scale, marks=pytest.mark.slow) for scale in (1e-30, 1.0))]
+)
 def test_quantiles_at_any_scale(scale: float) -> None:
     """The search begins between -1 and 1, where a CDF of such a scale is a step, or flat."""
 

@@ -50,7 +50,11 @@ def slope(objective: Objective, at: np.ndarray, place: int, step: float) -> floa
     return float(objective.value(at + move) - objective.value(at - move)) / (2.0 * step)
 
 
-@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+# The likelihood is a part of the other.
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, id=name, marks=[pytest.mark.slow] * (name == "likelihood")) for name, part in PARTS.items()],
+)
 @pytest.mark.parametrize(("model", "columns"), MODELS.values(), ids=MODELS)
 def test_the_gradient_is_that_of_the_density(model: CausalMixture, columns: dict, part: Combination) -> None:  # type: ignore[type-arg]
     """In every coordinate, alone and all together, where the density is finite; where it is not, it says so."""

@@ -89,7 +89,9 @@ def test_a_built_in_model_is_a_program_too() -> None:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["nutpie", pytest.param("pyro", marks=pytest.mark.slow)])
+# A program has the density of the built-in model (tested exactly), and NUTS samples a density (in test_nuts.py).
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["nutpie", "pyro"])
 @pytest.mark.statistical(checks=3)
 def test_nuts_on_a_program_agrees_with_the_exact_posterior(stat: Stat, engine: str) -> None:
     exact = Exact(num_draws=20_000).fit(GaussianMixture(K=2), ROWS, seed=stat.seed)
@@ -109,7 +111,7 @@ def test_nuts_on_a_program_agrees_with_the_exact_posterior(stat: Stat, engine: s
     "estimator",
     [
         pytest.param(EM(num_starts=2), id="EM"),
-        pytest.param(MAP(num_starts=2, num_steps=2), id="MAP"),
+        pytest.param(MAP(num_starts=2, num_steps=2), id="MAP", marks=pytest.mark.slow),
         pytest.param(NUTS(num_samples=2, warmup_steps=2, num_chains=1), id="NUTS", marks=pytest.mark.slow),
     ],
 )

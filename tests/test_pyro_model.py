@@ -329,8 +329,9 @@ def test_a_fit_is_loaded_with_its_program(tmp_path: Path) -> None:
 
 
 def test_scalars_and_covariates_survive_storage(tmp_path: Path) -> None:
-    data = EXAMPLES["regressions"].data(20)
-    fit = fit_quietly(EM(num_starts=1), PyroModel(regressions, order_by="slope"), data, seed=0)
+    data, truth = EXAMPLES["regressions"].data(20), EXAMPLES["regressions"].truth
+    draws = {name: value[None] for name, value in truth.items()}
+    fit = Fit(PyroModel(regressions, order_by="slope"), "ml", draws, 1, Status.CONVERGED, {"seed": 0}, data=data)
     fit.save(tmp_path / "fit.npz")
     loaded = Fit.load(tmp_path / "fit.npz", model=PyroModel(regressions, order_by="slope"))
     assert loaded.data is not None

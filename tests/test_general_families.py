@@ -124,7 +124,9 @@ def test_all_sets_of_a_batch_step_as_each_does_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "combination"), [(EM(num_starts=3), log_likelihood), (MAP(), log_joint)], ids=["EM", "MAP"]
+    ("estimator", "combination"),
+    [(EM(num_starts=3), log_likelihood), (MAP(num_starts=5, num_steps=20), log_joint)],
+    ids=["EM", "MAP"],
 )
 def test_em_and_map_end_above_the_truth_where_the_gradient_vanishes(
     estimator: EM | MAP, combination: Combination

@@ -241,8 +241,8 @@ def test_both_nuts_engines_have_one_posterior_with_a_missing_cause() -> None:
         torch.testing.assert_close(CONFOUNDER.marginal(data).log_likelihood(greeks), slow, rtol=1e-9, atol=1e-9)
         differences.append(float((CONFOUNDER.marginal(filled).log_likelihood(greeks) - slow).detach()))
     assert max(map(abs, differences)) > 0.5, differences
-    fit = fit_quietly(NUTS(4, 2, 1, engine="pyro"), CONFOUNDER, data, seed=0)
-    assert fit.num_draws == 4
+    fit = fit_quietly(NUTS(1, 1, 1, engine="pyro"), CONFOUNDER, data, seed=0)
+    assert fit.num_draws == 1
     chain = CausalMixture(2, {"A": Gaussian(), "B": LinearGaussian(parents=["A"])})
     gaps = Data(A=[0.0, np.nan, 1.0], B=[1.0, 2.0, 3.0], missing="marginalize")
     with pytest.raises(NotImplementedError, match="column A"):

@@ -226,7 +226,11 @@ def test_estimators_follow_the_protocol(estimator: Estimator) -> None:
         estimator.progress_bar = True  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+# Data are read before an estimator sees them.
+@pytest.mark.parametrize(
+    "estimator",
+    [pytest.param(each, id=name, marks=[pytest.mark.slow] * ("NUTS" in name)) for name, each in ESTIMATORS.items()],
+)
 def test_a_mapping_and_a_data_frame_are_data(estimator: Estimator) -> None:
     model = MODELS["tutorial"]
     column = [0.0, 1.0, 10.0, 11.0, 12.0]

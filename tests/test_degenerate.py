@@ -77,8 +77,8 @@ ALIKE = (
     "duplicates",
     "offset 1e6",
 )
-# And for the one that takes longest.
-ALIKE_MODELS = ("shared scale", "one unknown scale")
+# And for the one that takes longest, and the next.
+ALIKE_MODELS = {"NUTS": ("shared scale", "one unknown scale", "one component"), "MAP": ("one unknown scale",)}
 
 
 def cases() -> Iterator[Any]:
@@ -87,7 +87,7 @@ def cases() -> Iterator[Any]:
             for what, data in DATA.items():
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
-                is_long = (name in ("MAP", "NUTS") and what in ALIKE) or (name == "NUTS" and of in ALIKE_MODELS)
+                is_long = (name in ("MAP", "NUTS") and what in ALIKE) or of in ALIKE_MODELS.get(name, ())
                 marks = [pytest.mark.slow] if is_long else []
                 yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
 

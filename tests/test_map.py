@@ -71,7 +71,7 @@ def test_losses_fall_and_gradient_norms_are_recorded() -> None:
     assert float(losses.min()) >= -fit.stats["log_joint"] - 1e-6
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("offset", [pytest.param(0.0, marks=pytest.mark.slow), 1e6])
 def test_a_shift_with_its_prior_moves_the_means_and_nothing_else(offset: float) -> None:
     rows = rows_of(GaussianMixture(K=2), 50, separation=5.0).columns["X"]
 
@@ -86,7 +86,7 @@ def test_a_shift_with_its_prior_moves_the_means_and_nothing_else(offset: float) 
         torch.testing.assert_close(there[name] - shift, here[name], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("concentration", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("concentration", [0.1, *(pytest.param(a, marks=pytest.mark.slow) for a in (0.5, 0.9))])
 def test_a_concentration_below_one_gives_the_interior_point(concentration: float) -> None:
     """theta_k = (n_k + a - 1) / (N + K (a - 1)) for separated rows, although the density is infinite at theta_k = 0."""
     fit = MAP(num_steps=20).fit(GaussianMixture(K=2, concentration=concentration), {"X": TUTORIAL_ROWS}, seed=0)
@@ -95,7 +95,14 @@ def test_a_concentration_below_one_gives_the_interior_point(concentration: float
     assert float(fit["theta"][0]) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1.0, dist.HalfNormal(5.0), dist.LogNormal(0.0, 1.0)], ids=["known", "half", "log"])
+@pytest.mark.parametrize(
+    "scale",
+    [
+        pytest.param(1.0, id="known"),
+        pytest.param(dist.HalfNormal(5.0), id="half"),
+        pytest.param(dist.LogNormal(0.0, 1.0), id="log", marks=pytest.mark.slow),
+    ],
+)
 def test_constant_rows_end_finite_and_say_what_happened(scale: object) -> None:
     model = CausalMixture(2, {"X": Gaussian(scale=scale)}, concentration=0.5)
     with pytest.warns(EstimationWarning):

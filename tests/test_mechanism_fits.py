@@ -206,14 +206,21 @@ LONG_PAIRS = [
     ("FullGaussian alone", "NUTS"),
     ("Gaussian with a parent", "MAP"),
 ]
-# NUTS on many Greeks is long, and its mechanisms are in other models; so are those of the longest with few.
+# Every model is fitted by EM, every family by MAP, and as many models as there are families by NUTS.
+ALIKE = {
+    "MAP": ("known scales", "known centres", "known numbers", "one prior per column", "one prior per component"),
+    "NUTS": ("a cause of Z", "one dimension", "a line alone in its scale", "Bernoulli alone"),
+}
+
+
+def is_long(name: str, kind: str) -> bool:
+    """NUTS on many Greeks is long, and its mechanisms are in other models; so are those of the longest with few."""
+    with_parent = name.endswith("with a parent") and name != "Gaussian with a parent"
+    return name in (*LONG, *ALIKE.get(kind, ())) or (name, kind) in LONG_PAIRS or (kind == "NUTS" and with_parent)
+
+
 PAIRS = [
-    pytest.param(
-        model,
-        estimator,
-        id=f"{name}-{kind}",
-        marks=pytest.mark.slow if name in LONG or (name, kind) in LONG_PAIRS else (),
-    )
+    pytest.param(model, estimator, id=f"{name}-{kind}", marks=[pytest.mark.slow] * is_long(name, kind))
     for name, model in MODELS.items()
     for kind, estimator in SHORT.items()
     if kind != "NUTS" or len(model.parameters) <= 5

@@ -102,7 +102,7 @@ def test_next_to_collinear_causes_are_not_flat_and_collinear_ones_are(offset: fl
         assert flat_directions(TWICE, {**greeks, "beta_Y": [slopes]}, Data(U=U, **rows)) == expected
 
 
-@pytest.mark.parametrize("size", [1.0, 1e-3, 1e6])
+@pytest.mark.parametrize("size", [1e-3, *(pytest.param(size, marks=pytest.mark.slow) for size in (1.0, 1e6))])
 def test_a_program_is_judged_as_a_mixture_is(size: float) -> None:
     """Neither of two numbers of which only the sum matters is told, in whatever unit the column is."""
 

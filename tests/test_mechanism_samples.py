@@ -204,7 +204,9 @@ def test_exact_evidence_of_one_column(family: str) -> None:
     assert fit.stats["log_evidence"] == pytest.approx(evidence_by_brute_force(model, data), rel=1e-7)
 
 
-@pytest.mark.parametrize("family", ["Bernoulli", "Poisson", "Gaussian"])
+@pytest.mark.parametrize(
+    "family", ["Poisson", *(pytest.param(family, marks=pytest.mark.slow) for family in ("Bernoulli", "Gaussian"))]
+)
 def test_exact_evidence_with_a_table(family: str) -> None:
     child = {
         "Bernoulli": Bernoulli(prior=dist.Beta(1.5, 0.7), parents=["T"]),

@@ -204,7 +204,7 @@ def test_a_line_from_what_is_missing_keeps_its_digits(name: str) -> None:
         assert value == pytest.approx(right, rel=1e-9, abs=1e-8 + 10.0 * moved), seen
 
 
-@pytest.mark.parametrize("name", ["steep", "far from 0"])
+@pytest.mark.parametrize("name", ["steep", pytest.param("far from 0", marks=pytest.mark.slow)])
 def test_the_gradient_of_a_line_from_what_is_missing_keeps_its_digits(name: str) -> None:
     """Against differences at the step that suits each coordinate best."""
     model, data, greeks, _ = steep_rows(name)

@@ -86,7 +86,14 @@ class Brute:
         return self(asked, **limits) / self.total
 
 
-@pytest.mark.parametrize("name", ["Exponential", "Gamma, infinite at 0", "StudentT", "Beta, infinite at both ends"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Gamma, infinite at 0", "StudentT"),
+        # Alike: an end, and ends at which the density is infinite.
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("Exponential", "Beta, infinite at both ends")),
+    ],
+)
 def test_given_what_is_seen_below(name: str) -> None:
     setting, reference = LAWS[name]
     query, brute = fit_of().do(T=setting).given(Y=2.5), Brute(reference, 2.5)
@@ -109,7 +116,7 @@ def test_given_what_is_seen_below(name: str) -> None:
     assert float(query.quantile("T", float(below))) == pytest.approx(at, rel=1e-7, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["Gamma, infinite at 0", "Uniform", "LogNormal"])
+@pytest.mark.parametrize("name", ["Gamma, infinite at 0", "Uniform", pytest.param("LogNormal", marks=pytest.mark.slow)])
 def test_below_the_setting(name: str) -> None:
     setting, reference = LAWS[name]
     query, brute = fit_of().do(T=setting), Brute(reference, None)
@@ -593,8 +600,15 @@ TAILS = {
 }
 
 
-@pytest.mark.parametrize("name", TAILS)
-@pytest.mark.parametrize("seen", [3.0, 1e8])
+# Every law, and each value, but not every pair.
+@pytest.mark.parametrize(
+    ("seen", "name"),
+    [
+        pytest.param(seen, name, marks=[pytest.mark.slow] * ((name == "StudentT(3)") == (seen == 1e8)))
+        for seen in (3.0, 1e8)
+        for name in TAILS
+    ],
+)
 def test_a_heavy_tail_beside_a_count(name: str, seen: float) -> None:
     """Values of T far out would ask for counts of thousands to explain Y, but have no weight."""
     setting, reference = TAILS[name]

@@ -290,7 +290,7 @@ def test_failed_rows_say_whose_they_are(scenarios):
     [
         ("Biased", {"by": 0.6}, {"bias", "divergence"}),
         pytest.param("Swapped", {}, {"bias", "divergence"}, marks=pytest.mark.slow),
-        ("Biased", {"by": 0.0}, set()),
+        pytest.param("Biased", {"by": 0.0}, set(), marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_estimator_is_found_out(name, settings, kinds, broken, scenarios):

@@ -12,7 +12,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
 from estimators.fits.label_doubt import CERTAIN
 from estimators.mechanisms import Bernoulli, Gaussian
 from tests.models import rows_of
@@ -217,7 +217,8 @@ def test_the_labels_of_a_program_have_names_where_they_are_known() -> None:
 
 
 def test_where_a_programs_labels_are_not_known_a_name_is_refused() -> None:
-    fit = EM(num_starts=3).fit(PyroModel(clinic), {"X": ROWS.columns["X"]}, seed=0)
+    draws = {"theta": torch.tensor([[0.4, 0.6]]).double(), "mu": torch.tensor([[0.0, 3.0]]).double()}
+    fit = Fit(PyroModel(clinic), "ml", draws, 1, Status.CONVERGED, {}, data=Data(X=ROWS.columns["X"]))
     with pytest.raises(ValueError, match=r"labels of this program cannot be named.*order_by"):
         fit.relabel({"mild": 0, "severe": 1})
 

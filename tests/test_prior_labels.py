@@ -169,13 +169,13 @@ def two_means(N: int) -> None:
 
 def test_a_program_with_priors_that_differ() -> None:
     rows, model = {"X": ROWS[:12] + ROWS[24:]}, PyroModel(two_means, order_by="mu")
+    data = Data(**rows)
     for seed in range(2):
-        fit = EM(num_starts=1).fit(model, rows, seed=seed)
+        fit = EM(num_starts=1).fit(model, data, seed=seed)
         np.testing.assert_allclose(fit["mu"], [12.0, 0.0], atol=1.0)
         assert "named by the highest prior density" in fit.stats["labels"]
         assert fit.stats.get("labels_fixed", True)
     swapped = {name: value.flip(1) for name, value in fit.draws.items()}
-    data = Data(**rows)
     assert torch.equal(label(model, model.density(data), swapped, uses_prior=False).draws["mu"], fit.draws["mu"])
     # Under the prior these labels are free no more, and a draw keeps its own.
     assert torch.equal(label(model, model.density(data), swapped).draws["mu"], swapped["mu"])

@@ -129,10 +129,10 @@ def test_a_model_comes_back_and_can_be_fitted_again(name: str, tmp_path: Path) -
     data = mixed_rows(model, 24)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
-        fit = EM(num_starts=2, max_iterations=20).fit(model, data, seed=0)
+        fit = EM(num_starts=1, max_iterations=5).fit(model, data, seed=0)
         loaded = reloaded(fit, tmp_path / "fit.npz").model
-        again = EM(num_starts=2, max_iterations=20).fit(loaded, data, seed=0)
-        climbed = [MAP(num_starts=2, num_steps=3).fit(either, data, seed=0) for either in (model, loaded)]
+        again = EM(num_starts=1, max_iterations=5).fit(loaded, data, seed=0)
+        climbed = [MAP(num_starts=1, num_steps=2).fit(either, data, seed=0) for either in (model, loaded)]
     same_tensors(again.draws, fit.draws)
     same_tensors(climbed[1].draws, climbed[0].draws)
     assert loaded.K == model.K

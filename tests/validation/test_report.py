@@ -31,6 +31,7 @@ from validation.study.row import CONVERGED, ERROR, RANKED, Interval, Row
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 STANDARD = {each.name: each for each in STANDARD_SCENARIOS}
 FITTED = ("five_points", "separated_100", "separated_300", "student_noise")
+REPLICATES = 3
 PRIOR, DISCRETE = "prior_truths", "discrete_outcome"
 CONTRAST = "E[X | do(Z=1)] − E[X | do(Z=0)]"
 GAUSSIAN = stats.norm.ppf(0.95)  # half of a central 90 % interval
@@ -141,12 +142,12 @@ def results() -> Results:
         name=DISCRETE,
         interventions=(Intervention("T", {"Z": 0}), Intervention("T", {"Z": 1})),
     )
-    fitted = tuple(STANDARD[name] for name in FITTED)
+    fitted = tuple(replace(each, replicates=REPLICATES) for each in (*(STANDARD[name] for name in FITTED), discrete))
     contenders = (
         Contender("EM", EM(progress_bar=False), efficient=True, laplace=True),
         Contender("<Broken>", estimator=None, posterior=True),
     )
-    part = Study((*fitted, discrete), contenders, replicates=6)
+    part = Study(fitted, contenders)
     with ThreadPoolExecutor(1) as executor:
         rows = list(run(part, executor=executor))
     impossible = next(i for i, row in enumerate(rows) if row.scenario == DISCRETE and row.predictions)
@@ -295,9 +296,10 @@ def test_efficiency(page, results):
         errors = [row.estimate[quantity] - row.truth[quantity] for row in rows_of(results, name, "EM")]
         ratio = results.plan.scenario(name).asymptotics.sd[quantity] ** 2 / np.mean(np.square(errors))
         assert value(line["Efficiency"]) == pytest.approx(ratio)
-        # 6·MSE/σ² ~ χ²_6
-        assert value(line["from"]) == pytest.approx(ratio * stats.chi2(6).ppf(0.025) / 6)
-        assert value(line["to"]) == pytest.approx(ratio * stats.chi2(6).ppf(0.975) / 6)
+        # n·MSE/σ² ~ χ²_n
+        law = stats.chi2(REPLICATES)
+        assert value(line["from"]) == pytest.approx(ratio * law.ppf(0.025) / REPLICATES)
+        assert value(line["to"]) == pytest.approx(ratio * law.ppf(0.975) / REPLICATES)
 
 
 @pytest.mark.parametrize(("name", "asked"), [("separated_100", "X | do(Z=1)"), (DISCRETE, "T | do(Z=1)")])
@@ -311,7 +313,7 @@ def test_interventions(page, results, name, asked):
     ):
         place = list(line).index(column)
         assert value(line[column]) == pytest.approx(np.mean(values))
-        assert value(list(line.values())[place + 1]) == pytest.approx(np.std(values, ddof=1) / math.sqrt(6))
+        assert value(list(line.values())[place + 1]) == pytest.approx(np.std(values, ddof=1) / math.sqrt(REPLICATES))
     assert value(line["Median KL"]) == pytest.approx(np.median([p.kl for p in found]))
 
 

@@ -223,25 +223,35 @@ def test_a_greek_fixed_by_a_number_is_fixed_in_answers_too(stat: Stat) -> None:
         stat.mean(drawn, 6.0, skewness=0.0)
 
 
-def test_what_a_program_makes_of_its_column_is_what_it_observes() -> None:
-    def logs(X: Tensor) -> None:
-        theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
-        with pyro.plate("classes", 2):
-            mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
-        with pyro.plate("rows", len(X)):
-            z = pyro.sample("z", dist.Categorical(theta))
-            pyro.sample("X", dist.Normal(mu[z], 1.0), obs=X.log())
+def logs(X: Tensor) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+    with pyro.plate("classes", 2):
+        mu = pyro.sample("mu", dist.Normal(0.0, 10.0))
+    with pyro.plate("rows", len(X)):
+        z = pyro.sample("z", dist.Categorical(theta))
+        pyro.sample("X", dist.Normal(mu[z], 1.0), obs=X.log())
 
+
+@pytest.mark.slow
+def test_what_a_program_makes_of_its_column_is_what_it_is_fitted_to() -> None:
     rows = torch.tensor(TUTORIAL_ROWS, dtype=torch.float64).exp()
     fit = EM(num_starts=2).fit(PyroModel(logs, order_by="mu"), {"X": rows}, seed=0)
     np.testing.assert_allclose(fit["mu"], [0.5, 11.0], atol=1e-6)
+
+
+def test_what_a_program_makes_of_its_column_is_what_it_observes() -> None:
+    rows = torch.tensor(TUTORIAL_ROWS, dtype=torch.float64)
+    greeks = {"theta": torch.tensor([0.3, 0.7]).double(), "mu": torch.tensor([1.0, 9.0]).double()}
+    by_class = greeks["theta"].log() + dist.Normal(greeks["mu"], 1.0).log_prob(rows[:, None])
+    found = PyroModel(logs, order_by="mu").marginal(Data(X=rows.exp())).pointwise(greeks)
+    torch.testing.assert_close(found, torch.logsumexp(by_class, 1), rtol=1e-12, atol=1e-12)
 
 
 # ------------------------------------------------------------------ hidden Markov chains
 
 
 def test_a_long_chain_is_summed_in_linear_time() -> None:
-    """Thirty steps have 2^30 paths; no intermediate tensor is larger than rows × K × K."""
+    """Twenty steps have 2^20 paths; no intermediate tensor is larger than rows × K × K."""
 
     def long_chain(x: Tensor) -> None:
         move = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
@@ -252,19 +262,19 @@ def test_a_long_chain_is_summed_in_linear_time() -> None:
                 z = pyro.sample(f"z_{t}", dist.Categorical(torch.full((2,), 0.5) if z is None else move[z]))
                 pyro.sample(f"x_{t}", dist.Normal(level[z], 1.0), obs=x[:, t])
 
-    x = torch.randn(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     marginal = PyroModel(long_chain).marginal(Data(x=x))
     level = torch.tensor([-1.0, 1.0], dtype=torch.float64)
     values = marginal.pointwise({"level": level})
     # The forward algorithm, written out.
     move, forward = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).double(), torch.full((3, 2), 0.5).double()
     total = torch.zeros(3).double()
-    for t in range(30):
+    for t in range(20):
         forward = (forward if t == 0 else forward @ move) * dist.Normal(level, 1.0).log_prob(x[:, t, None]).exp()
         total += forward.sum(1).log()
         forward = forward / forward.sum(1, keepdim=True)
     torch.testing.assert_close(values, total, rtol=1e-7, atol=0)
-    assert marginal.row_size <= 4 * 3 * 30 * (4 + 2)
+    assert marginal.row_size <= 4 * 3 * 20 * (4 + 2)
 
 
 def test_three_ways_to_give_a_chain_its_rows_agree() -> None:

@@ -26,7 +26,7 @@ ESTIMATORS: dict[str, Estimator] = {
 # A whole fit of a program and its questions take up to 20 s, most of them for capturing its graphs: these are the
 # shortest, and each estimator meets some.
 QUICK = {
-    "EM": ("heavy tails",),
+    "EM": ("zero-inflated",),
     # Of point fits one has the whole interface; MAP's is asked for its draws and its state below.
     "MAP": (),
     "NUTS": ("tutorial",),
@@ -173,7 +173,9 @@ def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
         pyro.clear_param_store()
 
 
-@pytest.mark.parametrize("name", ["tutorial", pytest.param("confounder", marks=pytest.mark.slow)])
+# By default labels of a program are asked for their draws, and exported, in test_label_names.py.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tutorial", "confounder"])
 def test_laplace(name: str) -> None:
     example = EXAMPLES[name]
     fit = fit_quietly(MAP(num_starts=5, num_steps=5), model_of(example), example.data(60), seed=0)

@@ -124,7 +124,10 @@ def test_the_density_is_the_formula_everywhere() -> None:
         np.testing.assert_allclose(density.e_step(at)[1], objective.value_and_gradient(at)[1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in ("Bernoulli(1 - p)", "Categorical(w)"))) for n in MODELS],
+)
 def test_by_logs_and_by_values_are_one_density(name: str) -> None:
     """Where Greeks keep their digits, the public likelihood of the Greeks is the density's."""
     objective = objective_for(name, log_likelihood)

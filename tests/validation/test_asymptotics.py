@@ -64,7 +64,7 @@ def test_classes_that_do_not_overlap(stat):
     assert found.num_rows == 400
 
 
-@pytest.mark.parametrize("separation", [1.5, 2.5, 6.0])
+@pytest.mark.parametrize("separation", [1.5, *(pytest.param(far, marks=pytest.mark.slow) for far in (2.5, 6.0))])
 def test_overlapping_classes_by_quadrature(separation):
     """The information of the marginal by SciPy's quadrature of scores written out by hand."""
     theta, (a, b) = 0.3, (-separation / 2, separation / 2)

@@ -138,7 +138,7 @@ def test_discrete_divergence_where_something_cannot_happen():
     assert discrete_divergence(possible, possible) == 0.0
 
 
-@pytest.mark.parametrize("ess", [20.0, 63.0, 500.0])
+@pytest.mark.parametrize("ess", [20.0, *(pytest.param(ess, marks=pytest.mark.slow) for ess in (63.0, 500.0))])
 @pytest.mark.statistical(min_effect=0.15)
 def test_ranks_are_uniform_whatever_the_effective_size(stat, ess):
     """Truth and draws from one law: every rank is equally likely, also where few draws are kept."""

@@ -112,8 +112,8 @@ RIGHT = {
     "three classes": (THREE, CLASSES, THREE, (60, 60)),
 }
 
-# Their fits take longest.
-THREE_CLASSES = dict.fromkeys(("three classes fitted with two", "three classes"), pytest.mark.slow)
+# Their fits take longest; and one right model stands for the other.
+LONG = dict.fromkeys(("three classes fitted with two", "three classes", "unequal scales"), pytest.mark.slow)
 
 
 def refutations(first_seed, truth, greeks, model, per_label, count):
@@ -130,7 +130,7 @@ COUNTS = [
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("case", [pytest.param(case, marks=THREE_CLASSES.get(case, ())) for case in WRONG])
+@pytest.mark.parametrize("case", [pytest.param(case, marks=LONG.get(case, ())) for case in WRONG])
 def test_a_wrong_model_is_refuted_with_power(stat, case, count):
     refuted = sum(found.refuted for found in refutations(stat.seed, *WRONG[case], count))
     stat.proportion(refuted, count, POWER, alternative="less")
@@ -139,7 +139,7 @@ def test_a_wrong_model_is_refuted_with_power(stat, case, count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("case", [pytest.param(case, marks=THREE_CLASSES.get(case, ())) for case in RIGHT])
+@pytest.mark.parametrize("case", [pytest.param(case, marks=LONG.get(case, ())) for case in RIGHT])
 def test_a_right_model_is_refuted_no_more_often_than_nominal(stat, case, count):
     refuted = sum(found.refuted for found in refutations(stat.seed, *RIGHT[case], count))
     stat.proportion(refuted, count, 0.01, alternative="greater")

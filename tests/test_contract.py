@@ -29,12 +29,13 @@ ESTIMATORS: dict[str, Estimator] = {
 CONJUGATE = ("tutorial", "one component", "three components", "unequal priors")
 # What others among the models are like, for the estimators that take longest.
 ALIKE = ("one component", "three components", "unknown scales", "unequal priors", "known means", "another prior")
+MORE_ALIKE = {"NUTS by Pyro": ("two columns",), "NUTS": ("shared scale",)}
 CASES = [
     pytest.param(
         estimator,
         model,
         id=f"{name}, {of}",
-        marks=[pytest.mark.slow] * (isinstance(estimator, NUTS) and of in ALIKE),
+        marks=[pytest.mark.slow] * (isinstance(estimator, NUTS) and of in (*ALIKE, *MORE_ALIKE.get(name, ()))),
     )
     for name, estimator in ESTIMATORS.items()
     for of, model in MODELS.items()

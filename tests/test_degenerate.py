@@ -65,7 +65,7 @@ DATA: dict[str, Data] = {
 }
 
 
-# What others among them are like, for the estimators that take longest.
+# What others among them are like, for the estimators that take longest, and for models that are like others.
 ALIKE = (
     "all zero",
     "two rows",
@@ -87,7 +87,8 @@ def cases() -> Iterator[Any]:
             for what, data in DATA.items():
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
-                is_long = (name in ("MAP", "NUTS") and what in ALIKE) or of in ALIKE_MODELS.get(name, ())
+                is_alike = what in ALIKE and (name in ("MAP", "NUTS") or of in ALIKE_MODELS["NUTS"])
+                is_long = is_alike or of in ALIKE_MODELS.get(name, ())
                 marks = [pytest.mark.slow] if is_long else []
                 yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
 

@@ -28,6 +28,8 @@ ESTIMATORS: dict[str, Estimator] = {
     "NUTS": NUTS(num_samples=150, warmup_steps=150, num_chains=2),
 }
 estimators = pytest.mark.parametrize("name", ESTIMATORS)
+# Draws are asked in one case by default.
+point_estimators = pytest.mark.parametrize("name", ["EM", "MAP", pytest.param("NUTS", marks=pytest.mark.slow)])
 
 
 @cache
@@ -48,7 +50,7 @@ def named(found: Identifiability) -> set[str]:
 # ------------------------------------------------------------------ what is identified, and what is not
 
 
-@estimators
+@point_estimators
 def test_components_far_apart_are_identified(name: str) -> None:
     found = fitted(name, TUTORIAL, APART).identifiability()
     assert found.is_identified
@@ -58,7 +60,7 @@ def test_components_far_apart_are_identified(name: str) -> None:
     assert str(found).startswith("identified")
 
 
-@estimators
+@point_estimators
 def test_which_component_is_which_part_of_one_cluster_is_not(name: str) -> None:
     found = fitted(name, TUTORIAL, CLUSTER).identifiability()
     assert not found.is_identified

@@ -209,7 +209,14 @@ LONG_PAIRS = [
 # Every model is fitted by EM, every family by MAP, and as many models as there are families by NUTS.
 ALIKE = {
     "MAP": ("known scales", "known centres", "known numbers", "one prior per column", "one prior per component"),
-    "NUTS": ("a cause of Z", "one dimension", "a line alone in its scale", "Bernoulli alone"),
+    "NUTS": (
+        "a cause of Z",
+        "one prior per component",
+        "known numbers",
+        "one dimension",
+        "a line alone in its scale",
+        "Bernoulli alone",
+    ),
 }
 
 

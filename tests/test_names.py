@@ -72,15 +72,17 @@ def test_a_known_number_takes_no_name() -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ("X", "X.1"),
-        ("draw", "chain"),
-        ("row", "component"),
-        ("mu", "0"),
-        ("X", "X_dim_0"),
-        ("..", "training"),
-        ("a b/c",),
+        pytest.param(names, id=str(names), marks=marks)
+        for names, marks in [
+            (("X", "X.1"), ()),
+            (("draw", "chain"), ()),
+            (("row", "component"), pytest.mark.slow),
+            (("mu", "0"), pytest.mark.slow),
+            (("X", "X_dim_0"), ()),
+            (("..", "training"), ()),
+            (("a b/c",), pytest.mark.slow),
+        ]
     ],
-    ids=str,
 )
 def test_any_other_names_work_on_every_route(names: tuple[str, ...], tmp_path: Path) -> None:
     """As pandas numbers repeated columns, as Pyro and ArviZ call their own things, as torch calls a module's."""

@@ -94,7 +94,9 @@ def test_a_bracket_may_span_any_number_of_orders_of_magnitude(name: str, near: t
         assert len(points) < 40
 
 
-@pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (place % 2)) for place, name in enumerate(HEAVY)]
+)
 def test_quantiles_below_a_heavy_tailed_setting(name: str) -> None:
     """Y = T + (0 or 1) + noise: P(Y <= y) = E over T of the normal CDF, integrated over the ranks of T by SciPy."""
     model = CausalMixture(2, {"T": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["T"], scale=1.0)})

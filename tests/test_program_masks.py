@@ -75,7 +75,8 @@ def forward(greeks: Mapping[str, Tensor], x: Tensor, lengths: Tensor) -> Tensor:
     return torch.stack(log_likelihoods)
 
 
-@pytest.mark.parametrize("program", [handlers, distributions])
+# The masks of the other, and more.
+@pytest.mark.parametrize("program", [pytest.param(handlers, marks=pytest.mark.slow), distributions])
 def test_a_masked_step_is_not_there(program: Callable[..., None]) -> None:
     marginal = PyroModel(program).marginal(ROWS)
     greeks = {name: value.clone().requires_grad_() for name, value in GREEKS.items()}

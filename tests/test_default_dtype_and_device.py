@@ -78,7 +78,9 @@ def questions() -> Answers:
 ASKED = cache(questions)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.slow), torch.float64], ids=str
+)
 def test_no_default_dtype_changes_a_bit_of_an_answer(dtype: torch.dtype) -> None:
     expected = ASKED()
     with default_dtype(dtype):

@@ -77,6 +77,7 @@ ALIKE = (
     "duplicates",
     "offset 1e6",
 )
+MORE_ALIKE = {"NUTS": ("times 1e50", "heavy weights", "one row", "offset beyond rounding")}
 # And for the one that takes longest, and the next.
 ALIKE_MODELS = {"NUTS": ("shared scale", "one unknown scale", "one component"), "MAP": ("one unknown scale",)}
 
@@ -88,7 +89,7 @@ def cases() -> Iterator[Any]:
                 if isinstance(estimator, Exact) and (of not in KNOWN_SCALE or data.weights is not None):
                     continue
                 is_alike = what in ALIKE and (name in ("MAP", "NUTS") or of in ALIKE_MODELS["NUTS"])
-                is_long = is_alike or of in ALIKE_MODELS.get(name, ())
+                is_long = is_alike or what in MORE_ALIKE.get(name, ()) or of in ALIKE_MODELS.get(name, ())
                 marks = [pytest.mark.slow] if is_long else []
                 yield pytest.param(estimator, model, data, id=f"{name}, {of}, {what}", marks=marks)
 

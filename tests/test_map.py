@@ -31,7 +31,13 @@ def test_the_tutorial_rows_give_the_reference_numbers() -> None:
     assert fit["mu_X"].tolist() == pytest.approx([0.497512, 10.963455], abs=1e-5)
 
 
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+# Others of one column are like these.
+ALIKE = ("one component", "three components", "known means", "unequal priors")
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(each, id=name, marks=[pytest.mark.slow] * (name in ALIKE)) for name, each in MODELS.items()]
+)
 def test_it_ends_at_a_stationary_point_of_the_log_joint(model: CausalMixture) -> None:
     for data in (rows_of(model, 60, separation=5.0), mixed_rows(model, 45)):
         fit = MAP(num_starts=10, num_steps=5).fit(model, data, seed=1)

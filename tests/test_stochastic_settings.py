@@ -158,7 +158,7 @@ def test_what_the_setting_does_not_reach_is_not_integrated(name: str) -> None:
     assert query.cdf("X", 0.0).error is None
 
 
-@pytest.mark.parametrize("slope", [1.0, 1e6])
+@pytest.mark.parametrize("slope", [pytest.param(1.0, marks=pytest.mark.slow), 1e6])
 def test_peaks_that_are_narrow_for_the_law_are_found(slope: float) -> None:
     """Where Y says T to a millionth of its spread, T given Y is normal, but for the density of its law there."""
     lines, sigma = [[0.0, slope], [2.0, slope]], [0.1, 0.1]

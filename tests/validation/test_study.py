@@ -303,8 +303,9 @@ def test_a_wrong_estimator_is_found_out(name, settings, kinds, broken, scenarios
 
 @pytest.mark.parametrize(
     ("width", "replicates", "verdict"),
-    [(0.3, 20, Verdict.FAIL), pytest.param(1.0, 100, Verdict.PASS, marks=pytest.mark.slow)],
+    [(0.3, 20, Verdict.FAIL), (1.0, 100, Verdict.PASS)],
 )
+@pytest.mark.slow
 def test_over_confident_intervals_are_found_out(width, replicates, verdict, broken, scenarios):
     contender = Contender("NUTS", broken.Spread(width), posterior=True)
     study = Study((scenarios["prior_truths"],), (contender,), replicates=replicates)

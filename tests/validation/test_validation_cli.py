@@ -234,6 +234,8 @@ def test_missing_report_packages_are_named_before_anything_runs(quick, monkeypat
     assert names_in(copied / "whole") == {"study.sqlite"}
 
 
+# By default what the command line says is asked of the store.
+@pytest.mark.slow
 def test_a_full_disk_is_said_in_words(quick, monkeypatch, capsys, tmp_path):
     create = Store.create
 

@@ -20,7 +20,6 @@ class CholeskyOfCorrelation:
     """
 
     length: int
-    unit = 1.0
     bounded = False
     has_logs = False
 

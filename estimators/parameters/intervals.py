@@ -54,11 +54,6 @@ class WithinPrior:
     bounded = False
     has_logs = False
 
-    @property
-    def unit(self) -> float:
-        """How fast the logit, or the log of the distance from the end, moves."""
-        return float(self.pace.min())
-
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         return None
 

@@ -47,10 +47,6 @@ class Transform(Protocol):
         """Whether it is `Logged`."""
 
     @property
-    def unit(self) -> float:
-        """How far the Greek moves for a unit step of its coordinate, if that is the same everywhere, else 1."""
-
-    @property
     def bounded(self) -> bool:
         """Whether the coordinates are logs or logits, whose ends are the boundary of the support."""
 
@@ -125,7 +121,6 @@ class Positive(_Square):
     """``x = scale * exp(v)`` on the positive half-line: dx/dv = x. ``scale`` is a number, or one for each entry."""
 
     scale: Any = 1.0
-    unit = 1.0
     bounded = True
     has_logs = False
 
@@ -156,7 +151,6 @@ class Positive(_Square):
 class UnitInterval(_Square):
     """``x = expit(v)`` between 0 and 1: dx/dv = x (1 - x)."""
 
-    unit = 1.0
     bounded = True
     has_logs = True
 
@@ -199,7 +193,6 @@ class Simplex:
 
     length: int
     count: int = 1
-    unit = 1.0
     bounded = True
     has_logs = True
 
@@ -272,11 +265,6 @@ class Linear(_Square):
     origin: Array
     bounded = False
     has_logs = False
-
-    @property
-    def unit(self) -> float:
-        """The smallest of the matrix's own scales."""
-        return float(np.abs(np.diag(self.matrix)).min())
 
     def forward(self, coordinates: Array) -> Array:
         return self._by_row(coordinates, lambda v: self.origin + v @ self.matrix.T)

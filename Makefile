@@ -6,7 +6,7 @@ STAMP = $(VENV)/.installed
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help venv check format test test-full test-portable report wheel clean
+.PHONY: help venv check format test test-full test-portable report bench wheel clean
 
 help:
 	@echo 'make venv       create $(VENV) and install the package with its tools (PYTHON=python3.12 picks the Python)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test-full  all tests'
 	@echo 'make test-portable  the tests of identities and statuses as three other processors would round'
 	@echo 'make report     run the quick validation study, write build/report/index.html'
+	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (25 minutes)'
 	@echo 'make wheel      build dist/*.whl and check what is in it'
 	@echo 'make clean      remove everything that make made'
 
@@ -59,6 +60,14 @@ report: $(STAMP)
 	rm -rf build/report
 	$(BIN)/python -m validation run --preset quick --output build/report
 
+# Peers need other versions of numba and of what it needs, so they have an environment of their own.
+bench:
+	$(PYTHON) -m venv .venv-bench
+	grep -v -i -E '^(numba|llvmlite)==' constraints.txt > .venv-bench/constraints.txt
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c .venv-bench/constraints.txt -e '.[bench]'
+	.venv-bench/bin/python -m benchmarks.side_by_side
+	.venv-bench/bin/python -m benchmarks.performance
+
 # build/lib is removed because setuptools packs whatever an earlier build left there.
 wheel: $(STAMP)
 	rm -rf dist build/lib build/bdist.*
@@ -70,5 +79,5 @@ wheel: $(STAMP)
 	  sys.exit(f"{sys.argv[1]} also holds {sorted(extra)}" if extra else 0)' dist/*.whl
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,7 +46,7 @@ def _limits(jobs: list[dict[str, Any]], threads: int) -> str:
         text += (
             f"- EM on a million rows, K = {K}: the column is read in {read:.2f} ms, and its softmax\n"
             f"  (exponentials, logarithms, shares) takes {softmax:.1f} ms on one thread, {least:.1f} ms in all on\n"
-            f"  {threads}. An iteration takes {whole:.1f} ms: {rest:.1f} ms are log joints, sums, the M-step, and waiting.\n"
+            f"  {threads}. An iteration takes {whole:.1f} ms: {rest:.1f} ms are log joints, sums, M-step and waiting.\n"
         )
     return "\n## How far from the limit\n\n" + text if text else ""
 

@@ -29,6 +29,8 @@ LEAST_CANDIDATES = 8
 NUM_CLIMBED = 6
 CLIMBED = 1e-6
 CLIMB_STEPS = 100
+# Nats by row that a start may lie below the best there: some thousand rows tell less than a tenth of it apart.
+RELEVANT = 0.1
 # Share of each row that is spread over all components, so that no component starts as a spike.
 SOFTNESS = 0.1
 
@@ -52,10 +54,18 @@ def starts_of(
     if part is density:
         return ordered
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    climbed = [climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS) for start in ordered[:NUM_CLIMBED]]
-    ordered = best_first(objective, part.looks_collapsed, np.concatenate([climbed, ordered]))
+    climbed = [_climbed(part, objective, start) for start in ordered[:NUM_CLIMBED]]
+    ordered = best_first(objective, part.looks_collapsed, np.array([*climbed, *ordered[NUM_CLIMBED:]]))
+    values = objective.value(ordered)
+    ordered = ordered[values >= values[0] - RELEVANT * part.total_weight]
     # The coordinates are relative to the rows they were found on.
     return density.unconstrain(part.constrain(ordered[: (1 + unrefined) * count]))
+
+
+def _climbed(density: "MixtureDensity", objective: Objective, start: Array) -> Array:
+    """Where a climb from a start ends, or the start where a component has become a spike on the way."""
+    end = climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS)
+    return start if density.looks_collapsed(end) else end
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

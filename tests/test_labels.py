@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.rooms_entered import ROWS, entered
 from estimators import EM, CausalMixture, Data, GaussianMixture
+from estimators.fits import labels as labels_module
 from estimators.fits.labels import MAX_ROWS, label, permute
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
@@ -194,3 +195,20 @@ def test_rows_of_weight_zero_do_not_label() -> None:
     base = draws_around([0.2, 0.5, 0.3], [-8.0, 0.0, 8.0], 20)
     mixed, _ = shuffled(base, [[0, 1, 2]])
     assert equal(label(THREE, THREE.density(data), mixed).draws, base)
+
+
+@pytest.mark.parametrize("groups", [((0, 1),), ((0, 1, 2),), ((0, 2), (1, 3)), ((0,), (1, 2, 3))])
+def test_permutations_are_those_of_the_least_cost(groups: tuple[tuple[int, ...], ...]) -> None:
+    """Against every permutation within the groups; where two cost the same, labels stay."""
+    size = 1 + max(max(group) for group in groups)
+    costs = np.random.default_rng(0).integers(0, 4, (200, size, size)).astype(float)
+    found = labels_module._assigned(costs, groups)
+    within = [
+        order
+        for order in itertools.permutations(range(size))
+        if all({order[label] for label in group} == set(group) for group in groups)
+    ]
+    for cost, order in zip(costs, found, strict=True):
+        least = min(sum(cost[label, member] for label, member in enumerate(other)) for other in within)
+        assert tuple(order) in within and sum(cost[range(size), order]) == least
+    assert np.array_equal(labels_module._assigned(0.0 * costs, groups), np.tile(np.arange(size), (200, 1)))

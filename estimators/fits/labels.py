@@ -31,6 +31,8 @@ MAX_ROWS = 256
 # At most so many responsibilities are held at one time, so that no [S, N, K] array arises.
 MAX_ELEMENTS = 1_000_000
 MAX_SWEEPS = 50
+# Responsibilities that are kept from sweep to sweep, 64 MB of them.
+MOST_KEPT = 8_000_000
 FLOOR = 1e-12
 
 
@@ -110,14 +112,15 @@ def align(density: Density, symmetry: Symmetry, draws: Draws, repeats: float, be
     target = _responsibilities(density, symmetry, {name: value[best : best + 1] for name, value in draws.items()})[0]
     permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
     blocks = list(in_blocks(draws, target.size, MAX_ELEMENTS))
-    # Responsibilities of few draws are computed once, and not at every sweep.
-    kept = [_responsibilities(density, symmetry, blocks[0])] if len(blocks) == 1 else None
+    # Where they take little memory, responsibilities are computed once, and not at every sweep.
+    are_few = num_draws * target.size <= MOST_KEPT
+    kept = [_responsibilities(density, symmetry, block) for block in blocks] if are_few else None
     for _ in range(MAX_SWEEPS):
         log_target = np.log(np.maximum(target, FLOOR))
         chosen, total, certainty = list[Indices](), np.zeros_like(target), 0.0
         for shares in kept or (_responsibilities(density, symmetry, block) for block in blocks):
             costs = -np.einsum("nk,snj->skj", log_target * weights[:, None], shares)
-            chosen.append(np.array([_assign(cost, symmetry.groups) for cost in costs]))
+            chosen.append(_assigned(costs, symmetry.groups))
             certainty += float(_certainties(costs, chosen[-1], symmetry.groups).sum())
             total += np.take_along_axis(shares, chosen[-1][:, None, :], axis=2).sum(0)
         previous, permutations, target = permutations, np.concatenate(chosen), total / num_draws
@@ -147,14 +150,18 @@ def _responsibilities(density: Density, symmetry: Symmetry, draws: Draws) -> Arr
     return np.asarray(torch.stack(per_row).mean(0).numpy())
 
 
-def _assign(cost: Array, groups: Groups) -> Indices:
-    if len(groups) == 1:
-        return np.asarray(linear_sum_assignment(cost)[1])
-    chosen = np.arange(len(cost))
+def _assigned(costs: Array, groups: Groups) -> Indices:
+    """The permutations [S, K] within groups of labels of the least cost, from costs [S, K, K]."""
+    chosen = np.tile(np.arange(costs.shape[-1]), (len(costs), 1))
     for group in groups:
-        if len(group) > 1:
-            _, columns = linear_sum_assignment(cost[np.ix_(group, group)])
-            chosen[list(group)] = np.asarray(group)[columns]
+        if len(group) == 2:
+            one, other = group
+            stay, swap = costs[:, one, one] + costs[:, other, other], costs[:, one, other] + costs[:, other, one]
+            chosen[swap < stay, one], chosen[swap < stay, other] = other, one
+        elif len(group) > 2:
+            members = np.asarray(group)
+            for draw, cost in enumerate(costs):
+                chosen[draw, members] = members[linear_sum_assignment(cost[np.ix_(group, group)])[1]]
     return chosen
 
 

@@ -2,6 +2,6 @@
 
 Read `term` (what adds to the log joint L of a row), `kernel` and `reference` (L, ℓ, R and the sums, on one page), then
 `marginal`. `terms` makes terms of variables and their families, `newton` is the M-step of those that have none in
-closed form, `centring` keeps the digits of squares, `given` sums under responsibilities that are given. `compiled` is
-the reference made fast; rows with gaps take `missing`, `incomplete`, `equations` and `residuals`.
+closed form, `centring` keeps the digits of squares. `compiled` is the reference made fast; rows with gaps take
+`missing`, `incomplete`, `equations` and `residuals`.
 """

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.estep.centring import parameter_set, parameter_sets, references_at
-from estimators.estep.given import sums_given
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
@@ -152,7 +151,7 @@ class MixtureMarginal:
         batch, responsibilities = responsibilities.shape[:-2], self._as_known(responsibilities)
         shares = responsibilities.reshape(-1, *responsibilities.shape[-2:])
         complete = shares if self._complete is None else shares[..., self._complete]
-        sums = sums_given(self._terms, self._rows, complete, self._shared)
+        sums = self._terms.sums_given(self._rows, complete, self._shared)
         if self._incomplete is not None:
             if greeks is None:
                 more = self._incomplete.sums_given(shares, self._shared)

@@ -1,6 +1,6 @@
 """The terms of a causal mixture, each of a variable's family and its place in the model, and the rows that they see."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ Index = NDArray[np.integer[Any]] | slice
 Mask = NDArray[np.bool_]
 # Of a variable that has no parents as numbers.
 NO_INPUTS = np.zeros((0, 0))
+# Rows whose features are made at one time.
+TOGETHER = 65_536
 
 
 class _OfVariable:
@@ -164,6 +166,22 @@ class Terms:
         for slot, node in enumerate(nodes.values(), 1):
             node.mechanism.term(_Slot(self, slot, node))
         self.all: list[Term] = [weights, *self.variables.values()]
+
+    def sums_given(self, entries: "Entries", shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
+        """Σ_n w R Φ of log-linear terms by slot [S, K, width], for R [S, K, N], about references that cells share."""
+        sums = {slot: np.zeros((*shares.shape[:-1], term.width)) for slot, term in self.log_linear.items()}
+        for start in range(0, entries.num_rows, TOGETHER):
+            which = slice(start, start + TOGETHER)
+            rows = entries.rows(which)
+            counted = shares[..., which] if rows.weights is None else shares[..., which] * rows.weights
+            for slot, term in self.log_linear.items():
+                # Without a table of causes, theta's feature is 1.
+                is_one = slot == 0 and not self.weights.levels
+                features = np.ones((1, rows.num_rows)) if is_one else term.features(rows.columns, references[slot])
+                features = features * rows.active.get(slot, 1.0)
+                # einsum, not a matrix product, whose sums depend on the thread count.
+                sums[slot] += np.einsum("...n,fn->...f", counted, features)
+        return sums
 
     def log_linear_variables(self) -> Iterator[tuple[str, LogLinear]]:
         """The log-linear terms but for theta's, by variable."""

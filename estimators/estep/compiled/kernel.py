@@ -36,7 +36,7 @@ class CompiledKernel:
         self._terms, self._references, self._num_rows = terms, references, entries.num_rows
         self.K = num_components
         made = self._made = ModelTables(terms, entries, num_components, parameters, references)
-        rows = arranged(made.places, entries.latent.astype(np.int64), made.columns, entries.weights)
+        rows = arranged(made)
         self.places = made.greeks
         self._position, self._size = rows.position, rows.columns.shape[1]
         sizes = num_components, made.C_width, made.S_width, made.num_work, int(len(rows.weights) > 0), self._size

@@ -1,11 +1,11 @@
 """Rows in the order in which they are taken: alike in all that is discrete side by side, in segments and blocks."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from estimators.estep.compiled.layout import BLOCK, PLACE, Whole
+from estimators.estep.compiled.tables import ModelTables
 from estimators.parameters.parameter import Array
 
 
@@ -22,45 +22,43 @@ class Arranged(NamedTuple):
     position: Whole | None
 
 
-def arranged(places: Sequence[Whole], latent: Whole, columns: Sequence[Array], weights: Array | None) -> Arranged:
+def arranged(tables: ModelTables) -> Arranged:
     """The rows [N] by their place in each term; rows with no number at all are counted once for all that are alike."""
-    marks = [mark for mark in (latent, *places) if len(mark) and (mark != mark[0]).any()]
-    num_rows = len(latent)
-    order = np.lexsort(marks) if marks else None
-    # The values of the rows at which something discrete changes.
-    if order is None:
-        change = np.arange(min(num_rows, 1))
-        keys = np.stack([mark[:1] for mark in (latent, *places)])
+    entries, num_rows = tables.entries, tables.entries.num_rows
+    marks = [entries.latent.astype(np.int64), *tables.places]
+    differing = [mark for mark in marks if num_rows and (mark != mark[0]).any()]
+    order = np.lexsort(differing) if differing else None
+    # The rows at which something discrete changes.
+    change = np.arange(min(num_rows, 1))
+    if order is not None:
+        ordered = np.stack([mark[order] for mark in differing])
+        change = np.flatnonzero(np.r_[True, (ordered[:, 1:] != ordered[:, :-1]).any(0)])
+    keys = np.stack([(mark if order is None else mark[order])[change] for mark in marks])
+    position: Whole | None = None
+    if order is not None:
+        position = np.empty_like(order)
+        position[order] = np.arange(num_rows)
+    weights = entries.weights if entries.weights is None or order is None else entries.weights[order]
+    if tables.columns:
+        own = [column if order is None else column[order] for column in tables.columns]
+        columns = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
+        counted = np.zeros(0) if weights is None else weights
     else:
-        ordered_marks = np.stack([mark[order] for mark in marks])
-        change = np.flatnonzero(np.r_[True, (ordered_marks[:, 1:] != ordered_marks[:, :-1]).any(0)])
-        keys = np.stack([mark[order[change]] for mark in (latent, *places)])
-    if columns:
-        own = [column if order is None else column[order] for column in columns]
-        stacked = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
-        counted = np.zeros(0) if weights is None else weights if order is None else weights[order]
-        position = None if order is None else _inverse(order)
-    else:
-        ordered = np.ones(num_rows) if weights is None else weights if order is None else weights[order]
-        counted = np.add.reduceat(ordered, change) if num_rows else ordered
+        counted = (
+            np.add.reduceat(np.ones(num_rows) if weights is None else weights, change) if num_rows else np.zeros(0)
+        )
         alike = np.searchsorted(change, np.arange(num_rows), side="right") - 1
-        position = alike if order is None else alike[_inverse(order)]
-        change, stacked = np.arange(len(change)), np.zeros((0, len(change)))
-    return _cut(keys, change, np.ascontiguousarray(stacked), np.ascontiguousarray(counted), position)
+        position = alike if position is None else alike[position]
+        change, columns = np.arange(len(change)), np.zeros((0, len(change)))
+    segments, blocks = _cut(keys, change, columns.shape[1])
+    return Arranged(segments, blocks, np.ascontiguousarray(columns), np.ascontiguousarray(counted), position)
 
 
-def _cut(keys: Whole, change: Whole, columns: Array, weights: Array, position: Whole | None) -> Arranged:
-    size = columns.shape[1]
+def _cut(keys: Whole, change: Whole, size: int) -> tuple[Whole, Whole]:
+    """Segments, with their values of what is discrete, cut where blocks of rows end; and the first of each block."""
     begin: Whole = np.union1d(change, np.arange(0, size, BLOCK)).astype(np.int64)
     segments = np.empty((len(begin), PLACE + len(keys) - 1), dtype=np.int64)
     segments[:, 0], segments[:, 1] = begin, np.r_[begin[1:], size] if len(begin) else begin
     segments[:, 2:] = keys[:, np.searchsorted(change, begin, side="right") - 1].T
     ends = np.append(np.arange(0, size, BLOCK), size)
-    blocks: Whole = np.asarray(np.searchsorted(begin, ends), dtype=np.int64)
-    return Arranged(segments, blocks, columns, weights, position)
-
-
-def _inverse(order: Whole) -> Whole:
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    return position
+    return segments, np.asarray(np.searchsorted(begin, ends), dtype=np.int64)

@@ -87,7 +87,7 @@ class ModelTables:
     def _add_weights(self, terms: Terms) -> None:
         weights = terms.weights
         self.greeks.with_logs.add(WEIGHTS)
-        level = weights.level(self.entries.columns)
+        level = weights.level(self.entries.columns) if weights.levels else 0
         row = self.add(Size(CATEGORICAL, weights.width, 1, 1, 1), level, 0)
         row[LOCATION : LOCATION + 3] = self.greeks.slices[WEIGHTS].start, 1, self.K
 
@@ -119,7 +119,7 @@ class VariableTable:
 
     def gaussians(self, given: Given, location: str, scale: str) -> None:
         """Independent Gaussians, of a column of numbers or of vectors."""
-        columns = _columns(self.column)
+        columns = self._columns
         D = len(columns)
         row = self._add(GAUSSIAN, D, (1 + 2 * D, 1 + 2 * D), columns, self._units(D))
         self._put(row, self._address(given, location, D), self._scale(given, scale, D))
@@ -130,12 +130,12 @@ class VariableTable:
         P = inputs.shape[1]
         widths = 3 + P, (P + 1) * (P + 2) // 2 + P + 2
         constants = [float(number) for number in (self.reference.scale, *centre, *units)]
-        row = self._add(LINE, P, widths, [self.column, *_columns(inputs)], constants)
+        row = self._add(LINE, P, widths, [self.column, *np.ascontiguousarray(inputs.T)], constants)
         self._put(row, self._address(given, location, 1 + P), self._scale(given, scale, 1))
 
     def correlated(self, given: Given, location: str, scale: str, correlation: str) -> None:
         """Gaussians with the factor ``diag(scale) correlation``; there is none to estimate of one column."""
-        columns = _columns(self.column)
+        columns = self._columns
         D = len(columns)
         self._tables.num_work = max(self._tables.num_work, D + 2)
         width = 1 + D + D * (D + 1) // 2
@@ -169,15 +169,25 @@ class VariableTable:
         constants: Sequence[float] = (),
     ) -> Whole:
         size = Size(op, self._node.num_levels, width, *widths)
-        level = self._node.level(self._tables.entries.columns)
-        return self._tables.add(size, level, self._slot, columns, constants)
+        return self._tables.add(size, self._level, self._slot, columns, constants)
 
     def _add_levels(self, op: int, width: int, address: Address) -> None:
         # A level that is missing stands in a row whose term is left out.
         with np.errstate(invalid="ignore"):
-            level = self._node.level(self._tables.entries.columns) * width + self.column.astype(np.int64)
+            level = self._level * width + self.column.astype(np.int64)
         row = self._tables.add(Size(op, self._node.num_levels, width, width, width), level, self._slot)
         row[LOCATION : LOCATION + 3] = address
+
+    @property
+    def _level(self) -> Any:
+        """The row of the table that each row's parents are in."""
+        return self._node.level(self._tables.entries.columns) if self._node.levels else 0
+
+    @property
+    def _columns(self) -> list[Array]:
+        """The column [N] or [N, D] as contiguous columns [N]."""
+        column = self.column[:, None] if self.column.ndim == 1 else self.column
+        return list(np.ascontiguousarray(column.T))
 
     def _put(self, row: Whole, location: Address, scale: Address) -> None:
         row[LOCATION : LOCATION + 3], row[SCALE : SCALE + 3] = location, scale
@@ -207,8 +217,3 @@ class VariableTable:
 
     def _units(self, size: int) -> list[float]:
         return [float(unit) for unit in np.broadcast_to(self.reference.scale, size)]
-
-
-def _columns(column: Array) -> list[Array]:
-    """A column [N] or [N, D] as contiguous columns [N]."""
-    return list(np.ascontiguousarray((column[:, None] if column.ndim == 1 else column).T))

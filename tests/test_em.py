@@ -201,3 +201,16 @@ def test_one_start_on_many_rows_is_a_good_one() -> None:
     model = CausalMixture(8, {"X": DiagonalGaussian(3)})
     one, many = (EM(num_starts=count).fit(model, rows, seed=2) for count in (1, 30))
     assert one.stats["log_likelihood"] == pytest.approx(many.stats["log_likelihood"], rel=1e-9)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("estimator", [EM(), MAP()])
+def test_on_many_rows_a_spike_is_no_start(estimator: EM, is_weighted: bool) -> None:
+    """Tied or heavy rows invite L-BFGS into a spike of some of the rows; an interior maximum is there."""
+    rng = np.random.default_rng(7 if is_weighted else 1)
+    num_rows = 9_000 if is_weighted else 6_000
+    ties = rng.random(num_rows) < (0.0 if is_weighted else 0.05)
+    rows = np.where(ties, 0.0, rng.standard_t(4, num_rows))
+    weights = np.where(rng.random(num_rows) < 0.01, 1e4, 1.0) if is_weighted else None
+    fit = estimator.fit(CausalMixture(3, {"X": Gaussian()}), Data(X=rows, weights=weights), seed=0)
+    assert fit.status is Status.CONVERGED

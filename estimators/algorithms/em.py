@@ -36,6 +36,8 @@ PATIENCE = 20
 FIRST_CLIMB = 20
 CLIMB_STEPS = 200
 CLIMB_GROWTH = 5
+# The gradient by row at which a climb has ended.
+STATIONARY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ class EM:
     CONVERGED means a stationary point: the gradient of the *mean* log-likelihood, in unconstrained coordinates of the
     standardised data, is under ``tolerance`` in every coordinate (or an EM step moves no coordinate beyond rounding,
     and rounding hides less than 0.01 nats, as it does not of rows about 1 where another is 1e17).
-    MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run. ``num_starts`` starts are refined
-    and scored in one batch and the best few run to the end; the best interior end is the answer.
+    MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run (those of L-BFGS aside).
+    ``num_starts`` starts are refined and scored in one batch and the best few run to the end; the best interior end is
+    the answer.
 
     Priors play no part, but in which label is which where they differ by class. A scale that runs to 0 is held at 1e-8
     of the column's, and the start dropped where any other ends inside. Raises ValueError for settings out of range, and
@@ -150,14 +153,16 @@ class _Run:
         return target
 
     def climb(self) -> None:
-        """Go where L-BFGS ends on the exact gradient, unless the likelihood is unbounded there or has run to an edge.
+        """Go where L-BFGS ends on the exact gradient, if that is an inner stationary point.
 
-        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small.
+        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small. On the
+        way into a spike, where the likelihood is unbounded, the slope remains.
         """
         objective = Objective(self._density, log_likelihood)
         target = climb(objective, self.coordinates, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS)
         gradient = objective.value_and_gradient(target)[1]
-        if not (self._density.has_collapsed(target, gradient) or self._density.at_boundary(target)):
+        is_stationary = np.abs(gradient).max(initial=0.0) <= STATIONARY * self._density.total_weight
+        if is_stationary and not self._density.at_boundary(target):
             self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:

@@ -29,6 +29,8 @@ LEAST_CANDIDATES = 8
 NUM_CLIMBED = 6
 CLIMBED = 1e-6
 CLIMB_STEPS = 100
+# The gradient by row at which a climb has ended; on the way into a spike it is the share of its rows, of some thousand.
+STATIONARY = 1e-5
 # Nats by row that a start may lie below the best there: some thousand rows tell less than a tenth of it apart.
 RELEVANT = 0.1
 # Share of each row that is spread over all components, so that no component starts as a spike.
@@ -54,18 +56,21 @@ def starts_of(
     if part is density:
         return ordered
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    climbed = [_climbed(part, objective, start) for start in ordered[:NUM_CLIMBED]]
-    ordered = best_first(objective, part.looks_collapsed, np.array([*climbed, *ordered[NUM_CLIMBED:]]))
-    values = objective.value(ordered)
-    ordered = ordered[values >= values[0] - RELEVANT * part.total_weight]
+    ends = {number: _summit(objective, start) for number, start in enumerate(ordered[:NUM_CLIMBED])}
+    summits = {number: end for number, end in ends.items() if end is not None}
+    if summits:
+        least = max(objective.value(np.array(list(summits.values())))) - RELEVANT * part.total_weight
+        tried = np.array([summits.get(number, start) for number, start in enumerate(ordered)])
+        ordered = best_first(objective, part.looks_collapsed, tried[objective.value(tried) >= least])
     # The coordinates are relative to the rows they were found on.
     return density.unconstrain(part.constrain(ordered[: (1 + unrefined) * count]))
 
 
-def _climbed(density: "MixtureDensity", objective: Objective, start: Array) -> Array:
-    """Where a climb from a start ends, or the start where a component has become a spike on the way."""
+def _summit(objective: Objective, start: Array) -> Array | None:
+    """Where a climb from a start ends, if that is a stationary point: on the way into a spike the slope remains."""
     end = climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS)
-    return start if density.looks_collapsed(end) else end
+    slope = np.abs(objective.value_and_gradient(end)[1]).max(initial=0.0)
+    return end if slope <= STATIONARY * objective.total_weight else None
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

@@ -13,7 +13,7 @@ from estimators.estep.compiled.kernel import CompiledKernel
 from estimators.estep.compiled.layout import BLOCK, CHUNK
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.reference import ReferenceKernel
-from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian
+from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, Poisson
 from estimators.mechanisms.protocol import VariableTable
 from tests.general_families import GENERAL_MODELS
 from tests.mechanism_models import MODELS, random_greeks
@@ -125,6 +125,14 @@ def test_so_it_is_with_products_of_many_columns() -> None:
     rng = np.random.default_rng(1)
     data = Data(V=rng.normal(size=(700, 24)), X=rng.normal(size=700), Z=rng.integers(-1, 2, 700))
     hold(model, data, random_greeks(model, 1))
+
+
+@pytest.mark.parametrize("rate", [1e-30, 1e-300, 1e-310])
+def test_rates_next_to_nothing(rate: float) -> None:
+    model = CausalMixture(1, {"C": Poisson(prior=rate)})
+    found = model.marginal(Data(C=[0.0, 1.0, 5.0])).pointwise({"theta": torch.ones(1, dtype=torch.float64)})
+    expected = np.array([0.0, np.log(rate), 5.0 * np.log(rate) - np.log(120.0)])
+    np.testing.assert_allclose(found, expected, rtol=1e-12 if rate > 1e-299 else 0.05, atol=1e-9)
 
 
 def test_a_centred_family_may_not_be_taken_by_its_features() -> None:

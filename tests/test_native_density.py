@@ -1,6 +1,7 @@
 """The whole density in compiled code against the same Greek by Greek: all parts, their gradients, and the E-step."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import CausalMixture, Data, GaussianMixture
+from estimators import EM, CausalMixture, Data, GaussianMixture
 from estimators.contract import Parts
 from estimators.estep.compiled.layout import BLOCK, CHUNK
 from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, LinearGaussian, Poisson
@@ -131,6 +132,15 @@ def test_threads_change_no_bit(num_rows: int, num_points: int) -> None:
         assert np.array_equal(part[-1], own)
 
 
+def test_a_point_is_the_same_alone_and_in_a_batch_over_many_partial_sums() -> None:
+    """One class and one point are one number for each of many chunks, which NumPy would add in pairs."""
+    rows = np.random.default_rng(0).standard_normal(10 * CHUNK * BLOCK + 3) * 10.0
+    density = CausalMixture(1, {"X": Gaussian()}).density(Data(X=rows))
+    points = np.random.default_rng(1).standard_normal((12, density.size))
+    together = density.evaluate(points)[0].likelihood
+    assert np.array_equal(together, [float(density.evaluate(point)[0].likelihood) for point in points])
+
+
 BITS = """
 import hashlib, numpy as np
 from estimators import CausalMixture, Data, EM
@@ -148,3 +158,14 @@ def test_two_processes_have_the_same_bits() -> None:
         for _ in range(2)
     }
     assert len(found) == 1 and len(found.pop().strip()) == 2 * hashlib.sha256().digest_size
+
+
+def test_where_nothing_may_be_compiled_the_plain_kernel_serves() -> None:
+    """NUMBA_DISABLE_JIT, which is set to debug and to measure coverage."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    code = BITS.replace("print(", "assert abs(float(fit.stats['log_likelihood']) - EXPECTED) < 1e-8\nprint(")
+    rng = np.random.default_rng(0)
+    data = Data(X=rng.normal(size=300), T=rng.integers(0, 2, 300))
+    fit = EM(num_starts=5).fit(CausalMixture(2, {"X": Gaussian(), "T": Bernoulli()}), data, seed=1)
+    code = code.replace("EXPECTED", repr(fit.stats["log_likelihood"]))
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, check=True)

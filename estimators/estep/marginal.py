@@ -90,7 +90,7 @@ class MixtureMarginal:
         parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
         self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
         # Whether the kernel has all rows, and all that is summed of them in tables.
-        self.is_tabulated = self._incomplete is None and not self._terms.general and kernel is None
+        self.is_tabulated = self._incomplete is None and kernel is None and make is not ReferenceKernel
 
     def of(self, data: Data) -> "MixtureMarginal":
         """The marginal of other rows."""
@@ -275,10 +275,12 @@ def num_sets(greeks: Greeks) -> int:
 
 
 def _kernel_for(terms: Terms) -> MakeKernel:
-    """The compiled kernel, but for terms whose functions are Python."""
-    if terms.general:
-        return ReferenceKernel
+    """The compiled kernel, but for terms whose functions are Python, or where numba is told to compile nothing."""
     # Numba takes half a second to import, which only a fit or a question needs.
+    from numba import config
+
+    if terms.general or config.DISABLE_JIT:
+        return ReferenceKernel
     from estimators.estep.compiled.kernel import CompiledKernel
 
     return CompiledKernel

@@ -49,13 +49,6 @@ class Reference:
         """The reference of some cells [...], its centre an array [..., *of one]."""
         return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
 
-    def by_cells(self, num_cells: int) -> "Reference":
-        """The same with the one centre written out for each cell."""
-        if self.by_cell:
-            return self
-        centre = np.asarray(self.centre)
-        return self.at(np.broadcast_to(centre, (num_cells, *centre.shape)))
-
     def at(self, centre: Array) -> "Reference":
         """The same with one centre for each cell."""
         return replace(self, centre=centre, by_cell=True)

@@ -39,6 +39,9 @@ from estimators.estep.compiled.layout import (
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 
+# 1 / rate of a rate next to 0, finite so that a count of 0 may be multiplied by it.
+LARGEST_INVERSE = 1e300
+
 
 @compiled(**EXACT)
 def coefficients(K: int, terms: Any, constants: Any, greeks: Any, C: Any) -> None:
@@ -58,7 +61,7 @@ def coefficients(K: int, terms: Any, constants: Any, greeks: Any, C: Any) -> Non
                     C[k, at + 1] = max(greeks[LOG, place], LOG_ZERO)
                 elif op == COUNT:
                     C[k, at] = greeks[VALUE, place]
-                    C[k, at + 1] = 1.0 / greeks[VALUE, place]
+                    C[k, at + 1] = min(1.0 / greeks[VALUE, place], LARGEST_INVERSE)
                 elif op == GAUSSIAN:
                     C[k, at] = -width * HALF_LOG_2PI
                     for d in range(width):

@@ -19,9 +19,6 @@ class Address(NamedTuple):
     by_cell: int
 
 
-NOWHERE = Address(0, 0, 0)
-
-
 class GreekPlaces:
     """The estimated Greeks first, in their order and flat, then known numbers, then those that a family makes."""
 

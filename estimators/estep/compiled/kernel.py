@@ -72,10 +72,12 @@ class CompiledKernel:
         values = np.empty((len(numbers), self.num_chunks))
         sums = np.empty((*values.shape, self.K, int(self.tables.sizes[2])))
         self.spread(partial(self._fill, numbers, WHOLE if is_whole else SLOPES, values, sums), len(numbers))
-        if self.num_chunks == 1:
-            return values[:, 0], sums[:, 0]
-        # One after the other, in the order of the rows.
-        return np.add.reduce(values.T.copy(), 0), np.add.reduce(sums, 1)
+        # One after the other, in the order of the rows: NumPy would add in pairs.
+        value, collected = np.zeros(len(numbers)), np.zeros((len(numbers), *sums.shape[2:]))
+        for chunk in range(self.num_chunks):
+            value += values[:, chunk]
+            collected += sums[:, chunk]
+        return value, collected
 
     def by_slot(self, collected: Array) -> dict[int, Array]:
         """The sums [..., K, F] term by term."""
@@ -87,7 +89,7 @@ class CompiledKernel:
     def by_row(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
         """All rows of some parameter sets at a time."""
         numbers = self._numbers(greeks)
-        step = max(MOST_NUMBERS // (self.K * max(self._size, 1)), 1)
+        step = max(MOST_NUMBERS // (self.K * max(self._size, self._num_rows, 1)), 1)
         for start in range(0, len(numbers), step):
             own = numbers[start : start + step]
             out = np.empty((len(own), 1, 1 + self.K, self._size))

@@ -32,6 +32,7 @@ SMALLEST = 1e-300
 def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) -> None:
     """One class's L of the rows, from its numbers C [F]; -inf where they are known to be in another."""
     terms, constants, known = tables.terms, tables.constants, segment[CLASS]
+    # The constants of all terms that have one: a count's is in its row, and features may have any.
     base = 0.0
     for t in range(len(terms)):
         place = segment[PLACE + t]
@@ -118,7 +119,7 @@ def _add_correlated(row: Any, columns: Any, start: int, C: Any, units: Any, work
 
 @compiled(**EXACT)
 def _add_count(row: Any, x: Any, largest: Any, rate: Any, inverse: Any) -> None:
-    """``h(x) - rate (q log q - q + 1)`` with q = x / rate: no digits are lost where both are large."""
+    """``h(x) - (x log(x / rate) - x + rate)``: no digits are lost where both are large."""
     for i in range(len(row)):
         row[i] += log_poisson(x[i], largest[i], rate, inverse)
 
@@ -132,4 +133,4 @@ def log_poisson(x: Any, largest: Any, rate: Any, inverse: Any) -> Any:
     logarithm, one_by_q = log_and_inverse(q)
     # What is lost of d in 1 + d.
     logarithm += (d - (q - 1.0)) * one_by_q
-    return largest - rate * (q * logarithm - d)
+    return largest - (x * logarithm - (x - rate))

@@ -8,6 +8,9 @@ from numba import carray
 from estimators.estep.compiled.jit import EXACT, compiled, pointer_to
 from estimators.estep.compiled.layout import Tables
 
+# One address for each field, below: one more field without another line would read what is no table.
+assert len(Tables._fields) == 10
+
 
 @compiled(**EXACT)
 def tables_at(where: Any) -> Any:

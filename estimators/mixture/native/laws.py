@@ -10,7 +10,7 @@ from typing import Any
 
 from estimators.estep.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import LOG, LOG_REST, VALUE
-from estimators.mixture.native.sites import COORDINATE, COUNT, GREEK, LAW, LAW_AT, LENGTH, MAP, MAP_AT
+from estimators.mixture.native.sites import COORDINATE, COPIES, GREEK, LAW, LAW_AT, LENGTH, MAP, MAP_AT
 from estimators.parameters.tabulated_priors import BETA, DIRICHLET, LKJ, LOG_NORMAL, NORMAL, POWER
 from estimators.parameters.transforms import CORRELATION, LINE, POSITIVE, REAL, SIMPLEX, UNIT
 
@@ -28,7 +28,7 @@ def constrain(v: Any, tables: Any, greeks: Any) -> None:
             greeks[i, j] = tables.known[i, j]
     for s in range(len(tables.sites)):
         site = tables.sites[s]
-        count, length, at, to, a = site[COUNT], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
+        count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == REAL:
             for j in range(count):
                 greeks[VALUE, to + j] = numbers[a + j] + numbers[a + count + j] * v[at + j]
@@ -105,7 +105,7 @@ def add_log_prior(tables: Any, greeks: Any, g: Any) -> Any:
     for s in range(len(tables.sites)):
         site = tables.sites[s]
         to, a, length = site[GREEK], site[LAW_AT], site[LENGTH]
-        size = site[COUNT] * (length if site[MAP] != CORRELATION else 1)
+        size = site[COPIES] * (length if site[MAP] != CORRELATION else 1)
         if site[LAW] == NORMAL:
             for j in range(size):
                 below = numbers[a + j] - greeks[VALUE, to + j]
@@ -148,7 +148,7 @@ def add_log_jacobian(v: Any, tables: Any, greeks: Any, gradient: Any) -> Any:
     value = 0.0
     for s in range(len(tables.sites)):
         site = tables.sites[s]
-        count, length, at, to = site[COUNT], site[LENGTH], site[COORDINATE], site[GREEK]
+        count, length, at, to = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK]
         if site[MAP] == POSITIVE:
             for j in range(count):
                 value += greeks[LOG, to + j]
@@ -182,7 +182,7 @@ def pull_back(v: Any, tables: Any, greeks: Any, g: Any, gradient: Any) -> None:
     numbers = tables.laws
     for s in range(len(tables.sites)):
         site = tables.sites[s]
-        count, length, at, to, a = site[COUNT], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
+        count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == REAL:
             for j in range(count):
                 gradient[at + j] += g[VALUE, to + j] * numbers[a + count + j]

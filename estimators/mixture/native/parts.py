@@ -15,6 +15,7 @@ from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, cons
 from estimators.mixture.native.sites import CONSTANT_AT
 
 NUM_TABLES = len(Tables._fields)
+# A sampler refuses a slope of exactly 0 while it adapts its step; this one changes no sum or product.
 SMALLEST_SLOPE = 1e-100
 
 

@@ -9,8 +9,8 @@ from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.tabulated_priors import tabulated_prior
 from estimators.parameters.transforms import Transform
 
-# The columns of the table. COUNT maps of LENGTH numbers each; MAP_AT and LAW_AT are places among the laws' numbers.
-MAP, COUNT, LENGTH, COORDINATE, GREEK, MAP_AT, LAW, LAW_AT, CONSTANT_AT = range(9)
+# The columns of the table. COPIES maps of LENGTH numbers each; MAP_AT and LAW_AT are places among the laws' numbers.
+MAP, COPIES, LENGTH, COORDINATE, GREEK, MAP_AT, LAW, LAW_AT, CONSTANT_AT = range(9)
 
 
 def tabulated_sites(

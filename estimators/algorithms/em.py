@@ -38,6 +38,8 @@ CLIMB_STEPS = 200
 CLIMB_GROWTH = 5
 # The gradient by row at which a climb has ended.
 STATIONARY = 1e-6
+# How far logs and logits may have moved in one that was ended before.
+NEAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -153,16 +155,17 @@ class _Run:
         return target
 
     def climb(self) -> None:
-        """Go where L-BFGS ends on the exact gradient, if that is an inner stationary point.
+        """Go where L-BFGS ends on the exact gradient, if that is an inner stationary point or near.
 
         EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small. On the
-        way into a spike, where the likelihood is unbounded, the slope remains.
+        way into a spike, where the likelihood is unbounded, a slope remains and the log of a scale has moved far.
         """
         objective = Objective(self._density, log_likelihood)
         target = climb(objective, self.coordinates, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS)
         gradient = objective.value_and_gradient(target)[1]
         is_stationary = np.abs(gradient).max(initial=0.0) <= STATIONARY * self._density.total_weight
-        if is_stationary and not self._density.at_boundary(target):
+        moved = np.abs(target - self.coordinates)[self._density.bounded].max(initial=0.0)
+        if (is_stationary or moved <= NEAR) and not self._density.at_boundary(target):
             self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:

@@ -31,6 +31,8 @@ CLIMBED = 1e-6
 CLIMB_STEPS = 100
 # The gradient by row at which a climb has ended; on the way into a spike it is the share of its rows, of some thousand.
 STATIONARY = 1e-5
+# How far logs and logits may have moved in one that was ended before.
+NEAR = 1.5
 # Nats by row that a start may lie below the best there: some thousand rows tell less than a tenth of it apart.
 RELEVANT = 0.1
 # Share of each row that is spread over all components, so that no component starts as a spike.
@@ -67,10 +69,11 @@ def starts_of(
 
 
 def _summit(objective: Objective, start: Array) -> Array | None:
-    """Where a climb from a start ends, if that is a stationary point: on the way into a spike the slope remains."""
+    """Where a climb from a start ends, if it is a stationary point or near: on the way into a spike logs move far."""
     end = climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS)
     slope = np.abs(objective.value_and_gradient(end)[1]).max(initial=0.0)
-    return end if slope <= STATIONARY * objective.total_weight else None
+    moved = np.abs(end - start)[objective.bounded].max(initial=0.0)
+    return end if slope <= STATIONARY * objective.total_weight or moved <= NEAR else None
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

@@ -227,26 +227,13 @@ def limits() -> Iterator[Measured]:
 
 
 def markov_chain() -> Iterator[Measured]:
-    import pyro
-    import pyro.distributions as dist
+    from tests.gallery import chain_of_a_column
 
     rng, steps = np.random.default_rng(0), 150
     state = np.cumsum(rng.random(steps) < 0.1) % 2
     rows = torch.as_tensor(np.where(state, 3.0, -1.0) + rng.normal(size=steps))[None]
-
-    def chain(x: torch.Tensor) -> None:
-        start = pyro.sample("start", dist.Dirichlet(torch.ones(2)))
-        with pyro.plate("states", 2):
-            move = pyro.sample("move", dist.Dirichlet(torch.full((2,), 2.0)))
-            level = pyro.sample("level", dist.Normal(0.0, 5.0))
-        with pyro.plate("sequences", len(x)):
-            z = None
-            for t in pyro.markov(range(x.shape[1])):
-                z = pyro.sample(f"z_{t}", dist.Categorical(start if z is None else move[z]))
-                pyro.sample(f"x_{t}", dist.Normal(level[z], 1.0), obs=x[:, t])
-
     estimator = EM(num_starts=2, **QUIET)
-    time, _ = seconds(lambda: _quietly(lambda: estimator.fit(PyroModel(chain), Data(x=rows), seed=0)))
+    time, _ = seconds(lambda: _quietly(lambda: estimator.fit(PyroModel(chain_of_a_column), Data(x=rows), seed=0)))
     peer = _hmmlearn(rows[0].numpy())
     yield Measured("PyroModel, hidden Markov chain of 150 steps, EM", "s", time, peer, "hmmlearn", 5.0, "2 starts")
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status
+from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import DiagonalGaussian, Gaussian
+from estimators.optimise.ascent import climb_inside
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
 
@@ -214,3 +216,20 @@ def test_on_many_rows_a_spike_is_no_start(estimator: EM, is_weighted: bool) -> N
     weights = np.where(rng.random(num_rows) < 0.01, 1e4, 1.0) if is_weighted else None
     fit = estimator.fit(CausalMixture(3, {"X": Gaussian()}), Data(X=rows, weights=weights), seed=0)
     assert fit.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("num_rows", [200, 300_000])
+def test_the_way_into_a_spike_is_not_taken_for_a_summit(num_rows: int) -> None:
+    """A spike of one row has a slope of one row, however little of all rows that is."""
+    rows = np.random.default_rng(0).standard_normal(num_rows)
+    density = CausalMixture(2, {"X": Gaussian()}).density(Data(X=rows)).beyond_priors()
+    objective = Objective(density, log_likelihood)
+    found = []
+    for centre, scale in ((3.0, 1.0), (rows[0], 1e-5)):
+        greeks = {"theta": [0.9, 0.1], "mu_X": [0.0, centre], "sigma_X": [1.0, scale]}
+        if scale < 1.0:
+            greeks["theta"] = [1.0 - 1.0 / num_rows, 1.0 / num_rows]
+        start = density.unconstrain({name: np.array(value) for name, value in greeks.items()})
+        found.append(climb_inside(objective, start, num_rows, gradient=1e-9, max_steps=200))
+    assert found[0] is not None and objective.value(found[0]) > objective.value(start) - num_rows
+    assert found[1] is None

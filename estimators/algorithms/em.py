@@ -21,7 +21,7 @@ from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
-from estimators.optimise.ascent import climb
+from estimators.optimise.ascent import climb_inside
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
@@ -36,10 +36,6 @@ PATIENCE = 20
 FIRST_CLIMB = 20
 CLIMB_STEPS = 200
 CLIMB_GROWTH = 5
-# The gradient by row at which a climb has ended.
-STATIONARY = 1e-6
-# How far logs and logits may have moved in one that was ended before.
-NEAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -155,17 +151,15 @@ class _Run:
         return target
 
     def climb(self) -> None:
-        """Go where L-BFGS ends on the exact gradient, if that is an inner stationary point or near.
+        """Go where L-BFGS ends on the exact gradient, if that is inside the support.
 
-        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small. On the
-        way into a spike, where the likelihood is unbounded, a slope remains and the log of a scale has moved far.
+        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small.
         """
-        objective = Objective(self._density, log_likelihood)
-        target = climb(objective, self.coordinates, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS)
-        gradient = objective.value_and_gradient(target)[1]
-        is_stationary = np.abs(gradient).max(initial=0.0) <= STATIONARY * self._density.total_weight
-        moved = np.abs(target - self.coordinates)[self._density.bounded].max(initial=0.0)
-        if (is_stationary or moved <= NEAR) and not self._density.at_boundary(target):
+        objective, num_rows = Objective(self._density, log_likelihood), self._density.data.num_rows
+        target = climb_inside(
+            objective, self.coordinates, num_rows, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS
+        )
+        if target is not None and not self._density.at_boundary(target):
             self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:

@@ -13,7 +13,7 @@ import torch
 from estimators.contract import Density
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import MixtureMarginal
-from estimators.optimise.ascent import climb
+from estimators.optimise.ascent import climb_inside
 from estimators.optimise.objective import Combination, Objective
 from estimators.optimise.ranking import best_first
 from estimators.parameters.parameter import TINY, Array
@@ -29,10 +29,6 @@ LEAST_CANDIDATES = 8
 NUM_CLIMBED = 6
 CLIMBED = 1e-6
 CLIMB_STEPS = 100
-# The gradient by row at which a climb has ended; on the way into a spike it is the share of its rows, of some thousand.
-STATIONARY = 1e-5
-# How far logs and logits may have moved in one that was ended before.
-NEAR = 1.5
 # Nats by row that a start may lie below the best there: some thousand rows tell less than a tenth of it apart.
 RELEVANT = 0.1
 # Share of each row that is spread over all components, so that no component starts as a spike.
@@ -58,22 +54,17 @@ def starts_of(
     if part is density:
         return ordered
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ends = {number: _summit(objective, start) for number, start in enumerate(ordered[:NUM_CLIMBED])}
-    summits = {number: end for number, end in ends.items() if end is not None}
+    summits = {}
+    for number, start in enumerate(ordered[:NUM_CLIMBED]):
+        end = climb_inside(objective, start, rows.num_rows, gradient=CLIMBED, max_steps=CLIMB_STEPS)
+        if end is not None:
+            summits[number] = end
     if summits:
         least = max(objective.value(np.array(list(summits.values())))) - RELEVANT * part.total_weight
         tried = np.array([summits.get(number, start) for number, start in enumerate(ordered)])
         ordered = best_first(objective, part.looks_collapsed, tried[objective.value(tried) >= least])
     # The coordinates are relative to the rows they were found on.
     return density.unconstrain(part.constrain(ordered[: (1 + unrefined) * count]))
-
-
-def _summit(objective: Objective, start: Array) -> Array | None:
-    """Where a climb from a start ends, if it is a stationary point or near: on the way into a spike logs move far."""
-    end = climb(objective, start, gradient=CLIMBED, max_steps=CLIMB_STEPS)
-    slope = np.abs(objective.value_and_gradient(end)[1]).max(initial=0.0)
-    moved = np.abs(end - start)[objective.bounded].max(initial=0.0)
-    return end if slope <= STATIONARY * objective.total_weight or moved <= NEAR else None
 
 
 def working_rows(data: Data, rng: np.random.Generator) -> Data:

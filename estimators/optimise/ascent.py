@@ -16,6 +16,8 @@ NEWTON_STEPS = 8
 MAX_SADDLES = 4
 # A weight that stands for less than a hundredth of a row is at the boundary.
 LEAST_ROWS = 1e-2
+# How far logs and logits may have moved in a climb that was ended before a stationary point.
+NEAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
     end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return np.asarray(end) if np.isfinite(end).all() else point
+
+
+def climb_inside(objective: Smooth, start: Array, num_rows: int, *, gradient: float, max_steps: int) -> Array | None:
+    """Where `climb` ends if that is a stationary point or near, and None on the way into a spike.
+
+    L-BFGS knows no floor of a scale. Where the likelihood is unbounded, its slope with respect to the log of the scale
+    is the number of rows in the spike, one at least, and the log has moved far.
+    """
+    end = climb(objective, start, gradient=gradient, max_steps=max_steps)
+    slope = np.abs(objective.value_and_gradient(end)[1]).max(initial=0.0)
+    moved = np.abs(end - start)[objective.bounded].max(initial=0.0)
+    is_stationary = slope <= LEAST_ROWS * objective.total_weight / num_rows
+    return end if is_stationary or moved <= NEAR else None
 
 
 def _newton(objective: Smooth, point: Array) -> tuple[Array, Array | None]:

@@ -57,7 +57,7 @@ class ProgramExpectation:
             return complete(self._marginal.factors(greeks), self._weights)
 
     def argmax(self) -> dict[str, Tensor]:
-        coordinates = self._marginal.coordinates
-        start = coordinates.unconstrain(self._greeks).numpy()
-        best = ExpectedLogLikelihood(self._marginal).argmax(start, self._weights)
-        return coordinates.constrain(torch.from_numpy(best))
+        start = self._marginal.coordinates.unconstrain(self._greeks).numpy()
+        expected = ExpectedLogLikelihood(self._marginal)
+        best = expected.argmax(start, expected.e_step(start)[2])
+        return self._marginal.coordinates.constrain(torch.from_numpy(best))

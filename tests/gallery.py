@@ -15,8 +15,10 @@ from pyro.ops.indexing import Vindex
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from estimators import Data
+from estimators import Data, PyroModel
 from estimators.isolation import program_mode
+from estimators.programs.factors import Factors
+from estimators.programs.marginal import ProgramMarginal
 
 K = 2
 T = 4
@@ -241,6 +243,21 @@ class Given(Messenger):
     def _pyro_param(self, msg: Any) -> None:
         if msg["name"] in self._values:
             msg["value"], msg["done"] = self._values[msg["name"]], True
+
+
+def greeks_near(example: Example, data: Data, seed: int = 0) -> dict[str, Tensor]:
+    """Greeks off the truth, in their support."""
+    coordinates = PyroModel(example.fn).marginal(data).coordinates
+    generator = torch.Generator().manual_seed(seed)
+    point = coordinates.unconstrain(example.truth)
+    return coordinates.constrain(point + 0.3 * torch.randn(len(point), dtype=torch.float64, generator=generator))
+
+
+def as_run(marginal: ProgramMarginal, v: Tensor) -> Factors:
+    """The factors of the program itself, run at coordinates."""
+    greeks = marginal.coordinates.constrain(v)
+    with program_mode(), marginal.coordinates.kept_logs(v, greeks):
+        return marginal.factors(greeks)
 
 
 def brute_force(example: Example, data: Data, greeks: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

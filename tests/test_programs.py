@@ -16,11 +16,10 @@ from torch.distributions.transforms import AffineTransform, ExpTransform
 from estimators import EM, PyroModel
 from estimators.contract import Objective, Parts, log_joint, log_likelihood, log_posterior
 from estimators.data.data import Data
-from estimators.isolation import program_mode
 from estimators.programs.captured import Graph
 from estimators.programs.density import ProgramDensity
 from tests.expectations import ProgramExpectation
-from tests.gallery import EXAMPLES, Example, brute_force
+from tests.gallery import EXAMPLES, Example, as_run, brute_force, greeks_near
 from tests.models import fit_quietly
 
 
@@ -44,14 +43,6 @@ CASES = [
     for name, example in EXAMPLES.items()
     if example.seen
 ]
-
-
-def greeks_near(example: Example, data: Data, seed: int = 0) -> dict[str, Tensor]:
-    """Greeks off the truth, in their support."""
-    coordinates = PyroModel(example.fn).marginal(data).coordinates
-    generator = torch.Generator().manual_seed(seed)
-    point = coordinates.unconstrain(example.truth)
-    return coordinates.constrain(point + 0.3 * torch.randn(len(point), dtype=torch.float64, generator=generator))
 
 
 def gradients(value: Tensor, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -88,8 +79,9 @@ def test_a_captured_density_is_the_program_itself(example: Example) -> None:
         value, gradient = objective.value_and_gradient(at)
         assert density._parts.evaluated.is_captured and density._parts.alone.is_captured
         v = torch.from_numpy(at).requires_grad_()
-        with program_mode():
-            direct = combination(Parts(*density._parts.at(v)))
+        factors, greeks = as_run(marginal, v), marginal.coordinates.constrain(v)
+        rows, log_jacobian = factors.pointwise().sum(), marginal.coordinates.log_jacobian(v, greeks)
+        direct = combination(Parts(rows + factors.log_global, factors.log_prior, log_jacobian))
         torch.testing.assert_close(value, float(direct.detach()), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(gradient, torch.autograd.grad(direct, v)[0], rtol=1e-9, atol=1e-9)
         step = 1e-5 * np.eye(len(at))

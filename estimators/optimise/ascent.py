@@ -12,6 +12,8 @@ from estimators.parameters.parameter import Array
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0
 NEWTON_STEPS = 8
+# Of so many coordinates Newton's method needs no more gradients than L-BFGS.
+MOST_FOR_NEWTON = 30
 # An ascent climbs on from so many saddles at most.
 MAX_SADDLES = 4
 # A weight that stands for less than a hundredth of a row is at the boundary.

@@ -15,13 +15,16 @@ from torch import Tensor
 from estimators.isolation import program_mode
 from estimators.programs.attempt import attempt
 from estimators.programs.call import Program, describe
-from estimators.programs.factors import Factors, Label, posterior
+from estimators.programs.elimination import Label, unstacked
+from estimators.programs.factors import Factors, posterior
 from estimators.programs.independence import check_deterministic, check_independence, spread
 from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
-# Joint values of the hidden sites that are tried; where there are more (a long chain), this many at random.
+# Joint values of the hidden sites that are tried, each in its own copy of the rows; where there are more (a long
+# chain), this many at random. In runs of their own, with the same value in all rows, fewer.
 MAX_CONFIGURATIONS = 64
+MAX_RUNS = 8
 TOLERANCE = 1e-8
 
 MIXED_CONFIGURATIONS = 4
@@ -95,51 +98,69 @@ def check_enumeration(marginal: ProgramMarginal, *, in_brief: bool = False) -> N
     In brief, at one value in each row. Raises ValueError for a hidden site used in control flow, and for indexing that
     is wrong under enumeration.
     """
-    small = marginal.of(marginal.data.unweighted_rows(torch.arange(min(MAX_ROWS, marginal.num_rows))))
-    name = describe(small.fn)
-    point = small.probe
-    greeks = small.coordinates.constrain(point)
-    # Every hidden site is fixed to one value after another, also where the data say which it has.
-    known = replace(small.evidence, seen={}, is_set={})
-    with program_mode():
-        for configuration in [_one_of_each_row(small)] if in_brief else _configurations(small):
-            fixed = {
-                site: small.structure.sites[site].spread(torch.tensor(values), small.num_rows)
-                for site, values in configuration.items()
-            }
-            at_values = replace(known, hidden=(), values={**known.values, **fixed})
-            plain = attempt(replace(small.enumeration, evidence=at_values), greeks, enumerated=False)
-            all_seen = replace(known, seen={site: value.long() for site, value in fixed.items()})
-            enumerated = attempt(replace(small.enumeration, evidence=all_seen), greeks)
-            _check_outside(small, plain, enumerated)
-            wrong = [site for site, gap in _gaps(plain, enumerated).items() if not gap <= TOLERANCE]
-            if wrong:
-                raise ValueError(
-                    f"PyroModel: at {_in_words(configuration)} the log probability of {wrong} in {name} is another "
-                    f"under enumeration than with {list(configuration)} fixed: an index or a reshape is wrong when "
-                    f"{list(configuration)} have extra dimensions on the left, or a row depends on "
-                    "another's. Index with pyro.ops.indexing.Vindex, "
-                    'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
-                )
-    _check_gradient(small, point)
-
-
-def _configurations(marginal: ProgramMarginal) -> Iterator[Configuration]:
-    """Values [n] of the hidden sites: first the same in every row, then a random one in each."""
-    generator, sites = random.Random(0), marginal.structure.sites
-    choices = [sites[site].values.tolist() for site in marginal.hidden]
-    rows = marginal.num_rows
-    if math.prod(len(values) for values in choices) <= MAX_CONFIGURATIONS:
-        for chosen in itertools.product(*choices):
-            yield {site: [value] * rows for site, value in zip(marginal.hidden, chosen, strict=True)}
+    some = torch.arange(min(MAX_ROWS, marginal.num_rows))
+    small = marginal.of(marginal.data.unweighted_rows(some))
+    if in_brief:
+        _check_at(small, _one_of_each_row(small))
     else:
-        for _ in range(MAX_CONFIGURATIONS):
-            yield {s: [generator.choice(v)] * rows for s, v in zip(marginal.hidden, choices, strict=True)}
-    for _ in range(MIXED_CONFIGURATIONS):
-        yield {
-            site: [generator.choice(values) for _ in range(rows)]
-            for site, values in zip(marginal.hidden, choices, strict=True)
-        }
+        for configuration in _same_in_all_rows(small):
+            _check_at(small, configuration)
+        configurations = _configurations(small)
+        copies = some.repeat(len(next(iter(configurations.values()))) // len(some))
+        _check_at(marginal.of(marginal.data.unweighted_rows(copies)), configurations)
+    _check_gradient(small, small.probe)
+
+
+def _check_at(marginal: ProgramMarginal, configuration: Configuration) -> None:
+    """Compare at these values of the hidden sites, one for each row."""
+    name, sites = describe(marginal.fn), marginal.structure.sites
+    # Every hidden site is fixed to a value, also where the data say which it has.
+    known = replace(marginal.evidence, seen={}, is_set={})
+    fixed = {site: sites[site].spread(torch.tensor(v), marginal.num_rows) for site, v in configuration.items()}
+    with program_mode():
+        greeks = marginal.coordinates.constrain(marginal.probe)
+        at_values = replace(known, hidden=(), values={**known.values, **fixed})
+        plain = attempt(replace(marginal.enumeration, evidence=at_values), greeks, enumerated=False)
+        all_seen = replace(known, seen={site: value.long() for site, value in fixed.items()})
+        enumerated = attempt(replace(marginal.enumeration, evidence=all_seen), greeks)
+        _check_outside(marginal, plain, enumerated)
+        gaps = {site: gap for site, gap in _gaps(plain, enumerated).items() if not bool((gap <= TOLERANCE).all())}
+    if gaps:
+        row = int((~(next(iter(gaps.values())) <= TOLERANCE)).nonzero()[0])
+        at = {site: values[row] for site, values in configuration.items()}
+        raise ValueError(
+            f"PyroModel: at {at} the log probability of {list(gaps)} in {name} is another under enumeration than with "
+            f"{list(at)} fixed: an index or a reshape is wrong when {list(at)} have extra dimensions on the left, or a "
+            "row depends on another's. Index with pyro.ops.indexing.Vindex, "
+            'e.g. Vindex(table)[Z, T], keep dimensions from the right ("..."), and use no .item() or .squeeze()'
+        )
+
+
+def _same_in_all_rows(marginal: ProgramMarginal) -> Iterator[Configuration]:
+    """A few values of the hidden sites, in all rows: control flow on a hidden site may show only there."""
+    choices = _values_of(marginal)
+    if math.prod(map(len, choices)) <= MAX_RUNS:
+        every = list(itertools.product(*choices))
+    else:
+        every = [tuple(values[k % len(values)] for values in choices) for k in range(max(map(len, choices)))]
+    for chosen in every[:MAX_RUNS]:
+        yield {s: [value] * marginal.num_rows for s, value in zip(marginal.hidden, chosen, strict=True)}
+
+
+def _configurations(marginal: ProgramMarginal) -> Configuration:
+    """Values of the hidden sites for copies of the rows: first the same in every row of a copy, then random ones."""
+    generator, choices, num_rows = random.Random(0), _values_of(marginal), marginal.num_rows
+    if math.prod(map(len, choices)) <= MAX_CONFIGURATIONS:
+        by_copy = list(itertools.product(*choices))
+    else:
+        by_copy = [tuple(map(generator.choice, choices)) for _ in range(MAX_CONFIGURATIONS)]
+    by_row = [chosen for chosen in by_copy for _ in range(num_rows)]
+    by_row += [tuple(map(generator.choice, choices)) for _ in range(MIXED_CONFIGURATIONS * num_rows)]
+    return {site: list(values) for site, values in zip(marginal.hidden, zip(*by_row, strict=True), strict=True)}
+
+
+def _values_of(marginal: ProgramMarginal) -> list[list[float]]:
+    return [marginal.structure.sites[site].values.tolist() for site in marginal.hidden]
 
 
 def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
@@ -151,13 +172,9 @@ def _one_of_each_row(marginal: ProgramMarginal) -> Configuration:
     return configuration
 
 
-def _in_words(configuration: Configuration) -> dict[str, float | list[float]]:
-    return {site: values[0] if len(set(values)) == 1 else values for site, values in configuration.items()}
-
-
 def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factors) -> None:
     """Raise where something outside the plate over rows depends on a hidden site, or a log probability is NaN."""
-    for label, factor in zip(plain.labels, plain.rows, strict=True):
+    for label, factor in unstacked(plain.rows):
         if bool(torch.isnan(factor).any()):
             raise ValueError(
                 f"PyroModel: the log probability of {label.site!r} is NaN at Greeks in their supports; is a scale "
@@ -173,20 +190,18 @@ def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factor
         )
 
 
-def _gaps(plain: Factors, enumerated: Factors) -> dict[str, float]:
+def _gaps(plain: Factors, enumerated: Factors) -> dict[str, Tensor]:
     """How far each site's log probability is from its expectation under the enumerated program's posterior weights.
 
-    The largest relative difference over rows of positive probability.
+    The relative difference [N]; 0 in rows of probability 0.
     """
     possible = torch.isfinite(plain.pointwise())
-    expected = {
-        label.site: _by_row(plain, label, factor) for label, factor in zip(plain.labels, plain.rows, strict=True)
-    }
-    gaps = {}
-    for label, factor, weight in zip(enumerated.labels, enumerated.rows, posterior(enumerated), strict=True):
+    expected = {label.site: _by_row(plain, label, factor) for label, factor in unstacked(plain.rows)}
+    gaps, weights = {}, unstacked(enumerated.weighing(posterior(enumerated)))
+    for (label, factor), (_, weight) in zip(unstacked(enumerated.rows), weights, strict=True):
         value = _by_row(enumerated, label, weight * factor.masked_fill(weight == 0, 0.0))
         gap = (value - expected[label.site]).abs() / (1.0 + expected[label.site].abs())
-        gaps[label.site] = float(gap[possible].max()) if bool(possible.any()) else 0.0
+        gaps[label.site] = torch.where(possible, gap, 0.0)
     return gaps
 
 

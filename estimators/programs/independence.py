@@ -13,7 +13,8 @@ from torch import Tensor
 from estimators.isolation import program_mode
 from estimators.programs.attempt import attempt
 from estimators.programs.call import describe
-from estimators.programs.factors import Factors, Label
+from estimators.programs.elimination import Label, unstacked
+from estimators.programs.factors import Factors
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.sites import RowSite
 
@@ -109,7 +110,7 @@ def _different(factors: Factors, others: Factors, index: Tensor) -> str | None:
     if same_size and not torch.allclose(factors.log_global, others.log_global, rtol=TOLERANCE, atol=TOLERANCE):
         return "something outside the plate over rows"
     if same_size and factors.labels == others.labels:
-        for label, factor, other_factor in zip(factors.labels, factors.rows, others.rows, strict=True):
+        for (label, factor), (_, other_factor) in zip(unstacked(factors.rows), unstacked(others.rows), strict=True):
             if not _same(_by_row(factors, label, factor, index), _by_row(others, label, other_factor, None)):
                 return repr(label.site)
     return None if _same(factors.pointwise()[index], others.pointwise()) else "what is seen"

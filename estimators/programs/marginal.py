@@ -14,15 +14,17 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.optimise.ascent import ascend, climb
+from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb
 from estimators.parameters.parameter import Array
 from estimators.programs.attempt import attempt
 from estimators.programs.call import Program
 from estimators.programs.captured import Graph
+from estimators.programs.causes import Causes
 from estimators.programs.coordinates import Coordinates
 from estimators.programs.evidence import evidence_of
 from estimators.programs.factors import Enumeration, Factors, by_value, posterior, row_weights, tilted, weights_of
 from estimators.programs.reach import check_masks, check_missing
+from estimators.programs.replayed import replayed
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
 
@@ -30,6 +32,8 @@ from estimators.programs.structure import structure_of
 M_STEP_SHARE = 0.02
 M_STEP_ITERATIONS = 40
 ROUNDING = 1e-13
+# Responsibilities that are kept for the next question: 16 MB.
+MOST_KEPT = 2_000_000
 
 
 class ProgramMarginal:
@@ -43,6 +47,9 @@ class ProgramMarginal:
         given = set(self.evidence.values)
         self.coordinates = Coordinates([greek for greek in self.structure.greeks if greek.name not in given])
         self.num_rows = data.num_rows
+        # What questions find, for other questions: the causes of each site, on so many rows.
+        self.causes: dict[int, Causes] = {}
+        self._known_responsibilities: tuple[list[Tensor], tuple[Tensor, ...]] | None = None
         self.weights = row_weights(data)
         self.total_weight = float(self.weights.sum())
         self.count = max(float(data.num_rows), self.total_weight)
@@ -73,11 +80,16 @@ class ProgramMarginal:
         """One enumerated run of the program; to be called in `program_mode`."""
         return self.enumeration.factors(greeks)
 
-    def factors_at(self, v: Tensor) -> Factors:
+    @cached_property
+    def factors_at(self) -> Callable[[Tensor], Factors]:
         """The same at coordinates [D], with logs of probabilities computed from them."""
-        greeks = self.coordinates.constrain(v)
-        with self.coordinates.kept_logs(v, greeks):
-            return self.factors(greeks)
+
+        def run(v: Tensor) -> Factors:
+            greeks = self.coordinates.constrain(v)
+            with self.coordinates.kept_logs(v, greeks):
+                return self.factors(greeks)
+
+        return replayed(run, [self.example])
 
     # ---------------------------------------------------------------- on tensors
 
@@ -98,7 +110,18 @@ class ProgramMarginal:
             known, shape = self._one_hot(name), next(iter(greeks.values())).shape
             batch = shape[: len(shape) - len(self.coordinates.greeks[0].shape)]
             return known.expand(*batch, *known.shape)
-        return self._mapped(self._posterior, greeks)[self.hidden.index(name)]
+        return self._all_responsibilities(greeks)[self.hidden.index(name)]
+
+    def _all_responsibilities(self, greeks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Those of every hidden site, which are found together and asked for one after the other."""
+        values = [greeks[greek.name] for greek in self.coordinates.greeks]
+        known = self._known_responsibilities
+        if known is not None and all(torch.equal(*pair) for pair in zip(known[0], values, strict=True)):
+            return known[1]
+        shares = self._mapped(self._posterior, greeks)
+        is_small = sum(share.numel() for share in shares) <= MOST_KEPT
+        self._known_responsibilities = (values, shares) if is_small else None
+        return shares
 
     def site(self, name: str | None) -> str:
         """The discrete site of this name, or without a name the only hidden one; a ValueError if there is none."""
@@ -137,7 +160,8 @@ class ProgramMarginal:
     def row_size(self) -> int:
         """About how many numbers one evaluation holds."""
         with program_mode():
-            return sum(factor.numel() for factor in self.factors(self.coordinates.constrain(self.example)).rows) * 4
+            factors = self.factors(self.coordinates.constrain(self.example))
+        return sum(stack.log_factors.numel() for stack in factors.rows) * 4
 
     def graph(self, function: Callable[..., tuple[Tensor, ...]], *examples: Tensor) -> Graph:
         """A function of Greeks or coordinates, captured."""
@@ -156,12 +180,23 @@ class ProgramMarginal:
         return self._graph_of_greeks(shares)
 
     def _graph_of_greeks(self, function: Callable[[Factors], tuple[Tensor, ...]]) -> Graph:
+        names, examples = [greek.name for greek in self.coordinates.greeks], self._example_greeks
+        return Graph(
+            lambda *values: function(self._factors_of(*values)),
+            examples,
+            self.row_size,
+            first=lambda *values: function(self.factors(dict(zip(names, values, strict=True)))),
+        )
+
+    @cached_property
+    def _factors_of(self) -> Callable[..., Factors]:
+        """The factors at the Greeks, in their order."""
         names = [greek.name for greek in self.coordinates.greeks]
+        return replayed(lambda *values: self.factors(dict(zip(names, values, strict=True))), self._example_greeks)
 
-        def of_values(*values: Tensor) -> tuple[Tensor, ...]:
-            return function(self.factors(dict(zip(names, values, strict=True))))
-
-        return self.graph(of_values, *self.coordinates.constrain(self.example).values())
+    @property
+    def _example_greeks(self) -> list[Tensor]:
+        return list(self.coordinates.constrain(self.example).values())
 
     def _mapped(self, graph: Graph, greeks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         values = [greeks[greek.name].detach().double() for greek in self.coordinates.greeks]
@@ -180,18 +215,20 @@ class ExpectedLogLikelihood:
     def __init__(self, marginal: ProgramMarginal) -> None:
         self.size, self.bounded = marginal.coordinates.size, marginal.coordinates.bounded
         self.total_weight = marginal.total_weight
+        # Made before anything that uses it is captured.
+        factors_at = marginal.factors_at
 
         def expected(v: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
-                value = complete(marginal.factors_at(v), weights)
+                value = complete(factors_at(v), weights)
                 (slope,) = torch.autograd.grad(value, v, allow_unused=True, materialize_grads=True)
             return value.detach(), slope
 
         def expand(v: Tensor) -> tuple[Tensor, ...]:
             v = v.detach().requires_grad_()
             with torch.enable_grad():
-                factors = marginal.factors_at(v)
+                factors = factors_at(v)
                 value, weights = weights_of(factors, marginal.weights)
                 (slope,) = torch.autograd.grad(complete(factors, weights), v, allow_unused=True, materialize_grads=True)
             return value + factors.log_global.detach(), slope, *weights
@@ -230,7 +267,9 @@ class ExpectedLogLikelihood:
         # An inexact M-step is enough: the next E-step moves the maximum of Q by more than what is left to climb.
         maximum = climb(self, coordinates, gradient=M_STEP_SHARE * norm, max_steps=M_STEP_ITERATIONS)
         value, slope = self.value_and_gradient(maximum)
-        if not (value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm):
+        is_climbed = value >= before and np.abs(slope).max() / self.total_weight <= 0.5 * norm
+        if not is_climbed and self.size <= MOST_FOR_NEWTON:
+            # L-BFGS ends where rounding hides the gain; Newton's method looks at the gradient alone.
             summit = ascend(self, coordinates, M_STEP_SHARE * norm)
             value, maximum = summit.value, summit.coordinates
         return maximum if value >= before - ROUNDING * (1.0 + abs(before)) else coordinates
@@ -239,6 +278,6 @@ class ExpectedLogLikelihood:
 def complete(factors: Factors, weights: Sequence[Tensor]) -> Tensor:
     """``Σ_f ⟨w_f, log f⟩`` and the log of global factors, with 0 log 0 = 0."""
     total = factors.log_global
-    for factor, weight in zip(factors.rows, weights, strict=True):
-        total = total + (weight * factor.masked_fill(weight == 0, 0.0)).sum()
+    for stack, weight in zip(factors.rows, weights, strict=True):
+        total = total + (weight * stack.log_factors.masked_fill(weight == 0, 0.0)).sum()
     return total

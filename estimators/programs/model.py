@@ -128,9 +128,9 @@ class PyroModel:
     ) -> ProgramPredictive:
         """``p(· | do(...))`` for draws of the Greeks, on the fitted rows of the columns that the program takes."""
         structure, rows = self.fitted(data)
-        hidden = () if data is None else self.marginal(data).latent
+        hidden, causes = ((), {}) if data is None else (self.marginal(data).latent, self.marginal(data).causes)
         settings = {name: checked_setting(structure, call, name, value) for name, value in do.items()}
-        predictive = ProgramPredictive(self.fn, structure, rows, hidden, draws, settings, seed=seed)
+        predictive = ProgramPredictive(self.fn, structure, rows, hidden, draws, settings, seed=seed, causes=causes)
         check_reachable(predictive.situation(), draws, call)
         return predictive
 

@@ -17,6 +17,8 @@ class ProgramParts:
 
     def __init__(self, marginal: ProgramMarginal) -> None:
         self._marginal = marginal
+        # Made before anything that uses it is captured.
+        self._factors_at = marginal.factors_at
 
     def values(self, coordinates: Array) -> Parts:
         """The parts [...] at points [..., D]."""
@@ -36,8 +38,8 @@ class ProgramParts:
         """The parts at a tensor [D], in `program_mode`."""
         coordinates = self._marginal.coordinates
         greeks = coordinates.constrain(v)
+        factors = self._factors_at(v)
         with coordinates.kept_logs(v, greeks):
-            factors = self._marginal.factors(greeks)
             log_jacobian = coordinates.log_jacobian(v, greeks)
         log_likelihood = (factors.pointwise() * self._marginal.weights).sum() + factors.log_global
         return log_likelihood, factors.log_prior, log_jacobian

@@ -60,6 +60,8 @@ class ProgramPredictive:
     settings: Mapping[str, Any]
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
+    # Of each site, by the number of rows that a question is asked of.
+    causes: dict[int, Causes] = field(default_factory=dict, repr=False)
     # Captured once per question: a root of the CDF asks it many times.
     _graphs: dict[Key, Graph] = field(default_factory=dict, init=False, repr=False)
 
@@ -157,7 +159,9 @@ class ProgramPredictive:
     def _causes(self) -> Causes:
         """The direct causes of each site, on the rows that questions are asked of."""
         greeks = {name: value[0].double() for name, value in self.draws.items()}
-        return Causes(self.fn, self.structure, self.data.rows(self._base_rows()[0]), greeks)
+        index = self._base_rows()[0]
+        new = Causes(self.fn, self.structure, self.data.rows(index), greeks)
+        return self.causes.setdefault(len(index), new)
 
     def _situation(self, where: Tensor) -> Situation:
         """The situation on an index [M] into the rows of the program's other arguments."""
@@ -197,7 +201,8 @@ class ProgramPredictive:
         """The log [P] of the average over draws of a density or of a CDF, and its error where simulated."""
         answer = self._ask(name, functional, points, call, settled)
         # A program that could not be captured is run from the same seed for every draw of the Greeks.
-        return over_draws(answer, are_independent=self._graphs[name, functional, len(points)].is_captured)
+        graph = self._graphs[name, functional, len(points)]
+        return over_draws(answer, are_independent=answer.error is None or graph.is_captured)
 
     def _ask(
         self, name: str, functional: Functional, points: Tensor, call: str, settled: dict[Key, Settled] | None = None

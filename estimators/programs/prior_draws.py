@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from estimators.isolation import program_mode
 from estimators.parameters.parameter import Array
@@ -21,14 +22,21 @@ def prior_draws(marginal: ProgramMarginal, count: int, generator: np.random.Gene
         coordinates.mask([greek.initial is not None for greek in coordinates.greeks]).astype(np.float64)
     )
     program = Observing(marginal.evidence)(marginal.fn)
-    for seed in generator.integers(2**32, size=count).tolist():
-        with in_words("PyroModel"), program_mode(seed):
-            trace = run(program, marginal.fn, marginal.data, marginal.structure.names)
-            values = {greek.name: trace.nodes[greek.name]["value"].detach().double() for greek in coordinates.greeks}
-            drawn = coordinates.unconstrain(values)
+
+    def draw() -> tuple[Tensor, ...]:
+        nodes = run(program, marginal.fn, marginal.data, marginal.structure.names).nodes
+        return tuple(nodes[greek.name]["value"].double() for greek in coordinates.greeks)
+
+    captured = marginal.graph(draw)
+    with in_words("PyroModel"), program_mode(int(generator.integers(2**32))):
+        for _ in range(count):
+            # A graph that was not captured would run the program from one seed at every call.
+            values = captured() if captured.is_captured else draw()
+            names = [greek.name for greek in coordinates.greeks]
+            drawn = coordinates.unconstrain(dict(zip(names, values, strict=True)))
             jitter = is_parameter * (len(draws) > 0) * torch.randn(coordinates.size, dtype=torch.float64)
-        if bool(torch.isfinite(drawn).all()):
-            draws.append((drawn + jitter).numpy())
+            if bool(torch.isfinite(drawn).all()):
+                draws.append((drawn + jitter).detach().numpy())
     if not draws:
         raise EstimationError("PyroModel: no draw of the Greeks from their priors is finite; use tighter priors")
     return np.array(draws)

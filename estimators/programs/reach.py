@@ -14,7 +14,8 @@ from pyro.ops import packed
 from torch import Tensor
 
 from estimators.programs.call import Program, describe
-from estimators.programs.factors import Enumeration, Factors, Label, dims_of, named
+from estimators.programs.elimination import Label, dims_of, named, unstacked
+from estimators.programs.factors import Enumeration, Factors
 from estimators.programs.handlers import KEPT, Evident, unmasked
 from estimators.programs.missing import stand_in
 
@@ -35,7 +36,7 @@ def check_masks(fn: Program, factors: Factors) -> None:
                 f"{label.site!r} has no density, and no likelihood; give it a distribution there"
             )
         if label.own is not None and not bool(mask.all()):
-            for other, factor in zip(factors.labels, factors.rows, strict=True):
+            for other, factor in unstacked(factors.rows):
                 if other.site != label.site and label.own in other.dims:
                     _need_no_reach(name, label, mask, other, _counted(factor, other, masks[other.site]))
 
@@ -77,7 +78,7 @@ def _changed(factors: Factors, moved: Factors) -> Iterator[str]:
         yield "something outside the plate over rows"
     if factors.labels != moved.labels:
         yield "which sites there are"
-    for label, factor, moved_factor in zip(factors.labels, factors.rows, moved.rows, strict=False):
+    for (label, factor), (_, moved_factor) in zip(unstacked(factors.rows), unstacked(moved.rows), strict=False):
         if not torch.allclose(factor, moved_factor, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             yield f"{label.site!r}"
 

@@ -12,7 +12,8 @@ from torch.fx import Graph as NodeGraph
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from estimators.programs.captured import Graph, is_mutable, is_repeatable, of_entries
+from estimators.programs.captured import Graph, is_repeatable, of_entries
+from estimators.programs.recorded import is_mutable
 
 # Numbers that are kept at one time: 160 MB.
 MOST_KEPT = 20_000_000
@@ -51,12 +52,12 @@ def halves_of(module: GraphModule) -> tuple[GraphModule, GraphModule] | None:
         if any(used in late for used in node.all_input_nodes):
             late.add(node)
     computed = [node for node in nodes if node.op == "call_function"]
-    if not all(is_repeatable(node) if node in late else _is_alone(node) for node in computed):
+    if not all(is_repeatable(node.target) if node in late else _is_alone(node) for node in computed):
         return None
     # Constants are in both graphs: passed from one to the other, each entry of the batch would have a copy.
     constants = {node for node in nodes if node.op == "get_attr"}
     passed = [n for n in nodes if n not in late | constants and any(u in late or u.op == "output" for u in n.users)]
-    if not all(isinstance(node.meta.get("val"), Tensor) for node in passed):
+    if not all(node.meta["size"] is not None for node in passed):
         return None
     before, copies = NodeGraph(), dict[Node, Node]()
     for node in nodes:
@@ -84,7 +85,7 @@ def _rest_of(nodes: Sequence[Node], included: Collection[Node], passed: Sequence
 
 def _is_alone(node: Node) -> bool:
     """Whether an operation writes to nothing, or to a new tensor that nothing else reads before (`torch.normal`)."""
-    if not is_mutable(node):
+    if not is_mutable(node.target):
         return True
     target: Any = node.args[0]
     return not target.all_input_nodes and target.op == "call_function" and list(target.users) == [node]
@@ -93,7 +94,7 @@ def _is_alone(node: Node) -> bool:
 def _size(late: GraphModule) -> int:
     """How many numbers the second graph is passed for each entry of the batch."""
     inputs = [node for node in late.graph.nodes if node.op == "placeholder"]
-    return sum(node.meta["val"].numel() for node in inputs[1:])
+    return sum(node.meta["size"] for node in inputs[1:])
 
 
 def _module(of: GraphModule, graph: NodeGraph) -> GraphModule:

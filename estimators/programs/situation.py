@@ -18,12 +18,13 @@ from pyro.ops.packed import pack
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.isolation import isolated, program_mode
+from estimators.isolation import program_mode
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.programs.call import Program
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
-from estimators.programs.factors import Factors, Label, by_value, collect, posterior, row_weights
+from estimators.programs.elimination import Label
+from estimators.programs.factors import Factors, by_value, collect, posterior, row_weights
 from estimators.programs.handlers import Evidence, Observing, Replacing, Substituting
 from estimators.programs.questions import DiscreteLaw, Functional, mean_of
 from estimators.programs.sites import Structure
@@ -127,8 +128,9 @@ def captured_prediction(
         return answers.reshape((len(points), *shape, *answers.shape[2:])), seen.reshape(shape)
 
     first = [value[0] for value in draws.values()]
-    with isolated(0):
-        return Graph(answer, [at, *first], situation.rows.num_rows * len(at) * 8)
+    examples, size = [at, *first], situation.rows.num_rows * len(at) * 8
+    is_exact = not situation.simulated_for(target) and not situation.is_seen_below(target)
+    return Graph(answer, examples, size, first=answer if is_exact else None)
 
 
 def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: Collection[str]) -> tuple[Factors, Any]:
@@ -261,7 +263,7 @@ def _averaged(answers: Tensor, factors: Factors, trace: Any, target: str, *, is_
     zero = pack(torch.zeros(shape, dtype=torch.float64), node["infer"]["_dim_to_symbol"])
     plates = frozenset(trace.plate_to_symbol[frame.name] for frame in node["cond_indep_stack"] if frame.vectorized)
     label = Label(target, zero._pyro_dims, plates, None)
-    weight = posterior(replace(factors, rows=(*factors.rows, zero), labels=(*factors.labels, label)))[-1]
+    weight = posterior(factors.times(zero, label))[-1][0]
     event = answers.shape[1 + len(shape) :] if not is_log else torch.Size()
     # In a packed tensor dimensions of size 1 are left out.
     values = answers.expand(num_points, *shape, *event).reshape(num_points, *weight.shape, *event)

@@ -7,6 +7,7 @@ the last EM step's is replaced by that EM step, so the likelihood never falls. A
 L-BFGS on the same likelihood, and ends by EM steps again.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
-from estimators.optimise.ascent import climb_inside
+from estimators.optimise.ascent import LEAST_ROWS, MOST_FOR_NEWTON, ascend, climb_inside
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
@@ -30,10 +31,14 @@ RUNS = 4
 REFINEMENTS = 10
 # An EM step that moves no coordinate is a fixed point only if their rounding hides a gain of no more nats than this.
 HIDDEN = 1e-2
+# The relative rounding error of a likelihood.
+ROUNDING = 1e-14
 # E-steps without a gain after which a run to the boundary is ended.
 PATIENCE = 20
-# E-steps after which a run is continued by L-BFGS, how many of its steps, and by how much later it is tried again.
+# E-steps after which a run is continued by L-BFGS, fewer where each M-step is a climb of many coordinates; how many of
+# its steps, and by how much later it is tried again.
 FIRST_CLIMB = 20
+FIRST_CLIMB_OF_COSTLY = 4
 CLIMB_STEPS = 200
 CLIMB_GROWTH = 5
 
@@ -105,11 +110,14 @@ class EM:
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; every accepted point has a likelihood at least that of the one before."""
         run = _Run(density, start, self.tolerance)
-        reach, next_climb = 1.0, FIRST_CLIMB
+        is_costly = not density.has_closed_form and density.size > MOST_FOR_NEWTON
+        reach, next_climb = 1.0, FIRST_CLIMB_OF_COSTLY if is_costly else FIRST_CLIMB
         while not run.ended and run.evaluations < self.max_iterations:
             if self.accelerate and run.evaluations >= next_climb:
                 run.climb()
                 next_climb = CLIMB_GROWTH * run.evaluations
+                if run.ended:
+                    break
             first = run.coordinates
             second = run.em_step()
             run.move(second)
@@ -143,6 +151,8 @@ class _Run:
         target = self._density.m_step(self.coordinates, self._statistics)
         still = np.abs(target - self.coordinates) <= 8 * np.finfo(np.float64).eps * np.maximum(1.0, np.abs(target))
         if still.all() and not self.ended:
+            if not self._density.has_closed_form:
+                self.climb(is_last=True)
             self.ended = True
             # One row far from the others makes the column's unit so large that ordinary means are rounded in it.
             hidden = np.abs(self._gradient) @ (np.finfo(np.float64).eps * np.maximum(1.0, np.abs(target)))
@@ -150,16 +160,26 @@ class _Run:
                 self._status = Status.CONVERGED
         return target
 
-    def climb(self) -> None:
+    def climb(self, *, is_last: bool = False) -> None:
         """Go where L-BFGS ends on the exact gradient, if that is inside the support.
 
-        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small.
+        EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small. Where an
+        M-step is a climb itself, which ends no nearer to a maximum, Newton's method goes on.
         """
         objective, num_rows = Objective(self._density, log_likelihood), self._density.data.num_rows
         target = climb_inside(
             objective, self.coordinates, num_rows, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS
         )
-        if target is not None and not self._density.at_boundary(target):
+        if target is None:
+            return
+        is_inside = not self._density.at_boundary(target)
+        if not self._density.has_closed_form:
+            slope = np.abs(objective.value_and_gradient(target)[1]).max() / self._density.total_weight
+            if slope >= self._tolerance and (is_last or self._density.size <= MOST_FOR_NEWTON):
+                target = ascend(objective, target, self._tolerance).coordinates
+            # A cell without rows, whose probability runs to 0, is no reason to stay away.
+            is_inside = is_inside or _keeps_classes(self._density, target)
+        if is_inside:
             self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:
@@ -168,7 +188,7 @@ class _Run:
             return False
         value, gradient, statistics = self._density.e_step(target)
         self.evaluations += 1
-        if only_up and not (np.isfinite(value) and value >= self.values[-1]):
+        if only_up and not (np.isfinite(value) and value >= self.values[-1] - ROUNDING * abs(self.values[-1])):
             return False
         self.coordinates, self._statistics, self._gradient = target, statistics, gradient
         self.values.append(value)
@@ -194,3 +214,14 @@ class _Run:
         has_collapsed = self._status is Status.COMPONENT_COLLAPSED
         at_boundary = not has_collapsed and self._density.at_boundary(self.coordinates)
         return Status.BOUNDARY if at_boundary else self._status
+
+
+def _keeps_classes(density: Density, coordinates: Array) -> bool:
+    """Whether every class of a hidden site has some of the rows."""
+    totals: defaultdict[int, Any] = defaultdict(float)
+    greeks = {name: value[0] for name, value in density.draws(coordinates[None]).items()}
+    for site in density.latent:
+        shares = density.responsibilities(greeks, site)
+        # Sites with as many values, the states of a chain among them, are taken together.
+        totals[shares.shape[-1]] += shares.reshape(-1, shares.shape[-1]).sum(0)
+    return all(bool((total >= LEAST_ROWS).all()) for total in totals.values())

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -43,6 +44,50 @@ def test_nutpie_agrees_on_fewer_draws(stat: Stat) -> None:
     exact = Exact(num_draws=20_000).fit(model, {"X": OVERLAPPING}, seed=stat.seed)
     fit = fit_quietly(NUTS(num_samples=600, warmup_steps=300, num_chains=2), model, {"X": OVERLAPPING}, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
+
+
+@pytest.mark.statistical(checks=3, min_effect=0.4)
+def test_low_rank_adaptation_samples_the_same_posterior(stat: Stat) -> None:
+    model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
+    exact = Exact(num_draws=20_000).fit(model, {"X": OVERLAPPING}, seed=stat.seed)
+    nuts = NUTS(num_samples=600, warmup_steps=300, num_chains=2, low_rank=True)
+    fit = fit_quietly(nuts, model, {"X": OVERLAPPING}, seed=stat.seed)
+    check_same_posterior(stat, fit, exact)
+
+
+def far_covariate(N: int, t: torch.Tensor) -> None:
+    """Intercepts that the slope moves, as nobody has centred t."""
+    a = pyro.sample("a", dist.Normal(torch.zeros(2), 30.0).to_event(1))
+    b = pyro.sample("b", dist.Normal(0.0, 3.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Bernoulli(0.4))
+        pyro.sample("y", dist.Normal(a[z.long()] + b * t, 1.0))
+
+
+@pytest.mark.slow
+def test_low_rank_adaptation_takes_fewer_steps_along_a_correlation() -> None:
+    rng = np.random.default_rng(0)
+    t = rng.normal(20.0, 1.0, 40)
+    data = Data(t=t, y=np.where(rng.random(40) < 0.4, 3.0, -5.0) + 2.0 * t + rng.normal(size=40))
+    steps = [
+        float(
+            fit_quietly(
+                NUTS(num_samples=30, warmup_steps=120, num_chains=1, low_rank=low_rank),
+                PyroModel(far_covariate),
+                data,
+                seed=0,
+            )
+            .info["n_steps"]
+            .mean()
+        )
+        for low_rank in (True, False)
+    ]
+    assert steps[0] < 0.5 * steps[1]
+
+
+def test_low_rank_adaptation_is_of_one_engine() -> None:
+    with pytest.raises(ValueError, match="low_rank: expected False with engine='pyro'"):
+        NUTS(engine="pyro", low_rank=True)
 
 
 @pytest.mark.slow

@@ -141,6 +141,7 @@ def _begin(nuts: "NUTS", compiled: Any, seed: int) -> Any:
         save_warmup=False,
         return_raw_trace=True,
         target_accept=nuts.target_accept_prob,
+        low_rank_modified_mass_matrix=nuts.low_rank,
         blocking=False,
     )
 

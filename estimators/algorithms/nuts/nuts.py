@@ -30,8 +30,10 @@ class NUTS:
     """Draws from ``p(φ | data) ∝ p(data | φ) p(φ)``, Z summed out exactly.
 
     ``num_chains`` chains of ``warmup_steps`` + ``num_samples`` start around the best modes found, over-dispersed; the
-    same seed gives the same draws on any number of cores. Draws are relabelled before R-hat and ESS are computed; the
-    status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per chain), in order.
+    same seed gives the same draws on any number of cores. With ``low_rank`` the warm-up adapts to correlations between
+    Greeks too, as of an intercept and a slope whose covariate is far from 0. Draws are relabelled before R-hat and ESS
+    are computed; the status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per
+    chain), in order.
 
     >>> fit = NUTS(num_samples=200, warmup_steps=200).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0)
     >>> fit.num_draws
@@ -42,6 +44,7 @@ class NUTS:
     warmup_steps: int = 1000
     num_chains: int = 4
     target_accept_prob: float = 0.8
+    low_rank: bool = False
     engine: str = "nutpie"
     progress_bar: bool | None = None
 
@@ -50,9 +53,12 @@ class NUTS:
         check_whole("warmup_steps", self.warmup_steps)
         check_whole("num_chains", self.num_chains)
         check_positive("target_accept_prob", self.target_accept_prob, below=1.0)
+        check_flag("low_rank", self.low_rank)
         check_flag("progress_bar", self.progress_bar, optional=True)
         if self.engine not in _ENGINES:
             raise ValueError(f"engine: expected one of {sorted(_ENGINES)}, got {self.engine!r}")
+        if self.low_rank and self.engine != "nutpie":
+            raise ValueError(f"low_rank: expected False with engine={self.engine!r}, which has no such adaptation")
 
     @own_modes()
     def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:

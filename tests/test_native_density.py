@@ -36,9 +36,17 @@ PRIORS: dict[str, CausalMixture] = {
     "a line": CausalMixture(
         2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], dist.Normal(torch.tensor([1.0, -2.0]), 0.5))}
     ),
+    "Uniform": CausalMixture(
+        2, {"X": Gaussian(loc=dist.Uniform(-9.0, 9.0), scale=dist.Uniform(torch.tensor([0.1, 0.5]), 4.0))}
+    ),
+    "Uniform, a probability and a rate": CausalMixture(
+        2, {"T": Bernoulli(prior=dist.Uniform(0.1, 0.7)), "C": Poisson(prior=dist.Uniform(0.0, 30.0))}
+    ),
+    "Uniform, wide": CausalMixture(2, {"X": Gaussian(loc=dist.Uniform(-1e6, 1e6))}),
 }
 OTHER: dict[str, CausalMixture] = {
-    "an interval": CausalMixture(2, {"X": Gaussian(loc=dist.Uniform(-9.0, 9.0))}),
+    "a line in an interval": CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], dist.Uniform(-5.0, 5.0))}),
+    "a half-line": CausalMixture(2, {"X": Gaussian(scale=dist.Pareto(0.1, 1.0))}),
     "a prior of torch's": CausalMixture(2, {"X": Gaussian(loc=dist.StudentT(3.0, 0.0, 5.0))}),
     "a general family": GENERAL_MODELS["StudentT"],
 }

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.parameters.parameter import TINY, Array, Parameter
-from estimators.parameters.transforms import TabulatedMap, Transform
+from estimators.parameters.transforms import INTERVAL, Linear, TabulatedMap, Transform
 
 # A Greek this near to an end of its prior, as a part of the data's own unit, has run into it.
 AT_END = 1e-5
@@ -68,6 +68,16 @@ class Interval(WithinPrior):
     low: Array
     high: Array
     middle: Array
+    # Compiled code has the slopes of a line in the coordinates of the family's own map, which is no interval's.
+    is_of_line: bool = False
+
+    def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
+        if self.is_of_line:
+            return None
+        logit = np.log(self.middle - self.low) - np.log(self.high - self.middle)
+        constant = (np.log(self.high - self.low) + np.log(self.pace)).sum()
+        numbers = np.concatenate([self.low, self.high, self.middle, self.pace, logit])
+        return TabulatedMap(INTERVAL, len(self.low), 1, numbers, float(constant))
 
     def forward(self, coordinates: Array) -> Array:
         move, below, above = self.pace * coordinates, self.middle - self.low, self.high - self.middle
@@ -167,7 +177,7 @@ def within_prior(parameter: Parameter, own: Transform) -> Transform:
         margin = np.minimum(1e-3 * width, scale)
         middle = np.clip(middle, low + margin, high - margin)
         slope = (middle - low) * ((high - middle) / width)
-        return Interval(np.minimum(scale / slope, 1.0), scale, low, high, middle)
+        return Interval(np.minimum(scale / slope, 1.0), scale, low, high, middle, isinstance(own, Linear))
     side = 1.0 if np.isfinite(low).all() else -1.0
     end = low if side > 0 else high
     reach = np.maximum(side * (middle - end), scale)

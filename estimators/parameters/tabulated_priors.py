@@ -2,7 +2,7 @@
 
 The log density of a law but for the constant: NORMAL ``-precision (x - loc)² / 2``; LOG_NORMAL the same of log x, less
 log x; POWER ``power log x - rate x - precision x² / 2``, which is Gamma, Exponential or HalfNormal; BETA and DIRICHLET
-powers of the probabilities; LKJ powers of the diagonal of the factor.
+powers of the probabilities; LKJ powers of the diagonal of the factor; FLAT, of Uniform, nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import parameters_of
 
-NORMAL, LOG_NORMAL, POWER, BETA, DIRICHLET, LKJ = range(6)
+NORMAL, LOG_NORMAL, POWER, BETA, DIRICHLET, LKJ, FLAT = range(7)
 
 
 class TabulatedPrior(NamedTuple):
@@ -81,6 +81,10 @@ def _dirichlet(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
     return TabulatedPrior(DIRICHLET, powers - 1.0, float(gammaln(total).sum() - gammaln(powers).sum()))
 
 
+def _uniform(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    return TabulatedPrior(FLAT, np.zeros(0), float(-np.log(p["high"] - p["low"]).sum()))
+
+
 def _lkj(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
     size = parameter.shape[-1]
     count = int(np.prod(parameter.shape[:-2]))
@@ -102,4 +106,5 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], Parameter], TabulatedPrior]
     dist.Beta: _beta,
     dist.Dirichlet: _dirichlet,
     dist.LKJCholesky: _lkj,
+    dist.Uniform: _uniform,
 }

@@ -5,14 +5,14 @@ stick, and the logs of its weights. Gradients g [3, size] are with respect to th
 respect to the log alone.
 """
 
-from math import exp, log, log1p, tanh
+from math import exp, expm1, inf, log, log1p, tanh
 from typing import Any
 
 from estimators.estep.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import LOG, LOG_REST, VALUE
 from estimators.mixture.native.sites import COORDINATE, COPIES, GREEK, LAW, LAW_AT, LENGTH, MAP, MAP_AT
 from estimators.parameters.tabulated_priors import BETA, DIRICHLET, LKJ, LOG_NORMAL, NORMAL, POWER
-from estimators.parameters.transforms import CORRELATION, LINE, POSITIVE, REAL, SIMPLEX, UNIT
+from estimators.parameters.transforms import CORRELATION, INTERVAL, LINE, POSITIVE, REAL, SIMPLEX, UNIT
 
 # Where the exponent of a positive number is held.
 FARTHEST = 705.0
@@ -51,6 +51,8 @@ def constrain(v: Any, tables: Any, greeks: Any) -> None:
                     at, to = at + 1, to + 1
                 greeks[VALUE, to], greeks[LOG, to] = 1.0, rest
                 to += 1
+        elif site[MAP] == INTERVAL:
+            _within(v, at, count, numbers[a : a + 5 * count], to, greeks)
         elif site[MAP] == LINE:
             for j in range(count):
                 for p in range(length):
@@ -72,6 +74,25 @@ def _logistic(v: Any) -> Any:
     if v > 0:
         return 1.0 / (1.0 + small), -both, -v - both
     return small / (1.0 + small), v - both, -both
+
+
+@compiled(**EXACT)
+def _within(v: Any, at: int, count: int, numbers: Any, to: int, greeks: Any) -> None:
+    """Numbers between two ends, from the middle or from the nearer end, whichever has more digits, and their logs."""
+    for j in range(count):
+        low, high, middle = numbers[j], numbers[count + j], numbers[2 * count + j]
+        move = numbers[3 * count + j] * v[at + j]
+        p, _, _ = _logistic(numbers[4 * count + j] + move)
+        rest, _, _ = _logistic(-numbers[4 * count + j] - move)
+        if abs(move) < 1.0:
+            x = middle - (high - middle) * p * expm1(-move)
+        elif p < rest:
+            x = low + (high - low) * p
+        else:
+            x = high - (high - low) * rest
+        greeks[VALUE, to + j] = x
+        greeks[LOG, to + j] = log(x) if x > 0 else -inf
+        greeks[LOG_REST, to + j] = log1p(-x) if x < 1 else -inf
 
 
 @compiled(**EXACT)
@@ -145,10 +166,10 @@ def add_log_prior(tables: Any, greeks: Any, g: Any) -> Any:
 @compiled(**EXACT)
 def add_log_jacobian(v: Any, tables: Any, greeks: Any, gradient: Any) -> Any:
     """log |dφ/dv| but for its constants; its gradient is added."""
-    value = 0.0
+    numbers, value = tables.laws, 0.0
     for s in range(len(tables.sites)):
         site = tables.sites[s]
-        count, length, at, to = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK]
+        count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == POSITIVE:
             for j in range(count):
                 value += greeks[LOG, to + j]
@@ -157,6 +178,12 @@ def add_log_jacobian(v: Any, tables: Any, greeks: Any, gradient: Any) -> Any:
             for j in range(count):
                 value += greeks[LOG, to + j] + greeks[LOG_REST, to + j]
                 gradient[at + j] += 1.0 - 2.0 * greeks[VALUE, to + j]
+        elif site[MAP] == INTERVAL:
+            for j in range(count):
+                logit, pace = numbers[a + 4 * count + j], numbers[a + 3 * count + j]
+                p, log_p, log_rest = _logistic(logit + pace * v[at + j])
+                value += log_p + log_rest
+                gradient[at + j] += pace * (1.0 - 2.0 * p)
         elif site[MAP] == SIMPLEX:
             for _ in range(count):
                 for left in range(length, 0, -1):
@@ -193,6 +220,18 @@ def pull_back(v: Any, tables: Any, greeks: Any, g: Any, gradient: Any) -> None:
             for j in range(count):
                 p = greeks[VALUE, to + j]
                 gradient[at + j] += g[LOG, to + j] * (1.0 - p) - g[LOG_REST, to + j] * p
+        elif site[MAP] == INTERVAL:
+            for j in range(count):
+                x, logit, pace = greeks[VALUE, to + j], numbers[a + 4 * count + j], numbers[a + 3 * count + j]
+                p, _, _ = _logistic(logit + pace * v[at + j])
+                rest, _, _ = _logistic(-logit - pace * v[at + j])
+                slope = g[VALUE, to + j]
+                # Of a location the slopes of the logs are 0, and the logs may be of negative numbers.
+                if g[LOG, to + j] != 0.0:
+                    slope += g[LOG, to + j] / x
+                if g[LOG_REST, to + j] != 0.0:
+                    slope -= g[LOG_REST, to + j] / (1.0 - x)
+                gradient[at + j] += slope * pace * (numbers[a + count + j] - numbers[a + j]) * p * rest
         elif site[MAP] == SIMPLEX:
             for _ in range(count):
                 tail = g[LOG, to + length - 1]

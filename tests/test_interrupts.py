@@ -239,6 +239,8 @@ def test_a_program_is_interrupted(estimator: EM, at_call: int) -> None:
     def program(N: int) -> None:
         strike()
         weight = pyro.sample("weight", dist.Beta(2.0, 2.0))
+        # With a number taken out of a Greek, it cannot be captured and is run at every step.
+        float(weight.detach())
         with pyro.plate("components", 2):
             mean = pyro.sample("mean", dist.Normal(0.0, 10.0))
         with pyro.plate("rows", N):

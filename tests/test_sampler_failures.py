@@ -150,6 +150,8 @@ def test_a_program_that_raises_at_some_greeks_is_told(estimator: EM, at_call: in
     def program(N: int) -> None:
         nonlocal calls
         weight = pyro.sample("weight", dist.Beta(2.0, 2.0))
+        # With a number taken out of a Greek, it cannot be captured and is run at every step.
+        float(weight.detach())
         with pyro.plate("components", 2):
             mean = pyro.sample("mean", dist.Normal(0.0, 10.0))
         calls += 1

@@ -6,7 +6,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import torch
+from pyro.ops.indexing import Vindex
 
 from benchmarks.side_by_side import Measured, seconds
 from estimators import EM, MAP, NUTS, CausalMixture, Data, GaussianMixture, PyroModel
@@ -238,6 +241,41 @@ def markov_chain() -> Iterator[Measured]:
     yield Measured("PyroModel, hidden Markov chain of 150 steps, EM", "s", time, peer, "hmmlearn", 5.0, "2 starts")
 
 
+def latent_class_regression(party: torch.Tensor, items: torch.Tensor) -> None:
+    """Three classes whose weights depend on a covariate, and twelve items of four levels."""
+    gate = pyro.sample("gate", dist.Normal(torch.zeros(2, 2), 2.0).to_event(2))
+    with pyro.plate("classes", 3, dim=-2), pyro.plate("items", items.shape[1], dim=-1):
+        p = pyro.sample("p", dist.Dirichlet(torch.ones(4)))
+    with pyro.plate("rows", len(party), dim=-1):
+        logits = torch.cat([torch.zeros(len(party), 1), gate[:, 0] + party[:, None] * gate[:, 1]], -1)
+        z = pyro.sample("z", dist.Categorical(logits=logits))
+        for j in range(items.shape[1]):
+            pyro.sample(f"item_{j}", dist.Categorical(Vindex(p)[z, j]), obs=items[:, j])
+
+
+def latent_classes() -> Iterator[Measured]:
+    rng, num_rows = np.random.default_rng(0), 1_300
+    party = rng.integers(-3, 5, num_rows) * 1.0
+    logits = np.stack([np.zeros(num_rows), 0.2 + 0.5 * party, -0.3 - 0.6 * party], 1)
+    label = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    p = rng.dirichlet(np.ones(4), (3, 12))
+    items = (np.log(p)[label] + rng.gumbel(size=(num_rows, 12, 4))).argmax(2)
+    data = Data(party=party, items=torch.as_tensor(items).double())
+    time, fit = seconds(lambda: _quietly(lambda: EM(**QUIET).fit(PyroModel(latent_class_regression), data, seed=0)))
+    note = f"{fit.stats['num_runs']} of 20 starts run to the end"
+    yield Measured("PyroModel, latent class regression, 1,300 rows, K = 3, EM", "s", time, None, "", 60.0, note)
+
+
+def questions() -> Iterator[Measured]:
+    from tests.gallery import chain_of_a_column
+
+    rows = torch.as_tensor(np.random.default_rng(0).normal(size=(1, 150)))
+    estimator = EM(num_starts=1, max_iterations=3, **QUIET)
+    fit = _quietly(lambda: estimator.fit(PyroModel(chain_of_a_column), Data(x=rows), seed=0))
+    time, _ = seconds(lambda: fit.do(z_0=1).mean("x_149"))
+    yield Measured("PyroModel, hidden Markov chain of 150 steps, a question", "s", time, None, "", 0.5, "the first")
+
+
 def _hmmlearn(rows: np.ndarray) -> float | None:
     if find_spec("hmmlearn") is None:
         return None
@@ -264,4 +302,6 @@ JOBS: dict[str, Callable[[], Iterator[Measured]]] = {
     "gradients": gradients,
     "limits": limits,
     "markov": markov_chain,
+    "questions": questions,
+    "latent-classes": latent_classes,
 }

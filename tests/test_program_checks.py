@@ -273,3 +273,19 @@ def test_programs_are_not_kept() -> None:
     del program
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("num_rows", [1, 4])
+def test_control_flow_that_needs_the_same_two_values_in_all_rows_is_refused(num_rows: int) -> None:
+    """Nine joint values, one of which alone shows it, and only where no row has another."""
+
+    def program(N: int) -> None:
+        _, mu = components()
+        with pyro.plate("rows", N):
+            u = pyro.sample("u", dist.Categorical(torch.ones(3) / 3))
+            v = pyro.sample("v", dist.Categorical(torch.ones(3) / 3))
+            shift = 5.0 if bool(((u == 0) & (v == 2)).all()) else 0.0
+            pyro.sample("y", dist.Normal(mu[0] * u + mu[1] * v + shift, 1.0))
+
+    with refused(ValueError, "'u': 0", "'v': 2", "under enumeration"):
+        PyroModel(program).check(Data(y=Y[:num_rows]))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators import Data, PyroModel
+from estimators.contract import Objective, log_likelihood
 from estimators.isolation import program_mode
 from estimators.programs import elimination
 from estimators.programs.captured import RUNS, Graph
@@ -109,10 +110,17 @@ def drawn(level: Tensor) -> Tensor:
     return level + 0.0 * torch.rand(2)
 
 
+def hooked(level: Tensor) -> Tensor:
+    level = level * 1.0
+    if level.requires_grad:
+        level.register_hook(lambda slope: 2.0 * slope)
+    return level
+
+
 @pytest.mark.parametrize(
     "change",
-    [Doubled.apply, lambda x: x + x.detach(), lambda x: x + x.data, written, drawn],
-    ids=["own derivative", "detached", "data", "written", "drawn"],
+    [Doubled.apply, lambda x: x + x.detach(), lambda x: x + x.data, written, drawn, hooked],
+    ids=["own derivative", "detached", "data", "written", "drawn", "hooked"],
 )
 def test_what_has_another_derivative_is_run_and_keeps_it(change: Callable[[Tensor], Tensor]) -> None:
     marginal = PyroModel(of_levels(change)).marginal(Data(x=[0.0, 1.0, 3.0]))
@@ -123,6 +131,52 @@ def test_what_has_another_derivative_is_run_and_keeps_it(change: Callable[[Tenso
     assert other.nodes, "the program was not run"
     slopes = [torch.autograd.grad(factors.pointwise().sum(), v)[0] for factors in (run, other)]
     torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: torch.DoubleTensor([x[0], x[1]]),
+        lambda x: torch.nn.Parameter(x.detach()) * 1.0,
+        lambda x: torch.from_dlpack(x.detach()),
+        lambda x: torch.add(x, 0.0, out=torch.zeros(2, dtype=torch.float64)),
+    ],
+    ids=["constructor", "parameter", "dlpack", "out"],
+)
+def test_a_value_that_leaves_its_tensor_is_no_constant(change: Callable[[Tensor], Tensor]) -> None:
+    """The same question has the same answer before and after a program would be captured, here and elsewhere."""
+    marginal = PyroModel(of_levels(lambda level: change(level.detach()))).marginal(Data(x=[0.0, 1.0, 3.0]))
+    for at in ([-1.0, 1.0], [2.0, 5.0]):
+        greeks = {"level": torch.tensor([at]).double().expand(2 * RUNS, 2)}
+        expected = as_run(marginal, marginal.coordinates.unconstrain({"level": torch.tensor(at).double()}))
+        for _ in range(3):
+            answer = marginal.pointwise(greeks)
+            torch.testing.assert_close(answer, expected.pointwise().expand(2 * RUNS, 3), rtol=1e-12, atol=0)
+
+
+def left_to_right(N: int, T: int = 12) -> None:
+    """A state is never left for one before it."""
+    level = pyro.sample("level", dist.Normal(torch.zeros(3), 3.0).to_event(1))
+    free = pyro.sample("free", dist.Normal(torch.zeros(3, 3), 1.0).to_event(2))
+    move = free.masked_fill(torch.ones(3, 3).tril(-1).bool(), -torch.inf)
+    with pyro.plate("rows", N):
+        z: Any = None
+        for t in pyro.markov(range(T)):
+            law = dist.Categorical(torch.ones(3) / 3) if z is None else dist.Categorical(logits=move[z])
+            z = pyro.sample(f"z_{t}", law)
+            pyro.sample(f"x_{t}", dist.Normal(level[z], 1.0))
+
+
+def test_a_chain_with_moves_that_cannot_be_has_a_gradient() -> None:
+    model, data = PyroModel(left_to_right), Data(x=np.random.default_rng(0).normal(size=(5, 12)))
+    model.check(data)
+    density = model.density(data)
+    value, gradient, _ = density.e_step(np.linspace(-0.5, 0.5, density.size))
+    steps = 1e-5 * np.eye(density.size)
+    points = np.concatenate([np.linspace(-0.5, 0.5, density.size) + sign * steps for sign in (1, -1)])
+    values = Objective(density, log_likelihood).value(points)
+    assert np.isfinite(value)
+    np.testing.assert_allclose(gradient, (values[: density.size] - values[density.size :]) / 2e-5, atol=1e-6)
 
 
 def unused_detach(level: Tensor) -> Tensor:
@@ -233,8 +287,8 @@ def test_the_first_evaluations_of_a_graph_are_of_the_cheaper_function() -> None:
     assert calls == ["run"] * RUNS
     assert torch.equal(graph(x)[0], x**2)
     assert torch.equal(graph.batched(x[None])[0], x[None] ** 2)
-    # Once for what it makes at its first call, and once to be recorded.
-    assert calls[RUNS:] == ["captured", "captured"]
+    # Once for what it makes at its first call, once to be recorded, and once to be compared.
+    assert calls[RUNS:] == ["captured"] * 3
     many = Graph(of("captured"), [x], first=of("run"))
     many.batched(x.expand(RUNS + 1, 3))
     assert "run" not in calls[RUNS:]
@@ -271,6 +325,20 @@ def test_outputs_from_other_constants_or_entries_are_one_computation() -> None:
     torch.testing.assert_close(*slopes)
 
 
+def test_entries_from_the_end_and_masks() -> None:
+    masks = torch.tensor([[True, False], [False, True], [True, True]])
+
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        return *(x[i] * 1.0 for i in (-1, 0, 1)), *(x[mask].sum() for mask in masks)
+
+    x = torch.tensor([0.5, 2.0])
+    repeated, stacks = stacks_of(function, x)
+    assert repeated.groups == [[0, 1, 2], [3], [4], [5]]
+    expected = function(x)
+    for group, stack in zip(repeated.groups, stacks, strict=True):
+        assert torch.equal(stack, torch.stack([expected[number] for number in group]))
+
+
 def test_numbers_and_types_in_an_operation_tell_outputs_apart() -> None:
     def function(x: Tensor) -> tuple[Tensor, ...]:
         same = x * torch.tensor(3.0)
@@ -284,7 +352,7 @@ def test_numbers_and_types_in_an_operation_tell_outputs_apart() -> None:
 # ---------------------------------------------------------------- sums over hidden configurations
 
 
-def random_factors(edges: list[str], sizes: dict[str, int], seed: int) -> list[Stack]:
+def random_factors(edges: list[str], sizes: dict[str, int], seed: int, impossible: float = 0.0) -> list[Stack]:
     """Log factors of the hidden symbols in each edge and of the rows, one to a stack."""
     generator, plates = torch.Generator().manual_seed(seed), frozenset(ROWS)
     stacks = []
@@ -293,6 +361,8 @@ def random_factors(edges: list[str], sizes: dict[str, int], seed: int) -> list[S
         dims = edge if number % 3 == 2 else ROWS + edge
         shape = [sizes[dim] for dim in dims]
         values = 5.0 * torch.randn(1, *shape, dtype=torch.float64, generator=generator)
+        if impossible:
+            values[torch.rand(values.shape, generator=generator) < impossible] = -torch.inf
         stacks.append(Stack(values, (Label(f"f{number}", dims, plates, None),)))
     return stacks
 
@@ -333,6 +403,24 @@ def test_a_sum_in_rounds_is_the_sum_over_all_configurations(
     value, expected = log_sum(stacks, ROWS, sizes[ROWS]), brute_force(stacks, sizes)
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
     slopes, others = (torch.autograd.grad(total.sum(), leaves) for total in (value, expected))
+    for slope, other in zip(slopes, others, strict=True):
+        torch.testing.assert_close(slope, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("least", [1, 100])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_sum_with_impossible_values_has_a_gradient(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elimination, "LEAST_TOGETHER", least)
+    sizes = dict.fromkeys("abcdefghij", 2) | {ROWS: 20}
+    stacks = random_factors(CHAIN, sizes, seed, impossible=0.15)
+    leaves = [stack.log_factors.requires_grad_() for stack in stacks]
+    # A number as small as this is as good as impossible, and torch's derivative of it is a number.
+    tiny = [stack._replace(log_factors=stack.log_factors.clamp_min(-1e200)) for stack in stacks]
+    value, expected = log_sum(stacks, ROWS, sizes[ROWS]), brute_force(tiny, sizes)
+    possible = expected > -1e199
+    assert bool((value[~possible] == -torch.inf).all())
+    torch.testing.assert_close(value[possible], expected[possible], rtol=1e-12, atol=1e-12)
+    slopes, others = (torch.autograd.grad(total[possible].sum(), leaves) for total in (value, expected))
     for slope, other in zip(slopes, others, strict=True):
         torch.testing.assert_close(slope, other, rtol=1e-11, atol=1e-11)
 

@@ -19,6 +19,8 @@ from pyro.ops.contract import contract_tensor_tree
 from pyro.ops.rings import LogRing
 from torch import Tensor
 
+from estimators.parameters.parameter import LOG_ZERO
+
 # Fewer sums than this are done one by one, as are those of more numbers than this together.
 LEAST_TOGETHER = 4
 MOST_NUMBERS = 4_000_000
@@ -172,7 +174,7 @@ def _role(dim: str, label: Label, neighbours: str) -> str | int:
 def _summed(stacks: Sequence[Stack], group: Sequence[tuple[_Sum, str]]) -> Stack:
     """The sums of a group, as one stack."""
     first, neighbours = group[0]
-    names, products = "", []
+    products = []
     for slot, (number, position) in enumerate(first.places):
         stack = stacks[number]
         index = torch.tensor([one.places[slot][1] for one, _ in group])
@@ -182,7 +184,7 @@ def _summed(stacks: Sequence[Stack], group: Sequence[tuple[_Sum, str]]) -> Stack
     names = own_plates + neighbours + first.symbol
     total = functools.reduce(torch.add, (_aligned(factor, label.dims, names) for factor, label in products))
     labels = tuple(Label(one.symbol, own_plates + others, plates, None) for one, others in group)
-    return Stack(torch.logsumexp(total, -1), labels)
+    return Stack(_log_sum_exp(total, -1), labels)
 
 
 def _left(stack: Stack, number: int, summed: set[Place]) -> Stack:
@@ -211,6 +213,12 @@ def _aligned(stack: Tensor, dims: str, names: str) -> Tensor:
 # ---------------------------------------------------------------- one symbol at a time
 
 
+def _log_sum_exp(values: Tensor, axis: int) -> Tensor:
+    """torch's logsumexp, but with derivative 0 in place of NaN where all values are -inf."""
+    is_none = values.amax(axis) == -torch.inf
+    return torch.where(is_none, -torch.inf, torch.logsumexp(values.clamp_min(LOG_ZERO), axis))
+
+
 class _StableLogRing(LogRing):
     """Eliminates one dimension at a time by logsumexp, the one with the smallest product of factors first."""
 
@@ -222,7 +230,7 @@ class _StableLogRing(LogRing):
             product = _added([term for term in left if dim in dims_of(term)])
             left = [term for term in left if dim not in dims_of(term)]
             names = dims_of(product)
-            left.append(named(torch.logsumexp(product, names.index(dim)), names.replace(dim, "")))
+            left.append(named(_log_sum_exp(product, names.index(dim)), names.replace(dim, "")))
         return _added(left)
 
 

@@ -22,11 +22,11 @@ from estimators.programs.marginal import ProgramMarginal
 
 MAX_ROWS = 3
 # Joint values of the hidden sites that are tried, each in its own copy of the rows; where there are more (a long
-# chain), this many at random. In runs of their own, with the same value in all rows, fewer.
+# chain), this many at random. In runs of their own, with the same value in all rows, fewer of a program of many sites.
 MAX_CONFIGURATIONS = 64
-MAX_RUNS = 8
+MAX_SITE_RUNS = 400
+LEAST_RUNS = 2
 TOLERANCE = 1e-8
-
 MIXED_CONFIGURATIONS = 4
 
 Configuration = dict[str, list[float]]
@@ -137,13 +137,18 @@ def _check_at(marginal: ProgramMarginal, configuration: Configuration) -> None:
 
 
 def _same_in_all_rows(marginal: ProgramMarginal) -> Iterator[Configuration]:
-    """A few values of the hidden sites, in all rows: control flow on a hidden site may show only there."""
-    choices = _values_of(marginal)
-    if math.prod(map(len, choices)) <= MAX_RUNS:
+    """Values of the hidden sites, in all rows at once: control flow on a hidden site may show only there.
+
+    All of them where they are few, or where a run is short; else every site's own values, and random ones.
+    """
+    choices, generator = _values_of(marginal), random.Random(1)
+    num_runs = min(max(MAX_SITE_RUNS // len(marginal.structure.sites), LEAST_RUNS), MAX_CONFIGURATIONS)
+    if math.prod(map(len, choices)) <= num_runs:
         every = list(itertools.product(*choices))
     else:
         every = [tuple(values[k % len(values)] for values in choices) for k in range(max(map(len, choices)))]
-    for chosen in every[:MAX_RUNS]:
+        every += [tuple(map(generator.choice, choices)) for _ in range(num_runs)]
+    for chosen in every[:num_runs]:
         yield {s: [value] * marginal.num_rows for s, value in zip(marginal.hidden, chosen, strict=True)}
 
 

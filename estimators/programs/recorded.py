@@ -24,6 +24,8 @@ _LEAVING = frozenset((*_OUT, "tensor", "new_tensor", "new"))
 # These are another way out of the tensors in a list alone.
 _LEAVING_LISTS = frozenset(("as_tensor", "asarray"))
 _DETACHING = (torch.detach, torch.detach_, torch.Tensor.detach, torch.Tensor.detach_)
+# How far two ways to the same numbers may differ.
+ROUNDING = 1e-9
 _NEW_SHAPES = frozenset((torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output))
 
 
@@ -120,6 +122,18 @@ class Recording:
             if operation.is_mutable and uses[operation.inputs[0]] == 1 and _is_new(operation.inputs[0]):
                 operation.target = _without_write(operation.target)
 
+    def at(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the operations give."""
+        results, left = dict[Operation, Any](), iter(inputs)
+        for operation in self.operations:
+            if operation.target is None:
+                results[operation] = next(left) if operation.value is None else operation.value
+            else:
+                arguments = operation.args, operation.kwargs or {}
+                args, kwargs = mapped(arguments, Operation, results.__getitem__)
+                results[operation] = operation.target(*args, **kwargs)
+        return tuple(results[output] for output in self.outputs)
+
     def module(self) -> GraphModule:
         """The operations as a function of the inputs."""
         graph, nodes, constants = Graph(), dict[Operation, Node](), dict[str, Tensor]()
@@ -140,13 +154,40 @@ class Recording:
 def recorded(function: Function, examples: Sequence[Tensor]) -> Recording:
     """The operations of a function of tensors to a tuple of tensors, as it does them at the examples.
 
-    Raises NotRecordedError, and what the function raises.
+    Raises NotRecordedError, where they are not what the function does at other inputs too, and what the function
+    raises.
     """
+    recording = recorded_once(function, examples)
+    others, generator = elsewhere(examples), torch.get_rng_state()
+    expected = function(*others)
+    torch.set_rng_state(generator)
+    with torch.no_grad():
+        check_same(recording.at(*others), expected)
+    return recording
+
+
+def recorded_once(function: Function, examples: Sequence[Tensor]) -> Recording:
+    """The operations at the examples, for which nobody has checked that they are the function's elsewhere."""
     recorder = _Recorder()
     inputs = [recorder.input(example.detach().clone()) for example in examples]
     with _Staying(recorder), recorder:
         outputs = function(*inputs)
     return recorder.finished(outputs)
+
+
+def elsewhere(examples: Sequence[Tensor]) -> list[Tensor]:
+    """Other inputs: numbers a little nearer to 0, which are in every support that is a simplex, a cone or a ball."""
+    return [
+        example.detach() * (0.9 - 0.01 * position) if example.is_floating_point() else example
+        for position, example in enumerate(examples)
+    ]
+
+
+def check_same(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+    """Raise NotRecordedError where outputs differ: a number left a tensor unseen, and was taken for a constant."""
+    for output, other in zip(outputs, expected, strict=True):
+        if output.shape != other.shape or not torch.allclose(output, other, ROUNDING, ROUNDING, equal_nan=True):
+            raise NotRecordedError("the function does other operations at other inputs")
 
 
 class _Recorder(TorchDispatchMode):
@@ -157,7 +198,8 @@ class _Recorder(TorchDispatchMode):
         self._operations: list[Operation] = []
         self._results = WeakTensorKeyDictionary()
         # The memory that varies because something that does was written to it, which shows in every view of it.
-        self._written = set[int]()
+        # It is held on to, so that no other tensor gets it.
+        self._written = dict[int, Any]()
 
     def input(self, value: Tensor) -> Tensor:
         """An input of the function."""
@@ -167,7 +209,7 @@ class _Recorder(TorchDispatchMode):
     def varies(self, value: Tensor) -> bool:
         """Whether a tensor is, or may be, another one at other inputs or at another call."""
         operation = self._results.get(value)
-        return (operation is not None and operation.varies) or _memory(value) in self._written
+        return (operation is not None and operation.varies) or (value.numel() > 0 and _memory(value) in self._written)
 
     def hide(self, value: Tensor) -> None:
         """Say of a result that it was detached."""
@@ -179,6 +221,8 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         """Do an operation, and write it down."""
         inputs: list[Operation] = []
+        if func is torch.ops.aten.select.int:
+            args = (args[0], args[1], args[2] % args[0].shape[args[1]])
 
         def used(value: Tensor) -> Operation:
             inputs.append(self._operation_of(value))
@@ -189,11 +233,13 @@ class _Recorder(TorchDispatchMode):
         varies = varies or (bool(self._written) and any(map(self.varies, _tensors(args))))
         if varies and self._is_another_elsewhere(func, args):
             raise NotRecordedError(f"{func} of what varies")
+        if (is_mutable(func) and not (args and isinstance(args[0], Tensor))) or "out" in named:
+            raise NotRecordedError(f"{func}, which writes to what is not its first argument")
         outputs = func(*args, **(kwargs or {}))
         is_hidden = not torch.is_grad_enabled()
         operation = Operation(func, arguments, named, tuple(inputs), None, varies, is_hidden)
         if varies and operation.is_mutable:
-            self._written.add(_memory(args[0]))
+            self._written[_memory(args[0])] = args[0]
         self._keep(outputs, operation)
         return outputs
 

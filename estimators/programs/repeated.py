@@ -122,7 +122,9 @@ def _value(operation: Operation, arguments: tuple[Any, ...]) -> Hashable:
 def _form(operation: Operation, arguments: tuple[Any, ...]) -> Hashable:
     """What it computes, whatever the numbers of constants, and whichever entry of a tensor."""
     if operation.target is None:
-        return operation.value.dtype, operation.value.shape
+        # A mask says how many entries there are.
+        is_mask = operation.value.dtype is torch.bool
+        return _value(operation, arguments) if is_mask else (operation.value.dtype, operation.value.shape)
     if operation.target is SELECT:
         arguments = arguments[0][:2]
     return operation.target, repr(arguments)

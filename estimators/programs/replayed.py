@@ -7,9 +7,9 @@ from torch import Tensor
 
 from estimators.isolation import program_mode, single_thread
 from estimators.programs.captured import is_repeatable
-from estimators.programs.elimination import Stack
+from estimators.programs.elimination import Stack, unstacked
 from estimators.programs.factors import Factors
-from estimators.programs.recorded import NotRecordedError, recorded
+from estimators.programs.recorded import NotRecordedError, check_same, elsewhere, recorded_once
 from estimators.programs.repeated import Repeated
 
 OfTensors = Callable[..., Factors]
@@ -36,7 +36,7 @@ class _Replay:
             runs[:] = [factors(*inputs)]
             return runs[0].log_prior, runs[0].log_global, *(stack.log_factors[0] for stack in runs[0].rows)
 
-        recording = recorded(flat, examples).folded()
+        recording = recorded_once(flat, examples).folded()
         if any(operation.is_hidden or not is_repeatable(operation.target) for operation in recording.operations):
             raise NotRecordedError("a program that writes to tensors, draws random numbers, or has other derivatives")
         (run,) = runs
@@ -44,9 +44,31 @@ class _Replay:
         self._repeated = Repeated(recording, ["prior", "global", *(label.kind for label in run.labels)])
         self._labels = [tuple(labels[number - 2] for number in group) for group in self._repeated.groups[2:]]
         self._rows_symbol, self._num_rows = run.rows_symbol, run.num_rows
-        self(*examples)
+        self._check(factors, elsewhere(examples))
+
+    def _check(self, factors: OfTensors, inputs: Sequence[Tensor]) -> None:
+        """Raise NotRecordedError where the factors, or their derivatives, are not those of the function."""
+        leaves = [value.requires_grad_() for value in inputs]
+        run, replay = factors(*leaves), self(*leaves)
+        expected = dict(unstacked(run.rows))
+        order = [label for label, _ in unstacked(replay.rows)]
+        ours, theirs = [factor for _, factor in unstacked(replay.rows)], [expected[label] for label in order]
+        outside = [replay.log_prior, replay.log_global], [run.log_prior, run.log_global]
+        check_same([*ours, *outside[0]], [*theirs, *outside[1]])
+        check_same(_slopes([*ours, *outside[0]], leaves), _slopes([*theirs, *outside[1]], leaves))
 
     def __call__(self, *inputs: Tensor) -> Factors:
         (log_prior,), (log_global,), *stacks = self._repeated(*inputs)
         rows = tuple(Stack(stack, labels) for stack, labels in zip(stacks, self._labels, strict=True))
         return Factors(log_prior, log_global, rows, self._rows_symbol, self._num_rows, {})
+
+
+def _slopes(values: Sequence[Tensor], leaves: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The derivatives of a sum in which every number has a weight of its own."""
+    total = torch.zeros((), dtype=torch.float64)
+    for position, value in enumerate(values):
+        weights = torch.arange(value.numel(), dtype=torch.float64).add(position).cos().reshape(value.shape)
+        total = total + (weights * value.masked_fill(value.isinf(), 0.0)).sum()
+    if not total.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)

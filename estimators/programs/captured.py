@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from estimators.isolation import double_precision, program_mode, single_thread
-from estimators.programs.recorded import Function, Operation, Recording, is_mutable, recorded
+from estimators.programs.operations import Operation, Recording, is_mutable
+from estimators.programs.recorded import Function, recorded
 from estimators.status import in_words
 
 # Elements that one batched evaluation may hold in each of its intermediate tensors.

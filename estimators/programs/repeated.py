@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule
 
-from estimators.programs.recorded import Operation, Recording, mapped
+from estimators.programs.operations import Operation, Recording, mapped
 
 # The numbers of larger constants are not compared.
 LARGE = 100_000

@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from estimators.programs.captured import Graph, is_repeatable, of_entries
-from estimators.programs.recorded import is_mutable
+from estimators.programs.operations import is_mutable
 
 # Numbers that are kept at one time: 160 MB.
 MOST_KEPT = 20_000_000

@@ -10,12 +10,14 @@ import pytest
 import scipy.stats
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
-from estimators import EM, PyroModel
+from estimators import EM, CausalMixture, PyroModel
 from estimators.contract import Objective, Parts, log_joint, log_likelihood, log_posterior
 from estimators.data.data import Data
+from estimators.mechanisms import Categorical
 from estimators.programs.captured import Graph
 from estimators.programs.density import ProgramDensity
 from tests.expectations import ProgramExpectation
@@ -256,3 +258,35 @@ def test_brute_force_is_the_formula(name: str) -> None:
     rows, shares = brute_force(example, data, truth)
     torch.testing.assert_close(rows, torch.logsumexp(joint, 1), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(shares[next(iter(example.hidden))], torch.softmax(joint, 1), rtol=1e-12, atol=1e-12)
+
+
+def latent_classes(N: int, J: int = 8) -> None:
+    """Two classes and items of three levels: more coordinates than Newton's method is for."""
+    weights = pyro.sample("weights", dist.Dirichlet(torch.ones(2)))
+    with pyro.plate("classes", 2, dim=-2), pyro.plate("items", J, dim=-1):
+        p = pyro.sample("p", dist.Dirichlet(torch.ones(3)))
+    with pyro.plate("rows", N, dim=-1):
+        z = pyro.sample("z", dist.Categorical(weights))
+        for j in range(J):
+            pyro.sample(f"item_{j}", dist.Categorical(Vindex(p)[z, j]))
+
+
+@pytest.mark.parametrize("has_empty_cell", [False, True])
+def test_a_program_of_many_coordinates_ends_where_the_mixture_does(has_empty_cell: bool) -> None:
+    """Its M-steps are climbs, and it goes on by L-BFGS; a cell without rows is no reason to end elsewhere."""
+    rng = np.random.default_rng(3)
+    label = rng.random(80) < 0.4
+    items = np.where(rng.random((80, 8)) < 0.75, np.where(label, 0, 2)[:, None], rng.integers(0, 3, (80, 8)))
+    if has_empty_cell:
+        items[label, 0] = np.minimum(items[label, 0], 1)
+    else:
+        # Every level in both classes, some rows of each.
+        items[:6] = np.arange(6)[:, None] % 3
+    columns = {f"item_{j}": items[:, j] for j in range(8)}
+    mixture = CausalMixture(2, {name: Categorical(3) for name in columns})
+    expected = fit_quietly(EM(), mixture, Data(**columns), seed=0)
+    fit = fit_quietly(EM(num_starts=6), PyroModel(latent_classes), Data(**columns), seed=0)
+    assert fit.stats["log_likelihood"] == pytest.approx(expected.stats["log_likelihood"], rel=1e-9)
+    assert fit.status.is_interior is not has_empty_cell
+    path = fit.info["log_likelihoods"]
+    assert bool((path.diff() >= -1e-12 * path[:-1].abs()).all())

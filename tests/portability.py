@@ -61,6 +61,7 @@ TESTS = [
     "tests/test_native_density.py",
     "tests/test_programs.py",
     "tests/test_quantiles.py",
+    "tests/test_recorded.py",
     "tests/validation/test_tolerances.py",
     "tests/validation/test_uniformity.py",
 ]

@@ -28,20 +28,20 @@ class Graph:
     """``function`` of tensors to a tuple of tensors, captured at example inputs; see `is_captured`.
 
     ``row_size`` is the size of its largest intermediate tensor for one set of parameters, which bounds batches.
-    ``first`` is the same function, cheaper the first time: the first `RUNS` evaluations are of it, and nothing is
-    captured for them.
+    ``few`` is the same function without what the other makes first: it is run for at most `RUNS` entries at a time, for
+    which nothing is captured. How many there were before plays no part, so the same question has the same bits.
     """
 
     def __init__(
-        self, function: Function, examples: Sequence[Tensor], row_size: int = 1, first: Function | None = None
+        self, function: Function, examples: Sequence[Tensor], row_size: int = 1, few: Function | None = None
     ) -> None:
         self._function, self._examples, self._row_size = function, tuple(examples), row_size
-        self._first, self._left = first, 0 if first is None else RUNS
+        self._few = few
 
     @cached_property
     def module(self) -> GraphModule | None:
         """The operations; None where they were not captured."""
-        if self._first is not None:
+        if self._few is not None:
             # What the function makes at its first call is no part of it.
             _run(self._function, self._examples)
         return _captured(self._function, self._examples)
@@ -57,10 +57,8 @@ class Graph:
         return max(MAX_ELEMENTS // max(self._row_size, 1), 1)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if self._left:
-            self._left -= 1
-            assert self._first is not None
-            return _run(self._first, inputs)
+        if self._few is not None:
+            return _run(self._few, inputs)
         if self.module is None:
             return _run(self._function, inputs)
         with single_thread(), double_precision(), torch.no_grad():
@@ -68,7 +66,7 @@ class Graph:
 
     def batched(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The function of every entry of the inputs' leading axis, stacked."""
-        if len(inputs[0]) <= self._left or self.module is None:
+        if (self._few is not None and len(inputs[0]) <= RUNS) or self.module is None:
             return _one_by_one(self, inputs)
         return of_entries(self.module, inputs, self.chunk)
 

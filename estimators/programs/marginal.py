@@ -185,7 +185,7 @@ class ProgramMarginal:
             lambda *values: function(self._factors_of(*values)),
             examples,
             self.row_size,
-            first=lambda *values: function(self.factors(dict(zip(names, values, strict=True)))),
+            few=lambda *values: function(self.factors(dict(zip(names, values, strict=True)))),
         )
 
     @cached_property

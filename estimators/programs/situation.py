@@ -130,7 +130,7 @@ def captured_prediction(
     first = [value[0] for value in draws.values()]
     examples, size = [at, *first], situation.rows.num_rows * len(at) * 8
     is_exact = not situation.simulated_for(target) and not situation.is_seen_below(target)
-    return Graph(answer, examples, size, first=answer if is_exact else None)
+    return Graph(answer, examples, size, few=answer if is_exact else None)
 
 
 def _enumerated(situation: Situation, greeks: Mapping[str, Tensor], simulated: Collection[str]) -> tuple[Factors, Any]:

@@ -35,7 +35,7 @@ def confounder_fit(kind: str) -> Fit:
     if kind == "known":
         return Fit.from_greeks(model, example.greeks)
     estimators = {
-        "EM": EM(num_starts=2),
+        "EM": EM(),
         "MAP": MAP(num_starts=20, num_steps=20),
         "NUTS": NUTS(num_samples=100, warmup_steps=150, num_chains=2),
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
 from estimators import EM, CausalMixture, PyroModel
+from estimators.algorithms import em
 from estimators.contract import Objective, Parts, log_joint, log_likelihood, log_posterior
 from estimators.data.data import Data
 from estimators.mechanisms import Categorical
@@ -290,3 +291,13 @@ def test_a_program_of_many_coordinates_ends_where_the_mixture_does(has_empty_cel
     assert fit.status.is_interior is not has_empty_cell
     path = fit.info["log_likelihoods"]
     assert bool((path.diff() >= -1e-12 * path[:-1].abs()).all())
+
+
+def test_a_class_of_rows_that_do_not_count_has_none() -> None:
+    """Whether a climb keeps its classes is a question of rows that count."""
+    columns = {f"item_{j}": [0.0, 0.0, 2.0, 2.0] for j in range(8)}
+    greeks = {"weights": [0.5, 0.5], "p": np.repeat([[[0.98, 0.01, 0.01]], [[0.01, 0.01, 0.98]]], 8, 1)}
+    for weights, keeps in (([1.0, 1.0, 1.0, 1.0], True), ([1.0, 1.0, 0.0, 0.0], False), ([1.0, 0.0, 0.0, 0.5], True)):
+        density = PyroModel(latent_classes).density(Data(**columns, weights=weights))
+        at = density.unconstrain({name: np.asarray(value) for name, value in greeks.items()})
+        assert em._keeps_classes(density, at) is keeps

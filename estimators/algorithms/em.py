@@ -108,7 +108,7 @@ class EM:
         return finish(task, density, estimated)
 
     def _run(self, density: Density, start: Array) -> "_Run":
-        """EM from one start; every accepted point has a likelihood at least that of the one before."""
+        """EM from one start; no accepted point has a likelihood below that of the one before, but for rounding."""
         run = _Run(density, start, self.tolerance)
         is_costly = not density.has_closed_form and density.size > MOST_FOR_NEWTON
         reach, next_climb = 1.0, FIRST_CLIMB_OF_COSTLY if is_costly else FIRST_CLIMB
@@ -217,11 +217,14 @@ class _Run:
 
 
 def _keeps_classes(density: Density, coordinates: Array) -> bool:
-    """Whether every class of a hidden site has some of the rows."""
+    """Whether every class of a hidden site has some of the rows, each as often as it counts."""
+    weights = density.data.weights
     totals: defaultdict[int, Any] = defaultdict(float)
     greeks = {name: value[0] for name, value in density.draws(coordinates[None]).items()}
     for site in density.latent:
         shares = density.responsibilities(greeks, site)
+        if weights is not None:
+            shares = shares * weights.reshape(-1, *[1] * (shares.ndim - 1))
         # Sites with as many values, the states of a chain among them, are taken together.
         totals[shares.shape[-1]] += shares.reshape(-1, shares.shape[-1]).sum(0)
     return all(bool((total >= LEAST_ROWS).all()) for total in totals.values())

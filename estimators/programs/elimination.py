@@ -96,7 +96,7 @@ def _in_rounds(stacks: Sequence[Stack]) -> Sequence[Stack]:
     stacks = _merged(stacks)
     while groups := _groups(stacks):
         summed = {place for group in groups for one, _ in group for place in one.places}
-        left = [_left(stack, number, summed) for number, stack in enumerate(stacks)]
+        left = [_without(stack, number, summed) for number, stack in enumerate(stacks)]
         stacks = [stack for stack in left if stack.labels] + [_summed(stacks, group) for group in groups]
     return stacks
 
@@ -117,13 +117,13 @@ def _merged(stacks: Sequence[Stack]) -> list[Stack]:
 def _groups(stacks: Sequence[Stack]) -> list[list[tuple[_Sum, str]]]:
     """Sums that can be done together, each with its other hidden symbols."""
     by_shape: defaultdict[Any, list[tuple[_Sum, str]]] = defaultdict(list)
-    for one in _apart(stacks):
+    for one in _independent_sums(stacks):
         shape, neighbours = _shape_of(stacks, one)
         by_shape[shape].append((one, neighbours))
     return [group for group in by_shape.values() if len(group) >= LEAST_TOGETHER]
 
 
-def _apart(stacks: Sequence[Stack]) -> list[_Sum]:
+def _independent_sums(stacks: Sequence[Stack]) -> list[_Sum]:
     """Sums of few numbers no two of which share a factor, those of the fewest symbols first."""
     places: defaultdict[str, list[Place]] = defaultdict(list)
     for number, stack in enumerate(stacks):
@@ -187,7 +187,7 @@ def _summed(stacks: Sequence[Stack], group: Sequence[tuple[_Sum, str]]) -> Stack
     return Stack(_log_sum_exp(total, -1), labels)
 
 
-def _left(stack: Stack, number: int, summed: set[Place]) -> Stack:
+def _without(stack: Stack, number: int, summed: set[Place]) -> Stack:
     """A stack without the factors that were summed over."""
     kept = [position for position in range(len(stack.labels)) if (number, position) not in summed]
     if len(kept) == len(stack.labels):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ class Operation:
 
     target: Any = None
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple["Operation", ...] = ()
     # The result, where it is the same at all inputs and calls.
     value: Any = None
@@ -40,7 +40,7 @@ class Operation:
     def copied(self, graph: Graph, arguments: Iterable[Node]) -> Node:
         """A node that does the same to other arguments, which stand for `inputs` in order."""
         nodes = iter(arguments)
-        args, kwargs = mapped((self.args, self.kwargs or {}), Operation, lambda _: next(nodes))
+        args, kwargs = mapped((self.args, self.kwargs), Operation, lambda _: next(nodes))
         return graph.call_function(self.target, args, kwargs)
 
 
@@ -81,7 +81,7 @@ class Recording:
             elif operation.target is torch.ops.aten.detach.default and not operation.is_hidden:
                 folded[operation] = folded[operation.inputs[0]]
             else:
-                args, kwargs = mapped((operation.args, operation.kwargs or {}), Operation, folded.__getitem__)
+                args, kwargs = mapped((operation.args, operation.kwargs), Operation, folded.__getitem__)
                 inputs = tuple(folded[used] for used in operation.inputs)
                 folded[operation] = replace(operation, args=args, kwargs=kwargs, inputs=inputs)
         operations = dict.fromkeys(folded.values())
@@ -105,8 +105,7 @@ class Recording:
             if operation.target is None:
                 results[operation] = next(left) if operation.value is None else operation.value
             else:
-                arguments = operation.args, operation.kwargs or {}
-                args, kwargs = mapped(arguments, Operation, results.__getitem__)
+                args, kwargs = mapped((operation.args, operation.kwargs), Operation, results.__getitem__)
                 results[operation] = operation.target(*args, **kwargs)
         return tuple(results[output] for output in self.outputs)
 

@@ -17,11 +17,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from estimators.programs.operations import Operation, Recording, is_mutable, item, mapped
 
 Function = Callable[..., tuple[Tensor, ...]]
-# Ways out of a tensor that are no operations, some of them into another.
-_OUT = ("tolist", "numpy", "__array__", "data_ptr", "untyped_storage", "storage", "__deepcopy__")
-_LEAVING = frozenset((*_OUT, "tensor", "new_tensor", "new"))
-# These are another way out of the tensors in a list alone.
-_LEAVING_LISTS = frozenset(("as_tensor", "asarray"))
+# Calls that take numbers out of tensors without an operation, or copy them into a tensor of their own.
+_TAKING = frozenset(("tolist", "numpy", "__array__", "data_ptr", "untyped_storage", "storage", "__deepcopy__"))
+_COPYING = frozenset(("tensor", "new_tensor", "new"))
+# These copy the tensors of a list alone.
+_COPYING_LISTS = frozenset(("as_tensor", "asarray"))
 _DETACHING = (torch.detach, torch.detach_, torch.Tensor.detach, torch.Tensor.detach_)
 # How far two ways to the same numbers may differ.
 ROUNDING = 1e-9
@@ -39,7 +39,7 @@ def recorded(function: Function, examples: Sequence[Tensor]) -> Recording:
     raises.
     """
     recording = recorded_once(function, examples)
-    others, generator = elsewhere(examples), torch.get_rng_state()
+    others, generator = other_inputs(examples), torch.get_rng_state()
     expected = function(*others)
     torch.set_rng_state(generator)
     with torch.no_grad():
@@ -51,12 +51,12 @@ def recorded_once(function: Function, examples: Sequence[Tensor]) -> Recording:
     """The operations at the examples, for which nobody has checked that they are the function's elsewhere."""
     recorder = _Recorder()
     inputs = [recorder.input(example.detach().clone()) for example in examples]
-    with _Staying(recorder), recorder:
+    with _Unseen(recorder), recorder:
         outputs = function(*inputs)
     return recorder.finished(outputs)
 
 
-def elsewhere(examples: Sequence[Tensor]) -> list[Tensor]:
+def other_inputs(examples: Sequence[Tensor]) -> list[Tensor]:
     """Other inputs: numbers a little nearer to 0, which are in every support that is a simplex, a cone or a ball."""
     return [
         example.detach() * (0.9 - 0.01 * position) if example.is_floating_point() else example
@@ -80,7 +80,7 @@ class _Recorder(TorchDispatchMode):
         self._results = WeakTensorKeyDictionary()
         # The memory that varies because something that does was written to it, which shows in every view of it.
         # It is held on to, so that no other tensor gets it.
-        self._written = dict[int, Any]()
+        self._written = dict[int, Tensor]()
 
     def input(self, value: Tensor) -> Tensor:
         """An input of the function."""
@@ -112,7 +112,7 @@ class _Recorder(TorchDispatchMode):
         arguments, named = mapped((tuple(args), kwargs or {}), Tensor, used)
         varies = torch.Tag.nondeterministic_seeded in func.tags or any(operation.varies for operation in inputs)
         varies = varies or (bool(self._written) and any(map(self.varies, _tensors(args))))
-        if varies and self._is_another_elsewhere(func, args):
+        if varies and self._depends_on_values(func, args):
             raise NotRecordedError(f"{func} of what varies")
         if (is_mutable(func) and not (args and isinstance(args[0], Tensor))) or "out" in named:
             raise NotRecordedError(f"{func}, which writes to what is not its first argument")
@@ -124,8 +124,8 @@ class _Recorder(TorchDispatchMode):
         self._keep(outputs, operation)
         return outputs
 
-    def _is_another_elsewhere(self, func: Any, args: Sequence[Any]) -> bool:
-        """Whether an operation on what varies gives a number, or a tensor whose shape depends on values."""
+    def _depends_on_values(self, func: Any, args: Sequence[Any]) -> bool:
+        """Whether an operation on what varies gives a number, or a tensor of another shape at other values."""
         if func is torch.ops.aten.index.Tensor:
             masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
             return any(self.varies(mask) for mask in masks)
@@ -164,8 +164,8 @@ class _Recorder(TorchDispatchMode):
         return False
 
 
-class _Staying(TorchFunctionMode):
-    """Refuses ways out of a tensor that varies which are no operations, and sees what is detached."""
+class _Unseen(TorchFunctionMode):
+    """Refuses to take numbers out of a tensor that varies by what is no operation, and sees what is detached."""
 
     def __init__(self, recorder: _Recorder) -> None:
         super().__init__()
@@ -176,8 +176,9 @@ class _Staying(TorchFunctionMode):
     ) -> Any:
         """Call a torch function."""
         name = getattr(func, "__name__", "")
-        is_leaving = name in _LEAVING or (name in _LEAVING_LISTS and not isinstance(args[0], Tensor))
-        if is_leaving and any(map(self._recorder.varies, _tensors(args))):
+        is_unseen = name in _TAKING or name in _COPYING
+        is_unseen = is_unseen or (name in _COPYING_LISTS and not isinstance(args[0], Tensor))
+        if is_unseen and any(map(self._recorder.varies, _tensors(args))):
             raise NotRecordedError(f"{func} of what varies")
         result = func(*args, **(kwargs or {}))
         if func in _DETACHING or getattr(func, "__self__", None) is torch.Tensor.data:

@@ -9,7 +9,7 @@ from estimators.isolation import program_mode, single_thread
 from estimators.programs.captured import is_repeatable
 from estimators.programs.elimination import Stack, unstacked
 from estimators.programs.factors import Factors
-from estimators.programs.recorded import NotRecordedError, check_same, elsewhere, recorded_once
+from estimators.programs.recorded import NotRecordedError, check_same, other_inputs, recorded_once
 from estimators.programs.repeated import Repeated
 
 OfTensors = Callable[..., Factors]
@@ -29,6 +29,8 @@ def replayed(factors: OfTensors, examples: Sequence[Tensor]) -> OfTensors:
 
 
 class _Replay:
+    """The factors as a recording gives them, in stacks."""
+
     def __init__(self, factors: OfTensors, examples: Sequence[Tensor]) -> None:
         runs: list[Factors] = []
 
@@ -41,21 +43,20 @@ class _Replay:
             raise NotRecordedError("a program that writes to tensors, draws random numbers, or has other derivatives")
         (run,) = runs
         labels = run.labels
-        self._repeated = Repeated(recording, ["prior", "global", *(label.kind for label in run.labels)])
+        self._repeated = Repeated(recording, ["prior", "global", *(label.kind for label in labels)])
         self._labels = [tuple(labels[number - 2] for number in group) for group in self._repeated.groups[2:]]
         self._rows_symbol, self._num_rows = run.rows_symbol, run.num_rows
-        self._check(factors, elsewhere(examples))
+        self._check(factors, other_inputs(examples))
 
     def _check(self, factors: OfTensors, inputs: Sequence[Tensor]) -> None:
         """Raise NotRecordedError where the factors, or their derivatives, are not those of the function."""
         leaves = [value.requires_grad_() for value in inputs]
         run, replay = factors(*leaves), self(*leaves)
-        expected = dict(unstacked(run.rows))
-        order = [label for label, _ in unstacked(replay.rows)]
-        ours, theirs = [factor for _, factor in unstacked(replay.rows)], [expected[label] for label in order]
-        outside = [replay.log_prior, replay.log_global], [run.log_prior, run.log_global]
-        check_same([*ours, *outside[0]], [*theirs, *outside[1]])
-        check_same(_slopes([*ours, *outside[0]], leaves), _slopes([*theirs, *outside[1]], leaves))
+        by_label = dict(unstacked(run.rows))
+        ours = [replay.log_prior, replay.log_global, *(factor for _, factor in unstacked(replay.rows))]
+        expected = [run.log_prior, run.log_global, *(by_label[label] for label in replay.labels)]
+        check_same(ours, expected)
+        check_same(_slopes(ours, leaves), _slopes(expected, leaves))
 
     def __call__(self, *inputs: Tensor) -> Factors:
         (log_prior,), (log_global,), *stacks = self._repeated(*inputs)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from estimators.isolation import double_precision, program_mode, single_thread
-from estimators.programs.operations import Operation, Recording, is_mutable
+from estimators.programs.operations import Operation, Recording
 from estimators.programs.recorded import Function, recorded
 from estimators.status import in_words
 
@@ -125,9 +125,3 @@ def _recorded(function: Function, examples: Sequence[Tensor]) -> Recording | Non
     except Exception:
         # A program that cannot be recorded is run as it is; what is wrong with it as a program is raised there.
         return None
-
-
-def is_repeatable(target: Any) -> bool:
-    """Whether an operation does the same at every call: it neither draws random numbers nor writes."""
-    tags = getattr(target, "tags", ())
-    return torch.Tag.nondeterministic_seeded not in tags and not is_mutable(target)

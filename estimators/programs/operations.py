@@ -143,6 +143,12 @@ def is_mutable(target: Any) -> bool:
     return schema is not None and bool(schema.is_mutable)
 
 
+def is_repeatable(target: Any) -> bool:
+    """Whether an operation does the same at every call: it neither draws random numbers nor writes."""
+    tags = getattr(target, "tags", ())
+    return torch.Tag.nondeterministic_seeded not in tags and not is_mutable(target)
+
+
 def item(values: Sequence[Any], position: int) -> Any:
     """One of the tensors of an operation that gives several."""
     return values[position]

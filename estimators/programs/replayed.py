@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import program_mode, single_thread
-from estimators.programs.captured import is_repeatable
 from estimators.programs.elimination import Stack, unstacked
 from estimators.programs.factors import Factors
+from estimators.programs.operations import is_repeatable
 from estimators.programs.recorded import NotRecordedError, check_same, other_inputs, recorded_once
 from estimators.programs.repeated import Repeated
 

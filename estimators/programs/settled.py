@@ -12,8 +12,8 @@ from torch.fx import Graph as NodeGraph
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from estimators.programs.captured import Graph, is_repeatable, of_entries
-from estimators.programs.operations import is_mutable
+from estimators.programs.captured import Graph, of_entries
+from estimators.programs.operations import is_mutable, is_repeatable
 
 # Numbers that are kept at one time: 160 MB.
 MOST_KEPT = 20_000_000

@@ -103,10 +103,11 @@ def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.
         return np.zeros((num_draws, 0))
     curve = curvature(objective, mode)
     if not np.isfinite(curve.values).all() or curve.is_flat.any():
+        flattest = int(np.argmin(curve.values - ERRORS * curve.errors))
         raise EstimationError(
-            "laplace: the observed information is not positive definite (smallest scaled eigenvalue "
-            f"{curve.values.min():.3g}, rounding error {curve.errors[curve.values.argmin()]:.1g}), so the data leave "
-            "some combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
+            "laplace: the observed information is not positive definite as far as it is known (scaled eigenvalue "
+            f"{curve.values[flattest]:.3g}, rounding error {curve.errors[flattest]:.1g}), so the data leave some "
+            "combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
         )
     return mode + curve.normal_draws(generator.standard_normal((num_draws, objective.size)))
 

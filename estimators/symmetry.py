@@ -2,6 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+Indices = NDArray[np.intp]
+Draws = dict[str, Tensor]
+Groups = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -30,3 +41,34 @@ class Symmetry:
     def is_nontrivial(self) -> bool:
         """Whether any labels are free."""
         return any(len(group) > 1 for group in self.groups)
+
+
+def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
+    """Return draws whose component k is the old component ``permutations[s, k]``, along the given axes of each Greek.
+
+    >>> permute({"theta": torch.tensor([[0.25, 0.75]])}, {"theta": [0]}, np.array([[1, 0]]))["theta"].tolist()
+    [[0.75, 0.25]]
+    """
+    index = torch.as_tensor(permutations, dtype=torch.long)
+    moved = dict(draws)
+    for name, label_axes in axes.items():
+        for axis in label_axes:
+            value = moved[name].movedim(axis + 1, 1)
+            index_along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
+            moved[name] = torch.gather(value, 1, index_along).movedim(1, axis + 1)
+    return moved
+
+
+def assigned(costs: Any, groups: Groups) -> Indices:
+    """The permutations [S, K] within groups of labels of the least cost, from costs [S, K, K]."""
+    chosen = np.tile(np.arange(costs.shape[-1]), (len(costs), 1))
+    for group in groups:
+        if len(group) == 2:
+            one, other = group
+            stay, swap = costs[:, one, one] + costs[:, other, other], costs[:, one, other] + costs[:, other, one]
+            chosen[swap < stay, one], chosen[swap < stay, other] = other, one
+        elif len(group) > 2:
+            members = np.asarray(group)
+            for draw, cost in enumerate(costs):
+                chosen[draw, members] = members[linear_sum_assignment(cost[np.ix_(group, group)])[1]]
+    return chosen

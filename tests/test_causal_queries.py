@@ -11,9 +11,9 @@ from scipy.stats import norm
 from torch import Tensor
 
 from estimators import CausalMixture, Data, EstimationError, Fit
-from estimators.fits.labels import permute
 from estimators.isolation import isolated
 from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators.symmetry import permute
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
 from validation.testing import Stat
 

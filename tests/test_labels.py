@@ -10,10 +10,10 @@ import torch
 
 from benchmarks.rooms_entered import ROWS, entered
 from estimators import EM, CausalMixture, Data, GaussianMixture
-from estimators.fits import labels as labels_module
-from estimators.fits.labels import MAX_ROWS, label, permute
+from estimators.fits.labels import MAX_ROWS, label
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
+from estimators.symmetry import assigned, permute
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
 from tests.models import fit_quietly
 
@@ -202,7 +202,7 @@ def test_permutations_are_those_of_the_least_cost(groups: tuple[tuple[int, ...],
     """Against every permutation within the groups; where two cost the same, labels stay."""
     size = 1 + max(max(group) for group in groups)
     costs = np.random.default_rng(0).integers(0, 4, (200, size, size)).astype(float)
-    found = labels_module._assigned(costs, groups)
+    found = assigned(costs, groups)
     within = [
         order
         for order in itertools.permutations(range(size))
@@ -211,4 +211,4 @@ def test_permutations_are_those_of_the_least_cost(groups: tuple[tuple[int, ...],
     for cost, order in zip(costs, found, strict=True):
         least = min(sum(cost[label, member] for label, member in enumerate(other)) for other in within)
         assert tuple(order) in within and sum(cost[range(size), order]) == least
-    assert np.array_equal(labels_module._assigned(0.0 * costs, groups), np.tile(np.arange(size), (200, 1)))
+    assert np.array_equal(assigned(0.0 * costs, groups), np.tile(np.arange(size), (200, 1)))

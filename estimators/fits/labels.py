@@ -5,26 +5,20 @@ aligned within that symmetry by Stephens' KL relabelling (Stephens 2000, "Dealin
 models", JRSS B 62, algorithm 2), from the draw of highest density, then put in order of the first mechanism's mean.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from estimators.contract import Density, Model
 from estimators.data.data import NOT_SEEN
 from estimators.fits.rows import in_blocks
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Symmetry
+from estimators.symmetry import Draws, Groups, Indices, Symmetry, assigned, permute
 
-Indices = NDArray[np.intp]
-Draws = dict[str, Tensor]
-Groups = Sequence[Sequence[int]]
 # Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up
 # to all rows.
 MAX_ROWS = 256
@@ -51,22 +45,6 @@ class Labelling:
         """What a fit says of its labels."""
         stats: dict[str, Any] = {"label_certainty": self.certainty, "labels": self.rule}
         return stats if self.is_fixed else {**stats, "labels_fixed": False}
-
-
-def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
-    """Return draws whose component k is the old component ``permutations[s, k]``, along the given axes of each Greek.
-
-    >>> permute({"theta": torch.tensor([[0.25, 0.75]])}, {"theta": [0]}, np.array([[1, 0]]))["theta"].tolist()
-    [[0.75, 0.25]]
-    """
-    index = torch.as_tensor(permutations, dtype=torch.long)
-    moved = dict(draws)
-    for name, label_axes in axes.items():
-        for axis in label_axes:
-            value = moved[name].movedim(axis + 1, 1)
-            index_along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
-            moved[name] = torch.gather(value, 1, index_along).movedim(1, axis + 1)
-    return moved
 
 
 def label(
@@ -120,7 +98,7 @@ def align(density: Density, symmetry: Symmetry, draws: Draws, repeats: float, be
         chosen, total, certainty = list[Indices](), np.zeros_like(target), 0.0
         for shares in kept or (_responsibilities(density, symmetry, block) for block in blocks):
             costs = -np.einsum("nk,snj->skj", log_target * weights[:, None], shares)
-            chosen.append(_assigned(costs, symmetry.groups))
+            chosen.append(assigned(costs, symmetry.groups))
             certainty += float(_certainties(costs, chosen[-1], symmetry.groups).sum())
             total += np.take_along_axis(shares, chosen[-1][:, None, :], axis=2).sum(0)
         previous, permutations, target = permutations, np.concatenate(chosen), total / num_draws
@@ -148,21 +126,6 @@ def _responsibilities(density: Density, symmetry: Symmetry, draws: Draws) -> Arr
     by_site = [density.responsibilities(draws, site) for site in symmetry.sites]
     per_row = [shares.reshape(*shares.shape[:2], -1, shares.shape[-1]).mean(2) for shares in by_site]
     return np.asarray(torch.stack(per_row).mean(0).numpy())
-
-
-def _assigned(costs: Array, groups: Groups) -> Indices:
-    """The permutations [S, K] within groups of labels of the least cost, from costs [S, K, K]."""
-    chosen = np.tile(np.arange(costs.shape[-1]), (len(costs), 1))
-    for group in groups:
-        if len(group) == 2:
-            one, other = group
-            stay, swap = costs[:, one, one] + costs[:, other, other], costs[:, one, other] + costs[:, other, one]
-            chosen[swap < stay, one], chosen[swap < stay, other] = other, one
-        elif len(group) > 2:
-            members = np.asarray(group)
-            for draw, cost in enumerate(costs):
-                chosen[draw, members] = members[linear_sum_assignment(cost[np.ix_(group, group)])[1]]
-    return chosen
 
 
 def _certainties(costs: Array, chosen: Indices, groups: Groups) -> Array:

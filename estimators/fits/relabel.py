@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.fits.edge_words import words_at_edge
-from estimators.fits.labels import permute
 from estimators.fits.rows import density_behind
 from estimators.queries.labels import names_of
-from estimators.symmetry import Symmetry
+from estimators.symmetry import Symmetry, permute
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit

@@ -126,10 +126,15 @@ class Objective:
         """The sum [...] at a batch of points [..., D]."""
         return self.combination(self.density.values(coordinates))
 
+    def evaluate(self, points: Array) -> tuple[Array, Array]:
+        """The sums [S] and their gradients [S, D] at points [S, D]."""
+        values, gradients = self.density.evaluate(points)
+        return self.combination(values), self.combination(gradients)
+
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
         """The sum and its gradient [D] at one point [D]."""
-        values, gradients = self.density.evaluate(coordinates)
-        return float(self.combination(values)), self.combination(gradients)
+        value, gradient = self.evaluate(coordinates)
+        return float(value), gradient
 
     def gradients(self, points: Array) -> Array:
         """The gradients [S, D] at points [S, D]."""

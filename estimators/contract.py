@@ -154,6 +154,12 @@ class Density(Protocol):
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
         """The Greeks [D] of greatest expected complete-data log-likelihood, from the E-step made at ``coordinates``."""
 
+    def em_steps(self, points: Array) -> tuple[Array, Array]:
+        """The log-likelihoods [S] at points [S, D], and the M-step from each [S, D]."""
+
+    def under(self, points: Array, responsibilities: Array, site: str | None = None) -> Array:
+        """The M-steps [S, D] from given responsibilities [S, N, ..., K]; what these do not tell is as at the points."""
+
     def information(self, coordinates: Array) -> Array:
         """The observed information of the likelihood at one point, as [D, D]."""
 
@@ -178,6 +184,9 @@ class Density(Protocol):
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point, and the density still grows."""
+
+    def is_spurious(self, coordinates: Array) -> bool:
+        """Whether a maximum is one that chance makes, of an unbounded likelihood: a class on a few close rows."""
 
     def at_boundary(self, coordinates: Array) -> bool:
         """Whether anything has run to an end of its support."""

@@ -84,6 +84,9 @@ class Family:
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         return False
 
+    def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
+        return None
+
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         return np.full(1, np.inf)
 

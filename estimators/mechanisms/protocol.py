@@ -124,6 +124,9 @@ class Mechanism(Protocol):
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether a component has shrunk onto a point, where the likelihood is unbounded."""
 
+    def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
+        """The estimated scales of each cell alone [cells, D], standardised; None where cells have none of their own."""
+
     def expected_count(self, greeks: Greeks, num_rows: float) -> Array:
         """What is left of the rows at the edge of the Greeks' support: near 0 where one has run into it."""
 

@@ -15,6 +15,7 @@ from estimators.mixture.arguments import check_distinct_rows
 from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
 from estimators.mixture.program import MixtureProgram
+from estimators.mixture.spurious import is_spurious
 from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
@@ -94,6 +95,19 @@ class Density:
         """The M-step; what the statistics do not tell about stays as it is at `coordinates`."""
         return self.unconstrain(self.marginal.argmax(self.constrain(coordinates), statistics))
 
+    @np.errstate(all="ignore")
+    def em_steps(self, points: Array) -> tuple[Array, Array]:
+        """The log-likelihoods [S] at points [S, D], and the M-step from each [S, D]."""
+        greeks = self.constrain(points)
+        statistics = self.marginal.statistics(greeks)
+        return statistics.log_likelihood, self.unconstrain(self.marginal.argmax(greeks, statistics))
+
+    def under(self, points: Array, responsibilities: Array, site: str | None = None) -> Array:
+        """The M-steps [S, D] from given responsibilities [S, N, K]."""
+        self.site(site)
+        greeks, shares = self.constrain(points), np.swapaxes(responsibilities, -1, -2)
+        return self.unconstrain(self.marginal.argmax(greeks, self.marginal.statistics_given(shares)))
+
     def information(self, coordinates: Array) -> Array:
         """The observed information of the likelihood at one point, as [D, D]."""
         return observed_information(Objective(self, log_likelihood), coordinates)
@@ -105,6 +119,10 @@ class Density:
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point."""
         return self.looks_collapsed(coordinates)
+
+    def is_spurious(self, coordinates: Array) -> bool:
+        """Whether a maximum is one that chance makes, at a few close rows."""
+        return is_spurious(self, coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
         """Whether anything has run to an end of its support."""

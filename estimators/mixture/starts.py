@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from estimators.contract import Density
-from estimators.data.data import LATENT, Data
+from estimators.data.data import Data
+from estimators.data.working_rows import working_rows
 from estimators.estep.marginal import MixtureMarginal
 from estimators.optimise.ascent import climb_inside
 from estimators.optimise.objective import Combination, Objective
@@ -45,7 +46,7 @@ def starts_of(
     unrefined: bool,
 ) -> Array:
     """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
-    rows = working_rows(density.data, rng)
+    rows = _working_rows(density.data, rng)
     part = density if rows is density.data else density.of(rows)
     found = candidates(part, part.marginal, max(count, LEAST_CANDIDATES), rng)
     refined = refine(part, part.marginal, found, refinements)
@@ -67,26 +68,13 @@ def starts_of(
     return density.unconstrain(part.constrain(ordered[: (1 + unrefined) * count]))
 
 
-def working_rows(data: Data, rng: np.random.Generator) -> Data:
-    """At most WORKING_ROWS random rows, every row with Z known first, weighted so that they stand for all rows."""
-    if data.num_rows <= WORKING_ROWS:
+def _working_rows(data: Data, rng: np.random.Generator) -> Data:
+    """At most WORKING_ROWS rows, weighted up to all rows."""
+    part, scale = working_rows(data, WORKING_ROWS, rng)
+    if part is data:
         return data
-    order = rng.permutation(data.num_rows)
-    if LATENT not in data.columns:
-        chosen = torch.from_numpy(np.sort(order[:WORKING_ROWS]))
-        part = data.rows(chosen)
-        weights = torch.ones(len(chosen), dtype=torch.float64) if part.weights is None else part.weights
-        return part.replace(weights=weights * (data.num_rows / len(chosen)))
-    known = (data.latent()[torch.from_numpy(order)] >= 0).numpy()
-    half = order[known][: WORKING_ROWS // 2]
-    chosen = torch.from_numpy(np.sort(np.concatenate([half, order[~known][: WORKING_ROWS - len(half)]])))
-    part = data.rows(chosen)
-    latent = part.latent() >= 0
-    weights = torch.ones(len(chosen), dtype=torch.float64) if part.weights is None else part.weights.clone()
-    for group, everywhere in ((latent, int(known.sum())), (~latent, int((~known).sum()))):
-        if bool(group.any()):
-            weights[group] *= everywhere / int(group.sum())
-    return part.replace(weights=weights)
+    weights = torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights
+    return part.replace(weights=weights * scale)
 
 
 def candidates(density: Density, marginal: MixtureMarginal, count: int, rng: np.random.Generator) -> Array:

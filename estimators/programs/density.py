@@ -105,6 +105,18 @@ class ProgramDensity:
         """The maximum of Q, by L-BFGS from `coordinates`."""
         return self._expected.argmax(coordinates, statistics)
 
+    def em_steps(self, points: Array) -> tuple[Array, Array]:
+        steps = [self.e_step(point) for point in points]
+        moved = [self.m_step(point, step[2]) for point, step in zip(points, steps, strict=True)]
+        return np.array([step[0] for step in steps]), np.reshape(moved, points.shape)
+
+    def under(self, points: Array, responsibilities: Array, site: str | None = None) -> Array:
+        moved = [
+            self.m_step(point, self.expected(point, shares, site))
+            for point, shares in zip(points, responsibilities, strict=True)
+        ]
+        return np.reshape(moved, points.shape)
+
     def information(self, coordinates: Array) -> Array:
         return observed_information(Objective(self, log_likelihood), coordinates)
 
@@ -164,6 +176,10 @@ class ProgramDensity:
         """Whether a scale has run to 0 and the density still grows."""
         tiny = self.marginal.coordinates.scales & (coordinates < SPIKE)
         return bool((gradient[tiny] < -0.5).any())
+
+    def is_spurious(self, coordinates: Array) -> bool:
+        """A program does not say which rows a scale is of."""
+        return False
 
     def at_boundary(self, coordinates: Array) -> bool:
         return bool(self.edges(self.constrain(coordinates)))

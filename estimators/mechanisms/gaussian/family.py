@@ -74,6 +74,12 @@ class GaussianFamily(LogLinear):
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
 
+    def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
+        if "sigma" not in greeks or self.given["sigma"].is_shared:
+            return None
+        scaled = np.asarray(greeks["sigma"] / reference.scale)
+        return scaled.reshape(len(scaled), -1)
+
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The means less the reference's, the scales, and 1 / scale², in standardised units."""
         scale = self.array("sigma", greeks) / reference.scale

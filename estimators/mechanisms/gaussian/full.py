@@ -153,6 +153,13 @@ class FullGaussian(GaussianFamily):
         mu, factor = self.array("mu", greeks), self._mean_and_factor(greeks, reference)[1]
         return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, factor.shape[:-1])))
 
+    def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
+        """The standard deviation of each column given those before it."""
+        if not {"sigma", "corr"} & greeks.keys() or self.given["sigma"].is_shared:
+            return None
+        factor = self._mean_and_factor(greeks, reference)[1]
+        return np.abs(np.diagonal(factor, axis1=-2, axis2=-1))
+
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether the estimated variance in a direction is at the floor, 1e-14 of that of all standardised columns."""
         if "sigma" in greeks:

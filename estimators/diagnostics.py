@@ -98,19 +98,20 @@ def mean_error(draws: Tensor, num_chains: int) -> float:
     return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
 
 
-def chain_status(draws: Mapping[str, Tensor], num_chains: int, divergences: int) -> tuple[Status, dict[str, float]]:
-    """Return the status of relabelled draws, and the smallest ESS (bulk or tail) and the largest R-hat behind it."""
+def chain_status(
+    draws: Mapping[str, Tensor], num_chains: int, divergences: int
+) -> tuple[dict[Status, str], dict[str, float]]:
+    """Return what holds of relabelled draws, and the smallest ESS (bulk or tail) and the largest R-hat behind it."""
     per_chain = len(next(iter(draws.values()))) // num_chains
     if per_chain < LEAST_DRAWS:
-        return Status.LOW_ESS, {}
+        return {Status.LOW_ESS: ""}, {}
     r_hat, bulk, tail = diagnostics(draws, num_chains)
     largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
     smallest = min(float(np.min(value)) for value in (*bulk.values(), *tail.values()))
     extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}
-    if largest > R_HAT_LIMIT:
-        return Status.CHAINS_DISAGREE, extra
-    if divergences:
-        return Status.DIVERGENCES, extra
-    if smallest < ESS_PER_CHAIN * num_chains:
-        return Status.LOW_ESS, extra
-    return Status.CONVERGED, extra
+    holds = {
+        Status.CHAINS_DISAGREE: largest > R_HAT_LIMIT,
+        Status.DIVERGENCES: divergences > 0,
+        Status.LOW_ESS: smallest < ESS_PER_CHAIN * num_chains,
+    }
+    return {status: "" for status, is_true in holds.items() if is_true}, extra

@@ -2,53 +2,94 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 
 
 class Status(Enum):
-    """The end state of a fit; the value is advice.
+    """The end state of a fit; the value says what happened and what to do.
 
-    The first that holds is reported, in the order of the members after ``CONVERGED``.
+    Several may hold at once. The order of the members is that of how much each would mislead if it went unsaid: the
+    first that holds is a fit's ``status``, and ``fit.advice`` has a sentence for every one.
     """
 
-    CONVERGED = "The estimator converged."
-    MAX_ITERATIONS = (
-        "Stopped at the iteration limit before the gradient was small enough; raise `max_iterations` (EM), "
-        "`num_steps` (MAP), or loosen `tolerance`."
+    happened: str
+
+    NOT_IDENTIFIED = (
+        "The rows leave some Greeks open: others fit them as well, and these are one choice of many; "
+        "`fit.identifiability()` says what is open, and seen Z, rows with something set, another measure of Z, or "
+        "informative priors may settle it"
     )
-    COMPONENT_COLLAPSED = (
-        "Every start ended with a component shrunk onto a single value, where the density is unbounded: this is a "
-        "spike, not an estimate. Use fewer components, `shared_scale=True`, a known scale, or a prior on the scale "
-        "that keeps away from 0 together with MAP or NUTS."
-    )
-    BOUNDARY = (
-        "No start reached an interior stationary point: a component's weight, a probability, a rate, or a Greek with a "
-        "bounded prior ran to the end of its support and was held just short of it; `fit.stats['at_edge']` says which, "
-        "and what to do."
+    RIVAL_MODES = (
+        "Other Greeks explain the rows about as well, and may answer otherwise; `print(fit.modes)` lists them, and "
+        "seen Z, rows with something set, or another measure of Z may tell them apart"
     )
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
-        "not a sample of one posterior; raise `warmup_steps` and `num_samples`, use `Exact` on small data, or give "
-        "the model stronger priors or seen Z."
+        "not a sample of one posterior",
+        "raise `warmup_steps` and `num_samples`, use `Exact` on small data, or give the model stronger priors or "
+        "seen Z",
+    )
+    SADDLE = (
+        "The density still grows from here in some direction: this is a saddle, not a maximum",
+        "raise `num_starts`, or try another `seed`",
+    )
+    COMPONENT_COLLAPSED = (
+        "Every start ended with a component shrunk onto a single value, where the density is unbounded: this is a "
+        "spike, not an estimate",
+        "use fewer components, `shared_scale=True`, a known scale, or a prior on the scale that keeps away from 0 "
+        "together with MAP or NUTS",
+    )
+    BOUNDARY = (
+        "No start reached an interior stationary point: a component's weight, a probability, a rate, or a Greek with a "
+        "bounded prior ran to the end of its support and was held just short of it",
+        "use a prior that keeps away from that end (MAP, NUTS)",
+    )
+    MAX_ITERATIONS = (
+        "Stopped at the iteration limit before the gradient was small enough",
+        "raise `max_iterations` (EM), `num_steps` (MAP), or loosen `tolerance`",
     )
     DIVERGENCES = (
-        "Some transitions diverged, so a part of the posterior may be missing; raise `target_accept_prob` towards 1 "
-        "or use priors that keep scales away from 0."
+        "Some transitions diverged, so a part of the posterior may be missing",
+        "raise `target_accept_prob` towards 1 or use priors that keep scales away from 0",
     )
     LOW_ESS = (
-        "Fewer than 100 effective draws per chain: means and intervals carry noticeable Monte Carlo error; "
-        "raise `num_samples`."
+        "Fewer than 100 effective draws per chain: means and intervals carry noticeable Monte Carlo error",
+        "raise `num_samples`",
     )
+    CONVERGED = "The estimator converged"
+
+    def __new__(cls, happened: str, remedy: str = "") -> "Status":
+        """A member whose value is both parts as one sentence."""
+        member = object.__new__(cls)
+        member.happened = happened
+        member._value_ = f"{happened}; {remedy}." if remedy else f"{happened}."
+        return member
 
     @property
     def is_interior(self) -> bool:
         """Whether a climb ended inside the parameters' space, at a stationary point or on its way to one."""
-        return self in (Status.CONVERGED, Status.MAX_ITERATIONS)
+        return self in (Status.CONVERGED, Status.SADDLE, Status.MAX_ITERATIONS)
+
+    def sentence(self, about: str = "") -> str:
+        """What happened and to what; what to do in general is said where ``about`` does not say it in particular.
+
+        >>> Status.LOW_ESS.sentence("mu_X[0] has 41")[-15:]
+        'mu_X[0] has 41.'
+        """
+        return f"{self.name}: {self.happened}: {about}." if about else str(self)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
+
+
+def in_order(findings: Mapping[Status, str]) -> dict[Status, str]:
+    """What holds of a fit, and what each is about, the most misleading first; CONVERGED where nothing else does."""
+    found: dict[Status, str] = {status: findings[status] for status in Status if status in findings}
+    if len(found) > 1:
+        found.pop(Status.CONVERGED, None)
+    return found or {Status.CONVERGED: ""}
 
 
 def worth(status: Status, value: float) -> tuple[bool, bool, float]:

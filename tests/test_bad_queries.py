@@ -173,8 +173,8 @@ def test_strict_raises_what_is_a_warning_otherwise(status: str) -> None:
     with pytest.warns(EstimationWarning) as caught:
         fit = estimator.fit(model, data, seed=0)
     assert fit.status is Status[status]
-    # At a boundary what is there follows.
-    words = str(fit.status).removesuffix(".")
+    words = fit.advice[0]
+    assert words.startswith(f"{status}: {Status[status].happened}")
     assert [str(warning.message).startswith(words) for warning in caught] == [True]
     assert caught[0].filename == __file__, "the warning points at the caller's line"
     with refused(EstimationError, words):

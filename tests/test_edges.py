@@ -91,18 +91,18 @@ def test_what_is_at_the_edge_is_named(
     for text in said:
         assert words in text
         assert (FEWER in text) == is_weight
-        assert fit.stats["at_edge"] in text
+        assert fit.findings[Status.BOUNDARY] in text
     fit.save(tmp_path / "fit")
-    assert Fit.load(tmp_path / "fit").stats["at_edge"] == fit.stats["at_edge"]
+    assert Fit.load(tmp_path / "fit").advice == fit.advice
     # What is not at an end is not named: one Greek of those that there are.
-    assert fit.stats["at_edge"].count(" at ") == 1
+    assert fit.findings[Status.BOUNDARY].count(" at ") == 1
 
 
 def test_the_generic_words_advise_no_number_of_components() -> None:
     assert "lower K" not in Status.BOUNDARY.value and "fewer" not in Status.BOUNDARY.value
     inside = SHORT.fit(of_x(loc=dist.Uniform(-1.0, 50.0), scale=1.0), {"X": X}, seed=0)
     assert inside.status is Status.CONVERGED
-    assert "at_edge" not in inside.stats
+    assert inside.advice == (str(Status.CONVERGED),)
 
 
 def test_names_of_edges_move_with_the_labels() -> None:
@@ -110,7 +110,8 @@ def test_names_of_edges_move_with_the_labels() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
         fit = SHORT.fit(model, {"X": X}, seed=0)
-    assert fit.relabel([1, 0]).stats["at_edge"].startswith("mu_X[0] at the upper end of its prior, 9 (")
+    about = fit.relabel([1, 0]).findings[Status.BOUNDARY]
+    assert about.startswith("mu_X[0] at the upper end of its prior, 9 (")
 
 
 def test_more_than_a_few_are_counted() -> None:

@@ -82,11 +82,12 @@ def test_a_fit_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     fit = fit_of(kind)
     loaded = reloaded(fit, tmp_path / "fit.npz")
     assert {field.name for field in fields(Fit)} == {
-        *("model", "kind", "draws", "num_chains", "status", "stats", "info", "data", "label_names", "uses_prior")
+        *("model", "kind", "draws", "num_chains", "status", "stats", "info", "data", "label_names", "uses_prior"),
+        *("findings", "remarks"),
     }, "a new field needs its line here"
     same_tensors(loaded.draws, fit.draws)
     same_tensors(loaded.info, fit.info)
-    for name in ("kind", "num_chains", "status", "label_names", "uses_prior"):
+    for name in ("kind", "num_chains", "status", "label_names", "uses_prior", "findings", "remarks"):
         assert getattr(loaded, name) == getattr(fit, name)
     assert dict(loaded.stats) == dict(fit.stats)
     assert (loaded.data is None) == (fit.data is None)

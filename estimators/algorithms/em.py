@@ -104,7 +104,7 @@ class EM:
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
             "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
-        estimated = Estimated(Kind.ML, density.draws(best.coordinates[None]), stats, status=best.status, info=info)
+        estimated = Estimated(Kind.ML, density.draws(best.coordinates[None]), stats, {best.status: ""}, info=info)
         return finish(task, density, estimated)
 
     def _run(self, density: Density, start: Array) -> "_Run":

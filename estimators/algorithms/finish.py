@@ -1,7 +1,7 @@
 """From what an estimator found to a fit: labels by the one rule, the status settled, and said where it is not good."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,48 +10,70 @@ from torch import Tensor
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density
 from estimators.diagnostics import chain_status
+from estimators.fits.advice import with_labels
 from estimators.fits.edge_words import words_at_edge
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
-from estimators.fits.labels import label
+from estimators.fits.labels import Labelling, label
 from estimators.fits.summary import say_status
-from estimators.status import Status
+from estimators.status import Status, in_order
 
 
 @dataclass(frozen=True)
 class Estimated:
-    """Draws as an estimator found them; ``best`` is that of the highest density."""
+    """Draws as an estimator found them; ``best`` is that of the highest density.
+
+    ``findings`` are all statuses that hold, CONVERGED where none does, and what each is about ("" for nothing more);
+    ``remarks`` are sentences that are no reason to warn. Both name components as the draws do.
+    """
 
     kind: Kind
     draws: Mapping[str, Tensor]
     stats: Mapping[str, Any]
-    status: Status = Status.CONVERGED
+    findings: Mapping[Status, str] = field(default_factory=dict)
     info: Mapping[str, Tensor] = field(default_factory=dict)
     num_chains: int = 1
     best: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
     draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
     labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
-    status, stats = estimated.status, {**estimated.stats, **labelled.stats}
+    stats = {**estimated.stats, **labelled.stats}
+    rename = _renaming(task, density, estimated, labelled)
+    findings = {status: rename(about) for status, about in estimated.findings.items()}
     if estimated.kind.has_chains:
         divergences = int(stats.get("num_divergences", 0))
-        status, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
+        of_chains, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
+        findings |= of_chains
         stats.update(extra)
-    if status is Status.BOUNDARY:
-        stats["at_edge"] = words_at_edge(density, labelled.draws)
+    if Status.BOUNDARY in findings:
+        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_edge(density, labelled.draws)
     stats["seconds"] = time.perf_counter() - task.started
+    findings = in_order(findings)
     fit = Fit(
         model=task.model,
         kind=estimated.kind,
         draws=labelled.draws,
         num_chains=estimated.num_chains,
-        status=status,
+        status=next(iter(findings)),
         stats=stats,
         info=estimated.info,
         data=density.data,
+        findings=findings,
+        remarks=tuple(rename(remark) for remark in estimated.remarks),
     )
     say_status(fit, strict=task.strict)
     return fit
+
+
+def _renaming(task: Task, density: Density, estimated: Estimated, labelled: Labelling) -> Callable[[str], str]:
+    """What gives components their labels, in words that name them as the estimator's draws do."""
+    order = labelled.permutations[estimated.best].tolist()
+    if order == sorted(order) or not any((*estimated.findings.values(), *estimated.remarks)):
+        return lambda words: words
+    best = {name: value[estimated.best] for name, value in estimated.draws.items()}
+    symmetry = task.model.symmetry(density.data, best, uses_prior=estimated.kind.uses_prior)
+    return lambda words: with_labels(words, symmetry.axes, order)

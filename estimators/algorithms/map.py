@@ -85,7 +85,7 @@ class MAP:
             "num_runs": len(summits),
         }
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
-        estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, status=status, info=info)
+        estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, {status: ""}, info=info)
         return finish(task, density, estimated)
 
     def _train(self, objective: Objective, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-VERSION = 4
+VERSION = 5
 DOCUMENT = "header"
 SUFFIX = ".npy"
 DIGEST_LENGTH = 64

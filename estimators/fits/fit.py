@@ -1,7 +1,7 @@
 """A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -17,12 +17,13 @@ from estimators.contract import Model
 from estimators.data.data import Data
 from estimators.fits import arviz_bridge, questions, storage
 from estimators.fits import rows as rows_of
+from estimators.fits.advice import sentences
 from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.relabel import relabelled
-from estimators.fits.summary import summary_of
+from estimators.fits.summary import line_of, summary_of
 from estimators.isolation import own_modes
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
@@ -40,7 +41,9 @@ class Fit:
     "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
     its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted, and
     ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any. ``uses_prior`` is False where the
-    estimate does not rest on the priors: that of maximum likelihood, and draws around it.
+    estimate does not rest on the priors: that of maximum likelihood, and draws around it. ``status`` is the first of
+    the ``findings`` (every status that holds, and what it is about), ``remarks`` what its data and priors let one say,
+    and ``advice`` all of these as sentences.
 
     >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
     >>> float(truth.do(Z=0).mean("X").value)
@@ -57,6 +60,8 @@ class Fit:
     data: Data | None = None
     label_names: tuple[str, ...] = ()
     uses_prior: bool = None  # type: ignore[assignment]  # what the kind says, unless it is given
+    findings: Mapping[Status, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @staticmethod
     @own_modes()
@@ -66,15 +71,12 @@ class Fit:
         return Fit(model, Kind.KNOWN, known, 1, Status.CONVERGED, {"labels": "as given"})
 
     def __post_init__(self) -> None:
-        kind, mappings = Kind(self.kind), ("draws", "stats", "info")
-        settled: dict[str, Any] = {name: MappingProxyType(dict(getattr(self, name))) for name in mappings}
-        settled |= {"kind": kind, "uses_prior": kind.uses_prior if self.uses_prior is None else self.uses_prior}
-        for name, value in settled.items():
+        for name, value in _settled(self).items():
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = dict(self.draws), self.num_chains, self.status, dict(self.stats), dict(self.info), self.data
-        return Fit, (self.model, self.kind, *state, self.label_names, self.uses_prior)
+        values = [getattr(self, field.name) for field in fields(self)]
+        return Fit, tuple(dict(value) if isinstance(value, MappingProxyType) else value for value in values)
 
     # ---------------------------------------------------------------- the Greeks
 
@@ -90,8 +92,7 @@ class Fit:
         return len(next(iter(self.draws.values())))
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={np.round(self[name].numpy(), 4).tolist()}" for name in self.draws)
-        return f"Fit({self.kind}, {self.status.name}, {self.num_draws} draw(s): {values})"
+        return line_of(self)
 
     @own_modes()
     def summary(self, level: float = 0.9) -> pd.DataFrame:
@@ -218,10 +219,9 @@ class Fit:
         return Fit(**storage.load(Path(path), model))
 
     @property
-    def status_words(self) -> str:
-        """The status, and which Greeks are at an edge."""
-        words = str(self.status)
-        return f"{words.removesuffix('.')}: {self.stats['at_edge']}." if "at_edge" in self.stats else words
+    def advice(self) -> tuple[str, ...]:
+        """Sentences: of the status, of all else that holds of the fit, and of its data and priors."""
+        return sentences(self.findings, self.remarks)
 
     @cached_property
     def symmetry(self) -> Symmetry:
@@ -232,3 +232,12 @@ class Fit:
     def labels(self) -> Labels:
         """The names of the labels, and whether a question may rely on them."""
         return labels_of(self)
+
+
+def _settled(fit: Fit) -> dict[str, Any]:
+    """The fields that are kept otherwise than they were given: unchangeable, and with the status among the findings."""
+    kind, others = Kind(fit.kind), {s: about for s, about in fit.findings.items() if s is not Status.CONVERGED}
+    mappings: dict[str, Mapping[Any, Any]]
+    mappings = {"draws": fit.draws, "stats": fit.stats, "info": fit.info, "findings": {fit.status: "", **others}}
+    settled: dict[str, Any] = {name: MappingProxyType(dict(value)) for name, value in mappings.items()}
+    return {**settled, "kind": kind, "uses_prior": kind.uses_prior if fit.uses_prior is None else fit.uses_prior}

@@ -103,7 +103,7 @@ def identify(fit: "Fit") -> Identifiability:
     data = fitted_rows(fit, "identifiability")
     draws, uses_prior = fit.draws, fit.uses_prior
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-        return _unknown(f"{EDGE}. {fit.status_words}")
+        return _unknown(f"{EDGE}. {fit.advice[0]}")
     density = density_behind(fit, data)
     if not density.size:
         return _unknown(None)

@@ -25,7 +25,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
         raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
-        raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.status_words}")
+        raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.advice[0]}")
     seed = check_seed(seed)
     density = density_behind(fit, fitted_rows(fit, "laplace"))
     objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.fits.edge_words import words_at_edge
-from estimators.fits.rows import density_behind
+from estimators.fits.advice import with_labels
 from estimators.queries.labels import names_of
 from estimators.symmetry import Symmetry, permute
 
@@ -33,10 +32,10 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
     for site in symmetry.sites:
         data = None if data is None else data.relabelled(permutation, site)
     names = tuple(fit.label_names[k] for k in permutation) if fit.label_names else ()
-    renamed = replace(fit, model=model, draws=draws, stats=stats, data=data, label_names=names)
-    if data is None or "at_edge" not in stats:
-        return renamed
-    return replace(renamed, stats={**stats, "at_edge": words_at_edge(density_behind(renamed, data), draws)})
+    findings = {status: with_labels(about, symmetry.axes, permutation) for status, about in fit.findings.items()}
+    remarks = tuple(with_labels(remark, symmetry.axes, permutation) for remark in fit.remarks)
+    words = replace(fit, findings=findings, remarks=remarks)
+    return replace(words, model=model, draws=draws, stats=stats, data=data, label_names=names)
 
 
 def _checked(order: Sequence[int] | NDArray[np.intp], symmetry: Symmetry) -> list[int]:

@@ -42,6 +42,8 @@ def save(fit: Any, path: Path) -> None:
         "stats": dict(fit.stats),
         "label_names": list(fit.label_names),
         "uses_prior": fit.uses_prior,
+        "findings": {status.name: about for status, about in fit.findings.items()},
+        "remarks": list(fit.remarks),
         "model": fit.model.describe(fit.data, fit.draws),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
@@ -86,9 +88,12 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
     draws, data = groups["draws"], _read_data(document, groups)
     model = RESTORERS[document["model"]["class"]](document["model"], data, draws, given)
     _check_number_of_draws(document["kind"], document["num_chains"], draws)
-    for name, kind in (("stats", dict), ("uses_prior", bool)):
+    for name, kind in (("stats", dict), ("uses_prior", bool), ("findings", dict), ("remarks", list)):
         if not isinstance(document[name], kind):
             raise ValueError(f"{name} {document[name]!r}")
+    for words in (*document["findings"].values(), *document["remarks"]):
+        if not isinstance(words, str):
+            raise ValueError(f"advice {words!r}")
     return {
         "model": model,
         "kind": document["kind"],
@@ -100,6 +105,8 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
         "data": data,
         "label_names": _read_label_names(document["label_names"], model, data, draws),
         "uses_prior": document["uses_prior"],
+        "findings": {Status[name]: about for name, about in document["findings"].items()},
+        "remarks": tuple(document["remarks"]),
     }
 
 

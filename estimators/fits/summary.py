@@ -8,11 +8,20 @@ import pandas as pd
 from torch import Tensor
 
 from estimators.diagnostics import LEAST_DRAWS, diagnostics
+from estimators.fits.advice import sentences
 from estimators.queries.labels import entry_names
 from estimators.status import EstimationError, Status, warn_user
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
+
+
+def line_of(fit: "Fit") -> str:
+    """A fit in a line: what it is, what holds of it, its estimates, and whether there is more to read."""
+    values = ", ".join(f"{name}={np.round(fit[name].numpy(), 4).tolist()}" for name in fit.draws)
+    statuses = " + ".join(status.name for status in fit.findings)
+    more = f"; {len(fit.advice)} sentences in fit.advice" if len(fit.advice) > 1 else ""
+    return f"Fit({fit.kind}, {statuses}, {fit.num_draws} draw(s): {values}{more})"
 
 
 def summary_of(fit: "Fit", level: float) -> pd.DataFrame:
@@ -28,12 +37,13 @@ def entries_of(fit: "Fit") -> dict[str, list[str]]:
 
 
 def say_status(fit: "Fit", *, strict: bool) -> None:
-    """Warn where the status is not CONVERGED, or, if strict, raise EstimationError."""
+    """Warn once of all that holds where the status is not CONVERGED, or, if strict, raise EstimationError."""
     if fit.status is Status.CONVERGED:
         return
+    words = " ".join(sentences(fit.findings, ()))
     if strict:
-        raise EstimationError(fit.status_words)
-    warn_user(fit.status_words)
+        raise EstimationError(words)
+    warn_user(words)
 
 
 def summary_table(

@@ -227,5 +227,5 @@ def _summary(scenario: Scenario, fitted: Attempt[Fit]) -> dict[str, Any]:
     fit = fitted.value
     if fit is None:
         return {"status": ERROR, "reason": fitted.error, "quantities": {}}
-    reason = "" if fit.status is Status.CONVERGED else fit.status.value
+    reason = "" if fit.status is Status.CONVERGED else fit.advice[0].removeprefix(f"{fit.status.name}: ")
     return {"status": fit.status.name, "reason": reason, "quantities": summarised(scenario, fit)}

@@ -127,7 +127,7 @@ def _row(task: Task, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Att
     if measured.value is None:
         return failed(f"measuring the fit: {measured.error}")
     status = fit.status.name
-    reason = "" if status == CONVERGED else f"{fit.status.value} {fit.stats.get('at_edge', '')}".rstrip()
+    reason = "" if status == CONVERGED else fit.advice[0].removeprefix(f"{status}: ")
     return Row(*key, status, reason, fitted.seconds, fitted.warnings, truth, **vars(measured.value))
 
 

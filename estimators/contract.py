@@ -189,7 +189,7 @@ class Density(Protocol):
         """Whether a maximum is one that chance makes, of an unbounded likelihood: a class on a few close rows."""
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether anything has run to an end of its support."""
+        """Whether a class has lost its rows, or a Greek has run into an end of its prior: no maximum like any other."""
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """What has run to an end of its support, entry by entry."""

@@ -23,6 +23,7 @@ from estimators import (
 )
 from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
+from estimators.modes.mode_search import Search
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
 SHORT = MAP(num_steps=5, num_starts=5)
@@ -69,11 +70,27 @@ CASES: dict[str, tuple[Estimator, Any, dict[str, Any], str, bool]] = {
         "mu_X[1] at the upper end of its prior, 9 (",
         False,
     ),
-    "a level": (EM(num_starts=2), CausalMixture(1, {"X": Categorical(3)}), {"X": [0, 1, 1]}, "p_X[0, 2] at 0 (", False),
-    "a coin": (EM(num_starts=2), CausalMixture(1, {"T": Bernoulli()}), {"T": [1, 1, 1]}, "p_T[0] at 1 (", False),
-    "a rate": (EM(num_starts=2), CausalMixture(1, {"C": Poisson()}), {"C": [0, 0, 0]}, "rate_C[0] at 0 (", False),
     "a weight": (SHORT, GaussianMixture(2), {"X": [3.0, 3.0, 3.0]}, " at 0 (", True),
 }
+
+
+MAXIMA: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "a level": (CausalMixture(1, {"X": Categorical(3)}), {"X": [0, 1, 1]}, "p_X[0, 2] at 0 ("),
+    "a coin": (CausalMixture(1, {"T": Bernoulli()}), {"T": [1, 1, 1]}, "p_T[0] at 1 ("),
+    "a rate": (CausalMixture(1, {"C": Poisson()}), {"C": [0, 0, 0]}, "rate_C[0] at 0 ("),
+    "more than a few": (CausalMixture(1, {"X": Categorical(10)}), {"X": [0, 1, 2, 1, 0]}, " and 3 more ("),
+}
+
+
+@pytest.mark.parametrize("estimator", [EM(num_starts=2), SHORT], ids=["EM", "MAP"])
+@pytest.mark.parametrize("search", [Search(), None], ids=["searched", "not searched"])
+@pytest.mark.parametrize(("model", "rows", "words"), MAXIMA.values(), ids=MAXIMA)
+def test_a_probability_at_its_end_is_a_maximum_and_is_named(
+    model: Any, rows: dict[str, Any], words: str, search: Any, estimator: EM | MAP
+) -> None:
+    fit = estimator.fit(model, rows, seed=0, strict=True, search=search)
+    assert fit.status is Status.CONVERGED
+    assert sum(words in remark for remark in fit.remarks) == 1 and FEWER not in " ".join(fit.advice)
 
 
 @pytest.mark.parametrize(("estimator", "model", "rows", "words", "is_weight"), CASES.values(), ids=CASES)
@@ -112,12 +129,6 @@ def test_names_of_edges_move_with_the_labels() -> None:
         fit = SHORT.fit(model, {"X": X}, seed=0)
     about = fit.relabel([1, 0]).findings[Status.BOUNDARY]
     assert about.startswith("mu_X[0] at the upper end of its prior, 9 (")
-
-
-def test_more_than_a_few_are_counted() -> None:
-    rows = {"X": [0, 1, 2, 1, 0]}
-    with pytest.warns(EstimationWarning, match=r"p_X\[0, 3\] at 0, .* and 3 more \("):
-        EM(num_starts=2).fit(CausalMixture(1, {"X": Categorical(10)}), rows, seed=0)
 
 
 def coins(N: int) -> None:

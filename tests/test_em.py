@@ -53,7 +53,9 @@ def test_the_tutorial_rows_give_the_reference_numbers() -> None:
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_the_likelihood_never_falls(model: CausalMixture, accelerate: bool) -> None:
     data = rows_of(model, 120, separation=2.5)
-    fit = EM(num_starts=4, accelerate=accelerate, max_iterations=400, tolerance=1e-6).fit(model, data, seed=1)
+    fit = EM(num_starts=4, accelerate=accelerate, max_iterations=400, tolerance=1e-6).fit(
+        model, data, seed=1, search=None
+    )
     values = fit.info["log_likelihoods"].numpy()
     rounding = 1e-13 * np.abs(values).max()
     assert len(values) >= 1
@@ -72,7 +74,7 @@ def test_too_few_iterations_say_so_and_strict_raises() -> None:
     model = GaussianMixture(K=2)
     data = rows_of(model, 200, separation=1.0)
     with pytest.warns(EstimationWarning, match="max_iterations"):
-        fit = EM(max_iterations=2).fit(model, data, seed=0)
+        fit = EM(max_iterations=2).fit(model, data, seed=0, search=None)
     assert fit.status is Status.MAX_ITERATIONS
     assert mean_gradient(fit, data) > 1e-8
 
@@ -80,8 +82,8 @@ def test_too_few_iterations_say_so_and_strict_raises() -> None:
 def test_acceleration_reaches_the_same_likelihood_in_fewer_e_steps() -> None:
     model = GaussianMixture(K=2)
     data = rows_of(model, 500, separation=2.0)
-    fast = EM(num_starts=4).fit(model, data, seed=0)
-    slow = EM(num_starts=4, accelerate=False).fit(model, data, seed=0)
+    fast = EM(num_starts=4).fit(model, data, seed=0, search=None)
+    slow = EM(num_starts=4, accelerate=False).fit(model, data, seed=0, search=None)
     assert fast.stats["log_likelihood"] == pytest.approx(slow.stats["log_likelihood"], abs=1e-6)
     assert fast.stats["evaluations"] < slow.stats["evaluations"] / 3
 
@@ -187,7 +189,7 @@ def test_overlapping_classes_do_not_take_thousands_of_steps() -> None:
     """EM's own steps shrink by the share of what is known of a row's class; L-BFGS goes on where they are slow."""
     rng = np.random.default_rng(0)
     model, rows = CausalMixture(2, {"X": Gaussian()}), {"X": 1.5 * rng.integers(0, 2, 800) + rng.normal(size=800)}
-    plain, fast = (EM(num_starts=4, accelerate=flag).fit(model, rows, seed=0) for flag in (False, True))
+    plain, fast = (EM(num_starts=4, accelerate=flag).fit(model, rows, seed=0, search=None) for flag in (False, True))
     assert fast.status is Status.CONVERGED
     assert fast.stats["evaluations"] < 100 < plain.stats["evaluations"] / 4
     assert fast.stats["log_likelihood"] >= plain.stats["log_likelihood"] - 1e-6

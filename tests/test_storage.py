@@ -83,7 +83,7 @@ def test_a_fit_comes_back_bit_for_bit(kind: str, tmp_path: Path) -> None:
     loaded = reloaded(fit, tmp_path / "fit.npz")
     assert {field.name for field in fields(Fit)} == {
         *("model", "kind", "draws", "num_chains", "status", "stats", "info", "data", "label_names", "uses_prior"),
-        *("findings", "remarks"),
+        *("findings", "remarks", "found"),
     }, "a new field needs its line here"
     same_tensors(loaded.draws, fit.draws)
     same_tensors(loaded.info, fit.info)

@@ -7,7 +7,6 @@ the last EM step's is replaced by that EM step, so the likelihood never falls. A
 L-BFGS on the same likelihood, and ends by EM steps again.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,8 @@ from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
-from estimators.optimise.ascent import LEAST_ROWS, MOST_FOR_NEWTON, ascend, climb_inside
+from estimators.modes.finder import Finder
+from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb_inside
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
@@ -77,13 +77,25 @@ class EM:
         check_flag("progress_bar", self.progress_bar, optional=True)
 
     @own_modes()
-    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(
+        self,
+        model: Model,
+        data: Any,
+        *,
+        seed: int | None = None,
+        strict: bool = False,
+        search: Finder | None = None,
+    ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
-        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        found = None if search is None else search.found(task.model, density, log_likelihood, rng)
+        if found is not None and found.modes:
+            starts = found.modes[0].point[None]
+        else:
+            starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
         runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
             for start in starts:
@@ -104,7 +116,8 @@ class EM:
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
             "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
-        estimated = Estimated(Kind.ML, density.draws(best.coordinates[None]), stats, {best.status: ""}, info=info)
+        draws = density.draws(best.coordinates[None])
+        estimated = Estimated(Kind.ML, draws, stats, {best.status: ""}, info=info, found=found)
         return finish(task, density, estimated)
 
     def _run(self, density: Density, start: Array) -> "_Run":
@@ -172,14 +185,11 @@ class _Run:
         )
         if target is None:
             return
-        is_inside = not self._density.at_boundary(target)
         if not self._density.has_closed_form:
             slope = np.abs(objective.value_and_gradient(target)[1]).max() / self._density.total_weight
             if slope >= self._tolerance and (is_last or self._density.size <= MOST_FOR_NEWTON):
                 target = ascend(objective, target, self._tolerance).coordinates
-            # A cell without rows, whose probability runs to 0, is no reason to stay away.
-            is_inside = is_inside or _keeps_classes(self._density, target)
-        if is_inside:
+        if not self._density.at_boundary(target):
             self.move(target, only_up=True)
 
     def move(self, target: Array, *, only_up: bool = False) -> bool:
@@ -197,9 +207,9 @@ class _Run:
             self.ended, self._status = True, Status.COMPONENT_COLLAPSED
         elif self.gradient_norm < self._tolerance:
             self.ended, self._status = True, Status.CONVERGED
-        elif self._stands_still() and self._density.at_boundary(target):
+        elif self._stands_still() and self._density.edges(self._density.constrain(target)):
             # On the way to an end of the support the gradient need not vanish, and the way has no end.
-            self.ended, self._status = True, Status.BOUNDARY
+            self.ended, self._status = True, Status.CONVERGED
         return True
 
     def _stands_still(self) -> bool:
@@ -214,17 +224,3 @@ class _Run:
         has_collapsed = self._status is Status.COMPONENT_COLLAPSED
         at_boundary = not has_collapsed and self._density.at_boundary(self.coordinates)
         return Status.BOUNDARY if at_boundary else self._status
-
-
-def _keeps_classes(density: Density, coordinates: Array) -> bool:
-    """Whether every class of a hidden site has some of the rows, each as often as it counts."""
-    weights = density.data.weights
-    totals: defaultdict[int, Any] = defaultdict(float)
-    greeks = {name: value[0] for name, value in density.draws(coordinates[None]).items()}
-    for site in density.latent:
-        shares = density.responsibilities(greeks, site)
-        if weights is not None:
-            shares = shares * weights.reshape(-1, *[1] * (shares.ndim - 1))
-        # Sites with as many values, the states of a chain among them, are taken together.
-        totals[shares.shape[-1]] += shares.reshape(-1, shares.shape[-1]).sum(0)
-    return all(bool((total >= LEAST_ROWS).all()) for total in totals.values())

@@ -11,12 +11,17 @@ from estimators.algorithms.protocol import Task
 from estimators.contract import Density
 from estimators.diagnostics import chain_status
 from estimators.fits.advice import with_labels
-from estimators.fits.edge_words import words_at_edge
+from estimators.fits.edge_words import words_at_boundary, words_at_ends
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
+from estimators.fits.mode_findings import mode_findings
+from estimators.fits.modes import kept_modes, mode_weights
 from estimators.fits.summary import say_status
+from estimators.modes.found import Found
 from estimators.status import Status, in_order
+
+AT_END = "At the end of what it can be, as a maximum may be: "
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Estimated:
     num_chains: int = 1
     best: int = 0
     remarks: tuple[str, ...] = ()
+    found: Found | None = None
 
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
@@ -43,14 +49,20 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
     stats = {**estimated.stats, **labelled.stats}
     rename = _renaming(task, density, estimated, labelled)
-    findings = {status: rename(about) for status, about in estimated.findings.items()}
+    findings, modes = dict(estimated.findings), None
+    if estimated.found is not None and estimated.found.modes:
+        weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
+        findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
+        modes = kept_modes(estimated.found, task.model, density, weights, uses_prior=uses_prior)
+    findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.has_chains:
         divergences = int(stats.get("num_divergences", 0))
         of_chains, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
         findings |= of_chains
         stats.update(extra)
     if Status.BOUNDARY in findings:
-        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_edge(density, labelled.draws)
+        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_boundary(density, labelled.draws)
+    ends = words_at_ends(density, labelled.draws) if estimated.kind.is_mode else ""
     stats["seconds"] = time.perf_counter() - task.started
     findings = in_order(findings)
     fit = Fit(
@@ -63,7 +75,8 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         info=estimated.info,
         data=density.data,
         findings=findings,
-        remarks=tuple(rename(remark) for remark in estimated.remarks),
+        remarks=(*(rename(remark) for remark in estimated.remarks), *([f"{AT_END}{ends}."] if ends else [])),
+        found=modes,
     )
     say_status(fit, strict=task.strict)
     return fit

@@ -15,6 +15,7 @@ from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
+from estimators.modes.finder import Finder
 from estimators.optimise.adam import adam
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
@@ -56,26 +57,42 @@ class MAP:
         check_flag("progress_bar", self.progress_bar, optional=True)
 
     @own_modes()
-    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(
+        self,
+        model: Model,
+        data: Any,
+        *,
+        seed: int | None = None,
+        strict: bool = False,
+        search: Finder | None = None,
+    ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data)
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
+        found = None if search is None else search.found(task.model, density, log_joint, rng)
         starts = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
+        # What a search has found needs no more than one run of SVI beside it.
+        runs = 1 if found is not None and found.modes else RUNS
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []
-        with progress(min(RUNS, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
+        with progress(min(runs, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
             for number, start in enumerate(starts):
-                if number >= RUNS and any(status is Status.CONVERGED for status, _ in summits):
+                if number >= runs and (runs < RUNS or any(status is Status.CONVERGED for status, _ in summits)):
                     break
-                if number < RUNS:
+                if number < runs:
                     start, loss, norm = self._train(objective, start, bar)
                     losses.append(loss)
                     norms.append(norm)
                 summit = ascend(objective, start, self.tolerance)
                 summits.append((self._status(density, summit), summit))
+        if found is not None and found.modes:
+            if summits[0][0] is Status.CONVERGED:
+                found = found.including(task.model, log_joint, summits[0][1].coordinates)
+            summit = ascend(objective, found.modes[0].point, self.tolerance)
+            summits = [(self._status(density, summit), summit)]
         status, best = _best(summits)
         stats = {
             "estimator": "MAP",
@@ -85,7 +102,8 @@ class MAP:
             "num_runs": len(summits),
         }
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
-        estimated = Estimated(Kind.MAP, density.draws(best.coordinates[None]), stats, {status: ""}, info=info)
+        draws = density.draws(best.coordinates[None])
+        estimated = Estimated(Kind.MAP, draws, stats, {status: ""}, info=info, found=found)
         return finish(task, density, estimated)
 
     def _train(self, objective: Objective, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:
@@ -105,9 +123,11 @@ class MAP:
     def _status(self, density: Density, summit: Summit) -> Status:
         if density.has_collapsed(summit.coordinates, summit.gradient):
             return Status.COMPONENT_COLLAPSED
-        if summit.at_limit or density.at_boundary(summit.coordinates):
+        if density.at_boundary(summit.coordinates):
             return Status.BOUNDARY
-        return Status.CONVERGED if summit.gradient_norm < self.tolerance else Status.MAX_ITERATIONS
+        if summit.gradient_norm < self.tolerance:
+            return Status.CONVERGED
+        return Status.BOUNDARY if summit.at_limit else Status.MAX_ITERATIONS
 
 
 def _best(ends: Sequence[tuple[Status, Summit]]) -> tuple[Status, Summit]:

@@ -22,9 +22,11 @@ from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
+from estimators.fits.modes import FitModes, modes_of
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import line_of, summary_of
 from estimators.isolation import own_modes
+from estimators.modes.table import Modes
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
 from estimators.queries.labels import Labels
@@ -39,11 +41,10 @@ class Fit:
 
     ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
     "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
-    its traces (losses, gradient norms, sampler statistics) as tensors, ``data`` the rows that were fitted, and
-    ``label_names`` the names of labels 0 to K - 1, where `relabel` gave them any. ``uses_prior`` is False where the
-    estimate does not rest on the priors: that of maximum likelihood, and draws around it. ``status`` is the first of
-    the ``findings`` (every status that holds, and what it is about), ``remarks`` what its data and priors let one say,
-    and ``advice`` all of these as sentences.
+    its traces as tensors, ``data`` the rows, ``label_names`` the names of labels 0 to K - 1, where `relabel` gave any.
+    ``uses_prior`` is False where the estimate does not rest on the priors. ``status`` is the first of the ``findings``
+    (every status that holds, and what it is about), ``remarks`` what its data and priors let one say, ``advice`` all of
+    these as sentences, and ``found`` the modes of a search.
 
     >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
     >>> float(truth.do(Z=0).mean("X").value)
@@ -62,6 +63,7 @@ class Fit:
     uses_prior: bool = None  # type: ignore[assignment]  # what the kind says, unless it is given
     findings: Mapping[Status, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    found: Modes | None = None
 
     @staticmethod
     @own_modes()
@@ -140,7 +142,7 @@ class Fit:
     ) -> Counterfactual:
         """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
 
-        Raises ValueError for rows with missing entries, and for an unknown variable or value.
+        Raises ValueError for rows with missing entries, an unknown variable or value.
         """
         return questions.counterfactual(self, data, dict(do), dict(assumptions or {}), seed)
 
@@ -161,10 +163,10 @@ class Fit:
 
     @own_modes()
     def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
-        """A fit with a spread, from a point fit: draws of the normal approximation at the mode.
+        """Draws of the normal approximation at the mode of a point fit: ``v ~ Normal(v̂, I(v̂)⁻¹)``, mapped back.
 
-        ``v ~ Normal(v̂, I(v̂)⁻¹)`` with I the observed information in unconstrained coordinates, mapped back. Raises
-        EstimationError at a BOUNDARY, a COLLAPSED component, or where I is not positive definite.
+        I is the observed information in unconstrained coordinates. Raises EstimationError at a BOUNDARY, a COLLAPSED
+        component, or where I is not positive definite.
         """
         return laplace_fit(self, num_draws, seed)
 
@@ -184,10 +186,10 @@ class Fit:
 
     @own_modes()
     def identifiability(self) -> Identifiability:
-        """What the data tell about the Greeks, and which they leave open: ``print(fit.identifiability())``.
+        """What the data tell about the Greeks near this fit, and which they leave open.
 
-        At a point fit, or the mode that the best of the draws climbs to: the observed information of the likelihood
-        against the prior's, or, for EM, against what one row would tell. Raises ValueError for a fit without data.
+        The observed information of the likelihood against the prior's, or, for EM, against what one row would tell.
+        Raises ValueError for a fit without data.
         """
         return identify(self)
 
@@ -197,10 +199,9 @@ class Fit:
     def to_arviz(self) -> Any:
         """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
 
-        The log-likelihood of a row is that of the marginal, Z summed out, so `arviz.loo` and `arviz.compare` work. Rows
-        with whole weights are repeated, as the weights say; where weights are not whole numbers there is no row to
-        leave out, and no log_likelihood, as a warning says. Raises ValueError on a single draw, and for a Greek called
-        "chain" or "draw".
+        The log-likelihood of a row has Z summed out, so `arviz.loo` and `arviz.compare` work. Rows with whole weights
+        are repeated; other weights leave no log_likelihood, as a warning says. Raises ValueError on a single draw, and
+        for a Greek called "chain" or "draw".
         """
         return arviz_bridge.exported_fit(self)
 
@@ -212,16 +213,18 @@ class Fit:
     @staticmethod
     @own_modes()
     def load(path: str | Path, model: Model | None = None) -> "Fit":
-        """Read a fit; of a `PyroModel`, whose program is code and not in the file, with the model.
-
-        Raises ValueError for a damaged file, another version's, or another model's.
-        """
+        """Read a fit (of a program with its model); ValueError for a damaged file, another version's or model's."""
         return Fit(**storage.load(Path(path), model))
 
     @property
     def advice(self) -> tuple[str, ...]:
         """Sentences: of the status, of all else that holds of the fit, and of its data and priors."""
         return sentences(self.findings, self.remarks)
+
+    @property
+    def modes(self) -> FitModes:
+        """Every answer within reach that a search found; raises ValueError for a fit that was made without one."""
+        return modes_of(self)
 
     @cached_property
     def symmetry(self) -> Symmetry:

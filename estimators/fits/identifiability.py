@@ -123,8 +123,8 @@ def identify(fit: "Fit") -> Identifiability:
     names = [entry for name in density.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
     ratios, vectors = _generalised_eigen(information, reference)
-    moves = _greek_slopes(density, at) @ vectors
-    groups = _groups(ratios, moves, names)
+    moves = greek_slopes(density, at) @ vectors
+    groups = open_groups(ratios, moves, names)
     return Identifiability(
         ratios=ratios,
         information=information,
@@ -185,7 +185,7 @@ def _generalised_eigen(information: Array, reference: Array) -> tuple[Array, Arr
     return ratios, unit[:, None] * vectors
 
 
-def _greek_slopes(density: Density, at: Array) -> Array:
+def greek_slopes(density: Density, at: Array) -> Array:
     """J = dφ/dv as [entries, D], by central differences."""
     step = 1e-5
     moved = at + step * np.concatenate([np.eye(density.size), -np.eye(density.size)])
@@ -200,7 +200,7 @@ def _shares(moves: Array, flat: NDArray[np.bool_]) -> Array:
     return np.asarray((moves[:, flat] ** 2).sum(1) / np.where(total > 0, total, 1.0))
 
 
-def _groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+def open_groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
     """The entries that flat directions move together, whatever their basis, and a sentence for each such group."""
     flat = ratios < THRESHOLD
     if not flat.any():

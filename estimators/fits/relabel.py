@@ -34,7 +34,8 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
     names = tuple(fit.label_names[k] for k in permutation) if fit.label_names else ()
     findings = {status: with_labels(about, symmetry.axes, permutation) for status, about in fit.findings.items()}
     remarks = tuple(with_labels(remark, symmetry.axes, permutation) for remark in fit.remarks)
-    words = replace(fit, findings=findings, remarks=remarks)
+    modes = None if fit.found is None else fit.found.renamed(symmetry.axes, permutation)
+    words = replace(fit, findings=findings, remarks=remarks, found=modes)
     return replace(words, model=model, draws=draws, stats=stats, data=data, label_names=names)
 
 

@@ -12,6 +12,7 @@ from estimators.data.data import Data
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
 from estimators.fits.kind import Kind
+from estimators.modes.table import Modes
 from estimators.queries.labels import names_of
 from estimators.status import Status
 
@@ -22,6 +23,8 @@ GROUPS = {
     "columns": (torch.float64, torch.int64),
     "intervened": (torch.bool,),
     "weights": (torch.float64,),
+    "modes": (torch.float64,),
+    "of modes": (torch.float64, torch.int64),
 }
 
 # How a model is read back, by the name of its class: see `Model.describe`.
@@ -44,12 +47,16 @@ def save(fit: Any, path: Path) -> None:
         "uses_prior": fit.uses_prior,
         "findings": {status.name: about for status, about in fit.findings.items()},
         "remarks": list(fit.remarks),
+        "modes": None if fit.found is None else fit.found.words,
         "model": fit.model.describe(fit.data, fit.draws),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
     arrays |= {f"info/{name}": value.numpy() for name, value in fit.info.items()}
+    if fit.found is not None:
+        arrays |= {f"modes/{name}": value.numpy() for name, value in fit.found.greeks.items()}
+        arrays |= {f"of modes/{name}": value for name, value in fit.found.numbers.items()}
     if fit.data is not None:
         arrays |= {f"columns/{name}": column.numpy() for name, column in fit.data.columns.items()}
         arrays |= {f"intervened/{name}": mask.numpy() for name, mask in fit.data.intervened.items()}
@@ -107,6 +114,7 @@ def _read(document: dict[str, Any], arrays: Arrays, given: Model | None) -> dict
         "uses_prior": document["uses_prior"],
         "findings": {Status[name]: about for name, about in document["findings"].items()},
         "remarks": tuple(document["remarks"]),
+        "found": _read_modes(document["modes"], groups),
     }
 
 
@@ -119,6 +127,17 @@ def _grouped(arrays: Arrays) -> dict[str, dict[str, Tensor]]:
             raise ValueError(f"an array {name!r} of {value.dtype}")
         groups[group][key] = value
     return groups
+
+
+def _read_modes(words: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> Modes | None:
+    if words is None:
+        return None
+    numbers: dict[str, Any] = {name: value.numpy() for name, value in groups["of modes"].items()}
+    modes = Modes(greeks=groups["modes"], **numbers, **{**words, "ends": tuple(words["ends"])})
+    lengths = {*map(len, modes.greeks.values()), *map(len, modes.numbers.values()), len(modes.ends)}
+    if lengths != {len(modes)} or modes.greeks.keys() != groups["draws"].keys():
+        raise ValueError("modes that are no modes of these draws")
+    return modes
 
 
 def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> Data | None:

@@ -20,7 +20,7 @@ from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import Combination, NativeFunction, Objective, Parts, log_likelihood
-from estimators.parameters.edges import PROBABILITY, WEIGHT, Edge, Mask, edges_of_prior, edges_where
+from estimators.parameters.edges import Edge, End, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array
 
@@ -125,15 +125,17 @@ class Density:
         return is_spurious(self, coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether anything has run to an end of its support."""
-        return bool(self.edges(self.constrain(coordinates)))
+        """Whether a class has lost its rows, or a Greek has run into an end of its prior."""
+        return any(not edge.kind.is_maximum for edge in self.edges(self.constrain(coordinates)))
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Weights that nothing keeps off 0, probabilities and rates that are a hundredth of a row from their ends.
 
         And Greeks that have run into an end of their priors.
         """
-        weights = edges_where(WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", WEIGHT)
+        weights = edges_where(
+            WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", End.WEIGHT
+        )
         return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._coordinates, greeks)
 
     def names_at(self, marked: Mask) -> list[str]:
@@ -216,8 +218,8 @@ class Density:
 def _edges_of_mechanisms(marginal: MixtureMarginal, greeks: Mapping[str, Array]) -> list[Edge]:
     found = []
     for name, few in marginal.at_edge(greeks, LEAST_ROWS).items():
-        found += edges_where(name, few & (greeks[name] < 0.5), "0", PROBABILITY)
-        found += edges_where(name, few & (greeks[name] >= 0.5), "1", PROBABILITY)
+        found += edges_where(name, few & (greeks[name] < 0.5), "0", End.PROBABILITY)
+        found += edges_where(name, few & (greeks[name] >= 0.5), "1", End.PROBABILITY)
     return found
 
 

@@ -1,5 +1,10 @@
 """Every answer that the data allow: the modes of a density, told apart by their Greeks and by the law of the rows.
 
-Read `search` first: random starts (`starts`), climbs in batches (`climb`), their ends told apart (`mode`), jumps from a
-mode to others (`jumps`), and when it stops.
+Read `mode_search` first: random starts (`starts`), climbs in batches (`climb`), their ends told apart (`mode`), jumps
+from a mode to others (`jumps`), and when it stops. `found` is what it gives, and `table` what a fit keeps of it.
 """
+
+from estimators.modes.mode_search import Search
+from estimators.modes.searched import search
+
+__all__ = ["Search", "search"]

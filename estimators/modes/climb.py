@@ -6,19 +6,24 @@ import numpy as np
 
 from estimators.contract import Density, Objective
 from estimators.modes.labelling import Labelling
-from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend
+from estimators.optimise.ascent import MOST_FOR_NEWTON
+from estimators.optimise.ascent import climb as lbfgs
 from estimators.optimise.stationary import stationary_points
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Indices
 
-# EM steps between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
-ROUNDS = (8, 8, 8)
+# Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
+ROUNDS = (3, 4, 5)
 GAIN = 1e-3
+LONGEST_CYCLE = 64.0
 # Starts have met within so many standard deviations of one class's rows, and so many nats.
-MET, MET_NATS = 0.3, 0.05
+MET, MET_NATS = 2.0, 0.1
 # Times a saddle is left.
 LEFT = 4
+# Logs and logits at which starts are held.
 FAR = 25.0
+# Where coordinates are many: climbs, their steps, and the gradients by row at which they end, and stand still.
+MOST_COSTLY, MOST_STEPS, GRADIENT, STILL = 8, 500, 1e-8, 1e-5
 
 
 class Met(NamedTuple):
@@ -66,34 +71,54 @@ def climb(objective: Objective, points: Array) -> Arrivals:
 
 
 def _one_by_one(objective: Objective, points: Array) -> Arrivals:
-    """By L-BFGS, where second derivatives would take more evaluations than the climb."""
-    summits = [ascend(objective, point, 1e-7) for point in points]
-    good = np.array([np.isfinite(s.value) and s.gradient_norm < 1e-5 for s in summits], dtype=bool)
-    ends = np.array([s.coordinates for s in summits]).reshape(len(summits), objective.size)
-    values = np.array([s.value for s in summits])
-    return Arrivals(ends[good], values[good], np.where(good, np.cumsum(good) - 1, -1), 0)
+    """By L-BFGS, where second derivatives would take more evaluations than the climb; the best few alone."""
+    order = np.argsort(-objective.value(points), kind="stable")[:MOST_COSTLY]
+    ends, at = list[Array](), np.full(len(points), -1)
+    for index in order:
+        end = lbfgs(objective, points[index], gradient=GRADIENT, max_steps=MOST_STEPS)
+        _, slope = objective.value_and_gradient(end)
+        if np.abs(slope).max(initial=0.0) < STILL * objective.total_weight:
+            at[index] = len(ends)
+            ends.append(end)
+    found = np.array(ends).reshape(len(ends), objective.size)
+    return Arrivals(found, objective.value(found), at, 0)
 
 
 def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
-    """Some EM steps from starts [S, D]; those that have met go on as one."""
-    points, group = np.clip(starts, -FAR, FAR), np.arange(len(starts))
-    for steps in ROUNDS:
-        values = np.full(len(points), -np.inf)
+    """Cycles of SQUAREM (see `EM`) from starts [S, D]; those that have met go on as one."""
+    points = np.where(density.bounded, np.clip(starts, -FAR, FAR), starts)
+    group, values = np.arange(len(starts)), np.full(len(starts), -np.inf)
+    for cycles in ROUNDS:
         gained = np.full(len(points), np.inf)
-        for _ in range(steps):
+        for _ in range(cycles):
             moving = np.flatnonzero(gained >= GAIN)
             if not len(moving):
                 break
-            value, moved = density.em_steps(points[moving])
-            finite = np.isfinite(value) & np.isfinite(moved).all(1)
-            gained[moving] = np.where(finite, value - values[moving], -np.inf)
-            values[moving] = value
-            points = points.copy()
-            points[moving[finite]] = moved[finite]
-        met = _met(density, labelling, points, values)
+            before = values[moving]
+            points[moving], values[moving] = _cycle(density, points[moving])
+            gained[moving] = values[moving] - before
+        met = meeting(density, labelling, points, values)
         points, values = points[met.kept], values[met.kept]
         group = np.where(group >= 0, met.becomes[np.maximum(group, 0)], -1)
     return Met(points, values, group)
+
+
+def _cycle(density: Density, points: Array) -> tuple[Array, Array]:
+    """Two EM steps and an extrapolation, or where that is no better an EM step more: points [S, D], and values [S].
+
+    The values are those at points one EM step before; -inf where a step has no end.
+    """
+    _, first = density.em_steps(points)
+    values, second = density.em_steps(first)
+    step, bend = first - points, second - 2.0 * first + points
+    ratio = np.linalg.norm(step, axis=1) / np.maximum(np.linalg.norm(bend, axis=1), 1e-300)
+    length = np.clip(ratio, 1.0, LONGEST_CYCLE)[:, None]
+    target = points + 2.0 * length * step + length**2 * bend
+    target = np.where(density.bounded, np.clip(target, -FAR, FAR), target)
+    better, third = density.em_steps(target)
+    worse = ~(better >= values)
+    third[worse], values = second[worse], np.where(worse, values, better)
+    return third, np.where(np.isfinite(values) & np.isfinite(third).all(1), values, -np.inf)
 
 
 def nearness(density: Density, labelling: Labelling) -> float:
@@ -101,22 +126,24 @@ def nearness(density: Density, labelling: Labelling) -> float:
     return float(MET * np.sqrt(labelling.symmetry.num_labels / density.total_weight))
 
 
-class _Kept(NamedTuple):
+class Meeting(NamedTuple):
+    """Which points are kept [G], the best of those that have met, and which of these each has become [S] (-1: none)."""
+
     kept: list[int]
     becomes: Indices
 
 
-def _met(density: Density, labelling: Labelling, points: Array, values: Array) -> _Kept:
-    """Of points that have met, the best; those without a value are dropped."""
-    near = nearness(density, labelling)
+def meeting(density: Density, labelling: Labelling, points: Array, values: Array) -> Meeting:
+    """Points [S, D] that have met; those without a value are dropped."""
+    near, images = nearness(density, labelling), labelling.images(points)
     kept, becomes = list[int](), np.full(len(points), -1)
     waiting = np.flatnonzero(np.isfinite(values))
     waiting = waiting[np.argsort(-values[waiting], kind="stable")]
     while len(waiting):
         first = waiting[0]
         close = waiting[values[first] - values[waiting] < MET_NATS]
-        met = close[labelling.distances(points[close], points[first]) < near]
+        met = close[labelling.distances(points[close], images[:, first]) < near]
         becomes[met] = becomes[first] = len(kept)
         kept.append(int(first))
         waiting = waiting[becomes[waiting] < 0]
-    return _Kept(kept, becomes)
+    return Meeting(kept, becomes)

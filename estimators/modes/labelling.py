@@ -5,12 +5,14 @@ from math import factorial, prod
 
 import numpy as np
 
-from estimators.contract import Density
+from estimators.contract import Density, Model
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Indices, Symmetry, assigned, permute
 
 # Of so many labellings every one is tried; of more, classes are matched by their Greeks.
 MOST_TRIED = 24
+# Logs and logits as good as at an end.
+END = 12.0
 
 
 class Labelling:
@@ -21,27 +23,40 @@ class Labelling:
         self.num_images = prod(factorial(len(group)) for group in symmetry.groups)
         self._orders = self._all_orders() if self.num_images <= MOST_TRIED else None
 
+    @staticmethod
+    def of(model: Model, density: Density, *, uses_prior: bool) -> "Labelling":
+        """The labels that are free in the posterior of a density, or in its likelihood."""
+        at = {name: value[0] for name, value in density.draws(np.zeros((1, density.size))).items()}
+        return Labelling(density, model.symmetry(density.data, at, uses_prior=uses_prior))
+
     def nearest(self, point: Array, target: Array) -> Array:
         """A point [D] in its labelling nearest to the target [D]."""
-        images = self._images(point, target)
+        if self.num_images == 1:
+            return point
+        if self._orders is None:
+            return np.asarray(self._renamed(point[None], self._matched(point, target[None]))[0])
+        images = self.images(point[None])[:, 0]
         away = np.nan_to_num(((images - target) ** 2).sum(-1), nan=np.inf)
         return np.asarray(images[away.argmin()])
 
-    def distances(self, points: Array, target: Array) -> Array:
-        """The largest difference of a coordinate [S] of points [S, D] from the target, in its labelling nearest."""
-        if self._orders is None:
-            images = self._renamed(np.tile(target, (len(points), 1)), self._matched(target, points))
-            return np.asarray(np.abs(points - images).max(1, initial=0.0))
-        images = self._images(target, target)
-        away = np.abs(points[:, None, :] - images).max(2, initial=0.0)
-        return np.asarray(np.nan_to_num(away, nan=np.inf).min(1))
+    def images(self, points: Array) -> Array:
+        """Points [S, D] in all labellings that are compared, [P, S, D]; as they are where these are too many."""
+        if self._orders is None or self.num_images == 1 or not len(points):
+            return points[None]
+        return np.stack([self._renamed(points, np.tile(order, (len(points), 1))) for order in self._orders])
 
-    def _images(self, point: Array, target: Array) -> Array:
-        """The point in all its labellings, or, where these are many, in that which is likely the nearest."""
-        if self.num_images == 1:
-            return point[None]
-        orders = self._matched(point, target[None]) if self._orders is None else self._orders
-        return self._renamed(np.tile(point, (len(orders), 1)), orders)
+    def distances(self, points: Array, images: Array) -> Array:
+        """The largest difference of a coordinate [S] of points [S, D] from the nearest of a point's images [P, D]."""
+        if self._orders is None:
+            own = self._renamed(np.tile(images[0], (len(points), 1)), self._matched(images[0], points))[:, None]
+        else:
+            own = images[None]
+        away = np.abs(self._held(points)[:, None, :] - self._held(own)).max(2, initial=0.0)
+        return np.asarray(np.where(np.isnan(away), np.inf, away).min(1))
+
+    def _held(self, points: Array) -> Array:
+        """Points with what is at an end of its support held there: how far beyond it is, means nothing."""
+        return np.where(self._density.bounded, np.clip(points, -END, END), points)
 
     def _all_orders(self) -> Indices:
         """Every permutation [P, K] of labels within their groups."""

@@ -11,16 +11,22 @@ from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
 
-# A point of the law of rows: weighted differences of log p(row) below this, in nats, are none.
+# Weighted differences of log p(row), in nats, below which two points have one law of the rows.
 SAME_LAW = 0.1
 # Distance in the mode's own standard deviations below which two ends are one mode.
 SAME_POINT = 0.1
+# Where the curvature would take more log densities of a row and class than this, it is not looked at.
+MOST_WORK = 2e7
+# Evaluations of a curvature for each coordinate.
+EVALUATIONS = 6
+NEWTON_STEPS = 3
 
 
 @dataclass(eq=False)
 class Mode:
-    """``log p`` and its curvature in the free coordinates at a maximum [D]; ``law`` [N] is log p of each row there.
+    """A maximum [D] and its value; ``law`` [N] is log p of each row there.
 
+    ``curve`` is the curvature in the coordinates that are ``free``, not at an end; None where it would take too long.
     ``hits`` counts the starts that ended here by their kind.
     """
 
@@ -28,25 +34,65 @@ class Mode:
     value: float
     law: Array
     free: Mask
-    curve: Curvature
+    curve: Curvature | None
     is_spurious: bool
     hits: Counter[str] = field(default_factory=Counter)
 
     @property
-    def num_flat(self) -> int:
-        """The directions in which nothing changes, of the coordinates that are not at an end."""
-        return int(self.curve.is_flat.sum())
+    def flat(self) -> Array:
+        """Directions [F, D] in which nothing changes, of the coordinates that are not at an end."""
+        if self.curve is None:
+            return np.zeros((0, len(self.point)))
+        out = np.zeros((int(self.curve.is_flat.sum()), len(self.point)))
+        out[:, self.free] = (self.curve.unit[:, None] * self.curve.vectors[:, self.curve.is_flat]).T
+        return out
 
-    def is_near(self, point: Array, law: Array, weights: Array) -> bool:
-        """Whether a stationary point, in the labelling nearest to this one, is this mode."""
-        if not np.sqrt((weights * (self.law - law) ** 2).sum()) < SAME_LAW:
+    @property
+    def is_saddle(self) -> bool:
+        """Whether the density still grows in some direction."""
+        return self.curve is not None and self.curve.way_up() is not None
+
+    def has_law(self, law: Array, weights: Array, within: float) -> bool:
+        """Whether log p of each row [N] is as here, in nats over all rows."""
+        return bool(np.sqrt((weights * (self.law - law) ** 2).sum()) < within)
+
+    def is_near(self, point: Array, law: Array, weights: Array, near: float) -> bool:
+        """Whether a stationary point, in the labelling nearest to this one, is this mode.
+
+        Without a curvature, whether all coordinates are within ``near``.
+        """
+        if not self.has_law(law, weights, SAME_LAW):
             return False
-        if self.num_flat and _Free.num_at_ends(point, self) == 0:
+        away = point - self.point
+        if self.curve is None:
+            return bool(np.abs(away).max(initial=0.0) < near)
+        if self.curve.is_flat.any() and not at_end(point)[self.free].any():
             # Along a ridge of one law all points are one.
             return True
-        away = (point - self.point)[self.free]
-        ends = np.abs((point - self.point)[~self.free]).max(initial=0.0)
-        return bool(away @ self.curve.information @ away < SAME_POINT**2 and ends < 1.0)
+        inside = away[self.free] @ self.curve.information @ away[self.free]
+        return bool(inside < SAME_POINT**2 and np.abs(away[~self.free]).max(initial=0.0) < 1.0)
+
+
+def at_end(point: Array) -> Mask:
+    """Which coordinates [D] are held at an end."""
+    return np.asarray(np.abs(point) >= LIMIT - 1e-6)
+
+
+def law_at(density: Density, points: Array) -> Array:
+    """log p(row) at points, [S, N]."""
+    return np.asarray(density.pointwise(density.draws(points)).numpy())
+
+
+def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
+    """The mode at a stationary point, polished by Newton's method."""
+    free = ~(density.bounded & at_end(point))
+    curve = None
+    if EVALUATIONS * density.size * density.row_size <= MOST_WORK:
+        own = _Free(objective, point, free)
+        curve = curvature(own, point[free])
+        point = own.whole(_polished(own, point[free], curve))
+    value, _ = objective.value_and_gradient(point)
+    return Mode(point, value, law_at(density, point[None])[0], free, curve, density.is_spurious(point))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +102,6 @@ class _Free:
     objective: Objective
     point: Array
     free: Mask
-
-    @staticmethod
-    def num_at_ends(point: Array, mode: Mode) -> int:
-        """How many coordinates are at an end at a point where they are free at a mode, or the other way round."""
-        return int(((np.abs(point) >= LIMIT - 1e-6) & mode.free).sum())
 
     @property
     def size(self) -> int:
@@ -88,25 +129,10 @@ class _Free:
         return self.objective.gradients(self.whole(points))[:, self.free]
 
 
-def mode_at(objective: Objective, density: Density, point: Array, is_spurious: bool) -> Mode:
-    """The mode at a stationary point, polished by Newton's method."""
-    free = ~(density.bounded & (np.abs(point) >= LIMIT - 1e-6))
-    own = _Free(objective, point, free)
-    curve = curvature(own, point[free])
-    point = own.whole(_polished(own, point[free], curve))
-    value, _ = objective.value_and_gradient(point)
-    return Mode(point, value, law_at(density, point[None])[0], free, curve, is_spurious)
-
-
-def law_at(density: Density, points: Array) -> Array:
-    """log p(row) at points, [S, N]."""
-    return np.asarray(density.pointwise(density.draws(points)).numpy())
-
-
 def _polished(objective: _Free, point: Array, curve: Curvature) -> Array:
     """Newton's method while it shrinks the gradient."""
     _, gradient = objective.value_and_gradient(point)
-    for _ in range(3):
+    for _ in range(NEWTON_STEPS):
         moved = point + curve.newton_step(gradient)
         _, slope = objective.value_and_gradient(moved)
         if not (np.isfinite(slope).all() and np.abs(slope).max(initial=0.0) < np.abs(gradient).max(initial=0.0)):

@@ -49,7 +49,7 @@ class Curvature:
 
     def way_up(self) -> Array | None:
         """The direction [D], of length 1, that leads up from a saddle most steeply; None where there is none."""
-        if self.values[0] >= -max(ERRORS * self.errors[0], SADDLE_SHARE):
+        if not len(self.values) or self.values[0] >= -max(ERRORS * self.errors[0], SADDLE_SHARE):
             return None
         direction = self.unit * self.vectors[:, 0]
         return np.asarray(direction / np.linalg.norm(direction))
@@ -114,7 +114,7 @@ def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.
 
 def eigen(information: Array) -> tuple[Array, Array]:
     """Eigenvalues and eigenvectors of a symmetric matrix whose entries may be as large as 1e200."""
-    size = max(float(np.abs(information).max()), 1e-300)
+    size = max(float(np.abs(information).max(initial=0.0)), 1e-300)
     if not np.isfinite(size):
         return np.full(len(information), np.inf), np.eye(len(information))
     values, vectors = np.linalg.eigh(information / size)

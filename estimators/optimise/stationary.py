@@ -101,6 +101,9 @@ class _State:
 def stationary_points(objective: Batched, starts: Array) -> Ends:
     """Climb from starts [S, D]."""
     points, (count, size) = np.array(starts, dtype=np.float64), starts.shape
+    if not count:
+        none = np.zeros(0, dtype=bool)
+        return Ends(points, np.zeros(0), none, none, points, np.zeros(0, dtype=int))
     values, slopes = objective.evaluate(points)
     ages, returns = np.full(count, FRESH), np.zeros((count, size), dtype=int)
     state = _State(points, values, slopes, np.zeros((count, size, size)), ages, returns)
@@ -112,6 +115,7 @@ def stationary_points(objective: Batched, starts: Array) -> Ends:
         if not len(active):
             break
         _to_ends(objective, state, active)
+        active = active[~_is_spike(objective, state, active)]
         _refresh(objective, state, active[state.ages[active] >= FRESH], STEP)
         held, returned = _held(objective, state, active)
         moves, gains[active] = _steps(_free(state.curves[active], held), np.where(held, 0.0, state.slopes[active]))
@@ -230,6 +234,13 @@ def _to_ends(objective: Batched, state: _State, active: Places) -> None:
         if not _try_ends(objective, state, active[row], which) and len(which) > 1:
             for one in which:
                 _try_ends(objective, state, active[row], np.array([one]))
+
+
+def _is_spike(objective: Batched, state: _State, active: Places) -> Mask:
+    """Which points [A] are far towards an end of their support, and climb still: there is no maximum on that way."""
+    points, slopes = state.points[active], state.slopes[active]
+    far = objective.bounded & (np.abs(points) > NEAR) & (slopes * np.sign(points) > NOTHING)
+    return np.asarray(far.any(1))
 
 
 def _try_ends(objective: Batched, state: _State, index: int, which: Places) -> bool:

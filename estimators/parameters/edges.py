@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,30 @@ Mask = NDArray[np.bool_]
 
 # Entries that are named for each piece of advice.
 MOST_NAMED = 4
-WEIGHT = "the data support fewer components; lower K, or raise `concentration` and use MAP or NUTS"
-PROBABILITY = "the rows show no other case; a prior keeps it off its end (MAP, NUTS)"
-SHARE = "what it is the probability of does not occur; leave it out, or use a prior that keeps it off 0 (MAP, NUTS)"
-PRIOR = "the data ask for values beyond; use a wider prior, or check the units of the column"
-SUPPORT = "the density still grows there; use a prior that keeps away from the end of the support"
+
+
+class End(Enum):
+    """What ran to an end of its support: what to do, and whether that is a maximum like any other.
+
+    A probability of 0 or 1 is the estimate where the rows show one case alone, as in textbook latent class analyses.
+    """
+
+    is_maximum: bool
+
+    WEIGHT = "the data support fewer components; lower K, or raise `concentration` and use MAP or NUTS", False
+    PROBABILITY = "the rows show no other case; a prior keeps it off its end (MAP, NUTS)", True
+    SHARE = (
+        "what it is the probability of does not occur; leave it out, or use a prior that keeps it off 0 (MAP, NUTS)",
+        True,
+    )
+    PRIOR = "the data ask for values beyond; use a wider prior, or check the units of the column", False
+    SUPPORT = "the density still grows there; use a prior that keeps away from the end of the support", False
+
+    def __new__(cls, words: str, is_maximum: bool) -> "End":
+        """A member whose value is what to do."""
+        member = object.__new__(cls)
+        member._value_, member.is_maximum = words, is_maximum
+        return member
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class Edge:
     greek: str
     index: tuple[int, ...] | None
     end: str
-    advice: str
+    kind: End
 
     @property
     def words(self) -> str:
@@ -35,9 +55,9 @@ class Edge:
         return f"{self.greek}{entry} at {self.end}"
 
 
-def edges_where(greek: str, marked: Mask, end: str, advice: str) -> list[Edge]:
+def edges_where(greek: str, marked: Mask, end: str, kind: End) -> list[Edge]:
     """The marked entries of a Greek."""
-    return [Edge(greek, tuple(index), end, advice) for index in np.argwhere(marked).tolist()]
+    return [Edge(greek, tuple(index), end, kind) for index in np.argwhere(marked).tolist()]
 
 
 def edges_of_prior(greek: str, marked: Mask, ends: Array, side: str) -> list[Edge]:
@@ -45,15 +65,16 @@ def edges_of_prior(greek: str, marked: Mask, ends: Array, side: str) -> list[Edg
     ends = np.broadcast_to(ends, marked.shape)
     indices = np.argwhere(marked).tolist()
     return [
-        Edge(greek, tuple(index), f"the {side} end of its prior, {ends[tuple(index)]:g}", PRIOR) for index in indices
+        Edge(greek, tuple(index), f"the {side} end of its prior, {ends[tuple(index)]:g}", End.PRIOR)
+        for index in indices
     ]
 
 
 def words_of_edges(edges: Sequence[Edge]) -> str:
     """All of them, with what to do: ``theta[1] at 0 (the data support fewer components; ...)``."""
     phrases = []
-    for advice in dict.fromkeys(edge.advice for edge in edges):
-        entries = [edge.words for edge in edges if edge.advice == advice]
+    for kind in dict.fromkeys(edge.kind for edge in edges):
+        entries = [edge.words for edge in edges if edge.kind is kind]
         more = f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
-        phrases.append(f"{', '.join(entries[:MOST_NAMED])}{more} ({advice})")
+        phrases.append(f"{', '.join(entries[:MOST_NAMED])}{more} ({kind.value})")
     return "; ".join(phrases)

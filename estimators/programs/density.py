@@ -1,5 +1,6 @@
 """log p(data, φ) of a program, with its gradient, as a function of unconstrained coordinates."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from estimators.optimise.ascent import LEAST_ROWS, ascend
 from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import Combination, Objective, Parts, log_likelihood
 from estimators.optimise.ranking import best_first
-from estimators.parameters.edges import SHARE, SUPPORT, Edge, Mask, edges_where
+from estimators.parameters.edges import Edge, End, Mask, edges_where
 from estimators.parameters.parameter import Array
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.parts import ProgramParts
@@ -182,7 +183,22 @@ class ProgramDensity:
         return False
 
     def at_boundary(self, coordinates: Array) -> bool:
-        return bool(self.edges(self.constrain(coordinates)))
+        edges = self.edges(self.constrain(coordinates))
+        if any(not edge.kind.is_maximum for edge in edges):
+            return True
+        # A program does not say which of its probabilities are those of classes.
+        return bool(edges) and not self._keeps_classes(coordinates)
+
+    def _keeps_classes(self, coordinates: Array) -> bool:
+        """Whether every class of a hidden site has some of the rows, each as often as it counts."""
+        totals: defaultdict[int, Any] = defaultdict(float)
+        greeks = {name: value[0] for name, value in self.draws(coordinates[None]).items()}
+        for site in self.latent:
+            shares = self.responsibilities(greeks, site)
+            shares = shares * self.marginal.weights.reshape(-1, *[1] * (shares.ndim - 1))
+            # Sites with as many values, the states of a chain among them, are taken together.
+            totals[shares.shape[-1]] += shares.reshape(-1, shares.shape[-1]).sum(0)
+        return all(bool((total >= LEAST_ROWS).all()) for total in totals.values())
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Weights, or probabilities or their complements, that stand for less than a hundredth of a row."""
@@ -191,9 +207,10 @@ class ProgramDensity:
             for end, share in greek.shares(torch.from_numpy(np.asarray(greeks[greek.name]))):
                 is_near = share.numpy() * self.count < LEAST_ROWS
                 if end is None:
-                    edges += edges_where(greek.name, is_near, "0", SHARE)
+                    edges += edges_where(greek.name, is_near, "0", End.SHARE)
                 else:
-                    edges += edges_where(greek.name, is_near, f"the end of its support, {end:g}", SUPPORT)
+                    kind = End.PROBABILITY if end in (0.0, 1.0) else End.SUPPORT
+                    edges += edges_where(greek.name, is_near, f"the end of its support, {end:g}", kind)
         return edges
 
     def names_at(self, marked: Mask) -> list[str]:

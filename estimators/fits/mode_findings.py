@@ -1,0 +1,65 @@
+"""What the modes of a search say of a fit: rivals, what the rows leave open, and whether it is a maximum at all."""
+
+import numpy as np
+
+from estimators.contract import Density
+from estimators.fits.identifiability import greek_slopes, open_groups
+from estimators.modes.found import Found
+from estimators.modes.mode import Mode
+from estimators.parameters.parameter import Array
+from estimators.queries.labels import entry_names
+from estimators.status import Status
+
+# A mode of this share of the posterior, or of the likelihood (4.6 nats below the best), counts. Two modes of one law
+# fit rows by chance: the right one is often more than the 1.92 nats below at which a point is excluded at .95.
+SHARE = 0.01
+# A flat direction's curvature stands for none, and any other's for so much more than what the prior tells.
+NONE, MUCH = 0.0, 1e12
+# A Greek that moves by less than this share of what it does at the centre does not move.
+UNMOVED = 1e-9
+
+
+def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior: bool) -> dict[Status, str]:
+    """The statuses that hold of the first mode, and what each is about."""
+    findings = {}
+    best = found.modes[0]
+    if best.is_saddle:
+        findings[Status.SADDLE] = ""
+    if density.at_boundary(best.point):
+        # The Greeks of a class without rows are open, and are not the reason.
+        return findings
+    is_open = _open_in_words(density, best) if len(best.flat) else ""
+    if is_open:
+        findings[Status.NOT_IDENTIFIED] = is_open
+    if _rivals(weights):
+        findings[Status.RIVAL_MODES] = _rivals_in_words(found, weights, uses_prior=uses_prior)
+    return findings
+
+
+def _rivals(weights: Array) -> list[int]:
+    return [i for i in range(1, len(weights)) if weights[i] >= SHARE]
+
+
+def _rivals_in_words(found: Found, weights: Array, *, uses_prior: bool) -> str:
+    rivals = _rivals(weights)
+    number = "many others" if found.is_many else "1 other" if len(rivals) == 1 else f"{len(rivals)} others"
+    if uses_prior:
+        return f"{number}, of {weights[rivals].sum():.0%} of the posterior"
+    gap = found.modes[0].value - found.modes[rivals[0]].value
+    return f"{number} with {SHARE:.0%} of the likelihood or more, the best of them {gap:.2g} nats below"
+
+
+def _open_in_words(density: Density, mode: Mode) -> str:
+    """Which entries of the Greeks the flat directions move, and together with which; "" where they move none."""
+    assert mode.curve is not None
+    greeks = density.constrain(mode.point)
+    names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), (), ())]
+    # How levels that never occur share what is none of the probability, no Greek shows.
+    directions = mode.curve.unit[:, None] * mode.curve.vectors
+    directions /= np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300)
+    moves = greek_slopes(density, mode.point)[:, mode.free] @ directions
+    unit = np.abs(greek_slopes(density, np.zeros(density.size))).max(1, initial=0.0)
+    flat = mode.curve.is_flat & (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
+    if not flat.any():
+        return ""
+    return "; ".join(words for _, words in open_groups(np.where(flat, NONE, MUCH), moves, names))

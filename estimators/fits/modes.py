@@ -1,0 +1,129 @@
+"""The modes of a fit: a table of every answer that was found within reach, each of them a fit of its own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import logsumexp
+
+from estimators.contract import Density, Model
+from estimators.fits.labels import label
+from estimators.fits.summary import entries_of
+from estimators.modes.found import Found
+from estimators.modes.table import Modes
+from estimators.parameters.edges import words_of_edges
+from estimators.parameters.parameter import Array
+from estimators.symmetry import Draws
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+
+class FitModes:
+    """Every answer within reach, the fit's own first: ``fit.modes[1]`` is a fit, ``print(fit.modes)`` the table."""
+
+    def __init__(self, fit: "Fit", modes: Modes) -> None:
+        self._fit, self._modes = fit, modes
+
+    def __len__(self) -> int:
+        return len(self._modes)
+
+    def __getitem__(self, number: int) -> "Fit":
+        """The mode as a fit; its labels are put in order as those of any fit are."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"modes: the search found {len(self)}, numbered from 0; got {number}")
+        place = number % len(self)
+        order = [place, *(i for i in range(len(self)) if i != place)]
+        modes = self._modes.ordered(order)
+        draws = {name: value[:1] for name, value in modes.greeks.items()}
+        value = {name: float(modes.values[0]) for name in ("log_likelihood", "log_joint") if name in self._fit.stats}
+        return replace(self._fit, draws=draws, found=modes, stats={**self._fit.stats, **value}, info={})
+
+    def __iter__(self) -> "Iterator[Fit]":
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def weights(self) -> Array:
+        """The share of each [M]."""
+        return self._modes.weights
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether another random start is unlikely to end at a mode that is not here."""
+        return self._modes.is_settled
+
+    @property
+    def chance(self) -> float:
+        """The Good-Turing estimate of that: the share of starts that ended where no other did."""
+        return self._modes.chance
+
+    def table(self) -> pd.DataFrame:
+        """One row a mode: how far its value lies below the first, its weight, hits, Greeks, and what is at an end."""
+        modes = self._modes
+        columns: dict[str, Array | tuple[str, ...]] = {
+            "below": modes.values[0] - modes.values,
+            "weight": modes.weights,
+            "hits": modes.hits,
+        }
+        for greek, entries in entries_of(self._fit).items():
+            flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
+            columns |= dict(zip(entries, flat.T, strict=True))
+        if any(modes.ends):
+            columns["at an end"] = modes.ends
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(modes), name="mode"))
+
+    def __repr__(self) -> str:
+        modes = self._modes
+        settled = "settled" if modes.is_settled else "not settled"
+        head = (
+            f"{len(modes)} mode(s) of {modes.num_starts} starts, {settled}: another random start ends elsewhere within "
+            f"reach with a chance of {modes.chance:.3f}, as far as these tell"
+        )
+        many = "; there are many, of which these are some" if modes.is_many else ""
+        return f"{head}{many}\n{self.table().to_string(float_format='{:.4g}'.format)}"
+
+
+def modes_of(fit: "Fit") -> FitModes:
+    """The modes that a fit keeps."""
+    if fit.found is None:
+        raise ValueError("modes: this fit was made without a search; fit with search=modes.Search()")
+    return FitModes(fit, fit.found)
+
+
+def kept_modes(found: Found, model: Model, density: Density, weights: Array, *, uses_prior: bool) -> Modes:
+    """The modes of a search as a fit keeps them, each with its labels in order."""
+    labelled = []
+    for mode in found.modes:
+        draws: Draws = density.draws(mode.point[None])
+        labelled.append(label(model, density, draws, uses_prior=uses_prior).draws)
+    return Modes(
+        greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},
+        values=np.array([mode.value for mode in found.modes]),
+        weights=weights,
+        hits=np.array([sum(mode.hits.values()) for mode in found.modes]),
+        ends=tuple(
+            words_of_edges(density.edges({name: value[0].numpy() for name, value in draws.items()}))
+            for draws in labelled
+        ),
+        num_starts=found.num_starts,
+        chance=found.chance,
+        is_settled=found.is_settled,
+        is_many=found.is_many,
+    )
+
+
+def mode_weights(found: Found, density: Density, *, uses_prior: bool) -> Array:
+    """The share of each mode [M] in the posterior, by Laplace's approximation, or in the likelihood.
+
+    ``∫ p(data, v) dv ≈ p(data, φ̂) |dφ/dv| |I / 2π|^-1/2`` around each; by values alone where one has flat directions.
+    """
+    logs = np.array([mode.value for mode in found.modes])
+    curves = [mode.curve for mode in found.modes]
+    if uses_prior and all(curve is not None and not curve.is_flat.any() for curve in curves):
+        jacobians = density.values(np.array([mode.point for mode in found.modes])).jacobian
+        volumes = [np.linalg.slogdet(curve.information / (2.0 * np.pi))[1] for curve in curves if curve is not None]
+        logs = logs + jacobians - 0.5 * np.array(volumes)
+    return np.asarray(np.exp(logs - logsumexp(logs)))

@@ -1,0 +1,228 @@
+"""The search for modes: random starts and jumps from each new mode, until another start is unlikely to find more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.checks import check_positive, check_whole
+from estimators.contract import Combination, Density, Model, Objective, log_likelihood
+from estimators.data.working_rows import working_rows
+from estimators.modes import jumps, starts
+from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
+from estimators.modes.found import Found
+from estimators.modes.labelling import Labelling
+from estimators.modes.mode import Mode, law_at, mode_at
+from estimators.modes.rows import rows_of
+from estimators.optimise.ascent import MOST_FOR_NEWTON
+from estimators.parameters.parameter import Array
+
+Rng = np.random.Generator
+# Random starts in turn, by kind; two of six from the prior.
+RANDOM: Mapping[str, starts.Shares | None] = {
+    "seeds": starts.nearest_seeds,
+    "prior": None,
+    "balls": starts.balls,
+    "lines": starts.few_rows,
+    "prior again": None,
+    "shares": starts.random_shares,
+}
+# Starts of a turn after the first, modes that are jumped from together, and how often.
+TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
+# Modes are sought on so many rows, at least so many for each coordinate, and then climbed to on all.
+WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
+# Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
+LEAST_STARTS = 12
+# Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
+TOLERANCE = 1e-5
+# Nats below the best, after EM steps, at which a climb is given up.
+HOPELESS = 40.0
+# Nats by which the laws of two mirror images may differ.
+MIRRORED = 1e-4
+# Modes so close to the best that all matter, and how many of them end the search: they are many.
+CLOSE, MANY = 1.92, 12
+
+
+@dataclass(frozen=True)
+class Search:
+    """Settings of a search.
+
+    At least ``least`` random starts are climbed from, at most ``most`` starts in all; the search is settled when the
+    Good-Turing chance that another random start ends at a new mode within ``reach`` nats is at most ``chance``.
+    """
+
+    least: int = 120
+    most: int = 600
+    chance: float = 0.02
+    reach: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_whole("least", self.least)
+        check_whole("most", self.most, least=self.least)
+        check_positive("chance", self.chance, below=1.0)
+        check_positive("reach", self.reach)
+
+    def found(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found:
+        """The modes of a sum of a density's parts; of many rows, first of some of them."""
+        most = max(WORKING_ROWS, ROWS_BY_COORDINATE * density.size)
+        rows, _ = working_rows(density.data, most, rng)
+        part = density if rows is density.data else density.of(rows)
+        found = _Run(self, model, part, combination, rng).found()
+        return found if part is density else found.on(model, density, combination)
+
+    def effort(self, density: Density) -> tuple[int, int]:
+        """The least number of random starts, and the most of all starts, on a density."""
+        share = 1.0 if density.has_closed_form else 0.1
+        share *= min(1.0, MOST_FOR_NEWTON / max(density.size, 1))
+        least = max(int(self.least * share), min(LEAST_STARTS, self.least))
+        return least, max(int(self.most * share), 2 * least)
+
+
+class _Run:
+    """One search under way."""
+
+    def __init__(self, search: Search, model: Model, density: Density, combination: Combination, rng: Rng) -> None:
+        self._search, self._density, self._rng = search, density, rng
+        self._objective = Objective(density, combination)
+        self._labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
+        self._rows = rows_of(density.data)
+        self._least, self._most = search.effort(density)
+        self._site = density.latent[0] if density.latent else None
+        shares = density.responsibilities(density.draws(np.zeros((1, density.size))), self._site)
+        self._num_classes = shares.shape[-1]
+        # Rows with more than one hidden value each are no rows of a class.
+        self._has_classes = shares.ndim == 3 and density.has_closed_form
+        self.modes: list[Mode] = []
+        self._num_starts = self._num_random = self._num_saddles = 0
+
+    def found(self) -> Found:
+        """Turn after turn, until settled or at an end of the patience."""
+        jumped, chance, is_many = set[int](), 1.0, False
+        while self._num_starts < self._most:
+            self._take_random()
+            for _ in range(JUMP_TURNS):
+                ahead = [mode for mode in self._near(0.5 * self._search.reach) if id(mode) not in jumped][:MOST_JUMPED]
+                if not ahead or self._num_starts >= self._most:
+                    break
+                jumped.update(id(mode) for mode in ahead)
+                self._jump(ahead)
+            chance = self._unseen()
+            is_many = len(self._near(CLOSE)) >= MANY
+            if is_many or (chance <= self._search.chance and self._near(np.inf)):
+                break
+        return Found(
+            density=self._density,
+            modes=tuple(self._near(self._search.reach)),
+            spurious=tuple(sorted((m for m in self.modes if m.is_spurious), key=lambda mode: -mode.value)),
+            num_starts=self._num_starts,
+            num_saddles=self._num_saddles,
+            chance=chance,
+            is_settled=chance <= self._search.chance and not is_many,
+            is_many=is_many,
+        )
+
+    def _near(self, reach: float) -> list[Mode]:
+        """Modes within reach of the best, best first."""
+        sound = [mode for mode in self.modes if not mode.is_spurious]
+        best = max((mode.value for mode in sound), default=-np.inf)
+        return sorted((mode for mode in sound if mode.value >= best - reach), key=lambda mode: -mode.value)
+
+    def _unseen(self) -> float:
+        """Good & Turing: the share of random starts that ended at a mode that no other of them found."""
+        once = sum(sum(mode.hits[kind] for kind in RANDOM) == 1 for mode in self._near(self._search.reach))
+        return once / max(self._num_random, 1)
+
+    # ---------------------------------------------------------------- starts
+
+    def _take_random(self) -> None:
+        """The least number of random starts at once, then more by turns."""
+        count = min(TURN, self._least) if self._num_random else self._least
+        kinds = (list(RANDOM) * (count // len(RANDOM) + 1))[:count]
+        from_shares = [kind for kind in kinds if self._has_classes and RANDOM[kind] is not None]
+        drawn = self._density.draw_prior(count - len(from_shares), self._rng)
+        points = [self._under(np.zeros(self._density.size), self._shares(from_shares)), drawn]
+        self._take(from_shares + ["prior"] * len(drawn), np.concatenate(points))
+        self._num_random += count
+
+    def _shares(self, kinds: list[str]) -> list[Array]:
+        """Responsibilities [K, N] of each kind."""
+        makers = (RANDOM[kind] for kind in kinds)
+        return [maker(self._rows, self._num_classes, self._rng) for maker in makers if maker is not None]
+
+    def _under(self, point: Array, shares: list[Array]) -> Array:
+        """M-steps [S, D] from responsibilities [K, N, ...]."""
+        if not shares:
+            return np.zeros((0, self._density.size))
+        points = np.tile(point, (len(shares), 1))
+        return self._density.under(points, np.moveaxis(np.stack(shares), 1, -1), self._site)
+
+    def _jump(self, modes: list[Mode]) -> None:
+        for mode in modes:
+            greeks = self._density.draws(mode.point[None])
+            shares = np.moveaxis(self._density.responsibilities(greeks, self._site).numpy()[0], -1, 0)
+            made = {
+                "levels": jumps.level_swaps(shares, self._rows, self._rng),
+                "split": jumps.splits(shares, self._rows, self._rng),
+                "mirror": jumps.mirrors(shares, self._labelling.symmetry),
+            }
+            kinds = [kind for kind, found in made.items() for _ in found]
+            self._take(kinds, self._under(mode.point, [share for found in made.values() for share in found]))
+
+    # ---------------------------------------------------------------- climbs and their ends
+
+    def _take(self, kinds: list[str], points: Array) -> None:
+        """Climb from points [S, D], each of a kind, and give every start to the mode at which it ends."""
+        self._num_starts += len(points)
+        finite = np.flatnonzero(np.isfinite(points).all(1))
+        met = em_climb(self._density, self._labelling, points[finite])
+        modes = self._known(met.points)
+        # What is far below is not climbed to the end: what starts there and rises still is found by other starts.
+        least = max([*met.values, *(mode.value for mode in self._near(0.0))], default=-np.inf) - HOPELESS
+        new = np.array([i for i, mode in enumerate(modes) if mode is None and met.values[i] >= least], dtype=int)
+        for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
+            modes[i] = mode
+        for start, group in zip(finite, met.group, strict=True):
+            mode = modes[group] if group >= 0 else None
+            if mode is not None:
+                mode.hits[kinds[start]] += 1
+
+    def _climbed(self, points: Array) -> list[Mode | None]:
+        """The modes to which climbs from points [G, D] lead."""
+        arrivals = climb(self._objective, points)
+        self._num_saddles += arrivals.saddles
+        met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
+        ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
+        laws = law_at(self._density, ends) if len(ends) else np.zeros((0, 0))
+        modes = [self._place(*end) for end in zip(ends, values, laws, strict=True)]
+        return [modes[met.becomes[end]] if end >= 0 else None for end in arrivals.at]
+
+    def _known(self, points: Array) -> list[Mode | None]:
+        """The mode at which a climb from each point [G] is certain to end, since it is all but there; else None."""
+        found: list[Mode | None] = [None] * len(points)
+        if not (len(points) and self.modes):
+            return found
+        values, near = self._objective.value(points), nearness(self._density, self._labelling)
+        for mode in self.modes:
+            close = [i for i, value in enumerate(values) if found[i] is None and abs(value - mode.value) < MET_NATS]
+            if close:
+                away = self._labelling.distances(points[close], self._labelling.images(mode.point[None])[:, 0])
+                for i, distance in zip(close, away, strict=True):
+                    found[i] = mode if distance < near else None
+        return found
+
+    def _place(self, point: Array, value: float, law: Array) -> Mode | None:
+        """The mode that an end belongs to, else a new one; None for a spike."""
+        near = nearness(self._density, self._labelling)
+        for mode in self.modes:
+            if abs(mode.value - value) < TOLERANCE * (1.0 + 1e-3 * abs(value)):
+                if not self._labelling.symmetry.is_fixed and mode.has_law(law, self._rows.weights, MIRRORED):
+                    # Where nobody says which labels are free, the same law to the last digits is a mirror image.
+                    return mode
+                own = self._labelling.nearest(point, mode.point)
+                if mode.is_near(own, law, self._rows.weights, near):
+                    return mode
+        if self._density.has_collapsed(point, self._objective.value_and_gradient(point)[1]):
+            return None
+        mode = mode_at(self._objective, self._density, point)
+        self.modes.append(mode)
+        return mode

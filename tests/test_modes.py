@@ -1,0 +1,204 @@
+"""Every mode that the data allow: against brute force on a grid, published maxima, and known rivals."""
+
+import warnings
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status, modes
+from estimators.contract import Objective, log_likelihood
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from estimators.modes.found import Found
+from estimators.modes.labelling import Labelling
+
+CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
+TRUTH = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
+# The same law of T and Y.
+RIVAL = {"theta": [0.8, 0.2], "p_T": [0.6, 0.4], "beta_Y": [[0.0, 2.0], [3.0, -4.0]], "sigma_Y": [0.7, 0.7]}
+# Two means 5.7 above and below a third cluster: a class takes the middle one with either of them.
+THREE = np.r_[np.random.default_rng(0).normal(0, 0.3, 5) - 5.7, np.random.default_rng(1).normal(0, 0.3, 5)]
+THREE = np.r_[THREE, np.random.default_rng(2).normal(0, 0.3, 5) + 6.0]
+
+
+def searched(model: CausalMixture, data: Data, seed: int = 0, **settings: float) -> Found:
+    return modes.search(model, data, settings=modes.Search(**settings), seed=seed)  # type: ignore[arg-type]
+
+
+def effects(fit: Fit) -> list[float]:
+    return [float(mode.contrast("Y", do={"T": 1}, versus={"T": 0}).value) for mode in fit.modes]
+
+
+def quietly(estimator: EM | MAP, model: CausalMixture, data: Data, seed: int = 0) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        return estimator.fit(model, data, seed=seed, search=modes.Search())
+
+
+@pytest.mark.parametrize("truth", [TRUTH, RIVAL], ids=["one", "the other"])
+@pytest.mark.parametrize("seed", range(3))
+def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: int) -> None:
+    rows = CONFOUNDER.simulate(1000, truth, seed=seed)
+    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=seed)
+    assert fit.status is Status.RIVAL_MODES and "1 other with 1%" in fit.advice[0]
+    assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.35)
+    assert fit.modes[0].draws["theta"].equal(fit.draws["theta"]) and len(fit.modes) == 2
+    # A density that its likeliest point gives to within rounding at every mode.
+    density = CONFOUNDER.density(fit.data).beyond_priors()
+    for mode in fit.modes:
+        point = density.unconstrain({name: value[0].numpy() for name, value in mode.draws.items()})
+        value, slope = Objective(density, log_likelihood).value_and_gradient(point)
+        assert value == pytest.approx(mode.stats["log_likelihood"], abs=1e-6) and np.abs(slope).max() < 1e-3
+
+
+def test_a_third_variable_that_tells_the_effects_apart_leaves_one() -> None:
+    mechanisms = {**CONFOUNDER.mechanisms, "W": Gaussian(scale=1.0)}
+    model = CausalMixture(2, mechanisms, concentration=2.0)
+    rows = model.simulate(1000, {**TRUTH, "mu_W": [0.0, 3.0]}, seed=0)
+    fit = EM().fit(model, Data(**{name: rows[name] for name in "TYW"}), seed=0, search=modes.Search())
+    assert fit.status is Status.CONVERGED and effects(fit)[0] == pytest.approx(-1.0, abs=0.3)
+
+
+def test_the_modes_of_two_means_are_those_on_a_grid() -> None:
+    """Known weights and scales leave two means: every local maximum on a fine grid, and no other."""
+    model = CausalMixture(2, {"X": Gaussian(scale=1.0)})
+    theta = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    found = searched(model, Data(X=THREE), reach=30.0)
+    points = np.linspace(-7.0, 7.0, 141)
+    logs = -0.5 * (THREE[:, None] - points) ** 2
+
+    def best_over_weights(one: int, other: int) -> float:
+        shares = np.linspace(0.005, 0.995, 100)
+        both = np.stack([logs[:, one, None] + np.log(shares), logs[:, other, None] + np.log(1 - shares)])
+        return float(logsumexp(both, 0).sum(0).max())
+
+    assert theta.sum() == 1.0
+    grid = np.array([[best_over_weights(i, j) for j in range(141)] for i in range(141)])
+    inner = grid[1:-1, 1:-1]
+    neighbours = [grid[1 + a : 140 + a, 1 + b : 140 + b] for a, b in product((-1, 0, 1), repeat=2) if (a, b) != (0, 0)]
+    peaks = np.argwhere((inner > np.max(neighbours, 0)) & (inner > inner.max() - 20.0)) + 1
+    expected = sorted({(round(points[i], 1), round(points[j], 1)) for i, j in peaks if i < j})
+    have = [np.sort(found.density.constrain(mode.point)["mu_X"]) for mode in found.modes]
+    have = [means for means, mode in zip(have, found.modes, strict=True) if mode.value > found.modes[0].value - 20.0]
+    assert len(have) == len(expected) == 2
+    for means in have:
+        assert min(np.abs(means - np.array(pair)).max() for pair in expected) < 0.11
+
+
+def test_the_better_value_wins_at_a_boundary() -> None:
+    """Three items separate two groups without exception: six probabilities are 0 or 1, 273 nats above the inside."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random(300) < 0.5, rng.random(300) < 0.5
+    noisy = [rng.random(300) < np.where(b, 0.8, 0.2) for _ in range(6)]
+    rows = Data(**{f"x{j}": column.astype(int) for j, column in enumerate([a, a, a, *noisy])})
+    model = CausalMixture(2, {name: Bernoulli() for name in rows.columns})
+    split = 0.0
+    for k in (False, True):
+        split += (a == k).sum() * np.log((a == k).mean())
+        for p in (column[a == k].mean() for column in noisy):
+            split += (a == k).sum() * (p * np.log(p) + (1 - p) * np.log1p(-p))
+    for estimator in (EM(), MAP(num_steps=5)):
+        fit = estimator.fit(model, rows, seed=0, search=modes.Search())
+        assert fit.status is Status.CONVERGED
+        value = fit.stats["log_likelihood" if "log_likelihood" in fit.stats else "log_joint"]
+        assert value >= split - 1e-6
+
+
+def test_a_spike_on_a_few_rows_is_no_rival() -> None:
+    """Every handful of close rows has a maximum of its own; of 100 rows of two wide classes none is reported."""
+    model = CausalMixture(2, {"X": Gaussian()})
+    rows = model.simulate(100, {"theta": [0.4, 0.6], "mu_X": [0.0, 4.0], "sigma_X": [1.0, 1.5]}, seed=0)
+    found = searched(model, Data(X=rows["X"]))
+    assert found.spurious and len(found.modes) >= 1
+    for mode in found.modes[:1]:
+        assert found.density.constrain(mode.point)["sigma_X"].min() > 0.3
+
+
+def test_narrow_classes_of_their_own_are_kept() -> None:
+    rng = np.random.default_rng(3)
+    rows = np.r_[rng.normal(0.0, 1.0, 100), rng.normal(2.0, 0.01, 12)]
+    found = searched(CausalMixture(2, {"X": Gaussian()}), Data(X=rows))
+    assert found.density.constrain(found.modes[0].point)["sigma_X"].min() == pytest.approx(0.01, rel=0.5)
+
+
+def test_ends_are_told_apart_modulo_labels_and_not_by_value() -> None:
+    rows = CONFOUNDER.simulate(400, TRUTH, seed=1)
+    found = searched(CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    labelling = Labelling.of(CONFOUNDER, found.density, uses_prior=False)
+    for mode in found.modes:
+        images = labelling.images(mode.point[None])[:, 0]
+        assert len(images) == 2
+        swapped = max(images, key=lambda image: np.abs(image - mode.point).max())
+        assert np.allclose(labelling.nearest(swapped, mode.point), mode.point, atol=1e-9)
+        others = [other for other in found.modes if other is not mode]
+        assert all(labelling.distances(other.point[None], images)[0] > 0.1 for other in others)
+
+
+def test_what_the_rows_leave_open_is_named() -> None:
+    """T and Y binary: seven Greeks, three free cells."""
+    rng = np.random.default_rng(0)
+    T = (rng.random(500) < 0.5).astype(int)
+    Y = (rng.random(500) < np.where(T == 1, 0.6, 0.3)).astype(int)
+    fit = quietly(EM(), CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
+    assert fit.status is Status.NOT_IDENTIFIED and "p_T[0]" in fit.findings[Status.NOT_IDENTIFIED]
+    identified = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0, search=modes.Search())
+    assert identified.status is Status.CONVERGED and identified.modes.is_settled
+
+
+def test_a_search_serves_several_estimators() -> None:
+    rows = CONFOUNDER.simulate(800, TRUTH, seed=2)
+    data = Data(T=rows["T"], Y=rows["Y"])
+    found = modes.search(CONFOUNDER, data, seed=0)
+    with pytest.warns(EstimationWarning, match="RIVAL_MODES"):
+        ml = EM().fit(CONFOUNDER, data, seed=5, search=found)
+    with pytest.warns(EstimationWarning, match="RIVAL_MODES"):
+        mode = MAP(num_steps=10).fit(CONFOUNDER, data, seed=5, search=found)
+    for fit in (ml, mode):
+        assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.4)
+    assert ml.modes.weights.sum() == pytest.approx(1.0) and mode.modes.weights.sum() == pytest.approx(1.0)
+
+
+def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
+    rows = CONFOUNDER.simulate(300, TRUTH, seed=0)
+    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit.save(tmp_path / "fit")
+    again = Fit.load(tmp_path / "fit")
+    assert again.modes.table().equals(fit.modes.table()) and repr(again.modes) == repr(fit.modes)
+    renamed = fit.relabel([1, 0])
+    assert renamed.modes[1]["theta"].equal(fit.modes[1]["theta"].flip(0))
+    with pytest.raises(IndexError, match="numbered from 0"):
+        fit.modes[len(fit.modes)]
+    plain = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0]}, seed=0, search=None)
+    with pytest.raises(ValueError, match="without a search"):
+        plain.modes  # noqa: B018
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    rows = CONFOUNDER.simulate(200, TRUTH, seed=0)
+    data = Data(T=rows["T"], Y=rows["Y"])
+    one, other = (modes.search(CONFOUNDER, data, seed=3) for _ in range(2))
+    assert one.num_starts == other.num_starts and one.chance == other.chance
+    for mine, yours in zip(one.modes, other.modes, strict=True):
+        assert np.array_equal(mine.point, yours.point) and mine.hits == yours.hits
+
+
+def test_on_many_rows_the_modes_of_some_lead_to_those_of_all() -> None:
+    rows = CONFOUNDER.simulate(6000, TRUTH, seed=0)
+    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.2)
+    density = CONFOUNDER.density(fit.data).beyond_priors()
+    for mode in fit.modes:
+        point = density.unconstrain({name: value[0].numpy() for name, value in mode.draws.items()})
+        assert np.abs(Objective(density, log_likelihood).value_and_gradient(point)[1]).max() < 1e-2
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="least"):
+        modes.Search(least=0)
+    with pytest.raises(ValueError, match="most"):
+        modes.Search(least=100, most=50)
+    with pytest.raises(ValueError, match="chance"):
+        modes.Search(chance=1.5)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
+from estimators.data.remarks import Remark
 from estimators.optimise.objective import (
     Combination,
     NativeFunction,
@@ -193,6 +194,9 @@ class Density(Protocol):
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """What has run to an end of its support, entry by entry."""
+
+    def remarks(self) -> list[Remark]:
+        """What the rows say by themselves, whatever the Greeks: columns that are constant, collinear, hardly used."""
 
 
 class Variable(NamedTuple):

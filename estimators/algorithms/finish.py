@@ -1,7 +1,7 @@
 """From what an estimator found to a fit: labels by the one rule, the status settled, and said where it is not good."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,23 +48,30 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
     labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
     stats = {**estimated.stats, **labelled.stats}
-    rename = _renaming(task, density, estimated, labelled)
     findings, modes = dict(estimated.findings), None
     if estimated.found is not None and estimated.found.modes:
         weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
         findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
         modes = kept_modes(estimated.found, task.model, density, weights, uses_prior=uses_prior)
+    rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.has_chains:
         divergences = int(stats.get("num_divergences", 0))
         of_chains, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
         findings |= of_chains
         stats.update(extra)
+    of_data = density.remarks()
+    if Status.COMPONENT_COLLAPSED in findings:
+        causes = "; ".join(str(remark) for remark in of_data if remark.collapses)
+        findings[Status.COMPONENT_COLLAPSED] = findings[Status.COMPONENT_COLLAPSED] or causes
     if Status.BOUNDARY in findings:
-        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_boundary(density, labelled.draws)
-    ends = words_at_ends(density, labelled.draws) if estimated.kind.is_mode else ""
+        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_boundary(density, labelled.draws, of_data)
+    ends = words_at_ends(density, labelled.draws, of_data) if estimated.kind.is_mode else ""
     stats["seconds"] = time.perf_counter() - task.started
     findings = in_order(findings)
+    # What is said with a status is said once.
+    said = (*findings.values(), ends)
+    unsaid = [remark.sentence for remark in of_data if not any(str(remark) in about for about in said)]
     fit = Fit(
         model=task.model,
         kind=estimated.kind,
@@ -75,17 +82,19 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         info=estimated.info,
         data=density.data,
         findings=findings,
-        remarks=(*(rename(remark) for remark in estimated.remarks), *([f"{AT_END}{ends}."] if ends else [])),
+        remarks=(*(rename(remark) for remark in estimated.remarks), *([f"{AT_END}{ends}."] if ends else []), *unsaid),
         found=modes,
     )
     say_status(fit, strict=task.strict)
     return fit
 
 
-def _renaming(task: Task, density: Density, estimated: Estimated, labelled: Labelling) -> Callable[[str], str]:
+def _renaming(
+    task: Task, density: Density, estimated: Estimated, labelled: Labelling, words: Sequence[str]
+) -> Callable[[str], str]:
     """What gives components their labels, in words that name them as the estimator's draws do."""
     order = labelled.permutations[estimated.best].tolist()
-    if order == sorted(order) or not any((*estimated.findings.values(), *estimated.remarks)):
+    if order == sorted(order) or not any(words):
         return lambda words: words
     best = {name: value[estimated.best] for name, value in estimated.draws.items()}
     symmetry = task.model.symmetry(density.data, best, uses_prior=estimated.kind.uses_prior)

@@ -1,18 +1,20 @@
 """What a point estimate has at an end of its support, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
 
 from estimators.contract import Density
+from estimators.data.remarks import Remark
 from estimators.optimise.ascent import LIMIT
 from estimators.parameters.edges import Edge, End, words_of_edges
 
 
-def words_at_boundary(density: Density, draws: Mapping[str, Tensor]) -> str:
-    """What a point estimate that is no maximum has at an end of its support, and what to do."""
-    edges = edges_of(density, draws)
+def words_at_boundary(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> str:
+    """What a point estimate that is no maximum has at an end of its support, and why, or what to do."""
+    edges = _edges(density, draws, remarks)
     lost = [edge for edge in edges if not edge.kind.is_maximum] or edges
     if not lost:
         greeks = {name: value[0].numpy() for name, value in draws.items()}
@@ -21,11 +23,20 @@ def words_at_boundary(density: Density, draws: Mapping[str, Tensor]) -> str:
     return words_of_edges(lost)
 
 
-def words_at_ends(density: Density, draws: Mapping[str, Tensor]) -> str:
+def words_at_ends(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> str:
     """What a maximum has at an end of its support; "" for nothing."""
-    return words_of_edges([edge for edge in edges_of(density, draws) if edge.kind.is_maximum])
+    return words_of_edges([edge for edge in _edges(density, draws, remarks) if edge.kind.is_maximum])
 
 
-def edges_of(density: Density, draws: Mapping[str, Tensor]) -> list[Edge]:
-    """What a point estimate has at an end of its support."""
-    return density.edges({name: value[0].numpy() for name, value in draws.items()})
+def _edges(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> list[Edge]:
+    edges = density.edges({name: value[0].numpy() for name, value in draws.items()})
+    return [_explained(edge, remarks) for edge in edges]
+
+
+def _explained(edge: Edge, remarks: Sequence[Remark]) -> Edge:
+    """The edge, with the remark for which it is one in place of advice."""
+    for remark in remarks:
+        is_level = not remark.levels or (edge.index is not None and edge.index[-1] in remark.levels)
+        if edge.greek == remark.greek and is_level:
+            return replace(edge, because=str(remark))
+    return edge

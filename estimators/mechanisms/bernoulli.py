@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.data.remarks import Remark, unused
 from estimators.mechanisms.conjugate import BetaPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
 from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
@@ -58,6 +59,10 @@ class Bernoulli(OneGreek):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.stack([1.0 - column, column])
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """Levels that occur in no row."""
+        return unused(column, self.num_levels, self.symbol)
 
     def tabulate(self, table: VariableTable) -> None:
         table.chances(self.given, "p")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.checks import check_whole
+from estimators.data.remarks import Remark, unused
 from estimators.isolation import own_modes
 from estimators.mechanisms.conjugate import DirichletPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
@@ -70,6 +71,10 @@ class Categorical(OneGreek):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.asarray((column == np.arange(self.num_levels)[:, None]) * 1.0)
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """Levels that occur in no row."""
+        return unused(column, self.num_levels, self.symbol)
 
     def tabulate(self, table: VariableTable) -> None:
         table.masses(self.given, "p", self.num_levels)

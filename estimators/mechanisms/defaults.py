@@ -13,6 +13,7 @@ import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.remarks import Remark, constant, of_inputs
 from estimators.mechanisms.conjugate import ConjugatePrior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import (
@@ -108,6 +109,10 @@ class Family:
     def why_not_conjugate(self) -> str | None:
         return "it has no closed form"
 
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """A column of numbers with one value, and what is wrong with inputs."""
+        return (constant(column) if column.ndim == 1 else []) + of_inputs(inputs)
+
 
 class LogLinear(Family):
     """A family whose features begin with 1 and need no centre."""
@@ -198,6 +203,10 @@ class OneGreek(LogLinear):
             return super().why_not_conjugate()
         law = self.conjugate.law
         return None if isinstance(self.prior, law) else f"its prior is not a {law.__name__}"
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """A column with one value, for which the Greek may run to an end of its support."""
+        return constant(column, greek=self.symbol)
 
     def log_evidence(self, statistics: Array, reference: Reference) -> Array:
         assert self.conjugate is not None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.remarks import Remark
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import Transform
@@ -144,6 +145,9 @@ class Mechanism(Protocol):
 
     def why_not_conjugate(self) -> str | None:
         """The reason why it is no `Conjugate`, or None where it is one."""
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """What rows without gaps say by themselves of the column and of a regression's inputs [N], by name."""
 
 
 class LogLinearFamily(Mechanism, Protocol):

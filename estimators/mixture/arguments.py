@@ -98,12 +98,16 @@ def checked_concentration(concentration: object, num_components: int) -> Tensor:
 
 def check_distinct_rows(data: Data, names: Sequence[str], num_components: int) -> None:
     """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
-    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
-    distinct = len(torch.unique(columns[: 100 * num_components], dim=0))
-    if distinct < num_components:
-        distinct = len(torch.unique(columns, dim=0))
+    distinct = num_distinct_rows(data, names, num_components)
     if distinct < num_components:
         raise ValueError(
             f"data: expected at least K={num_components} distinct rows for maximum likelihood, got {distinct}; "
             "lower K, or use MAP or NUTS, whose priors settle what the data do not"
         )
+
+
+def num_distinct_rows(data: Data, names: Sequence[str], enough: int) -> int:
+    """The number of distinct rows; where there are ``enough`` among the first, that of these."""
+    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
+    distinct = len(torch.unique(columns[: 100 * enough], dim=0))
+    return distinct if distinct >= enough else len(torch.unique(columns, dim=0))

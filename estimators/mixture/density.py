@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
+from estimators.data.remarks import Remark
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.estep.weights import WEIGHTS
 from estimators.mixture.arguments import check_distinct_rows
 from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
 from estimators.mixture.program import MixtureProgram
+from estimators.mixture.remarks import remarks_of
 from estimators.mixture.spurious import is_spurious
 from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
@@ -137,6 +139,10 @@ class Density:
             WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", End.WEIGHT
         )
         return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._coordinates, greeks)
+
+    def remarks(self) -> list[Remark]:
+        """What the rows say by themselves of each variable, and of K."""
+        return remarks_of(self.marginal.nodes, self.data, self.marginal.K)
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""

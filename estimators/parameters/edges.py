@@ -41,12 +41,18 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Edge:
-    """An entry of a Greek at an end of its support; ``place`` is None for some entry of it."""
+    """An entry of a Greek at an end of its support; ``index`` is None for some entry, ``because`` a reason if known."""
 
     greek: str
     index: tuple[int, ...] | None
     end: str
     kind: End
+    because: str = ""
+
+    @property
+    def advice(self) -> str:
+        """The reason, or what to do."""
+        return self.because or self.kind.value
 
     @property
     def words(self) -> str:
@@ -73,8 +79,8 @@ def edges_of_prior(greek: str, marked: Mask, ends: Array, side: str) -> list[Edg
 def words_of_edges(edges: Sequence[Edge]) -> str:
     """All of them, with what to do: ``theta[1] at 0 (the data support fewer components; ...)``."""
     phrases = []
-    for kind in dict.fromkeys(edge.kind for edge in edges):
-        entries = [edge.words for edge in edges if edge.kind is kind]
+    for advice in dict.fromkeys(edge.advice for edge in edges):
+        entries = [edge.words for edge in edges if edge.advice == advice]
         more = f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
-        phrases.append(f"{', '.join(entries[:MOST_NAMED])}{more} ({kind.value})")
+        phrases.append(f"{', '.join(entries[:MOST_NAMED])}{more} ({advice})")
     return "; ".join(phrases)

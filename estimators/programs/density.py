@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import Data
+from estimators.data.remarks import Remark
 from estimators.optimise.ascent import LEAST_ROWS, ascend
 from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import Combination, Objective, Parts, log_likelihood
@@ -19,6 +20,7 @@ from estimators.parameters.parameter import Array
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.parts import ProgramParts
 from estimators.programs.prior_draws import prior_draws
+from estimators.programs.remarks import remarks_of
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
 SPIKE = -12.0
@@ -212,6 +214,10 @@ class ProgramDensity:
                     kind = End.PROBABILITY if end in (0.0, 1.0) else End.SUPPORT
                     edges += edges_where(greek.name, is_near, f"the end of its support, {end:g}", kind)
         return edges
+
+    def remarks(self) -> list[Remark]:
+        """Constant columns, and point masses in continuous ones, of the sites of a row."""
+        return remarks_of(self.marginal.structure.sites, self.marginal.hidden, self.data)
 
     def names_at(self, marked: Mask) -> list[str]:
         return self.marginal.coordinates.names_at(marked)

@@ -1,11 +1,14 @@
 """What Gaussians have in common: features that are products of forms, affine in the column, and a scale."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.data.remarks import Remark, constant, point_mass
 from estimators.mechanisms.defaults import LogLinear, weighted_mean
 from estimators.mechanisms.gaussian.forms import Places, pairs, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
@@ -79,6 +82,20 @@ class GaussianFamily(LogLinear):
             return None
         scaled = np.asarray(greeks["sigma"] / reference.scale)
         return scaled.reshape(len(scaled), -1)
+
+    @property
+    def estimates_scale(self) -> bool:
+        """Whether its scale is a Greek, which may run to 0."""
+        return not self.given["sigma"].is_known
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """Constant columns, and point masses."""
+        found, is_scaled = list[Remark](), self.estimates_scale
+        for index, values in enumerate(column.reshape(len(column), -1).T):
+            place = "" if column.ndim == 1 else f"at place {index} "
+            remarks = constant(values, is_scaled=is_scaled) or point_mass(values, is_scaled=is_scaled)
+            found += [replace(remark, what=place + remark.what) for remark in remarks]
+        return found
 
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The means less the reference's, the scales, and 1 / scale², in standardised units."""

@@ -14,6 +14,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from estimators.checks import check_whole
+from estimators.data.remarks import Remark, collinear_vector
 from estimators.mechanisms.defaults import weighted_mean
 from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale
 from estimators.mechanisms.gaussian.forms import pairs, symmetric
@@ -86,6 +87,10 @@ class FullGaussian(GaussianFamily):
         if "corr" in greeks:
             factor = factor * Vindex(greeks["corr"])[..., cell, :, :]
         return dist.MultivariateNormal(mu, scale_tril=factor)
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """Those of its columns one by one, and a singular covariance."""
+        return super().remarks(column, inputs) + collinear_vector(column)
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m'Pm/2 - log|L| - D log(2π)/2, P m, -P_ii/2 and -P_ij for i < j) in standardised units, P = Σ⁻¹."""

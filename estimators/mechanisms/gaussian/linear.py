@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.checks import check_flag
+from estimators.data.remarks import Remark, of_inputs, without_noise
 from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, GaussianFamily, precision_of, spread, standardised
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
@@ -106,6 +107,11 @@ class LinearGaussian(GaussianFamily):
         line = self.given["beta"].in_cell(greeks.get("beta"), cell)
         line = line.expand(*line.shape[:-1], 1 + inputs.shape[-1])
         return line[..., 0] + (line[..., 1:] * inputs).sum(-1)
+
+    def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
+        """Those of the column, of the inputs, and a column that is a line of these."""
+        exact = without_noise(column, inputs) if self.estimates_scale else []
+        return super().remarks(column, inputs) + of_inputs(inputs) + exact
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         """The means and standard deviations of the column and of the inputs (1 where they are constant).

@@ -1,0 +1,177 @@
+"""What rows say by themselves is named as such, and not taken for too many classes."""
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
+from estimators.contract import Model
+from estimators.data.remarks import Remark, collinear, point_mass
+from estimators.fits.edge_words import words_at_ends
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Poisson,
+)
+from tests.mechanism_models import MODELS, random_greeks
+
+RNG = np.random.default_rng(0)
+Y = RNG.normal(np.where(RNG.random(200) < 0.5, 3.0, -3.0), 1.0)
+T = RNG.normal(size=200)
+ZEROS = np.where(RNG.random(200) < 0.3, 0.0, Y)
+SIDE = (T > 0) * 1
+QUICK = EM(num_starts=3)
+
+
+def pair(mechanism: Any) -> CausalMixture:
+    return CausalMixture(2, {"T": mechanism, "Y": Gaussian()})
+
+
+def line(**parents: Any) -> CausalMixture:
+    return CausalMixture(2, {**parents, "Y": LinearGaussian(parents=list(parents))})
+
+
+CASES: dict[str, tuple[Model, dict[str, Any], str]] = {
+    "an unused level": (pair(Categorical(3)), {"T": SIDE, "Y": Y}, "column T has no row with level 2: leave it out"),
+    "unused levels": (
+        pair(Categorical(9)),
+        {"T": SIDE, "Y": Y},
+        "no row with levels 2, 3, 4, 5 and 3 more: leave them",
+    ),
+    "one level": (pair(Categorical(3)), {"T": 0 * SIDE + 1, "Y": Y}, "column T has the value 1 in every row"),
+    "a coin": (pair(Bernoulli()), {"T": 0 * SIDE, "Y": Y}, "column T has the value 0 in every row: it tells nothing"),
+    "a count": (pair(Poisson()), {"T": 0 * SIDE, "Y": Y}, "column T has the value 0 in every row: it tells nothing"),
+    "a constant": (pair(Gaussian()), {"T": 0 * T + 1, "Y": Y}, "column T has the value 1 in every row: .* its scale"),
+    "a constant place": (
+        CausalMixture(2, {"X": DiagonalGaussian(2)}),
+        {"X": np.c_[Y, 0 * Y + 5]},
+        "column X at place 1 has the value 5 in every row",
+    ),
+    "a point mass": (CausalMixture(2, {"Y": Gaussian()}), {"Y": ZEROS}, "column Y has the value 0 in 3.% of the rows"),
+    "collinear columns": (
+        CausalMixture(2, {"X": FullGaussian(3)}),
+        {"X": np.c_[Y, T, 2 * Y + 1]},
+        "column X has collinear columns, numbers 0, 2: their covariance is singular",
+    ),
+    "few rows": (CausalMixture(1, {"X": FullGaussian(3)}), {"X": np.c_[Y, T, Y * T][:3]}, "has 3 rows of 3 columns"),
+    "collinear inputs": (
+        line(T=Gaussian(), W=Gaussian()),
+        {"T": T, "W": 3 - T, "Y": Y},
+        "column Y has collinear inputs, T, W: only a combination",
+    ),
+    "a constant input": (
+        line(T=Gaussian()),
+        {"T": 0 * T + 2, "Y": Y},
+        "column Y has an input T that is 2 in every row",
+    ),
+    "an unused input": (line(T=Categorical(3)), {"T": SIDE, "Y": Y}, r"input 1\[T = 2\] that is 0 in every row"),
+    "a line": (line(T=Gaussian()), {"T": T, "Y": 2 * T + 3}, "column Y is a line of T without noise"),
+    "more classes than rows": (GaussianMixture(4), {"X": [1.0, 2.0, 2.0]}, "4 components for 2 distinct rows"),
+}
+
+
+def remarks(model: Model, rows: dict[str, Any], **options: Any) -> list[Remark]:
+    return model.density(Data(rows, **options)).remarks()
+
+
+@pytest.mark.parametrize(("model", "rows", "words"), CASES.values(), ids=CASES)
+def test_what_is_the_matter_is_named(model: Model, rows: dict[str, Any], words: str) -> None:
+    assert re.search(words, "\n".join(map(str, remarks(model, rows))))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_is_the_matter_with_ordinary_rows(name: str) -> None:
+    """The control: rows of every family, at Greeks at which no level is rare, of which there is nothing to say."""
+    model = MODELS[name]
+    drawn = model.simulate(2_000, random_greeks(model, 0), 0)
+    assert not remarks(model, {column: drawn[column] for column in model.mechanisms})
+
+
+def test_rounded_rows_are_no_point_mass() -> None:
+    assert not point_mass(np.round(Y), is_scaled=True)
+    assert not point_mass(np.array([0.0, 0.0, 0.0, 0.0, 9.0]), is_scaled=True), "too few to say"
+    assert point_mass(np.where(RNG.random(200) < 0.2, 99.0, np.round(Y, 1)), is_scaled=True)
+
+
+def test_nearly_collinear_is_not_collinear() -> None:
+    columns = np.c_[Y, 1e6 + 2 * Y + 1e-3 * RNG.normal(size=200), np.full(200, 7.0), T]
+    assert collinear(columns) == []
+    columns[:, 1] = 1e6 + 2 * Y
+    assert collinear(columns) == [0, 1]
+    assert collinear(1e-90 * columns) == [0, 1]
+
+
+def test_set_and_missing_entries_say_nothing_of_a_column() -> None:
+    set_in_all = {"T": np.ones(200), "Y": Y}
+    assert not remarks(pair(Gaussian()), set_in_all, intervened={"T": True})
+    gaps = np.where(RNG.random(200) < 0.5, np.nan, 1.0)
+    said = remarks(pair(Gaussian()), {"T": gaps, "Y": Y}, missing="marginalize")
+    assert [remark.what for remark in said] == ["column T has the value 1 in every row"]
+
+
+def test_a_program_says_it_of_its_sites() -> None:
+    def program(N: int) -> None:
+        mean = pyro.sample("mean", dist.Normal(0.0, 10.0).expand([2]).to_event(1))
+        scale = pyro.sample("scale", dist.HalfNormal(5.0))
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Bernoulli(0.5))
+            pyro.sample("x", dist.Normal(mean[z.long()], 1.0))
+            pyro.sample("c", dist.Normal(0.0, scale))
+            pyro.sample("y", dist.Normal(0.0, 1.0))
+
+    said = remarks(PyroModel(program), {"x": ZEROS, "c": np.ones(200), "y": T})
+    assert [remark.what[:12] for remark in said] == ["column x has", "column c has"]
+
+
+# ---------------------------------------------------------------- in a fit's advice
+
+
+def quietly(model: Model, rows: dict[str, Any], estimator: Any = QUICK) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        return estimator.fit(model, rows, seed=0)
+
+
+@pytest.mark.parametrize("case", ["a constant", "a constant place", "collinear columns", "a line"])
+def test_a_collapse_has_its_cause(case: str) -> None:
+    model, rows, words = CASES[case]
+    fit = quietly(model, rows)
+    assert fit.status is Status.COMPONENT_COLLAPSED
+    (sentence,) = fit.advice
+    assert re.search(words, sentence) and "fewer components" not in sentence
+
+
+def test_a_collapse_of_too_many_classes_has_its_advice() -> None:
+    fit = quietly(CausalMixture(2, {"X": Gaussian()}), {"X": [0.0, 0.0, 0.0, 0.0, 9.0]})
+    assert fit.advice == (str(Status.COMPONENT_COLLAPSED),)
+    assert "fewer components" in fit.advice[0]
+
+
+def test_an_unused_level_explains_its_edge_alone() -> None:
+    """Level 2 is in no row, level 1 in none of class 1."""
+    rows = Data(X=[0, 1, 1, 0, 0, 0], Z=[0, 0, 0, 1, 1, 1])
+    density = CausalMixture(2, {"X": Categorical(3)}).density(rows).beyond_priors()
+    at = torch.tensor([[0.34, 0.66, 0.0], [1.0, 0.0, 0.0]]).double()
+    about = words_at_ends(density, {"theta": torch.tensor([[0.5, 0.5]]).double(), "p_X": at[None]}, density.remarks())
+    assert "p_X[0, 2] at 0, p_X[1, 2] at 0 (column X has no row with level 2: leave it out" in about
+    assert "p_X[1, 1] at 0 (the rows show no other case" in about
+
+
+def test_a_remark_is_said_once_and_without_a_warning() -> None:
+    fit = quietly(*CASES["collinear inputs"][:2])
+    assert sum("collinear" in sentence for sentence in fit.advice) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", EstimationWarning)
+        fit = MAP(num_starts=3, num_steps=5).fit(CausalMixture(2, {"Y": Gaussian()}), {"Y": ZEROS}, seed=0)
+    assert fit.status is Status.CONVERGED
+    assert fit.advice[1].startswith("Column Y has the value 0 in 3")

@@ -6,7 +6,7 @@ to say.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -27,7 +27,7 @@ from estimators.mechanisms.protocol import (
     check_whole_numbers,
 )
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.priors import groups, permuted
+from estimators.parameters.priors import are_equal, as_prior, groups, permuted
 
 # Step of a difference of slopes, relative to 1 and the number.
 STEP = 1e-5
@@ -112,6 +112,20 @@ class Family:
     def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
         """A column of numbers with one value, and what is wrong with inputs."""
         return (constant(column) if column.ndim == 1 else []) + of_inputs(inputs)
+
+    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
+        """Itself: its priors are in no unit, or are nobody's but the user's."""
+        return self
+
+    def with_priors(self, priors: Mapping[str, TorchDistributionMixin]) -> Self:
+        """The same with priors, by symbol, for those Greeks that have the default one."""
+        makers = {field.name: field.default_factory for field in fields(self)}  # type: ignore[arg-type]
+        changed = {}
+        for symbol, prior in priors.items():
+            given, make = self.given[symbol], makers[self.given[symbol].argument]
+            if make is not MISSING and are_equal(given.value, as_prior(given.argument, make())):
+                changed[given.argument] = prior
+        return replace(self, **changed)  # type: ignore[type-var]
 
 
 class LogLinear(Family):

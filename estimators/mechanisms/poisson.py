@@ -1,8 +1,8 @@
 """A count whose rate depends on the hidden cause."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyro.distributions as dist
@@ -40,6 +40,11 @@ class Poisson(OneGreek):
     law = CountingPoisson
     conjugate = GammaPrior()
     is_centred = True
+
+    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
+        """``rate ~ Exponential`` with the column's mean, as a Gamma; itself where no row counts anything."""
+        mean = float(column.mean())
+        return self.with_priors({"rate": default_prior(dist.Gamma, 1.0, 1.0 / mean)}) if mean > 0 else self
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return Positive(reference.centre)

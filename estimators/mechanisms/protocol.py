@@ -149,6 +149,9 @@ class Mechanism(Protocol):
     def remarks(self, column: Array, inputs: Mapping[str, Array]) -> list[Remark]:
         """What rows without gaps say by themselves of the column and of a regression's inputs [N], by name."""
 
+    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> "Mechanism":
+        """The mechanism with priors in the units of rows without gaps in place of those that it has by default."""
+
 
 class LogLinearFamily(Mechanism, Protocol):
     """A family with ``log p = C_cell(φ) · Φ(x, parents)``."""

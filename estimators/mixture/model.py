@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.contract import Draws, Model, Settings, WrongModelTypeError
-from estimators.data.data import LATENT, Data
+from estimators.data.data import LATENT, Data, as_data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Weights
@@ -26,6 +26,7 @@ from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
+from estimators.mixture.informing import informing
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import MixtureProgram
@@ -153,6 +154,25 @@ class CausalMixture(MixtureProgram):
             for name, mechanism in self.mechanisms.items()
         }
         return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
+
+    @own_modes()
+    def scaled_to(self, data: Any) -> "CausalMixture":
+        """The same model with weakly informative priors in the data's units, in place of the default ones.
+
+        Only the centre and the scale of each column are looked at, never what is asked of the data: locations are
+        ``Normal(centre, 2.5 sd)``, scales ``LogNormal(log(sd / 2), 1)``, slopes ``Normal(0, 2.5 sd(y) / sd(t))`` with
+        an intercept to match, rates exponential with the column's mean. A prior that is not the default, known
+        numbers, probabilities and weights stay as they are. Raises ValueError for data that the model cannot take.
+
+        >>> velocities = {"X": [9172.0, 9350.0, 19440.0, 20821.0, 23241.0, 32065.0]}
+        >>> model = CausalMixture(2, {"X": Gaussian()}).scaled_to(velocities)
+        >>> [round(float(number)) for number in (model.mechanisms["X"].loc.loc, model.mechanisms["X"].loc.scale)]
+        [19015, 19945]
+        """
+        given = self.check(as_data(data))
+        mechanisms = {name: node.mechanism.scaled_to(*informing(node, given)) for name, node in self.nodes.items()}
+        in_order = {name: mechanisms[name] for name in self.mechanisms}
+        return CausalMixture(self.K, in_order, self.concentration, self.latent_parents)
 
     def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
         """The model as JSON; raises TypeError for a mechanism or prior of one's own, ValueError for other draws."""

@@ -31,8 +31,8 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
 
 
 @own_modes()
-def default_prior(family: Callable[..., TorchDistributionMixin], *numbers: float) -> TorchDistributionMixin:
-    """A prior of the package's own: the same numbers on the CPU, whatever torch's default dtype and device are."""
+def default_prior(family: Callable[..., TorchDistributionMixin], *numbers: Any) -> TorchDistributionMixin:
+    """A prior of the package's own, of numbers or arrays: on the CPU, whatever torch's default dtype and device are."""
     return family(*(torch.tensor(number, dtype=torch.float64) for number in numbers))
 
 
@@ -139,3 +139,11 @@ def _of_component(given: Any, k: int) -> list[Any]:
     if not given.batch_shape:
         return [value.tolist() for value in parameters]
     return [value.expand(*given.batch_shape, *given.event_shape)[k].tolist() for value in parameters]
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    """Whether two priors, or known values, are of one family and have the same numbers."""
+    if type(one) is not type(other) or isinstance(one, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    numbers = [{name: value.tolist() for name, value in parameters_of(prior).items()} for prior in (one, other)]
+    return bool(numbers[0]) and numbers[0] == numbers[1]

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -14,10 +16,13 @@ from estimators.mechanisms.gaussian.forms import Places, pairs, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.parameter import LOG_ZERO, Array
+from estimators.parameters.priors import default_prior
 
 # An input is centred where no more than this is lost of its digits.
 DIGITS_LOST = 1e-10
 EPS = float(np.finfo(np.float64).eps)
+# Standard deviations of a column within which `scaled_to` expects the classes' locations, as rstanarm's defaults do.
+LOCATION_WIDTH = 2.5
 # A scale below this fraction of the column's is a spike: the M-step holds it there and the fit says so.
 SCALE_FLOOR = 1e-8
 
@@ -97,6 +102,12 @@ class GaussianFamily(LogLinear):
             found += [replace(remark, what=place + remark.what) for remark in remarks]
         return found
 
+    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
+        """``mu ~ Normal(centre, 2.5 sd)`` and ``sigma ~ LogNormal(log(sd / 2), 1)``, of the column's centre and sd."""
+        reference = standardised(column)
+        location = default_prior(dist.Normal, reference.centre, LOCATION_WIDTH * reference.scale)
+        return self.with_priors({"mu": location, "sigma": weak_scale(reference.scale)})
+
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The means less the reference's, the scales, and 1 / scale², in standardised units."""
         scale = self.array("sigma", greeks) / reference.scale
@@ -154,6 +165,14 @@ def mean_and_scale(
         "mu": KnownOrPrior("loc", loc, constraints.real, entry),
         "sigma": KnownOrPrior("scale", scale, constraints.positive, entry, shared_scale),
     }
+
+
+def weak_scale(unit: Any) -> TorchDistributionMixin:
+    """A prior of a scale within a class, where that of the column is ``unit``: no smaller by orders, and hardly larger.
+
+    It keeps off 0, where a likelihood may be infinite: its density falls faster than any power.
+    """
+    return default_prior(dist.LogNormal, np.log(0.5 * np.asarray(unit)), 1.0)
 
 
 def precision_of(scale: Array) -> Array:

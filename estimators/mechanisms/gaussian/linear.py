@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pyro.distributions as dist
@@ -12,7 +12,16 @@ from torch.distributions import constraints
 
 from estimators.checks import check_flag
 from estimators.data.remarks import Remark, of_inputs, without_noise
-from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, GaussianFamily, precision_of, spread, standardised
+from estimators.mechanisms.gaussian.family import (
+    DIGITS_LOST,
+    EPS,
+    LOCATION_WIDTH,
+    GaussianFamily,
+    precision_of,
+    spread,
+    standardised,
+    weak_scale,
+)
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
@@ -112,6 +121,20 @@ class LinearGaussian(GaussianFamily):
         """Those of the column, of the inputs, and a column that is a line of these."""
         exact = without_noise(column, inputs) if self.estimates_scale else []
         return super().remarks(column, inputs) + of_inputs(inputs) + exact
+
+    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
+        """Slopes ``Normal(0, 2.5 sd(y) / sd(t))``, an intercept as wide as these let it be, a Gaussian's scale.
+
+        The intercept is the line at t = 0, which may be far from every row: its sd is that of ``mean(y) - Σ slope
+        mean(t)``, with 2.5 sd(y) of its own.
+        """
+        own, design = standardised(column), np.reshape(list(inputs.values()), (len(inputs), -1)).T
+        centre = design.mean(0)
+        widths = LOCATION_WIDTH * own.scale / spread(design, centre)
+        width = np.sqrt((LOCATION_WIDTH * own.scale) ** 2 + ((widths * centre) ** 2).sum())
+        means = np.array([own.centre, *np.zeros(len(widths))])
+        line = default_prior(dist.Normal, means, np.array([width, *widths]))
+        return self.with_priors({"beta": line, "sigma": weak_scale(own.scale)})
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         """The means and standard deviations of the column and of the inputs (1 where they are constant).

@@ -95,6 +95,9 @@ class Density(Protocol):
     def has_prior(self) -> bool:
         """Whether every Greek has a prior."""
 
+    def log_priors(self, greeks: Mapping[str, Array]) -> Mapping[str, Array]:
+        """``log p(φ)`` [...] of Greeks [..., *shape], in parts that are drawn apart; -inf outside a prior's support."""
+
     def row_information(self, information: Array, at: Array) -> Array:
         """What one row tells about each coordinate [D] if it is a location, where all rows tell ``information`` [D]."""
 

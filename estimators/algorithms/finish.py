@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from estimators.algorithms.prior_remarks import prior_remarks
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density
+from estimators.data.remarks import Remark
 from estimators.diagnostics import chain_status
 from estimators.fits.advice import with_labels
 from estimators.fits.edge_words import words_at_boundary, words_at_ends
@@ -61,17 +64,16 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         findings |= of_chains
         stats.update(extra)
     of_data = density.remarks()
-    if Status.COMPONENT_COLLAPSED in findings:
-        causes = "; ".join(str(remark) for remark in of_data if remark.collapses)
-        findings[Status.COMPONENT_COLLAPSED] = findings[Status.COMPONENT_COLLAPSED] or causes
-    if Status.BOUNDARY in findings:
-        findings[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_boundary(density, labelled.draws, of_data)
+    findings = _explained(in_order(findings), density, labelled, of_data)
+    remarks = [rename(remark) for remark in estimated.remarks]
     ends = words_at_ends(density, labelled.draws, of_data) if estimated.kind.is_mode else ""
-    stats["seconds"] = time.perf_counter() - task.started
-    findings = in_order(findings)
+    remarks += [f"{AT_END}{ends}."] if ends else []
+    if uses_prior and density.size and density.has_prior:
+        remarks += prior_remarks(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
     # What is said with a status is said once.
     said = (*findings.values(), ends)
-    unsaid = [remark.sentence for remark in of_data if not any(str(remark) in about for about in said)]
+    remarks += [one.sentence for one in of_data if not any(str(one) in about for about in said)]
+    stats["seconds"] = time.perf_counter() - task.started
     fit = Fit(
         model=task.model,
         kind=estimated.kind,
@@ -82,11 +84,24 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         info=estimated.info,
         data=density.data,
         findings=findings,
-        remarks=(*(rename(remark) for remark in estimated.remarks), *([f"{AT_END}{ends}."] if ends else []), *unsaid),
+        remarks=tuple(remarks),
         found=modes,
     )
     say_status(fit, strict=task.strict)
     return fit
+
+
+def _explained(
+    findings: Mapping[Status, str], density: Density, labelled: Labelling, remarks: Sequence[Remark]
+) -> dict[Status, str]:
+    """What is at an edge, and a collapse or an edge that the rows themselves explain."""
+    explained = dict(findings)
+    if Status.COMPONENT_COLLAPSED in findings:
+        causes = "; ".join(str(remark) for remark in remarks if remark.collapses)
+        explained[Status.COMPONENT_COLLAPSED] = findings[Status.COMPONENT_COLLAPSED] or causes
+    if Status.BOUNDARY in findings:
+        explained[Status.BOUNDARY] = findings[Status.BOUNDARY] or words_at_boundary(density, labelled.draws, remarks)
+    return explained
 
 
 def _renaming(

@@ -25,6 +25,7 @@ from estimators.optimise.objective import Combination, NativeFunction, Objective
 from estimators.parameters.edges import Edge, End, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array
+from estimators.parameters.prior_densities import log_prior_at
 
 
 class Density:
@@ -75,6 +76,10 @@ class Density:
 
     # Whether every Greek has a prior.
     has_prior = True
+
+    def log_priors(self, greeks: Mapping[str, Array]) -> dict[str, Array]:
+        """``log p`` [...] of each Greek, its entries summed."""
+        return {one.name: log_prior_at(one.prior, greeks[one.name]) for one in self.parameters}
 
     def row_information(self, information: Array, at: Array) -> Array:
         """What one row tells about a location [D], whose coordinate is in units of its column."""

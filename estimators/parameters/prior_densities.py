@@ -208,3 +208,11 @@ def unvalidated(prior: TorchDistributionMixin) -> TorchDistributionMixin:
     if hasattr(lenient, "base_dist"):
         lenient.base_dist = unvalidated(lenient.base_dist)
     return lenient
+
+
+def log_prior_at(prior: TorchDistributionMixin, values: Array) -> Array:
+    """``log p`` [...] of values [..., *shape], entries summed; -inf outside the prior's support."""
+    given = torch.from_numpy(np.array(values))
+    is_inside = torch.as_tensor(prior.support.check(given))
+    logs = torch.where(is_inside, unvalidated(prior).log_prob(given), -torch.inf)
+    return _summed(logs.numpy(), len(prior.batch_shape))

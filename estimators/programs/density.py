@@ -161,6 +161,10 @@ class ProgramDensity:
     def has_prior(self) -> bool:
         return all(greek.initial is None for greek in self.marginal.coordinates.greeks)
 
+    def log_priors(self, greeks: Mapping[str, Array]) -> dict[str, Array]:
+        """Of all Greeks together: a site's prior may depend on others."""
+        return {", ".join(self.names): self.values(self.unconstrain(greeks)).prior}
+
     def row_information(self, information: Array, at: Array) -> Array:
         """All rows' information [D] over their number, at least that of a prior as wide as `WIDEST` times the value.
 

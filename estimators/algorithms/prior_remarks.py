@@ -1,0 +1,138 @@
+"""Whether prior and data disagree, and of which Greeks the rows tell nothing.
+
+Both are judged at the estimate φ̂: what the likelihood has given up for the prior, and the prior for the likelihood,
+
+    D = max_φ log p(data | φ) - log p(data | φ̂)  +  Σ_g [median log p(g) - log p(ĝ)]₊
+
+with g the Greeks, the median over draws of the prior, and the maximum that of a few EM runs without the prior. For a
+Gaussian prior and likelihood 2 D is the χ² of Box (1980), "Sampling and Bayes' inference in scientific modelling and
+robustness", JRSS A 143, whether the data win, the prior, or neither. It is a disagreement where D exceeds what chance
+brings once in a thousand times (χ² with as many degrees of freedom as coordinates) and some prior is short at the
+maximum without priors; else a better mode was missed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+from torch import Tensor
+
+from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.optimise.ascent import climb_inside
+from estimators.parameters.parameter import Array
+
+# Draws of the priors; starts without them, and the EM steps of each; steps of a climb where those of EM are costly.
+PRIOR_DRAWS = 1000
+STARTS = 4
+REFINEMENTS = 5
+CLIMB_STEPS = 50
+# Draws of a posterior of which the likeliest is taken for the estimate.
+CANDIDATES = 50
+FALSE_ALARM = 1e-3
+# Nats by which a prior is short at the rows' own answer where it is named.
+SHORT = 5.0
+# Draws are the prior's if their distribution function is within so much of its, and their interquartile range within
+# so much of its own size; with fewer draws nothing is said.
+DISTANCE, WIDTH = 0.08, 0.15
+LEVELS = np.linspace(0.05, 0.95, 19)
+QUARTILES = [4, -5]
+LEAST_DRAWS = 100
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """D in nats, what chance allows of it, and by how much each Greek's prior is short at the rows' own answer."""
+
+    nats: float
+    limit: float
+    shortfalls: Mapping[str, float]
+
+    @property
+    def culprits(self) -> list[str]:
+        """The Greeks whose priors the rows' own answer is outside of, the worst first; none by chance."""
+        short = [name for name, nats in self.shortfalls.items() if nats > SHORT]
+        return sorted(short, key=lambda name: -self.shortfalls[name]) if self.nats > self.limit else []
+
+
+def prior_remarks(density: Density, draws: Mapping[str, Tensor], best: int, rng: np.random.Generator) -> list[str]:
+    """Sentences on draws [S, *shape] of an estimate that rests on priors; ``best`` is the likeliest."""
+    greeks = {name: value.numpy() for name, value in draws.items()}
+    of_prior = density.constrain(density.draw_prior(PRIOR_DRAWS, rng))
+    num_draws = len(next(iter(greeks.values())))
+    looked_at = np.unique([best, *np.linspace(0, num_draws - 1, min(num_draws, CANDIDATES)).astype(int)])
+    points = density.unconstrain({name: value[looked_at] for name, value in greeks.items()})
+    conflict = conflict_at(density, points, of_prior, rng)
+    said = []
+    if conflict.culprits:
+        said.append(
+            f"Prior and data disagree by {conflict.nats:.0f} nats, where chance allows {conflict.limit:.0f}: the "
+            f"prior of {_named(conflict.culprits)} hardly allows the answer that the rows have by themselves (EM's), "
+            "and what is reported is a compromise; check the units of the columns, or use wider priors "
+            "(a mixture's `model.scaled_to(data)`)."
+        )
+    untold = untold_entries(greeks, of_prior) if num_draws >= LEAST_DRAWS else []
+    if untold:
+        said.append(f"The rows tell next to nothing of {_named(untold)}: the posterior is the prior.")
+    return said
+
+
+@np.errstate(all="ignore")
+def conflict_at(density: Density, points: Array, of_prior: Mapping[str, Array], rng: np.random.Generator) -> Conflict:
+    """The disagreement at the likeliest of some points [S, D]; ``of_prior`` are draws of the prior."""
+    values = Objective(density, log_joint).value(points)
+    at = points[int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))]
+    reached = float(density.values(at).likelihood)
+    answer, highest = _answer_of_rows(density, at, rng)
+    usual = {name: float(np.median(logs)) for name, logs in density.log_priors(of_prior).items()}
+    here, there = density.log_priors(density.constrain(at)), density.log_priors(answer)
+    given_up = sum(max(0.0, usual[name] - float(here[name])) for name in usual)
+    return Conflict(
+        nats=max(0.0, highest - reached) + given_up,
+        limit=float(chi2.isf(FALSE_ALARM, density.size)) / 2,
+        shortfalls={name: usual[name] - float(there[name]) for name in usual},
+    )
+
+
+def _answer_of_rows(density: Density, at: Array, rng: np.random.Generator) -> tuple[Mapping[str, Array], float]:
+    """The Greeks of the highest likelihood that were found without priors, from `at` and elsewhere, and its value."""
+    free = density.beyond_priors()
+    objective = Objective(free, log_likelihood)
+    start = free.unconstrain(density.constrain(at))
+    if free.has_closed_form:
+        ends = [*free.starts(log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
+    else:
+        end = climb_inside(objective, start, free.data.num_rows, gradient=1e-3, max_steps=CLIMB_STEPS)
+        ends = [] if end is None else [end]
+    answer, highest = start, -np.inf
+    for point in (start, *ends):
+        value, gradient = objective.value_and_gradient(point)
+        if value > highest and not free.has_collapsed(point, gradient):
+            answer, highest = point, value
+    return free.constrain(answer), highest
+
+
+def untold_entries(draws: Mapping[str, Array], of_prior: Mapping[str, Array]) -> list[str]:
+    """The entries of Greeks whose draws [S, *shape] are distributed as the prior's [M, *shape] are."""
+    return [
+        f"{name}[{', '.join(map(str, index))}]" if index else name
+        for name, value in draws.items()
+        for index in np.ndindex(value.shape[1:])
+        if _are_alike(value[:, *index], of_prior[name][:, *index])
+    ]
+
+
+def _are_alike(draws: Array, of_prior: Array) -> bool:
+    """Whether draws [S] have the quantiles of others [M]; a constant is like nothing."""
+    quantiles, expected = np.quantile(draws, LEVELS), np.quantile(of_prior, LEVELS)
+    low, high = quantiles[QUARTILES]
+    least, most = expected[QUARTILES]
+    levels = np.searchsorted(np.sort(of_prior), quantiles) / len(of_prior)
+    is_as_wide = abs((high - low) - (most - least)) < WIDTH * (most - least)
+    return bool(is_as_wide) and float(np.abs(levels - LEVELS).max()) < DISTANCE
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -28,8 +28,8 @@ class Status(Enum):
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
         "not a sample of one posterior",
-        "raise `warmup_steps` and `num_samples`, use `Exact` on small data, or give the model stronger priors or "
-        "seen Z",
+        "raise `warmup_steps` and `num_samples` (NUTS) or `num_particles` (SMC), use `Exact` on small data, or give the "
+        "model stronger priors or seen Z",
     )
     SADDLE = (
         "The density still grows from here in some direction: this is a saddle, not a maximum",
@@ -42,8 +42,7 @@ class Status(Enum):
         "together with MAP or NUTS",
     )
     BOUNDARY = (
-        "No start reached an interior stationary point: a component's weight, a probability, a rate, or a Greek with a "
-        "bounded prior ran to the end of its support and was held just short of it",
+        "A component has lost its rows, or a Greek ran to an end of its prior, and was held just short of it",
         "use a prior that keeps away from that end (MAP, NUTS)",
     )
     MAX_ITERATIONS = (
@@ -56,7 +55,7 @@ class Status(Enum):
     )
     LOW_ESS = (
         "Fewer than 100 effective draws per chain: means and intervals carry noticeable Monte Carlo error",
-        "raise `num_samples`",
+        "raise `num_samples` (NUTS) or `num_particles` (SMC)",
     )
     CONVERGED = "The estimator converged"
 

@@ -1,6 +1,6 @@
-"""Exact estimators for causal models with a hidden discrete cause: EM, MAP and NUTS behind one interface."""
+"""Exact estimators for causal models with a hidden discrete cause: EM, MAP, NUTS and SMC behind one interface."""
 
-from estimators.algorithms import EM, MAP, NUTS, Exact
+from estimators.algorithms import EM, MAP, NUTS, SMC, Exact
 from estimators.data.data import Data
 from estimators.fits.fit import Fit
 from estimators.fits.storage import RESTORERS
@@ -22,6 +22,7 @@ __all__ = [
     "EM",
     "MAP",
     "NUTS",
+    "SMC",
     "CausalMixture",
     "Data",
     "Estimate",

@@ -15,7 +15,7 @@ import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
+from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
 from estimators.algorithms.protocol import Estimator
 from tests.models import MODELS, fit_quietly, rows_of
 
@@ -24,6 +24,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "MAP": MAP(num_starts=5, num_steps=8),
     "NUTS": NUTS(num_samples=30, warmup_steps=40, num_chains=2),
     "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=4, num_chains=1, engine="pyro"),
+    "SMC": SMC(num_particles=40, num_clouds=2, max_sweeps=2),
     "Exact": Exact(num_draws=200),
 }
 CONJUGATE = ("tutorial", "one component", "three components", "unequal priors")

@@ -12,7 +12,7 @@ import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, Data, EstimationWarning, Fit, PyroModel, Status
+from estimators import EM, MAP, NUTS, SMC, Data, EstimationWarning, Fit, PyroModel, Status
 from estimators.algorithms.protocol import Estimator
 from tests.gallery import EXAMPLES, Example, chain_of_a_column
 from tests.models import fit_quietly
@@ -22,6 +22,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "MAP": MAP(num_starts=5, num_steps=5),
     "NUTS": NUTS(num_samples=15, warmup_steps=20, num_chains=2),
     "NUTS by Pyro": NUTS(num_samples=4, warmup_steps=2, num_chains=1, engine="pyro"),
+    "SMC": SMC(num_particles=40, num_clouds=2, max_sweeps=2),
 }
 # A whole fit of a program and its questions take up to 20 s, most of them for capturing its graphs: these are the
 # shortest, and each estimator meets some.
@@ -31,6 +32,7 @@ QUICK = {
     "MAP": (),
     "NUTS": ("tutorial",),
     "NUTS by Pyro": (),
+    "SMC": (),
 }
 CASES = [
     pytest.param(estimator, example, id=f"{name}, {of}", marks=[] if of in QUICK[name] else [pytest.mark.slow])

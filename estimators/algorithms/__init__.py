@@ -4,5 +4,6 @@ from estimators.algorithms.em import EM
 from estimators.algorithms.exact import Exact
 from estimators.algorithms.map import MAP
 from estimators.algorithms.nuts.nuts import NUTS
+from estimators.algorithms.smc.smc import SMC
 
-__all__ = ["EM", "MAP", "NUTS", "Exact"]
+__all__ = ["EM", "MAP", "NUTS", "SMC", "Exact"]

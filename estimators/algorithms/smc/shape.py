@@ -1,0 +1,41 @@
+"""The shape of a cloud's modes, wherever they lie."""
+
+import numpy as np
+
+from estimators.parameters.parameter import Array
+
+# Differences to so many other particles are looked at, and this share of them, the nearest, is of one mode.
+PARTNERS = 4
+NEAREST = 0.25
+CONCENTRATIONS = 8
+# The least variance of a direction, in units of the cloud's.
+LEAST_VARIANCE = 1e-12
+
+
+def widths(coordinates: Array) -> Array:
+    """The sd [D] of each coordinate, 1 where it is constant."""
+    sd = coordinates.std(0)
+    return np.where(sd > 0, sd, 1.0)
+
+
+def mode_factor(coordinates: Array, rng: np.random.Generator) -> Array:
+    """A factor [D, D] of the covariance of the nearest differences between particles: of a mode, up to its scale.
+
+    By concentration steps, as of the minimum covariance determinant (Rousseeuw & Van Driessen 1999): the covariance of
+    the differences that were nearest by the last one.
+    """
+    unit, D = widths(coordinates), coordinates.shape[1]
+    standard = coordinates / unit
+    differences = np.concatenate([standard - standard[rng.permutation(len(standard))] for _ in range(PARTNERS)])
+    differences = differences[(differences != 0).any(1)]
+    floor = LEAST_VARIANCE * np.eye(D)
+    count = max(int(NEAREST * len(differences)), 2 * D)
+    if len(differences) <= count:
+        return np.diag(unit)
+    covariance = np.eye(D)
+    for _ in range(CONCENTRATIONS):
+        factor = np.linalg.cholesky(covariance)
+        distances = (np.linalg.solve(factor, differences.T) ** 2).sum(0)
+        nearest = differences[np.argpartition(distances, count)[:count]]
+        covariance = nearest.T @ nearest / count + floor
+    return np.asarray(unit[:, None] * np.linalg.cholesky(covariance))

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pyro
@@ -204,6 +205,12 @@ def test_modes_are_in_proportion(stat: Stat, monkeypatch: pytest.MonkeyPatch) ->
     check_other_posterior(stat, stuck, exact, "mu_X[0]")
 
 
+def by_mean(fit: Fit) -> Fit:
+    """The same draws, in each of them the class of smallest mean first."""
+    order = fit.draws["mu_X"].argsort(1)
+    return replace(fit, draws={name: value.gather(1, order) for name, value in fit.draws.items()})
+
+
 @pytest.mark.parametrize(
     ("model", "rows"),
     [(GaussianMixture(K=2, concentration=0.5), OVERLAPPING), (GaussianMixture(K=3, concentration=0.5), TUTORIAL_ROWS)],
@@ -212,8 +219,9 @@ def test_modes_are_in_proportion(stat: Stat, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.slow
 @pytest.mark.statistical(checks=5, min_effect=0.3)
 def test_draws_are_those_of_the_exact_posterior(stat: Stat, model: GaussianMixture, rows: list[float]) -> None:
+    """Labels by one fixed rule: which class an empty one is next to depends on the draws that are aligned."""
     exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
-    check_same_posterior(stat, fit_quietly(SMC(), model, {"X": rows}, seed=stat.seed), exact)
+    check_same_posterior(stat, by_mean(fit_quietly(SMC(), model, {"X": rows}, seed=stat.seed)), by_mean(exact))
 
 
 @pytest.mark.statistical(min_effect=0.4)

@@ -28,8 +28,8 @@ class Status(Enum):
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
         "not a sample of one posterior",
-        "raise `warmup_steps` and `num_samples` (NUTS) or `num_particles` (SMC), use `Exact` on small data, or give the "
-        "model stronger priors or seen Z",
+        "raise `warmup_steps` and `num_samples` (NUTS) or `num_particles` (SMC), use `Exact` on small data, or give "
+        "the model stronger priors or seen Z",
     )
     SADDLE = (
         "The density still grows from here in some direction: this is a saddle, not a maximum",

@@ -1,0 +1,129 @@
+"""The least and the greatest value of a quantity in a region around a mode, from as many starts as it takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from estimators.modes.region import OPEN, SETTLED, End, Region, Shape, rounding_of_slopes
+from estimators.optimise.ascent import climb
+from estimators.parameters.parameter import Array
+
+# Starts on the way to the quantity's end in the normal approximation, as shares of the way, and how far one coordinate
+# moves at most.
+SHARES, LONGEST = (1.0, 0.3), 2.0
+# Starts elsewhere on each side, where the data leave a direction open.
+ELSEWHERE = 3
+# Climbs to other points of a ridge, their steps, and the gradient per row at which they end.
+CLIMBS, CLIMB_STEPS, GRADIENT = 12, 100, 1e-6
+# Points tried on the way from an end of the support to the inside.
+TRIED = 40
+# How often a search is continued.
+ROUNDS = 15
+# A quantity that grows in proportion over so many times the last step grows without end.
+AHEAD = np.array([1e1, 1e2, 1e3])
+# Two ends that differ by less than this share of their distance from the mode are one.
+SAME = 1e-3
+
+
+def ends_around(region: Region, mode: Array) -> list[End]:
+    """The ends of the quantity in the region around a mode [D]: the least and the greatest value."""
+    shape = region.shape(mode)
+    value, slope = region.quantity_and_slope(mode)
+    steepness = float(np.linalg.norm(shape.axes.T @ slope))
+    is_level = steepness <= rounding_of_slopes(value, shape.axes)
+    begin = End(value, mode, steepness, is_level)
+    # The search from the mode may stop at the first of several ends, or, where nothing has a slope, at once.
+    others = _elsewhere(region, mode, shape) if is_level or shape.is_open.any() else mode[:0].reshape(0, len(mode))
+    values = region.quantity(others) if len(others) else np.zeros(0)
+    ends = []
+    for sign in (-1.0, 1.0):
+        found = [begin, *_from_mode(region, mode, shape, sign * slope, sign)]
+        starts = others[np.argsort(-sign * values)[:ELSEWHERE]]
+        found += [_searched(region, start, region.shape(start).axes, sign) for start in starts]
+        ends.append(_farthest(found, sign))
+    # At an end of the support, where the quantity's slope vanishes, it may have no interval to this side at all.
+    width = ends[1].value - ends[0].value
+    return [end._replace(is_settled=end.is_settled or end.left <= SETTLED * width) for end in ends]
+
+
+def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: float) -> list[End]:
+    """The ends of searches from the mode until one settles."""
+    ends: list[End] = []
+    for start in _on_the_way(region, mode, shape.axes, slope):
+        ends.append(_searched(region, start, shape.axes, sign))
+        if ends[-1].is_settled:
+            break
+    return ends
+
+
+def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
+    """Where a search ends, continued in the axes of its end until it settles, gains nothing more, or has no end."""
+    end = region.farthest(start, axes, sign)
+    for _ in range(ROUNDS):
+        if end.is_settled:
+            break
+        before, end = end, region.farthest(end.point, region.shape(end.point).axes, sign)
+        if sign * end.value <= sign * before.value:
+            break
+        if _has_no_end(region, before, end, sign):
+            return End(sign * np.inf, end.point, 0.0, True)
+    return end
+
+
+def _has_no_end(region: Region, before: End, end: End, sign: float) -> bool:
+    """Whether the line on from one end through a farther one stays in the region, and the quantity grows along it.
+
+    As that of a class does whose weight may be 0.
+    """
+    points = end.point + AHEAD[:, None] * (end.point - before.point)
+    if not (region.excess(points) >= 0.0).all():
+        return False
+    gains = sign * (region.quantity(region.held(points)) - end.value)
+    return bool((gains >= 0.5 * AHEAD * abs(end.value - before.value)).all())
+
+
+def _farthest(ends: Sequence[End], sign: float) -> End:
+    """The farthest of some ends, the first of which is where they began; settled if one that is reaches as far."""
+    best = max(ends, key=lambda end: sign * end.value)
+    if not np.isfinite(best.value):
+        return best
+    reach = SAME * abs(best.value - ends[0].value)
+    return best._replace(is_settled=any(end.is_settled and abs(end.value - best.value) <= reach for end in ends))
+
+
+def _on_the_way(region: Region, mode: Array, axes: Array, slope: Array) -> list[Array]:
+    """Points on the way to where the quantity ends in the normal approximation."""
+    direction = axes.T @ slope
+    length = float(np.linalg.norm(direction))
+    if not length > 0.0:
+        return []
+    move = np.sqrt(2.0 * region.excess(mode[None])[0]) / length * (axes @ direction)
+    move = move * min(1.0, LONGEST / max(float(np.abs(move).max()), 1e-300))
+    return [mode + share * move for share in SHARES]
+
+
+def _elsewhere(region: Region, mode: Array, shape: Shape) -> Array:
+    """Other points [P, D] of the region: along the axes, on a ridge, and inside the support from an end of it."""
+    moves = np.sqrt(2.0 * max(float(region.excess(mode[None])[0]), 0.0)) * shape.axes.T
+    points = [mode + moves, mode - moves, _pulled_in(region, mode)]
+    if shape.is_flat:
+        points.append(_on_ridge(region, mode, shape))
+    tried = region.held(np.concatenate(points))
+    return np.asarray(tried[region.excess(tried) >= 0.0])
+
+
+def _pulled_in(region: Region, mode: Array) -> Array:
+    """Points with one log or logit moved from an end of its support, where nothing has a slope, to the inside."""
+    far = np.flatnonzero(region.objective.bounded & (np.abs(mode) > LONGEST))
+    points = np.tile(mode, (len(far), TRIED, 1))
+    for i, coordinate in enumerate(far):
+        points[i, :, coordinate] = mode[coordinate] * np.linspace(1.0, -0.5, TRIED)
+    return points.reshape(-1, len(mode))
+
+
+def _on_ridge(region: Region, mode: Array, shape: Shape) -> Array:
+    """Points that are climbed to from steps at random in the directions that are open."""
+    # The steps are fixed, so that the same fit has the same interval every time.
+    steps = np.random.default_rng(0).standard_normal((CLIMBS, int(shape.is_open.sum())))
+    begin = mode + OPEN * steps @ shape.axes[:, shape.is_open].T
+    return np.array([climb(region.objective, point, gradient=GRADIENT, max_steps=CLIMB_STEPS) for point in begin])

@@ -1,0 +1,73 @@
+"""Likelihood intervals of a quantity, one for each mode that the data allow.
+
+``{q(v) : f(v) >= f(v̂_m) - χ²₁(level) / 2}`` for each mode v̂_m, with f the log-likelihood, or the log joint density of
+an estimate that rests on priors. Every mode within 5 nats of the best is judged from *its own* maximum: modes with the
+same law of the rows differ in f by chance alone, and a bound from the best of them excludes the right one too often.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scipy.stats import chi2
+
+from estimators.modes.farthest import ends_around
+from estimators.modes.region import Quantity, Region
+from estimators.optimise.objective import Objective
+from estimators.parameters.parameter import Array
+from estimators.status import warn_user
+
+# A mode is a rival of the best if it is not more than so many nats below.
+RIVALS = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Local maxima [M, D] of an objective, and its values [M] there; what cannot be told apart by label is one mode."""
+
+    objective: Objective
+    coordinates: Array
+    values: Array
+
+
+class Interval(NamedTuple):
+    """From ``low`` to ``high``, both in units of the quantity."""
+
+    low: float
+    high: float
+
+
+def profile(modes: Modes, quantity: Quantity, level: float) -> list[Interval]:
+    """The likelihood intervals of a quantity [S] of points [S, D], from the lowest; those that overlap are one.
+
+    Warns where an end could not be made sure of: the interval then reaches at least as far.
+    """
+    cut = 0.5 * float(chi2.ppf(level, 1))
+    best = float(modes.values.max())
+    intervals, unsettled = [], []
+    for mode, value in zip(modes.coordinates, modes.values, strict=True):
+        bound = min(value, best) - cut if value > best - RIVALS else best - cut
+        if value < bound:
+            continue
+        ends = ends_around(Region(modes.objective, quantity, bound), mode)
+        intervals.append(Interval(ends[0].value, ends[1].value))
+        unsettled += [end.value for end in ends if not end.is_settled]
+    if unsettled:
+        words = " and ".join(f"{value:.4g}" for value in sorted(unsettled))
+        warn_user(f"profile: the search for an end did not settle: the interval reaches at least to {words}")
+    return union(intervals)
+
+
+def union(intervals: Sequence[Interval]) -> list[Interval]:
+    """The intervals from the lowest, those that overlap as one.
+
+    >>> union([Interval(2.0, 3.0), Interval(0.0, 1.0), Interval(0.5, 1.5)])
+    [Interval(low=0.0, high=1.5), Interval(low=2.0, high=3.0)]
+    """
+    joined: list[Interval] = []
+    for interval in sorted(intervals):
+        if joined and interval.low <= joined[-1].high:
+            joined[-1] = Interval(joined[-1].low, max(joined[-1].high, interval.high))
+        else:
+            joined.append(interval)
+    return joined

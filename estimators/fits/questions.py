@@ -1,14 +1,18 @@
 """Questions to a fit, with labels by their names: what is set, what is seen, and what rows would have been."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from estimators.checks import check_seed
+from estimators.contract import Draws, Model, Predictive
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data, as_data
+from estimators.fits.maxima import maxima_of, maximised_density
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, difference
 from estimators.queries.query import Query
+from estimators.queries.source import Origin
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -65,8 +69,15 @@ def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Que
     check_same_rows(settings.items(), call)
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
-    predictive = fit.model.predictive(dict(fit.draws), fit.data, do=known, call=call, seed=seed)
-    return Query(predictive, fit.num_chains, fit.labels, settings)
+    anew = partial(_predictive, fit.model, fit.data, known, call, seed)
+    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit))
+    return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
+
+
+def _predictive(
+    model: Model, data: Data | None, settings: Mapping[str, Any], call: str, seed: int, draws: Draws
+) -> Predictive:
+    return model.predictive(draws, data, do=settings, call=call, seed=seed)
 
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:

@@ -19,6 +19,7 @@ from estimators.queries.evaluations import Evaluations
 from estimators.queries.labels import Labels
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
+from estimators.queries.source import Asked, Origin, Source, mean_of, predicted_mean, seeing
 
 # A sum of probabilities this close to a level, relative to it, has reached it: the difference is rounding.
 ROUNDING = 1e-12
@@ -43,6 +44,9 @@ class Query:
     predictive: Predictive
     num_chains: int
     labels: Labels
+    # The same question at other Greeks, and the fit that was asked.
+    anew: Asked = field(repr=False)
+    origin: Origin = field(repr=False)
     # What it was asked with, as it was given: a later value must belong to the same rows.
     asked: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -68,21 +72,17 @@ class Query:
                 raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
         known = self.labels.numbered("given", seen)
         self.labels.warn_of(known)
-        return replace(self, predictive=self.predictive.given(known), asked={**self.asked, **seen})
+        if not seen:
+            return self
+        predictive, asked = self.predictive.given(known), {**self.asked, **seen}
+        return replace(self, predictive=predictive, anew=seeing(self.anew, known), asked=asked)
 
     @own_modes()
     def mean(self, name: str) -> Estimate:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
         self._check_variable(name)
-        known = {**self.predictive.settings, **self.predictive.seen}.get(name)
-        if isinstance(known, Tensor):
-            value, width = known.double(), self.predictive.variables[name].num_columns
-            if width is not None and value.ndim == (name in self.predictive.rows):
-                # A vector may be set to one number, which all its entries then are.
-                value = value[..., None].expand(*value.shape, width)
-            return Estimate(value.expand(self.predictive.num_draws, *value.shape), self.num_chains)
-        values, error = self.predictive.mean(name)
-        return Estimate(values, self.num_chains, error)
+        values, error = predicted_mean(self.predictive, name)
+        return Estimate(values, self.num_chains, error, Source(mean_of(self.anew, name), self.origin))
 
     @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:

@@ -1,0 +1,40 @@
+"""The modes that a point fit knows of, as its answers' likelihood intervals begin there."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.fits.rows import density_behind, fitted_rows
+from estimators.modes.profile import Modes
+from estimators.optimise.ascent import ascend
+from estimators.status import EstimationError, Status
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+# The gradient per row to which a fit is climbed on that was ended before its maximum.
+TOLERANCE = 1e-8
+
+
+def maximised_density(fit: "Fit") -> Density:
+    """The density of the fitted rows; raises ValueError for a fit that is no maximum of it."""
+    if fit.kind.is_point and not fit.kind.is_mode:
+        fitted_rows(fit, "profile")
+    if not fit.kind.is_mode:
+        raise ValueError(
+            f"profile: expected a point fit (EM or MAP), got kind {fit.kind!r}, whose draws hold its uncertainty "
+            "already, in proportion over all modes that they visit; use .interval(level), or fit with EM()"
+        )
+    if fit.status is Status.COMPONENT_COLLAPSED:
+        raise EstimationError(f"profile: the density has no maximum to compare with. {fit.status_words}")
+    return density_behind(fit, fitted_rows(fit, "profile"))
+
+
+def maxima_of(fit: "Fit", density: Density) -> Modes:
+    """The mode at the point of a fit."""
+    objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
+    point = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
+    if fit.status is Status.MAX_ITERATIONS:
+        point = ascend(objective, point, TOLERANCE).coordinates
+    return Modes(objective, point[None], np.atleast_1d(objective.value(point[None])))

@@ -1,0 +1,84 @@
+"""What an estimate is of: the quantity at any Greeks, and the modes of the density that they were estimated by.
+
+All of it can be pickled, as the questions that hold it are: functions of modules and what they were given.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from estimators.contract import Answer, Density, Draws, Predictive
+from estimators.modes.profile import Modes
+from estimators.parameters.parameter import Array
+
+# What is asked at draws [S, *shape] of the Greeks, and its values [S, ...] there.
+Asked = Callable[[Draws], Predictive]
+Values = Callable[[Draws], Answer]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A fit as its answers remember it: its density's modes, which are found where they are needed."""
+
+    density: Callable[[], Density]
+    modes: Callable[[Density], Modes]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The quantity [S, ...] as a function of draws of the Greeks, and the fit that it was asked of."""
+
+    values: Values
+    origin: Origin
+
+    def less(self, other: "Source") -> "Source":
+        """The difference of two quantities of one fit."""
+        return Source(partial(_difference, self.values, other.values), self.origin)
+
+
+def seeing(asked: Asked, seen: Mapping[str, Any]) -> Asked:
+    """The same question where something is also seen."""
+    return partial(_given, asked, dict(seen))
+
+
+def at_coordinates(source: Source, density: Density, is_simulated: bool) -> Callable[[Array], Array]:
+    """The quantity [S] at coordinates [S, D]; what is simulated one by one, each with the same random numbers."""
+    return partial(_evaluate, source.values, density, is_simulated)
+
+
+def _evaluate(values: Values, density: Density, is_simulated: bool, coordinates: Array) -> Array:
+    blocks = [coordinates[i : i + 1] for i in range(len(coordinates))] if is_simulated else [coordinates]
+    return torch.cat([values(density.draws(block)).values for block in blocks]).numpy()
+
+
+def _difference(one: Values, other: Values, draws: Draws) -> Answer:
+    return Answer(one(draws).values - other(draws).values)
+
+
+def _given(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:
+    return asked(draws).given(seen)
+
+
+def mean_of(asked: Asked, name: str) -> Values:
+    """E[name] at draws of the Greeks."""
+    return partial(_mean, asked, name)
+
+
+def _mean(asked: Asked, name: str, draws: Draws) -> Answer:
+    return predicted_mean(asked(draws), name)
+
+
+def predicted_mean(predictive: Predictive, name: str) -> Answer:
+    """E[name] of a predictive, which is what it was set to or seen as if it was."""
+    known = {**predictive.settings, **predictive.seen}.get(name)
+    if not isinstance(known, Tensor):
+        return predictive.mean(name)
+    value, width = known.double(), predictive.variables[name].num_columns
+    if width is not None and value.ndim == (name in predictive.rows):
+        # A vector may be set to one number, which all its entries then are.
+        value = value[..., None].expand(*value.shape, width)
+    return Answer(value.expand(predictive.num_draws, *value.shape))

@@ -1,4 +1,4 @@
-"""What draws say of themselves, by ArviZ: R-hat, effective sample sizes, Monte Carlo errors, the status of chains."""
+"""What draws say of themselves, by ArviZ: R-hat, effective sample sizes, importance weights, the status of chains."""
 
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Draws = Mapping[str, Tensor]
 R_HAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
+# Beyond this shape of their tail, importance weights do not turn draws into those of another density.
+PARETO_LIMIT = 0.7
+# A tail of this shape has no mean.
+HEAVY = 1.0
 # Draws of a chain below which its halves say nothing of convergence.
 LEAST_DRAWS = 4
 
@@ -96,6 +100,30 @@ def mean_error(draws: Tensor, num_chains: int) -> float:
     with np.errstate(all="ignore"):
         ess = float(import_arviz().ess(values, method="mean"))
     return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
+
+
+class Importance(NamedTuple):
+    """Normalised importance weights [S], their effective number, and the Pareto shape k̂ of their tail."""
+
+    weights: np.ndarray
+    ess: float
+    pareto_k: float
+
+
+def importance(log_weights: np.ndarray) -> Importance:
+    """Pareto-smoothed importance weights [S] from their logs; what is not a number weighs nothing.
+
+    Source: Vehtari et al. (2024), JMLR 25(72).
+    """
+    logs = np.where(np.isnan(log_weights), -np.inf, log_weights)
+    with np.errstate(all="ignore"):
+        smoothed, pareto_k = import_arviz().psislw(logs)
+        weights = np.exp(smoothed - smoothed.max())
+    weights = weights / weights.sum()
+    ess = float(1.0 / (weights**2).sum())
+    # Weights of a few values have no tail of which a shape could be told: those of next to one value are all alike.
+    shape = float(pareto_k) if np.isfinite(pareto_k) else 0.0 if ess > 0.5 * len(weights) else HEAVY
+    return Importance(weights, ess, shape)
 
 
 def chain_status(

@@ -163,10 +163,11 @@ class Fit:
 
     @own_modes()
     def laplace(self, num_draws: int = 1000, seed: int | None = None) -> "Fit":
-        """Draws of the normal approximation at the mode of a point fit: ``v ~ Normal(v̂, I(v̂)⁻¹)``, mapped back.
+        """Draws of the density around the mode of a point fit, by importance resampling from ``v ~ t₅(v̂, I(v̂)⁻¹)``.
 
-        I is the observed information in unconstrained coordinates. Raises EstimationError at a BOUNDARY, a COLLAPSED
-        component, or where I is not positive definite.
+        I is the observed information in unconstrained coordinates; the target is the posterior, or (EM) the likelihood,
+        as a density of v. Warns where the Pareto k̂ of the weights, a stat, is above 0.7. Raises EstimationError at a
+        BOUNDARY, a COLLAPSED component, or where I is not positive definite.
         """
         return laplace_fit(self, num_draws, seed)
 

@@ -27,7 +27,7 @@ def maximised_density(fit: "Fit") -> Density:
             "already, in proportion over all modes that they visit; use .interval(level), or fit with EM()"
         )
     if fit.status is Status.COMPONENT_COLLAPSED:
-        raise EstimationError(f"profile: the density has no maximum to compare with. {fit.status_words}")
+        raise EstimationError(f"profile: the density has no maximum to compare with. {fit.advice[0]}")
     return density_behind(fit, fitted_rows(fit, "profile"))
 
 

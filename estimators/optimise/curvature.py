@@ -20,6 +20,8 @@ from estimators.status import EstimationError
 ERRORS, LEAST_SHARE = 10.0, 1e-9
 # An ascent is at a saddle if a direction curves upwards by more than this share.
 SADDLE_SHARE = 1e-6
+# Degrees of freedom of proposals, whose tails are heavier than those of any posterior that they are meant for.
+DEGREES = 5.0
 # Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
 NEIGHBOURS = 4
 # In place of an infinite error, whose product with 0 would be NaN.
@@ -94,14 +96,12 @@ def observed_information(objective: Smooth, mode: Array) -> Array:
     return curvature(objective, mode).information
 
 
-def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.random.Generator) -> Array:
-    """Draws [S, D] from Normal(mode, information⁻¹).
+def student_draws(curve: Curvature, num_draws: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Draws [S, D] about 0 of Student's t with DEGREES degrees of freedom and scale I⁻¹, and log density [S] of each.
 
-    Raises EstimationError where the information is not positive definite: some direction is not informed by the data.
+    The log density is up to a constant. Raises EstimationError where the information I is not positive definite: some
+    direction is not informed by the data.
     """
-    if not objective.size:
-        return np.zeros((num_draws, 0))
-    curve = curvature(objective, mode)
     if not np.isfinite(curve.values).all() or curve.is_flat.any():
         flattest = int(np.argmin(curve.values - ERRORS * curve.errors))
         raise EstimationError(
@@ -109,7 +109,11 @@ def laplace_draws(objective: Smooth, mode: Array, num_draws: int, generator: np.
             f"{curve.values[flattest]:.3g}, rounding error {curve.errors[flattest]:.1g}), so the data leave some "
             "combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
         )
-    return mode + curve.normal_draws(generator.standard_normal((num_draws, objective.size)))
+    size = len(curve.values)
+    mixing = generator.chisquare(DEGREES, num_draws) / DEGREES
+    standard = generator.standard_normal((num_draws, size)) / np.sqrt(mixing)[:, None]
+    log_density = -0.5 * (DEGREES + size) * np.log1p((standard**2).sum(1) / DEGREES)
+    return curve.normal_draws(standard), log_density
 
 
 def eigen(information: Array) -> tuple[Array, Array]:

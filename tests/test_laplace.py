@@ -1,0 +1,70 @@
+"""Draws around a mode, corrected by importance weights: the exact density's where they can be, and a word where not."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from estimators import EM, MAP, CausalMixture, Exact, GaussianMixture
+from estimators.diagnostics import importance
+from estimators.mechanisms import Gaussian
+from estimators.status import EstimationWarning
+from tests.models import TUTORIAL_ROWS
+from validation.testing import Stat
+
+FEW = np.array([0.0, 1.0, 2.5, 3.0, 6.0, 2.0])
+
+
+@pytest.mark.statistical(checks=1, min_effect=0.06)
+def test_of_few_rows_the_mean_has_student_s_law(stat: Stat) -> None:
+    """Uniform in the mean and the log of the scale, its density is Student's with one degree of freedom less than rows.
+
+    The normal approximation, whose scale is that of maximum likelihood, is the control.
+    """
+    fit = EM().fit(CausalMixture(1, {"X": Gaussian()}), {"X": FEW}, seed=0).laplace(4000, seed=stat.seed)
+    assert fit.stats["pareto_k"] < 0.7
+    scores = (fit.draws["mu_X"][:, 0] - FEW.mean()) / (FEW.std(ddof=1) / np.sqrt(len(FEW)))
+    stat.cdf(scores, student(len(FEW) - 1).cdf)
+    with stat.control():
+        stat.cdf(scores, norm(scale=FEW.std() / FEW.std(ddof=1)).cdf)
+
+
+@pytest.mark.statistical(checks=2, min_effect=0.08)
+def test_of_few_rows_and_a_prior_the_draws_are_the_posterior_s(stat: Stat) -> None:
+    """Against `Exact`, which sums over all allocations of five rows; the other mode has next to no weight."""
+    model = GaussianMixture(K=2, concentration=2.0)
+    exact = Exact(num_draws=4500).fit(model, {"X": TUTORIAL_ROWS}, seed=stat.seed)
+    fit = MAP().fit(model, {"X": TUTORIAL_ROWS}, seed=0).laplace(4500, seed=stat.seed)
+    for name in ("theta", "mu_X"):
+        stat.same_distribution(fit.draws[name][:, 1].numpy(), exact.draws[name][:, 1].numpy())
+    with stat.control():
+        wider = 1.5 * fit.draws["mu_X"][:, 1] - 0.5 * fit["mu_X"][1]
+        stat.same_distribution(wider.numpy(), exact.draws["mu_X"][:, 1].numpy())
+
+
+def test_where_the_density_is_unlike_its_approximation_it_says_so() -> None:
+    """Two classes that may be one: the mean of a class without weight may be anything."""
+    fit = EM().fit(GaussianMixture(K=2), {"X": np.random.default_rng(3).normal(0.0, 1.0, 40)}, seed=0)
+    with pytest.warns(EstimationWarning, match=r"Pareto k̂ .* use NUTS\(\), or \.profile\(\)"):
+        spread = fit.laplace(seed=0)
+    assert spread.stats["pareto_k"] > 0.7
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert EM().fit(GaussianMixture(K=2), {"X": TUTORIAL_ROWS * 10}, seed=0).laplace(seed=0).stats["pareto_k"] < 0.7
+
+
+def test_equal_weights_stay_as_they_are_and_what_is_not_a_number_has_none() -> None:
+    equal = importance(np.full(100, 3.0))
+    assert (equal.ess, equal.pareto_k) == (pytest.approx(100.0), 0.0)
+    logs = np.random.default_rng(0).normal(0.0, 0.5, 1000)
+    logs[3] = np.nan
+    found = importance(logs)
+    assert found.weights[3] == 0.0
+    assert found.weights.sum() == pytest.approx(1.0)
+    others = np.arange(1000) != 3
+    body = others & (logs < np.nanquantile(logs, 0.8))
+    np.testing.assert_allclose(
+        found.weights[body] / found.weights[body].sum(), np.exp(logs[body]) / np.exp(logs[body]).sum()
+    )

@@ -17,8 +17,9 @@ ELSEWHERE = 3
 CLIMBS, CLIMB_STEPS, GRADIENT = 12, 100, 1e-6
 # Points tried on the way from an end of the support to the inside.
 TRIED = 40
-# How often a search is continued.
-ROUNDS = 15
+# How often a search is continued; how far along each axis it goes at most, since further out the axes are others; and
+# how far it must go at least.
+ROUNDS, REACH, LEAST_REACH = 15, 2.0, 0.1
 # A quantity that grows in proportion over so many times the last step grows without end.
 AHEAD = np.array([1e1, 1e2, 1e3])
 # Two ends that differ by less than this share of their distance from the mode are one.
@@ -57,17 +58,22 @@ def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: fl
 
 
 def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
-    """Where a search ends, continued in the axes of its end until it settles, gains nothing more, or has no end."""
-    end = region.farthest(start, axes, sign)
+    """Where a search ends, continued in the axes of its end until it settles or has no end.
+
+    Where that gains nothing, the axes were not good for so far, and the next search goes less far.
+    """
+    best, reach = region.farthest(start, axes, sign, REACH), REACH
     for _ in range(ROUNDS):
-        if end.is_settled:
+        if best.is_settled or reach < LEAST_REACH:
             break
-        before, end = end, region.farthest(end.point, region.shape(end.point).axes, sign)
-        if sign * end.value <= sign * before.value:
-            break
-        if _has_no_end(region, before, end, sign):
+        end = region.farthest(best.point, region.shape(best.point).axes, sign, reach)
+        gain = sign * (end.value - best.value)
+        if gain > 0.0 and _has_no_end(region, best, end, sign):
             return End(sign * np.inf, end.point, 0.0, True)
-    return end
+        reach = reach if gain > 0.0 else 0.25 * reach
+        if gain > 0.0 or (end.is_settled and gain > -SETTLED * best.left):
+            best = end
+    return best
 
 
 def _has_no_end(region: Region, before: End, end: End, sign: float) -> bool:

@@ -23,8 +23,7 @@ from estimators.parameters.parameter import Array
 OPEN, LEAST_SHARE = 2.0, 1e-2
 # Central differences of the quantity.
 STEP = 1e-5
-# A search goes so far along each axis at most: further out the axes are others, and SLSQP does not come back.
-REACH, MOST_STEPS = 2.0, 30
+MOST_STEPS = 30
 # By how much, in nats, an end may miss the bound; the share of the quantity's slope that may be left at a settled end.
 SLACK, SETTLED = 1e-3, 2e-2
 # In place of what is not a number.
@@ -96,8 +95,8 @@ class Region:
         axes = unit[:, None] * vectors / np.sqrt(np.maximum(values, LEAST_SHARE))
         return Shape(axes, values < LEAST_SHARE, bool(curve.is_flat.any()))
 
-    def farthest(self, start: Array, axes: Array, sign: float) -> End:
-        """Where ``sign`` times the quantity is greatest, searched from a start in the region."""
+    def farthest(self, start: Array, axes: Array, sign: float, reach: float) -> End:
+        """Where ``sign`` times the quantity is greatest, searched no farther than ``reach`` along any axis."""
         value, slope = self.quantity_and_slope(start)
         unit, least = float(np.linalg.norm(axes.T @ slope)), rounding_of_slopes(value, axes)
         if unit <= least:
@@ -111,7 +110,7 @@ class Region:
                 np.zeros(len(start)),
                 jac=True,
                 method="SLSQP",
-                bounds=[(-REACH, REACH)] * len(start),
+                bounds=[(-reach, reach)] * len(start),
                 constraints=constraint,
                 options=options,
             ).x

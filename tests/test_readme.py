@@ -55,6 +55,8 @@ def test_the_effect_is_near_minus_one_when_set_and_not_when_seen(title: str) -> 
     fit = ran(title)["fit"]
     spread = effect(fit.laplace(400, seed=0))
     assert abs(effect(fit).value + 1.0) < 4.0 * spread.sd < 0.5
+    ((low, high),) = effect(fit).profile(0.999)
+    assert low < -1.0 < high < low + 8.0 * spread.sd
     assert fit.given(T=1).mean("Y").value - fit.given(T=0).mean("Y").value > 0.5
 
 

@@ -150,10 +150,7 @@ class Density(Protocol):
         """The log-likelihood, its gradient [D], and what `m_step` takes of the E-step, at one point."""
 
     def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> Any:
-        """What `m_step` takes, from given responsibilities [N, ..., K] of a hidden site in place of the E-step's.
-
-        Other hidden sites have the posterior given that one, at ``coordinates``.
-        """
+        """What `m_step` takes, of given responsibilities [N, ..., K] of a hidden site, others given that one."""
 
     def m_step(self, coordinates: Array, statistics: Any) -> Array:
         """The Greeks [D] of greatest expected complete-data log-likelihood, from the E-step made at ``coordinates``."""
@@ -276,10 +273,7 @@ class Predictive(Protocol):
         """Where to look first for a quantile."""
 
     def sample(self, num_rows: int) -> dict[str, Tensor]:
-        """Rows [N, ...] of every variable, each with Greeks from a draw of the fit's own; random numbers are torch's.
-
-        Values per row are as many as rows.
-        """
+        """Rows [N, ...] of every variable, each with Greeks from a draw of the fit's own, by torch's random numbers."""
 
 
 class Structural(Protocol):

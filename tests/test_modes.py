@@ -54,6 +54,24 @@ def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: 
         assert value == pytest.approx(mode.stats["log_likelihood"], abs=1e-6) and np.abs(slope).max() < 1e-3
 
 
+def test_an_answer_shows_its_rivals_and_its_profile_has_an_interval_for_each() -> None:
+    rows = CONFOUNDER.simulate(800, TRUTH, seed=1)
+    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    answer = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
+    assert answer.rivals.tolist() == pytest.approx(effects(fit)[1:], abs=1e-9) and len(answer.rivals) == 1
+    assert f"rivals [{answer.rivals.tolist()[0]}]" in repr(answer)
+    intervals = answer.profile(0.9)
+    assert len(intervals) == 2
+    for effect, (low, high) in zip(sorted(effects(fit)), intervals, strict=True):
+        assert low < effect < high
+    swapped = fit.relabel([1, 0]).contrast("Y", do={"T": 1}, versus={"T": 0})
+    assert swapped.rivals.tolist() == pytest.approx(answer.rivals.tolist(), abs=1e-9)
+    # A question to one of its modes has the others beside it; one to a fit without a search has none.
+    assert fit.modes[1].contrast("Y", do={"T": 1}, versus={"T": 0}).rivals.tolist() == pytest.approx(effects(fit)[:1])
+    alone = EM().fit(CONFOUNDER, fit.data, seed=0, search=None).contrast("Y", do={"T": 1}, versus={"T": 0})
+    assert not len(alone.rivals) and "rivals" not in repr(alone)
+
+
 def test_a_third_variable_that_tells_the_effects_apart_leaves_one() -> None:
     mechanisms = {**CONFOUNDER.mechanisms, "W": Gaussian(scale=1.0)}
     model = CausalMixture(2, mechanisms, concentration=2.0)

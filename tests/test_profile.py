@@ -19,7 +19,7 @@ from estimators import EM, MAP, CausalMixture, Data, EstimationError, Exact, Fit
 from estimators.contract import Objective, log_likelihood
 from estimators.fits.kind import Kind
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
-from estimators.modes.profile import Interval, Modes, profile
+from estimators.modes.profile import Interval, Maxima, profile
 from estimators.optimise.ascent import ascend
 from estimators.queries.estimate import Estimate
 from estimators.queries.source import at_coordinates
@@ -225,12 +225,12 @@ def test_two_modes_have_an_interval_each() -> None:
     assert effect.source is not None
     quantity = at_coordinates(effect.source, density, is_simulated=False)
     points, values = np.array([s.coordinates for s in summits]), np.array([s.value for s in summits])
-    found = profile(Modes(objective, points, values), quantity, 0.9)
+    found = profile(Maxima(objective, points, values), quantity, 0.9)
     assert len(found) == 2
     assert found[0].low < -1.0 < found[0].high < found[1].low < 0.8 < found[1].high
     # Each from its own maximum: as the one alone.
     for mode, interval in enumerate(sorted(range(2), key=lambda m: quantity(points)[m])):
-        alone = only(profile(Modes(objective, points[[interval]], values[[interval]]), quantity, 0.9))
+        alone = only(profile(Maxima(objective, points[[interval]], values[[interval]]), quantity, 0.9))
         np.testing.assert_allclose(alone, found[mode], rtol=1e-9)
 
 

@@ -2,11 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.contract import Density, Draws, Objective, log_joint, log_likelihood
 from estimators.fits.rows import density_behind, fitted_rows
-from estimators.modes.profile import Modes
+from estimators.modes.profile import Maxima
 from estimators.optimise.ascent import ascend
 from estimators.status import EstimationError, Status
 
@@ -31,10 +29,18 @@ def maximised_density(fit: "Fit") -> Density:
     return density_behind(fit, fitted_rows(fit, "profile"))
 
 
-def maxima_of(fit: "Fit", density: Density) -> Modes:
-    """The mode at the point of a fit."""
+def maxima_of(fit: "Fit", density: Density) -> Maxima:
+    """The modes that a search found for a fit, or the one at its point."""
     objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
-    point = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
+    greeks = fit.draws if fit.found is None else fit.found.greeks
+    points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})
     if fit.status is Status.MAX_ITERATIONS:
-        point = ascend(objective, point, TOLERANCE).coordinates
-    return Modes(objective, point[None], np.atleast_1d(objective.value(point[None])))
+        points[0] = ascend(objective, points[0], TOLERANCE).coordinates
+    return Maxima(objective, points, objective.value(points))
+
+
+def rival_greeks(fit: "Fit") -> Draws | None:
+    """The Greeks [R, *shape] of a point fit's rivals; None where it has none."""
+    if fit.found is None or not fit.kind.is_mode or not fit.found.rivals:
+        return None
+    return {name: value[fit.found.rivals] for name, value in fit.found.greeks.items()}

@@ -6,13 +6,11 @@ from estimators.contract import Density
 from estimators.fits.identifiability import greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
+from estimators.modes.table import SHARE
 from estimators.parameters.parameter import Array
 from estimators.queries.labels import entry_names
 from estimators.status import Status
 
-# A mode of this share of the posterior, or of the likelihood (4.6 nats below the best), counts. Two modes of one law
-# fit rows by chance: the right one is often more than the 1.92 nats below at which a point is excluded at .95.
-SHARE = 0.01
 # A flat direction's curvature stands for none, and any other's for so much more than what the prior tells.
 NONE, MUCH = 0.0, 1e12
 # A Greek that moves by less than this share of what it does at the centre does not move.
@@ -31,17 +29,13 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     is_open = _open_in_words(density, best) if len(best.flat) else ""
     if is_open:
         findings[Status.NOT_IDENTIFIED] = is_open
-    if _rivals(weights):
-        findings[Status.RIVAL_MODES] = _rivals_in_words(found, weights, uses_prior=uses_prior)
+    rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
+    if rivals:
+        findings[Status.RIVAL_MODES] = _rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
     return findings
 
 
-def _rivals(weights: Array) -> list[int]:
-    return [i for i in range(1, len(weights)) if weights[i] >= SHARE]
-
-
-def _rivals_in_words(found: Found, weights: Array, *, uses_prior: bool) -> str:
-    rivals = _rivals(weights)
+def _rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_prior: bool) -> str:
     number = "many others" if found.is_many else "1 other" if len(rivals) == 1 else f"{len(rivals)} others"
     if uses_prior:
         return f"{number}, of {weights[rivals].sum():.0%} of the posterior"

@@ -8,7 +8,7 @@ from estimators.checks import check_seed
 from estimators.contract import Draws, Model, Predictive
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data, as_data
-from estimators.fits.maxima import maxima_of, maximised_density
+from estimators.fits.maxima import maxima_of, maximised_density, rival_greeks
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, difference
 from estimators.queries.query import Query
@@ -70,7 +70,7 @@ def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Que
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
     anew = partial(_predictive, fit.model, fit.data, known, call, seed)
-    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit))
+    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit))
     return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
 
 

@@ -22,7 +22,7 @@ RIVALS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Modes:
+class Maxima:
     """Local maxima [M, D] of an objective, and its values [M] there; what cannot be told apart by label is one mode."""
 
     objective: Objective
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def profile(modes: Modes, quantity: Quantity, level: float) -> list[Interval]:
+def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval]:
     """The likelihood intervals of a quantity [S] of points [S, D], from the lowest; those that overlap are one.
 
     Warns where an end could not be made sure of: the interval then reaches at least as far.

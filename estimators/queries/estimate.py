@@ -1,6 +1,7 @@
 """A quantity under every draw of the Greeks."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -85,7 +86,16 @@ class Estimate:
             )
         density = self.source.origin.density()
         quantity = at_coordinates(self.source, density, self.error is not None)
-        return profile(self.source.origin.modes(density), quantity, level)
+        return profile(self.source.origin.maxima(density), quantity, level)
+
+    @cached_property
+    def rivals(self) -> Tensor:
+        """The quantity at the other modes that count, of a point fit that has any, as [R, ...]: rows may not decide."""
+        greeks = None if self.source is None else self.source.origin.rivals()
+        if self.source is None or greeks is None:
+            return self.draws[:0]
+        with own_modes():
+            return self.source.values(greeks).values
 
     def _need_draws(self, what: str) -> None:
         if len(self.draws) < 2:
@@ -96,7 +106,8 @@ class Estimate:
 
     def __repr__(self) -> str:
         if len(self.draws) < 2:
-            return f"Estimate({self.value.tolist()}; one draw)"
+            rivals = f"; rivals {self.rivals.tolist()}" if len(self.rivals) else ""
+            return f"Estimate({self.value.tolist()}; one draw{rivals})"
         return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
 
 

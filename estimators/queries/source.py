@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators.contract import Answer, Density, Draws, Predictive
-from estimators.modes.profile import Modes
+from estimators.modes.profile import Maxima
 from estimators.parameters.parameter import Array
 
 # What is asked at draws [S, *shape] of the Greeks, and its values [S, ...] there.
@@ -25,7 +25,9 @@ class Origin:
     """A fit as its answers remember it: its density's modes, which are found where they are needed."""
 
     density: Callable[[], Density]
-    modes: Callable[[Density], Modes]
+    maxima: Callable[[Density], Maxima]
+    # The Greeks [R, *shape] of other modes that count; None where there are none.
+    rivals: Callable[[], Draws | None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,7 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 from torch.distributions.transforms import AffineTransform, ExpTransform
 
-from estimators import EM, CausalMixture, PyroModel
-from estimators.algorithms import em
+from estimators import EM, CausalMixture, PyroModel, Status
 from estimators.contract import Objective, Parts, log_joint, log_likelihood, log_posterior
 from estimators.data.data import Data
 from estimators.mechanisms import Categorical
@@ -288,7 +287,7 @@ def test_a_program_of_many_coordinates_ends_where_the_mixture_does(has_empty_cel
     expected = fit_quietly(EM(), mixture, Data(**columns), seed=0)
     fit = fit_quietly(EM(num_starts=6), PyroModel(latent_classes), Data(**columns), seed=0)
     assert fit.stats["log_likelihood"] == pytest.approx(expected.stats["log_likelihood"], rel=1e-9)
-    assert fit.status.is_interior is not has_empty_cell
+    assert fit.status is Status.CONVERGED
     path = fit.info["log_likelihoods"]
     assert bool((path.diff() >= -1e-12 * path[:-1].abs()).all())
 
@@ -300,4 +299,4 @@ def test_a_class_of_rows_that_do_not_count_has_none() -> None:
     for weights, keeps in (([1.0, 1.0, 1.0, 1.0], True), ([1.0, 1.0, 0.0, 0.0], False), ([1.0, 0.0, 0.0, 0.5], True)):
         density = PyroModel(latent_classes).density(Data(**columns, weights=weights))
         at = density.unconstrain({name: np.asarray(value) for name, value in greeks.items()})
-        assert em._keeps_classes(density, at) is keeps
+        assert density._keeps_classes(at) is keeps

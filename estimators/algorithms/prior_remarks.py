@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammainccinv
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood
@@ -90,7 +90,8 @@ def conflict_at(density: Density, points: Array, of_prior: Mapping[str, Array], 
     given_up = sum(max(0.0, usual[name] - float(here[name])) for name in usual)
     return Conflict(
         nats=max(0.0, highest - reached) + given_up,
-        limit=float(chi2.isf(FALSE_ALARM, density.size)) / 2,
+        # The quantile of χ² / 2 with as many degrees of freedom as coordinates.
+        limit=float(gammainccinv(density.size / 2.0, FALSE_ALARM)),
         shortfalls={name: usual[name] - float(there[name]) for name in usual},
     )
 

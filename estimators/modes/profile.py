@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from estimators.modes.farthest import ends_around
 from estimators.modes.region import Quantity, Region
@@ -42,7 +42,8 @@ def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval]:
 
     Warns where an end could not be made sure of: the interval then reaches at least as far.
     """
-    cut = 0.5 * float(chi2.ppf(level, 1))
+    # χ²₁(level) / 2.
+    cut = float(gammaincinv(0.5, level))
     best = float(modes.values.max())
     intervals, unsettled = [], []
     for mode, value in zip(modes.coordinates, modes.values, strict=True):

@@ -211,8 +211,10 @@ class _Run:
         return found
 
     def _place(self, point: Array, value: float, law: Array) -> Mode | None:
-        """The mode that an end belongs to, else a new one; None for a spike."""
+        """The mode that an end belongs to, else a new one; None for a spike, and for what is out of reach."""
         near = nearness(self._density, self._labelling)
+        if value < max((mode.value for mode in self._near(0.0)), default=-np.inf) - 2.0 * self._search.reach:
+            return None
         for mode in self.modes:
             if abs(mode.value - value) < TOLERANCE * (1.0 + 1e-3 * abs(value)):
                 if not self._labelling.symmetry.is_fixed and mode.has_law(law, self._rows.weights, MIRRORED):

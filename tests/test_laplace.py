@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from estimators import EM, MAP, CausalMixture, Exact, GaussianMixture
 from estimators.diagnostics import importance
 from estimators.mechanisms import Gaussian
-from estimators.status import EstimationWarning
+from estimators.modes import Search
+from estimators.status import EstimationWarning, Status
 from tests.models import TUTORIAL_ROWS
 from validation.testing import Stat
 
@@ -42,6 +43,29 @@ def test_of_few_rows_and_a_prior_the_draws_are_the_posterior_s(stat: Stat) -> No
     with stat.control():
         wider = 1.5 * fit.draws["mu_X"][:, 1] - 0.5 * fit["mu_X"][1]
         stat.same_distribution(wider.numpy(), exact.draws["mu_X"][:, 1].numpy())
+
+
+@pytest.mark.statistical(checks=2, min_effect=0.08)
+def test_draws_are_of_all_modes_in_proportion(stat: Stat) -> None:
+    """Two classes on three clusters: `Exact` has the middle one with either of the others in known shares.
+
+    Draws of the likelier mode alone are the control.
+    """
+    rng = np.random.default_rng(0)
+    rows = np.r_[rng.normal(0, 0.3, 5) - 5.7, rng.normal(0, 0.3, 5), rng.normal(0, 0.3, 5) + 6.0]
+    model = GaussianMixture(K=2, concentration=2.0)
+    exact = Exact(num_draws=4500).fit(model, {"X": rows}, seed=stat.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = MAP(num_steps=5).fit(model, {"X": rows}, seed=0, search=Search())
+    spread = fit.laplace(4500, seed=stat.seed)
+    assert fit.status is Status.RIVAL_MODES and spread.status is Status.CONVERGED
+    assert spread.stats["pareto_k"] < 0.7 and "all modes in proportion" in spread.advice[-1]
+    for name in ("theta", "mu_X"):
+        stat.same_distribution(spread.draws[name][:, 0].numpy(), exact.draws[name][:, 0].numpy())
+    with stat.control():
+        alone = MAP(num_steps=5).fit(model, {"X": rows}, seed=0, search=None).laplace(4500, seed=stat.seed)
+        stat.same_distribution(alone.draws["mu_X"][:, 0].numpy(), exact.draws["mu_X"][:, 0].numpy())
 
 
 def test_where_the_density_is_unlike_its_approximation_it_says_so() -> None:

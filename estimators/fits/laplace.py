@@ -5,9 +5,10 @@ resampling: Rubin 1988). How far the weights can be trusted is the Pareto shape 
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from estimators.checks import check_seed
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
@@ -16,9 +17,11 @@ from estimators.fits.kind import Kind
 from estimators.fits.labels import label
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import say_status
-from estimators.optimise.curvature import curvature, student_draws
+from estimators.modes.labelling import Labelling
+from estimators.modes.proposals import proposals
+from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
-from estimators.status import EstimationError, Status, warn_user
+from estimators.status import EstimationError, Status, in_order, warn_user
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
 # Proposals for each draw, as long as they make no more than so many numbers; and how many at least, so that the weights
 # have a tail.
 PROPOSALS, MOST_ELEMENTS, LEAST_PROPOSALS = 4, 40_000_000, 1_000
+# Images under labels that are free, of which proposals are the mixture.
+MOST_IMAGES = 6
 
 
 def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
-    """Draws around the point of a fit, labelled as it is; see `Fit.laplace`."""
+    """Draws around the modes of a point fit, labelled as it is; see `Fit.laplace`."""
     if not fit.kind.is_mode:
         raise ValueError(f"laplace: expected a point fit (EM or MAP), got kind {fit.kind!r}, which has draws already")
     if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
@@ -38,16 +43,16 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.advice[0]}")
     seed = check_seed(seed)
     density = density_behind(fit, fitted_rows(fit, "laplace"))
-    mode = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
-    drawn, found = _draws(density, mode, num_draws, np.random.default_rng(seed), uses_prior=fit.uses_prior)
+    drawn, found = _draws(fit, density, num_draws, np.random.default_rng(seed))
     # Alignment starts from the mode itself, whose labels the draws are given.
-    with_mode = density.draws(np.concatenate([mode[None], drawn]))
+    with_mode = {name: torch.cat([fit.draws[name], value]) for name, value in density.draws(drawn).items()}
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)
     stats = {"seed": seed, "of": str(fit.kind), **found, **labelled.stats}
     draws = {name: value[1:] for name, value in labelled.draws.items()}
-    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={})
+    is_trusted = found["pareto_k"] <= PARETO_LIMIT
+    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={}, **_said(fit, is_trusted))
     say_status(approximation, strict=False)
-    if found["pareto_k"] > PARETO_LIMIT:
+    if not is_trusted:
         warn_user(
             f"laplace: the density is not like its normal approximation (Pareto k̂ {found['pareto_k']:.2f}, above "
             f"{PARETO_LIMIT}), so intervals of these draws may be too short; use NUTS(), or .profile() for an interval"
@@ -55,9 +60,16 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     return approximation
 
 
-def _draws(
-    density: Density, mode: Array, num_draws: int, rng: np.random.Generator, *, uses_prior: bool
-) -> tuple[Array, dict[str, float]]:
+def _said(fit: "Fit", is_trusted: bool) -> dict[str, Any]:
+    """What holds of the draws: where weights can be trusted, rivals are among them, which is a remark."""
+    if not is_trusted or Status.RIVAL_MODES not in fit.findings:
+        return {}
+    findings = in_order({status: about for status, about in fit.findings.items() if status is not Status.RIVAL_MODES})
+    remark = f"The draws are of all modes in proportion, of which there is {fit.findings[Status.RIVAL_MODES]}."
+    return {"findings": findings, "status": next(iter(findings)), "remarks": (*fit.remarks, remark)}
+
+
+def _draws(fit: "Fit", density: Density, num_draws: int, rng: np.random.Generator) -> tuple[Array, dict[str, float]]:
     """Draws [S, D] of the density of the coordinates, and what their weights say of them.
 
     Without priors this is the likelihood as a density of the coordinates, in which a location, the log of a scale and
@@ -65,16 +77,34 @@ def _draws(
     """
     if not density.size:
         return np.zeros((num_draws, 0)), {"pareto_k": 0.0, "importance_ess": float(num_draws)}
-    curve = curvature(Objective(density, log_joint if uses_prior else log_likelihood), mode)
     num_proposals = max(min(PROPOSALS * num_draws, MOST_ELEMENTS // density.row_size), num_draws, LEAST_PROPOSALS)
-    moves, log_proposal = student_draws(curve, num_proposals, rng)
-    target = Objective(density, log_posterior if uses_prior else log_likelihood)
+    modes, weights = _modes(fit, density)
+    made = proposals(density, _labelling(fit, density), modes, weights, num_proposals, rng)
+    target = Objective(density, log_posterior if fit.uses_prior else log_likelihood)
     with np.errstate(all="ignore"):
-        log_target = target.value(mode + moves)
+        log_target = target.value(made.points)
     if not np.isfinite(log_target).any():
         raise EstimationError("laplace: the density is not a number around the mode; rescale the columns, or use NUTS")
-    found = importance(log_target - log_proposal)
+    found = importance(log_target - made.log_density)
     # Systematic resampling: a draw of weight w comes up S w times, to the next whole number.
     steps = (np.arange(num_draws) + rng.random()) / num_draws
     chosen = np.minimum(np.searchsorted(np.cumsum(found.weights), steps), num_proposals - 1)
-    return mode + moves[rng.permutation(chosen)], {"pareto_k": found.pareto_k, "importance_ess": found.ess}
+    return made.points[rng.permutation(chosen)], {"pareto_k": found.pareto_k, "importance_ess": found.ess}
+
+
+def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]], Array]:
+    """The mode of a fit and its rivals, with the curvature at each, and their weights; flat rivals have no part."""
+    objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
+    places = [0, *fit.found.rivals] if fit.found is not None else [0]
+    greeks = fit.draws if fit.found is None else fit.found.greeks
+    points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})[places]
+    modes = [(point, curvature(objective, point)) for point in points]
+    kept = [number for number, (_, curve) in enumerate(modes) if number == 0 or not curve.is_flat.any()]
+    weights = np.ones(1) if fit.found is None else fit.found.weights[places]
+    return [modes[number] for number in kept], weights[kept]
+
+
+def _labelling(fit: "Fit", density: Density) -> Labelling | None:
+    """The labels that are free in a posterior; a likelihood in these coordinates is not the same under all of them."""
+    labelling = Labelling(density, fit.symmetry) if fit.uses_prior and fit.symmetry.is_nontrivial else None
+    return labelling if labelling is not None and labelling.num_images <= MOST_IMAGES else None

@@ -96,11 +96,10 @@ def observed_information(objective: Smooth, mode: Array) -> Array:
     return curvature(objective, mode).information
 
 
-def student_draws(curve: Curvature, num_draws: int, generator: np.random.Generator) -> tuple[Array, Array]:
-    """Draws [S, D] about 0 of Student's t with DEGREES degrees of freedom and scale I⁻¹, and log density [S] of each.
+def student_draws(curve: Curvature, num_draws: int, generator: np.random.Generator) -> Array:
+    """Draws [S, D] about 0 of Student's t with DEGREES degrees of freedom and scale I⁻¹.
 
-    The log density is up to a constant. Raises EstimationError where the information I is not positive definite: some
-    direction is not informed by the data.
+    Raises EstimationError where the information I is not positive definite: the data do not inform some direction.
     """
     if not np.isfinite(curve.values).all() or curve.is_flat.any():
         flattest = int(np.argmin(curve.values - ERRORS * curve.errors))
@@ -109,11 +108,16 @@ def student_draws(curve: Curvature, num_draws: int, generator: np.random.Generat
             f"{curve.values[flattest]:.3g}, rounding error {curve.errors[flattest]:.1g}), so the data leave some "
             "combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
         )
-    size = len(curve.values)
     mixing = generator.chisquare(DEGREES, num_draws) / DEGREES
-    standard = generator.standard_normal((num_draws, size)) / np.sqrt(mixing)[:, None]
-    log_density = -0.5 * (DEGREES + size) * np.log1p((standard**2).sum(1) / DEGREES)
-    return curve.normal_draws(standard), log_density
+    standard = generator.standard_normal((num_draws, len(curve.values))) / np.sqrt(mixing)[:, None]
+    return curve.normal_draws(standard)
+
+
+def student_log_density(curve: Curvature, moves: Array) -> Array:
+    """The log density [S] of such draws at moves [S, D] from the mode, up to a constant that is the same for all I."""
+    standard = (moves / curve.unit) @ curve.vectors * np.sqrt(curve.values)
+    volume = 0.5 * np.log(curve.values).sum() - np.log(curve.unit).sum()
+    return np.asarray(volume - 0.5 * (DEGREES + len(curve.values)) * np.log1p((standard**2).sum(1) / DEGREES))
 
 
 def eigen(information: Array) -> tuple[Array, Array]:

@@ -139,7 +139,8 @@ class _Run:
         count = min(TURN, self._least) if self._num_random else self._least
         kinds = (list(RANDOM) * (count // len(RANDOM) + 1))[:count]
         from_shares = [kind for kind in kinds if self._has_classes and RANDOM[kind] is not None]
-        drawn = self._density.draw_prior(count - len(from_shares), self._rng)
+        num_drawn = count - len(from_shares)
+        drawn = self._density.draw_prior(num_drawn, self._rng) if num_drawn else np.zeros((0, self._density.size))
         points = [self._under(np.zeros(self._density.size), self._shares(from_shares)), drawn]
         self._take(from_shares + ["prior"] * len(drawn), np.concatenate(points))
         self._num_random += count

@@ -235,3 +235,36 @@ def test_on_random_graphs_hardly_any_best_value_is_missed() -> None:
             found = searched(model, data, seed=1, **settings).modes
             lower[name] += max((mode.value for mode in found), default=-np.inf) < best - 1e-6
     assert lower["search"] <= 1 < lower["few starts"]
+
+
+def test_a_class_without_rows_is_no_rival() -> None:
+    rows = np.random.default_rng(0).normal(size=200)
+    fit = quietly(EM(), CausalMixture(2, {"X": Gaussian()}), Data(X=rows))
+    assert all(float(mode["theta"].min()) > 1e-3 for mode in fit.modes)
+
+
+def test_what_is_set_is_all_that_is_not_identified() -> None:
+    rng = np.random.default_rng(0)
+    T = rng.integers(0, 2, 300)
+    Y = np.where(rng.random(300) < 0.4, 3, 0) - T + rng.normal(size=300) * 0.7
+    fit = quietly(EM(), CONFOUNDER, Data(T=T, Y=Y, intervened={"T": True}))
+    about = fit.findings[Status.NOT_IDENTIFIED]
+    assert "p_T[0]" in about and "p_T[1]" in about and "beta_Y" not in about and "theta" not in about
+
+
+@pytest.mark.parametrize("estimator", [EM(), MAP(num_steps=5)], ids=["EM", "MAP"])
+def test_a_ridge_is_one_mode(estimator: EM | MAP) -> None:
+    rng = np.random.default_rng(0)
+    T = (rng.random(500) < 0.5).astype(int)
+    Y = (rng.random(500) < np.where(T == 1, 0.6, 0.3)).astype(int)
+    fit = quietly(estimator, CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
+    assert len(fit.modes) == 1 and Status.RIVAL_MODES not in fit.findings
+
+
+def test_a_search_of_another_model_is_refused() -> None:
+    rows = {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}
+    found = modes.search(GaussianMixture(2), rows, seed=0)
+    with pytest.raises(ValueError, match="search: expected the modes of a model with the Greeks"):
+        EM().fit(GaussianMixture(3), rows, seed=0, search=found)
+    with pytest.raises(TypeError, match="expected modes"):
+        EM().fit(GaussianMixture(2), rows, seed=0, search=5)  # type: ignore[arg-type]

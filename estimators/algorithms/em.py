@@ -21,7 +21,8 @@ from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
-from estimators.modes.finder import Finder
+from estimators.modes.finder import Finder, check_search
+from estimators.modes.found import Found
 from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb_inside
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
@@ -87,15 +88,13 @@ class EM:
         search: Finder | None = None,
     ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
+        check_search(search)
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
         found = None if search is None else search.found(task.model, density, log_likelihood, rng)
-        if found is not None and found.modes:
-            starts = found.modes[0].point[None]
-        else:
-            starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        starts = self._starts(density, found, rng)
         runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
             for start in starts:
@@ -104,6 +103,9 @@ class EM:
                 runs.append(self._run(density, start))
                 bar.update()
         best = max(runs, key=lambda run: worth(run.status, run.values[-1]))
+        if found is not None and found.modes and best is not runs[0]:
+            more = found.including(task.model, log_likelihood, best.coordinates)
+            best, found = (runs[0], found) if more is found else (best, more)
         stats = {
             "estimator": "EM",
             "seed": task.seed,
@@ -119,6 +121,14 @@ class EM:
         draws = density.draws(best.coordinates[None])
         estimated = Estimated(Kind.ML, draws, stats, {best.status: ""}, info=info, found=found)
         return finish(task, density, estimated)
+
+    def _starts(self, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
+        """The best mode of a search that is settled; else starts of EM's own, beside that mode if there is any."""
+        searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
+        if found is not None and found.modes and found.is_settled:
+            return searched
+        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        return np.concatenate([searched, starts]) if len(searched) else starts
 
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; no accepted point has a likelihood below that of the one before, but for rounding."""

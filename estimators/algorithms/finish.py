@@ -18,7 +18,7 @@ from estimators.fits.edge_words import words_at_boundary, words_at_ends
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
-from estimators.fits.mode_findings import mode_findings
+from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights
 from estimators.fits.summary import say_status
 from estimators.modes.found import Found
@@ -68,6 +68,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     remarks = [rename(remark) for remark in estimated.remarks]
     ends = words_at_ends(density, labelled.draws, of_data) if estimated.kind.is_mode else ""
     remarks += [f"{AT_END}{ends}."] if ends else []
+    remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
     if uses_prior and density.size and density.has_prior:
         remarks += prior_remarks(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
     # What is said with a status is said once.

@@ -15,7 +15,7 @@ from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
-from estimators.modes.finder import Finder
+from estimators.modes.finder import Finder, check_search
 from estimators.optimise.adam import adam
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
@@ -67,6 +67,7 @@ class MAP:
         search: Finder | None = None,
     ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
+        check_search(search)
         task = begin(model, data, seed, strict)
         density = task.model.density(task.data)
         objective = Objective(density, log_joint)

@@ -62,7 +62,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
 
 def _said(fit: "Fit", is_trusted: bool) -> dict[str, Any]:
     """What holds of the draws: where weights can be trusted, rivals are among them, which is a remark."""
-    if not is_trusted or Status.RIVAL_MODES not in fit.findings:
+    if not is_trusted or fit.found is None or Status.RIVAL_MODES not in fit.findings:
         return {}
     findings = in_order({status: about for status, about in fit.findings.items() if status is not Status.RIVAL_MODES})
     remark = f"The draws are of all modes in proportion, of which there is {fit.findings[Status.RIVAL_MODES]}."

@@ -57,3 +57,16 @@ def _open_in_words(density: Density, mode: Mode) -> str:
     if not flat.any():
         return ""
     return "; ".join(words for _, words in open_groups(np.where(flat, NONE, MUCH), moves, names))
+
+
+def spurious_remarks(found: Found) -> list[str]:
+    """A sentence where maxima above the best mode were set aside."""
+    if not found.modes:
+        return []
+    above = [mode.value - found.modes[0].value for mode in found.spurious if mode.value > found.modes[0].value]
+    if not above:
+        return []
+    return [
+        f"Set aside: {len(above)} maxima of a narrow class on few close rows, up to {max(above):.2g} nats above; "
+        "chance makes such places, and a prior on the spread, or `shared_scale=True`, rules them out."
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,15 @@ from estimators.modes.found import Found
 from estimators.modes.table import Modes
 from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
+from estimators.status import Status
 from estimators.symmetry import Draws
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
+
+
+# What holds of all modes of a fit alike.
+KEPT = ("estimator", "seed", "labels", "labels_fixed", "label_certainty")
 
 
 class FitModes:
@@ -39,8 +44,13 @@ class FitModes:
         order = [place, *(i for i in range(len(self)) if i != place)]
         modes = self._modes.ordered(order)
         draws = {name: value[:1] for name, value in modes.greeks.items()}
+        if place == 0:
+            return self._fit
         value = {name: float(modes.values[0]) for name in ("log_likelihood", "log_joint") if name in self._fit.stats}
-        return replace(self._fit, draws=draws, found=modes, stats={**self._fit.stats, **value}, info={})
+        stats = {**{name: self._fit.stats[name] for name in KEPT if name in self._fit.stats}, **value}
+        # A mode below another always has a rival: that other.
+        said: dict[str, Any] = {"status": Status.RIVAL_MODES, "findings": {Status.RIVAL_MODES: ""}, "remarks": ()}
+        return replace(self._fit, draws=draws, found=modes, stats=stats, info={}, **said)
 
     def __iter__(self) -> "Iterator[Fit]":
         return (self[number] for number in range(len(self)))
@@ -89,7 +99,9 @@ class FitModes:
 def modes_of(fit: "Fit") -> FitModes:
     """The modes that a fit keeps."""
     if fit.found is None:
-        raise ValueError("modes: this fit was made without a search; fit with search=modes.Search()")
+        raise ValueError(
+            "modes: this fit was made without a search (fit with search=modes.Search()), or the search found no maximum"
+        )
     return FitModes(fit, fit.found)
 
 
@@ -118,11 +130,13 @@ def kept_modes(found: Found, model: Model, density: Density, weights: Array, *, 
 def mode_weights(found: Found, density: Density, *, uses_prior: bool) -> Array:
     """The share of each mode [M] in the posterior, by Laplace's approximation, or in the likelihood.
 
-    ``∫ p(data, v) dv ≈ p(data, φ̂) |dφ/dv| |I / 2π|^-1/2`` around each; by values alone where one has flat directions.
+    ``∫ p(data, v) dv ≈ p(data, φ̂) |dφ/dv| |I / 2π|^-1/2`` around each; by values alone where one has flat directions,
+    or is at an end of its support.
     """
     logs = np.array([mode.value for mode in found.modes])
     curves = [mode.curve for mode in found.modes]
-    if uses_prior and all(curve is not None and not curve.is_flat.any() for curve in curves):
+    is_inside = all(bool(mode.free.all()) for mode in found.modes)
+    if uses_prior and is_inside and all(curve is not None and not curve.is_flat.any() for curve in curves):
         jacobians = density.values(np.array([mode.point for mode in found.modes])).jacobian
         volumes = [np.linalg.slogdet(curve.information / (2.0 * np.pi))[1] for curve in curves if curve is not None]
         logs = logs + jacobians - 0.5 * np.array(volumes)

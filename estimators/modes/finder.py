@@ -13,3 +13,11 @@ class Finder(Protocol):
 
     def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> Found:
         """The modes of a sum of a density's parts."""
+
+
+def check_search(search: object) -> None:
+    """Raise TypeError for what is no search."""
+    if search is not None and not callable(getattr(search, "found", None)):
+        raise TypeError(
+            f"search: expected modes.Search(), the result of modes.search(model, data), or None, got {search!r}"
+        )

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood
-from estimators.modes.climb import climb, em_climb, nearness
+from estimators.modes.climb import climb, em_climb
+from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
 from estimators.parameters.parameter import Array
 
 # Of many rows, the modes of some of them that are climbed to on all.
-MOST_CARRIED = 4
+MOST_CARRIED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,13 @@ class Found:
     is_many: bool
 
     def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> "Found":
-        """These modes as another estimator needs them, of its own objective."""
+        """These modes as another estimator needs them, of its own objective; ValueError for those of another model."""
+        own, theirs = _shapes(self.density), _shapes(density)
+        if own != theirs:
+            raise ValueError(
+                f"search: expected the modes of a model with the Greeks {theirs}, got those of one with {own}; "
+                "search this model: modes.search(model, data)"
+            )
         return self.on(model, density, combination)
 
     def on(self, model: Model, density: Density, combination: Combination) -> "Found":
@@ -40,34 +47,45 @@ class Found:
         objective = Objective(density, combination)
         labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
         greeks = self.density.constrain(np.array([mode.point for mode in carried]).reshape(-1, self.density.size))
-        starts = density.unconstrain(greeks)
-        met = em_climb(density, labelling, starts)
+        met = em_climb(density, labelling, density.unconstrain(greeks))
         arrivals = climb(objective, met.points)
         modes: list[Mode] = []
         for start, group in enumerate(met.group):
             end = arrivals.at[group] if group >= 0 else -1
             if end < 0:
                 continue
-            point = arrivals.points[end]
-            images = labelling.images(point[None])[:, 0]
-            own = [m for m in modes if labelling.distances(m.point[None], images)[0] < nearness(density, labelling)]
-            mode = own[0] if own else mode_at(objective, density, point)
+            point, value = arrivals.points[end], float(arrivals.values[end])
+            known = known_mode(modes, density, labelling, point, value)
+            mode = known or mode_at(objective, density, point)
             mode.hits.update(carried[start].hits)
-            if not own:
+            if known is None:
                 modes.append(mode)
         modes.sort(key=lambda mode: -mode.value)
-        sound = tuple(mode for mode in modes if not mode.is_spurious)
-        return replace(self, density=density, modes=sound, spurious=tuple(m for m in modes if m.is_spurious))
+        # What other starts on these rows would find, nobody has tried.
+        is_same = density.data.num_rows == self.density.data.num_rows and len(carried) == len(self.modes)
+        return replace(
+            self,
+            density=density,
+            modes=tuple(mode for mode in modes if not mode.is_spurious),
+            spurious=tuple(mode for mode in modes if mode.is_spurious),
+            is_settled=self.is_settled and is_same,
+        )
 
     def including(self, model: Model, combination: Combination, point: Array) -> "Found":
         """The same, and the mode at a stationary point [D] if it is not among them."""
         density, objective = self.density, Objective(self.density, combination)
         labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
-        images = labelling.images(point[None])[:, 0]
-        near = nearness(density, labelling)
-        if any(labelling.distances(mode.point[None], images)[0] < near for mode in (*self.modes, *self.spurious)):
+        value, gradient = objective.value_and_gradient(point)
+        if known_mode((*self.modes, *self.spurious), density, labelling, point, value) is not None:
+            return self
+        if density.has_collapsed(point, gradient) or density.at_boundary(point):
             return self
         mode = mode_at(objective, density, point)
-        if mode.is_spurious or density.has_collapsed(point, objective.value_and_gradient(point)[1]):
-            return self
-        return replace(self, modes=tuple(sorted((*self.modes, mode), key=lambda own: -own.value)))
+        mode.hits["estimator"] += 1
+        modes = self.modes if mode.is_spurious else tuple(sorted((*self.modes, mode), key=lambda own: -own.value))
+        return replace(self, modes=modes)
+
+
+def _shapes(density: Density) -> dict[str, tuple[int, ...]]:
+    """The Greeks of a density, and their shapes."""
+    return {name: value.shape for name, value in density.constrain(np.zeros(density.size)).items()}

@@ -13,6 +13,8 @@ from estimators.parameters.parameter import Array
 
 # Weighted differences of log p(row), in nats, below which two points have one law of the rows.
 SAME_LAW = 0.1
+# And where they have it to the last digits.
+EXACT_LAW = 1e-4
 # Distance in the mode's own standard deviations below which two ends are one mode.
 SAME_POINT = 0.1
 # Where the curvature would take more log densities of a row and class than this, it is not looked at.
@@ -66,8 +68,9 @@ class Mode:
         away = point - self.point
         if self.curve is None:
             return bool(np.abs(away).max(initial=0.0) < near)
-        if self.curve.is_flat.any() and not at_end(point)[self.free].any():
-            # Along a ridge of one law all points are one.
+        is_exact = self.has_law(law, weights, EXACT_LAW)
+        if self.curve.is_flat.any() or (is_exact and (at_end(point).any() or not self.free.all())):
+            # Along a ridge of one law all points are one, its ends included.
             return True
         inside = away[self.free] @ self.curve.information @ away[self.free]
         return bool(inside < SAME_POINT**2 and np.abs(away[~self.free]).max(initial=0.0) < 1.0)

@@ -10,9 +10,10 @@ from estimators.contract import Combination, Density, Model, Objective, log_like
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps, starts
 from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
+from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
-from estimators.modes.mode import Mode, law_at, mode_at
+from estimators.modes.mode import Mode, mode_at
 from estimators.modes.rows import rows_of
 from estimators.optimise.ascent import MOST_FOR_NEWTON
 from estimators.parameters.parameter import Array
@@ -33,12 +34,8 @@ TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
-# Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
-TOLERANCE = 1e-5
 # Nats below the best, after EM steps, at which a climb is given up.
 HOPELESS = 40.0
-# Nats by which the laws of two mirror images may differ.
-MIRRORED = 1e-4
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
 
@@ -112,7 +109,7 @@ class _Run:
                 break
         return Found(
             density=self._density,
-            modes=tuple(self._near(self._search.reach)),
+            modes=self._kept(),
             spurious=tuple(sorted((m for m in self.modes if m.is_spurious), key=lambda mode: -mode.value)),
             num_starts=self._num_starts,
             num_saddles=self._num_saddles,
@@ -126,6 +123,16 @@ class _Run:
         sound = [mode for mode in self.modes if not mode.is_spurious]
         best = max((mode.value for mode in sound), default=-np.inf)
         return sorted((mode for mode in sound if mode.value >= best - reach), key=lambda mode: -mode.value)
+
+    def _kept(self) -> tuple[Mode, ...]:
+        """The modes within reach; those that have lost a class are no rivals of one that has all.
+
+        The Greeks of a class without rows are where a start happened to be, and mean nothing.
+        """
+        near = self._near(self._search.reach)
+        if not near or self._density.at_boundary(near[0].point):
+            return tuple(near)
+        return tuple(mode for mode in near if not self._density.at_boundary(mode.point))
 
     def _unseen(self) -> float:
         """Good & Turing: the share of random starts that ended at a mode that no other of them found."""
@@ -193,8 +200,7 @@ class _Run:
         self._num_saddles += arrivals.saddles
         met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
         ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
-        laws = law_at(self._density, ends) if len(ends) else np.zeros((0, 0))
-        modes = [self._place(*end) for end in zip(ends, values, laws, strict=True)]
+        modes = [self._place(*end) for end in zip(ends, values, strict=True)]
         return [modes[met.becomes[end]] if end >= 0 else None for end in arrivals.at]
 
     def _known(self, points: Array) -> list[Mode | None]:
@@ -211,19 +217,13 @@ class _Run:
                     found[i] = mode if distance < near else None
         return found
 
-    def _place(self, point: Array, value: float, law: Array) -> Mode | None:
+    def _place(self, point: Array, value: float) -> Mode | None:
         """The mode that an end belongs to, else a new one; None for a spike, and for what is out of reach."""
-        near = nearness(self._density, self._labelling)
         if value < max((mode.value for mode in self._near(0.0)), default=-np.inf) - 2.0 * self._search.reach:
             return None
-        for mode in self.modes:
-            if abs(mode.value - value) < TOLERANCE * (1.0 + 1e-3 * abs(value)):
-                if not self._labelling.symmetry.is_fixed and mode.has_law(law, self._rows.weights, MIRRORED):
-                    # Where nobody says which labels are free, the same law to the last digits is a mirror image.
-                    return mode
-                own = self._labelling.nearest(point, mode.point)
-                if mode.is_near(own, law, self._rows.weights, near):
-                    return mode
+        known = known_mode(self.modes, self._density, self._labelling, point, value)
+        if known is not None:
+            return known
         if self._density.has_collapsed(point, self._objective.value_and_gradient(point)[1]):
             return None
         mode = mode_at(self._objective, self._density, point)

@@ -81,7 +81,9 @@ def curvature(objective: Smooth, mode: Array) -> Curvature:
     error = np.maximum(1e-3 * np.abs(limit - narrow), 0.5 * np.abs(limit - limit.T))
     error = error + 4.0 * _rounding(objective, mode, rough)[None, :] / step[:, None]
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
-    unit = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(information)), 1e-300))
+    own_size = np.abs(np.diag(information))
+    # A coordinate that nothing informs has no unit of its own, and would spread its error over all directions.
+    unit = np.where(own_size <= np.diag(error), 1.0, 1.0 / np.sqrt(np.maximum(own_size, 1e-300)))
     # The unit of a coordinate without curvature is so large that products with it overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)

@@ -1,0 +1,32 @@
+"""Whether a stationary point is a mode that is known: by its Greeks modulo labels and by the law of the rows."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from estimators.contract import Density
+from estimators.modes.climb import nearness
+from estimators.modes.labelling import Labelling
+from estimators.modes.mode import EXACT_LAW, Mode, law_at
+from estimators.parameters.parameter import Array
+
+# Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
+TOLERANCE = 1e-5
+
+
+def known_mode(
+    modes: Iterable[Mode], density: Density, labelling: Labelling, point: Array, value: float
+) -> Mode | None:
+    """The mode among some that a stationary point [D] is; None for another."""
+    close = [mode for mode in modes if abs(mode.value - value) < TOLERANCE * (1.0 + 1e-3 * abs(value))]
+    if not close:
+        return None
+    law, near = law_at(density, point[None])[0], nearness(density, labelling)
+    weights = np.ones(len(law)) if density.data.weights is None else density.data.weights.numpy()
+    for mode in close:
+        # Where nobody says which labels are free, the same law to the last digits is a mirror image.
+        if not labelling.symmetry.is_fixed and mode.has_law(law, weights, EXACT_LAW):
+            return mode
+        if mode.is_near(labelling.nearest(point, mode.point), law, weights, near):
+            return mode
+    return None

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from estimators import EM, MAP, CausalMixture, Exact, GaussianMixture
+from estimators import EM, MAP, CausalMixture, Data, Exact, GaussianMixture
 from estimators.diagnostics import importance
 from estimators.mechanisms import Gaussian
 from estimators.modes import Search
@@ -66,6 +66,19 @@ def test_draws_are_of_all_modes_in_proportion(stat: Stat) -> None:
     with stat.control():
         alone = MAP(num_steps=5).fit(model, {"X": rows}, seed=0, search=None).laplace(4500, seed=stat.seed)
         stat.same_distribution(alone.draws["mu_X"][:, 0].numpy(), exact.draws["mu_X"][:, 0].numpy())
+
+
+def test_a_mode_too_light_for_a_rival_is_among_the_draws() -> None:
+    """One seen row of three clusters: the other two may be named the other way round, at .004 of the posterior."""
+    rng = np.random.default_rng(4)
+    rng.normal(size=9)
+    rows = np.r_[rng.normal(-6, 1, 3), rng.normal(0, 1, 3), rng.normal(7, 1, 2)]
+    data = Data(X=rows, Z=np.r_[-np.ones(7), 2].astype(int))
+    fit = MAP(num_steps=5).fit(GaussianMixture(3, concentration=2.0), data, seed=0, search=Search())
+    assert fit.status is Status.CONVERGED and len(fit.modes) == 2 and fit.modes.weights[1] < 0.01
+    draws, modes = fit.laplace(8000, seed=0).draws["mu_X"], [mode["mu_X"] for mode in fit.modes]
+    nearer = (draws - modes[1]).square().sum(1) < (draws - modes[0]).square().sum(1)
+    assert bool(nearer.any()) and float(nearer.double().mean()) < 0.1
 
 
 def test_where_the_density_is_unlike_its_approximation_it_says_so() -> None:

@@ -93,14 +93,15 @@ def _draws(fit: "Fit", density: Density, num_draws: int, rng: np.random.Generato
 
 
 def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]], Array]:
-    """The mode of a fit and its rivals, with the curvature at each, and their weights; flat rivals have no part."""
+    """The modes of a fit, its own first, with the curvature at each, and their weights; other flat ones have no part.
+
+    Also those that do not count as rivals: far from the first, a hundredth of the draws may be half of a variance.
+    """
     objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
-    places = [0, *fit.found.rivals] if fit.found is not None else [0]
-    greeks = fit.draws if fit.found is None else fit.found.greeks
-    points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})[places]
+    greeks, weights = (fit.draws, np.ones(1)) if fit.found is None else (fit.found.greeks, fit.found.weights)
+    points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})
     modes = [(point, curvature(objective, point)) for point in points]
     kept = [number for number, (_, curve) in enumerate(modes) if number == 0 or not curve.is_flat.any()]
-    weights = np.ones(1) if fit.found is None else fit.found.weights[places]
     return [modes[number] for number in kept], weights[kept]
 
 

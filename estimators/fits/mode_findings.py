@@ -26,7 +26,7 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     if density.at_boundary(best.point):
         # The Greeks of a class without rows are open, and are not the reason.
         return findings
-    is_open = _open_in_words(density, best) if len(best.flat) else ""
+    is_open = _open_in_words(density, best) if best.is_flat else ""
     if is_open:
         findings[Status.NOT_IDENTIFIED] = is_open
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]

@@ -35,15 +35,11 @@ class Met(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """Stationary points [E, D], their values [E], and at which each point arrived [G] (-1: none).
-
-    ``saddles`` counts those that were left.
-    """
+    """Stationary points [E, D], their values [E], and at which each point arrived [G] (-1: none)."""
 
     points: Array
     values: Array
     at: Indices
-    saddles: int
 
 
 def climb(objective: Objective, points: Array) -> Arrivals:
@@ -51,7 +47,7 @@ def climb(objective: Objective, points: Array) -> Arrivals:
     if objective.size > MOST_FOR_NEWTON:
         return _one_by_one(objective, points)
     ends = stationary_points(objective, points)
-    found, at, saddles = [ends], np.arange(len(points)), int(ends.saddles.sum())
+    found, at = [ends], np.arange(len(points))
     total = len(points)
     for _ in range(LEFT):
         if not len(ends.ways):
@@ -62,12 +58,11 @@ def climb(objective: Objective, points: Array) -> Arrivals:
         at = np.array([first.get(int(place), int(place)) for place in at], dtype=int)
         ends = stationary_points(objective, ends.ways)
         found.append(ends)
-        saddles += int(ends.saddles.sum())
         total += len(ends.points)
     stationary = np.concatenate([ends.stationary for ends in found])
     place = np.where(stationary, np.cumsum(stationary) - 1, -1)
     points = np.concatenate([ends.points for ends in found])[stationary]
-    return Arrivals(points, np.concatenate([ends.values for ends in found])[stationary], place[at], saddles)
+    return Arrivals(points, np.concatenate([ends.values for ends in found])[stationary], place[at])
 
 
 def _one_by_one(objective: Objective, points: Array) -> Arrivals:
@@ -81,7 +76,7 @@ def _one_by_one(objective: Objective, points: Array) -> Arrivals:
             at[index] = len(ends)
             ends.append(end)
     found = np.array(ends).reshape(len(ends), objective.size)
-    return Arrivals(found, objective.value(found), at, 0)
+    return Arrivals(found, objective.value(found), at)
 
 
 def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:

@@ -26,7 +26,6 @@ class Found:
     modes: tuple[Mode, ...]
     spurious: tuple[Mode, ...]
     num_starts: int
-    num_saddles: int
     chance: float
     is_settled: bool
     is_many: bool

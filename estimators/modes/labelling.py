@@ -6,13 +6,12 @@ from math import factorial, prod
 import numpy as np
 
 from estimators.contract import Density, Model
+from estimators.optimise.stationary import NEAR
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Indices, Symmetry, assigned, permute
 
 # Of so many labellings every one is tried; of more, classes are matched by their Greeks.
 MOST_TRIED = 24
-# Logs and logits as good as at an end.
-END = 12.0
 
 
 class Labelling:
@@ -56,7 +55,7 @@ class Labelling:
 
     def _held(self, points: Array) -> Array:
         """Points with what is at an end of its support held there: how far beyond it is, means nothing."""
-        return np.where(self._density.bounded, np.clip(points, -END, END), points)
+        return np.where(self._density.bounded, np.clip(points, -NEAR, NEAR), points)
 
     def _all_orders(self) -> Indices:
         """Every permutation [P, K] of labels within their groups."""

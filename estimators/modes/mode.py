@@ -41,13 +41,9 @@ class Mode:
     hits: Counter[str] = field(default_factory=Counter)
 
     @property
-    def flat(self) -> Array:
-        """Directions [F, D] in which nothing changes, of the coordinates that are not at an end."""
-        if self.curve is None:
-            return np.zeros((0, len(self.point)))
-        out = np.zeros((int(self.curve.is_flat.sum()), len(self.point)))
-        out[:, self.free] = (self.curve.unit[:, None] * self.curve.vectors[:, self.curve.is_flat]).T
-        return out
+    def is_flat(self) -> bool:
+        """Whether nothing changes in some direction of the coordinates that are not at an end."""
+        return self.curve is not None and bool(self.curve.is_flat.any())
 
     @property
     def is_saddle(self) -> bool:

@@ -90,7 +90,7 @@ class _Run:
         # Rows with more than one hidden value each are no rows of a class.
         self._has_classes = shares.ndim == 3 and density.has_closed_form
         self.modes: list[Mode] = []
-        self._num_starts = self._num_random = self._num_saddles = 0
+        self._num_starts = self._num_random = 0
 
     def found(self) -> Found:
         """Turn after turn, until settled or at an end of the patience."""
@@ -112,7 +112,6 @@ class _Run:
             modes=self._kept(),
             spurious=tuple(sorted((m for m in self.modes if m.is_spurious), key=lambda mode: -mode.value)),
             num_starts=self._num_starts,
-            num_saddles=self._num_saddles,
             chance=chance,
             is_settled=chance <= self._search.chance and not is_many,
             is_many=is_many,
@@ -197,7 +196,6 @@ class _Run:
     def _climbed(self, points: Array) -> list[Mode | None]:
         """The modes to which climbs from points [G, D] lead."""
         arrivals = climb(self._objective, points)
-        self._num_saddles += arrivals.saddles
         met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
         ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
         modes = [self._place(*end) for end in zip(ends, values, strict=True)]

@@ -18,8 +18,8 @@ GAIN = 1e-3
 LONGEST_CYCLE = 64.0
 # Starts have met within so many standard deviations of one class's rows, and so many nats.
 MET, MET_NATS = 2.0, 0.1
-# Times a saddle is left.
-LEFT = 4
+# Steps of Newton's method between looks at which climbs have met, and how often these are taken.
+STEPS, TURNS = 10, 12
 # Logs and logits at which starts are held.
 FAR = 25.0
 # Where coordinates are many: climbs, their steps, and the gradients by row at which they end, and stand still.
@@ -42,27 +42,39 @@ class Arrivals(NamedTuple):
     at: Indices
 
 
-def climb(objective: Objective, points: Array) -> Arrivals:
-    """From points [G, D] to the ends of their climbs, by Newton's method; what rises without end has none."""
+@np.errstate(all="ignore")
+def climb(objective: Objective, density: Density, labelling: Labelling, points: Array) -> Arrivals:
+    """From points [G, D] to the ends of their climbs, by Newton's method; what rises without end has none.
+
+    Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides.
+    """
     if objective.size > MOST_FOR_NEWTON:
         return _one_by_one(objective, points)
-    ends = stationary_points(objective, points)
-    found, at = [ends], np.arange(len(points))
-    total = len(points)
-    for _ in range(LEFT):
-        if not len(ends.ways):
+    places, values = points.copy(), np.full(len(points), -np.inf)
+    leads_to, has_arrived = np.arange(len(points)), np.zeros(len(points), dtype=bool)
+    under_way = np.arange(len(points))
+    for _ in range(TURNS):
+        if not len(under_way):
             break
-        # What came to a saddle goes on to the first of its two sides.
-        before = total - len(ends.points)
-        first = {int(origin) + before: total + i for i, origin in reversed(list(enumerate(ends.origins)))}
-        at = np.array([first.get(int(place), int(place)) for place in at], dtype=int)
-        ends = stationary_points(objective, ends.ways)
-        found.append(ends)
-        total += len(ends.points)
-    stationary = np.concatenate([ends.stationary for ends in found])
-    place = np.where(stationary, np.cumsum(stationary) - 1, -1)
-    points = np.concatenate([ends.points for ends in found])[stationary]
-    return Arrivals(points, np.concatenate([ends.values for ends in found])[stationary], place[at])
+        ends = stationary_points(objective, places[under_way], STEPS)
+        places[under_way], values[under_way], has_arrived[under_way] = ends.points, ends.values, ends.stationary
+        sides = len(places) + np.arange(len(ends.ways))
+        # The first of its two sides is where a climb to a saddle has led.
+        leads_to[under_way[ends.origins[::-1]]] = sides[::-1]
+        under_way = under_way[ends.under_way]
+        together = np.concatenate([np.flatnonzero(has_arrived), under_way])
+        met = meeting(density, labelling, places[together], values[together])
+        leads_to[together] = np.where(met.becomes >= 0, together[met.kept][met.becomes], together)
+        under_way = under_way[leads_to[under_way] == under_way]
+        places, values = np.concatenate([places, ends.ways]), np.append(values, np.full(len(sides), -np.inf))
+        leads_to, has_arrived = np.append(leads_to, sides), np.append(has_arrived, np.zeros(len(sides), dtype=bool))
+        under_way = np.append(under_way, sides)
+    for _ in range(TURNS):
+        leads_to = leads_to[leads_to]
+    arrived = np.flatnonzero(has_arrived & (leads_to == np.arange(len(places))))
+    number = np.full(len(places), -1)
+    number[arrived] = np.arange(len(arrived))
+    return Arrivals(places[arrived], values[arrived], number[leads_to[: len(points)]])
 
 
 def _one_by_one(objective: Objective, points: Array) -> Arrivals:
@@ -79,6 +91,7 @@ def _one_by_one(objective: Objective, points: Array) -> Arrivals:
     return Arrivals(found, objective.value(found), at)
 
 
+@np.errstate(all="ignore")
 def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
     """Cycles of SQUAREM (see `EM`) from starts [S, D]; those that have met go on as one."""
     points = np.where(density.bounded, np.clip(starts, -FAR, FAR), starts)

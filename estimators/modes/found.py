@@ -43,11 +43,13 @@ class Found:
     def on(self, model: Model, density: Density, combination: Combination) -> "Found":
         """The modes of another density that climbs from the first of these lead to."""
         carried = (self.modes or self.spurious)[:MOST_CARRIED]
+        if not carried:
+            return replace(self, density=density, is_settled=False)
         objective = Objective(density, combination)
         labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
         greeks = self.density.constrain(np.array([mode.point for mode in carried]).reshape(-1, self.density.size))
         met = em_climb(density, labelling, density.unconstrain(greeks))
-        arrivals = climb(objective, met.points)
+        arrivals = climb(objective, density, labelling, met.points)
         modes: list[Mode] = []
         for start, group in enumerate(met.group):
             end = arrivals.at[group] if group >= 0 else -1

@@ -195,7 +195,7 @@ class _Run:
 
     def _climbed(self, points: Array) -> list[Mode | None]:
         """The modes to which climbs from points [G, D] lead."""
-        arrivals = climb(self._objective, points)
+        arrivals = climb(self._objective, self._density, self._labelling, points)
         met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
         ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
         modes = [self._place(*end) for end in zip(ends, values, strict=True)]

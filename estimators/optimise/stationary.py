@@ -35,6 +35,7 @@ WAYS = (0.01, 0.1, 0.5, 2.0)
 SHORTER, HALVINGS, SUFFICIENT = 0.35, 12, 1e-4
 # Second derivatives are found anew after so many steps, and carried on by the gradients in between.
 FRESH = 5
+FEW = 64
 
 
 class Batched(Protocol):
@@ -55,13 +56,15 @@ class Batched(Protocol):
 class Ends(NamedTuple):
     """Where climbs ended [S, D]: values [S], whether they stand still [S], and starts [W, D] beside saddles.
 
-    ``ways`` leave the saddle at which the climb ``origins`` [W] ended, up to both sides.
+    Those ``under_way`` [S] have taken all their steps. ``ways`` leave the saddle at which the climb ``origins`` [W]
+    ended, up to both sides.
     """
 
     points: Array
     values: Array
     stationary: Mask
     saddles: Mask
+    under_way: Mask
     ways: Array
     origins: Places
 
@@ -98,12 +101,12 @@ class _State:
         self.ages[which] += 1
 
 
-def stationary_points(objective: Batched, starts: Array) -> Ends:
+def stationary_points(objective: Batched, starts: Array, max_steps: int = MAX_STEPS) -> Ends:
     """Climb from starts [S, D]."""
     points, (count, size) = np.array(starts, dtype=np.float64), starts.shape
     if not count:
         none = np.zeros(0, dtype=bool)
-        return Ends(points, np.zeros(0), none, none, points, np.zeros(0, dtype=int))
+        return Ends(points, np.zeros(0), none, none, none, points, np.zeros(0, dtype=int))
     values, slopes = objective.evaluate(points)
     ages, returns = np.full(count, FRESH), np.zeros((count, size), dtype=int)
     state = _State(points, values, slopes, np.zeros((count, size, size)), ages, returns)
@@ -111,12 +114,13 @@ def stationary_points(objective: Batched, starts: Array) -> Ends:
     gains, saddles = np.full(count, np.inf), np.zeros(count, dtype=bool)
     ways, origins = [np.zeros((0, size))], list[int]()
     active = np.flatnonzero(finite)
-    for _ in range(MAX_STEPS):
+    for _ in range(max_steps):
         if not len(active):
             break
         _to_ends(objective, state, active)
         active = active[~_is_spike(objective, state, active)]
-        _refresh(objective, state, active[state.ages[active] >= FRESH], STEP)
+        stale = FRESH if len(active) * size > FEW else 1
+        _refresh(objective, state, active[state.ages[active] >= stale], STEP)
         held, returned = _held(objective, state, active)
         moves, gains[active] = _steps(_free(state.curves[active], held), np.where(held, 0.0, state.slopes[active]))
         gains[active[returned]] = np.inf
@@ -141,8 +145,10 @@ def stationary_points(objective: Batched, starts: Array) -> Ends:
         is_stale = (state.ages[active[~returned]] > 0) & (state.ages[active[~returned]] < FRESH)
         state.ages[active[~returned][~stepped & is_stale]] = FRESH
         active = np.concatenate([active[returned], active[~returned][stepped | is_stale]])
-    stationary = finite & (gains < NEARLY) & ~saddles
-    return Ends(state.points, state.values, stationary, saddles, np.concatenate(ways), np.array(origins, dtype=int))
+    under_way = np.isin(np.arange(count), active)
+    stationary = finite & (gains < NEARLY) & ~saddles & ~under_way
+    ways_out = np.concatenate(ways), np.array(origins, dtype=int)
+    return Ends(state.points, state.values, stationary, saddles, under_way, *ways_out)
 
 
 def _refresh(objective: Batched, state: _State, which: Places, step: float) -> None:
@@ -175,9 +181,9 @@ def _steps(curves: Array, slopes: Array) -> tuple[Array, Array]:
     floor = LEAST_SHARE * sizes.max(1, keepdims=True, initial=0.0) + LEAST
     along = np.einsum("aij,ai->aj", vectors, slopes)
     by = along / np.maximum(sizes, floor)
-    moves = np.einsum("aij,aj->ai", vectors, by)
-    longest = np.abs(moves).max(1, keepdims=True, initial=0.0)
-    return moves * np.minimum(1.0, LONGEST / np.maximum(longest, 1e-300)), 0.5 * (along * by).sum(1)
+    # Direction by direction: one in which next to nothing changes, and rounding moves far, must not shorten the others.
+    held = LONGEST / np.maximum(np.abs(vectors).max(1, initial=0.0), 1e-300)
+    return np.einsum("aij,aj->ai", vectors, np.clip(by, -held, held)), 0.5 * (along * by).sum(1)
 
 
 def _moved(objective: Batched, state: _State, active: Places, moves: Array, gains: Array) -> Mask:

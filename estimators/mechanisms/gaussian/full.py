@@ -227,7 +227,12 @@ def _best_correlations(moments: Array, start: Array, floor: float) -> Array:
 
     By Newton's method with every curvature taken as negative (so that each step climbs), halved until J rises.
     """
-    matrix = np.broadcast_to(start @ np.swapaxes(start, -1, -2), moments.shape)
+    # What an extrapolation has made singular, or no number, is no start.
+    begun = np.isfinite(start).all((-2, -1), keepdims=True)
+    matrix = np.where(begun, start @ np.swapaxes(start, -1, -2), np.eye(moments.shape[-1]))
+    matrix = np.broadcast_to(matrix, moments.shape)
+    is_inside = np.isfinite(_fit_of(matrix, moments, floor))[..., None, None]
+    matrix = np.where(is_inside, matrix, np.eye(moments.shape[-1]))
     value, basis = _fit_of(matrix, moments, floor), _off_diagonal(moments.shape[-1])
     for _ in range(MOST_STEPS):
         step = np.tensordot(_newton_step(matrix, moments, basis), basis, 1)

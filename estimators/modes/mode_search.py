@@ -144,7 +144,7 @@ class _Run:
         """The least number of random starts at once, then more by turns."""
         count = min(TURN, self._least) if self._num_random else self._least
         kinds = (list(RANDOM) * (count // len(RANDOM) + 1))[:count]
-        from_shares = [kind for kind in kinds if self._has_classes and RANDOM[kind] is not None]
+        from_shares = [kind for kind in RANDOM for _ in range(kinds.count(kind)) if self._has_classes and RANDOM[kind]]
         num_drawn = count - len(from_shares)
         drawn = self._density.draw_prior(num_drawn, self._rng) if num_drawn else np.zeros((0, self._density.size))
         points = [self._under(np.zeros(self._density.size), self._shares(from_shares)), drawn]
@@ -153,8 +153,12 @@ class _Run:
 
     def _shares(self, kinds: list[str]) -> list[Array]:
         """Responsibilities [K, N] of each kind."""
-        makers = (RANDOM[kind] for kind in kinds)
-        return [maker(self._rows, self._num_classes, self._rng) for maker in makers if maker is not None]
+        made: list[Array] = []
+        for kind, maker in RANDOM.items():
+            count = kinds.count(kind)
+            if maker is not None and count:
+                made += list(maker(self._rows, self._num_classes, count, self._rng))
+        return made
 
     def _under(self, point: Array, shares: list[Array]) -> Array:
         """M-steps [S, D] from responsibilities [K, N, ...]."""

@@ -1,6 +1,7 @@
 """The rows as the search sees them: points to be near, cells of levels to swap, and what is known of their classes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -27,7 +28,7 @@ class Rows:
         """N."""
         return len(self.points)
 
-    @property
+    @cached_property
     def evenness(self) -> Array:
         """How far a row's weight is above the median's, inverted [N].
 

@@ -68,8 +68,8 @@ def mixed_rows(model: CausalMixture, num_rows: int = 24, seed: int = 0) -> Data:
     return Data(**dict(hidden.columns), Z=torch.where(kind == 0, -1, latent), intervened=intervened, weights=weights)
 
 
-def fit_quietly(estimator: Estimator, model: CausalMixture, data: object, seed: int) -> Fit:
+def fit_quietly(estimator: Estimator, model: CausalMixture, data: object, seed: int, **options: object) -> Fit:
     """Fit without the warning that a short run may give: whether R-hat exceeds 1.01 is chance, not what is tested."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
-        return estimator.fit(model, data, seed=seed)
+        return estimator.fit(model, data, seed=seed, **options)

@@ -141,8 +141,10 @@ def test_a_start_that_collapses_is_dropped_where_another_ends_inside() -> None:
 def test_a_component_nobody_needs_is_at_the_boundary() -> None:
     """Rows of one Gaussian narrower than the known scale: the likelihood is highest without a second component."""
     model = GaussianMixture(K=2, scale=5.0)
-    fit = EM(num_starts=3).fit(model, {"X": [0.0, 0.1, 0.2, 0.3]}, seed=0)
-    assert fit.status in (Status.CONVERGED, Status.BOUNDARY)
+    with pytest.warns(EstimationWarning):
+        fit = EM(num_starts=3).fit(model, {"X": [0.0, 0.1, 0.2, 0.3]}, seed=0)
+    # Two classes of the same mean are as good as one: how rows are shared among them is open.
+    assert fit.status in (Status.NOT_IDENTIFIED, Status.BOUNDARY)
     assert bool(torch.isfinite(fit["mu_X"]).all())
     torch.testing.assert_close((fit["theta"] * fit["mu_X"]).sum(), torch.tensor(0.15).double(), rtol=0, atol=1e-5)
 

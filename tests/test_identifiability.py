@@ -62,7 +62,9 @@ def test_components_far_apart_are_identified(name: str) -> None:
 
 @point_estimators
 def test_which_component_is_which_part_of_one_cluster_is_not(name: str) -> None:
-    found = fitted(name, TUTORIAL, CLUSTER).identifiability()
+    # A search ends where one of the components has no rows, where nothing is flat or steep.
+    fit = fit_quietly(ESTIMATORS[name], TUTORIAL, CLUSTER, seed=0, search=None)
+    found = fit.identifiability()
     assert not found.is_identified
     assert "theta[0] and theta[1]" in " ".join(found.directions)
     assert found.ratios[0] < THRESHOLD

@@ -206,7 +206,7 @@ def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch
 @pytest.mark.parametrize(
     ("estimator", "model", "name"),
     [
-        (EM(num_starts=3), two_columns(), "e_step"),
+        (EM(num_starts=3), two_columns(), "em_steps"),
         (MAP(num_starts=3, num_steps=3), two_columns(), "evaluate"),
         (NUTS(num_samples=5, warmup_steps=5, engine="pyro"), GaussianMixture(K=2), "evaluate"),
     ],

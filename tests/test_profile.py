@@ -216,7 +216,7 @@ RIVALS = {
 def test_two_modes_have_an_interval_each() -> None:
     """Equal spreads: the effect -1 and the effect .8 have the same law of the rows."""
     simulated = CONFOUNDER.simulate(2000, RIVALS["truth"], seed=0)
-    fit = EM().fit(CONFOUNDER, {"T": simulated["T"], "Y": simulated["Y"]}, seed=0)
+    fit = EM().fit(CONFOUNDER, {"T": simulated["T"], "Y": simulated["Y"]}, seed=0, search=None)
     density = CONFOUNDER.density(fit.data).beyond_priors()  # type: ignore[arg-type]
     objective = Objective(density, log_likelihood)
     starts = [density.unconstrain({k: np.array(v) for k, v in greeks.items()}) for greeks in RIVALS.values()]
@@ -242,7 +242,7 @@ def test_what_is_not_identified_has_its_whole_range(seed: int) -> None:
     """
     model = CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])})
     cells, weights = {"T": [0.0, 0.0, 1.0, 1.0], "Y": [0.0, 1.0, 0.0, 1.0]}, [700.0, 300.0, 400.0, 600.0]
-    fit = EM().fit(model, Data(**cells, weights=weights), seed=seed)
+    fit = EM().fit(model, Data(**cells, weights=weights), seed=seed, search=None)
     low, high = roots(binomial(1300, 2000), 1e-9, 0.65, 1.0 - 1e-9, 0.9)
     np.testing.assert_allclose(confounded(fit), [low - 1.0, high], atol=1e-5)
 
@@ -250,7 +250,7 @@ def test_what_is_not_identified_has_its_whole_range(seed: int) -> None:
 def test_the_mean_of_a_class_that_may_be_empty_has_no_end() -> None:
     """Where one class is nearly as good as two, the other may have no weight, and its mean may be anything."""
     x = np.random.default_rng(3).normal(0.0, 1.0, 40)
-    fit = EM().fit(GaussianMixture(K=2), {"X": x}, seed=0)
+    fit = EM().fit(GaussianMixture(K=2), {"X": x}, seed=0, search=None)
     apart = fit.stats["log_likelihood"] - norm.logpdf(x, x.mean(), 1.0).sum()
     assert cut(0.9) < apart < cut(0.95)
     rare = int(fit["theta"].argmin())
@@ -303,6 +303,6 @@ def test_around_a_spike_there_is_none(fit: Fit) -> None:
 def test_a_fit_that_was_ended_early_is_climbed_on_from(rows: dict[str, torch.Tensor], fit: Fit) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
-        early = EM(max_iterations=3).fit(CONFOUNDER, rows, seed=0)
+        early = EM(max_iterations=3).fit(CONFOUNDER, rows, seed=0, search=None)
     assert early.status is Status.MAX_ITERATIONS
     np.testing.assert_allclose(confounded(early), confounded(fit), rtol=1e-5)

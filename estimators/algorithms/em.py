@@ -23,6 +23,7 @@ from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.found import Found
+from estimators.modes.mode_search import DEFAULT
 from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb_inside
 from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
@@ -52,8 +53,9 @@ class EM:
     standardised data, is under ``tolerance`` in every coordinate (or an EM step moves no coordinate beyond rounding,
     and rounding hides less than 0.01 nats, as it does not of rows about 1 where another is 1e17).
     MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run (those of L-BFGS aside).
-    ``num_starts`` starts are refined and scored in one batch and the best few run to the end; the best interior end is
-    the answer.
+    EM goes on from the best mode of a search (`fit.modes`, see `Search`). Without one (``search=None``, a program, or
+    one that is not settled) ``num_starts`` starts are refined and scored in one batch and the best few run to the end;
+    the best interior end is the answer.
 
     Priors play no part, but in which label is which where they differ by class. A scale that runs to 0 is held at 1e-8
     of the column's, and the start dropped where any other ends inside. Raises ValueError for settings out of range, and
@@ -85,7 +87,7 @@ class EM:
         *,
         seed: int | None = None,
         strict: bool = False,
-        search: Finder | None = None,
+        search: Finder | None = DEFAULT,
     ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "ml" with one draw."""
         check_search(search)

@@ -16,6 +16,7 @@ from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
 from estimators.modes.finder import Finder, check_search
+from estimators.modes.mode_search import DEFAULT
 from estimators.optimise.adam import adam
 from estimators.optimise.ascent import Summit, ascend
 from estimators.parameters.parameter import Array
@@ -64,7 +65,7 @@ class MAP:
         *,
         seed: int | None = None,
         strict: bool = False,
-        search: Finder | None = None,
+        search: Finder | None = DEFAULT,
     ) -> Fit:
         """Estimate the Greeks: a `Fit` of kind "map" with one draw."""
         check_search(search)

@@ -11,8 +11,8 @@ from estimators.modes.found import Found
 class Finder(Protocol):
     """What is handed to an estimator as ``search``: settings of a search, or what one has found."""
 
-    def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> Found:
-        """The modes of a sum of a density's parts."""
+    def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> Found | None:
+        """The modes of a sum of a density's parts; None where none are sought."""
 
 
 def check_search(search: object) -> None:

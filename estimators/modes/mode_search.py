@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from estimators.checks import check_positive, check_whole
+from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps, starts
@@ -45,21 +45,30 @@ class Search:
     """Settings of a search.
 
     At least ``least`` random starts are climbed from, at most ``most`` starts in all; the search is settled when the
-    Good-Turing chance that another random start ends at a new mode within ``reach`` nats is at most ``chance``.
+    Good-Turing chance that another random start ends at a new mode within ``reach`` nats is at most ``chance``. Unless
+    ``costly``, models whose every M-step is a climb of its own (programs) are not searched.
     """
 
     least: int = 120
     most: int = 600
     chance: float = 0.02
     reach: float = 10.0
+    costly: bool = True
 
     def __post_init__(self) -> None:
         check_whole("least", self.least)
         check_whole("most", self.most, least=self.least)
         check_positive("chance", self.chance, below=1.0)
         check_positive("reach", self.reach)
+        check_flag("costly", self.costly)
 
-    def found(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found:
+    def found(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found | None:
+        """The modes of a sum of a density's parts; None where they are costly, and not to be sought there."""
+        if not (self.costly or density.has_closed_form):
+            return None
+        return self.sought(model, density, combination, rng)
+
+    def sought(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found:
         """The modes of a sum of a density's parts; of many rows, first of some of them."""
         most = max(WORKING_ROWS, ROWS_BY_COORDINATE * density.size)
         rows, _ = working_rows(density.data, most, rng)
@@ -73,6 +82,10 @@ class Search:
         share *= min(1.0, MOST_FOR_NEWTON / max(density.size, 1))
         least = max(int(self.least * share), min(LEAST_STARTS, self.least))
         return least, max(int(self.most * share), 2 * least)
+
+
+# What an estimator looks for that is not told otherwise: a program would take a minute.
+DEFAULT = Search(costly=False)
 
 
 class _Run:

@@ -26,4 +26,4 @@ def search(model: Model, data: Any, *, settings: Search | None = None, seed: int
     density = model.density(model.check(as_data(data))).beyond_priors()
     density.need_maximum()
     rng = np.random.default_rng(check_seed(seed))
-    return (settings or Search()).found(model, density, log_likelihood, rng)
+    return (settings or Search()).sought(model, density, log_likelihood, rng)

@@ -50,9 +50,12 @@ class Asymptotics:
 
 
 def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
-    """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular."""
+    """Return a scenario's efficient errors, or None where its truth is not fixed or its information is singular.
+
+    None also where the rows allow more than one answer, or one at an end: errors do not tend to normal ones there.
+    """
     source = scenario.source
-    if not isinstance(source, FixedTruth):
+    if not isinstance(source, FixedTruth) or not (scenario.allowed is None or scenario.allowed.is_regular):
         return None
     model = scenario.model
     greeks = model.check_greeks(source.greeks)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators import Data
+from estimators.contract import Model
 from validation.scenarios.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -31,6 +32,28 @@ class Truth(Enum):
     PRIOR = "Greeks drawn from the model's prior in each replicate"
     EXACT = "nobody knows the Greeks: the exact posterior of fixed data"
     OUTSIDE = "the same world in every replicate, which is not one of the model's"
+    RANDOM = "a model of its own in each replicate, with Greeks drawn for it"
+
+    @property
+    def varies(self) -> bool:
+        """Whether each replicate has a truth of its own."""
+        return self in (Truth.PRIOR, Truth.RANDOM)
+
+
+class Allowed(Enum):
+    """Which answers fit the law of the rows, however many rows there are, where sets of answers are measured."""
+
+    ONE = "one answer"
+    AT_AN_END = "one answer, of Greeks that lie at an end of what they can be"
+    LABELS = "one answer for each way of labelling, and little that tells which labels are meant"
+    SEVERAL = "a few answers far apart"
+    RANGE = "every answer in a range"
+    MIXED = "one answer, several or a range, as the model of the replicate has it"
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether errors tend to the efficient ones as rows grow many, so that bias and the like can be claimed."""
+        return self is Allowed.ONE
 
 
 class Seeds(NamedTuple):
@@ -48,12 +71,14 @@ class Seeds(NamedTuple):
 class Draw:
     """One replicate: rows, the Greeks they were made with, and true distributions that are not the model's own.
 
-    `greeks` is None where nobody knows them; `outcomes` is by intervention, None where they follow from the Greeks.
+    `greeks` is None where nobody knows them; `outcomes` is by intervention, None where they follow from the Greeks;
+    `model` is that of the replicate, None where it is the scenario's.
     """
 
     data: Data
     greeks: Mapping[str, Array] | None
     outcomes: Mapping[str, Outcome] | None = None
+    model: Model | None = None
 
 
 class Source(Protocol):

@@ -1,7 +1,7 @@
 """What a scenario is: a frozen value with a model, a source of truth and data, and what is asked of the estimators."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from estimators import Fit
 from estimators.contract import Model
 from validation.measures.recovery import sort_components
-from validation.scenarios.base import Role, Source, Truth
+from validation.scenarios.base import Allowed, Draw, Role, Source, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.sources import FixedTruth
@@ -38,9 +38,11 @@ class Scenario:
     is given in that order. `hidden` are the columns that no estimator sees. `family` groups scenarios that differ in
     their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for `Exact`
     to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are known in
-    closed form for fixed data.
+    closed form for fixed data. `allowed` says which answers fit the law of the rows, where the set of answers that each
+    fit gives to the contrasts is measured, and None where it is not; labels are then not sorted.
 
-    Raises ValueError for a name that is empty or has a space, fewer than one row, or no intervention.
+    Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, or `allowed` where
+    labels are sorted or the truth is not known.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Scenario:
     role: Role = Role.JUDGED
     exact: bool = False
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    allowed: Allowed | None = None
 
     def __post_init__(self) -> None:
         if not self.name or any(letter.isspace() for letter in self.name):
@@ -66,6 +69,11 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: replicates: expected at least 1, got {self.replicates}")
         if not self.interventions:
             raise ValueError(f"scenario {self.name}: interventions: expected at least one, e.g. do_each(2)")
+        if self.allowed is not None and (self.sorts or self.source.truth is Truth.EXACT):
+            raise ValueError(
+                f"scenario {self.name}: allowed: expected a known truth, and sort_by=None where it is drawn from the "
+                "prior: an answer is asked as the fit labels it"
+            )
 
     @property
     def model(self) -> Model:
@@ -76,6 +84,10 @@ class Scenario:
     def sorts(self) -> bool:
         """Whether components of truth and draws are sorted: one fixed map, never an alignment to the truth."""
         return self.sort_by is not None and self.source.truth in (Truth.PRIOR, Truth.EXACT)
+
+    def of(self, drawn: Draw) -> "Scenario":
+        """Return the scenario of one replicate, which has that replicate's model."""
+        return self if drawn.model is None else replace(self, make_model=FittedModel(drawn.model))
 
     def arranged(self, draws: Mapping[str, Array]) -> dict[str, Array]:
         """Return draws [S, ...], where the scenario sorts, with the components of each in the order of `sort_by`."""

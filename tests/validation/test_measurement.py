@@ -200,13 +200,16 @@ def test_distance_to_the_exact_posterior():
     exact = Exact(num_draws=2000).fit(scenario.model, replicate.data, seed=4)
     target = target_of(scenario, replicate, exact, SEEDS)
     itself = measure(scenario, exact, target, replicate.data, SEEDS, keep_curves=False)
-    assert set(itself.exactness) == {"theta[0]", "theta[1]", "mu_X[0]", "mu_X[1]"}
+    queries = {"E[X | do(Z=0)]", "E[X | do(Z=1)]", CONTRAST}
+    assert set(itself.exactness) == {"theta[0]", "theta[1]", "mu_X[0]", "mu_X[1]"} | queries
     for each in itself.exactness.values():
         assert each.wasserstein == 0.0
         assert each.gaps == pytest.approx([0.0] * 7, abs=1 / 2001)
     moved = replace(exact, draws={name: value + (name == "mu_X") * 0.5 for name, value in exact.draws.items()})
     away = measure(scenario, moved, target, replicate.data, SEEDS, keep_curves=False)
     assert away.exactness["mu_X[0]"].wasserstein > 0.1
+    assert away.exactness["E[X | do(Z=0)]"].wasserstein == pytest.approx(away.exactness["mu_X[0]"].wasserstein)
+    assert away.exactness[CONTRAST].wasserstein == pytest.approx(0.0, abs=1e-9), "both means were moved alike"
     assert away.exactness["theta[0]"].wasserstein == pytest.approx(0.0, abs=1e-12)
     fresh = EVERY["five_points"]
     points = fresh.source.draw(fresh, SEEDS)

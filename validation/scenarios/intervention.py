@@ -24,6 +24,11 @@ class Intervention:
     def mean_name(self) -> str:
         return f"E[{self.name}]"
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """What is set, whole numbers as such: a label or a level is one."""
+        return {name: int(value) if float(value).is_integer() else value for name, value in self.do.items()}
+
 
 @dataclass(frozen=True)
 class Contrast:

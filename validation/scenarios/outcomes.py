@@ -40,11 +40,11 @@ class Predicted:
     @staticmethod
     def by(fit: Fit, intervention: Intervention) -> "Predicted":
         """Return what a fit says of an intervention's outcome."""
-        return Predicted(fit, intervention.outcome, dict(intervention.do))
+        return Predicted(fit, intervention.outcome, intervention.settings)
 
     @cached_property
     def _query(self) -> Any:
-        return self.fit.do(**{name: int(v) if float(v).is_integer() else v for name, v in self.do.items()})
+        return self.fit.do(**self.do)
 
     def logpdf(self, x: Array) -> Array:
         return np.asarray(self._query.log_density(self.outcome, torch.as_tensor(x)).detach())

@@ -23,9 +23,10 @@ from validation.measures.recovery import central_interval, columns
 from validation.scenarios import Draw, Intervention, Scenario, Seeds, Truth
 from validation.scenarios.asymptotics import differences_of, quantities
 from validation.scenarios.outcomes import Outcome, Predicted
-from validation.scenarios.quantities import LOG_LIKELIHOOD
-from validation.statistics.dependence import arviz_ess
-from validation.study.row import LEVEL, RANKED, Curve, Exactness, Interval, Prediction
+from validation.scenarios.quantities import LOG_LIKELIHOOD, is_query
+from validation.study.answers import answers_of
+from validation.study.effective_draws import effective_sizes
+from validation.study.row import LEVEL, RANKED, Answer, Curve, Exactness, Interval, Prediction
 
 Array = NDArray[np.float64]
 CURVE_POINTS = 81
@@ -39,7 +40,7 @@ class Target:
     """What a fit is compared with.
 
     True quantities by name, the true distribution of each intervention's outcome, rows of a fresh experiment under it,
-    and draws of the exact posterior where there are any.
+    and draws [S] of each quantity from the exact posterior, where that is known.
     """
 
     quantities: Mapping[str, float]
@@ -57,6 +58,7 @@ class Measures:
     predictions: tuple[Prediction, ...]
     exactness: Mapping[str, Exactness]
     diagnostics: Mapping[str, float]
+    answers: Mapping[str, Answer]
 
 
 def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: Seeds) -> Target:
@@ -64,8 +66,7 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
 
     Raises ValueError where there is neither.
     """
-    posterior = {} if reference is None else arranged(scenario, reference).draws
-    draws = {name: np.asarray(value) for name, value in posterior.items()}
+    draws = {} if reference is None else _draws_of_quantities(scenario, arranged(scenario, reference))
     if drawn.outcomes is not None:
         outcomes = tuple(drawn.outcomes[intervention.name] for intervention in scenario.interventions)
         return Target(_true_queries(scenario, outcomes), outcomes, _experiments(outcomes, seeds), draws)
@@ -76,6 +77,8 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
     else:
         raise ValueError(f"scenario {scenario.name}: neither a truth nor an exact posterior to compare with")
     known = quantities(scenario, truth)
+    if scenario.source.truth is Truth.RANDOM:  # the Greeks are not the same in any two replicates
+        known = {name: value for name, value in known.items() if is_query(name)}
     if scenario.source.truth is Truth.PRIOR:
         known[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
     outcomes = tuple(Predicted.by(truth, intervention) for intervention in scenario.interventions)
@@ -98,9 +101,9 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
         _prediction(intervention, Predicted.by(fit, intervention), true, rows, x)
         for intervention, true, rows in zip(scenario.interventions, target.outcomes, target.experiments, strict=True)
     )
-    exactness = _exactness(fit, target.posterior) if fit.num_draws > 1 else {}
+    exactness = _exactness(draws, target.posterior) if fit.num_draws > 1 else {}
     known = {name: float(fit.stats[name]) for name in DIAGNOSTICS if name in fit.stats}
-    return Measures(estimate, intervals, predictions, exactness, known)
+    return Measures(estimate, intervals, predictions, exactness, known, answers_of(scenario, fit))
 
 
 def summarised(scenario: Scenario, fit: Fit) -> dict[str, dict[str, float | None]]:
@@ -151,24 +154,12 @@ def _intervals(fit: Fit, draws: Mapping[str, Array], truth: Mapping[str, float],
     generator = np.random.default_rng(seeds.ranks)
     names = [name for name in draws if name in truth]
     intervals = {}
-    for name, ess in zip(names, _effective_sizes(fit, [draws[name] for name in names]), strict=True):
+    for name, ess in zip(names, effective_sizes(fit, [draws[name] for name in names]), strict=True):
         values = draws[name]
         lower, upper = central_interval(values, LEVEL)
         rank = rank_among(values, truth[name], num_ranked=RANKED, ess=ess, generator=generator)
         intervals[name] = Interval(float(values.std(ddof=1)), lower, upper, rank, ess)
     return intervals
-
-
-def _effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
-    """Effective sample sizes, the smaller of bulk and tail; of the exact posterior or a Laplace approximation, all."""
-    if fit.kind != "posterior":
-        return [float(fit.num_draws)] * len(draws)
-    sizes = []
-    for values in draws:
-        chains = values.reshape(fit.num_chains, -1)
-        ess = min(arviz_ess(chains, method) for method in ("bulk", "tail"))
-        sizes.append(ess if np.isfinite(ess) else 1.0)
-    return sizes
 
 
 def _experiments(outcomes: tuple[Outcome, ...], seeds: Seeds) -> tuple[Array, ...]:
@@ -215,9 +206,8 @@ def _rounded(values: Array) -> tuple[float, ...]:
     return tuple(float(f"{value:.4g}") for value in values)
 
 
-def _exactness(fit: Fit, posterior: Mapping[str, Array]) -> dict[str, Exactness]:
-    draws = columns({name: np.asarray(value) for name, value in fit.draws.items()})
+def _exactness(draws: Mapping[str, Array], posterior: Mapping[str, Array]) -> dict[str, Exactness]:
     return {
         name: Exactness(tuple(distribution_gap(draws[name], exact).tolist()), sample_wasserstein(draws[name], exact))
-        for name, exact in columns(posterior).items()
+        for name, exact in posterior.items()
     }

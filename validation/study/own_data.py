@@ -18,12 +18,13 @@ from estimators.mechanisms import Gaussian
 from validation.scenarios import Scenario
 from validation.scenarios.quantities import is_query
 from validation.statistics.check import BUDGET
+from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.measure import summarised
 from validation.study.own_modules import load
 from validation.study.plan import Claim, Plan
 from validation.study.row import ERROR
-from validation.study.task import Attempt, attempt, with_laplace
+from validation.study.task import with_laplace
 
 GAUSSIAN_MIXTURE = "gaussian_mixture"
 PREFERRED = ("EM", "MAP", "NUTS")

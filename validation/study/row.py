@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 ERROR = "ERROR"  # the status of a row whose fit raised
 CONVERGED = "CONVERGED"
 LEVEL = 0.9  # of every interval in a row
+ANSWER_LEVEL = 0.999  # of every set of answers in a row, or what its draws are enough for
 RANKED = 63  # draws among which a truth is ranked
 
 
@@ -63,13 +64,31 @@ class Exactness:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """All that a fit holds possible of one contrast, at a level.
+
+    `intervals` are the likelihood intervals of a point fit, one for each mode that it knows, or the range of the draws
+    of another; none where there are so many rivals that their intervals were not sought. `rivals` are the contrast at
+    other modes that count. `warnings` came with the question, and `refused` is
+    the exception in words where there was one instead of an answer.
+    """
+
+    intervals: tuple[tuple[float, float], ...]
+    level: float
+    rivals: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class Row:
     """One estimator on one replicate.
 
     `status` is a `Status` name or ERROR, `reason` its advice or the exception in words ("" if converged). `truth`,
     `estimate` and `intervals` are by quantity; a point estimate has no intervals. `diagnostics` are numbers about the
-    run (min_ess, max_r_hat, label_certainty). What comes after `warnings`, but for `truth`, is empty where the fit
-    failed. `seconds` is the only field that may differ between two runs of the same study.
+    run (min_ess, max_r_hat, label_certainty). `answers` are by contrast, where the scenario asks for them; `held` are
+    all the statuses that hold of the fit. What comes after `warnings`, but for `truth`, is empty where the fit failed.
+    `seconds` is the only field that may differ between two runs of the same study.
     """
 
     scenario: str
@@ -86,6 +105,8 @@ class Row:
     predictions: tuple[Prediction, ...] = ()
     exactness: Mapping[str, Exactness] = field(default_factory=dict)
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:

@@ -3,22 +3,18 @@
 import hashlib
 import math
 import threading
-import time
-import warnings
-from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
-from typing import Generic, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from estimators import Fit, own_modes
 from validation.scenarios import Draw, Scenario, Seeds
+from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import LAPLACE_DRAWS, Contender, exact_reference
 from validation.study.measure import Measures, Target, measure, target_of
 from validation.study.row import CONVERGED, ERROR, Row
 
-T = TypeVar("T")
 # Pyro's handlers and the list of warnings belong to a whole process, so threads of one executor take turns.
 _TURN = threading.Lock()
 
@@ -46,32 +42,6 @@ class Task:
         return Seeds(*(int(child.generate_state(1)[0]) for child in root.spawn(len(Seeds._fields))))
 
 
-@dataclass(frozen=True)
-class Attempt(Generic[T]):
-    """What came of an action: its value or the exception in words, the warnings it gave, the seconds it took."""
-
-    value: T | None
-    error: str
-    warnings: tuple[str, ...]
-    seconds: float
-
-
-def attempt(action: Callable[[], T]) -> Attempt[T]:
-    """Run an action; every exception but a request to stop becomes text, a panic of a compiled library included."""
-    start = time.perf_counter()
-    value, error = None, ""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            value = action()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as problem:
-            error = f"{type(problem).__name__}: {problem}"
-    messages = tuple(dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught))
-    return Attempt(value, error, messages, time.perf_counter() - start)
-
-
 @own_modes()
 def run_task(task: Task) -> tuple[Row, ...]:
     """Return one row per name of the contender: the fit's and, for a point estimate, its Laplace approximation's."""
@@ -80,6 +50,7 @@ def run_task(task: Task) -> tuple[Row, ...]:
         if drawn.value is None:
             return failed_rows(task, f"simulating the data: {drawn.error}")
         replicate = drawn.value
+        task = replace(task, scenario=task.scenario.of(replicate))
         prepared = attempt(lambda: _target(task, replicate))
         fitted = attempt(lambda: task.contender.estimator.fit(task.scenario.model, replicate.data, seed=task.seeds.fit))
         fits = [fitted, with_laplace(fitted, task.seeds.fit)] if task.contender.laplace else [fitted]
@@ -128,7 +99,8 @@ def _row(task: Task, name: str, fitted: Attempt[Fit], drawn: Draw, prepared: Att
         return failed(f"measuring the fit: {measured.error}")
     status = fit.status.name
     reason = "" if status == CONVERGED else fit.advice[0].removeprefix(f"{status}: ")
-    return Row(*key, status, reason, fitted.seconds, fitted.warnings, truth, **vars(measured.value))
+    held = tuple(finding.name for finding in fit.findings)
+    return Row(*key, status, reason, fitted.seconds, fitted.warnings, truth, **vars(measured.value), held=held)
 
 
 def _defined(measures: Measures) -> Measures:

@@ -1,0 +1,44 @@
+"""What a fit says of each contrast that is asked of it: a set of answers, and whether it warned of them."""
+
+from functools import partial
+
+import numpy as np
+
+from estimators import Estimate, Fit
+from validation.measures.answers import range_of_draws
+from validation.scenarios import Contrast, Scenario, contrasts
+from validation.study.attempt import attempt
+from validation.study.effective_draws import effective_sizes
+from validation.study.row import ANSWER_LEVEL, Answer
+
+# Beside so many rivals each answer is one of many, and the intervals of all of them would take minutes.
+MOST_RIVALS = 3
+
+
+def answers_of(scenario: Scenario, fit: Fit) -> dict[str, Answer]:
+    """Return what a fit answers to each contrast of a scenario in which that is measured."""
+    if scenario.allowed is None:
+        return {}
+    return {contrast.name: _asked(fit, contrast) for contrast in contrasts(scenario.interventions)}
+
+
+def _asked(fit: Fit, contrast: Contrast) -> Answer:
+    asked = attempt(partial(_answer, fit, contrast))
+    if asked.value is None:
+        return Answer((), ANSWER_LEVEL, warnings=asked.warnings, refused=asked.error)
+    intervals, level, rivals = asked.value
+    return Answer(intervals, level, rivals, asked.warnings)
+
+
+def _answer(fit: Fit, contrast: Contrast) -> tuple[tuple[tuple[float, float], ...], float, tuple[float, ...]]:
+    """The set of answers with its level, and what the rivals of a point fit answer."""
+    setting, versus = contrast.setting, contrast.versus
+    estimate: Estimate = fit.contrast(setting.outcome, do=setting.settings, versus=versus.settings)
+    if fit.num_draws == 1:
+        rivals = tuple(float(rival) for rival in estimate.rivals)
+        profile = estimate.profile(ANSWER_LEVEL) if len(rivals) <= MOST_RIVALS else []
+        return tuple((float(low), float(high)) for low, high in profile), ANSWER_LEVEL, rivals
+    draws = np.asarray(estimate.draws, dtype=np.float64)
+    (ess,) = effective_sizes(fit, [draws])
+    low, high, level = range_of_draws(draws, ess, ANSWER_LEVEL)
+    return ((low, high),), level, ()

@@ -12,9 +12,10 @@ from typing import ClassVar
 import numpy as np
 from scipy import stats
 
+from validation.claims.endings import Ending, answered, ending
 from validation.measures.exactness import LEVELS
 from validation.scenarios.asymptotics import Asymptotics
-from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
+from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
 from validation.statistics.check import Check, Requirement, furthest
 from validation.statistics.estimates import errors_of_fits
 from validation.statistics.proportion import GREATER, UNDERCOVERAGE, proportion_check
@@ -26,7 +27,7 @@ from validation.statistics.tolerances import (
     known_detectable,
     known_tolerance,
 )
-from validation.study.row import CONVERGED, LEVEL, RANKED, Row
+from validation.study.row import ANSWER_LEVEL, CONVERGED, LEVEL, RANKED, Row
 
 
 class Kind:
@@ -216,7 +217,7 @@ class AgreesWithExact(Kind):
 
     def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
         """Compare the mean gap over replicates, each with draws of its own on both sides, with t · standard error."""
-        names = greeks(rows[0].exactness)
+        names = shown(rows[0].exactness)
         if not names:
             return unknown(self.name, requirement)
         labels = tuple(f"{name} at {100 * level:g} %" for name in names for level in LEVELS)
@@ -268,6 +269,42 @@ class Converges(Kind):
         return replace(check, detectable=self.allowed + check.detectable)
 
 
+class IsCandid(Kind):
+    """Fits without a warning that leave the truth out are no more than the level of their sets of answers allows.
+
+    A level is what each set claims: 99.9 % of a likelihood interval, and of draws what their number can promise. The
+    count of independent events of different chances is less spread than a binomial one of their mean (Hoeffding 1956).
+    """
+
+    name = "candour"
+    sentence = (
+        "A fit that does not warn is not wrong: it leaves the truth of a contrast out of its set of answers (the "
+        "likelihood intervals of its modes, or the range of its draws) no oftener than the level of that set allows, "
+        "which is 99.9 %, or what its draws are enough for"
+    )
+    unit = "share of fits silent and wrong"
+    counts_failures = True
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.answers)
+
+    def check(self, rows: Sequence[Row], reference: Asymptotics | None, requirement: Requirement) -> Check:
+        """Compare the count of each contrast with an exact binomial bound; a fit that failed misleads nobody."""
+        names = answered(rows)
+        if not names:
+            return unknown(self.name, requirement)
+        share = requirement.shared_by(len(names))
+
+        def silent(name: str) -> Check:
+            levels = [row.answers[name].level if name in row.answers else ANSWER_LEVEL for row in rows]
+            allowed = 1.0 - float(np.mean(levels))
+            count = sum(ending(row, name) is Ending.SILENT for row in rows)
+            check = proportion_check(count, len(rows), allowed, share, GREATER)
+            return replace(check, detectable=allowed + check.detectable)
+
+        return furthest({name: silent(name) for name in names}, lambda check: check.observed)
+
+
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -278,6 +315,7 @@ KINDS: Mapping[str, Kind] = {
         IsCalibrated(),
         AgreesWithExact(),
         Converges(),
+        IsCandid(),
     )
 }
 

@@ -4,6 +4,7 @@ from pyro.distributions import HalfNormal, Normal
 
 from estimators import CausalMixture
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from validation.scenarios.base import Allowed
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.scenario import Scenario, do_each
 from validation.scenarios.sources import FixedTruth, Partly
@@ -57,6 +58,7 @@ GRAPHS = (
         num_rows=1000,
         interventions=(Intervention("Y", {"T": 0}), Intervention("Y", {"T": 1})),
         sort_by="p_T",
+        allowed=Allowed.ONE,
     ),
     Scenario(
         name="partly_seen",

@@ -1,10 +1,11 @@
 """The estimators under study, by name, with settings that a study of many replicates can afford."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from estimators import EM, MAP, NUTS, Data, Exact, Fit
+from estimators import EM, MAP, NUTS, SMC, Data, Exact, Fit
 from estimators.contract import Model
+from estimators.modes import Search
 
 LAPLACE_DRAWS = 1000
 
@@ -15,6 +16,24 @@ class Estimator(Protocol):
     def fit(self, model: Model, data: Data, *, seed: int | None = None) -> Fit: ...
 
 
+class Searchable(Protocol):
+    """An estimator whose fits can be handed a search for modes, or None for no search."""
+
+    def fit(self, model: Model, data: Data, *, seed: int | None = None, search: Search | None = None) -> Fit: ...
+
+
+@dataclass(frozen=True)
+class WithSearch:
+    """An estimator whose every fit is handed this search for modes."""
+
+    estimator: Searchable
+    search: Search | None = field(default_factory=Search)
+
+    def fit(self, model: Model, data: Data, *, seed: int | None = None) -> Fit:
+        """Fit with the search."""
+        return self.estimator.fit(model, data, seed=seed, search=self.search)
+
+
 @dataclass(frozen=True)
 class Contender:
     """An estimator under the name it has in the report.
@@ -22,7 +41,9 @@ class Contender:
     `posterior` says that its draws are claimed to come from the posterior, so they are held to exactness, coverage and
     calibration. `efficient` says that it is claimed to reach the Cramér–Rao bound where N is large. `laplace` adds a
     second row per replicate, ``<name>+laplace``, where the point fit is given intervals by its Laplace approximation.
-    `small_only` restricts it to scenarios whose K^N allocations can be summed.
+    `candid` says that it is claimed to name every answer that the rows allow, or to warn. `small_only` restricts it to
+    scenarios whose K^N allocations can be summed, `modes_only` to those and to scenarios in which sets of answers are
+    measured.
     """
 
     name: str
@@ -30,7 +51,9 @@ class Contender:
     posterior: bool = False
     efficient: bool = False
     laplace: bool = False
+    candid: bool = False
     small_only: bool = False
+    modes_only: bool = False
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -40,11 +63,17 @@ class Contender:
 
 def standard_contenders() -> tuple[Contender, ...]:
     """Return the estimators of a standard study."""
+    em, svi = EM(progress_bar=False), MAP(num_starts=20, num_steps=40, progress_bar=False)
+    nuts = NUTS(num_samples=1000, warmup_steps=300, num_chains=2, progress_bar=False)
+    smc, exact = SMC(num_particles=800, progress_bar=False), Exact(num_draws=1000, progress_bar=False)
     return (
-        Contender("EM", EM(progress_bar=False), efficient=True, laplace=True),
-        Contender("MAP", MAP(num_starts=20, num_steps=40, progress_bar=False), laplace=True),
-        Contender("NUTS", NUTS(num_samples=1000, warmup_steps=300, num_chains=2, progress_bar=False), posterior=True),
-        Contender("Exact", Exact(num_draws=1000, progress_bar=False), posterior=True, small_only=True),
+        Contender("EM", em, efficient=True, laplace=True),
+        Contender("MAP", svi, laplace=True),
+        Contender("NUTS", nuts, posterior=True),
+        Contender("Exact", exact, posterior=True, candid=True, small_only=True),
+        Contender("SMC", smc, posterior=True, candid=True, modes_only=True),
+        Contender("EM+modes", WithSearch(em), laplace=True, candid=True, modes_only=True),
+        Contender("MAP+modes", WithSearch(svi), candid=True, modes_only=True),
     )
 
 

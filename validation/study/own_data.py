@@ -153,8 +153,8 @@ def described(arguments: Arguments) -> str:
 
 
 def contenders() -> tuple[Contender, ...]:
-    """Return the estimators that are fitted: all that have no limit on the number of rows."""
-    return tuple(contender for contender in standard_contenders() if not contender.small_only)
+    """Return the estimators that are fitted: all that run on any scenario."""
+    return tuple(one for one in standard_contenders() if not (one.small_only or one.modes_only))
 
 
 def prepare(

@@ -6,7 +6,7 @@ A plan holds descriptions, not code: the rows of a study and its plan are enough
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from validation.scenarios import STANDARD_SCENARIOS, Role, Scenario, Truth
+from validation.scenarios import STANDARD_SCENARIOS, Allowed, Role, Scenario, Truth
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
 from validation.statistics.check import BUDGET
 from validation.study.contenders import Contender, standard_contenders
@@ -31,6 +31,7 @@ class PlannedScenario:
     estimators: tuple[str, ...]
     expected: Mapping[str, Mapping[str, float]]
     asymptotics: Asymptotics | None
+    allowed: Allowed | None = None
 
 
 @dataclass(frozen=True)
@@ -123,34 +124,64 @@ def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Cla
     The Laplace approximation of a point estimate promises nothing: its coverage and its distance to the exact posterior
     are shown. Coverage is nominal over truths drawn from the prior, so at fixed truths it is shown too.
     """
-    claims = []
-    truth = scenario.source.truth
-    for contender in runnable(scenario, contenders):
-        for name in contender.rows:
-            approximate = name != contender.name
-            has_draws = approximate or contender.posterior
-            counted: list[tuple[str, bool]] = []  # kinds of claims, and whether they count where a scenario is judged
-            if name in scenario.expected:
-                counted.append(("mode", True))
-            if truth is Truth.FIXED and not approximate:
-                counted += [("bias", True), ("divergence", True)]
-                counted.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
-            if scenario.exact and has_draws:
-                counted.append(("exactness", contender.posterior))
-            if truth in (Truth.FIXED, Truth.PRIOR, Truth.OUTSIDE) and has_draws:
-                counted.append(("coverage", contender.posterior and truth is Truth.PRIOR))
-            if truth is Truth.PRIOR and has_draws:
-                counted.append(("calibration", contender.posterior))
-            if not approximate:
-                counted.append(("convergence", truth is not Truth.PRIOR))
-            is_judged = scenario.role is Role.JUDGED
-            claims += [Claim(scenario.name, name, kind, counts and is_judged) for kind, counts in counted]
-    return claims
+    is_judged = scenario.role is Role.JUDGED
+    claimed = _of_modes if scenario.allowed and not scenario.allowed.is_regular else _of_errors
+    return [
+        Claim(scenario.name, name, kind, counts and is_judged)
+        for contender in runnable(scenario, contenders)
+        for name in contender.rows
+        for kind, counts in claimed(scenario, contender, name)
+    ]
+
+
+def _of_errors(scenario: Scenario, contender: Contender, name: str) -> list[tuple[str, bool]]:
+    """Kinds of claims where there is one answer, and whether they count where the scenario is judged."""
+    truth, is_approximate = scenario.source.truth, name != contender.name
+    has_draws = is_approximate or contender.posterior
+    counted: list[tuple[str, bool]] = []
+    if name in scenario.expected:
+        counted.append(("mode", True))
+    if truth is Truth.FIXED and not is_approximate:
+        counted += [("bias", True), ("divergence", True)]
+        counted.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
+    if scenario.exact and has_draws:
+        counted.append(("exactness", contender.posterior))
+    if truth in (Truth.FIXED, Truth.PRIOR, Truth.OUTSIDE) and has_draws:
+        counted.append(("coverage", contender.posterior and truth is Truth.PRIOR))
+    if truth is Truth.PRIOR and has_draws:
+        counted.append(("calibration", contender.posterior))
+    if scenario.allowed is not None:
+        counted.append(("candour", _is_held_to_candour(scenario, contender, is_approximate)))
+    if not is_approximate:
+        counted.append(("convergence", truth is not Truth.PRIOR))
+    return counted
+
+
+def _of_modes(scenario: Scenario, contender: Contender, name: str) -> list[tuple[str, bool]]:
+    """Kinds of claims where there may be several answers: what errors are small in is not said of any of them."""
+    is_approximate = name != contender.name
+    counted = [("candour", _is_held_to_candour(scenario, contender, is_approximate))]
+    if scenario.exact and (is_approximate or contender.posterior):
+        counted.append(("exactness", contender.posterior and contender.candid))
+    if scenario.allowed is Allowed.AT_AN_END and not is_approximate:
+        counted.append(("convergence", contender.candid))
+    return counted
+
+
+def _is_held_to_candour(scenario: Scenario, contender: Contender, is_approximate: bool) -> bool:
+    """Whether theory promises it: of likelihood intervals at any truth, of a posterior's over truths of the prior."""
+    is_promised = contender.posterior == (scenario.source.truth is Truth.PRIOR)
+    return contender.candid and is_promised and not is_approximate
 
 
 def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Contender, ...]:
-    """Return the contenders that can run on a scenario: `Exact` only where its allocations can be summed."""
-    return tuple(contender for contender in contenders if scenario.exact or not contender.small_only)
+    """Return the contenders that run on a scenario: `Exact` only where its allocations can be summed."""
+    is_about_modes = scenario.exact or scenario.allowed is not None
+    return tuple(
+        contender
+        for contender in contenders
+        if (scenario.exact or not contender.small_only) and (is_about_modes or not contender.modes_only)
+    )
 
 
 def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> PlannedScenario:
@@ -167,4 +198,5 @@ def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: 
         estimators=tuple(name for contender in runnable(scenario, contenders) for name in contender.rows),
         expected=scenario.expected,
         asymptotics=asymptotics(scenario),
+        allowed=scenario.allowed,
     )

@@ -35,18 +35,20 @@ EFFECTS = {  # in the presets quick, standard and full
     "efficiency": (6.0, 2.0, 1.4),
     "exactness": (0.08, 0.08, 0.04),
     "convergence": (0.6, 0.2, 0.1),
+    "candour": (0.35, 0.08, 0.03),
 }
 REPLICATES = {
     Truth.FIXED: (24, 200, 1000),
     Truth.PRIOR: (100, 1000, 4500),
     Truth.EXACT: (24, 100, 400),
     Truth.OUTSIDE: (12, 100, 400),
+    Truth.RANDOM: (24, 200, 500),
 }
 HARD = (24, 200, 1000)
 SENTENCES = {
-    "quick": "a quarter of an hour on two cores; sees gross errors only",
-    "standard": "two to three hours on two cores",
-    "full": "half a day on two cores; sees coverage of .87 where .90 is claimed",
+    "quick": "about half an hour on two cores; sees gross errors only",
+    "standard": "four to six hours on two cores",
+    "full": "a day on two cores; sees coverage of .87 where .90 is claimed",
 }
 PRESETS: Mapping[str, Preset] = {
     name: Preset(

@@ -221,7 +221,7 @@ def test_every_finding_is_a_line_of_the_verdict_table(page, results):
     }
     assert len(told) == len(lines) == len(results.findings)
     for f in results.findings:
-        found = f.verdict.name, f.worst, f.statistic, f.low, f.high, f.alpha, f.detectable, f.min_effect
+        found = f.verdict.name, short(f.worst), f.statistic, f.low, f.high, f.alpha, f.detectable, f.min_effect
         assert told[f.scenario, f.estimator, f.kind] == (*found, f.replicates, f.missing)
 
 

@@ -5,36 +5,24 @@ A topic is a table with figures. The page and the Markdown are two templates of 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 from validation.claims.results import Results
-from validation.report import own_data, verdicts
+from validation.report import candour, own_data, verdicts
 from validation.report import scenario_tables as tables
 from validation.report.endings import endings
 from validation.report.figures import by_rows, densities, estimates, forest, ranks, spreads
 from validation.report.panels import MOST, Palette
 from validation.report.summaries import ByEstimator
-from validation.report.tables import Table
+from validation.report.topic import Figures, Topic
 from validation.report.words import count
 from validation.scenarios import Role, Truth
 from validation.statistics.check import POWER, Verdict
 from validation.study.plan import PlannedScenario
 from validation.study.row import RANKED, by_estimator
-
-Figures = Sequence[Sequence[str]]  # rows of panels
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A heading, a table, and figures with their caption, which are drawn where they are shown."""
-
-    title: str
-    caption: str
-    figures: Callable[[], Figures]
-    table: Table
 
 
 @dataclass(frozen=True)
@@ -103,6 +91,7 @@ class Contents:
             "hides_reported": any(tag != Verdict.REPORTED.name for tag in table.tags),
             "power": POWER,
             "mine": self._own_data(),
+            "candour": candour.topic(self.results.plan, self.rows),
             "palette": self.palette,
             "families": self._families(),
         }
@@ -190,7 +179,7 @@ def _estimates(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -
         Truth.EXACT: "the mean of the exact posterior, whose Monte Carlo error is part of the errors",
         Truth.OUTSIDE: "the truth, which this world has for queries only, since it is not one of the model's",
     }
-    if scenario.truth is Truth.PRIOR:
+    if scenario.truth.varies:
         caption = "A dot per replicate and entry, each with a truth of its own; a perfect estimate lies on the line."
         draw = estimates.scatters
     else:
@@ -210,7 +199,7 @@ def _coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, cl
         "95 % interval of that rate."
     )
     if scenario.truth is not Truth.PRIOR:
-        caption += " Over truths drawn from the prior posterior intervals hold 90 %; at one truth nobody promises it."
+        caption += " Over truths drawn from the prior posterior intervals hold 90 %; elsewhere nobody promises it."
     table = tables.coverage(scenario, rows, claimed)
     figures = partial(forest.coverage, scenario, rows, palette, claimed)
     return Topic("Coverage of 90 % intervals", caption, lambda: [figures()], table)
@@ -229,7 +218,7 @@ def _calibration(scenario: PlannedScenario, rows: ByEstimator, palette: Palette)
 
 def _interventions(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
     varying = f"in the first {densities.VARYING} replicates, each with a truth of its own"
-    which = varying if scenario.truth is Truth.PRIOR else "in the first replicates"
+    which = varying if scenario.truth.varies else "in the first replicates"
     caption = (
         f"Grey: the true distribution of the outcome under each intervention; coloured: predictions {which}. Below: "
         "the divergence from true to predicted in every replicate, a bar at the median"

@@ -11,7 +11,7 @@ from scipy import stats
 
 from validation.claims.kinds import covers
 from validation.measures.exactness import LEVELS
-from validation.scenarios.quantities import LOG_LIKELIHOOD, greeks, shown
+from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
 from validation.statistics.tolerances import proportion_interval
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.plan import PlannedScenario
@@ -65,8 +65,12 @@ def coverage(rows: Sequence[Row], quantity: str) -> Ranged:
 
     It is NaN of no replicate.
     """
-    covered, replicates = sum(covers(row, quantity) for row in rows), len(rows)
-    return Ranged(covered / replicates if rows else math.nan, *_exact(covered, replicates), covered)
+    return share(sum(covers(row, quantity) for row in rows), len(rows))
+
+
+def share(successes: int, n: int) -> Ranged:
+    """Return a share of n replicates with its exact interval; it is NaN of no replicate."""
+    return Ranged(successes / n if n else math.nan, *_exact(successes, n), successes)
 
 
 @cache
@@ -126,8 +130,8 @@ def distance(rows: Sequence[Row], entry: str) -> tuple[Mean, float, float] | Non
 
 
 def compared(rows: ByEstimator) -> list[str]:
-    """Return the Greeks' entries whose distance to the exact posterior is known."""
-    return greeks(name for of_estimator in rows.values() for row in of_estimator for name in row.exactness)
+    """Return the quantities whose distance to the exact posterior is known."""
+    return shown(name for of_estimator in rows.values() for row in of_estimator for name in row.exactness)
 
 
 def with_intervals(scenario: PlannedScenario, rows: ByEstimator, claimed: frozenset[str]) -> list[str]:

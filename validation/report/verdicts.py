@@ -18,7 +18,7 @@ MEANING = {
 }
 ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED)
 # What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.
-KINDS = ("bias", "divergence", "efficiency", "coverage", "calibration", "exactness", "mode", "convergence")
+KINDS = ("bias", "divergence", "efficiency", "coverage", "calibration", "exactness", "mode", "candour", "convergence")
 COLUMNS = (
     Column("Verdict", numeric=False),
     Column("Scenario", numeric=False),

@@ -9,7 +9,6 @@ from validation.report.marks import Axis, area, dots, line
 from validation.report.panels import BOTTOM, LEFT, RIGHT, TOP, Palette, framed
 from validation.report.summaries import ByEstimator
 from validation.report.words import clipped
-from validation.scenarios import Truth
 from validation.study.plan import PlannedScenario
 from validation.study.row import Curve, Prediction, Row
 
@@ -19,7 +18,7 @@ Curves = Sequence[tuple[str, Prediction, Curve]]  # estimator, what is predicted
 
 def panels(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return panels of one estimator (or, where truths vary, one replicate) each; discrete outcomes by intervention."""
-    varying = scenario.truth is Truth.PRIOR
+    varying = scenario.truth.varies
     names = fitted(scenario, rows)
     by_title: dict[str, list[tuple[str, Prediction, Curve]]] = {}
     for name in names:

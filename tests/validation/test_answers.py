@@ -142,7 +142,7 @@ def replace_seed(number):
 
 
 def test_a_row_of_a_random_graph_holds_queries_alone(scenarios):
-    (found,) = run_task(Task(scenarios["random_graphs"], ALONE, 0, 0, False))
+    (found,) = run_task(Task(scenarios["random_graphs"], ALONE, 0, 10, False))
     assert not found.failed, found.reason
     assert set(found.truth) == {"E[Y | do(T=0)]", "E[Y | do(T=1)]", EFFECT} and set(found.answers) == {EFFECT}
 

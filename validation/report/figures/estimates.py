@@ -106,5 +106,5 @@ def _scatter(label: str, name: str, pairs: Array, y: Axis, palette: Palette) -> 
         marks.append(text_at(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
     description = f"Estimates of {label} by {name} against the truth"
     return framed(
-        clipped(f"{name}: {label}", 32), marks, x=x, y=y, description=description, labels=("truth", "estimate")
+        clipped(f"{name}: {label}", 28), marks, x=x, y=y, description=description, labels=("truth", "estimate")
     )

@@ -53,9 +53,9 @@ class EM:
     standardised data, is under ``tolerance`` in every coordinate (or an EM step moves no coordinate beyond rounding,
     and rounding hides less than 0.01 nats, as it does not of rows about 1 where another is 1e17).
     MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run (those of L-BFGS aside).
-    EM goes on from the best mode of a search (`fit.modes`, see `Search`). Without one (``search=None``, a program, or
-    one that is not settled) ``num_starts`` starts are refined and scored in one batch and the best few run to the end;
-    the best interior end is the answer.
+    EM goes on from the best mode of a search (`fit.modes`, see `Search`). Without one (``search=None``, or a program)
+    ``num_starts`` starts are refined and scored in one batch and the best few run to the end; the best interior end is
+    the answer.
 
     Priors play no part, but in which label is which where they differ by class. A scale that runs to 0 is held at 1e-8
     of the column's, and the start dropped where any other ends inside. Raises ValueError for settings out of range, and
@@ -105,9 +105,6 @@ class EM:
                 runs.append(self._run(density, start))
                 bar.update()
         best = max(runs, key=lambda run: worth(run.status, run.values[-1]))
-        if found is not None and found.modes and best is not runs[0]:
-            more = found.including(task.model, log_likelihood, best.coordinates)
-            best, found = (runs[0], found) if more is found else (best, more)
         stats = {
             "estimator": "EM",
             "seed": task.seed,
@@ -125,12 +122,10 @@ class EM:
         return finish(task, density, estimated)
 
     def _starts(self, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
-        """The best mode of a search that is settled; else starts of EM's own, beside that mode if there is any."""
-        searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
-        if found is not None and found.modes and found.is_settled:
-            return searched
-        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
-        return np.concatenate([searched, starts]) if len(searched) else starts
+        """The best mode of a search; where none was sought, or none found, starts of EM's own."""
+        if found is not None and found.modes:
+            return np.array([found.modes[0].point])
+        return density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
 
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; no accepted point has a likelihood below that of the one before, but for rounding."""

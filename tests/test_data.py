@@ -215,12 +215,6 @@ def test_the_text_of_data_says_what_is_in_it() -> None:
     assert repr(data) == "Data(3 rows: X, Z, intervened Z, weights)"
 
 
-def test_known_labels_are_those_of_rows_that_count() -> None:
-    data = Data(X=NUMBERS, Z=[-1, 2, 0], intervened={"Z": [False, True, False]}, weights=[1.0, 1.0, 0.0])
-    assert data.known_labels() == {2}
-    assert Data(X=NUMBERS).known_labels() == set()
-
-
 def test_a_hidden_cause_of_several_columns_can_be_set() -> None:
     """One for each of several entries of a row, as a program with a plate inside a row has it."""
     labels = torch.tensor([[0, 1, 0], [1, -1, 0]])

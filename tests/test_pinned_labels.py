@@ -13,7 +13,6 @@ from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Ex
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
-from estimators.mixture.symmetry import exchangeable
 from tests.label_draws import clusters, draws_around, equal, shuffled
 
 THREE = GaussianMixture(K=3)
@@ -39,7 +38,7 @@ def test_labels_move_only_where_the_posterior_is_symmetric(
 ) -> None:
     """Draws in which each group ascends; after random permutations within the groups they come back."""
     data = Data(X=clusters(CENTRES).columns["X"], **marks)
-    assert sorted(sorted(group) for group in exchangeable(model, data.known_labels())) == groups
+    assert sorted(sorted(group) for group in model.symmetry(data).groups) == groups
     mu = np.empty(3)
     mu[list(itertools.chain(*groups))] = CENTRES  # the pinned label's mean need not be in order
     base = draws_around([0.3, 0.4, 0.3], mu.tolist(), 30)
@@ -108,3 +107,22 @@ def test_names_given_by_hand_outlive_laplace(known: bool) -> None:
     )
     spread = fit.relabel([1, 0]).laplace(100, seed=1)
     assert bool((spread.draws["mu_X"][:, 0] > spread.draws["mu_X"][:, 1]).all())
+
+
+# ------------------------------------------------------------------ known rows that say nothing
+
+PAIR = GaussianMixture(K=2, concentration=2.0)
+CLUSTERS = clusters([-5.0, 5.0], per_cluster=5).columns["X"].numpy()
+
+
+@pytest.mark.parametrize("weights", [None, [1.0] * 10 + [0.0, 0.0]], ids=["not observed", "of weight 0"])
+def test_a_pin_without_information_pins_nothing(weights: Any) -> None:
+    is_missing = weights is None
+    rows = np.append(CLUSTERS, [np.nan, np.nan] if is_missing else [5.0, -5.0])
+    known = np.append(-np.ones(10, dtype=int), [0, 1])
+    data = Data(X=rows, Z=known, intervened={"Z": known >= 0}, weights=weights, missing="marginalize")
+    assert PAIR.symmetry(data).groups == [[0, 1]]
+    fit = EM(num_starts=5).fit(PAIR, data, seed=0)
+    assert fit["mu_X"][0] < -4.0 < 4.0 < fit["mu_X"][1], "and no start is where a row was not observed"
+    observed = Data(X=np.append(CLUSTERS, [5.0, -5.0]), Z=known, intervened={"Z": known >= 0})
+    assert PAIR.symmetry(observed).groups == [[0], [1]], "the control"

@@ -123,11 +123,6 @@ class Data:
             return self.columns[name].long()
         return torch.tensor(NOT_SEEN, device="cpu").expand(self.num_rows)
 
-    def known_labels(self) -> set[int]:
-        """Return the values of the hidden cause that some row which counts has, seen or set."""
-        latent = self.latent()
-        return set(latent[(latent >= 0) & self.counts()].tolist())
-
     def is_set(self, name: str) -> Tensor:
         """Return the mask [N] of entries of a column that an experimenter set."""
         if name in self.intervened:

@@ -1,10 +1,12 @@
-"""The rows that inform a variable's mechanism, as arrays."""
+"""The rows that inform a variable's mechanism, as arrays, and those that tell classes apart."""
 
 from collections.abc import Mapping
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from estimators.data.data import Data
+from estimators.data.data import LATENT, Data
 from estimators.estep.inputs import array_inputs
 from estimators.estep.variable import Node
 from estimators.parameters.parameter import Array
@@ -17,6 +19,26 @@ def informing(node: Node, data: Data) -> tuple[Array, dict[str, Array]]:
         keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
     columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (node.name, *node.parents)}
     return columns[node.name], named_inputs(node, columns)
+
+
+def tells_classes_apart(nodes: Mapping[str, Node], data: Data) -> Tensor:
+    """The mask [N] of rows in which some variable is observed, and not set, of which the law differs by class."""
+    tells = torch.zeros(data.num_rows, dtype=torch.bool)
+    for name, node in nodes.items():
+        differs = any(parameter.component_axis is not None for parameter in node.parameters)
+        if node.is_below and (differs or len(set(node.mechanism.exchangeable(node.K, uses_prior=False))) > 1):
+            tells |= ~data.is_missing(name).reshape(data.num_rows, -1).all(1) & ~data.is_set(name)
+    return tells
+
+
+def pinned_labels(nodes: Mapping[str, Node], data: Data) -> set[int]:
+    """The values of Z that are known in some row which counts and tells something of the class.
+
+    Where Z is set, and no variable that depends on it is observed and left alone, a row tells nothing.
+    """
+    latent = data.latent()
+    informs = ~data.is_set(LATENT) | tells_classes_apart(nodes, data)
+    return set(latent[(latent >= 0) & data.counts() & informs].tolist())
 
 
 def named_inputs(node: Node, columns: Mapping[str, Array]) -> dict[str, Array]:

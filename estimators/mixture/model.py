@@ -26,7 +26,7 @@ from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
-from estimators.mixture.informing import informing
+from estimators.mixture.informing import informing, pinned_labels
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import MixtureProgram
@@ -139,7 +139,7 @@ class CausalMixture(MixtureProgram):
 
         It is the same everywhere, whatever the Greeks.
         """
-        return symmetry_of(self, () if data is None else data.known_labels(), uses_prior=uses_prior)
+        return symmetry_of(self, () if data is None else pinned_labels(self.nodes, data), uses_prior=uses_prior)
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         at = {name: value[0] for name, value in draws.items()}

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from estimators.contract import Density
-from estimators.data.data import Data
+from estimators.data.data import NOT_SEEN, Data
 from estimators.data.working_rows import working_rows
 from estimators.estep.marginal import MixtureMarginal
+from estimators.mixture.informing import tells_classes_apart
 from estimators.optimise.ascent import climb_inside
 from estimators.optimise.objective import Combination, Objective
 from estimators.optimise.ranking import best_first
@@ -80,7 +81,8 @@ def _working_rows(data: Data, rng: np.random.Generator) -> Data:
 def candidates(density: Density, marginal: MixtureMarginal, count: int, rng: np.random.Generator) -> Array:
     """Unconstrained coordinates [count, D] of starts: the M-step of soft k-means++ assignments."""
     points, data, K = _points(marginal), marginal.data, marginal.K
-    latent = data.latent().numpy()
+    # A known row of which nothing else is observed is no place for its class.
+    latent = torch.where(tells_classes_apart(marginal.nodes, data), data.latent(), NOT_SEEN).numpy()
     shares = np.empty((count, K, data.num_rows))
     even = _evenness(data)
     # Nearness says little of which line a row lies on: half of the starts are lines through a few rows.

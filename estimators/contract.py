@@ -371,8 +371,8 @@ class Model(Protocol):
         Those that are free in the posterior, or, without ``uses_prior``, in the likelihood.
         """
 
-    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry) -> Tensor:
-        """What labels are put in order by [S, K]."""
+    def order_keys(self, draws: Mapping[str, Tensor], free: Symmetry) -> Mapping[str, Tensor]:
+        """What labels may be put in order by, [S, K] each, by its name in words; what comes first is tried first."""
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         """The component of every label [K] of highest prior density at the first draw; where equal, by the key."""

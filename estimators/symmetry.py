@@ -20,8 +20,9 @@ class Symmetry:
     """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
 
     Where ``renames_pinned``, a label that is not free can be given another number too, its priors and rows with it.
-    ``rule`` says how labels are fixed, in words; ``is_fixed`` is False where they mean nothing in particular. Where
-    ``by_prior``, the labels are free in the likelihood alone, and priors that differ by class say which is which.
+    ``rule`` says how labels are fixed, in words, up to what free ones are ordered by; ``is_fixed`` is False where they
+    mean nothing in particular. Where ``by_prior``, the labels are free in the likelihood alone, and priors that differ
+    by class say which is which.
     """
 
     groups: Sequence[Sequence[int]]
@@ -72,3 +73,24 @@ def assigned(costs: Any, groups: Groups) -> Indices:
             for draw, cost in enumerate(costs):
                 chosen[draw, members] = members[linear_sum_assignment(cost[np.ix_(group, group)])[1]]
     return chosen
+
+
+def entries_by_label(draws: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Every entry of the Greeks that labels index, by its name without the label, as [S, K].
+
+    Of a matrix with two axes of labels, the diagonal.
+
+    >>> entries = entries_by_label({"p": torch.tensor([[[0.25, 0.5], [0.75, 0.5]]])}, {"p": [1]})
+    >>> {name: value.tolist() for name, value in entries.items()}
+    {'p[0]': [[0.25, 0.5]], 'p[1]': [[0.75, 0.5]]}
+    """
+    entries = {}
+    for name, label_axes in axes.items():
+        value = draws[name].movedim([axis + 1 for axis in label_axes], list(range(1, len(label_axes) + 1)))
+        for _ in label_axes[1:]:
+            value = value.diagonal(dim1=1, dim2=2).movedim(-1, 1)
+        shape = value.shape[2:]
+        for place in np.ndindex(*shape):
+            index = f"[{', '.join(map(str, place))}]" if place else ""
+            entries[f"{name}{index}"] = value[(slice(None), slice(None), *place)]
+    return entries

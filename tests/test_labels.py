@@ -10,7 +10,8 @@ import torch
 
 from benchmarks.rooms_entered import ROWS, entered
 from estimators import EM, CausalMixture, Data, GaussianMixture
-from estimators.fits.labels import MAX_ROWS, label
+from estimators.fits.alignment import MAX_ROWS, aligned
+from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
 from estimators.symmetry import assigned, permute
@@ -101,7 +102,7 @@ def brute_force(shares: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, fl
 
 @pytest.mark.parametrize("weights", [None, [1.0, 0.5, 2.0, 3.0]], ids=["unit weights", "weights"])
 @pytest.mark.parametrize("seed", range(5))
-def test_alignment_and_certainty_are_those_of_brute_force(seed: int, weights: list[float] | None) -> None:
+def test_alignment_and_its_weight_are_those_of_brute_force(seed: int, weights: list[float] | None) -> None:
     rng = np.random.default_rng(seed)
     data = Data(X=[-1.0, 0.2, 0.9, 2.0], weights=weights)
     draws = {
@@ -110,14 +111,17 @@ def test_alignment_and_certainty_are_those_of_brute_force(seed: int, weights: li
     }
     shares = THREE.marginal(data).responsibilities(draws).numpy()
     chosen, certainty = brute_force(shares, np.ones(4) if weights is None else np.array(weights))
-    found = label(THREE, THREE.density(data), draws)
-    aligned = permute(draws, THREE.symmetry(data).axes, chosen)
-    order = aligned["mu_X"].mean(0).argsort().numpy()
-    assert np.array_equal(found.permutations, chosen[:, order])
-    assert found.certainty == pytest.approx(certainty, rel=1e-9)
+    found = aligned(THREE.density(data), THREE.symmetry(data), draws, 0)
+    assert np.array_equal(found.permutations, chosen)
+    assert found.weights[:, 0].mean() == pytest.approx(certainty, rel=1e-9)
+    assert found.weights.sum(1) == pytest.approx(np.ones(6))
 
 
-# ------------------------------------------------------------------ certainty, by hand
+# ------------------------------------------------------------------ the weight of an alignment, by hand
+
+
+def weight_of(model: GaussianMixture, data: Data, draws: Draws) -> float:
+    return float(aligned(model.density(data), model.symmetry(data), draws, 0).weights[:, 0].mean())
 
 
 def equal_means(theta: list[float]) -> Draws:
@@ -127,19 +131,21 @@ def equal_means(theta: list[float]) -> Draws:
 
 @pytest.mark.parametrize("weight", [1.0, 2.5])
 @pytest.mark.parametrize("num_rows", [1, 3, MAX_ROWS, 4 * MAX_ROWS + 1])
-def test_certainty_of_coinciding_components(num_rows: int, weight: float) -> None:
+def test_weight_of_coinciding_components(num_rows: int, weight: float) -> None:
     """A swap costs N w (θ₁ − θ₂) log(θ₁/θ₂), whether all rows or a subset are used."""
     first = 0.5 + 0.05 / np.sqrt(num_rows)
     extra = num_rows * weight * (2 * first - 1) * np.log(first / (1 - first))
     data = Data(X=np.linspace(-1, 1, num_rows), weights=[weight] * num_rows)
-    found = label(GaussianMixture(K=2), GaussianMixture(K=2).density(data), equal_means([first, 1 - first]))
-    assert found.certainty == pytest.approx(1 / (1 + np.exp(-extra)), rel=1e-10)
+    assert weight_of(GaussianMixture(K=2), data, equal_means([first, 1 - first])) == pytest.approx(
+        1 / (1 + np.exp(-extra)), rel=1e-10
+    )
 
 
-@pytest.mark.parametrize(("K", "certainty"), [(1, 1.0), (2, 1 / 2), (3, 1 / 4), (4, 1 / 7)])
-def test_certainty_of_identical_components_is_one_over_one_plus_the_swaps(K: int, certainty: float) -> None:
-    found = label(GaussianMixture(K=K), GaussianMixture(K=K).density(Data(X=[0.0, 1.0])), equal_means([1 / K] * K))
-    assert found.certainty == pytest.approx(certainty, rel=1e-12)
+@pytest.mark.parametrize(("K", "weight"), [(1, 1.0), (2, 1 / 2), (3, 1 / 4), (4, 1 / 7)])
+def test_weight_of_identical_components_is_one_over_one_plus_the_swaps(K: int, weight: float) -> None:
+    assert weight_of(GaussianMixture(K=K), Data(X=[0.0, 1.0]), equal_means([1 / K] * K)) == pytest.approx(
+        weight, rel=1e-12
+    )
 
 
 def test_certainty_of_separated_components_is_one_to_rounding() -> None:

@@ -249,8 +249,9 @@ def test_free_labels_leave_the_density_as_it_is(name: str) -> None:
         for key, value in greeks.items()
     }
     torch.testing.assert_close(density.pointwise(moved), density.pointwise(greeks), rtol=1e-10, atol=0)
-    assert model.order_key(greeks, free).shape == (1, 2)
-    assert sorted(model.likeliest_order(data, greeks, free, model.order_key(greeks, free)[0])) == [0, 1]
+    keys, of_moved = model.order_keys(greeks, free), model.order_keys(moved, free)
+    assert keys and all(key.shape == (1, 2) and torch.equal(of_moved[name], key.flip(1)) for name, key in keys.items())
+    assert sorted(model.likeliest_order(data, greeks, free, next(iter(keys.values()))[0])) == [0, 1]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -55,7 +55,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     if estimated.found is not None and estimated.found.modes:
         weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
         findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
-        modes = kept_modes(estimated.found, task.model, density, weights, uses_prior=uses_prior)
+        modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.has_chains:

@@ -10,7 +10,7 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.contract import Density, Model
-from estimators.fits.labels import label
+from estimators.fits.labels import labelled_alike
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
 from estimators.modes.table import Modes
@@ -105,12 +105,12 @@ def modes_of(fit: "Fit") -> FitModes:
     return FitModes(fit, fit.found)
 
 
-def kept_modes(found: Found, model: Model, density: Density, weights: Array, *, uses_prior: bool) -> Modes:
-    """The modes of a search as a fit keeps them, each with its labels in order."""
+def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:
+    """The modes of a search as a fit keeps them, each with its labels in the order of the fit's own: by a key."""
     labelled = []
     for mode in found.modes:
         draws: Draws = density.draws(mode.point[None])
-        labelled.append(label(model, density, draws, uses_prior=uses_prior).draws)
+        labelled.append(labelled_alike(model, density, draws, key, uses_prior=uses_prior))
     return Modes(
         greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},
         values=np.array([mode.value for mode in found.modes]),

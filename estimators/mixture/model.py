@@ -31,7 +31,7 @@ from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_settings, check_values
-from estimators.mixture.symmetry import exchangeable, symmetry_of
+from estimators.mixture.symmetry import exchangeable, order_keys, symmetry_of
 from estimators.parameters.parameter import Parameter, check_draws
 from estimators.symmetry import Symmetry
 
@@ -41,9 +41,10 @@ class CausalMixture(MixtureProgram):
     """``Z ~ Categorical(theta)``, then every variable from its mechanism given Z and the variable's observed parents.
 
     ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k, parents_j)``, with ``theta ~ Dirichlet(concentration)``. Greeks: ``theta``
-    [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean orders the
-    components. ``latent_parents`` are the discrete observed causes of Z: ``theta`` [levels, ..., K], and each of them
-    has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]).
+    [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean, or what differs
+    first, orders the components. ``latent_parents`` are the discrete observed causes of Z: ``theta`` [levels, ..., K],
+    and each of them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not
+    [K]).
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
@@ -208,16 +209,8 @@ class CausalMixture(MixtureProgram):
         greeks = {name: [parameter.name for parameter in node.parameters] for name, node in self.nodes.items()}
         return digraph(self.mechanisms, self.latent_parents, {**greeks, LATENT: [WEIGHTS]})
 
-    @property
-    def ordering(self) -> str:
-        """The variable whose mean orders the components: the first that Z causes."""
-        return next(name for name in self.mechanisms if self.nodes[name].is_below)
-
-    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry | None = None) -> Tensor:
-        """What orders the components, as [..., K]: the first mechanism's mean, over its table alike."""
-        node = self.nodes[self.ordering]
-        key = node.mechanism.order_key(node.local(draws))
-        return key.reshape(*key.shape[:-1], self.K, -1).mean(-1) if node.levels and key.ndim else key
+    def order_keys(self, draws: Mapping[str, Tensor], free: Symmetry | None = None) -> dict[str, Tensor]:
+        return order_keys(self, draws)
 
 
 class GaussianMixture(CausalMixture):

@@ -1,10 +1,13 @@
-"""Which labels of a mixture are free, and how they are fixed, in words."""
+"""Which labels of a mixture are free, how they are fixed, in words, and what they may be put in order by."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from estimators.data.data import LATENT
-from estimators.symmetry import Symmetry
+from estimators.estep.weights import WEIGHTS
+from estimators.symmetry import Symmetry, entries_by_label
 
 if TYPE_CHECKING:
     from estimators.mixture.model import CausalMixture
@@ -28,31 +31,47 @@ def exchangeable(model: "CausalMixture", pinned: Collection[int] = (), *, uses_p
 
 
 def symmetry_of(model: "CausalMixture", pinned: Collection[int], *, uses_prior: bool) -> Symmetry:
-    """Which labels are free, put in order by the mean of the first variable, or by priors that tell them apart."""
+    """Which labels are free, and put in order by what differs, or by priors that tell them apart."""
     groups = exchangeable(model, pinned, uses_prior=uses_prior)
     by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, pinned))
-    words = (_named_by_prior if by_prior else _ordered)(groups, model.ordering)
+    words = (_named_by_prior if by_prior else _ordered)(groups)
     axes = model.component_axes
     return Symmetry(groups, axes, (LATENT,), words, is_fixed=True, by_prior=by_prior, renames_pinned=True)
 
 
-def _ordered(groups: Groups, variable: str) -> str:
+def order_keys(model: "CausalMixture", draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of every variable that Z causes (over its table alike), then the Greeks entry by entry, weights last."""
+    found = {}
+    for name in model.mechanisms:
+        node = model.nodes[name]
+        if node.is_below:
+            key = node.mechanism.order_key(node.local(draws))
+            key = key.reshape(*key.shape[:-1], model.K, -1).mean(-1) if node.levels and key.ndim else key
+            words = f"the intercept of {name}" if node.mechanism.is_regression else f"the mean of {name}"
+            found[words] = key.expand(len(draws[WEIGHTS]), model.K)
+    weights, others = {WEIGHTS: model.component_axes[WEIGHTS]}, dict(model.component_axes)
+    del others[WEIGHTS]
+    return found | entries_by_label(draws, {**others, **weights})
+
+
+def _ordered(groups: Groups) -> str:
     """How labels were fixed, in words."""
     if all(len(group) == 1 for group in groups):
         return "labels are fixed by rows with known Z or by unequal priors" if len(groups) > 1 else "one component"
-    rule = f"aligned across draws and ordered by the mean of {variable}"
-    return _in_words(groups, "known Z or unequal priors", rule, " within each group")
+    where = ", within each group," if any(len(group) == 1 for group in groups) else ""
+    return _in_words(groups, "known Z or unequal priors", f"aligned across draws and{where} ordered")
 
 
-def _named_by_prior(groups: Groups, variable: str) -> str:
+def _named_by_prior(groups: Groups) -> str:
     """How labels that the likelihood leaves free were fixed by priors that differ, in words."""
-    rule = f"free in the likelihood, and named by the highest prior density (by the mean of {variable} where equal)"
-    return _in_words(groups, "known Z or known values", rule)
+    return _in_words(
+        groups, "known Z or known values", "free in the likelihood, and named by the highest prior density"
+    )
 
 
-def _in_words(groups: Groups, pins: str, rule: str, where_pinned: str = "") -> str:
+def _in_words(groups: Groups, pins: str, rule: str) -> str:
     pinned = [group[0] for group in groups if len(group) == 1]
     if not pinned:
         return f"labels are {rule}"
     free = [list(group) for group in groups if len(group) > 1]
-    return f"labels {pinned} are fixed by {pins}; {free} are {rule}{where_pinned}"
+    return f"labels {pinned} are fixed by {pins}; {free} are {rule}"

@@ -27,7 +27,7 @@ from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
-from estimators.symmetry import Symmetry
+from estimators.symmetry import Symmetry, entries_by_label
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class PyroModel:
     is the number of rows. Greeks are the continuous sites outside the plate over rows, and `pyro.param` statements
     (Greeks without a prior). A hidden site may be seen in some rows: its column holds -1 elsewhere.
 
-    ``order_by`` names a Greek with one entry per component, by which labels are put in order; without it they stay as
-    the estimator found them.
+    ``order_by`` names a Greek with one entry per component, by which labels are put in order (or by another, where it
+    does not differ between them); without it they stay as the estimator found them.
 
     Raises TypeError where ``fn`` is not callable or ``order_by`` is not a name.
 
@@ -215,11 +215,12 @@ class PyroModel:
             None if data is None else self.marginal(data), self.order_by, greeks, uses_prior=uses_prior
         )
 
-    def order_key(self, draws: Mapping[str, Tensor], free: Symmetry) -> Tensor:
-        """What orders the components [S, K]: the first entries of the Greek `order_by`."""
+    def order_keys(self, draws: Mapping[str, Tensor], free: Symmetry) -> dict[str, Tensor]:
+        """The entries of the Greek `order_by`, then those of the others that the labels index."""
         assert self.order_by is not None
-        key = draws[self.order_by].movedim(free.axes[self.order_by][0] + 1, 1)
-        return key.reshape(*key.shape[:2], -1)[..., 0]
+        own = entries_by_label(draws, {self.order_by: free.axes[self.order_by]})
+        # The first entry is called by the Greek alone.
+        return {self.order_by: next(iter(own.values())), **own, **entries_by_label(draws, free.axes)}
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         at = {name: value[:1] for name, value in draws.items()}

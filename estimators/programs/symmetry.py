@@ -74,9 +74,9 @@ def symmetry_of_program(
         rule = "labels are fixed by rows in which the site is known"
     else:
         pinned = [group[0] for group in groups if len(group) == 1]
-        rule = f"labels are aligned across draws and ordered by {order_by}"
+        rule = "labels are aligned across draws and ordered"
         if by_prior:
-            rule = f"free in the likelihood, and named by the highest prior density (by {order_by} where equal)"
+            rule = "free in the likelihood, and named by the highest prior density"
             rule = rule if pinned else f"labels are {rule}"
         rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
     return Symmetry(groups, axes, sites, rule, is_fixed=True, by_prior=by_prior and bool(free))

@@ -1,0 +1,135 @@
+"""Label certainty against the posterior probability by enumeration, and what labels are put in order by."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import gammaln, log_ndtr, logsumexp, ndtr
+
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, GaussianMixture, PyroModel
+from estimators.algorithms.protocol import Estimator
+from estimators.fits.label_doubt import CERTAIN
+from estimators.fits.label_order import DIFFERS
+from estimators.fits.point_draws import draws_about
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from tests.gallery import EXAMPLES
+from tests.models import fit_quietly
+
+MODEL = GaussianMixture(K=2, concentration=2.0)
+QUICK: dict[str, Estimator] = {"EM": EM(num_starts=5), "MAP": MAP(num_starts=20, num_steps=10)}
+# What is drawn is worth at least so many draws.
+WORTH = 500
+
+
+def tolerance(probability: float) -> float:
+    """Four standard errors of a share of draws."""
+    return 4.0 * float(np.sqrt(probability * (1.0 - probability) / WORTH))
+
+
+def enumerated(columns: list[np.ndarray], labels: np.ndarray, sign: int = 1) -> float:
+    """P(mean of the first column is smaller in class 0 | data), over all allocations of the rows with label -1.
+
+    Unit scales, Normal(0, 10) means, Dirichlet(2, 2) weights; NaN is not observed. Written apart from the package.
+    """
+    hidden = np.flatnonzero(labels < 0)
+    logs, orders = [], []
+    for allocation in itertools.product((0, 1), repeat=len(hidden)):
+        z = labels.copy()
+        z[hidden] = allocation
+        log, means, variances = 0.0, [], []
+        for number, column in enumerate(columns):
+            for k in (0, 1):
+                rows = column[(z == k) & ~np.isnan(column)]
+                precision = len(rows) + 0.01
+                log += -0.5 * np.log(precision) + 0.5 * rows.sum() ** 2 / precision
+                if number == 0:
+                    means.append(rows.sum() / precision)
+                    variances.append(1.0 / precision)
+        logs.append(log + gammaln(2.0 + (z == 0).sum()) + gammaln(2.0 + (z == 1).sum()))
+        orders.append(log_ndtr(sign * (means[1] - means[0]) / np.sqrt(sum(variances))))
+    return float(np.exp(logsumexp(np.array(logs) + orders) - logsumexp(logs)))
+
+
+# ------------------------------------------------------------------ what labels are put in order by
+
+PAIR = CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(scale=1.0)}, concentration=2.0)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.8, 1.5, 3.0])
+def test_the_order_is_by_the_first_that_differs(gap: float) -> None:
+    """Y tells classes apart; the probability that X is in the same order is that of enumeration."""
+    model = CausalMixture(
+        2,
+        {name: Gaussian(loc=PAIR.mechanisms["X"].loc, scale=1.0) for name in ("X", "Y")},
+        concentration=2.0,
+    )
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=10) + np.repeat([gap, 0.0], 5), rng.normal(size=10) * 0.5 + np.repeat([-6.0, 6.0], 5)
+    # Both images of an allocation count alike: of those with the larger Y in class 1, X is smaller in class 1 or not.
+    labels = np.append([0], -np.ones(9, dtype=int))
+    smaller = enumerated([x, y], labels)
+    fit = fit_quietly(EM(num_starts=5), model, Data(X=x, Y=y), seed=0)
+    by_y = fit if fit["mu_Y"][0] < fit["mu_Y"][1] else fit.relabel([1, 0])
+    sample = draws_about(model.density(Data(X=x, Y=y)), dict(by_y.draws), uses_prior=False)
+    found = float(sample.weights @ (sample.draws["mu_X"][:, 0] < sample.draws["mu_X"][:, 1]).double().numpy())
+    assert found == pytest.approx(smaller, abs=max(tolerance(smaller), 1.0 / WORTH))
+    is_by_x = max(found, 1.0 - found) >= DIFFERS
+    assert ("ordered by the mean of X" in fit.stats["labels"]) == is_by_x
+    assert is_by_x == (gap == 3.0), "both happen"
+    if not is_by_x:
+        assert "by the mean of Y, as the mean of X does not differ" in fit.stats["labels"]
+        assert fit["mu_Y"][0] < fit["mu_Y"][1]
+    assert fit.stats["label_certainty"] >= DIFFERS
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("NUTS", marks=pytest.mark.slow)])
+def test_classes_that_differ_in_spread_are_ordered_by_it(name: str) -> None:
+    model = CausalMixture(2, {"X": Gaussian()})
+    rows = model.simulate(400, {"theta": [0.5, 0.5], "mu_X": [0.0, 0.0], "sigma_X": [1.0, 6.0]}, seed=1)["X"]
+    estimator = {**QUICK, "NUTS": NUTS(num_samples=200, warmup_steps=200)}[name]
+    fit = fit_quietly(estimator, model, Data(X=rows), seed=0)
+    assert fit["sigma_X"][0] < fit["sigma_X"][1]
+    assert "by sigma_X, as the mean of X does not differ" in fit.stats["labels"]
+    assert fit.stats["label_certainty"] > DIFFERS
+
+
+def test_where_nothing_differs_labels_mean_nothing() -> None:
+    fit = fit_quietly(EM(num_starts=5), MODEL, Data(X=ndtr(np.linspace(-1.0, 1.0, 40))), seed=0)
+    assert "labels mean nothing" in fit.stats["labels"]
+    assert fit.stats["label_certainty"] < CERTAIN
+    with pytest.warns(EstimationWarning, match="label_certainty"):
+        fit.do(Z=0)
+
+
+def test_a_cause_that_is_set_in_all_rows_orders_nothing() -> None:
+    """Its own means are where each start left them; lines that differ have one order for every seed."""
+    model = CausalMixture(2, {"g": Gaussian(loc=0.0, scale=1.0), "y": LinearGaussian(parents=["g"])})
+    rng = np.random.default_rng(0)
+    g, z = rng.uniform(0.0, 4.0, 60), rng.integers(0, 2, 60)
+    y = np.where(z == 0, 3.0 + 2.0 * g, -1.0 + 0.5 * g) + 0.3 * rng.normal(size=60)
+    fits = [fit_quietly(EM(), model, Data(g=g, y=y, intervened={"g": True}), seed=seed) for seed in range(3)]
+    assert len({fit.stats["labels"] for fit in fits}) == 1
+    answers = [float(fit.do(Z=1, g=2.0).mean("y").value) for fit in fits]
+    assert answers == pytest.approx([7.0] * 3, abs=0.5)
+    assert max(answers) - min(answers) < 1e-4
+
+
+def test_labels_of_one_sequence_are_certain() -> None:
+    """A chain's sites are told apart one by one: their average over the sequence says little of any label."""
+    example = EXAMPLES["chain"]
+    fit = fit_quietly(EM(num_starts=3), PyroModel(example.fn, order_by=example.order_by), example.data(12), seed=0)
+    assert fit.stats["label_certainty"] > CERTAIN
+
+
+def test_questions_that_do_not_name_the_cause_need_no_labels() -> None:
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    truth = model.prior_greeks(seed=1)
+    rows = {name: value for name, value in model.simulate(60, truth, seed=0).items() if name != "Z"}
+    fit = fit_quietly(EM(num_starts=3), model, Data(**rows), seed=0)
+    swapped = fit.relabel([1, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for one, other in ((fit.do(T=1), swapped.do(T=1)), (fit.given(T=1), swapped.given(T=1))):
+            assert float(one.mean("Y").value) == pytest.approx(float(other.mean("Y").value), rel=1e-12)
+    assert float(fit.do(Z=1, T=1).mean("Y").value) != float(swapped.do(Z=1, T=1).mean("Y").value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln, log_ndtr, logsumexp, ndtr
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, GaussianMixture, PyroModel
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import DIFFERS
@@ -49,6 +49,60 @@ def enumerated(columns: list[np.ndarray], labels: np.ndarray, sign: int = 1) -> 
         logs.append(log + gammaln(2.0 + (z == 0).sum()) + gammaln(2.0 + (z == 1).sum()))
         orders.append(log_ndtr(sign * (means[1] - means[0]) / np.sqrt(sum(variances))))
     return float(np.exp(logsumexp(np.array(logs) + orders) - logsumexp(logs)))
+
+
+# ------------------------------------------------------------------ pins that tell little
+
+ROWS = np.concatenate([np.random.default_rng(3).normal(-5, 1, 5), np.random.default_rng(4).normal(5, 1, 5)])
+
+
+def with_pin(seen: float) -> tuple[Data, float]:
+    """Two clusters, and one row with Z = 0 seen; the probability that class 0 is the left one."""
+    columns, labels = np.append(ROWS, seen), np.append(-np.ones(10, dtype=int), 0)
+    return Data(X=columns, Z=labels, missing="marginalize"), enumerated([columns], labels)
+
+
+PINS = [-0.6, -0.25, 0.0, 0.3, np.nan]
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("seen", PINS)
+def test_a_weak_pin_is_as_sure_as_the_posterior_says(seen: float, name: str) -> None:
+    data, left = with_pin(seen)
+    fit = fit_quietly(QUICK[name], MODEL, data, seed=0)
+    stated = left if fit["mu_X"][0] < fit["mu_X"][1] else 1.0 - left
+    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=tolerance(stated))
+    if stated < CERTAIN - tolerance(stated):
+        assert "what is known tells little" in fit.stats["labels"]
+        with pytest.warns(EstimationWarning, match="label_certainty"):
+            fit.do(Z=1)
+
+
+def test_the_control_another_pin_has_another_probability() -> None:
+    sure = [with_pin(seen)[1] for seen in (-0.6, 0.0)]
+    assert abs(sure[0] - sure[1]) > tolerance(sure[0]) + tolerance(sure[1])
+    assert all(abs(1.0 - max(left, 1.0 - left)) > tolerance(left) for left in [with_pin(s)[1] for s in (-0.25, np.nan)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", [Exact(num_draws=2000), NUTS(num_samples=300, warmup_steps=300)])
+@pytest.mark.parametrize("seen", PINS[:3])
+def test_draws_say_the_same_also_where_chains_never_cross(seen: float, estimator: Estimator) -> None:
+    data, left = with_pin(seen)
+    fit = fit_quietly(estimator, MODEL, data, seed=1)
+    most = float((fit.draws["mu_X"][:, 0] < fit.draws["mu_X"][:, 1]).double().mean()) > 0.5
+    stated = left if most else 1.0 - left
+    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=tolerance(stated))
+
+
+def test_pins_in_plenty_are_sure_where_classes_are_equal() -> None:
+    """Nothing tells the classes apart, yet which is which is known: there is no other answer."""
+    rng = np.random.default_rng(0)
+    fit = fit_quietly(EM(num_starts=3), MODEL, Data(X=rng.normal(size=60), Z=[0, 1] * 20 + [-1] * 20), seed=0)
+    assert fit.stats["label_certainty"] == 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit.do(Z=1)
 
 
 # ------------------------------------------------------------------ what labels are put in order by

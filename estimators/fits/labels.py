@@ -3,7 +3,8 @@
 The posterior is symmetric under permuting components that share priors and have no row with that Z known. Draws are
 aligned within that symmetry by Stephens' KL relabelling, from the draw of highest density, then put in order of the
 first variable that differs between the classes beyond its uncertainty: of draws, or of Laplace's approximation about a
-point. The certainty is the posterior probability of what is so said.
+point. The certainty is the posterior probability of what is so said, times that of the naming that known rows or
+unequal priors give.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from estimators.contract import Density, Model
 from estimators.fits.alignment import Alignment, aligned
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import Doubt, Order, ascending, first_that_differs, orders_within, probability_of
+from estimators.fits.mirror_images import probability_of_names
 from estimators.fits.point_draws import draws_about
 from estimators.fits.sample import Sample
 from estimators.symmetry import Draws, Indices, Symmetry, permute
@@ -69,8 +71,9 @@ def label(
         moved = permute(draws, symmetry.axes, alignment.permutations)
         sample, found = Sample(moved, np.full(num_draws, 1.0 / num_draws), best), alignment.permutations
     keys_of = partial(model.order_keys, free=symmetry)
+    names = probability_of_names(density, symmetry, keys_of, sample, uses_prior=uses_prior)
     if not symmetry.is_nontrivial:
-        return Labelling(moved, found, 1.0, symmetry.rule)
+        return Labelling(moved, found, min(names, 1.0), _doubted(symmetry.rule, names))
     keys, at = keys_of(sample.draws), keys_of(moved)
     centre = {name: value[best] if not ordered else value.mean(0) for name, value in at.items()}
     doubt = Doubt(sample.weights[:, None] * alignment.weights, alignment.swaps)
@@ -78,18 +81,18 @@ def label(
     if symmetry.by_prior and ordered:
         components = model.likeliest_order(density.data, moved, symmetry, centre[order.key])
         alike = model.symmetry(density.data, {name: value[best] for name, value in moved.items()}).groups
-        certainty = probability_of(keys[order.key], alike, components, doubt)
+        certainty = names * probability_of(keys[order.key], alike, components, doubt)
         certainty *= _prior_share(density, symmetry, sample, components, alike)
         rule = f"{symmetry.rule} (by {order.key} where equal)"
     else:
         components = order.components if ordered else np.arange(symmetry.num_labels)
-        certainty = order.probability
+        certainty = names * order.probability
         rule = _in_order(symmetry.rule, order, keys) if ordered else "labels are those of the point fit"
     return Labelling(
         draws=permute(moved, symmetry.axes, np.tile(components, (num_draws, 1))),
         permutations=found[:, components],
         certainty=min(float(certainty), 1.0),
-        rule=rule,
+        rule=_doubted(rule, names),
         key=order.key,
     )
 
@@ -149,3 +152,10 @@ def _in_order(rule: str, order: Order, keys: Mapping[str, Tensor]) -> str:
         )
     why = "" if order.is_first else f", as {next(iter(keys))} does not differ beyond its uncertainty"
     return f"{rule} by {order.key}{why}"
+
+
+def _doubted(rule: str, names: float) -> str:
+    """The same, and how probable it is that labels which are known are those of these components."""
+    if names >= CERTAIN:
+        return rule
+    return f"{rule}; what is known tells little, and they are those of these components with probability {names:.2f}"

@@ -95,7 +95,7 @@ class EM:
         density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
-        found = None if search is None else search.found(task.model, density, log_likelihood, rng)
+        found = None if search is None else search.found(task.model, density, log_likelihood, rng.spawn(1)[0])
         starts = self._starts(density, found, rng)
         runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
@@ -105,6 +105,9 @@ class EM:
                 runs.append(self._run(density, start))
                 bar.update()
         best = max(runs, key=lambda run: worth(run.status, run.values[-1]))
+        if found is not None and found.modes and best is not runs[0]:
+            more = found.including(task.model, log_likelihood, best.coordinates)
+            best, found = (runs[0], found) if more is found else (best, more)
         stats = {
             "estimator": "EM",
             "seed": task.seed,
@@ -122,10 +125,12 @@ class EM:
         return finish(task, density, estimated)
 
     def _starts(self, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
-        """The best mode of a search; where none was sought, or none found, starts of EM's own."""
-        if found is not None and found.modes:
-            return np.array([found.modes[0].point])
-        return density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        """The best mode of a search; where none was found that keeps all classes, also starts of EM's own."""
+        searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
+        if len(searched) and not density.at_boundary(searched[0]):
+            return searched
+        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        return np.concatenate([searched.reshape(-1, density.size), starts])
 
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; no accepted point has a likelihood below that of the one before, but for rounding."""

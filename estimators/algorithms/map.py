@@ -73,7 +73,7 @@ class MAP:
         density = task.model.density(task.data)
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
-        found = None if search is None else search.found(task.model, density, log_joint, rng)
+        found = None if search is None else search.found(task.model, density, log_joint, rng.spawn(1)[0])
         starts = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         # What a search has found needs no more than one run of SVI beside it.
         runs = 1 if found is not None and found.modes else RUNS

@@ -2,6 +2,7 @@
 
 Read `mode_search` first: random starts (`starts`), climbs in batches (`climb`), their ends told apart (`mode`), jumps
 from a mode to others (`jumps`), and when it stops. `found` is what it gives, and `table` what a fit keeps of it.
+`equivalents` looks for Greeks with one law of the rows (`row_law`), whatever rows there are (`law_rows`).
 """
 
 from estimators.modes.mode_search import Search

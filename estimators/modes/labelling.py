@@ -18,7 +18,7 @@ class Labelling:
     """Labels that are free in a density, and what renames them in its coordinates."""
 
     def __init__(self, density: Density, symmetry: Symmetry) -> None:
-        self._density, self.symmetry = density, symmetry
+        self._density, self.symmetry, self.size = density, symmetry, density.size
         self.num_images = prod(factorial(len(group)) for group in symmetry.groups)
         self._orders = self._all_orders() if self.num_images <= MOST_TRIED else None
 

@@ -1,0 +1,180 @@
+"""Rows by which laws are told apart: every cell where all is discrete, else rows simulated at the Greeks in question.
+
+Rows are of kinds: which variables are set in them, which hidden sites are seen, and what is missing. What a kind of
+rows tells does not depend on how many there are, so there are as many of each.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from estimators.contract import Draws, Model, Predictive
+from estimators.data.data import Data
+from estimators.isolation import isolated
+
+# Cells of a law that are listed at most, rows that are simulated, and kinds of rows at most.
+MOST_CELLS, NUM_ROWS, MOST_KINDS = 2_000, 1_500, 8
+# Cells of less probability are left out: the others determine them.
+LEAST_PROBABILITY = 1e-12
+# What the weights of cells add up to, as a number of rows to the search for modes.
+TOTAL_WEIGHT = 1e4
+
+
+@dataclass(frozen=True, eq=False)
+class RowKind:
+    """Rows alike: what is set, to values [M] of which each row has one; the hidden sites seen; what is missing."""
+
+    settings: Mapping[str, Tensor]
+    seen: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+
+class LawRows(NamedTuple):
+    """The rows, and what they are, in words."""
+
+    data: Data
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The kinds of rows that a law is of; None where they are the fitted rows themselves.
+
+    So it is where a program takes columns as arguments, where only some entries of a vector are known, and where there
+    are too many kinds.
+    """
+
+    model: Model
+    draws: Draws
+    data: Data | None
+    kinds: tuple[RowKind, ...] | None
+
+    @property
+    def predictive(self) -> Predictive:
+        """The model at the Greeks in question, nothing set."""
+        return self.model.predictive(self.draws, self.data, do={})
+
+    @property
+    def observed(self) -> list[str]:
+        """The observed variables."""
+        predictive = self.predictive
+        names = predictive.variables if self.data is None else self.data.columns
+        return [name for name in names if name in predictive.variables and name not in predictive.hidden]
+
+    def rows(self, seed: int) -> LawRows:
+        """Cells or simulated rows of every kind, or the fitted rows."""
+        if self.kinds is None:
+            assert self.data is not None
+            order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(seed))[:NUM_ROWS]
+            return LawRows(self.data.unweighted_rows(order), f"{len(order)} of the fitted rows")
+        cells = [self._cells(kind) for kind in self.kinds]
+        listed = [cell for cell in cells if cell is not None]
+        if len(listed) == len(cells) and sum(len(cell) for cell in listed) <= MOST_CELLS:
+            data = self._weighted(listed)
+            return LawRows(data, f"all {len(data)} cells, exactly")
+        count = NUM_ROWS // len(self.kinds)
+        parts = [self._simulated(kind, count, seed + number) for number, kind in enumerate(self.kinds)]
+        return LawRows(Data.concat(parts), f"{count * len(parts)} simulated rows")
+
+    def _weighted(self, cells: Sequence[Data]) -> Data:
+        """The cells with their probabilities as weights, those of a setting alike."""
+        parts = []
+        for part in cells:
+            chances = self.model.density(part).pointwise(self.draws)[0].exp()
+            kept = (chances > LEAST_PROBABILITY).nonzero()[:, 0]
+            weights = TOTAL_WEIGHT * chances / (chances.sum() * len(cells))
+            parts.append(part.replace(weights=weights).rows(kept))
+        return Data.concat(parts)
+
+    def _cells(self, kind: RowKind) -> Data | None:
+        """Every combination of levels under every setting; None where there are too many, or no levels."""
+        predictive, known = self.predictive, kind.missing | set(kind.settings)
+        free = [name for name in (*self.observed, *kind.seen) if name not in known]
+        is_vector = {name: predictive.variables[name].num_columns is not None for name in free}
+        levels = [None if is_vector[name] else predictive.levels(name) for name in free]
+        finite = [values for values in levels if values is not None]
+        if len(finite) < len(levels):
+            return None
+        size = torch.Size([len(values) for values in finite]).numel()
+        settings = torch.stack(list(kind.settings.values()), 1).unique(dim=0) if kind.settings else torch.zeros(1, 0)
+        if size * len(settings) > MOST_CELLS:
+            return None
+        grid = torch.cartesian_prod(*finite).reshape(size, len(finite)) if finite else torch.zeros(1, 0)
+        columns = {name: grid[:, i].repeat(len(settings)) for i, name in enumerate(free)}
+        columns |= {name: settings[:, i].repeat_interleave(size) for i, name in enumerate(kind.settings)}
+        return self._of_kind(columns, kind)
+
+    def _simulated(self, kind: RowKind, count: int, seed: int) -> Data:
+        settings = {name: values[torch.arange(count) % len(values)] for name, values in kind.settings.items()}
+        predictive = self.model.predictive(self.draws, self.data, do=settings, seed=seed)
+        with isolated(seed):
+            columns = predictive.sample(count)
+        return self._of_kind({**columns, **settings}, kind)
+
+    def _of_kind(self, columns: Mapping[str, Tensor], kind: RowKind) -> Data:
+        """Columns as rows of a kind: what it does not see is left out, or marked."""
+        assert self.kinds is not None
+        count = len(next(iter(columns.values())))
+        rows = {
+            name: torch.full((count,), torch.nan, dtype=torch.float64) if name in kind.missing else columns[name]
+            for name in self.observed
+        }
+        known = set().union(*(other.seen | set(other.settings) for other in self.kinds)) - set(self.observed)
+        for site in sorted(known):
+            is_known = site in kind.seen or site in kind.settings
+            rows[site] = columns[site].long() if is_known else torch.full((count,), -1)
+        scalars = {} if self.data is None else dict(self.data.scalars)
+        set_here = dict.fromkeys(kind.settings, True)
+        return Data({**rows, **scalars}, intervened=set_here, missing="marginalize" if kind.missing else None)
+
+    def with_kind(self, kind: RowKind) -> "Design | None":
+        """The same with rows of one more kind; None where rows cannot be made."""
+        if self.kinds is None:
+            return None
+        return Design(self.model, self.draws, self.data, (*self.kinds, kind))
+
+
+def design_of(model: Model, draws: Draws, data: Data | None) -> Design:
+    """The kinds of some rows; without rows, all variables observed and nothing set.
+
+    Raises ValueError for a model that does not say which sites are hidden until it is run on rows.
+    """
+    if data is None and not model.hidden:
+        raise ValueError(
+            "data: this model says which of its sites are hidden when it is run on rows; give some, of the kinds that "
+            "are meant, e.g. identifiability(model, greeks, data=rows)"
+        )
+    if data is None:
+        return Design(model, draws, None, (RowKind({}),))
+    return Design(model, draws, data, _kinds_of(model.predictive(draws, data, do={}), data))
+
+
+def _kinds_of(predictive: Predictive, data: Data) -> tuple[RowKind, ...] | None:
+    names = list(data.columns)
+    vectors = [name for name in names if data.columns[name].ndim > 1]
+    is_whole = all(not bool(data.is_missing(name).any()) and name not in predictive.hidden for name in vectors)
+    if not all(name in predictive.variables for name in names) or not is_whole:
+        return None
+    numbers = [name for name in names if name not in vectors]
+    is_set = {name: data.is_set(name) for name in names}
+    is_seen = {name: (data.columns[name] >= 0) & ~is_set[name] for name in numbers if name in predictive.hidden}
+    is_missing = {name: data.is_missing(name) for name in numbers}
+    marks = torch.stack([*is_set.values(), *is_seen.values(), *is_missing.values()], 1)[data.counts()]
+    patterns, which = marks.unique(dim=0, return_inverse=True)
+    if len(patterns) > MOST_KINDS:
+        return None
+    index, kinds = data.counts().nonzero()[:, 0], []
+    for number, pattern in enumerate(patterns):
+        own = index[which == number][:NUM_ROWS]
+        flags = iter(pattern.tolist())
+        in_set = [name for name in is_set if next(flags)]
+        seen = frozenset(name for name in is_seen if next(flags))
+        missing = frozenset(name for name in is_missing if next(flags))
+        settings = {name: data.columns[name][own].double() for name in in_set}
+        if any(values.ndim > 1 for values in settings.values()):
+            return None
+        kinds.append(RowKind(settings, seen, missing - seen))
+    return tuple(kinds)

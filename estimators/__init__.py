@@ -4,6 +4,7 @@ from estimators.algorithms import EM, MAP, NUTS, SMC, Exact
 from estimators.data.data import Data
 from estimators.fits.fit import Fit
 from estimators.fits.storage import RESTORERS
+from estimators.fits.without_data import identifiability
 from estimators.isolation import isolated, own_modes
 from estimators.mixture.description import CLASS as MIXTURE
 from estimators.mixture.model import CausalMixture, GaussianMixture
@@ -34,6 +35,7 @@ __all__ = [
     "PyroModel",
     "Query",
     "Status",
+    "identifiability",
     "isolated",
     "own_modes",
     "plot_graph",

@@ -1,6 +1,7 @@
 """Identifiability: the information is the likelihood's Hessian, and the sentences name what the data leave open."""
 
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_components_far_apart_are_identified(name: str) -> None:
     assert found.directions == ()
     assert found.ratios.min() > THRESHOLD
     assert max(found.uninformed.values()) == 0.0
-    assert str(found).startswith("identified")
+    assert str(replace(found, search=None)).startswith("identified locally")
 
 
 @point_estimators
@@ -69,7 +70,7 @@ def test_which_component_is_which_part_of_one_cluster_is_not(name: str) -> None:
     assert "theta[0] and theta[1]" in " ".join(found.directions)
     assert found.ratios[0] < THRESHOLD
     assert found.uninformed["theta[0]"] > 0.5
-    assert str(found).startswith("not identified")
+    assert str(replace(found, search=None)).startswith("not identified locally")
 
 
 @estimators
@@ -278,7 +279,7 @@ def test_at_the_edge_there_is_a_sentence_and_no_number(status: Status) -> None:
     point = known(TUTORIAL, {"theta": [1.0, 0.0], "mu_X": [0.0, 1.0]}, CLUSTER)
     found = Fit(TUTORIAL, "map", dict(point.draws), 1, status, {}, data=CLUSTER).identifiability()
     assert not found.is_identified
-    assert status.value in str(found)
+    assert status.value in str(replace(found, search=None))
     assert not found.ratios.size
     assert found.table().empty
 
@@ -286,7 +287,7 @@ def test_at_the_edge_there_is_a_sentence_and_no_number(status: Status) -> None:
 def test_draws_at_the_edge_are_said_to_be_there() -> None:
     found = known(TUTORIAL, {"theta": [1.0, 0.0], "mu_X": [0.0, 1.0]}, CLUSTER).identifiability()
     assert not found.is_identified
-    assert "edge" in str(found)
+    assert "edge" in str(replace(found, search=None))
 
 
 def test_a_collapsed_fit_of_an_estimator_has_an_answer() -> None:

@@ -23,6 +23,7 @@ from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.modes import FitModes, modes_of
+from estimators.fits.quantities import Question
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import line_of, summary_of
 from estimators.isolation import own_modes
@@ -186,13 +187,13 @@ class Fit:
         return relabelled(self, order)
 
     @own_modes()
-    def identifiability(self) -> Identifiability:
-        """What the data tell about the Greeks near this fit, and which they leave open.
+    def identifiability(self, query: Question | Mapping[str, Question] | None = None) -> Identifiability:
+        """What the data tell about the Greeks near this fit, and whether other Greeks give the rows the same law.
 
-        The observed information of the likelihood against the prior's, or, for EM, against what one row would tell.
-        Raises ValueError for a fit without data.
+        Near it: the likelihood's information against the prior's, or, for EM, one row's. Elsewhere, once it is printed
+        or asked for (``.globally``): a search, as by `estimators.identifiability`. ValueError for a fit without data.
         """
-        return identify(self)
+        return identify(self, query)
 
     # ---------------------------------------------------------------- export
 

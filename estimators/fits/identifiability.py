@@ -1,13 +1,16 @@
 """Which Greeks the data inform: the likelihood's information at an estimate, set against the prior's.
 
+That is near the estimate; `law_search` looks elsewhere, for other Greeks with the same law of the rows.
+
 With L the observed information of the likelihood and P that of the prior, both in the unconstrained coordinates v, the
 eigenvalues of ``L u = r P u`` say how many times as much the data tell about the combination u as the prior does. The
 directions u are a basis in which the prior is a standard normal, so that ``(J u)²``, with J = dφ/dv, divide up what the
 prior leaves open about each entry of the Greeks: its share in the directions with r < 1 is what the data leave open.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +21,12 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_jacobian, log_likelihood, log_posterior, log_prior
+from estimators.fits.identification import Identification
+from estimators.fits.law_search import identification
+from estimators.fits.quantities import Question
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import entries_of
+from estimators.isolation import own_modes
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import curvature
 from estimators.parameters.parameter import Array
@@ -51,6 +58,8 @@ class Identifiability:
     directions move together, and ``directions`` say so in words, a sentence for each group. ``uninformed`` is, of each
     entry of the Greeks, the share of what P leaves open that lies in flat directions.
     ``problem`` says why nothing can be said, as at a BOUNDARY; the arrays are then empty.
+    All this is near the estimate. ``globally``, a search that is made when it is first asked for, says whether other
+    Greeks give the rows the same law.
 
     >>> coin = EM().fit(CausalMixture(2, {"X": Bernoulli()}), {"X": [0, 0, 1, 1, 1]}, seed=0, search=None)
     >>> coin.identifiability().is_identified
@@ -66,6 +75,15 @@ class Identifiability:
     comparison: str
     threshold: float = THRESHOLD
     problem: str | None = None
+    search: Callable[[], Identification] | None = None
+
+    @cached_property
+    def globally(self) -> Identification | None:
+        """What the law of the rows at the estimate determines; None where there is no estimate, as at a spike."""
+        if self.search is None:
+            return None
+        with own_modes():
+            return self.search()
 
     @property
     def eigenvalues(self) -> Array:
@@ -79,7 +97,7 @@ class Identifiability:
 
     @property
     def is_identified(self) -> bool:
-        """Whether the data inform every combination of the Greeks, near this estimate."""
+        """Whether the data inform every combination of the Greeks, near this estimate: `globally` looks elsewhere."""
         return self.problem is None and not self.directions
 
     def table(self) -> pd.DataFrame:
@@ -91,23 +109,37 @@ class Identifiability:
         return pd.DataFrame({"uninformed": shares, "finding": sentences}, index=index)
 
     def __str__(self) -> str:
+        return "\n".join([self._local_words, *([] if self.globally is None else [str(self.globally)])])
+
+    @property
+    def _local_words(self) -> str:
         if self.problem is not None:
-            return f"identifiability is not known: {self.problem}"
+            return f"identifiability is not known near the estimate: {self.problem}"
         least = f"smallest ratio {self.ratios[0]:.3g}" if len(self.ratios) else "nothing to estimate"
-        head = f"{'identified' if self.is_identified else 'not identified'} ({least}): {self.comparison}"
+        head = f"{'identified' if self.is_identified else 'not identified'} locally ({least}): {self.comparison}"
         return "\n".join([head, *(f"- {words}" for words in self.directions)])
 
 
-def identify(fit: "Fit") -> Identifiability:
-    """Compare the likelihood with the prior at a point fit, or at the mode that the best of several draws climbs to."""
+def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None) -> Identifiability:
+    """What the data tell near a fit, and a search for other Greeks with the law that the rows have there."""
     data = fitted_rows(fit, "identifiability")
-    draws, uses_prior = fit.draws, fit.uses_prior
-    if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+    if fit.status is Status.COMPONENT_COLLAPSED:
         return _unknown(f"{EDGE}. {fit.advice[0]}")
     density = density_behind(fit, data)
     if not density.size:
         return _unknown(None)
-    at = _mode(Objective(density, log_posterior if uses_prior else log_likelihood), density, draws)
+    objective = Objective(density, log_posterior if fit.uses_prior else log_likelihood)
+    at = _mode(objective, density, fit.draws)
+    draws = fit.draws if fit.num_draws == 1 else density.draws(at[None])
+    # The steps of the search are fixed, so that the same fit has the same answer every time.
+    return replace(_locally(fit, density, at), search=partial(identification, fit, dict(draws), query, 0))
+
+
+def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:
+    """The likelihood against the prior at a point fit, or at the mode that the best of several draws climbs to."""
+    draws, uses_prior = fit.draws, fit.uses_prior
+    if fit.status is Status.BOUNDARY:
+        return _unknown(f"{EDGE}. {fit.advice[0]}")
     if not np.isfinite(at).all() or _is_at_edge(density, at):
         return _unknown(EDGE)
     with np.errstate(all="ignore"):

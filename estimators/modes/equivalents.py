@@ -47,7 +47,7 @@ def equivalents(model: Model, density: Density, law: RowLaw, labelling: Labellin
     search = _Search(law, labelling)
     # Where each M-step is a climb, modes are sought on fewer rows.
     sought = density if density.has_closed_form else few_rows(density, rng)
-    found = Search().found(model, sought, log_likelihood, rng)
+    found = Search().sought(model, sought, log_likelihood, rng)
     search.take([_moved(sought, density, mode.point) for mode in (*found.modes, *found.spurious)[:MOST_MODES]])
     rows, exchanged = rows_of(sought.data), 0
     while exchanged < min(len(search.points), MOST_EXCHANGED):

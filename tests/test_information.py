@@ -12,7 +12,8 @@ from scipy.stats import norm
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, EstimationWarning, GaussianMixture, PyroModel
 from estimators.contract import Objective, log_joint, log_likelihood
 from estimators.mechanisms import Gaussian, LinearGaussian
-from estimators.optimise.curvature import Curvature, curvature, observed_information, student_draws
+from estimators.modes.student import Student
+from estimators.optimise.curvature import Curvature, curvature, observed_information
 from estimators.programs.density import ProgramDensity
 from tests.models import MODELS, mixed_rows, rows_of
 from tests.objectives import objective_of
@@ -170,7 +171,7 @@ def test_the_direction_that_is_refused_is_the_one_that_is_named() -> None:
     curve = Curvature(np.eye(2), np.zeros((2, 2)), np.ones(2), np.array([0.5, 1.5]), np.eye(2), np.array([1e-9, 0.4]))
     assert curve.is_flat.tolist() == [False, True]
     with pytest.raises(EstimationError, match=r"eigenvalue 1\.5, rounding error 0\.4"):
-        student_draws(curve, 1, np.random.default_rng(0))
+        Student.about(np.zeros(2), curve)
 
 
 def test_the_mode_is_not_among_the_draws_and_the_seed_decides() -> None:

@@ -12,13 +12,16 @@ import torch
 
 from estimators.checks import check_seed
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
-from estimators.diagnostics import PARETO_LIMIT, importance
+from estimators.diagnostics import PARETO_LIMIT
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
+from estimators.fits.mode_findings import proportion_remark
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import say_status
+from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
-from estimators.modes.proposals import proposals
+from estimators.modes.student import Student
+from estimators.modes.weighed import LEAST_PROPOSALS, affordable, weighed
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
 from estimators.status import EstimationError, Status, in_order, warn_user
@@ -26,9 +29,8 @@ from estimators.status import EstimationError, Status, in_order, warn_user
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
-# Proposals for each draw, as long as they make no more than so many numbers; and how many at least, so that the weights
-# have a tail.
-PROPOSALS, MOST_ELEMENTS, LEAST_PROPOSALS = 4, 40_000_000, 1_000
+# Proposals for each draw, where these are affordable.
+PROPOSALS = 4
 # Images under labels that are free, of which proposals are the mixture.
 MOST_IMAGES = 6
 
@@ -65,7 +67,7 @@ def _said(fit: "Fit", is_trusted: bool) -> dict[str, Any]:
     if not is_trusted or fit.found is None or Status.RIVAL_MODES not in fit.findings:
         return {}
     findings = in_order({status: about for status, about in fit.findings.items() if status is not Status.RIVAL_MODES})
-    remark = f"The draws are of all modes in proportion, of which there is {fit.findings[Status.RIVAL_MODES]}."
+    remark = proportion_remark(fit.findings[Status.RIVAL_MODES])
     return {"findings": findings, "status": next(iter(findings)), "remarks": (*fit.remarks, remark)}
 
 
@@ -77,19 +79,13 @@ def _draws(fit: "Fit", density: Density, num_draws: int, rng: np.random.Generato
     """
     if not density.size:
         return np.zeros((num_draws, 0)), {"pareto_k": 0.0, "importance_ess": float(num_draws)}
-    num_proposals = max(min(PROPOSALS * num_draws, MOST_ELEMENTS // density.row_size), num_draws, LEAST_PROPOSALS)
+    count = affordable(density.row_size, max(PROPOSALS * num_draws, LEAST_PROPOSALS))
     modes, weights = _modes(fit, density)
-    made = proposals(density, _labelling(fit, density), modes, weights, num_proposals, rng)
-    target = Objective(density, log_posterior if fit.uses_prior else log_likelihood)
-    with np.errstate(all="ignore"):
-        log_target = target.value(made.points)
-    if not np.isfinite(log_target).any():
-        raise EstimationError("laplace: the density is not a number around the mode; rescale the columns, or use NUTS")
-    found = importance(log_target - made.log_density)
-    # Systematic resampling: a draw of weight w comes up S w times, to the next whole number.
-    steps = (np.arange(num_draws) + rng.random()) / num_draws
-    chosen = np.minimum(np.searchsorted(np.cumsum(found.weights), steps), num_proposals - 1)
-    return made.points[rng.permutation(chosen)], {"pareto_k": found.pareto_k, "importance_ess": found.ess}
+    parts = [Student.about(mode, curve) for mode, curve in modes]
+    first, regions = mode_proposals(density, _labelling(fit, density), parts, weights)
+    found = weighed(log_posterior if fit.uses_prior else log_likelihood, first, regions, count, rng)
+    chosen = found.resampled(num_draws, rng)
+    return found.points[chosen], {"pareto_k": found.pareto_k, "importance_ess": found.ess}
 
 
 def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]], Array]:

@@ -31,11 +31,17 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
         findings[Status.NOT_IDENTIFIED] = is_open
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
     if rivals:
-        findings[Status.RIVAL_MODES] = _rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
+        findings[Status.RIVAL_MODES] = rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
     return findings
 
 
-def _rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_prior: bool) -> str:
+def proportion_remark(about: str) -> str:
+    """A sentence for draws that hold all modes as they should, in place of a warning of rivals."""
+    return f"The draws are of all modes in proportion, of which there is {about}."
+
+
+def rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_prior: bool) -> str:
+    """How many modes there are beside the first, and what they weigh."""
     number = "many others" if found.is_many else "1 other" if len(rivals) == 1 else f"{len(rivals)} others"
     if uses_prior:
         return f"{number}, of {weights[rivals].sum():.0%} of the posterior"

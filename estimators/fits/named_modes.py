@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
+from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
-from estimators.modes.proposals import proposals
+from estimators.modes.student import Student
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import curvature
 from estimators.parameters.parameter import Array
@@ -44,17 +45,19 @@ def shares_about_modes(
             curve = curvature(objective, end)
         if not np.isfinite(curve.information).all() or curve.is_flat.any():
             return None
-        modes.append((end, curve))
+        modes.append(Student.about(end, curve))
     free = Labelling(density, symmetry) if uses_prior and symmetry.is_nontrivial else None
     count = int(np.clip(NUMBERS // max(density.row_size, 1), LEAST, MOST))
-    made = proposals(density, free, modes, np.ones(len(modes)), count, np.random.default_rng(0))
+    proposals, _ = mode_proposals(density, free, modes, np.ones(len(modes)))
+    points = proposals.draws(count, np.random.default_rng(0))
+    target = Objective(density, log_posterior if uses_prior else log_likelihood)
     with np.errstate(all="ignore"):
-        logs = Objective(density, log_posterior if uses_prior else log_likelihood).value(made.points) - made.log_density
+        logs = target.value(points) - proposals.log_density(points, np.zeros(count))
     logs = np.nan_to_num(logs, nan=-np.inf, posinf=-np.inf)
     if not np.isfinite(logs.max()):
         return None
     weights = np.exp(logs - logs.max())
-    numbers = numbered(density.draws(made.points))
+    numbers = numbered(density.draws(points))
     weights[numbers < 0] = 0.0
     if weights.sum() ** 2 <= LEAST_WORTH * (weights**2).sum():
         return None

@@ -6,7 +6,8 @@ import torch
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
 from estimators.fits.sample import Sample
-from estimators.optimise.curvature import Curvature, curvature, student_draws, student_log_density
+from estimators.modes.student import Student
+from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Draws
 
@@ -53,10 +54,11 @@ def _weighed(
     """Points [S, D] of Student's t, and their weights [S]; None where there is no curvature, or few would count."""
     if not np.isfinite(curve.values).all() or curve.is_flat.any():
         return None
-    half = student_draws(curve, count // 2, rng)
+    proposal = Student.about(mode, curve)
+    half = proposal.draws(count // 2, rng) - mode
     moves = np.concatenate([half, -half])
     with np.errstate(all="ignore"):
-        logs = objective.value(mode + moves) - student_log_density(curve, moves)
+        logs = objective.value(mode + moves) - proposal.log_density(mode + moves)
     logs = np.nan_to_num(logs, nan=-np.inf, posinf=-np.inf)
     if not np.isfinite(logs.max()):
         return None

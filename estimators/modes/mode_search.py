@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.checks import check_flag, check_positive, check_whole
-from estimators.contract import Combination, Density, Model, Objective, log_likelihood
+from estimators.contract import Combination, Density, Model, Objective, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps, starts
 from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
@@ -139,10 +139,11 @@ class _Run:
     def _kept(self) -> tuple[Mode, ...]:
         """The modes within reach; those that have lost a class are no rivals of one that has all.
 
-        The Greeks of a class without rows are where a start happened to be, and mean nothing.
+        The Greeks of a class without rows are where a start happened to be, and mean nothing; in a posterior they are
+        the prior's, and weigh what they weigh.
         """
         near = self._near(self._search.reach)
-        if not near or self._density.at_boundary(near[0].point):
+        if not near or self._objective.combination is log_posterior or self._density.at_boundary(near[0].point):
             return tuple(near)
         return tuple(mode for mode in near if not self._density.at_boundary(mode.point))
 

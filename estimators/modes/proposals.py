@@ -1,62 +1,97 @@
-"""Proposals for importance sampling: Student's t about every mode, and about their images under labels that are free.
+"""Proposals for importance sampling: Student's t's, their images under labels that are free, and draws of the prior.
 
-With G the label permutations and J = |dφ/dv|, the density of a proposal in a labelling at random is
+With G the label permutations, J = |dφ/dv| and a share π of draws of the prior, the density of a proposal is
 
-    q(v) = 1/|G| Σ_g Σ_m w_m t_m(g v) J(v) / J(g v),
+    q(v) = π p(v) + (1 - π) / |G| Σ_g Σ_m w_m t_m(g v) J(v) / J(g v),
 
-since a permutation moves Greeks about and changes no volume of theirs.
+since a permutation moves Greeks about and changes no volume of theirs. Points are drawn in the labelling of the t's:
+what is weighed is the same in all of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from estimators.contract import Density
 from estimators.modes.labelling import Labelling
-from estimators.optimise.curvature import Curvature, student_draws, student_log_density
+from estimators.modes.student import Student
 from estimators.parameters.parameter import Array
 from estimators.symmetry import Indices
 
-# Of the proposals this share is dealt over modes evenly, whatever their weights.
-EVENLY = 0.2
+# Images whose t's are so many nats below the largest have no part in a density; of others the Jacobian is looked at.
+NEGLIGIBLE = 40.0
 
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Points [S, D], log q [S] up to a constant, and the mode that each is likeliest to belong to [S]."""
+    """A mixture of t's [P] with ``shares`` [P], of their images where there is a labelling, and of the prior."""
 
-    points: Array
-    log_density: Array
-    modes: Indices
+    density: Density
+    labelling: Labelling | None
+    parts: Sequence[Student]
+    shares: Array
+    of_prior: float = 0.0
+
+    def draws(self, count: int, rng: np.random.Generator) -> Array:
+        """Points [count, D]."""
+        of_prior, *counts = rng.multinomial(count, [self.of_prior, *((1.0 - self.of_prior) * self.shares)])
+        drawn = [part.draws(int(own), rng) for part, own in zip(self.parts, counts, strict=True)]
+        if of_prior:
+            drawn.append(self.density.draw_prior(int(of_prior), rng))
+        return np.concatenate(drawn)
+
+    def log_density(self, points: Array, log_prior: Array) -> Array:
+        """log q [S] at points [S, D], of which the prior's density is given [S]."""
+        images = images_of(self.labelling, points)
+        logs = np.full(images.shape[:2], -np.inf)
+        for part, share in zip(self.parts, self.shares, strict=True):
+            logs = np.logaddexp(logs, np.log(share) + part.log_density(images))
+        logs = logs + log_ratios(self.density, images, logs)
+        of_parts = logsumexp(logs, 0) - np.log(len(images))
+        if not self.of_prior:
+            return np.asarray(of_parts)
+        return np.asarray(np.logaddexp(np.log1p(-self.of_prior) + of_parts, np.log(self.of_prior) + log_prior))
 
 
-def proposals(
-    density: Density,
-    labelling: Labelling | None,
-    modes: Sequence[tuple[Array, Curvature]],
-    weights: Array,
-    num_draws: int,
-    rng: np.random.Generator,
-) -> Proposals:
-    """Draws about modes with a curvature each; without a labelling their images have no part in it.
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The parts of the space that belong to each of M modes: where its own t, weighed, is the highest of all.
 
-    Raises EstimationError where a mode has a direction without curvature.
+    The same in every labelling.
     """
-    shares = (1.0 - EVENLY) * weights / weights.sum() + EVENLY / len(weights)
-    counts = rng.multinomial(num_draws, shares)
-    drawn = [mode + student_draws(curve, count, rng) for (mode, curve), count in zip(modes, counts, strict=True)]
-    points = np.concatenate(drawn)
-    images = points[None] if labelling is None else labelling.images(points)
-    logs = np.array([_log_densities(image, modes, shares) for image in images])
-    if len(images) > 1:
-        jacobians = np.array([density.values(image).jacobian for image in images])
-        logs = logs + (jacobians[0] - jacobians)[:, None, :]
-    return Proposals(points, logsumexp(logs, (0, 1)), np.asarray(logs.max(0).argmax(0)))
+
+    density: Density
+    labelling: Labelling | None
+    parts: Sequence[Student]
+    log_weights: Array
+
+    def of(self, points: Array) -> tuple[Indices, Array]:
+        """The mode [S] of points [S, D], and the image of each that is near it [S, D]."""
+        images = images_of(self.labelling, points)
+        logs = np.array([part.log_density(images) for part in self.parts]) + self.log_weights[:, None, None]
+        logs = logs + log_ratios(self.density, images, logs.max(0))
+        best = logs.reshape(-1, len(points)).argmax(0)
+        modes, image = np.divmod(best, len(images))
+        return modes, images[image, np.arange(len(points))]
 
 
-def _log_densities(points: Array, modes: Sequence[tuple[Array, Curvature]], shares: Array) -> Array:
-    """log w_m t_m [M, S] at points [S, D]."""
-    logs = [student_log_density(curve, points - mode) for mode, curve in modes]
-    return np.asarray(np.log(shares)[:, None] + logs)
+def images_of(labelling: Labelling | None, points: Array) -> Array:
+    """Points [S, D] in all labellings that are compared [G, S, D]."""
+    return points[None] if labelling is None else labelling.images(points)
+
+
+def log_ratios(density: Density, images: Array, logs: Array) -> Array:
+    """log J(v) - log J(g v) [G, S] where an image [G, S, D] has a part in the largest of log densities [G, S]."""
+    ratios = np.zeros(logs.shape)
+    counts: NDArray[np.bool_] = (logs >= logs.max(0) - NEGLIGIBLE) & (np.arange(len(images)) > 0)[:, None]
+    if not counts.any():
+        return ratios
+    own = counts.any(0)
+    jacobians = np.zeros(logs.shape[1])
+    jacobians[own] = density.values(images[0][own]).jacobian
+    _, columns = np.nonzero(counts)
+    ratios[counts] = jacobians[columns] - density.values(images[counts]).jacobian
+    return ratios

@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 
 from estimators.optimise.objective import Smooth
 from estimators.parameters.parameter import Array
-from estimators.status import EstimationError
 
 # A curvature below this many times its error is flat. So is one below this share of the curvature that each coordinate
 # has alone: solving with it would keep no more than half the digits.
 ERRORS, LEAST_SHARE = 10.0, 1e-9
 # An ascent is at a saddle if a direction curves upwards by more than this share.
 SADDLE_SHARE = 1e-6
-# Degrees of freedom of proposals, whose tails are heavier than those of any posterior that they are meant for.
-DEGREES = 5.0
 # Points within a few units in the last place of the mode, at which the gradient's rounding error shows.
 NEIGHBOURS = 4
 # In place of an infinite error, whose product with 0 would be NaN.
@@ -96,30 +93,6 @@ def curvature(objective: Smooth, mode: Array) -> Curvature:
 def observed_information(objective: Smooth, mode: Array) -> Array:
     """``-d² log p / dv dv'`` at `mode` [D], as [D, D]."""
     return curvature(objective, mode).information
-
-
-def student_draws(curve: Curvature, num_draws: int, generator: np.random.Generator) -> Array:
-    """Draws [S, D] about 0 of Student's t with DEGREES degrees of freedom and scale I⁻¹.
-
-    Raises EstimationError where the information I is not positive definite: the data do not inform some direction.
-    """
-    if not np.isfinite(curve.values).all() or curve.is_flat.any():
-        flattest = int(np.argmin(curve.values - ERRORS * curve.errors))
-        raise EstimationError(
-            "laplace: the observed information is not positive definite as far as it is known (scaled eigenvalue "
-            f"{curve.values[flattest]:.3g}, rounding error {curve.errors[flattest]:.1g}), so the data leave some "
-            "combination of the Greeks undetermined; use NUTS, fewer components, or seen Z"
-        )
-    mixing = generator.chisquare(DEGREES, num_draws) / DEGREES
-    standard = generator.standard_normal((num_draws, len(curve.values))) / np.sqrt(mixing)[:, None]
-    return curve.normal_draws(standard)
-
-
-def student_log_density(curve: Curvature, moves: Array) -> Array:
-    """The log density [S] of such draws at moves [S, D] from the mode, up to a constant that is the same for all I."""
-    standard = (moves / curve.unit) @ curve.vectors * np.sqrt(curve.values)
-    volume = 0.5 * np.log(curve.values).sum() - np.log(curve.unit).sum()
-    return np.asarray(volume - 0.5 * (DEGREES + len(curve.values)) * np.log1p((standard**2).sum(1) / DEGREES))
 
 
 def eigen(information: Array) -> tuple[Array, Array]:

@@ -1,0 +1,160 @@
+"""The mass of each mode, and draws of all in proportion: importance sampling from t's that are refitted in turns.
+
+A turn draws from t's about modes (`proposals`) and weighs what it has drawn (`weighed`). The next draws from t's about
+clusters of that as well (population Monte Carlo: Cappe et al. 2004, JCGS 13), and about the neighbours of the points of
+the greatest weight, where the proposals are too thin (incremental mixtures: Raftery & Bao 2010, Biometrics 66). A tenth
+of the draws are the prior's, so that what no mode is near is met too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+
+from estimators.contract import Combination, Density
+from estimators.modes.labelling import Labelling
+from estimators.modes.proposals import Proposals, Regions
+from estimators.modes.student import Student
+from estimators.modes.weighed import Weighed, affordable, weighed
+from estimators.parameters.parameter import Array
+
+Rng = np.random.Generator
+# A share of the t's is dealt over modes evenly, whatever their weights; the least share of any.
+EVENLY, LEAST_SHARE = 0.2, 1e-3
+# The share of the prior, where it is one, in the first turn too; and of the modes' own t's after that.
+OF_PRIOR, OF_PRIOR_AT_FIRST, OF_MODES = 0.1, 0.5, 0.2
+# Draws that are clustered, the least of one cluster by coordinate, and what of all their covariance is added to it.
+CLUSTERED, LEAST_DRAWS, WIDENED = 2000, 5, 0.03
+# With more labels than so many images, points are drawn and weighed in one labelling, and none from the prior.
+MOST_IMAGES = 24
+# Draws that are effective in a fit, by coordinate, and halvings by which the power of their weights is found.
+EVEN_DRAWS, HALVINGS = 20, 12
+# Points about whose neighbours a t is fitted, at most, and how many times the average their weight is, at least.
+HEAVIEST, HEAVY = 8, 5.0
+# The share of effective points from which on one more turn is the last, if no point is heavy either.
+EVEN_SHARE = 0.5
+
+
+class Effort(NamedTuple):
+    """Turns, the points of the last, half as many in those before, and clusters of each region."""
+
+    turns: int = 6
+    points: int = 8_000
+    clusters: int = 8
+
+
+# What is tried where the weights of a first try cannot be trusted.
+MORE = Effort(turns=8, points=30_000, clusters=8)
+
+
+def mode_proposals(
+    density: Density, labelling: Labelling | None, parts: Sequence[Student], weights: Array
+) -> tuple[Proposals, Regions]:
+    """Proposals of modes with a t and a weight each, none from the prior, and the regions of the modes."""
+    shares = (1.0 - EVENLY) * weights / weights.sum() + EVENLY / len(weights)
+    log_weights = np.log(np.maximum(weights / weights.sum(), 1e-12))
+    return (
+        Proposals(density, labelling, parts, shares / shares.sum()),
+        Regions(density, labelling, parts, log_weights),
+    )
+
+
+def weighed_in_turns(
+    combination: Combination, first: Proposals, regions: Regions, rng: Rng, effort: Effort | None = None
+) -> Weighed:
+    """Points of the last turn; where these cannot be trusted, once more with more of all."""
+    effort = effort or Effort()
+    proposals, is_last = first, False
+    if first.of_prior:
+        # What is far from every mode has to be met once before it can be refitted to.
+        proposals = replace(first, of_prior=OF_PRIOR_AT_FIRST)
+    for turn in range(effort.turns):
+        is_last = is_last or turn == effort.turns - 1
+        count = affordable(first.density.row_size, effort.points if is_last or turn == 0 else effort.points // 2)
+        found = weighed(combination, proposals, regions, count, rng)
+        if is_last:
+            break
+        # One heavy point may be the only one of a part that the proposals are too thin in.
+        is_last = float(found.weights.max()) * count < HEAVY and found.ess > EVEN_SHARE * count
+        proposals = _refitted(proposals, regions, found, effort.clusters, rng)
+    if found.is_trusted or effort == MORE:
+        return found
+    return weighed_in_turns(combination, proposals, regions, rng, MORE)
+
+
+def _refitted(proposals: Proposals, regions: Regions, last: Weighed, clusters: int, rng: Rng) -> Proposals:
+    """Proposals of the next turn: t's of the modes, and of clusters of the draws in each region."""
+    parts, size = list(regions.parts), last.points.shape[1]
+    masses, _ = last.masses(len(parts))
+    shares = list(OF_MODES * masses)
+    for mode, mass in enumerate(masses):
+        own = np.flatnonzero((last.modes == mode) & (last.weights > 0.0))
+        if mass < 1e-6 or len(own) < LEAST_DRAWS * size:
+            shares[mode] = mass
+            continue
+        even = _evened(last.weights[own], EVEN_DRAWS * size)
+        drawn = last.images[own[rng.choice(len(own), CLUSTERED, p=even)]]
+        for part, share in _clusters(drawn, regions.parts[mode], clusters, rng):
+            parts.append(part)
+            shares.append(0.5 * mass * share)
+    for part, share in _about_heaviest(last):
+        parts.append(part)
+        shares.append(share)
+    floored = np.maximum(shares, LEAST_SHARE)
+    of_prior = OF_PRIOR if proposals.of_prior else 0.0
+    return Proposals(proposals.density, proposals.labelling, parts, floored / floored.sum(), of_prior)
+
+
+def _about_heaviest(last: Weighed) -> list[tuple[Student, float]]:
+    """t's about points of the greatest weights and their neighbours, and the weight of these.
+
+    Where the proposals are too thin by far, few points have large weights: too few for a cluster of their own.
+    """
+    size, fitted = last.points.shape[1], list[tuple[Student, float]]()
+    number, scaled = EVEN_DRAWS * size, last.images / last.images.std(0)
+    left = np.ones(len(scaled), dtype=bool)
+    for _ in range(HEAVIEST):
+        heaviest = int(np.argmax(np.where(left, last.weights, 0.0)))
+        if not left[heaviest] or last.weights[heaviest] < HEAVY / len(scaled):
+            break
+        near = np.argsort(((scaled - scaled[heaviest]) ** 2).sum(1))[:number]
+        left[near] = False
+        own = last.weights[near]
+        away = last.images[near] - last.images[heaviest]
+        weights = 0.5 * (own / own.sum() + 1.0 / len(near))
+        fitted.append((Student.of(last.images[heaviest], (away * weights[:, None]).T @ away), float(own.sum())))
+    return fitted
+
+
+def _evened(weights: Array, least: float) -> Array:
+    """Weights [S] to the power, at most 1, at which as many as ``least`` draws are effective; normalised.
+
+    The first proposals may be so far off that a handful of draws has all the weight.
+    """
+    logs, low, power = np.log(weights / weights.max()), 0.0, 1.0
+    evened = weights / weights.sum()
+    for halving in 0.5 ** np.arange(1, HALVINGS + 1):
+        is_even = 1.0 / (evened**2).sum() >= least
+        if is_even and power == 1.0:
+            break
+        low = power if is_even else low
+        power = low + halving
+        evened = np.exp(power * logs)
+        evened /= evened.sum()
+    return np.asarray(evened)
+
+
+def _clusters(drawn: Array, part: Student, clusters: int, rng: Rng) -> list[tuple[Student, float]]:
+    """t's about all draws [S, D] of a region and about clusters of them, and the share of the draws in each."""
+    scale = part.unit * part.vectors / np.sqrt(part.values)
+    spread = np.atleast_2d(np.cov(drawn.T)) + 1e-6 * scale @ scale.T
+    labels = kmeans2(drawn / np.sqrt(np.diag(spread)), clusters, minit="++", seed=rng, missing="warn")[1]
+    groups = [np.full(len(drawn), True), *(labels == cluster for cluster in range(clusters))]
+    fitted = []
+    for inside in groups:
+        if inside.sum() > LEAST_DRAWS * drawn.shape[1]:
+            own = np.atleast_2d(np.cov(drawn[inside].T)) + WIDENED * spread
+            fitted.append((Student.of(drawn[inside].mean(0), own), float(inside.mean())))
+    return fitted

@@ -1,0 +1,86 @@
+"""Points of proposals, weighed to a target: importance sampling, with the Pareto shape of its weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.contract import Combination, log_prior
+from estimators.diagnostics import PARETO_LIMIT, importance
+from estimators.modes.proposals import Proposals, Regions
+from estimators.parameters.parameter import Array
+from estimators.status import EstimationError
+from estimators.symmetry import Indices
+
+# Points are evaluated so many numbers at a time, and no more than so many are in a turn, but for the least number.
+BLOCK, MOST_ELEMENTS, LEAST_PROPOSALS = 40_000_000, 100_000_000, 1_000
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Points [S, D] with normalised weights [S], the mode of each [S] and its image near that [S, D].
+
+    ``pareto_k`` is the shape of the weights' tail, ``ess`` their effective number.
+    """
+
+    points: Array
+    weights: Array
+    modes: Indices
+    images: Array
+    pareto_k: float
+    ess: float
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the weights turn the points into draws of their target."""
+        return self.pareto_k <= PARETO_LIMIT
+
+    def masses(self, num_modes: int) -> tuple[Array, Array]:
+        """The share of each mode [M], and its standard error [M]."""
+        masses = np.asarray(np.bincount(self.modes, self.weights, num_modes), dtype=float)
+        inside = self.modes == np.arange(num_modes)[:, None]
+        return masses, np.sqrt((self.weights**2 * (inside - masses[:, None]) ** 2).sum(1))
+
+    def resampled(self, count: int, rng: np.random.Generator, mode: int | None = None) -> Indices:
+        """Places [count] of draws of equal weight, of one mode if it is given.
+
+        Systematic resampling: a draw of weight w comes up S w times, to the next whole number; these are neighbours,
+        as the autocorrelation of chains shows it.
+        """
+        weights = self.weights if mode is None else np.where(self.modes == mode, self.weights, 0.0)
+        steps = (np.arange(count) + rng.random()) / count * weights.sum()
+        last = np.flatnonzero(weights > 0.0)[-1]
+        chosen, times = np.unique(np.minimum(np.searchsorted(np.cumsum(weights), steps), last), return_counts=True)
+        order = rng.permutation(len(chosen))
+        return np.asarray(np.repeat(chosen[order], times[order]))
+
+
+def weighed(
+    combination: Combination, proposals: Proposals, regions: Regions, count: int, rng: np.random.Generator
+) -> Weighed:
+    """Points of the proposals, weighed to a sum of a density's parts."""
+    points = proposals.draws(count, rng)
+    values, priors = _in_blocks(combination, proposals, points)
+    with np.errstate(all="ignore"):
+        log_weights = values - proposals.log_density(points, priors)
+    if not np.isfinite(log_weights).any():
+        raise EstimationError("the density is not a number at any point around its modes; rescale the columns")
+    found = importance(np.where(np.isfinite(log_weights), log_weights, -np.inf))
+    modes, images = regions.of(points)
+    return Weighed(points, found.weights, modes, images, found.pareto_k, found.ess)
+
+
+def affordable(row_size: int, count: int) -> int:
+    """The number of proposals that is no more than ``count``, and less where each takes long."""
+    return max(min(count, MOST_ELEMENTS // max(row_size, 1)), min(count, LEAST_PROPOSALS))
+
+
+def _in_blocks(combination: Combination, proposals: Proposals, points: Array) -> tuple[Array, Array]:
+    """The sum and the prior's density [S] at points [S, D]."""
+    size = max(BLOCK // max(proposals.density.row_size, 1), 1)
+    values, priors = list[Array](), list[Array]()
+    with np.errstate(all="ignore"):
+        for start in range(0, len(points), size):
+            parts = proposals.density.values(points[start : start + size])
+            values.append(combination(parts))
+            priors.append(log_prior(parts))
+    return np.concatenate(values), np.concatenate(priors)

@@ -54,7 +54,7 @@ def unused(dim: str, variables: Container[str]) -> str:
 
 
 class Diagnostics(NamedTuple):
-    """R-hat (empty of one chain), and the effective sample sizes of the bulk and of the 5 % tails, by Greek."""
+    """R-hat (of one chain: of its halves), and effective sample sizes of the bulk and of the 5 % tails, by Greek."""
 
     r_hat: dict[str, np.ndarray]
     bulk: dict[str, np.ndarray]
@@ -74,7 +74,7 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
     data = dataset({alias: draws[name] for name, alias in aliases.items()}, num_chains)
     with np.errstate(all="ignore"):
         sizes = [import_arviz().ess(data, method=method) for method in ("bulk", "tail")]
-        r_hat = import_arviz().rhat(data, method="rank") if num_chains > 1 else None
+        r_hat = _r_hats({alias: draws[name] for name, alias in aliases.items()}, data, num_chains)
     constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
     bulk, tail = (
         {name: _settled(ess[aliases[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
@@ -82,6 +82,17 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
     )
     r_hats = {} if r_hat is None else {n: _settled(r_hat[aliases[n]].values, constant[n], 1.0, np.inf) for n in draws}
     return Diagnostics(r_hats, bulk, tail)
+
+
+def _r_hats(draws: Draws, data: "xarray.Dataset", num_chains: int) -> Any:
+    """Of chains; of one that of its halves; None where these are too short."""
+    if num_chains == 1:
+        num_draws = len(next(iter(draws.values())))
+        half = num_draws // 2
+        if half < LEAST_DRAWS:
+            return None
+        data = dataset({name: value[num_draws - 2 * half :] for name, value in draws.items()}, 2)
+    return import_arviz().rhat(data, method="rank")
 
 
 def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:

@@ -22,6 +22,7 @@ from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights
 from estimators.fits.summary import say_status
 from estimators.modes.found import Found
+from estimators.parameters.parameter import Array
 from estimators.status import Status, in_order
 
 AT_END = "At the end of what it can be, as a maximum may be: "
@@ -32,7 +33,8 @@ class Estimated:
     """Draws as an estimator found them; ``best`` is that of the highest density.
 
     ``findings`` are all statuses that hold, CONVERGED where none does, and what each is about ("" for nothing more);
-    ``remarks`` are sentences that are no reason to warn. Both name components as the draws do.
+    ``remarks`` are sentences that are no reason to warn. Both name components as the draws do. ``weights`` [M] are the
+    shares of the modes that were ``found``, where the draws hold these: then the findings say all of them.
     """
 
     kind: Kind
@@ -44,6 +46,7 @@ class Estimated:
     best: int = 0
     remarks: tuple[str, ...] = ()
     found: Found | None = None
+    weights: Array | None = None
 
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
@@ -53,15 +56,17 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     stats = {**estimated.stats, **labelled.stats}
     findings, modes = dict(estimated.findings), None
     if estimated.found is not None and estimated.found.modes:
-        weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
-        findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
+        weights = estimated.weights
+        if weights is None:
+            weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
+            findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
         modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.has_chains:
         divergences = int(stats.get("num_divergences", 0))
         of_chains, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
-        findings |= of_chains
+        findings = of_chains | findings
         stats.update(extra)
     of_data = density.remarks()
     findings = _explained(in_order(findings), density, labelled, of_data)

@@ -10,6 +10,7 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.contract import Density, Model
+from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
@@ -37,13 +38,15 @@ class FitModes:
         return len(self._modes)
 
     def __getitem__(self, number: int) -> "Fit":
-        """The mode as a fit; its labels are put in order as those of any fit are."""
+        """The mode as a fit, its labels in order; of a posterior, the mode's draws, or its point if it has none."""
         if not -len(self) <= number < len(self):
             raise IndexError(f"modes: the search found {len(self)}, numbered from 0; got {number}")
         place = number % len(self)
         order = [place, *(i for i in range(len(self)) if i != place)]
         modes = self._modes.ordered(order)
         draws = {name: value[:1] for name, value in modes.greeks.items()}
+        if self._fit.kind.has_chains:
+            return _part_of(self._fit, place, draws, modes)
         if place == 0:
             return self._fit
         value = {name: float(modes.values[0]) for name in ("log_likelihood", "log_joint") if name in self._fit.stats}
@@ -94,6 +97,21 @@ class FitModes:
         )
         many = "; there are many, of which these are some" if modes.is_many else ""
         return f"{head}{many}\n{self.table().to_string(float_format='{:.4g}'.format)}"
+
+
+def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
+    """The draws of a posterior that belong to one of its modes; of a mode without draws its point."""
+    said: dict[str, Any] = {"stats": {name: fit.stats[name] for name in KEPT if name in fit.stats}, "found": modes}
+    if len(modes) > 1:
+        # A part has a rival: the others.
+        said |= {"status": Status.RIVAL_MODES, "findings": {Status.RIVAL_MODES: ""}, "remarks": ()}
+    inside = fit.info["mode"] == place
+    if not bool(inside.any()):
+        return replace(fit, draws=point, num_chains=1, info={}, kind=Kind.KNOWN, **said)
+    draws = {name: value[inside] for name, value in fit.draws.items()}
+    info = {name: value[inside] for name, value in fit.info.items() if name != "mode" and len(value) == fit.num_draws}
+    info["mode"] = torch.zeros(int(inside.sum()), dtype=torch.int64)
+    return replace(fit, draws=draws, num_chains=1, info=info, **said)
 
 
 def modes_of(fit: "Fit") -> FitModes:

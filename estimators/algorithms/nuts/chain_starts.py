@@ -31,16 +31,15 @@ def chain_starts(task: Task, density: Density, num_chains: int) -> Array:
     """[num_chains, D]: chains are dealt over the modes within reach of the best, and moved off them by 2 local sds."""
     if not density.size:
         return np.zeros((num_chains, 0))
+    return starts_off(task, density, _few_modes(task, density, num_chains))
+
+
+def starts_off(task: Task, density: Density, dealt: Array) -> Array:
+    """Where chains start [num_chains, D], by 2 local sds off the mode that each is dealt [num_chains, D]."""
     rng = np.random.default_rng(spawn_seeds(task.seed, 1)[0])
     objective = Objective(density, log_posterior)
-    starts_rng = np.random.default_rng(task.seed)
-    candidates = density.starts(log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
-    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in candidates[:NUM_MODES]]
-    best = max(summit.value for summit in summits)
-    modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
     starts = []
-    for chain in range(num_chains):
-        mode = modes[chain % len(modes)]
+    for mode in dealt:
         spread = _local_sd(objective, mode)
         move = rng.standard_normal(density.size) * spread * DISPERSION
         points = (mode + move / 2**n for n in range(60))
@@ -54,6 +53,17 @@ def chain_starts(task: Task, density: Density, num_chains: int) -> Array:
             f"apart; {RESCALE}"
         )
     return np.array(starts)
+
+
+def _few_modes(task: Task, density: Density, num_chains: int) -> Array:
+    """The modes [num_chains, D] that the best of a few starts lead to, in turn."""
+    objective = Objective(density, log_posterior)
+    starts_rng = np.random.default_rng(task.seed)
+    candidates = density.starts(log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
+    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in candidates[:NUM_MODES]]
+    best = max(summit.value for summit in summits)
+    modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
+    return np.array([modes[chain % len(modes)] for chain in range(num_chains)])
 
 
 def _coarseness(objective: Objective, point: Array) -> float:

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from estimators.algorithms.finish import Estimated, finish
-from estimators.algorithms.nuts.chain_starts import chain_starts
+from estimators.algorithms.nuts.chain_starts import chain_starts, starts_off
+from estimators.algorithms.nuts.mode_words import findings_of_modes, remarks_of_modes, stats_of_modes
 from estimators.algorithms.nuts.nutpie_chains import nutpie_chains
+from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
+from estimators.algorithms.nuts.proportions import in_proportion
 from estimators.algorithms.nuts.pyro_chains import conditioned, pyro_chains
 from estimators.algorithms.protocol import Task, begin
 from estimators.checks import check_flag, check_positive, check_whole
@@ -21,8 +25,12 @@ from estimators.contract import Density, Model
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes, program_mode, spawn_seeds
+from estimators.modes.finder import Finder, check_search
 from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
+
+# Where modes come from if nobody says it; None leaves the search out.
+SEARCH: Finder | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,12 @@ class NUTS:
     Greeks too, as of an intercept and a slope whose covariate is far from 0. Draws are relabelled before R-hat and ESS
     are computed; the status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per
     chain), in order.
+
+    With ``search=modes.Search()`` (or what `modes.search` has found) chains are dealt over the modes of the posterior,
+    by weight. Where chains of different modes do not meet, each mode's mass is estimated by importance sampling and the
+    draws are resampled to these masses; R-hat and ESS are then those within modes. ``fit.stats`` has ``mode_masses``,
+    ``mode_mass_errors`` and, where it was needed, ``pareto_k``; ``fit.info["mode"]`` is the mode of each draw, and
+    ``fit.modes[1]`` has the draws of one. If the Pareto k̂ is above 0.7 the draws stay as they are, CHAINS_DISAGREE.
 
     >>> fit = NUTS(num_samples=200, warmup_steps=200).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0)
     >>> fit.num_draws
@@ -61,8 +75,17 @@ class NUTS:
             raise ValueError(f"low_rank: expected False with engine={self.engine!r}, which has no such adaptation")
 
     @own_modes()
-    def fit(self, model: Model, data: Any, *, seed: int | None = None, strict: bool = False) -> Fit:
+    def fit(
+        self,
+        model: Model,
+        data: Any,
+        *,
+        seed: int | None = None,
+        strict: bool = False,
+        search: Finder | None = SEARCH,
+    ) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
+        check_search(search)
         task = begin(model, data, seed, strict)
         if self.engine == "pyro" and task.data.weights is None:
             # What Pyro cannot condition on is refused before any work; rows with weights would be repeated first.
@@ -70,7 +93,13 @@ class NUTS:
             with program_mode(task.seed):
                 program()
         density = task.model.density(task.data)
-        starts = chain_starts(task, density, self.num_chains)
+        modes = None
+        if search is not None:
+            modes = posterior_modes(search, task, density, np.random.default_rng(task.seed))
+        if modes is None:
+            starts = chain_starts(task, density, self.num_chains)
+        else:
+            starts = starts_off(task, density, modes.dealt(self.num_chains))
         seeds = spawn_seeds(task.seed, self.num_chains + 1)[1:]
         coordinates, info = _ENGINES[self.engine](self, task, density, starts, seeds)
         if len(coordinates) != self.num_chains * self.num_samples:
@@ -78,24 +107,44 @@ class NUTS:
                 f"NUTS: the sampler gave {len(coordinates)} draws instead of {self.num_chains} chains of "
                 f"{self.num_samples}; nothing is kept of an incomplete run"
             )
-        divergences = int(info["diverging"].sum())
+        return finish(task, density, self._estimated(task, density, modes, coordinates, info))
+
+    def _estimated(
+        self,
+        task: Task,
+        density: Density,
+        modes: PosteriorModes | None,
+        coordinates: Array,
+        info: dict[str, Tensor],
+    ) -> Estimated:
+        """What chains have drawn; of modes that a search has found, in proportion."""
         stats = {
             "estimator": "NUTS",
             "engine": self.engine,
             "seed": task.seed,
-            "num_divergences": divergences,
+            "num_divergences": int(info["diverging"].sum()),
             "warmup_steps": self.warmup_steps,
         }
+        said: dict[str, Any] = {}
+        if modes is not None:
+            rng = np.random.default_rng([task.seed, 1])
+            drawn = in_proportion(task, density, modes, coordinates, info, self.num_chains, rng)
+            coordinates, info = drawn.coordinates, drawn.info
+            stats |= stats_of_modes(drawn)
+            said = {
+                "findings": findings_of_modes(modes, drawn),
+                "remarks": remarks_of_modes(modes, drawn, self.num_chains),
+                "found": modes.found,
+                "weights": drawn.masses,
+            }
         draws = density.draws(coordinates)
         for name, value in draws.items():
             if not bool(torch.isfinite(value).all()):
                 raise EstimationError(
                     f"NUTS: {name} ran to infinity; the posterior is improper, use proper, tighter priors"
                 )
-        estimated = Estimated(
-            Kind.POSTERIOR, draws, stats, info=info, num_chains=self.num_chains, best=int(torch.argmax(info["lp"]))
-        )
-        return finish(task, density, estimated)
+        best = int(torch.argmax(info["lp"]))
+        return Estimated(Kind.POSTERIOR, draws, stats, info=info, num_chains=self.num_chains, best=best, **said)
 
 
 _ENGINES: dict[str, Callable[[NUTS, Task, Density, Array, list[int]], tuple[Array, dict[str, Tensor]]]] = {

@@ -1,0 +1,129 @@
+"""Draws in the proportion of the modes' masses, whatever chains did: the chains' own where these are sound.
+
+Chains are sound where R-hat and the effective sample sizes of the Greeks and of every mode's share say so, nothing
+diverged, and, of several modes, where importance sampling has the same moments. Draws of a chain within a mode's region
+are draws of the posterior there, whichever chain it is, so where chains of different modes do not meet, each mode's
+draws are resampled to its mass by importance sampling. Where chains are not sound within a mode either, as in a funnel,
+the draws are those of the importance sampling.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.algorithms.nuts.moments import SAME, Moments
+from estimators.algorithms.nuts.posterior_modes import PosteriorModes
+from estimators.algorithms.nuts.resampled import Resampled, resampled
+from estimators.algorithms.protocol import Task
+from estimators.contract import Density, Objective, log_posterior
+from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, chain_status, diagnostics
+from estimators.fits.labels import label
+from estimators.modes.importance_sampling import weighed_in_turns
+from estimators.modes.weighed import Weighed
+from estimators.parameters.parameter import Array
+from estimators.symmetry import Indices
+
+Rng = np.random.Generator
+Info = dict[str, Tensor]
+# A mode has to be met by chains if it has this share of the posterior by Laplace.
+TO_BE_MET = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws [S, D] chain by chain, what is said of each, and of modes the ``masses`` [M] with their ``errors`` [M].
+
+    ``pareto_k`` is None where importance sampling had no part in them; ``not_sampled`` are modes that no chain stands
+    for, all of them where chains were not sound within a mode.
+    """
+
+    coordinates: Array
+    info: Info
+    masses: Array
+    errors: Array
+    pareto_k: float | None = None
+    is_in_proportion: bool = True
+    not_sampled: int = 0
+
+    @property
+    def is_by_sampler(self) -> bool:
+        """Whether no draw is of a chain."""
+        return self.not_sampled > 0 and self.not_sampled == len(self.info["mode"].unique())
+
+
+def in_proportion(
+    task: Task, density: Density, modes: PosteriorModes, coordinates: Array, info: Info, num_chains: int, rng: Rng
+) -> Drawn:
+    """The draws as they are where chains are sound and hold all modes in proportion, else put in proportion."""
+    at, _ = modes.regions.of(coordinates)
+    have_met, shares, errors = _meeting(at, modes.weights, num_chains)
+    is_sound = have_met and _are_sound(task, density, coordinates, info, num_chains)
+    as_drawn = Drawn(coordinates, {**info, "mode": torch.from_numpy(at.astype(np.int64))}, shares, errors)
+    if is_sound and len(modes) == 1:
+        return as_drawn
+    found = weighed_in_turns(log_posterior, modes.proposals, modes.regions, rng)
+    masses, mass_errors = found.masses(len(modes))
+    if not found.is_trusted:
+        if is_sound or len(modes) == 1:
+            return as_drawn
+        return replace(as_drawn, masses=masses, errors=mass_errors, pareto_k=found.pareto_k, is_in_proportion=False)
+    are_same = bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
+    moments = Moments(task.model, density, modes.symmetry, found)
+    if is_sound and are_same and moments.agree(coordinates, num_chains):
+        return as_drawn
+    chosen = resampled(at, found, masses, num_chains, rng)
+    everything = np.concatenate([coordinates, found.points])
+    drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
+    if not (_are_sound(task, density, drawn, said, num_chains) and moments.agree(drawn, num_chains)):
+        chosen = resampled(np.full(len(at), -1), found, masses, num_chains, rng)
+        drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
+    new_at = np.concatenate([at, found.modes])[chosen.places].astype(np.int64)
+    return Drawn(
+        drawn,
+        {**said, "mode": torch.from_numpy(new_at)},
+        masses,
+        mass_errors,
+        found.pareto_k,
+        not_sampled=chosen.num_of_sampler,
+    )
+
+
+def _meeting(at: Indices, weights: Array, num_chains: int) -> tuple[bool, Array, Array]:
+    """Whether every mode that weighs was visited by all chains alike and often, and the visited shares, with errors."""
+    inside = at[:, None] == np.arange(len(weights))
+    shares = inside.mean(0)
+    if len(at) // num_chains < 2 * LEAST_DRAWS:
+        return False, shares, np.full(len(weights), np.inf)
+    r_hat, bulk, _ = diagnostics({"mode": torch.from_numpy(inside.astype(float))}, num_chains)
+    matters = (weights >= TO_BE_MET) | (shares > 0.0)
+    is_met = (shares > 0.0) & (r_hat["mode"] <= R_HAT_LIMIT) & (bulk["mode"] >= ESS_PER_CHAIN * num_chains)
+    return bool(is_met[matters].all()), shares, np.sqrt(shares * (1.0 - shares) / bulk["mode"])
+
+
+def _are_sound(task: Task, density: Density, coordinates: Array, info: Info, num_chains: int) -> bool:
+    """Whether draws [S, D] have converged, labelled as those of a fit are, and none diverged."""
+    if len(coordinates) // num_chains < 2 * LEAST_DRAWS:
+        return False
+    draws = label(task.model, density, density.draws(coordinates), int(torch.argmax(info["lp"]))).draws
+    return not chain_status(draws, num_chains, int(info["diverging"].sum()))[0]
+
+
+def _joined(values: Tensor, found: Weighed, chosen: Resampled) -> Tensor:
+    """What is said of draws, and nothing of points of the sampler, of those that are chosen."""
+    nothing = torch.zeros(len(found.points), dtype=values.dtype)
+    return torch.cat([values, nothing])[torch.from_numpy(chosen.places)]
+
+
+def _said_of(density: Density, info: Info, found: Weighed, chosen: Resampled) -> Info:
+    """What was said of the draws that are taken; points of the sampler took no steps, and did not diverge.
+
+    The energies of draws that are no longer in a row say nothing, and are left out.
+    """
+    said = {name: _joined(value, found, chosen) for name, value in info.items() if name != "energy"}
+    of_sampler = np.flatnonzero(chosen.places >= len(info["lp"]))
+    if len(of_sampler):
+        points = found.points[chosen.places[of_sampler] - len(info["lp"])]
+        said["lp"][torch.from_numpy(of_sampler)] = torch.from_numpy(Objective(density, log_posterior).value(points))
+    return said

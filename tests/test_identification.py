@@ -24,7 +24,7 @@ from estimators import (
 )
 from estimators.fits.identification import Extent, Identification
 from estimators.fits.kind import Kind
-from estimators.mechanisms import Bernoulli
+from estimators.mechanisms import Bernoulli, Gaussian
 from estimators.modes.flat_walk import is_walkable
 from estimators.modes.law_rows import design_of
 from estimators.modes.measured_law import measured_law
@@ -276,6 +276,11 @@ TOSSES = Data({name: torch.arange(16.0) // 2**place % 2 for place, name in enume
             ValueError,
             "hidden when it is run",
             partial(identifiability, PyroModel(three_coins), {"w": 0.4, "p": torch.full((2, 3), 0.5)}),
+        ),
+        (
+            ValueError,
+            "every Greek",
+            partial(identifiability, mixture(1, X=Gaussian(loc=0.0, scale=1.0)), {"theta": [1.0]}),
         ),
         (ValueError, "column 'B' is missing", partial(identifiability, COINS, TOSSED, data={"A": [0, 1]})),
     ],

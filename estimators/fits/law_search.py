@@ -32,6 +32,8 @@ def identification(
     design = design_of(fit.model, draws, fit.data)
     rows, rng = design.rows(seed), np.random.default_rng(seed)
     density = fit.model.density(rows.data).beyond_priors()
+    if not density.size:
+        raise ValueError("identifiability: every Greek of this model is known, so there is nothing to identify")
     at = density.unconstrain({name: value[0].numpy() for name, value in draws.items()})
     at = np.where(density.bounded, np.clip(at, -LIMIT, LIMIT), at)
     law = law_of(density, density, at, rng)

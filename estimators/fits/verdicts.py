@@ -1,6 +1,7 @@
 """What quantities are at all Greeks of one law: at the points that a search found, and on walks along flat sets."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -68,16 +69,21 @@ class Judge:
             self._walks.append(np.concatenate([start[None], points]))
 
     def _walk_for(self, asked: Asked) -> None:
-        """Walk from the found points at which a quantity is lowest, and highest, away from the others."""
-        values = asked.at(self._found.points[:, : self._size])
+        """Walk down and up from the found point where a quantity is lowest, or highest, and from the one in question.
+
+        From an end of the support, where everything is flat, no walk leads back: points inside come first.
+        """
+        points = self._found.points
+        values = asked.at(points[:, : self._size])
+        num_inside = np.array([self._law.inside(point).sum() for point in points])
         for sign in (-1.0, 1.0):
-            order = [int(number) for number in np.argsort(-sign * values)]
-            start = next((number for number in order[:MOST_WANDERED] if self._rank(number) is not None), None)
-            if start is not None:
-                point, rank = self._found.points[start], self._rank(start)
-                assert rank is not None
-                walk = climb_along(self._law, point, rank, lambda points: asked.at(points[:, : self._size]), sign)
-                self._keep(point, walk.points)
+            order = np.lexsort((-sign * values, -num_inside))[:MOST_WANDERED]
+            start = next((int(number) for number in order if self._rank(int(number)) is not None), 0)
+            for number in {start, 0}:
+                rank = self._rank(number)
+                if rank is not None:
+                    walk = climb_along(self._law, points[number], rank, partial(_of_core, asked, self._size), sign)
+                    self._keep(points[number], walk.points)
 
     def _verdict(self, asked: Asked) -> Verdict:
         images = self._labelling.images(self._found.points[:, : self._size])
@@ -102,6 +108,11 @@ class Judge:
     def _nearness(self, asked: Asked, values: Array) -> float:
         steep = float(np.linalg.norm(slope(asked.at, self._law.at[: self._size])))
         return SAME_ANSWER * max(float(np.abs(values).max()), steep) + 4.0 * asked.error + 1e-12
+
+
+def _of_core(asked: Asked, size: int, points: Array) -> Array:
+    """A quantity at points of which the first coordinates are those of the Greeks."""
+    return asked.at(points[:, :size])
 
 
 def _distinct(values: Array, near: float) -> list[float]:

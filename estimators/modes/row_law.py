@@ -61,6 +61,10 @@ class RowLaw:
         """Whether the law at a point [D] is that of the Greeks in question, in all rows."""
         return bool(np.isfinite(point).all() and np.abs(self.all(self.held(point[None]))).max() < within)
 
+    def inside(self, point: Array) -> Mask:
+        """Which coordinates [D] are not at an end of their support, where everything is flat."""
+        return np.asarray(~(self.bounded & (np.abs(point) > NEAR)))
+
     def polished(self, start: Array) -> Array | None:
         """The point of the same law to which least squares lead (Levenberg 1944, Marquardt 1963); None for another."""
         size = len(start)
@@ -101,24 +105,16 @@ class RowLaw:
         near, far, farther = (self._odd(point, size * WIDE) for size in (1.0, 2.0, 4.0))
         slopes, rough = (8.0 * near - far) / (12.0 * WIDE), (8.0 * far - farther) / (24.0 * WIDE)
         error = 0.25 * float(np.linalg.norm(slopes - rough, 2)) + ROUNDING * np.sqrt(slopes.size) / WIDE
-        sizes = np.linalg.svd(slopes[:, self._inside(point)], compute_uv=False)
+        sizes = np.linalg.svd(slopes[:, self.inside(point)], compute_uv=False)
         return int((sizes >= ERRORS * error).sum())
-
-    def num_flat(self, point: Array, rank: int) -> int:
-        """The number of flat directions at a point, those at an end of the support apart."""
-        return max(int(self._inside(point).sum()) - rank, 0)
 
     def tangent(self, point: Array, rank: int) -> Array:
         """A basis [D, R] of the flat directions at a point of a set along which the slopes have this rank."""
-        free = self._inside(point)
+        free = self.inside(point)
         _, _, right = np.linalg.svd(self._slopes(point)[:, free], full_matrices=True)
         basis = np.zeros((len(point), max(int(free.sum()) - rank, 0)))
         basis[free] = right[rank:].T
         return basis
-
-    def _inside(self, point: Array) -> Mask:
-        """Which coordinates [D] are not at an end of their support, where everything is flat."""
-        return np.asarray(~(self.bounded & (np.abs(point) > NEAR)))
 
     def _away(self, points: Array) -> Array:
         return self.few(self.held(points))

@@ -67,13 +67,27 @@ def test_there_are_forty() -> None:
     assert len(KNOWN) == 40 and {known.extent for known in KNOWN.values()} == set(Extent)
 
 
+# What starts that end elsewhere may get wrong: ranges that go far, and classes that are alike.
+DELICATE = [
+    "equal spreads, free slopes",
+    "three classes of one spread",
+    "counts",
+    "binary",
+    "equal lines",
+    "two Gaussians as three",
+    "the mean of one Gaussian as two",
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1, 6))
-@pytest.mark.parametrize("name", ["equal spreads, free slopes", "three classes of one spread", "binary", "counts"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", DELICATE)
 def test_another_seed_says_the_same(name: str, seed: int) -> None:
     known = KNOWN[name]
     verdict = asked(known, seed)["the answer"]
-    assert verdict.extent == known.extent and verdict.values == pytest.approx(known.values, abs=1e-3)
+    assert verdict.extent == known.extent
+    if known.values:
+        assert verdict.values == pytest.approx(known.values, abs=1e-3)
 
 
 # ------------------------------------------------------------------ the law

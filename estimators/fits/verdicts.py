@@ -99,11 +99,18 @@ class Judge:
             if all(np.abs(orbits[:, number] - orbits[:, known]).max() > near for known in apart):
                 apart.append(number)
         is_range = any(np.ptp(values) > near for values in walks)
-        if is_range or (self._found.is_endless and len(apart) > FINITE):
+        is_range = is_range or (self._found.is_endless and len(apart) > FINITE)
+        if is_range or (len(apart) > 1 and any(self._leads_on(asked, number, near) for number in apart)):
             every = np.concatenate([own, *walks])
             return Verdict(asked.name, Extent.RANGE, (float(every.min()), float(every.max())), labels)
         extent = Extent.IDENTIFIED if len(apart) == 1 else Extent.SET
         return Verdict(asked.name, extent, tuple(sorted(float(own[number]) for number in apart)), labels)
+
+    def _leads_on(self, asked: Asked, number: int, near: float) -> bool:
+        """Whether the law leaves a quantity open to first order at a point that was found: it is then not alone."""
+        point = self._found.points[number]
+        basis = self._law.tangent(point, self._law.rank(point))
+        return bool(np.linalg.norm(basis.T @ slope(partial(_of_core, asked, self._size), point)) > near)
 
     def _nearness(self, asked: Asked, values: Array) -> float:
         steep = float(np.linalg.norm(slope(asked.at, self._law.at[: self._size])))

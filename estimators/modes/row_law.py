@@ -25,6 +25,8 @@ SAME, NEARLY_SAME = 1e-8, 1e-6
 ROWS_BY_COORDINATE, LEAST_ROWS = 12, 200
 # Beyond this a difference is as good as any other.
 FAR = 50.0
+# A location so many times farther out than all in question is one of a class without weight, which no row shows.
+FARTHEST = 100.0
 MOST_EVALUATIONS, MOST_CORRECTIONS = 80, 8
 # Steps of differences: forward, on the way; central, along a flat set; and of the fourth order, to find its dimension.
 FORWARD, CENTRAL, WIDE = 1e-6, 1e-4, 2e-3
@@ -59,7 +61,9 @@ class RowLaw:
 
     def is_same(self, point: Array, within: float = SAME) -> bool:
         """Whether the law at a point [D] is that of the Greeks in question, in all rows."""
-        return bool(np.isfinite(point).all() and np.abs(self.all(self.held(point[None]))).max() < within)
+        reach = FARTHEST * (1.0 + np.abs(self.at).max(initial=0.0))
+        is_near = np.isfinite(point).all() and np.abs(self.held(point)).max(initial=0.0) < reach
+        return bool(is_near and np.abs(self.all(self.held(point[None]))).max() < within)
 
     def inside(self, point: Array) -> Mask:
         """Which coordinates [D] are not at an end of their support, where everything is flat."""

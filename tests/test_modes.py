@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status, modes
 from estimators.contract import Objective, log_likelihood
-from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
 from tests.random_graphs import random_graph
@@ -265,3 +265,13 @@ def test_a_search_of_another_model_is_refused() -> None:
         EM().fit(GaussianMixture(3), rows, seed=0, search=found)
     with pytest.raises(TypeError, match="expected modes"):
         EM().fit(GaussianMixture(2), rows, seed=0, search=5)  # type: ignore[arg-type]
+
+
+def test_spikes_on_their_way_up_do_not_hide_the_modes_below() -> None:
+    """Full covariances of overlapping classes: most starts rise into spikes, beyond every maximum."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 3, 1000)
+    data = Data(X=rng.normal(size=(1000, 3)) + z[:, None])
+    found = modes.search(CausalMixture(3, {"X": FullGaussian(3)}), data, seed=0)
+    assert found.modes
+    assert not any(mode.is_spurious for mode in found.modes)

@@ -25,6 +25,10 @@ from estimators.modes.found import Found
 from estimators.parameters.parameter import Array
 from estimators.status import Status, in_order
 
+NO_MODE = (
+    "The search for modes found no maximum but narrow classes on few rows: this answer is of other starts, and others "
+    "as good may be there."
+)
 AT_END = "At the end of what it can be, as a maximum may be: "
 
 
@@ -74,6 +78,8 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     ends = words_at_ends(density, labelled.draws, of_data) if estimated.kind.is_mode else ""
     remarks += [f"{AT_END}{ends}."] if ends else []
     remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
+    is_without_modes = estimated.found is not None and not estimated.found.modes
+    remarks += [NO_MODE] if is_without_modes and Status.CONVERGED in findings else []
     if uses_prior and density.size and density.has_prior:
         remarks += prior_remarks(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
     # What is said with a status is said once.

@@ -34,7 +34,7 @@ TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
-# Nats below the best, after EM steps, at which a climb is given up.
+# Nats below the best mode, after EM steps, at which a climb is given up.
 HOPELESS = 40.0
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
@@ -104,6 +104,7 @@ class _Run:
         self._has_classes = shares.ndim == 3 and density.has_closed_form
         self.modes: list[Mode] = []
         self._num_starts = self._num_random = 0
+        self._highest = -np.inf
 
     def found(self) -> Found:
         """Turn after turn, until settled or at an end of the patience."""
@@ -143,7 +144,11 @@ class _Run:
         the prior's, and weigh what they weigh.
         """
         near = self._near(self._search.reach)
-        if not near or self._objective.combination is log_posterior or self._density.at_boundary(near[0].point):
+        if not near or self._objective.combination is log_posterior:
+            return tuple(near)
+        # Where spikes rise far above, one would raise a point without a class too: it is no maximum.
+        is_bounded = self._highest <= near[0].value + self._search.reach
+        if is_bounded and self._density.at_boundary(near[0].point):
             return tuple(near)
         return tuple(mode for mode in near if not self._density.at_boundary(mode.point))
 
@@ -200,9 +205,11 @@ class _Run:
         self._num_starts += len(points)
         finite = np.flatnonzero(np.isfinite(points).all(1))
         met = em_climb(self._density, self._labelling, points[finite])
+        self._highest = max([self._highest, *met.values])
         modes = self._known(met.points)
-        # What is far below is not climbed to the end: what starts there and rises still is found by other starts.
-        least = max([*met.values, *(mode.value for mode in self._near(0.0))], default=-np.inf) - HOPELESS
+        # What is far below a mode is not climbed to the end: other starts find what rises still from there. What is
+        # under way is no measure, since it may be a spike that rises without end.
+        least = max((mode.value for mode in self._near(0.0)), default=-np.inf) - HOPELESS
         new = np.array([i for i, mode in enumerate(modes) if mode is None and met.values[i] >= least], dtype=int)
         for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
             modes[i] = mode

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Draws = Mapping[str, Tensor]
 R_HAT_LIMIT = 1.01
+# χ² of one degree of freedom, less 1, that the halves of one chain exceed once in seventy.
+BY_CHANCE = 5.0
 ESS_PER_CHAIN = 100
 # Beyond this shape of their tail, importance weights do not turn draws into those of another density.
 PARETO_LIMIT = 0.7
@@ -148,8 +150,10 @@ def chain_status(
     largest = max((float(np.max(value)) for value in r_hat.values()), default=1.0)
     smallest = min(float(np.min(value)) for value in (*bulk.values(), *tail.values()))
     extra = {"min_ess": smallest, **({"max_r_hat": largest} if r_hat else {})}
+    # Of halves of E / 2 effective draws each, R-hat is about 1 + (χ² - 1) / E by chance.
+    limit = R_HAT_LIMIT + (BY_CHANCE / smallest if num_chains == 1 else 0.0)
     holds = {
-        Status.CHAINS_DISAGREE: largest > R_HAT_LIMIT,
+        Status.CHAINS_DISAGREE: largest > limit,
         Status.DIVERGENCES: divergences > 0,
         Status.LOW_ESS: smallest < ESS_PER_CHAIN * num_chains,
     }

@@ -237,3 +237,12 @@ def test_few_draws_have_no_diagnostics_and_no_nan(per_chain: int) -> None:
     assert "ess" not in table and np.isfinite(table.to_numpy()).all()
     with pytest.raises(ValueError, match="mcse: expected at least 4 draws per chain, got"):
         _ = Estimate(draws["x"], num_chains=2).mcse
+
+
+def test_the_halves_of_one_chain_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    still = torch.from_numpy(rng.standard_normal(1000))
+    moving = still + torch.linspace(0.0, 2.0, 1000, dtype=torch.float64)
+    found = diagnostics({"still": still, "moving": moving}, 1)
+    assert float(found.r_hat["still"]) < 1.01 < float(found.r_hat["moving"])
+    assert not diagnostics({"few": still[:7]}, 1).r_hat

@@ -29,7 +29,6 @@ from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior
 from estimators.algorithms.nuts.proportions import _meeting
 from estimators.algorithms.nuts.resampled import resampled
 from estimators.algorithms.protocol import begin
-from estimators.diagnostics import diagnostics
 from estimators.mechanisms import Bernoulli, LinearGaussian
 from estimators.modes import importance_sampling, weighed
 from estimators.modes.weighed import Weighed
@@ -148,15 +147,6 @@ def fit_quietly_with_search(nuts: NUTS, model: Any, data: Data, seed: int = 0) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
         return nuts.fit(model, data, seed=seed, search=modes.Search())
-
-
-def test_the_halves_of_one_chain_are_compared() -> None:
-    rng = np.random.default_rng(0)
-    still = torch.from_numpy(rng.standard_normal(1000))
-    moving = still + torch.linspace(0.0, 2.0, 1000, dtype=torch.float64)
-    found = diagnostics({"still": still, "moving": moving}, 1)
-    assert float(found.r_hat["still"]) < 1.01 < float(found.r_hat["moving"])
-    assert not diagnostics({"few": still[:7]}, 1).r_hat
 
 
 def test_each_mode_is_a_fit_of_its_draws(tmp_path: Path) -> None:

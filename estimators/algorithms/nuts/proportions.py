@@ -23,12 +23,15 @@ from estimators.fits.labels import label
 from estimators.modes.importance_sampling import weighed_in_turns
 from estimators.modes.weighed import Weighed
 from estimators.parameters.parameter import Array
+from estimators.status import Status
 from estimators.symmetry import Indices
 
 Rng = np.random.Generator
 Info = dict[str, Tensor]
 # A mode has to be met by chains if it has this share of the posterior by Laplace.
 TO_BE_MET = 1e-3
+# The effective share of draws from which on chains have mixed, if they are fewer than a fit should have.
+EFFECTIVE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,10 @@ def _are_sound(task: Task, density: Density, coordinates: Array, info: Info, num
     if len(coordinates) // num_chains < 2 * LEAST_DRAWS:
         return False
     draws = label(task.model, density, density.draws(coordinates), int(torch.argmax(info["lp"]))).draws
-    return not chain_status(draws, num_chains, int(info["diverging"].sum()))[0]
+    holds, found = chain_status(draws, num_chains, int(info["diverging"].sum()))
+    # Where few draws were asked for, few are effective, however well chains mix.
+    is_low = found.get("min_ess", 0.0) < EFFECTIVE * len(coordinates)
+    return not (set(holds) - {Status.LOW_ESS} or (is_low and Status.LOW_ESS in holds))
 
 
 def _joined(values: Tensor, found: Weighed, chosen: Resampled) -> Tensor:

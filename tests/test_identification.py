@@ -284,6 +284,7 @@ TOSSES = Data({name: torch.arange(16.0) // 2**place % 2 for place, name in enume
     ("error", "words", "call"),
     [
         (TypeError, "query: expected a function of a fit", partial(identifiability, COINS, TOSSED, query="B")),
+        (ValueError, "at least one question", partial(identifiability, COINS, TOSSED, query={})),
         (TypeError, "for 'B'", partial(identifiability, COINS, TOSSED, query={"B": 3.0})),
         (TypeError, "expected an Estimate or numbers", partial(identifiability, COINS, TOSSED, query=lambda fit: "no")),
         (

@@ -117,6 +117,8 @@ class Identification:
             number = {0: "no other Greeks", 1: "1 other set of Greeks"}.get(others, f"{others} other sets of Greeks")
         head = f"{number} with this law of the rows found from {self.num_starts} starts"
         open_ones = [f"- {verdict}" for verdict in self.verdicts.values() if not verdict.is_identified]
+        if not open_ones and (others or self.is_continuous):
+            head += ", under which the answers are the same"
         same = [name for name, verdict in self.verdicts.items() if verdict.is_identified]
         said = [f"- the same under all: {', '.join(same)}"] if same and open_ones else []
         would = [f"- tried beside these rows, {remedy}" for remedy in self.remedies]

@@ -46,6 +46,8 @@ def known_fit(fit: "Fit", density: Density, points: Array) -> "Fit":
 def questions_of(fit: "Fit", density: Density, query: Question | Mapping[str, Question]) -> list[Asked]:
     """The quantities of one question, or of several by name; each entry of a vector is one."""
     named = query if isinstance(query, Mapping) else {"the answer": query}
+    if not named:
+        raise ValueError("query: expected at least one question, got none; leave `query` out to ask about everything")
     for name, question in named.items():
         if not callable(question):
             raise TypeError(

@@ -99,18 +99,11 @@ class Design:
         if len(finite) < len(levels):
             return None
         size = torch.Size([len(values) for values in finite]).numel()
-        settings = (
-            torch.stack(list(kind.settings.values()), 1).unique(dim=0)
-            if kind.settings
-            else torch.zeros(1, 0, dtype=torch.float64)
-        )
+        nothing = torch.zeros(1, 0, dtype=torch.float64)
+        settings = torch.stack(list(kind.settings.values()), 1).unique(dim=0) if kind.settings else nothing
         if size * len(settings) > MOST_CELLS:
             return None
-        grid = (
-            torch.cartesian_prod(*finite).reshape(size, len(finite))
-            if finite
-            else torch.zeros(1, 0, dtype=torch.float64)
-        )
+        grid = torch.cartesian_prod(*finite).reshape(size, len(finite)) if finite else nothing
         columns = {name: grid[:, i].repeat(len(settings)) for i, name in enumerate(free)}
         columns |= {name: settings[:, i].repeat_interleave(size) for i, name in enumerate(kind.settings)}
         return self._of_kind(columns, kind)

@@ -34,8 +34,8 @@ TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
-# Nats below the best mode, after EM steps, at which a climb is given up.
-HOPELESS = 40.0
+# Climbs that are made together, best first; nats below the best mode, after EM steps, at which one is given up.
+TOGETHER, HOPELESS = 24, 40.0
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
 
@@ -150,7 +150,8 @@ class _Run:
         is_bounded = self._highest <= near[0].value + self._search.reach
         if is_bounded and self._density.at_boundary(near[0].point):
             return tuple(near)
-        return tuple(mode for mode in near if not self._density.at_boundary(mode.point))
+        inside = [mode for mode in self._near(np.inf) if not self._density.at_boundary(mode.point)]
+        return tuple(mode for mode in inside if mode.value >= inside[0].value - self._search.reach)
 
     def _unseen(self) -> float:
         """Good & Turing: the share of random starts that ended at a mode that no other of them found."""
@@ -207,12 +208,15 @@ class _Run:
         met = em_climb(self._density, self._labelling, points[finite])
         self._highest = max([self._highest, *met.values])
         modes = self._known(met.points)
-        # What is far below a mode is not climbed to the end: other starts find what rises still from there. What is
-        # under way is no measure, since it may be a spike that rises without end.
-        least = max((mode.value for mode in self._near(0.0)), default=-np.inf) - HOPELESS
-        new = np.array([i for i, mode in enumerate(modes) if mode is None and met.values[i] >= least], dtype=int)
-        for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
-            modes[i] = mode
+        waiting = [i for i in np.argsort(-met.values, kind="stable") if modes[i] is None and np.isfinite(met.values[i])]
+        while waiting:
+            # What is far below a mode is not climbed to the end: other starts find what rises still from there. What is
+            # under way is no measure, since it may be a spike that rises without end.
+            least = max((mode.value for mode in self._near(0.0)), default=-np.inf) - HOPELESS
+            new = [i for i in waiting[:TOGETHER] if met.values[i] >= least]
+            for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
+                modes[i] = mode
+            waiting = waiting[TOGETHER:] if new else []
         for start, group in zip(finite, met.group, strict=True):
             mode = modes[group] if group >= 0 else None
             if mode is not None:

@@ -35,6 +35,7 @@ WAYS = (0.01, 0.1, 0.5, 2.0)
 SHORTER, HALVINGS, SUFFICIENT = 0.35, 12, 1e-4
 # Second derivatives are found anew after so many steps, and carried on by the gradients in between.
 FRESH = 5
+# Of no more coordinates of all climbs together than this they are found anew at each step, which costs next to nothing.
 FEW = 64
 
 

@@ -39,7 +39,7 @@ def confounder_fit(kind: str) -> Fit:
         "MAP": MAP(num_starts=20, num_steps=20),
         "NUTS": NUTS(num_samples=100, warmup_steps=150, num_chains=2),
     }
-    return fit_quietly(estimators[kind], model, example.data(400 if kind == "NUTS" else 120, seed=4), seed=1)
+    return fit_quietly(estimators[kind], model, example.data(400, seed=4), seed=1)
 
 
 @pytest.mark.parametrize(

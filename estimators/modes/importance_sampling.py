@@ -45,7 +45,8 @@ class Effort(NamedTuple):
     clusters: int = 8
 
 
-# What is tried where the weights of a first try cannot be trusted.
+# What is tried where the weights of a first try cannot be trusted; so many points where fewer are effective than these.
+ENOUGH = 2_000.0
 MORE = Effort(turns=8, points=30_000, clusters=8)
 
 
@@ -64,9 +65,9 @@ def mode_proposals(
 def weighed_in_turns(
     combination: Combination, first: Proposals, regions: Regions, rng: Rng, effort: Effort | None = None
 ) -> Weighed:
-    """Points of the last turn; where these cannot be trusted, once more with more of all."""
+    """Points of the last turn; more of these where few are effective; where they cannot be trusted, more of all."""
     effort = effort or Effort()
-    proposals, is_last = first, False
+    proposals, is_last, thin = first, False, list[tuple[Student, float]]()
     if first.of_prior:
         # What is far from every mode has to be met once before it can be refitted to.
         proposals = replace(first, of_prior=OF_PRIOR_AT_FIRST)
@@ -78,14 +79,26 @@ def weighed_in_turns(
             break
         # One heavy point may be the only one of a part that the proposals are too thin in.
         is_last = float(found.weights.max()) * count < HEAVY and found.ess > EVEN_SHARE * count
-        proposals = _refitted(proposals, regions, found, effort.clusters, rng)
-    if found.is_trusted or effort == MORE:
-        return found
-    return weighed_in_turns(combination, proposals, regions, rng, MORE)
+        # What has been found to be thin once stays: it may be too light for a cluster of its own.
+        thin += _about_heaviest(found)
+        proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)
+    if not found.is_trusted and effort != MORE:
+        return weighed_in_turns(combination, proposals, regions, rng, MORE)
+    most = affordable(first.density.row_size, MORE.points)
+    if found.ess < ENOUGH and count < most:
+        return weighed(combination, proposals, regions, most, rng)
+    return found
 
 
-def _refitted(proposals: Proposals, regions: Regions, last: Weighed, clusters: int, rng: Rng) -> Proposals:
-    """Proposals of the next turn: t's of the modes, and of clusters of the draws in each region."""
+def _refitted(
+    proposals: Proposals,
+    regions: Regions,
+    last: Weighed,
+    thin: Sequence[tuple[Student, float]],
+    clusters: int,
+    rng: Rng,
+) -> Proposals:
+    """Proposals of the next turn: t's of the modes, of clusters of the draws in each region, and where it was thin."""
     parts, size = list(regions.parts), last.points.shape[1]
     masses, _ = last.masses(len(parts))
     shares = list(OF_MODES * masses)
@@ -99,7 +112,7 @@ def _refitted(proposals: Proposals, regions: Regions, last: Weighed, clusters: i
         for part, share in _clusters(drawn, regions.parts[mode], clusters, rng):
             parts.append(part)
             shares.append(0.5 * mass * share)
-    for part, share in _about_heaviest(last):
+    for part, share in thin:
         parts.append(part)
         shares.append(share)
     floored = np.maximum(shares, LEAST_SHARE)

@@ -135,6 +135,9 @@ class Density(Protocol):
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of S points, as tensors [S, *shape]."""
 
+    def log_jacobian(self, coordinates: Array) -> Array:
+        """log |dφ/dv| [S] at points [S, D], which depends on no row."""
+
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
 
@@ -366,10 +369,7 @@ class Model(Protocol):
         """The axes of the Greeks that run over components, as far as the model says so by itself."""
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
-        """Which labels are free near these Greeks, and the axes of the Greeks that they index.
-
-        Those that are free in the posterior, or, without ``uses_prior``, in the likelihood.
-        """
+        """Which labels are free near these Greeks in the posterior (or likelihood), and the axes that they index."""
 
     def order_keys(self, draws: Mapping[str, Tensor], free: Symmetry) -> Mapping[str, Tensor]:
         """What labels may be put in order by, [S, K] each, by its name in words; what comes first is tried first."""

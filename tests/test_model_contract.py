@@ -120,6 +120,8 @@ def test_prior_and_jacobian_are_those_of_the_greeks(name: str) -> None:
     ahead, behind = (free_entries(density, point + move) for move in (step, -step))
     slopes = (ahead - behind) / 2e-6
     assert float(values.jacobian) == pytest.approx(np.linalg.slogdet(slopes)[1], rel=1e-7)
+    alone = density.log_jacobian(np.stack([point, -point]))
+    np.testing.assert_allclose(alone, density.values(np.stack([point, -point])).jacobian, rtol=1e-12)
     program, _ = model.conditioned(data.replace(weights=None) if data.weights is not None else data)
     greeks = {key: value[0] for key, value in density.draws(point[None]).items()}
     with program_mode():

@@ -80,6 +80,13 @@ class Coordinates:
             greek.put(coordinates, values)
         return values
 
+    def log_jacobian(self, coordinates: Array, represented: Mapping[str, Array]) -> Array:
+        """log |dφ/dv| [...]."""
+        total = np.zeros(coordinates.shape[:-1])
+        for greek in self.greeks:
+            total = total + greek.log_jacobian(coordinates, represented)
+        return total
+
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
         return [greek.parameter.name for greek in self.greeks if marked[greek.coordinates].any()]

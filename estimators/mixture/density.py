@@ -196,6 +196,11 @@ class Density:
         """v(φ) as [..., D]."""
         return self._coordinates.unconstrain(greeks)
 
+    def log_jacobian(self, coordinates: Array) -> Array:
+        """log |dφ/dv| [S] at points [S, D]."""
+        with np.errstate(all="ignore"):
+            return self._coordinates.log_jacobian(coordinates, self._coordinates.represented(coordinates))
+
     def values(self, coordinates: Array) -> Parts:
         """The parts [...] at points [..., D]."""
         return self._evaluation.values(coordinates)

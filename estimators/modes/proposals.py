@@ -91,7 +91,7 @@ def log_ratios(density: Density, images: Array, logs: Array) -> Array:
         return ratios
     own = counts.any(0)
     jacobians = np.zeros(logs.shape[1])
-    jacobians[own] = density.values(images[0][own]).jacobian
+    jacobians[own] = density.log_jacobian(images[0][own])
     _, columns = np.nonzero(counts)
-    ratios[counts] = jacobians[columns] - density.values(images[counts]).jacobian
+    ratios[counts] = jacobians[columns] - density.log_jacobian(images[counts])
     return ratios

@@ -92,6 +92,9 @@ class ProgramDensity:
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         return self.marginal.coordinates.constrain(torch.from_numpy(np.array(coordinates)))
 
+    def log_jacobian(self, coordinates: Array) -> Array:
+        return self._parts.log_jacobian(coordinates)
+
     def values(self, coordinates: Array) -> Parts:
         return self._parts.values(coordinates)
 

@@ -24,6 +24,10 @@ class ProgramParts:
         """The parts [...] at points [..., D]."""
         return Parts(*(part.numpy() for part in _at(self.alone, coordinates)))
 
+    def log_jacobian(self, coordinates: Array) -> Array:
+        """log |dφ/dv| [...] at points [..., D]."""
+        return np.asarray(_at(self._jacobian, coordinates)[0].numpy())
+
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
         """The parts [...] at points [..., D], and their gradients [..., D]: -inf, and 0, where these are not finite."""
         likelihood, prior, jacobian, *slopes = (part.numpy() for part in _at(self.evaluated, coordinates))
@@ -36,13 +40,19 @@ class ProgramParts:
 
     def at(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The parts at a tensor [D], in `program_mode`."""
+        factors = self._factors_at(v)
+        log_likelihood = (factors.pointwise() * self._marginal.weights).sum() + factors.log_global
+        return log_likelihood, factors.log_prior, self._jacobian_at(v)[0]
+
+    def _jacobian_at(self, v: Tensor) -> tuple[Tensor]:
         coordinates = self._marginal.coordinates
         greeks = coordinates.constrain(v)
-        factors = self._factors_at(v)
         with coordinates.kept_logs(v, greeks):
-            log_jacobian = coordinates.log_jacobian(v, greeks)
-        log_likelihood = (factors.pointwise() * self._marginal.weights).sum() + factors.log_global
-        return log_likelihood, factors.log_prior, log_jacobian
+            return (coordinates.log_jacobian(v, greeks),)
+
+    @cached_property
+    def _jacobian(self) -> Graph:
+        return self._marginal.graph(self._jacobian_at, self._marginal.example)
 
     @cached_property
     def alone(self) -> Graph:

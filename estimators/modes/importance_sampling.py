@@ -45,9 +45,10 @@ class Effort(NamedTuple):
     clusters: int = 8
 
 
-# What is tried where the weights of a first try cannot be trusted; so many points where fewer are effective than these.
-ENOUGH = 2_000.0
+# What is tried where the weights of a first try cannot be trusted.
 MORE = Effort(turns=8, points=30_000, clusters=8)
+# Points are enough if so many are effective; else there are more, and by this factor more than seem needed.
+ENOUGH, BEYOND = 2_000.0, 1.3
 
 
 def mode_proposals(
@@ -75,18 +76,20 @@ def weighed_in_turns(
         is_last = is_last or turn == effort.turns - 1
         count = affordable(first.density.row_size, effort.points if is_last or turn == 0 else effort.points // 2)
         found = weighed(combination, proposals, regions, count, rng)
-        if is_last:
-            break
         # One heavy point may be the only one of a part that the proposals are too thin in.
-        is_last = float(found.weights.max()) * count < HEAVY and found.ess > EVEN_SHARE * count
+        is_even = float(found.weights.max()) * count < HEAVY
+        is_even = is_even and found.ess > EVEN_SHARE * (1.0 - proposals.of_prior) * count
+        if is_last or (is_even and found.is_trusted and found.ess >= ENOUGH):
+            break
+        is_last = is_even
         # What has been found to be thin once stays: it may be too light for a cluster of its own.
         thin += _about_heaviest(found)
         proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)
     if not found.is_trusted and effort != MORE:
         return weighed_in_turns(combination, proposals, regions, rng, MORE)
-    most = affordable(first.density.row_size, MORE.points)
-    if found.ess < ENOUGH and count < most:
-        return weighed(combination, proposals, regions, most, rng)
+    needed = affordable(first.density.row_size, min(int(BEYOND * ENOUGH / found.ess * count), MORE.points))
+    if found.ess < ENOUGH and needed > count:
+        return weighed(combination, proposals, regions, needed, rng)
     return found
 
 

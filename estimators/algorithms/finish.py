@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from estimators.algorithms.checked import Checked
 from estimators.algorithms.prior_remarks import prior_remarks
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density
@@ -38,7 +39,8 @@ class Estimated:
 
     ``findings`` are all statuses that hold, CONVERGED where none does, and what each is about ("" for nothing more);
     ``remarks`` are sentences that are no reason to warn. Both name components as the draws do. ``weights`` [M] are the
-    shares of the modes that were ``found``, where the draws hold these: then the findings say all of them.
+    shares of the modes that were ``found``, where the draws hold these: then the findings say all of them. ``checked``
+    are the draws if they have been labelled and checked before.
     """
 
     kind: Kind
@@ -51,12 +53,16 @@ class Estimated:
     remarks: tuple[str, ...] = ()
     found: Found | None = None
     weights: Array | None = None
+    checked: Checked | None = None
 
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
     draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
-    labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
+    if estimated.checked is None:
+        labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
+    else:
+        labelled = estimated.checked.labelled
     stats = {**estimated.stats, **labelled.stats}
     findings, modes = dict(estimated.findings), None
     if estimated.found is not None and estimated.found.modes:
@@ -68,10 +74,10 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.has_chains:
-        divergences = int(stats.get("num_divergences", 0))
-        of_chains, extra = chain_status(labelled.draws, estimated.num_chains, divergences)
-        findings = of_chains | findings
-        stats.update(extra)
+        known = estimated.checked or Checked(labelled, *chain_status(labelled.draws, estimated.num_chains, 0))
+        of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}
+        findings = {**known.holds, **of_divergences} | findings
+        stats.update(known.sizes)
     of_data = density.remarks()
     findings = _explained(in_order(findings), density, labelled, of_data)
     remarks = [rename(remark) for remark in estimated.remarks]

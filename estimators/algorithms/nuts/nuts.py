@@ -136,6 +136,7 @@ class NUTS:
                 "remarks": remarks_of_modes(modes, drawn, self.num_chains),
                 "found": modes.found,
                 "weights": drawn.masses,
+                "checked": drawn.checked,
             }
         draws = density.draws(coordinates)
         for name, value in draws.items():

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.algorithms.checked import Checked, checked
 from estimators.algorithms.nuts.moments import SAME, Moments
 from estimators.algorithms.nuts.posterior_modes import PosteriorModes
 from estimators.algorithms.nuts.resampled import Resampled, resampled
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
-from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, chain_status, diagnostics
-from estimators.fits.labels import label
+from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, diagnostics
 from estimators.modes.importance_sampling import weighed_in_turns
 from estimators.modes.weighed import Weighed
 from estimators.parameters.parameter import Array
@@ -39,7 +39,8 @@ class Drawn:
     """Draws [S, D] chain by chain, what is said of each, and of modes the ``masses`` [M] with their ``errors`` [M].
 
     ``pareto_k`` is None where importance sampling had no part in them; ``not_sampled`` are modes that no chain stands
-    for, all of them where chains were not sound within a mode.
+    for, all of them where chains were not sound within a mode. ``checked`` is what the draws say of themselves, where
+    they have been asked.
     """
 
     coordinates: Array
@@ -49,6 +50,7 @@ class Drawn:
     pareto_k: float | None = None
     is_in_proportion: bool = True
     not_sampled: int = 0
+    checked: Checked | None = None
 
     @property
     def is_by_sampler(self) -> bool:
@@ -62,9 +64,13 @@ def in_proportion(
     """The draws as they are where chains are sound and hold all modes in proportion, else put in proportion."""
     at, _ = modes.regions.of(coordinates)
     have_met, shares, errors = _meeting(at, modes.weights, num_chains)
-    is_sound = have_met and _are_sound(task, density, coordinates, info, num_chains)
-    as_drawn = Drawn(coordinates, {**info, "mode": torch.from_numpy(at.astype(np.int64))}, shares, errors)
-    if is_sound and len(modes) == 1:
+    of_chains = _checked(task, density, coordinates, info, num_chains) if have_met else None
+    is_sound = of_chains is not None and _is_sound(of_chains, info)
+    # A fit of a few draws says that they are few.
+    is_short = len(coordinates) // num_chains < 2 * LEAST_DRAWS
+    said = {**info, "mode": torch.from_numpy(at.astype(np.int64))}
+    as_drawn = Drawn(coordinates, said, shares, errors, checked=of_chains)
+    if len(modes) == 1 and (is_sound or is_short):
         return as_drawn
     found = weighed_in_turns(log_posterior, modes.proposals, modes.regions, rng)
     masses, mass_errors = found.masses(len(modes))
@@ -74,14 +80,16 @@ def in_proportion(
         return replace(as_drawn, masses=masses, errors=mass_errors, pareto_k=found.pareto_k, is_in_proportion=False)
     are_same = bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
     moments = Moments(task.model, density, modes.symmetry, found)
-    if is_sound and are_same and moments.agree(coordinates, num_chains):
+    if are_same and _may_stay(of_chains, info, coordinates, moments, num_chains):
         return as_drawn
     chosen = resampled(at, found, masses, num_chains, rng)
     everything = np.concatenate([coordinates, found.points])
     drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
-    if not (_are_sound(task, density, drawn, said, num_chains) and moments.agree(drawn, num_chains)):
+    again = _checked(task, density, drawn, said, num_chains)
+    if not _may_stay(again, said, drawn, moments, num_chains):
         chosen = resampled(np.full(len(at), -1), found, masses, num_chains, rng)
         drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
+        again = _checked(task, density, drawn, said, num_chains)
     new_at = np.concatenate([at, found.modes])[chosen.places].astype(np.int64)
     return Drawn(
         drawn,
@@ -90,6 +98,7 @@ def in_proportion(
         mass_errors,
         found.pareto_k,
         not_sampled=chosen.num_of_sampler,
+        checked=again,
     )
 
 
@@ -97,6 +106,8 @@ def _meeting(at: Indices, weights: Array, num_chains: int) -> tuple[bool, Array,
     """Whether every mode that weighs was visited by all chains alike and often, and the visited shares, with errors."""
     inside = at[:, None] == np.arange(len(weights))
     shares = inside.mean(0)
+    if len(weights) == 1:
+        return True, shares, np.zeros(1)
     if len(at) // num_chains < 2 * LEAST_DRAWS:
         return False, shares, np.full(len(weights), np.inf)
     r_hat, bulk, _ = diagnostics({"mode": torch.from_numpy(inside.astype(float))}, num_chains)
@@ -105,15 +116,29 @@ def _meeting(at: Indices, weights: Array, num_chains: int) -> tuple[bool, Array,
     return bool(is_met[matters].all()), shares, np.sqrt(shares * (1.0 - shares) / bulk["mode"])
 
 
-def _are_sound(task: Task, density: Density, coordinates: Array, info: Info, num_chains: int) -> bool:
-    """Whether draws [S, D] have converged, labelled as those of a fit are, and none diverged."""
+def _checked(task: Task, density: Density, coordinates: Array, info: Info, num_chains: int) -> Checked | None:
+    """Draws [S, D] labelled as those of a fit are, with what they say of themselves; None of few."""
     if len(coordinates) // num_chains < 2 * LEAST_DRAWS:
-        return False
-    draws = label(task.model, density, density.draws(coordinates), int(torch.argmax(info["lp"]))).draws
-    holds, found = chain_status(draws, num_chains, int(info["diverging"].sum()))
+        return None
+    return checked(task, density, density.draws(coordinates), num_chains, int(torch.argmax(info["lp"])))
+
+
+def _is_sound(found: Checked, info: Info) -> bool:
+    """Whether draws have converged, and none diverged."""
     # Where few draws were asked for, few are effective, however well chains mix.
-    is_low = found.get("min_ess", 0.0) < EFFECTIVE * len(coordinates)
-    return not (set(holds) - {Status.LOW_ESS} or (is_low and Status.LOW_ESS in holds))
+    is_low = found.sizes["min_ess"] < EFFECTIVE * len(info["lp"])
+    return not (
+        bool(info["diverging"].any())
+        or set(found.holds) - {Status.LOW_ESS}
+        or (is_low and Status.LOW_ESS in found.holds)
+    )
+
+
+def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, num_chains: int) -> bool:
+    """Whether draws [S, D] of chains are sound, and those of importance sampling as far as they can tell."""
+    if own is None or not _is_sound(own, info):
+        return False
+    return moments.agree(drawn, num_chains)
 
 
 def _joined(values: Tensor, found: Weighed, chosen: Resampled) -> Tensor:

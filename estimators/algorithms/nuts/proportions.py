@@ -32,6 +32,8 @@ Info = dict[str, Tensor]
 TO_BE_MET = 1e-3
 # The effective share of draws from which on chains have mixed, if they are fewer than a fit should have.
 EFFECTIVE = 0.1
+# Chains' draws are worth keeping if as many are effective as this share of what importance sampling would have.
+WORTH_KEEPING = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ def in_proportion(
     if not _may_stay(again, said, drawn, moments, num_chains):
         chosen = resampled(np.full(len(at), -1), found, masses, num_chains, rng)
         drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
-        again = _checked(task, density, drawn, said, num_chains)
+        again = _of_sampler(_checked(task, density, drawn, said, num_chains))
     new_at = np.concatenate([at, found.modes])[chosen.places].astype(np.int64)
     return Drawn(
         drawn,
@@ -135,10 +137,23 @@ def _is_sound(found: Checked, info: Info) -> bool:
 
 
 def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, num_chains: int) -> bool:
-    """Whether draws [S, D] of chains are sound, and those of importance sampling as far as they can tell."""
+    """Whether draws [S, D] of chains are sound, and those of importance sampling as far as they can tell.
+
+    Chains in a funnel miss its end, and are close to what is right only for not knowing their mean square well.
+    """
     if own is None or not _is_sound(own, info):
         return False
-    return moments.agree(drawn, num_chains)
+    effective = 1.0 / (1.0 / len(drawn) + 1.0 / moments.found.ess)
+    return own.sizes["min_ess"] >= WORTH_KEEPING * effective and moments.agree(drawn, num_chains)
+
+
+def _of_sampler(found: Checked | None) -> Checked | None:
+    """What holds of draws that no chain has made: where these disagree it is by chance, as they are dealt at random."""
+    if found is None:
+        return None
+    holds = dict(found.holds)
+    holds.pop(Status.CHAINS_DISAGREE, None)
+    return replace(found, holds=holds)
 
 
 def _joined(values: Tensor, found: Weighed, chosen: Resampled) -> Tensor:

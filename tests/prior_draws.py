@@ -9,7 +9,6 @@ import torch
 
 from estimators import NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture
 from estimators.diagnostics import mean_error
-from estimators.modes import Search
 from tests.posteriors import entries
 
 
@@ -26,7 +25,7 @@ def by_mean(fit: Fit) -> Fit:
 def sampled(nuts: NUTS, model: GaussianMixture, data: Data, seed: int) -> Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
-        return nuts.fit(model, data, seed=seed, search=Search())
+        return nuts.fit(model, data, seed=seed)
 
 
 def scores(fit: Fit, exact: Fit) -> list[float]:

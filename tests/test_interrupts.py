@@ -27,6 +27,7 @@ from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.algorithms.nuts.nutpie_callback import NutpieCallback
 from estimators.contract import Parts
 from estimators.mixture.density import Density
+from estimators.modes import Search, importance_sampling, mode_search
 from estimators.status import EstimationError
 from tests.models import TUTORIAL_ROWS, rows_of, two_columns
 
@@ -104,17 +105,21 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "at_call", "sampler"),
+    ("where", "name", "at_call", "sampler", "search"),
     [
-        (Density, "starts", 1, LONG),
-        (chain_starts, "ascend", 2, LONG),
-        (chain_starts, "_local_sd", 1, LONG),
-        (nutpie, "sample", 1, LONG),
-        (nutpie_chains.pyarrow, "array", 3, SHORT),
-        (finish_module, "label", 1, SHORT),
-        (finish_module, "chain_status", 1, SHORT),
+        (mode_search, "climb", 1, LONG, Search()),
+        (importance_sampling, "weighed", 1, SHORT, Search()),
+        (Density, "starts", 1, LONG, None),
+        (chain_starts, "ascend", 2, LONG, None),
+        (chain_starts, "_local_sd", 1, LONG, None),
+        (nutpie, "sample", 1, LONG, None),
+        (nutpie_chains.pyarrow, "array", 3, SHORT, None),
+        (finish_module, "label", 1, SHORT, None),
+        (finish_module, "chain_status", 1, SHORT, None),
     ],
     ids=[
+        "search",
+        "masses",
         "starts",
         "climb",
         "spread",
@@ -125,11 +130,16 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
     ],
 )
 def test_nutpie_is_interrupted_at_any_moment(
-    where: object, name: str, at_call: int, sampler: NUTS, monkeypatch: pytest.MonkeyPatch
+    where: object,
+    name: str,
+    at_call: int,
+    sampler: NUTS,
+    search: Search | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     strike = CtrlC(at_call)
     strike_before(monkeypatch, where, name, strike)
-    interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0))
+    interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0, search=search))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,7 @@ def test_so_it_is_where_python_computes_the_density(
     monkeypatch.setattr(Density, "native_log_posterior", None)
     strike = CtrlC(at_call)
     strike_before(monkeypatch, NutpieCallback, name, strike)
-    interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0))
+    interrupted(strike, lambda: sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0, search=None))
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.7])
@@ -159,7 +169,7 @@ def test_the_chains_after_an_interrupted_one_are_not_begun(
     timer = threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT])
     with pytest.raises(KeyboardInterrupt):
         timer.start()
-        sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
+        sampler.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0, search=None)
     timer.join()
     assert begun.calls <= (torch.get_num_threads() if is_native else 1)
 
@@ -172,7 +182,7 @@ def test_a_trajectory_on_many_rows_is_not_waited_for(monkeypatch: pytest.MonkeyP
     timer = threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT])
     with pytest.raises(KeyboardInterrupt):
         timer.start()
-        LONG.fit(GaussianMixture(K=2, concentration=5.0), rows, seed=0)
+        LONG.fit(GaussianMixture(K=2, concentration=5.0), rows, seed=0, search=None)
     ended = time.monotonic()
     timer.join()
     cpu = time.process_time()
@@ -196,7 +206,7 @@ def test_a_slow_density_is_not_waited_for_to_the_end_of_a_trajectory(monkeypatch
     monkeypatch.setattr(Density, "evaluate", slow)
     monkeypatch.setattr(Density, "native_log_posterior", None)
     with pytest.raises(KeyboardInterrupt):
-        LONG.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0)
+        LONG.fit(GaussianMixture(K=2, concentration=5.0), ROWS, seed=0, search=None)
     strike.check()
     after = len(seen)
     time.sleep(0.2)

@@ -73,7 +73,7 @@ def test_chains_side_by_side_are_the_same_chains(threads: int) -> None:
     try:
         for count in (1, threads):
             torch.set_num_threads(count)
-            found.append(fit_quietly(FEW, MODEL, ROWS, seed=1))
+            found.append(fit_quietly(FEW, MODEL, ROWS, seed=1, search=None))
     finally:
         torch.set_num_threads(before)
     for name, draws in found[0].draws.items():
@@ -82,9 +82,9 @@ def test_chains_side_by_side_are_the_same_chains(threads: int) -> None:
 
 def test_another_nutpie_takes_the_public_way_to_the_same_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until rounding sends them apart: the densities differ in their last digits."""
-    native = fit_quietly(FEW, MODEL, ROWS, seed=1)
+    native = fit_quietly(FEW, MODEL, ROWS, seed=1, search=None)
     monkeypatch.setattr(nutpie_native, "IS_KNOWN", False)
-    public = fit_quietly(FEW, MODEL, ROWS, seed=1)
+    public = fit_quietly(FEW, MODEL, ROWS, seed=1, search=None)
     first = slice(0, 3)
     for name, draws in native.draws.items():
         torch.testing.assert_close(draws[first], public.draws[name][first], rtol=1e-6, atol=1e-6)
@@ -95,7 +95,7 @@ def test_a_start_without_a_slope_is_refused_at_once(monkeypatch: pytest.MonkeyPa
     starts = "estimators.algorithms.nuts.nuts.chain_starts"
     monkeypatch.setattr(starts, lambda task, density, count: np.zeros((count, density.size)))
     with pytest.raises(EstimationError, match="cannot start where the log density has no slope in some direction"):
-        FEW.fit(model, Data(X=[-1.0, 1.0]), seed=0)
+        FEW.fit(model, Data(X=[-1.0, 1.0]), seed=0, search=None)
 
 
 def test_a_model_of_known_numbers_alone_has_nothing_to_draw() -> None:

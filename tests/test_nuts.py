@@ -1,6 +1,7 @@
 """NUTS: both engines sample the exact posterior; failure to mix is said, not hidden."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pyro
@@ -32,6 +33,8 @@ from tests.objectives import objective_of
 from tests.posteriors import check_other_posterior, check_same_posterior
 from validation.testing import Stat
 
+# What the chains themselves have drawn.
+chains_of = partial(fit_quietly, search=None)
 SEPARATED = TUTORIAL_ROWS
 # Hidden labels of the middle rows are unsure, so the posterior is far from that of labelled rows.
 OVERLAPPING = [-2.0, -1.4, -0.4, 0.2, 0.5, 1.1, 2.2, 2.6]
@@ -42,7 +45,7 @@ def test_nutpie_agrees_on_fewer_draws(stat: Stat) -> None:
     """The quick version: blind to what is less than twice as far off."""
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": OVERLAPPING}, seed=stat.seed)
-    fit = fit_quietly(NUTS(num_samples=600, warmup_steps=300, num_chains=2), model, {"X": OVERLAPPING}, seed=stat.seed)
+    fit = chains_of(NUTS(num_samples=600, warmup_steps=300, num_chains=2), model, {"X": OVERLAPPING}, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
 
 
@@ -51,7 +54,7 @@ def test_low_rank_adaptation_samples_the_same_posterior(stat: Stat) -> None:
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": OVERLAPPING}, seed=stat.seed)
     nuts = NUTS(num_samples=600, warmup_steps=300, num_chains=2, low_rank=True)
-    fit = fit_quietly(nuts, model, {"X": OVERLAPPING}, seed=stat.seed)
+    fit = chains_of(nuts, model, {"X": OVERLAPPING}, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
 
 
@@ -71,7 +74,7 @@ def test_low_rank_adaptation_takes_fewer_steps_along_a_correlation() -> None:
     data = Data(t=t, y=np.where(rng.random(40) < 0.4, 3.0, -5.0) + 2.0 * t + rng.normal(size=40))
     steps = [
         float(
-            fit_quietly(
+            chains_of(
                 NUTS(num_samples=30, warmup_steps=120, num_chains=1, low_rank=low_rank),
                 PyroModel(far_covariate),
                 data,
@@ -97,7 +100,7 @@ def test_low_rank_adaptation_is_of_one_engine() -> None:
 def test_nutpie_samples_the_exact_posterior(stat: Stat, rows: list[float], concentration: float) -> None:
     model = GaussianMixture(K=2, concentration=concentration, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
-    fit = fit_quietly(NUTS(num_samples=1500, warmup_steps=600), model, {"X": rows}, seed=stat.seed)
+    fit = chains_of(NUTS(num_samples=1500, warmup_steps=600), model, {"X": rows}, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
 
 
@@ -108,7 +111,7 @@ def test_pyro_samples_the_exact_posterior(stat: Stat, rows: list[float]) -> None
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
     sampler = NUTS(num_samples=400, warmup_steps=200, num_chains=2, engine="pyro")
-    check_same_posterior(stat, fit_quietly(sampler, model, {"X": rows}, seed=stat.seed), exact)
+    check_same_posterior(stat, chains_of(sampler, model, {"X": rows}, seed=stat.seed), exact)
 
 
 @pytest.mark.slow
@@ -119,7 +122,7 @@ def test_pyro_agrees_on_few_draws(stat: Stat) -> None:
     data = Data(X=[0.0, 1.0, 4.0, 5.0], Z=[-1, 0, 1, -1], intervened={"Z": [False, False, True, False]})
     exact = Exact(num_draws=20_000).fit(model, data, seed=stat.seed)
     sampler = NUTS(num_samples=160, warmup_steps=60, num_chains=1, engine="pyro")
-    fit = fit_quietly(sampler, model, data, seed=stat.seed)
+    fit = chains_of(sampler, model, data, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
 
 
@@ -131,14 +134,14 @@ def test_a_posterior_that_is_wrong_is_told_from_the_exact_one(stat: Stat) -> Non
     data = Data(X=OVERLAPPING, Z=[0, -1, -1, -1, -1, -1, -1, 1], intervened={"Z": [True] + [False] * 6 + [True]})
     exact = Exact(num_draws=20_000).fit(model, data, seed=stat.seed)
     sampler = NUTS(num_samples=1000, warmup_steps=500)
-    check_same_posterior(stat, fit_quietly(sampler, model, data, seed=stat.seed), exact)
-    narrow = fit_quietly(sampler, GaussianMixture(K=2, concentration=5.0, loc_scale=1.5), data, seed=stat.seed)
+    check_same_posterior(stat, chains_of(sampler, model, data, seed=stat.seed), exact)
+    narrow = chains_of(sampler, GaussianMixture(K=2, concentration=5.0, loc_scale=1.5), data, seed=stat.seed)
     check_other_posterior(stat, narrow, exact, "mu_X[1]")
     lopsided = Data(X=[*OVERLAPPING, 3.0, 3.1, 2.9], Z=[-1] * 8 + [1] * 3, intervened={"Z": [False] * 8 + [True] * 3})
     exact = Exact(num_draws=20_000).fit(model, lopsided, seed=stat.seed)
-    check_same_posterior(stat, fit_quietly(sampler, model, lopsided, seed=stat.seed), exact)
+    check_same_posterior(stat, chains_of(sampler, model, lopsided, seed=stat.seed), exact)
     seen = Data(**dict(lopsided.columns))
-    check_other_posterior(stat, fit_quietly(sampler, model, seen, seed=stat.seed), exact, "theta[0]")
+    check_other_posterior(stat, chains_of(sampler, model, seen, seed=stat.seed), exact, "theta[0]")
 
 
 def test_chains_that_do_not_mix_between_modes_are_reported() -> None:
@@ -150,7 +153,7 @@ def test_chains_that_do_not_mix_between_modes_are_reported() -> None:
     )
     rows = [-4.0, -4.2, -3.9, -4.1, 4.0, 4.1, 3.8, 4.2]
     with pytest.warns(EstimationWarning, match="R-hat"):
-        fit = NUTS(num_samples=200, warmup_steps=200).fit(model, {"X": rows}, seed=0)
+        fit = NUTS(num_samples=200, warmup_steps=200).fit(model, {"X": rows}, seed=0, search=None)
     assert fit.status is Status.CHAINS_DISAGREE
     assert fit.stats["max_r_hat"] > 1.01
 
@@ -161,7 +164,7 @@ def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
     model = GaussianMixture(K=2, concentration=5.0)
     data = rows_of(model, 60, separation=6.0)
     density = model.density(data)
-    fit = fit_quietly(NUTS(num_samples=300, warmup_steps=300), model, data, seed=0)
+    fit = chains_of(NUTS(num_samples=300, warmup_steps=300), model, data, seed=0)
     mode = density.unconstrain({name: fit[name].numpy() for name in fit.draws})
     swapped = density.unconstrain({name: fit[name].flip(0).numpy() for name in fit.draws})
 
@@ -170,7 +173,7 @@ def test_label_switching_is_undone_before_r_hat_is_computed(stat: Stat) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nuts_module, "chain_starts", permuted_starts)
-        again = fit_quietly(NUTS(num_samples=300, warmup_steps=300), model, data, seed=1)
+        again = chains_of(NUTS(num_samples=300, warmup_steps=300), model, data, seed=1)
     # Unswitched, the chains would stand 12 sds apart, and R-hat with them far beyond 2.
     assert again.stats["max_r_hat"] < 1.5
     check_same_posterior(stat, fit, again)
@@ -205,7 +208,7 @@ def test_an_error_inside_the_sampler_is_raised_in_words(monkeypatch: pytest.Monk
     monkeypatch.setattr(chain_starts, "_local_sd", lambda objective, mode: np.ones(objective.size))
     monkeypatch.setattr(Objective, "value_and_gradient", breaks_later)
     with pytest.raises(EstimationError, match=r"NUTS: the model raised ZeroDivisionError \(from inside\)") as caught:
-        NUTS(num_samples=200, warmup_steps=200, num_chains=1).fit(model, {"X": TUTORIAL_ROWS}, seed=0)
+        NUTS(num_samples=200, warmup_steps=200, num_chains=1).fit(model, {"X": TUTORIAL_ROWS}, seed=0, search=None)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert calls["count"] == 301
 
@@ -213,7 +216,7 @@ def test_an_error_inside_the_sampler_is_raised_in_words(monkeypatch: pytest.Monk
 def test_few_draws_are_called_few() -> None:
     model = GaussianMixture(K=2, concentration=5.0)
     with pytest.warns(EstimationWarning):
-        fit = NUTS(num_samples=40, warmup_steps=200, num_chains=2).fit(model, rows_of(model, 40), seed=1)
+        fit = NUTS(num_samples=40, warmup_steps=200, num_chains=2).fit(model, rows_of(model, 40), seed=1, search=None)
     assert fit.status in (Status.LOW_ESS, Status.CHAINS_DISAGREE)
 
 
@@ -231,7 +234,7 @@ def test_draws_too_few_for_any_diagnostic_are_called_few(
     estimator = NUTS(num_samples=num_samples, warmup_steps=1, num_chains=1, engine=engine)
     with pytest.warns(EstimationWarning, match="LOW_ESS") as caught:
         fit = estimator.fit(model, {"X": TUTORIAL_ROWS}, seed=0)
-    assert fit.status is Status.LOW_ESS
+    assert Status.LOW_ESS in fit.findings
     assert not any("nan" in str(warning.message) for warning in caught)
     table = fit.summary()
     assert list(table) == ["mean", "sd", "lower", "upper"][: 1 if num_samples == 1 else 4]
@@ -259,6 +262,6 @@ def test_every_weight_is_a_count_for_both_engines() -> None:
     with pytest.raises(ValueError, match="whole numbers"):
         NUTS(engine="pyro", num_samples=5, warmup_steps=5).fit(model, Data(X=TUTORIAL_ROWS, weights=[0.5] * 5), seed=0)
     data = mixed_rows(model)
-    fit = fit_quietly(NUTS(engine="pyro", num_samples=4, warmup_steps=4, num_chains=1), model, data, seed=0)
+    fit = chains_of(NUTS(engine="pyro", num_samples=4, warmup_steps=4, num_chains=1), model, data, seed=0)
     # Pyro's own potential at its last draw is not kept, so the log density of the two routes is compared elsewhere.
     assert math.isfinite(float(fit.info["lp"][-1]))

@@ -1,6 +1,5 @@
-"""NUTS with a search for modes: draws in the proportion of the posterior, or a status that says that they are not."""
+"""The modes of a posterior in NUTS: draws in their proportion, or a status that says that they are not."""
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def modes_of(model: Any, data: Data) -> PosteriorModes:
 def test_draws_of_modes_that_no_chain_connects_are_in_proportion(stat: Stat) -> None:
     """The control is of chains that are all in one mode."""
     exact = Exact(num_draws=20_000).fit(MODEL, THREE, seed=stat.seed)
-    fit = SMALL.fit(MODEL, THREE, seed=stat.seed, search=modes.Search())
+    fit = SMALL.fit(MODEL, THREE, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
     assert fit.status is Status.CONVERGED and Status.RIVAL_MODES not in fit.findings
     assert "all modes in proportion, of which there is 1 other" in fit.advice[1]
@@ -69,7 +68,7 @@ def test_draws_of_modes_that_no_chain_connects_are_in_proportion(stat: Stat) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("estimators.algorithms.nuts.chain_starts._few_modes", _in_one_mode)
         patch.setattr("estimators.algorithms.nuts.chain_starts.DISPERSION", 0.2)
-        stuck = fit_quietly(SMALL, MODEL, THREE, seed=stat.seed)
+        stuck = SMALL.fit(MODEL, THREE, seed=stat.seed, search=None)
     assert stuck.status is Status.CONVERGED
     check_other_posterior(stat, stuck, exact, "mu_X[0]")
 
@@ -129,28 +128,22 @@ def no_trust(patch: pytest.MonkeyPatch) -> None:
 def test_weights_without_a_tail_to_trust_leave_a_status(monkeypatch: pytest.MonkeyPatch) -> None:
     no_trust(monkeypatch)
     with pytest.warns(EstimationWarning, match=r"cannot tell their shares .* not in proportion; use SMC\(\)"):
-        fit = SMALL.fit(MODEL, THREE, seed=0, search=modes.Search())
+        fit = SMALL.fit(MODEL, THREE, seed=0)
     assert fit.status is Status.CHAINS_DISAGREE and Status.RIVAL_MODES not in fit.findings
 
 
 def test_one_chain_is_not_converged_over_a_rival_that_it_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = NUTS(num_samples=1000, warmup_steps=250, num_chains=1)
-    fit = alone.fit(MODEL, THREE, seed=0, search=modes.Search())
+    fit = alone.fit(MODEL, THREE, seed=0)
     held = np.bincount(fit.info["mode"].numpy(), minlength=2) / 1000
     assert fit.status is Status.CONVERGED and held.tolist() == pytest.approx(fit.stats["mode_masses"], abs=1e-3)
     assert "r_hat" in fit.summary() and fit.stats["max_r_hat"] < 1.01
     no_trust(monkeypatch)
-    assert fit_quietly_with_search(alone, MODEL, THREE).status is Status.CHAINS_DISAGREE
-
-
-def fit_quietly_with_search(nuts: NUTS, model: Any, data: Data, seed: int = 0) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return nuts.fit(model, data, seed=seed, search=modes.Search())
+    assert fit_quietly(alone, MODEL, THREE, seed=0).status is Status.CHAINS_DISAGREE
 
 
 def test_each_mode_is_a_fit_of_its_draws(tmp_path: Path) -> None:
-    fit = SMALL.fit(MODEL, THREE, seed=0, search=modes.Search())
+    fit = SMALL.fit(MODEL, THREE, seed=0)
     parts = list(fit.modes)
     assert sum(part.num_draws for part in parts) == fit.num_draws and len(parts) == 2
     for part, mass in zip(parts, fit.stats["mode_masses"], strict=True):
@@ -167,9 +160,9 @@ def test_each_mode_is_a_fit_of_its_draws(tmp_path: Path) -> None:
 
 
 def test_what_chains_hold_by_themselves_is_left_as_it_is() -> None:
-    """One mode: the same draws with a search, but for where chains start."""
+    """One mode: the draws are those of the chains."""
     model, data = GaussianMixture(2, concentration=2.0), Data(X=TUTORIAL_ROWS * 3)
-    fit = SMALL.fit(model, data, seed=0, search=modes.Search())
+    fit = SMALL.fit(model, data, seed=0)
     assert fit.status is Status.CONVERGED and "pareto_k" not in fit.stats and "energy" in fit.info
     assert fit.stats["mode_masses"] == [1.0] and len(fit.modes) == 1
 
@@ -192,7 +185,7 @@ def test_both_effects_of_a_confounder_are_in_proportion(seed: int) -> None:
     model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
     truth = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
     rows = model.simulate(2000, truth, seed=seed)
-    fit = SMALL.fit(model, Data(T=rows["T"], Y=rows["Y"]), seed=0, search=modes.Search())
+    fit = SMALL.fit(model, Data(T=rows["T"], Y=rows["Y"]), seed=0)
     effects = fit.contrast("Y", do={"T": 1}, versus={"T": 0}).draws.numpy()
     assert fit.status is Status.CONVERGED and 0.1 < (effects < 0).mean() < 0.9
     assert (effects < 0).mean() == pytest.approx((0.28, 0.56)[seed], abs=0.04)
@@ -210,11 +203,11 @@ def test_programs_and_pyro_s_chains_are_dealt_and_weighed_alike(stat: Stat) -> N
             pyro.sample("X", dist.Normal(mu_X[Z], 1.0))
 
     exact = Exact(num_draws=20_000).fit(MODEL, THREE, seed=stat.seed)
-    program = fit_quietly_with_search(SMALL, PyroModel(clusters, order_by="mu_X"), THREE, stat.seed)
+    program = fit_quietly(SMALL, PyroModel(clusters, order_by="mu_X"), THREE, stat.seed, search=modes.Search())
     check_same_posterior(stat, program, exact)
     assert program.stats["pareto_k"] < 0.7
     chains = NUTS(num_samples=40, warmup_steps=60, num_chains=2, engine="pyro")
-    by_pyro = fit_quietly_with_search(chains, MODEL, THREE, stat.seed)
+    by_pyro = fit_quietly(chains, MODEL, THREE, stat.seed)
     assert by_pyro.stats["mode_masses"] == pytest.approx(program.stats["mode_masses"], abs=0.05)
 
 
@@ -275,7 +268,13 @@ def test_draws_are_those_of_exact_where_chains_do_not_mix(stat: Stat, seed: int)
         stat.estimate(worst, 1.0, 0.0)
 
 
-def test_a_search_is_asked_for_by_name() -> None:
+def test_a_plain_fit_searches() -> None:
+    few = NUTS(num_samples=20, warmup_steps=20)
+    assert len(fit_quietly(few, MODEL, THREE, seed=0).modes) == 2
+    assert "mode_masses" not in fit_quietly(few, MODEL, THREE, seed=0, search=None).stats
+
+
+def test_a_search_is_handed_on_or_refused() -> None:
     with pytest.raises(TypeError, match=r"search: expected modes\.Search\(\)"):
         NUTS().fit(MODEL, THREE, search=3)  # type: ignore[arg-type]
     found = modes.search(MODEL, THREE, seed=0)

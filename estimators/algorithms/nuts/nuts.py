@@ -26,28 +26,29 @@ from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes, program_mode, spawn_seeds
 from estimators.modes.finder import Finder, check_search
+from estimators.modes.mode_search import DEFAULT
 from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
-
-# Where modes come from if nobody says it; None leaves the search out.
-SEARCH: Finder | None = None
 
 
 @dataclass(frozen=True)
 class NUTS:
     """Draws from ``p(φ | data) ∝ p(data | φ) p(φ)``, Z summed out exactly.
 
-    ``num_chains`` chains of ``warmup_steps`` + ``num_samples`` start around the best modes found, over-dispersed; the
-    same seed gives the same draws on any number of cores. With ``low_rank`` the warm-up adapts to correlations between
-    Greeks too, as of an intercept and a slope whose covariate is far from 0. Draws are relabelled before R-hat and ESS
-    are computed; the status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per
-    chain), in order.
+    ``num_chains`` chains of ``warmup_steps`` + ``num_samples`` start over-dispersed around the modes of the posterior
+    that a search finds, dealt by weight; the same seed gives the same draws on any number of cores. With ``low_rank``
+    the warm-up adapts to correlations between Greeks too, as of an intercept and a slope whose covariate is far from 0.
+    Draws are relabelled before R-hat and ESS are computed; the status is CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES
+    (any) or LOW_ESS (bulk or tail < 100 per chain), in order.
 
-    With ``search=modes.Search()`` (or what `modes.search` has found) chains are dealt over the modes of the posterior,
-    by weight. Where chains of different modes do not meet, each mode's mass is estimated by importance sampling and the
-    draws are resampled to these masses; R-hat and ESS are then those within modes. ``fit.stats`` has ``mode_masses``,
-    ``mode_mass_errors`` and, where it was needed, ``pareto_k``; ``fit.info["mode"]`` is the mode of each draw, and
-    ``fit.modes[1]`` has the draws of one. If the Pareto k̂ is above 0.7 the draws stay as they are, CHAINS_DISAGREE.
+    Where chains of different modes do not meet, each mode's mass is estimated by importance sampling and the draws are
+    resampled to these masses; R-hat and ESS are then those within modes. Where chains do not mix within a mode either,
+    the draws are the importance sampler's. ``fit.stats`` has ``mode_masses``, ``mode_mass_errors`` and, where it was
+    needed, ``pareto_k``; ``fit.info["mode"]`` is the mode of each draw, and ``fit.modes[1]`` has the draws of one. If
+    the Pareto k̂ is above 0.7 the draws stay as they are, CHAINS_DISAGREE where there are several modes.
+
+    Without a search (``search=None``, or a program, for which ``search=modes.Search()`` asks for one) chains start at
+    the best ends of a few climbs, and what they say of themselves is all that is known.
 
     >>> fit = NUTS(num_samples=200, warmup_steps=200).fit(GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0)
     >>> fit.num_draws
@@ -82,7 +83,7 @@ class NUTS:
         *,
         seed: int | None = None,
         strict: bool = False,
-        search: Finder | None = SEARCH,
+        search: Finder | None = DEFAULT,
     ) -> Fit:
         """Sample the posterior: a `Fit` of kind "posterior" with ``num_chains * num_samples`` draws, chain by chain."""
         check_search(search)

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyro.distributions as dist
+import torch
 
-from estimators import NUTS, Data, GaussianMixture
+from estimators import NUTS, SMC, Data, GaussianMixture
 from validation.scenarios import Partly, PriorTruth, Scenario, do_each
 from validation.study.contenders import Contender
 
+SAMPLER = NUTS(num_samples=250, warmup_steps=250, progress_bar=False)
 FAST = NUTS(num_samples=150, warmup_steps=150, num_chains=1, progress_bar=False)
 
 
@@ -17,6 +20,15 @@ def wide():
 
 def close():
     return GaussianMixture(K=2, concentration=5.0, loc_scale=1.0)
+
+
+def tutorial():
+    """Either class may be without rows."""
+    return GaussianMixture(K=2)
+
+
+def of_unknown_spread():
+    return GaussianMixture(K=2, scale=dist.LogNormal(0.0, 0.5))
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,19 @@ def scenario(name, make_model, num_rows, source=None, sort_by="mu_X"):
     )
 
 
+@dataclass(frozen=True)
+class WithRowsInEveryClass:
+    """NUTS whose chains never leave the part where every class has some of the rows."""
+
+    def fit(self, model, data, *, seed=None):
+        fit = SAMPLER.fit(model, data, seed=seed)
+        kept = (fit.draws["theta"].min(1).values > 0.5 / data.num_rows).nonzero()[:, 0]
+        if not len(kept):
+            return fit
+        places = kept[torch.linspace(0, len(kept) - 1, fit.num_draws).round().long()]
+        return replace(fit, draws={name: value[places] for name, value in fit.draws.items()})
+
+
 RIGHT = Contender("NUTS", FAST, posterior=True)
 MOSTLY_SET = PriorTruth(Partly(set=0.8))
 CASES = {
@@ -73,4 +98,14 @@ CASES = {
         scenario("set_as_seen", wide, 60, MOSTLY_SET, None),
         Contender("NUTS", SetAsSeen(), posterior=True),
     ),
+}
+UNDER_THE_TUTORIALS_PRIOR = {
+    f"{name}, {num_rows} rows": scenario(f"{name}_{num_rows}", make_model, num_rows)
+    for name, make_model in (("tutorial", tutorial), ("unknown_spread", of_unknown_spread))
+    for num_rows in (5, 20, 100)
+}
+SAMPLERS = {
+    "NUTS": Contender("NUTS", SAMPLER, posterior=True),
+    "SMC": Contender("SMC", SMC(num_particles=800, progress_bar=False), posterior=True),
+    "in every class": Contender("NUTS", WithRowsInEveryClass(), posterior=True),
 }

@@ -114,3 +114,33 @@ def test_a_thousand_replicates_of_the_standard_scenario_are_calibrated(stat):
         with stat.control():  # intervals of two thirds of their width
             stat.coverage(np.array(ends) @ [[5 / 6, 1 / 6], [1 / 6, 5 / 6]], truths, LEVEL_OF_INTERVALS)
     assert finding(rows, described, alpha=stat.alpha * len(QUANTITIES)).verdict is Verdict.PASS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_rows", [5, 20, 100])
+@pytest.mark.parametrize("name", ["tutorial", "unknown_spread"])
+@pytest.mark.statistical(checks=len(QUANTITIES), min_effect=1.0)
+def test_chains_that_find_every_mode_are_calibrated_under_the_tutorial_s_prior(stat, name, num_rows, controls):
+    """Half of the data sets have a class that may be without rows; fits that have not converged count like all."""
+    case = controls.UNDER_THE_TUTORIALS_PRIOR[f"{name}, {num_rows} rows"], controls.SAMPLERS["NUTS"]
+    rows, _ = replicated(case, 150, seed=stat.seed)
+    for quantity in QUANTITIES:
+        stat.uniform_ranks(ranks(rows, quantity), RANKED)
+
+
+@pytest.mark.slow
+@pytest.mark.statistical(checks=len(QUANTITIES), min_effect=1.0)
+def test_so_are_clouds(stat, controls):
+    case = controls.UNDER_THE_TUTORIALS_PRIOR["tutorial, 5 rows"], controls.SAMPLERS["SMC"]
+    rows, _ = replicated(case, 80, seed=stat.seed)
+    for quantity in QUANTITIES:
+        stat.uniform_ranks(ranks(rows, quantity), RANKED)
+
+
+@pytest.mark.slow
+@pytest.mark.statistical(min_effect=1.0)
+def test_chains_that_keep_rows_in_every_class_are_not(stat, controls):
+    case = controls.UNDER_THE_TUTORIALS_PRIOR["tutorial, 20 rows"], controls.SAMPLERS["in every class"]
+    rows, _ = replicated(case, 150, seed=stat.seed)
+    with stat.control():
+        stat.uniform_ranks(ranks(rows, "theta[0]"), RANKED)

@@ -11,9 +11,10 @@ from estimators.fits.quantities import Asked
 from estimators.fits.verdicts import Judge
 from estimators.modes.equivalents import equivalents_from
 from estimators.modes.labelling import Labelling
-from estimators.modes.law_rows import Design, RowKind
+from estimators.modes.law_rows import Design
 from estimators.modes.measured_law import measured_law
 from estimators.modes.row_law import RowLaw, law_of
+from estimators.modes.simulated_rows import RowKind
 from estimators.parameters.parameter import Array
 
 # Points of the old law from which the new one is sought, and moves at random from the Greeks in question.

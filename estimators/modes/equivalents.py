@@ -78,7 +78,7 @@ def exchanges(density: Density, rows: Rows, point: Array, rng: Rng) -> list[Arra
     # Rows with more than one hidden value each are no rows of a class.
     if shares.ndim != 2:
         return []
-    swapped = jumps.level_swaps(np.moveaxis(shares, -1, 0), rows, rng)
+    swapped = jumps.level_swaps(np.moveaxis(shares, -1, 0), rows, rng, softness=0.0)
     if not swapped:
         return []
     return list(density.under(np.tile(point, (len(swapped), 1)), np.moveaxis(np.stack(swapped), 1, -1), site))

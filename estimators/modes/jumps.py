@@ -13,7 +13,7 @@ Rng = np.random.Generator
 MOST_SWAPS, SPLITS, MOST_MIRRORS = 12, 4, 23
 
 
-def level_swaps(shares: Array, rows: Rows, rng: Rng) -> list[Array]:
+def level_swaps(shares: Array, rows: Rows, rng: Rng, *, softness: float = 0.02) -> list[Array]:
     """Two classes exchanged within a level of a column (or where just one of two columns has its level).
 
     Which class of one level is which of the other, a hidden cause of two columns does not say by itself: the classes
@@ -21,7 +21,7 @@ def level_swaps(shares: Array, rows: Rows, rng: Rng) -> list[Array]:
     """
     swaps = [(cell, pair) for cell in rows.cells for pair in combinations(range(shares.shape[0]), 2)]
     chosen = rng.permutation(len(swaps))[:MOST_SWAPS]
-    return [_softened(_exchanged(shares, *swaps[i]), 0.02) for i in chosen]
+    return [_softened(_exchanged(shares, *swaps[i]), softness) for i in chosen]
 
 
 def splits(shares: Array, rows: Rows, rng: Rng) -> list[Array]:

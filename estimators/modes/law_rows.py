@@ -13,23 +13,12 @@ from torch import Tensor
 
 from estimators.contract import Draws, Model, Predictive
 from estimators.data.data import Data
-from estimators.isolation import isolated
+from estimators.modes.simulated_rows import LEAST_PROBABILITY, RowKind, simulated
 
 # Cells of a law that are listed at most, rows that are simulated, and kinds of rows at most.
 MOST_CELLS, NUM_ROWS, MOST_KINDS = 2_000, 1_500, 8
-# Cells of less probability are left out: the others determine them.
-LEAST_PROBABILITY = 1e-12
 # What the weights of cells add up to, as a number of rows to the search for modes.
 TOTAL_WEIGHT = 1e4
-
-
-@dataclass(frozen=True, eq=False)
-class RowKind:
-    """Rows alike: what is set, to values [M] of which each row has one; the hidden sites seen; what is missing."""
-
-    settings: Mapping[str, Tensor]
-    seen: frozenset[str] = frozenset()
-    missing: frozenset[str] = frozenset()
 
 
 class LawRows(NamedTuple):
@@ -68,16 +57,26 @@ class Design:
         """Cells or simulated rows of every kind, or the fitted rows."""
         if self.kinds is None:
             assert self.data is not None
-            order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(seed))[:NUM_ROWS]
-            return LawRows(self.data.unweighted_rows(order), f"{len(order)} of the fitted rows")
+            chosen = self._chosen(self.data, seed)
+            return LawRows(self.data.unweighted_rows(chosen), f"{len(chosen)} of the fitted rows")
         cells = [self._cells(kind) for kind in self.kinds]
         listed = [cell for cell in cells if cell is not None]
         if len(listed) == len(cells) and sum(len(cell) for cell in listed) <= MOST_CELLS:
             data = self._weighted(listed)
             return LawRows(data, f"all {len(data)} cells, exactly")
         count = NUM_ROWS // len(self.kinds)
-        parts = [self._simulated(kind, count, seed + number) for number, kind in enumerate(self.kinds)]
-        return LawRows(Data.concat(parts), f"{count * len(parts)} simulated rows")
+        parts = [simulated(self, kind, count, seed + MOST_KINDS * number) for number, kind in enumerate(self.kinds)]
+        data = Data.concat(parts)
+        return LawRows(data, f"{len(data)} simulated rows")
+
+    def _chosen(self, data: Data, seed: int) -> Tensor:
+        """Places of fitted rows, those of a rare level the sooner."""
+        share = torch.ones(len(data), dtype=torch.float64)
+        for name in self.levels(RowKind({})).keys() & data.columns.keys():
+            _, which, counts = data.columns[name].nan_to_num(nan=-1.0).unique(return_inverse=True, return_counts=True)
+            share = torch.minimum(share, counts[which] / len(data))
+        waits = torch.empty(len(data), dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(seed))
+        return (waits * share).argsort()[:NUM_ROWS]
 
     def _weighted(self, cells: Sequence[Data]) -> Data:
         """The cells with their probabilities as weights, those of a setting alike."""
@@ -88,6 +87,15 @@ class Design:
             weights = TOTAL_WEIGHT * chances / (chances.sum() * len(cells))
             parts.append(part.replace(weights=weights).rows(kept))
         return Data.concat(parts)
+
+    def levels(self, kind: RowKind) -> dict[str, Tensor]:
+        """The levels of each variable, hidden ones included, that rows of a kind neither set nor lack."""
+        predictive = self.predictive
+        known = kind.missing | set(kind.settings)
+        own = [name for name in (*self.observed, *sorted(predictive.hidden)) if name not in known]
+        scalars = [name for name in own if predictive.variables[name].num_columns is None]
+        levels = {name: predictive.levels(name) for name in scalars}
+        return {name: values for name, values in levels.items() if values is not None}
 
     def _cells(self, kind: RowKind) -> Data | None:
         """Every combination of levels under every setting; None where there are too many, or no levels."""
@@ -106,16 +114,9 @@ class Design:
         grid = torch.cartesian_prod(*finite).reshape(size, len(finite)) if finite else nothing
         columns = {name: grid[:, i].repeat(len(settings)) for i, name in enumerate(free)}
         columns |= {name: settings[:, i].repeat_interleave(size) for i, name in enumerate(kind.settings)}
-        return self._of_kind(columns, kind)
+        return self.of_kind(columns, kind)
 
-    def _simulated(self, kind: RowKind, count: int, seed: int) -> Data:
-        settings = {name: values[torch.arange(count) % len(values)] for name, values in kind.settings.items()}
-        predictive = self.model.predictive(self.draws, self.data, do=settings, seed=seed)
-        with isolated(seed):
-            columns = predictive.sample(count)
-        return self._of_kind({**columns, **settings}, kind)
-
-    def _of_kind(self, columns: Mapping[str, Tensor], kind: RowKind) -> Data:
+    def of_kind(self, columns: Mapping[str, Tensor], kind: RowKind) -> Data:
         """Columns as rows of a kind: what it does not see is left out, or marked."""
         assert self.kinds is not None
         count = len(next(iter(columns.values())))
@@ -123,7 +124,8 @@ class Design:
             name: torch.full((count,), torch.nan, dtype=torch.float64) if name in kind.missing else columns[name]
             for name in self.observed
         }
-        known = set().union(*(other.seen | set(other.settings) for other in self.kinds)) - set(self.observed)
+        kinds = (*self.kinds, kind)
+        known = set().union(*(one.seen | set(one.settings) for one in kinds)) - set(self.observed)
         for site in sorted(known):
             is_known = site in kind.seen or site in kind.settings
             rows[site] = columns[site].long() if is_known else torch.full((count,), -1)

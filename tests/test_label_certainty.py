@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln, log_ndtr, logsumexp, ndtr
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel
+from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import DIFFERS
@@ -103,6 +103,54 @@ def test_pins_in_plenty_are_sure_where_classes_are_equal() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit.do(Z=1)
+
+
+AGAINST_EACH_OTHER = {"X": [0.0, 0.5, 1.0, 4.0, 4.5, 5.0], "Z": [1, -1, -1, -1, -1, 1]}
+
+
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in ("NUTS", "Exact", "SMC"))]
+)
+def test_pins_against_each_other_leave_two_answers(name: str) -> None:
+    """Z = 1 is the left cluster and the last row, or the right one and the first: of EM each half, as 5 - X is X."""
+    drawn = {"NUTS": NUTS(num_samples=400, warmup_steps=400), "Exact": Exact(num_draws=2000), "SMC": SMC()}
+    columns = {name: np.array(values) for name, values in AGAINST_EACH_OTHER.items()}
+    left = 0.5 if name == "EM" else enumerated([columns["X"]], columns["Z"])
+    fit = fit_quietly({**QUICK, **drawn}[name], MODEL, Data(**columns), seed=0)
+    most = float((fit.draws["mu_X"][:, 0] < fit.draws["mu_X"][:, 1]).double().mean()) > 0.5
+    stated = left if most else 1.0 - left
+    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=1e-6 if name == "EM" else tolerance(stated))
+
+
+def few_pins(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ten rows of two classes, some of them seen, of which three in ten are said to be of the other class."""
+    rng = np.random.default_rng(seed)
+    gap, z = rng.choice([0, 2, 4, 6]), rng.integers(0, 2, 10)
+    x = np.round(rng.normal(size=10) + gap * z, 2)
+    count, labels = rng.integers(1, 6), np.full(10, -1)
+    pinned = rng.permutation(10)[:count]
+    labels[pinned] = np.where(rng.random(len(pinned)) < 0.3, 1 - z[pinned], z[pinned])
+    return x, labels
+
+
+@pytest.mark.parametrize(
+    "seed", [4, 41, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (28, 44, 51, 55, 63))]
+)
+def test_pins_of_two_answers_are_as_sure_as_the_posterior_says(seed: int) -> None:
+    x, labels = few_pins(seed)
+    left = enumerated([x], labels)
+    assert left < 0.96 and 1.0 - left < 0.96
+    fit = fit_quietly(QUICK["MAP"], MODEL, Data(X=x, Z=labels), seed=0)
+    stated = left if fit["mu_X"][0] < fit["mu_X"][1] else 1.0 - left
+    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=tolerance(stated))
+
+
+@pytest.mark.parametrize("seed", [11, 24])
+def test_where_there_is_one_answer_labels_are_what_is_known(seed: int) -> None:
+    """Means are in either order with much the same probability, and no valley lies between the two orders."""
+    x, labels = few_pins(seed)
+    assert abs(enumerated([x], labels) - 0.5) < 0.2
+    assert fit_quietly(QUICK["MAP"], MODEL, Data(X=x, Z=labels), seed=0).stats["label_certainty"] == 1.0
 
 
 # ------------------------------------------------------------------ what labels are put in order by

@@ -1,64 +1,118 @@
-"""The shares of several namings of one mode's components, by importance sampling about the mode that each leads to."""
+"""The modes to which several namings of one mode's components lead: whether they are one answer, and their shares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
+from estimators.fits.namings import Namings
 from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
 from estimators.modes.student import Student
 from estimators.optimise.ascent import ascend
-from estimators.optimise.curvature import curvature
+from estimators.optimise.curvature import Curvature, curvature
+from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Indices, Symmetry, permute
+from estimators.symmetry import Draws, Indices
 
 # As many proposals as make this many numbers, but no fewer and no more than so many.
 NUMBERS, LEAST, MOST = 2_000_000, 512, 4_096
 # Weighted proposals that are worth fewer than these tell nothing.
 LEAST_WORTH = 100.0
 TOLERANCE = 1e-6
+# Draws of a naming of which the best is climbed from; ends whose coordinates differ by more are two.
+MOST_TRIED, APART = 100, 1e-3
+# Between two modes the density falls by more than so many nats; points at which it is looked at there.
+VALLEY, BETWEEN = 0.1, 9
 
 
-def shares_about_modes(
-    density: Density,
-    symmetry: Symmetry,
-    at: Draws,
-    orders: Sequence[Indices],
-    numbered: Callable[[Draws], Indices],
-    *,
-    uses_prior: bool,
-) -> Array | None:
-    """The share of each naming [M], of one draw under all of them; None where importance sampling does not tell.
+@dataclass(frozen=True, eq=False)
+class NamedModes:
+    """Modes [E, D] to which draws lead, and the naming of each [E], -1 for none that is compared.
 
-    ``numbered`` says which naming draws have [S], -1 for none of these.
+    The first is the highest of those that have the first naming, if any has it.
     """
-    objective = Objective(density, log_joint if uses_prior else log_likelihood)
-    modes = []
-    for order in orders:
-        image = permute(at, symmetry.axes, order[None])
-        start = density.unconstrain({name: value[0].numpy() for name, value in image.items()})
-        if not np.isfinite(start).all():
-            return None
+
+    density: Density
+    points: Array
+    names: Indices
+    uses_prior: bool
+
+    @staticmethod
+    def of(density: Density, namings: Namings, best: int, *, uses_prior: bool) -> "NamedModes":
+        """From the images of the best draw under all namings, and from the best of some draws of each naming."""
+        objective = _maximised(density, uses_prior)
+        images = [_coordinates(density, image)[0] for image in namings.images(namings.sorted_draws([best]))]
+        own = [namings.draws_of(number, MOST_TRIED) for number in range(len(namings.orders))]
+        tried = [_coordinates(density, draws) for draws in own if draws is not None]
         with np.errstate(all="ignore"):
-            end = ascend(objective, start, TOLERANCE).coordinates
-            curve = curvature(objective, end)
-        if not np.isfinite(curve.information).all() or curve.is_flat.any():
-            return None
-        modes.append(Student.about(end, curve))
+            starts = images + [points[np.nan_to_num(objective.value(points), nan=-np.inf).argmax()] for points in tried]
+            ends = np.array([ascend(objective, np.nan_to_num(start), TOLERANCE).coordinates for start in starts])
+            ends = ends[np.argsort(-objective.value(ends), kind="stable")]
+        is_new = [bool((np.abs(ends[:i] - ends[i]).max(1, initial=0.0) > APART).all()) for i in range(len(ends))]
+        names = namings.number(density.draws(ends[is_new]))
+        order = np.argsort(names != 0, kind="stable")
+        return NamedModes(density, ends[is_new][order], names[order], uses_prior)
+
+    @cached_property
+    def are_apart(self) -> Mask:
+        """Whether a valley [E] lies between the first and each."""
+        steps = np.linspace(0.0, 1.0, BETWEEN + 2)[:, None, None]
+        ways = self.points[0] + steps * (self.points - self.points[0])
+        with np.errstate(all="ignore"):
+            values = _maximised(self.density, self.uses_prior).value(ways.reshape(-1, self.density.size))
+        values = np.nan_to_num(values, nan=-np.inf, posinf=-np.inf, neginf=-np.inf).reshape(ways.shape[:2])
+        return np.asarray(values[1:-1].min(0) < np.minimum(values[0], values[-1]) - VALLEY)
+
+    @cached_property
+    def curves(self) -> list[Curvature] | None:
+        """The curvature at each; None where one has none."""
+        objective = _maximised(self.density, self.uses_prior)
+        with np.errstate(all="ignore"):
+            curves = [curvature(objective, end) for end in self.points]
+        are_curved = all(np.isfinite(curve.information).all() and not curve.is_flat.any() for curve in curves)
+        return curves if are_curved else None
+
+
+def shares_about_modes(modes: NamedModes, namings: Namings) -> Array | None:
+    """The share of each naming [M], by importance sampling, or, where that does not tell, by Laplace's approximation.
+
+    None where modes are flat.
+    """
+    density, uses_prior, symmetry = modes.density, modes.uses_prior, namings.symmetry
+    if modes.curves is None:
+        return None
+    parts = [Student.about(*mode) for mode in zip(modes.points, modes.curves, strict=True)]
     free = Labelling(density, symmetry) if uses_prior and symmetry.is_nontrivial else None
     count = int(np.clip(NUMBERS // max(density.row_size, 1), LEAST, MOST))
-    proposals, _ = mode_proposals(density, free, modes, np.ones(len(modes)))
+    proposals, _ = mode_proposals(density, free, parts, np.ones(len(parts)))
     points = proposals.draws(count, np.random.default_rng(0))
     target = Objective(density, log_posterior if uses_prior else log_likelihood)
     with np.errstate(all="ignore"):
         logs = target.value(points) - proposals.log_density(points, np.zeros(count))
-    logs = np.nan_to_num(logs, nan=-np.inf, posinf=-np.inf)
-    if not np.isfinite(logs.max()):
-        return None
-    weights = np.exp(logs - logs.max())
-    numbers = numbered(density.draws(points))
-    weights[numbers < 0] = 0.0
-    if weights.sum() ** 2 <= LEAST_WORTH * (weights**2).sum():
-        return None
-    return np.asarray(np.bincount(np.maximum(numbers, 0), weights, len(orders)) / weights.sum())
+    logs = np.nan_to_num(logs, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
+    if np.isfinite(logs.max()):
+        weights = np.exp(logs - logs.max())
+        numbers = namings.number(density.draws(points))
+        weights[numbers < 0] = 0.0
+        if weights.sum() ** 2 > LEAST_WORTH * (weights**2).sum():
+            return np.asarray(np.bincount(np.maximum(numbers, 0), weights, len(namings.orders)) / weights.sum())
+    return _by_laplace(target.value(modes.points), modes.curves, modes.names, len(namings.orders))
+
+
+def _by_laplace(values: Array, curves: Sequence[Curvature], names: Indices, count: int) -> Array | None:
+    """Shares of namings [M] from the values [E] and the curvature of modes, each under the naming that it has."""
+    volumes = np.array([np.linalg.slogdet(curve.information)[1] for curve in curves])
+    logs = np.nan_to_num(values - 0.5 * volumes, nan=-np.inf)
+    masses = np.where(names >= 0, np.exp(logs - logs.max()), 0.0)
+    return np.asarray(np.bincount(np.maximum(names, 0), masses, count) / masses.sum()) if masses.sum() else None
+
+
+def _coordinates(density: Density, draws: Draws) -> Array:
+    return density.unconstrain({name: value.numpy() for name, value in draws.items()})
+
+
+def _maximised(density: Density, uses_prior: bool) -> Objective:
+    return Objective(density, log_joint if uses_prior else log_likelihood)

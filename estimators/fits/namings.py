@@ -1,0 +1,136 @@
+"""Namings of components, as a key says which component is which: of draws, and all others that these are held against.
+
+A key has a value for each component, as its mean. In ascending order of it components have places, and a naming says
+at which place the component with each label is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.fits.sample import Sample
+from estimators.parameters.edges import Mask
+from estimators.parameters.parameter import Array
+from estimators.symmetry import Draws, Groups, Indices, Symmetry, permute
+
+# All namings of so many labels are compared; of more, those that differ by one swap.
+MOST_LABELS = 4
+
+# For each group of labels, the places of its components among all in order.
+Name = tuple[tuple[int, ...], ...]
+# What the keys of draws [S, ...] are, [S, K] each.
+Keys = Callable[[Draws], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, eq=False)
+class Namings:
+    """Draws with their components in order of a key, and M namings with an order [K] of each.
+
+    The first naming is the one that most draws have, in weight.
+    """
+
+    symmetry: Symmetry
+    places_of: Callable[[Draws], Indices]
+    in_order: Draws
+    places: Indices
+    orders: Mapping[Name, Indices]
+
+    @staticmethod
+    def by(key: str, keys_of: Keys, symmetry: Symmetry, sample: Sample) -> "Namings":
+        """Those by a key."""
+
+        def sorted_by(draws: Draws) -> Indices:
+            return np.argsort(keys_of(draws)[key].numpy(), axis=1, kind="stable")
+
+        def places_of(draws: Draws) -> Indices:
+            return np.argsort(sorted_by(draws), axis=1)
+
+        in_order = permute(sample.draws, symmetry.axes, sorted_by(sample.draws))
+        places = places_of(sample.draws)
+        orders = _compared(places, sample.weights, symmetry.groups)
+        return Namings(symmetry, places_of, in_order, places, orders)
+
+    @property
+    def numbers(self) -> Indices:
+        """Which naming each draw has [S], -1 for none of these."""
+        return self._numbered(self.places)
+
+    def number(self, draws: Draws) -> Indices:
+        """Which naming other draws have."""
+        return self._numbered(self.places_of(draws))
+
+    def kept(self, which: Mask) -> "Namings":
+        """The same with the first and some others of the namings [M]."""
+        named = enumerate(self.orders.items())
+        return replace(self, orders={name: order for place, (name, order) in named if which[place] or not place})
+
+    def sorted_draws(self, places: Sequence[int] | Indices) -> Draws:
+        """Some of the draws, their components in order of the key."""
+        index = torch.as_tensor(np.array(places, dtype=np.intp))
+        return {name: value[index] for name, value in self.in_order.items()}
+
+    def draws_of(self, number: int, most: int) -> Draws | None:
+        """Draws of one naming as they are, evenly spaced; None where there are none."""
+        own = np.flatnonzero(self.numbers == number)
+        if not len(own):
+            return None
+        chosen = own[:: max(-(-len(own) // most), 1)]
+        return permute(self.sorted_draws(chosen), self.symmetry.axes, self.places[chosen])
+
+    def images(self, draws: Draws) -> list[Draws]:
+        """Draws whose components are in order of the key, under each naming."""
+        count = len(next(iter(draws.values())))
+        return [permute(draws, self.symmetry.axes, np.tile(order, (count, 1))) for order in self.orders.values()]
+
+    def _numbered(self, places: Indices) -> Indices:
+        known = {name: number for number, name in enumerate(self.orders)}
+        return np.array([known.get(_name(order, self.symmetry.groups), -1) for order in places], dtype=np.intp)
+
+
+def surest_first(keys: Mapping[str, Tensor], weights: Array) -> list[str]:
+    """Keys [S, K] by how far their nearest neighbours are apart, in standard deviations of their difference."""
+    ordered = {name: np.sort(key.numpy(), axis=1) for name, key in keys.items()}
+    nearest = {
+        name: min(_gap(key[:, place : place + 2], weights) for place in range(key.shape[1] - 1))
+        for name, key in ordered.items()
+    }
+    return sorted(nearest, key=lambda name: -nearest[name])
+
+
+def _gap(pair: Array, weights: Array) -> float:
+    gaps = np.abs(pair[:, 1] - pair[:, 0])
+    mean = float(np.average(gaps, weights=weights))
+    spread = float(np.sqrt(np.average((gaps - mean) ** 2, weights=weights)))
+    return mean / max(spread, 1e-9 * mean, 1e-300)
+
+
+def _name(places: Indices, groups: Groups) -> Name:
+    """The places [K] of labels, modulo those that are free."""
+    return tuple(tuple(sorted(places[list(group)].tolist())) for group in groups)
+
+
+def _compared(places: Indices, weights: Array, groups: Groups) -> dict[Name, Indices]:
+    """The namings that are compared, the one that most draws have first."""
+    totals: dict[Name, float] = {}
+    names = [_name(own, groups) for own in places]
+    for name, weight in zip(names, weights.tolist(), strict=True):
+        totals[name] = totals.get(name, 0.0) + weight
+    stated = places[names.index(max(totals, key=lambda name: totals[name]))]
+    K, found = len(stated), dict[Name, Indices]()
+    if K <= MOST_LABELS:
+        changes = [np.array(order) for order in permutations(range(K))]
+    else:
+        changes = [np.arange(K), *(_swap(K, one, other) for one, other in combinations(range(K), 2))]
+    for change in changes:
+        found.setdefault(_name(stated[change], groups), stated[change])
+    return found
+
+
+def _swap(K: int, one: int, other: int) -> Indices:
+    order = np.arange(K)
+    order[[one, other]] = other, one
+    return order

@@ -11,6 +11,7 @@ from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, EstimationWarnin
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import DIFFERS
+from estimators.fits.labels import label
 from estimators.fits.point_draws import draws_about
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.gallery import EXAMPLES
@@ -119,7 +120,7 @@ def test_pins_against_each_other_leave_two_answers(name: str) -> None:
     fit = fit_quietly({**QUICK, **drawn}[name], MODEL, Data(**columns), seed=0)
     most = float((fit.draws["mu_X"][:, 0] < fit.draws["mu_X"][:, 1]).double().mean()) > 0.5
     stated = left if most else 1.0 - left
-    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=1e-6 if name == "EM" else tolerance(stated))
+    assert fit.stats["label_certainty"] == pytest.approx(stated, abs=tolerance(stated))
 
 
 def few_pins(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -235,3 +236,39 @@ def test_questions_that_do_not_name_the_cause_need_no_labels() -> None:
         for one, other in ((fit.do(T=1), swapped.do(T=1)), (fit.given(T=1), swapped.given(T=1))):
             assert float(one.mean("Y").value) == pytest.approx(float(other.mean("Y").value), rel=1e-12)
     assert float(fit.do(Z=1, T=1).mean("Y").value) != float(swapped.do(Z=1, T=1).mean("Y").value)
+
+
+# ------------------------------------------------------------------ rivals of a point
+
+EFFECTS = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
+TRUTH = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
+
+
+def test_what_a_point_says_of_its_labels_holds_of_its_rivals_too() -> None:
+    """The rival's class of the greater intercept has the rows of the other class: the intercept is no order."""
+    rows = EFFECTS.simulate(60, TRUTH, seed=2)
+    data = Data(T=rows["T"], Y=rows["Y"])
+    fit = fit_quietly(EM(), EFFECTS, data, seed=0)
+    rival = fit.modes[1]
+    own, theirs = (one.responsibilities(data).numpy() for one in (fit, rival))
+    costs = [float((own * np.log(own / theirs[:, order] + 1e-300)).sum()) for order in ([0, 1], [1, 0])]
+    intercepts = [
+        one["beta_Y"][order, 0] for one, order in ((fit, [0, 1]), (rival, [[0, 1], [1, 0]][np.argmin(costs)]))
+    ]
+    assert (intercepts[0].diff() > 0) != (intercepts[1].diff() > 0) and fit.modes.weights[1] > 0.4
+    assert "does not differ beyond its uncertainty" in fit.stats["labels"]
+    assert "by the intercept" not in fit.stats["labels"] and fit.stats["label_certainty"] < 0.97
+    alone = label(EFFECTS, EFFECTS.density(data).beyond_priors(), dict(fit.draws), uses_prior=False)
+    assert "by the intercept" in alone.rule and alone.certainty > 0.999, "the control: a point alone"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_a_point_is_as_sure_as_the_draws_around_it(seed: int) -> None:
+    """On 60 rows draws hold up to four modes; before, certainty was 1.00 where draws said .89 and .90."""
+    rows = EFFECTS.simulate(60, TRUTH, seed=seed)
+    fit = fit_quietly(MAP(), EFFECTS, Data(T=rows["T"], Y=rows["Y"]), seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drawn = fit.laplace(2000, seed=0)
+    assert fit.stats["label_certainty"] == pytest.approx(drawn.stats["label_certainty"], abs=0.1)

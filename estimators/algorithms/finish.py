@@ -20,7 +20,7 @@ from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
 from estimators.fits.mode_findings import mode_findings, spurious_remarks
-from estimators.fits.modes import kept_modes, mode_weights
+from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
 from estimators.modes.found import Found
 from estimators.parameters.parameter import Array
@@ -60,7 +60,8 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
     draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
     if estimated.checked is None:
-        labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior)
+        rivals = rivals_of(estimated.found, density, uses_prior=uses_prior) if estimated.kind.is_mode else None
+        labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior, rivals=rivals)
     else:
         labelled = estimated.checked.labelled
     stats = {**estimated.stats, **labelled.stats}

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import softmax
 from torch import Tensor
 
@@ -21,12 +22,14 @@ from estimators.fits.alignment import Alignment, aligned
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import Doubt, Order, ascending, first_that_differs, orders_within, probability_of
 from estimators.fits.mirror_images import probability_of_names
-from estimators.fits.point_draws import draws_about
-from estimators.fits.sample import Sample
+from estimators.fits.point_draws import draws_about_all
+from estimators.fits.sample import Rivals, Sample
 from estimators.symmetry import Draws, Indices, Symmetry, permute
 
 # Keys of one draw that differ by less of their size are equal, wherever a climb ended.
 EQUAL = 1e-6
+# Of a point and its rivals, as many in all are aligned.
+POINTS = 50
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,20 @@ class Labelling:
 
 
 def label(
-    model: Model, density: Density, draws: Draws, best: int = 0, *, ordered: bool = True, uses_prior: bool = True
+    model: Model,
+    density: Density,
+    draws: Draws,
+    best: int = 0,
+    *,
+    ordered: bool = True,
+    uses_prior: bool = True,
+    rivals: Rivals | None = None,
 ) -> Labelling:
     """Align the draws' labels and order them; ``best`` is the draw to start at (the highest density).
 
     With ``ordered=False`` labels keep the names that they have in that draw. Draws found without a prior
     (``uses_prior=False``) may have labels that the priors tell apart in any order: they are put in the likeliest.
+    Of one draw, a point, what is said of its labels may be wrong of its ``rivals``.
     """
     symmetry = model.symmetry(density.data, {name: value[best] for name, value in draws.items()}, uses_prior=uses_prior)
     num_draws = len(next(iter(draws.values())))
@@ -64,8 +75,8 @@ def label(
         same = np.tile(np.arange(symmetry.num_labels), (num_draws, 1))
         return Labelling(draws, same, 1.0, symmetry.rule, symmetry.is_fixed)
     if num_draws == 1:
-        sample, found, moved = _about_a_point(model, density, symmetry, draws, uses_prior=uses_prior)
-        alignment = Alignment(found, np.zeros((0, 2), dtype=np.intp), np.ones((len(sample.weights), 1)))
+        found, moved = _ordered_at_once(model, symmetry, draws)
+        sample, alignment = _about_a_point(density, symmetry, moved, rivals, uses_prior=uses_prior)
     else:
         alignment = aligned(density, symmetry, draws, best)
         moved = permute(draws, symmetry.axes, alignment.permutations)
@@ -109,10 +120,8 @@ def labelled_alike(model: Model, density: Density, draws: Draws, key: str, *, us
     return permute(draws, symmetry.axes, order[None])
 
 
-def _about_a_point(
-    model: Model, density: Density, symmetry: Symmetry, draws: Draws, *, uses_prior: bool
-) -> tuple[Sample, Indices, Draws]:
-    """Draws about a point, whose labels are first put in an order that is the same wherever a climb ended."""
+def _ordered_at_once(model: Model, symmetry: Symmetry, draws: Draws) -> tuple[Indices, Draws]:
+    """The permutation [1, K] that puts a point's labels in an order that is the same wherever a climb ended."""
     order = np.arange(symmetry.num_labels)
     for key in model.order_keys(draws, symmetry).values():
         values = key[0].numpy()
@@ -121,8 +130,27 @@ def _about_a_point(
         if min(gaps) > EQUAL * np.abs(values).max():
             order = ascended
             break
-    moved = permute(draws, symmetry.axes, order[None])
-    return draws_about(density, moved, uses_prior=uses_prior), order[None], moved
+    return order[None], permute(draws, symmetry.axes, order[None])
+
+
+def _about_a_point(
+    density: Density, symmetry: Symmetry, point: Draws, rivals: Rivals | None, *, uses_prior: bool
+) -> tuple[Sample, Alignment]:
+    """Draws about a point and its rivals, whose classes are given the labels of those of the point that they are."""
+    points, shares = point, np.ones(1)
+    if rivals is not None:
+        others = density.draws(rivals.points)
+        points, shares = {name: torch.cat([point[name], others[name]]) for name in point}, rivals.shares
+    # Each is there as often as it weighs.
+    times = np.maximum(np.round(POINTS * shares / shares.sum()), 1.0).astype(int)
+    repeated = np.repeat(np.arange(len(shares)), times)
+    index = torch.from_numpy(repeated)
+    alignment = aligned(density, symmetry, {name: value[index] for name, value in points.items()}, 0)
+    first = np.searchsorted(repeated, np.arange(len(shares)))
+    orders = alignment.permutations[first]
+    orders = orders[:, np.argsort(orders[0])]
+    sample, numbers = draws_about_all(density, permute(points, symmetry.axes, orders), shares, uses_prior=uses_prior)
+    return sample, Alignment(orders[numbers], alignment.swaps, alignment.weights[first][numbers])
 
 
 def _prior_share(

@@ -43,7 +43,7 @@ ITERATIONS, SETTLED = 1_000, 1e-10
 def probability_of_names(
     density: Density, symmetry: Symmetry, keys_of: Keys, sample: Sample, *, uses_prior: bool
 ) -> float:
-    """The probability of the naming that most draws have, in weight; keys tell components apart.
+    """The probability of the naming of a point, or that most draws have, in weight; keys tell components apart.
 
     ``symmetry`` says which labels are free: namings that differ within these are one.
     """

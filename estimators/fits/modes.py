@@ -12,9 +12,10 @@ from scipy.special import logsumexp
 from estimators.contract import Density, Model
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
+from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
-from estimators.modes.table import Modes
+from estimators.modes.table import SHARE, Modes
 from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
 from estimators.status import Status
@@ -23,7 +24,8 @@ from estimators.symmetry import Draws
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
-
+# Rivals that labels are looked at under.
+MOST_RIVALS = 5
 # What holds of all modes of a fit alike.
 KEPT = ("estimator", "seed", "labels", "labels_fixed", "label_certainty")
 
@@ -152,10 +154,29 @@ def mode_weights(found: Found, density: Density, *, uses_prior: bool) -> Array:
     or is at an end of its support.
     """
     logs = np.array([mode.value for mode in found.modes])
-    curves = [mode.curve for mode in found.modes]
-    is_inside = all(bool(mode.free.all()) for mode in found.modes)
-    if uses_prior and is_inside and all(curve is not None and not curve.is_flat.any() for curve in curves):
-        jacobians = density.values(np.array([mode.point for mode in found.modes])).jacobian
-        volumes = [np.linalg.slogdet(curve.information / (2.0 * np.pi))[1] for curve in curves if curve is not None]
-        logs = logs + jacobians - 0.5 * np.array(volumes)
+    if uses_prior:
+        logs = logs + _log_volumes(found, density, uses_prior=True)
     return np.asarray(np.exp(logs - logsumexp(logs)))
+
+
+def rivals_of(found: Found | None, density: Density, *, uses_prior: bool) -> Rivals | None:
+    """The modes beside the first, as draws of `laplace` would be of them; of many, those that weigh most."""
+    if found is None or len(found.modes) < 2:
+        return None
+    logs = np.array([mode.value for mode in found.modes]) + _log_volumes(found, density, uses_prior=uses_prior)
+    shares = np.exp(logs - logsumexp(logs))
+    chosen = [number for number in np.argsort(-shares) if number and shares[number] >= SHARE][:MOST_RIVALS]
+    if not chosen:
+        return None
+    return Rivals(np.array([found.modes[number].point for number in chosen]), shares[[0, *chosen]])
+
+
+def _log_volumes(found: Found, density: Density, *, uses_prior: bool) -> Array:
+    """What Laplace's approximation adds to the value of each mode [M]; nothing where it has none for some of them."""
+    curves = [mode.curve for mode in found.modes]
+    known = [curve for curve in curves if curve is not None and not curve.is_flat.any()]
+    if len(known) < len(curves) or not all(bool(mode.free.all()) for mode in found.modes):
+        return np.zeros(len(curves))
+    volumes = np.array([np.linalg.slogdet(curve.information / (2.0 * np.pi))[1] for curve in known])
+    jacobians = density.values(np.array([mode.point for mode in found.modes])).jacobian if uses_prior else 0.0
+    return np.asarray(jacobians - 0.5 * volumes)

@@ -30,7 +30,7 @@ Keys = Callable[[Draws], Mapping[str, Tensor]]
 class Namings:
     """Draws with their components in order of a key, and M namings with an order [K] of each.
 
-    The first naming is the one that most draws have, in weight.
+    The first naming is that of the point that is asked about, else the one that most draws have, in weight.
     """
 
     symmetry: Symmetry
@@ -51,7 +51,10 @@ class Namings:
 
         in_order = permute(sample.draws, symmetry.axes, sorted_by(sample.draws))
         places = places_of(sample.draws)
-        orders = _compared(places, sample.weights, symmetry.groups)
+        votes = sample.weights
+        if sample.is_about_point:
+            votes = (np.arange(len(votes)) == sample.best).astype(float)
+        orders = _compared(places, votes, symmetry.groups)
         return Namings(symmetry, places_of, in_order, places, orders)
 
     @property

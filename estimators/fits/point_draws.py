@@ -1,4 +1,4 @@
-"""Draws about a point fit, few and always the same ones, of which it is asked what its labels say."""
+"""Draws about a point fit and its rivals, few and always the same ones, of which it is asked what its labels say."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from estimators.fits.sample import Sample
 from estimators.modes.student import Student
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws
+from estimators.symmetry import Draws, Indices
 
 # As many draws as make this many numbers, but no fewer and no more than so many.
 NUMBERS, LEAST, MOST = 50_000, 256, 1_024
@@ -21,6 +21,21 @@ MOST_WEIGHED = 50_000
 LEAST_WORTH = 50.0
 # Along a direction without curvature the data allow anything; a log or logit beyond this is at its end, and stays.
 ANYTHING, AT_END = 10.0, 8.0
+
+
+def draws_about_all(density: Density, points: Draws, shares: Array, *, uses_prior: bool) -> tuple[Sample, Indices]:
+    """Draws about several points [M, *shape], each with its share [M], and about which of them each is [S].
+
+    The first is the point of which it is asked.
+    """
+    each = [
+        draws_about(density, {name: value[m : m + 1] for name, value in points.items()}, uses_prior=uses_prior)
+        for m in range(len(shares))
+    ]
+    draws = {name: torch.cat([one.draws[name] for one in each]) for name in points}
+    weights = np.concatenate([share * one.weights for share, one in zip(shares / shares.sum(), each, strict=True)])
+    numbers = np.repeat(np.arange(len(each)), [len(one.weights) for one in each])
+    return Sample(draws, weights, is_about_point=True), numbers
 
 
 def draws_about(density: Density, point: Draws, *, uses_prior: bool) -> Sample:

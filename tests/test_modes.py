@@ -258,6 +258,30 @@ def test_a_ridge_is_one_mode(estimator: EM | MAP) -> None:
     assert len(fit.modes) == 1 and Status.RIVAL_MODES not in fit.findings
 
 
+@pytest.mark.parametrize(
+    ("rows_of", "seed"), [(3, 1), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((1, 0), (6, 1), (7, 0)))]
+)
+def test_a_ridge_of_fewer_classes_is_no_rival(rows_of: int, seed: int) -> None:
+    """Two classes as one: the likelihood rises with the weight of a class where the third of the best mode is."""
+    rows = GaussianMixture(2).simulate(60, {"theta": [0.4, 0.6], "mu_X": [0.0, 4.0]}, seed=rows_of)
+    found = modes.search(GaussianMixture(3), {"X": rows["X"]}, seed=seed)
+    assert len(found.modes) == 1 and not found.modes[0].is_flat
+    # The ridge is the maximum with two classes; beside it the best of three is higher.
+    two = modes.search(GaussianMixture(2), {"X": rows["X"]}, seed=0)
+    three = found.density.constrain(found.modes[0].point)
+    best = two.density.constrain(two.modes[0].point)
+    logs = -0.5 * (rows["X"].numpy()[:, None] - best["mu_X"]) ** 2
+    new = -0.5 * (rows["X"].numpy()[:, None] - three["mu_X"]) ** 2
+    gains = np.exp(new) / (np.exp(logs) @ best["theta"])[:, None]
+    assert two.modes[0].value < found.modes[0].value and gains.mean(0).max() > 1.0
+
+
+def test_the_control_a_ridge_that_is_the_best_stays() -> None:
+    rows = GaussianMixture(2).simulate(60, {"theta": [0.4, 0.6], "mu_X": [0.0, 4.0]}, seed=5)
+    found = modes.search(GaussianMixture(3), {"X": rows["X"]}, seed=0)
+    assert len(found.modes) == 1 and found.modes[0].is_flat
+
+
 def test_a_search_of_another_model_is_refused() -> None:
     rows = {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}
     found = modes.search(GaussianMixture(2), rows, seed=0)

@@ -12,6 +12,7 @@ from estimators.modes import jumps, starts
 from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
 from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found
+from estimators.modes.joined import rises_from
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
 from estimators.modes.rows import rows_of
@@ -143,15 +144,24 @@ class _Run:
         The Greeks of a class without rows are where a start happened to be, and mean nothing; in a posterior they are
         the prior's, and weigh what they weigh.
         """
-        near = self._near(self._search.reach)
+        near = self._maxima(self._near(self._search.reach))
         if not near or self._objective.combination is log_posterior:
             return tuple(near)
         # Where spikes rise far above, one would raise a point without a class too: it is no maximum.
         is_bounded = self._highest <= near[0].value + self._search.reach
         if is_bounded and self._density.at_boundary(near[0].point):
             return tuple(near)
-        inside = [mode for mode in self._near(np.inf) if not self._density.at_boundary(mode.point)]
+        inside = [mode for mode in self._maxima(self._near(np.inf)) if not self._density.at_boundary(mode.point)]
         return tuple(mode for mode in inside if mode.value >= inside[0].value - self._search.reach)
+
+    def _maxima(self, modes: list[Mode]) -> list[Mode]:
+        """Modes, best first, without ridges of fewer classes from which the likelihood rises."""
+        if not self._has_classes or self._objective.combination is log_posterior:
+            return modes
+        rest = (self._objective, self._density, self._site)
+        return [
+            mode for mode in modes if not (mode.is_flat and mode is not modes[0] and rises_from(mode, modes[0], *rest))
+        ]
 
     def _unseen(self) -> float:
         """Good & Turing: the share of random starts that ended at a mode that no other of them found."""

@@ -1,0 +1,52 @@
+"""Whether the likelihood rises from a ridge on which two classes are one.
+
+There a share of the one may go to the other, down to none, and a class without rows may be anywhere: the ridge is of
+one law, and no maximum if the likelihood rises from any end of it. It does from the classes of a better mode: a
+likelihood is concave in the mixing distribution (Lindsay 1983, Annals of Statistics 11), if the classes share nothing.
+"""
+
+from itertools import combinations
+
+import numpy as np
+
+from estimators.contract import Density, Objective
+from estimators.modes.mode import Mode
+from estimators.parameters.parameter import Array
+
+# Shares of two classes are in proportion, row by row, to so much; what a new class is given of each row at most.
+ALIKE = 1e-3
+GIVEN = (0.05, 0.01, 0.002)
+
+
+def rises_from(ridge: Mode, better: Mode, objective: Objective, density: Density, site: str | None) -> bool:
+    """Whether the objective rises from a ridge where a class that is one with another becomes one of a better mode."""
+    own, theirs = (_shares(density, mode.point, site) for mode in (ridge, better))
+    starts = []
+    for one, other in combinations(range(len(own)), 2):
+        if not _are_one(own[one], own[other]):
+            continue
+        joined = own.copy()
+        joined[one] += joined[other]
+        joined[other] = 0.0
+        for given in GIVEN:
+            for new in theirs:
+                moved = joined * (1.0 - given * new)
+                moved[other] = given * new
+                starts.append(moved)
+    if not starts:
+        return False
+    points = np.tile(ridge.point, (len(starts), 1))
+    points = density.under(points, np.moveaxis(np.stack(starts), 1, -1), site)
+    with np.errstate(all="ignore"):
+        values = np.nan_to_num(objective.value(points), nan=-np.inf)
+    return bool(values.max() > ridge.value)
+
+
+def _shares(density: Density, point: Array, site: str | None) -> Array:
+    return np.moveaxis(density.responsibilities(density.draws(point[None]), site).numpy()[0], -1, 0)
+
+
+def _are_one(one: Array, other: Array) -> bool:
+    together = one + other
+    part = one[together > ALIKE] / together[together > ALIKE]
+    return bool(np.ptp(part) < ALIKE) if len(part) else False

@@ -95,6 +95,12 @@ def test_rows_alike_without_a_number_are_counted_once() -> None:
     hold(model, data.replace(weights=None), random_greeks(model, 1))
     kernel = model.marginal(data).kernel
     assert isinstance(kernel, CompiledKernel) and kernel.tables.sizes[5] < 200
+    # Also where those that differ are more than a block.
+    model = CausalMixture(3, {f"X{j}": Bernoulli() for j in range(6)})
+    data = some_rows(model, 1_000, 1)
+    hold(model, data, batch_of(model, 2))
+    kernel = model.marginal(data).kernel
+    assert isinstance(kernel, CompiledKernel) and BLOCK < kernel.tables.sizes[5] < 1_000
 
 
 @pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)

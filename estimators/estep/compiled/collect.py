@@ -61,6 +61,17 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
                 to[f] += dot(shares, columns[f, start:stop])
 
 
+@compiled(**EXACT)
+def collect_levels(shares: Any, tables: Any, first: int, S: Any) -> None:
+    """The same of segments of one row each from the first on, where no term is of a number."""
+    terms, segments = tables.terms, tables.segments
+    for i in range(len(shares)):
+        for t in range(len(terms)):
+            place = segments[first + i, PLACE + t]
+            if place >= 0:
+                S[terms[t, S_AT] + place] += shares[i]
+
+
 @compiled(**SUMS)
 def _moments(shares: Any, x: Any, mean: Any, unit: Any) -> Any:
     """Sums of r e and r e² with e = (x - mean) / unit."""

@@ -11,10 +11,10 @@ from numba.extending import intrinsic
 
 from estimators.estep.compiled.arithmetic import total
 from estimators.estep.compiled.coefficients import coefficients
-from estimators.estep.compiled.collect import collect
+from estimators.estep.compiled.collect import collect, collect_levels
 from estimators.estep.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, START, STOP, WHOLE
-from estimators.estep.compiled.log_joints import log_joint
+from estimators.estep.compiled.log_joints import log_joint, log_joint_of_levels
 from estimators.estep.compiled.softmax import normalise
 from estimators.estep.compiled.tables_at import tables_at
 
@@ -27,11 +27,15 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
     """
     tables, (chunk, what) = tables_at(where), task
     K, is_weighted, num_rows = tables.sizes[0], tables.sizes[4] > 0, tables.sizes[5]
-    ones, value = np.ones(BLOCK), 0.0
+    ones, value, has_numbers = np.ones(BLOCK), 0.0, len(tables.columns) > 0
     for block in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(tables.blocks) - 1)):
         begin = block * BLOCK
         n = min(BLOCK, num_rows - begin)
-        for s in range(tables.blocks[block], tables.blocks[block + 1]):
+        first, last = tables.blocks[block], tables.blocks[block + 1] if has_numbers else tables.blocks[block]
+        if not has_numbers:
+            for k in range(K):
+                log_joint_of_levels(scratch[k, :n], tables, first, k, C[k])
+        for s in range(first, last):
             segment = tables.segments[s]
             for k in range(K):
                 row = scratch[k, segment[START] - begin : segment[STOP] - begin]
@@ -46,7 +50,10 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
                     out[1 + k, begin + i] = scratch[k, i]
             continue
         value += total(scratch[K, :n])
-        for s in range(tables.blocks[block], tables.blocks[block + 1]):
+        if not has_numbers:
+            for k in range(K):
+                collect_levels(scratch[k, :n], tables, first, out[k])
+        for s in range(first, last):
             segment = tables.segments[s]
             for k in range(K):
                 shares = scratch[k, segment[START] - begin : segment[STOP] - begin]

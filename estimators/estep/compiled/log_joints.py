@@ -70,6 +70,19 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
 
 
 @compiled(**EXACT)
+def log_joint_of_levels(row: Any, tables: Any, first: int, k: int, C: Any) -> None:
+    """One class's L of segments of one row each from the first on, where no term is of a number."""
+    terms, segments = tables.terms, tables.segments
+    for i in range(len(row)):
+        value, known = 0.0, segments[first + i, CLASS]
+        for t in range(len(terms)):
+            place = segments[first + i, PLACE + t]
+            if place >= 0:
+                value += C[terms[t, C_AT] + place]
+        row[i] = value if known < 0 or known == k else -np.inf
+
+
+@compiled(**EXACT)
 def _add_gaussian(row: Any, x: Any, quadratic: Any, mean: Any, inverse: Any) -> None:
     """-(x - mean)² / 2s²."""
     for i in range(len(row)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from estimators.contract import Density, Objective
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import LIMIT, newton
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
@@ -21,7 +21,6 @@ SAME_POINT = 0.1
 MOST_WORK = 2e7
 # Evaluations of a curvature for each coordinate.
 EVALUATIONS = 6
-NEWTON_STEPS = 3
 
 
 @dataclass(eq=False)
@@ -89,7 +88,7 @@ def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
     if EVALUATIONS * density.size * density.row_size <= MOST_WORK:
         own = _Free(objective, point, free)
         curve = curvature(own, point[free])
-        point = own.whole(_polished(own, point[free], curve))
+        point = own.whole(newton(own, point[free], curve))
     value, _ = objective.value_and_gradient(point)
     return Mode(point, value, law_at(density, point[None])[0], free, curve, density.is_spurious(point))
 
@@ -126,15 +125,3 @@ class _Free:
 
     def gradients(self, points: Array) -> Array:
         return self.objective.gradients(self.whole(points))[:, self.free]
-
-
-def _polished(objective: _Free, point: Array, curve: Curvature) -> Array:
-    """Newton's method while it shrinks the gradient."""
-    _, gradient = objective.value_and_gradient(point)
-    for _ in range(NEWTON_STEPS):
-        moved = point + curve.newton_step(gradient)
-        _, slope = objective.value_and_gradient(moved)
-        if not (np.isfinite(slope).all() and np.abs(slope).max(initial=0.0) < np.abs(gradient).max(initial=0.0)):
-            break
-        point, gradient = moved, slope
-    return point

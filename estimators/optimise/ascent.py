@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from estimators.optimise.curvature import curvature
+from estimators.optimise.curvature import Curvature, curvature
 from estimators.optimise.objective import Smooth
 from estimators.parameters.parameter import Array
 
@@ -42,10 +42,12 @@ def ascend(objective: Smooth, start: Array, tolerance: float, *, max_steps: int 
         point = climb(objective, point, gradient=0.1 * tolerance, max_steps=max_steps)
         if _is_at_limit(objective, point):
             break
-        point, saddle = _newton(objective, point)
-        if saddle is None:
+        curve = curvature(objective, point)
+        way_up = curve.way_up()
+        if way_up is None:
+            point = newton(objective, point, curve)
             break
-        point = saddle
+        point = point + 0.1 * way_up
     value, gradient = objective.value_and_gradient(point)
     norm = float(np.abs(gradient).max()) / objective.total_weight
     return Summit(point, value, gradient, norm, _is_at_limit(objective, point))
@@ -53,6 +55,10 @@ def ascend(objective: Smooth, start: Array, tolerance: float, *, max_steps: int 
 
 def _is_at_limit(objective: Smooth, point: Array) -> bool:
     return bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
+
+
+def _held(objective: Smooth, point: Array) -> Array:
+    return np.where(objective.bounded, np.clip(point, -LIMIT, LIMIT), point)
 
 
 def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -> Array:
@@ -68,7 +74,7 @@ def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -
         return -value / size, -slope / size
 
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
-    point = np.where(objective.bounded, np.clip(start, -LIMIT, LIMIT), start)
+    point = _held(objective, start)
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
     end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return np.asarray(end) if np.isfinite(end).all() else point
@@ -87,20 +93,13 @@ def climb_inside(objective: Smooth, start: Array, num_rows: int, *, gradient: fl
     return end if is_stationary or moved <= NEAR else None
 
 
-def _newton(objective: Smooth, point: Array) -> tuple[Array, Array | None]:
-    """Newton's method while it shrinks the gradient; at a saddle, also a point a step down its steepest way out."""
+def newton(objective: Smooth, point: Array, curve: Curvature) -> Array:
+    """Newton's method with one curvature while it shrinks the gradient, logs and logits held within LIMIT."""
     _, gradient = objective.value_and_gradient(point)
-    curve = curvature(objective, point)
-    way_up = curve.way_up()
-    if way_up is not None:
-        return point, point + 0.1 * way_up
     for _ in range(NEWTON_STEPS):
-        moved = point + curve.newton_step(gradient)
-        if np.abs(moved[objective.bounded]).max(initial=0.0) > LIMIT:
-            # Still climbing towards the boundary, and held there.
-            return np.where(objective.bounded, np.clip(moved, -LIMIT, LIMIT), moved), None
+        moved = _held(objective, point + curve.newton_step(gradient))
         _, slope = objective.value_and_gradient(moved)
-        if not np.isfinite(slope).all() or np.abs(slope).max() >= np.abs(gradient).max():
+        if not (np.isfinite(slope).all() and np.abs(slope).max(initial=0.0) < np.abs(gradient).max(initial=0.0)):
             break
         point, gradient = moved, slope
-    return point, None
+    return point

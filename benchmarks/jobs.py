@@ -14,6 +14,7 @@ from pyro.ops.indexing import Vindex
 from benchmarks.side_by_side import Measured, seconds
 from estimators import EM, MAP, NUTS, CausalMixture, Data, GaussianMixture, PyroModel
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
+from estimators.modes.best_starts import best_starts
 from estimators.optimise.objective import Objective, log_posterior
 
 QUIET = {"progress_bar": False}
@@ -105,7 +106,7 @@ def em_iterations() -> Iterator[Measured]:
         rng = np.random.default_rng(K)
         rows = 4.0 * rng.integers(0, K, 1_000_000) + rng.normal(size=1_000_000)
         density = CausalMixture(K, {"X": Gaussian()}).density(Data(X=rows)).beyond_priors()
-        point = density.starts(lambda parts: parts.likelihood, 1, rng, refinements=1)[0]
+        point = best_starts(density, lambda parts: parts.likelihood, 1, rng, refinements=1)[0]
 
         def iteration(density: Any = density, point: np.ndarray = point) -> Any:
             return density.m_step(point, density.e_step(point)[2])

@@ -172,17 +172,6 @@ class Density(Protocol):
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
         """Points [count, D] of Greeks drawn from their priors; a Greek without one is near where it begins."""
 
-    def starts(
-        self,
-        combination: Combination,
-        count: int,
-        rng: np.random.Generator,
-        *,
-        refinements: int,
-        unrefined: bool = False,
-    ) -> Array:
-        """Distinct starts [B, D], best first, after a few EM steps (and, ``unrefined``, also before)."""
-
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood is known to have no maximum."""
 

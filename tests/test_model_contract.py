@@ -19,6 +19,7 @@ from estimators.mixture.allocations import Allocations
 from estimators.mixture.counterfactual import MixtureWorlds
 from estimators.mixture.density import Density
 from estimators.mixture.predictive import MixturePredictive
+from estimators.modes.best_starts import best_starts
 from estimators.programs.density import ProgramDensity
 from estimators.programs.predictive import ProgramPredictive
 from tests.gallery import EXAMPLES
@@ -192,7 +193,7 @@ def test_coordinates_go_there_and_back(name: str) -> None:
 def test_an_em_step_does_not_lower_the_likelihood(name: str) -> None:
     density = MODELS[name].density(ROWS[name]).beyond_priors()
     rng = np.random.default_rng(2)
-    for start in density.starts(contract.log_likelihood, 3, rng, refinements=1):
+    for start in best_starts(density, contract.log_likelihood, 3, rng, refinements=1):
         before, _, statistics = density.e_step(start)
         assert float(density.values(density.m_step(start, statistics)).likelihood) >= before - 1e-9
 

@@ -21,6 +21,7 @@ from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
+from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.found import Found
 from estimators.modes.mode_search import DEFAULT
@@ -129,7 +130,7 @@ class EM:
         searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
         if len(searched) and not density.at_boundary(searched[0]):
             return searched
-        starts = density.starts(log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        starts = best_starts(density, log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
         return np.concatenate([searched.reshape(-1, density.size), starts])
 
     def _run(self, density: Density, start: Array) -> "_Run":

@@ -15,6 +15,7 @@ from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.isolation import own_modes
+from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
 from estimators.optimise.adam import adam
@@ -74,7 +75,7 @@ class MAP:
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
         found = None if search is None else search.found(task.model, density, log_joint, rng.spawn(1)[0])
-        starts = density.starts(log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
+        starts = best_starts(density, log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         # What a search has found needs no more than one run of SVI beside it.
         runs = 1 if found is not None and found.modes else RUNS
         losses: list[list[float]] = []

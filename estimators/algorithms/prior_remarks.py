@@ -19,6 +19,7 @@ from scipy.special import gammainccinv
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.modes.best_starts import best_starts
 from estimators.optimise.ascent import climb_inside
 from estimators.parameters.parameter import Array
 
@@ -102,7 +103,7 @@ def _answer_of_rows(density: Density, at: Array, rng: np.random.Generator) -> tu
     objective = Objective(free, log_likelihood)
     start = free.unconstrain(density.constrain(at))
     if free.has_closed_form:
-        ends = [*free.starts(log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
+        ends = [*best_starts(free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
     else:
         end = climb_inside(objective, start, free.data.num_rows, gradient=1e-3, max_steps=CLIMB_STEPS)
         ends = [] if end is None else [end]

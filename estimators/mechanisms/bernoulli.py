@@ -53,10 +53,6 @@ class Bernoulli(OneGreek):
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return UnitInterval()
 
-    def points(self, column: Array, reference: Reference) -> Array:
-        """±1, as far apart as a column's standard deviation allows."""
-        return np.asarray(2.0 * column[:, None] - 1.0)
-
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.stack([1.0 - column, column])
 

@@ -65,10 +65,6 @@ class Categorical(OneGreek):
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return Simplex(self.num_levels, int(np.prod(parameter.shape[:-1])))
 
-    def points(self, column: Array, reference: Reference) -> Array:
-        """The one-hot [N, L]: levels are as far apart as any other, whatever their numbers."""
-        return np.ascontiguousarray(self.features(column, column, reference).T)
-
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         return np.asarray((column == np.arange(self.num_levels)[:, None]) * 1.0)
 

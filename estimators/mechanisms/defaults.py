@@ -79,9 +79,6 @@ class Family:
     def reference(self, column: Array, inputs: Array) -> Reference:
         return Reference()
 
-    def points(self, column: Array, reference: Reference) -> Array:
-        return np.asarray(((column - reference.centre) / reference.scale)[:, None])
-
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         return False
 

@@ -35,11 +35,6 @@ class Reference:
     scale: Any = 1.0
     by_cell: bool = False
 
-    @property
-    def location(self) -> tuple[Any, Any]:
-        """The centre and scale of the column itself."""
-        return self.centre, self.scale
-
     def of_cell(self, cell: int) -> "Reference":
         """The reference of one cell."""
         if not self.by_cell:
@@ -109,9 +104,6 @@ class Mechanism(Protocol):
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         """The centre and scale of a column."""
-
-    def points(self, column: Array, reference: Reference) -> Array:
-        """The column as numbers of comparable size [N, d], from which starts are found."""
 
     def term(self, terms: "Terms") -> None:
         """Give the E-step the family's term: call the method of `terms` for its kind."""

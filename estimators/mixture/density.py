@@ -18,10 +18,9 @@ from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.remarks import remarks_of
 from estimators.mixture.spurious import is_spurious
-from estimators.mixture.starts import starts_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
-from estimators.optimise.objective import Combination, NativeFunction, Objective, Parts, log_likelihood
+from estimators.optimise.objective import NativeFunction, Objective, Parts, log_likelihood
 from estimators.parameters.edges import Edge, End, Mask, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
 from estimators.parameters.parameter import Array
@@ -53,18 +52,6 @@ class Density:
     def supports(self) -> dict[str, Any]:
         """The support of every Greek."""
         return {parameter.name: parameter.prior.support for parameter in self.parameters}
-
-    def starts(
-        self,
-        combination: Combination,
-        count: int,
-        rng: np.random.Generator,
-        *,
-        refinements: int,
-        unrefined: bool = False,
-    ) -> Array:
-        """Distinct starts [B, D], best first, after a few EM steps on all at once (and, `unrefined`, also before)."""
-        return starts_of(self, combination, count, rng, refinements, unrefined=unrefined)
 
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
         """Coordinates [count, D] of Greeks drawn from their priors."""
@@ -119,13 +106,9 @@ class Density:
         """The observed information of the likelihood at one point, as [D, D]."""
         return observed_information(Objective(self, log_likelihood), coordinates)
 
-    def looks_collapsed(self, coordinates: Array) -> bool:
-        """Whether a component is as narrow as a point."""
-        return self.marginal.has_collapsed(self.constrain(coordinates))
-
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point."""
-        return self.looks_collapsed(coordinates)
+        return self.marginal.has_collapsed(self.constrain(coordinates))
 
     def is_spurious(self, coordinates: Array) -> bool:
         """Whether a maximum is one that chance makes, at a few close rows."""

@@ -1,6 +1,5 @@
 """The search for modes: random starts and jumps from each new mode, until another start is unlikely to find more."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,27 +7,20 @@ import numpy as np
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
-from estimators.modes import jumps, starts
+from estimators.modes import jumps
 from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
 from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found
 from estimators.modes.joined import rises_from
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
-from estimators.modes.rows import rows_of
+from estimators.modes.starts import KINDS, PRIOR, RandomStarts
 from estimators.optimise.ascent import MOST_FOR_NEWTON
 from estimators.parameters.parameter import Array
 
 Rng = np.random.Generator
-# Random starts in turn, by kind; two of six from the prior.
-RANDOM: Mapping[str, starts.Shares | None] = {
-    "seeds": starts.nearest_seeds,
-    "prior": None,
-    "balls": starts.balls,
-    "lines": starts.few_rows,
-    "prior again": None,
-    "shares": starts.random_shares,
-}
+# Kinds of random starts in turn, two of six from the prior.
+RANDOM = ("seeds", PRIOR, "balls", "lines", PRIOR, "shares")
 # Starts of a turn after the first, modes that are jumped from together, and how often.
 TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 # Modes are sought on so many rows, at least so many for each coordinate, and then climbed to on all.
@@ -96,13 +88,8 @@ class _Run:
         self._search, self._density, self._rng = search, density, rng
         self._objective = Objective(density, combination)
         self._labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
-        self._rows = rows_of(density.data)
+        self._starts = RandomStarts(density)
         self._least, self._most = search.effort(density)
-        self._site = density.latent[0] if density.latent else None
-        shares = density.responsibilities(density.draws(np.zeros((1, density.size))), self._site)
-        self._num_classes = shares.shape[-1]
-        # Rows with more than one hidden value each are no rows of a class.
-        self._has_classes = shares.ndim == 3 and density.has_closed_form
         self.modes: list[Mode] = []
         self._num_starts = self._num_random = 0
         self._highest = -np.inf
@@ -165,7 +152,7 @@ class _Run:
 
     def _unseen(self) -> float:
         """Good & Turing: the share of random starts that ended at a mode that no other of them found."""
-        once = sum(sum(mode.hits[kind] for kind in RANDOM) == 1 for mode in self._near(self._search.reach))
+        once = sum(sum(mode.hits[kind] for kind in KINDS) == 1 for mode in self._near(self._search.reach))
         return once / max(self._num_random, 1)
 
     # ---------------------------------------------------------------- starts
@@ -173,41 +160,19 @@ class _Run:
     def _take_random(self) -> None:
         """The least number of random starts at once, then more by turns."""
         count = min(TURN, self._least) if self._num_random else self._least
-        kinds = (list(RANDOM) * (count // len(RANDOM) + 1))[:count]
-        from_shares = [kind for kind in RANDOM for _ in range(kinds.count(kind)) if self._has_classes and RANDOM[kind]]
-        num_drawn = count - len(from_shares)
-        drawn = self._density.draw_prior(num_drawn, self._rng) if num_drawn else np.zeros((0, self._density.size))
-        points = [self._under(np.zeros(self._density.size), self._shares(from_shares)), drawn]
-        self._take(from_shares + ["prior"] * len(drawn), np.concatenate(points))
+        self._take(*self._starts.drawn(count, self._rng, RANDOM))
         self._num_random += count
-
-    def _shares(self, kinds: list[str]) -> list[Array]:
-        """Responsibilities [K, N] of each kind."""
-        made: list[Array] = []
-        for kind, maker in RANDOM.items():
-            count = kinds.count(kind)
-            if maker is not None and count:
-                made += list(maker(self._rows, self._num_classes, count, self._rng))
-        return made
-
-    def _under(self, point: Array, shares: list[Array]) -> Array:
-        """M-steps [S, D] from responsibilities [K, N, ...]."""
-        if not shares:
-            return np.zeros((0, self._density.size))
-        points = np.tile(point, (len(shares), 1))
-        return self._density.under(points, np.moveaxis(np.stack(shares), 1, -1), self._site)
 
     def _jump(self, modes: list[Mode]) -> None:
         for mode in modes:
-            greeks = self._density.draws(mode.point[None])
-            shares = np.moveaxis(self._density.responsibilities(greeks, self._site).numpy()[0], -1, 0)
+            shares = self._starts.responsibilities(mode.point)
             made = {
-                "levels": jumps.level_swaps(shares, self._rows, self._rng),
-                "split": jumps.splits(shares, self._rows, self._rng),
+                "levels": jumps.level_swaps(shares, self._starts.rows, self._rng),
+                "split": jumps.splits(shares, self._starts.rows, self._rng),
                 "mirror": jumps.mirrors(shares, self._labelling.symmetry),
             }
             kinds = [kind for kind, found in made.items() for _ in found]
-            self._take(kinds, self._under(mode.point, [share for found in made.values() for share in found]))
+            self._take(kinds, self._starts.under(mode.point, [share for found in made.values() for share in found]))
 
     # ---------------------------------------------------------------- climbs and their ends
 

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from estimators.data.data import LATENT, Data
+from estimators.data.data import LATENT, NOT_SEEN, Data
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import TINY, Array
 
@@ -16,10 +16,10 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """``points`` [N, P] standardised, ``cells`` [C, N] levels and halves of columns, ``known`` classes [N] or -1."""
+    """``points`` [N, P] standardised, ``levels`` [C, N] and halves of columns, ``known`` classes [N] or -1."""
 
     points: Array
-    cells: Mask
+    levels: Mask
     known: Array
     weights: Array
 
@@ -27,6 +27,13 @@ class Rows:
     def num_rows(self) -> int:
         """N."""
         return len(self.points)
+
+    @cached_property
+    def cells(self) -> Mask:
+        """Levels, and where just one of two columns has its level."""
+        pairs = [one ^ other for one, other in combinations(self.levels, 2)]
+        kept = [*self.levels, *(pair for pair in pairs if pair.any() and not pair.all())]
+        return np.array(kept, dtype=bool).reshape(-1, self.num_rows)
 
     @cached_property
     def evenness(self) -> Array:
@@ -40,23 +47,22 @@ class Rows:
 
 def rows_of(data: Data) -> Rows:
     """Columns as points and cells; entries that are set or missing are at the centre, and in no cell."""
-    points, cells = [np.zeros((data.num_rows, 0))], list[Mask]()
+    points, levels, is_observed = [np.zeros((data.num_rows, 0))], list[Mask](), np.zeros(data.num_rows, dtype=bool)
     for name, column in data.columns.items():
         if name == LATENT:
             continue
         values = column.double().numpy().reshape(data.num_rows, -1)
         left_out = data.is_set(name).numpy()[:, None] | np.isnan(values)
+        is_observed |= ~left_out.all(1)
         for entries, unknown in zip(values.T, left_out.T, strict=True):
-            own_points, own_cells = _of_entries(entries, unknown)
+            own_points, own_levels = _of_entries(entries, unknown)
             points.append(own_points)
             # What an intervention set is no effect of the class, but its levels may still be swapped in.
-            cells += own_cells
-    singles = [cell for cell in cells if cell.any() and not cell.all()]
-    pairs = [one ^ other for one, other in combinations(singles, 2)]
-    kept = np.array([*singles, *(pair for pair in pairs if pair.any() and not pair.all())], dtype=bool)
+            levels += [level for level in own_levels if level.any() and not level.all()]
     weights = np.ones(data.num_rows) if data.weights is None else data.weights.numpy()
-    known = data.latent().numpy() if LATENT in data.columns else np.full(data.num_rows, -1)
-    return Rows(np.concatenate(points, 1), kept.reshape(-1, data.num_rows), known, weights)
+    # A known row of which nothing else is observed is no place for its class.
+    known = np.where(is_observed, data.latent().numpy(), NOT_SEEN)
+    return Rows(np.concatenate(points, 1), np.array(levels, dtype=bool).reshape(-1, data.num_rows), known, weights)
 
 
 def _of_entries(entries: Array, unknown: Mask) -> tuple[Array, list[Mask]]:

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.data.remarks import Remark
-from estimators.optimise.ascent import LEAST_ROWS, ascend
+from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
-from estimators.optimise.objective import Combination, Objective, Parts, log_likelihood
-from estimators.optimise.ranking import best_first
+from estimators.optimise.objective import Objective, Parts, log_likelihood
 from estimators.parameters.edges import Edge, End, Mask, edges_where
 from estimators.parameters.parameter import Array
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
@@ -24,11 +23,6 @@ from estimators.programs.remarks import remarks_of
 
 # A log scale below this, with the likelihood still growing by half a row for each unit down, is a spike.
 SPIKE = -12.0
-# Draws of the priors that are scored as starts, and how many of the best are improved, by how many steps.
-PRIOR_DRAWS = 200
-CLIMBS = 8
-CLIMB_STEPS = 25
-EM_STEPS = 2
 # The prior width of a location, at most, in units of its own value.
 WIDEST = 1e4
 
@@ -129,31 +123,6 @@ class ProgramDensity:
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
         return prior_draws(self.marginal, count, rng)
 
-    def starts(
-        self,
-        combination: Combination,
-        count: int,
-        rng: np.random.Generator,
-        *,
-        refinements: int,
-        unrefined: bool = False,
-    ) -> Array:
-        """The best draws [B, D] of the priors, the first few of them after EM steps, or after a climb of the density.
-
-        The columns of a program have no known meaning that would give other candidates.
-        """
-        objective = Objective(self, combination)
-        drawn = best_first(objective, self.looks_collapsed, self.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
-        improved = []
-        for point in drawn[:CLIMBS]:
-            if unrefined:
-                improved.append(ascend(objective, point, 1e-4, max_steps=CLIMB_STEPS).coordinates)
-                continue
-            for _ in range(EM_STEPS):
-                point = self.m_step(point, self.e_step(point)[2])
-            improved.append(point)
-        return best_first(objective, self.looks_collapsed, np.array([*improved, *drawn[CLIMBS:]]))
-
     def need_maximum(self) -> None:
         """Nothing is known of a program's likelihood before it is climbed."""
 
@@ -177,10 +146,6 @@ class ProgramDensity:
 
     # The M-step is a climb, which may stop short of its maximum where rounding hides the gain.
     has_closed_form = False
-
-    def looks_collapsed(self, coordinates: Array) -> bool:
-        """Whether a scale (or a rate) is next to 0."""
-        return bool((self.marginal.coordinates.scales & (coordinates < SPIKE)).any())
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a scale has run to 0 and the density still grows."""

@@ -49,10 +49,6 @@ class GaussianFamily(LogLinear):
     def reference(self, column: Array, inputs: Array) -> Reference:
         return standardised(column)
 
-    def points(self, column: Array, reference: Reference) -> Array:
-        centre, scale = reference.location
-        return np.asarray((column - centre) / scale).reshape(len(column), -1)
-
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """The forms [Q, N] of each row."""
         return np.vstack([np.ones(len(column)), ((column - reference.centre) / reference.scale).T])

@@ -42,12 +42,6 @@ class Line(Reference):
 
     input_centre: Any = ()
     input_scale: Any = ()
-    column_centre: float = 0.0
-
-    @property
-    def location(self) -> tuple[Any, Any]:
-        """The centre and scale of the column itself."""
-        return self.column_centre, self.scale
 
     def design(self, inputs: Array) -> Array:
         """t as [N, 1 + P]."""
@@ -147,7 +141,7 @@ class LinearGaussian(GaussianFamily):
             centre = _centre_of_most(inputs)
             scale = spread(inputs, centre)
         line = np.array([own.centre, *np.zeros(width)])
-        return Line(line, own.scale, False, centre, scale, own.centre)
+        return Line(line, own.scale, False, centre, scale)
 
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
         line, design = np.asarray(reference.centre), _line(reference).design(inputs)

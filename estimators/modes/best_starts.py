@@ -1,0 +1,88 @@
+"""Starts for those that do not search: some of a search's random starts, refined a little, the best first."""
+
+import numpy as np
+import torch
+
+from estimators.contract import Combination, Density, Objective
+from estimators.data.data import Data
+from estimators.data.working_rows import working_rows
+from estimators.modes.starts import FROM_SHARES, RandomStarts
+from estimators.optimise.ascent import climb_inside
+from estimators.parameters.parameter import Array
+
+Rng = np.random.Generator
+# Starts are found on at most this many rows, weighted up to all of them.
+WORKING_ROWS = 4_000
+# So many are tried at least, of which as few as are wanted are the best.
+LEAST = 8
+# Draws of the prior in their place, where each M-step is a climb of its own.
+PRIOR_DRAWS = 200
+# There, and of many rows, the best few are climbed from: how many, how far (in gradient by row), and by how many steps.
+NUM_CLIMBED, CLIMBED, CLIMB_STEPS = 8, 1e-6, 50
+# Nats by row that a start may lie below the best of the working rows: these tell less than a tenth of it apart.
+RELEVANT = 0.1
+
+
+@np.errstate(all="ignore")
+def best_starts(
+    density: Density, combination: Combination, count: int, rng: Rng, *, refinements: int, unrefined: bool = False
+) -> Array:
+    """Distinct starts [B, D], best first, after a few EM steps on all at once (and, ``unrefined``, also before).
+
+    Where M-steps have no closed form, the best draws of the prior instead, after a short climb.
+    """
+    rows = _weighed(density.data, rng)
+    part = density if rows is density.data else density.of(rows)
+    objective = Objective(part, combination)
+    if part.has_closed_form:
+        _, found = RandomStarts(part).drawn(max(count, LEAST), rng, tuple(FROM_SHARES))
+        refined = found
+        for _ in range(refinements):
+            _, refined = part.em_steps(refined)
+        ordered = _best_first(objective, part, np.concatenate([found, refined]) if unrefined else refined)
+        ordered = ordered[: (1 + unrefined) * count]
+        if part is density:
+            return ordered
+    else:
+        ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
+    # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
+    ordered = _best_first(objective, part, _climbed(objective, ordered, rows.num_rows))
+    if part is density:
+        return ordered
+    values = objective.value(ordered)
+    # The coordinates are relative to the rows that they were found on.
+    return density.unconstrain(part.constrain(ordered[values >= values[0] - RELEVANT * part.total_weight]))
+
+
+def _weighed(data: Data, rng: Rng) -> Data:
+    """At most WORKING_ROWS rows, weighted up to all rows."""
+    part, scale = working_rows(data, WORKING_ROWS, rng)
+    if part is data:
+        return data
+    weights = torch.ones(part.num_rows, dtype=torch.float64) if part.weights is None else part.weights
+    return part.replace(weights=weights * scale)
+
+
+def _climbed(objective: Objective, starts: Array, num_rows: int) -> Array:
+    """Starts [B, D] with the first few where a climb from them leads to; not into a spike."""
+    climbed = starts.copy()
+    for number, start in enumerate(starts[:NUM_CLIMBED]):
+        end = climb_inside(objective, start, num_rows, gradient=CLIMBED, max_steps=CLIMB_STEPS)
+        climbed[number] = start if end is None else end
+    return climbed
+
+
+def _best_first(objective: Objective, density: Density, points: Array) -> Array:
+    """Distinct points [B', D] in order of the objective, those with a component as narrow as a point last."""
+    values, gradients = objective.evaluate(points)
+    values = np.where(np.isfinite(values), values, -np.inf)
+    has_collapsed = np.array([density.has_collapsed(*one) for one in zip(points, gradients, strict=True)])
+    order = np.lexsort((-values, has_collapsed))
+    # Those that differ by a permutation of the labels have the same density: one of them is enough.
+    distinct = [order[0]]
+    for index in order[1:]:
+        if values[index] == -np.inf:
+            break
+        if abs(values[index] - values[distinct[-1]]) > 1e-9 * (1.0 + abs(values[index])):
+            distinct.append(index)
+    return points[distinct]

@@ -1,0 +1,70 @@
+"""Random starts, and the best of them for estimators that do not search."""
+
+import numpy as np
+import pytest
+
+from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel
+from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.mechanisms import Gaussian
+from estimators.modes.best_starts import WORKING_ROWS, best_starts
+from estimators.modes.rows import rows_of
+from estimators.modes.starts import FROM_SHARES, KINDS, RandomStarts
+from tests.gallery import tutorial
+from tests.models import TUTORIAL_ROWS
+
+FREE = CausalMixture(2, {"X": Gaussian()})
+PROGRAM = pytest.param(PyroModel(tutorial), marks=pytest.mark.slow)
+
+
+def starts_on(density: Density, count: int, *, seed: int = 0, unrefined: bool = False) -> np.ndarray:
+    return best_starts(density, log_joint, count, np.random.default_rng(seed), refinements=3, unrefined=unrefined)
+
+
+@pytest.mark.parametrize("kind", FROM_SHARES)
+def test_no_two_classes_have_the_same_share_of_rows_that_are_alike(kind: str) -> None:
+    """EM would leave them alike for ever."""
+    rows = rows_of(Data(X=[0.0, 0.0, 0.0, 0.0, 9.0]))
+    shares = FROM_SHARES[kind](rows, 3, 50, np.random.default_rng(0))
+    assert shares.shape == (50, 3, 5) and (shares > 0).all()
+    of_each = shares / shares.sum(2, keepdims=True)
+    apart = np.abs(of_each[:, :, None] - of_each[:, None]).max(-1)[:, ~np.eye(3, dtype=bool)]
+    assert apart.min() > 1e-6
+
+
+def test_kinds_are_taken_in_turn() -> None:
+    rng = np.random.default_rng(0)
+    kinds, points = RandomStarts(FREE.density(Data(X=TUTORIAL_ROWS))).drawn(7, rng, KINDS)
+    assert sorted(kinds) == sorted([*KINDS, *KINDS[:2]]) and points.shape == (7, 5)
+
+
+@pytest.mark.slow
+def test_a_program_does_not_say_what_is_a_class() -> None:
+    density, rng = PyroModel(tutorial).density(Data(X=TUTORIAL_ROWS)), np.random.default_rng(0)
+    assert RandomStarts(density).drawn(3, rng, KINDS)[0] == ["prior"] * 3
+
+
+def test_a_known_row_is_no_place_for_its_class_if_nothing_else_is_observed() -> None:
+    data = Data(X=[5.0, 1.0, 9.0], Z=[1, 0, -1], intervened={"X": [True, False, False]})
+    assert rows_of(data).known.tolist() == [-1, 0, -1]
+
+
+@pytest.mark.parametrize("model", [FREE, GaussianMixture(2), PROGRAM], ids=["free", "known", "program"])
+def test_the_best_starts_are_distinct_and_in_order(model: CausalMixture | PyroModel) -> None:
+    density = model.density(Data(X=[*TUTORIAL_ROWS, 4.0, 7.0]))
+    points = starts_on(density, 6, unrefined=True)
+    values = Objective(density, log_joint).value(points)
+    assert 1 <= len(points) <= 12 and (np.diff(values) < 0).all()
+    np.testing.assert_array_equal(points, starts_on(density, 6, unrefined=True))
+    assert not np.array_equal(points[0], starts_on(density, 6, seed=1, unrefined=True)[0])
+
+
+@pytest.mark.parametrize("model", [FREE, PROGRAM], ids=["mixture", "program"])
+def test_of_many_rows_some_lead_next_to_the_maximum_of_all(model: CausalMixture | PyroModel) -> None:
+    rng = np.random.default_rng(0)
+    rows = 1e3 + rng.choice([0.0, 8.0], 3 * WORKING_ROWS) + rng.standard_normal(3 * WORKING_ROWS)
+    data = Data(X=rows - (0.0 if model is FREE else 1e3))
+    density = model.density(data)
+    objective = Objective(density, log_likelihood)
+    highest = EM().fit(model, data, seed=0).stats["log_likelihood"]
+    # Both have at most five Greeks: the chi-square of a sample a third as large is three times that of all.
+    assert objective.value(starts_on(density, 3)[:1])[0] > highest - 50.0

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import logsumexp
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status, modes
+from estimators.algorithms import progress
 from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
 from estimators.modes.found import Found
@@ -299,3 +300,18 @@ def test_spikes_on_their_way_up_do_not_hide_the_modes_below() -> None:
     found = modes.search(CausalMixture(3, {"X": FullGaussian(3)}), data, seed=0)
     assert found.modes
     assert not any(mode.is_spurious for mode in found.modes)
+
+
+def test_a_search_tells_of_every_start_and_is_seen_where_progress_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, data = GaussianMixture(2), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0])
+    density, told = model.density(data).beyond_priors(), list[int]()
+    found = modes.Search(least=12).found(model, density, log_likelihood, np.random.default_rng(0), told.append)
+    assert found is not None and sum(told) == found.num_starts and len(told) > 1
+    EM(progress_bar=True).fit(model, data, seed=0, search=found)
+    assert "modes" not in capsys.readouterr().err
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    for bar in (True, False):
+        EM(progress_bar=bar).fit(model, data, seed=0, search=modes.Search(least=12))
+        assert ("EM, modes: " in capsys.readouterr().err) == bar

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from estimators.algorithms.finish import Estimated, finish
-from estimators.algorithms.progress import progress
+from estimators.algorithms.progress import progress, search_progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_likelihood
@@ -96,7 +96,10 @@ class EM:
         density = task.model.density(task.data).beyond_priors()
         density.need_maximum()
         rng = np.random.default_rng(task.seed)
-        found = None if search is None else search.found(task.model, density, log_likelihood, rng.spawn(1)[0])
+        found = None
+        if search is not None:
+            with search_progress("EM", self.progress_bar) as bar:
+                found = search.found(task.model, density, log_likelihood, rng.spawn(1)[0], bar.update)
         starts = self._starts(density, found, rng)
         runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:

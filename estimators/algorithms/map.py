@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from estimators.algorithms.finish import Estimated, finish
-from estimators.algorithms.progress import progress
+from estimators.algorithms.progress import progress, search_progress
 from estimators.algorithms.protocol import begin
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_joint
@@ -74,7 +74,10 @@ class MAP:
         density = task.model.density(task.data)
         objective = Objective(density, log_joint)
         rng = np.random.default_rng(task.seed)
-        found = None if search is None else search.found(task.model, density, log_joint, rng.spawn(1)[0])
+        found = None
+        if search is not None:
+            with search_progress("MAP", self.progress_bar) as bar:
+                found = search.found(task.model, density, log_joint, rng.spawn(1)[0], bar.update)
         starts = best_starts(density, log_joint, self.num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         # What a search has found needs no more than one run of SVI beside it.
         runs = 1 if found is not None and found.modes else RUNS

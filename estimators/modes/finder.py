@@ -5,14 +5,16 @@ from typing import Protocol
 import numpy as np
 
 from estimators.contract import Combination, Density, Model
-from estimators.modes.found import Found
+from estimators.modes.found import Found, Tick
 
 
 class Finder(Protocol):
     """What is handed to an estimator as ``search``: settings of a search, or what one has found."""
 
-    def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> Found | None:
-        """The modes of a sum of a density's parts; None where none are sought."""
+    def found(
+        self, model: Model, density: Density, combination: Combination, rng: np.random.Generator, tick: Tick
+    ) -> Found | None:
+        """The modes of a sum of a density's parts; None where none are sought. ``tick`` counts starts."""
 
 
 def check_search(search: object) -> None:

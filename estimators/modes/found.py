@@ -1,5 +1,6 @@
 """What a search has found, and the same on other rows, or under another objective."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +12,14 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
 from estimators.parameters.parameter import Array
 
+# What is told how many more starts have been dealt with.
+Tick = Callable[[int], object]
 # Of many rows, the modes of some of them that are climbed to on all.
 MOST_CARRIED = 12
+
+
+def untold(number: int) -> None:
+    """Where nobody looks on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +37,9 @@ class Found:
     is_settled: bool
     is_many: bool
 
-    def found(self, model: Model, density: Density, combination: Combination, rng: np.random.Generator) -> "Found":
+    def found(
+        self, model: Model, density: Density, combination: Combination, rng: np.random.Generator, tick: Tick
+    ) -> "Found":
         """These modes as another estimator needs them, of its own objective; ValueError for those of another model."""
         own, theirs = _shapes(self.density), _shapes(density)
         if own != theirs:
@@ -38,7 +47,9 @@ class Found:
                 f"search: expected the modes of a model with the Greeks {theirs}, got those of one with {own}; "
                 "search this model: modes.search(model, data)"
             )
-        return self.on(model, density, combination)
+        adapted = self.on(model, density, combination)
+        tick(len(adapted.modes))
+        return adapted
 
     def on(self, model: Model, density: Density, combination: Combination) -> "Found":
         """The modes of another density that climbs from the first of these lead to."""

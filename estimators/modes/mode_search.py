@@ -10,7 +10,7 @@ from estimators.data.working_rows import working_rows
 from estimators.modes import jumps
 from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
 from estimators.modes.distinct import known_mode
-from estimators.modes.found import Found
+from estimators.modes.found import Found, Tick, untold
 from estimators.modes.joined import rises_from
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
@@ -55,18 +55,18 @@ class Search:
         check_positive("reach", self.reach)
         check_flag("costly", self.costly)
 
-    def found(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found | None:
+    def found(self, model: Model, density: Density, combination: Combination, rng: Rng, tick: Tick) -> Found | None:
         """The modes of a sum of a density's parts; None where they are costly, and not to be sought there."""
         if not (self.costly or density.has_closed_form):
             return None
-        return self.sought(model, density, combination, rng)
+        return self.sought(model, density, combination, rng, tick)
 
-    def sought(self, model: Model, density: Density, combination: Combination, rng: Rng) -> Found:
+    def sought(self, model: Model, density: Density, combination: Combination, rng: Rng, tick: Tick = untold) -> Found:
         """The modes of a sum of a density's parts; of many rows, first of some of them."""
         most = max(WORKING_ROWS, ROWS_BY_COORDINATE * density.size)
         rows, _ = working_rows(density.data, most, rng)
         part = density if rows is density.data else density.of(rows)
-        found = _Run(self, model, part, combination, rng).found()
+        found = _Run(self, model, part, combination, rng, tick).found()
         return found if part is density else found.on(model, density, combination)
 
     def effort(self, density: Density) -> tuple[int, int]:
@@ -84,8 +84,10 @@ DEFAULT = Search(costly=False)
 class _Run:
     """One search under way."""
 
-    def __init__(self, search: Search, model: Model, density: Density, combination: Combination, rng: Rng) -> None:
-        self._search, self._density, self._rng = search, density, rng
+    def __init__(
+        self, search: Search, model: Model, density: Density, combination: Combination, rng: Rng, tick: Tick
+    ) -> None:
+        self._search, self._density, self._rng, self._tick = search, density, rng, tick
         self._objective = Objective(density, combination)
         self._labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
         self._starts = RandomStarts(density)
@@ -184,6 +186,7 @@ class _Run:
         self._highest = max([self._highest, *met.values])
         modes = self._known(met.points)
         waiting = [i for i in np.argsort(-met.values, kind="stable") if modes[i] is None and np.isfinite(met.values[i])]
+        self._tick(len(points) - len(waiting))
         while waiting:
             # What is far below a mode is not climbed to the end: other starts find what rises still from there. What is
             # under way is no measure, since it may be a spike that rises without end.
@@ -191,7 +194,9 @@ class _Run:
             new = [i for i in waiting[:TOGETHER] if met.values[i] >= least]
             for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
                 modes[i] = mode
-            waiting = waiting[TOGETHER:] if new else []
+            done = len(waiting[:TOGETHER] if new else waiting)
+            self._tick(done)
+            waiting = waiting[done:]
         for start, group in zip(finite, met.group, strict=True):
             mode = modes[group] if group >= 0 else None
             if mode is not None:

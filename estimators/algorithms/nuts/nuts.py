@@ -19,6 +19,7 @@ from estimators.algorithms.nuts.nutpie_chains import nutpie_chains
 from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
 from estimators.algorithms.nuts.proportions import in_proportion
 from estimators.algorithms.nuts.pyro_chains import conditioned, pyro_chains
+from estimators.algorithms.progress import search_progress
 from estimators.algorithms.protocol import Task, begin
 from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model
@@ -96,7 +97,8 @@ class NUTS:
         density = task.model.density(task.data)
         modes = None
         if search is not None:
-            modes = posterior_modes(search, task, density, np.random.default_rng(task.seed))
+            with search_progress("NUTS", self.progress_bar) as bar:
+                modes = posterior_modes(search, task, density, np.random.default_rng(task.seed), bar.update)
         if modes is None:
             starts = chain_starts(task, density, self.num_chains)
         else:

@@ -7,7 +7,7 @@ import numpy as np
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
 from estimators.modes.finder import Finder
-from estimators.modes.found import Found
+from estimators.modes.found import Found, Tick, untold
 from estimators.modes.importance_sampling import MOST_IMAGES, OF_PRIOR, mode_proposals
 from estimators.modes.labelling import Labelling
 from estimators.modes.proposals import Proposals, Regions
@@ -50,14 +50,16 @@ class PosteriorModes:
         return np.repeat([part.location for part in self.parts], chains, axis=0)
 
 
-def posterior_modes(search: Finder, task: Task, density: Density, rng: np.random.Generator) -> PosteriorModes | None:
+def posterior_modes(
+    search: Finder, task: Task, density: Density, rng: np.random.Generator, tick: Tick = untold
+) -> PosteriorModes | None:
     """What a search finds of a posterior; None where it finds nothing.
 
     Narrow classes on few rows are modes like others where a prior keeps their mass finite.
     """
     if not density.size:
         return None
-    found = search.found(task.model, density, log_posterior, rng)
+    found = search.found(task.model, density, log_posterior, rng, tick)
     if found is None:
         return None
     modes = sorted((*found.modes, *found.spurious), key=lambda mode: -mode.value)

@@ -219,7 +219,7 @@ def test_answers_are_asked_only_where_labels_and_truth_stay_as_they_are(name, ch
 def test_a_plan_of_before_has_no_answers():
     """Stored studies do not say what the rows allow."""
     plain = converter()
-    old = PlannedScenario("a", "b", "a", 5, 2, Role.JUDGED, Truth.FIXED, False, (), (), {}, None)
+    old = PlannedScenario("a", "b", "a", 5, {"EM": 2}, Role.JUDGED, Truth.FIXED, False, (), {}, None)
     fields = plain.unstructure(old)
     del fields["allowed"]
     assert plain.structure(fields, PlannedScenario) == old

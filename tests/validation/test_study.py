@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections import Counter
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import active_children
@@ -57,6 +58,20 @@ def without_times(rows):
 
 
 # ---------------------------------------------------------------- the same rows
+
+
+def test_each_contender_has_its_share_of_the_replicates(scenarios):
+    half, most = replace(EM_ONLY[0], name="half", share=1 / 2), replace(EM_ONLY[0], name="most", share=2 / 3)
+    study = Study((replace(scenarios["separated_100"], replicates=9),), (*EM_ONLY, half, most))
+    (planned,) = study.plan().scenarios
+    assert planned.replicates == {"EM": 9, "EM+laplace": 9, "half": 5, "half+laplace": 5, "most": 6, "most+laplace": 6}
+    keys = [key for task in study.tasks() for key in task.keys]
+    assert Counter(name for _, name, _ in keys) == planned.replicates
+    assert study.plan().num_rows == len(set(keys)) == len(keys) == 40
+    assert {replicate for _, name, replicate in keys if name == "half"} == set(range(5))
+    assert set(replace(study, replicates=4).plan().scenarios[0].replicates.values()) == {4}
+    with pytest.raises(ValueError, match=r"contender half: share: expected a number in \(0, 1\], got 1.5"):
+        replace(half, share=1.5)
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 The file holds one object; numbers that are infinite or undefined are null, never NaN.
 
-- ``schema`` (``exact-estimators/results``) and ``schema_version`` (2).
+- ``schema`` (``exact-estimators/results``) and ``schema_version`` (3).
 - ``plan``: the fields of `validation.study.plan.Plan`: ``seed``, ``preset``, ``budget`` (the probability of any false
-  alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `PlannedScenario`, with ``asymptotics`` where
-  the truth is fixed: true quantities, efficient standard deviations, expected divergences) and ``claims`` (the fields
-  of `Claim`).
+  alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `PlannedScenario`: ``replicates`` by
+  estimator, ``asymptotics`` where the truth is fixed: true quantities, efficient standard deviations, expected
+  divergences) and ``claims`` (the fields of `Claim`).
 - ``power`` with which detectable effects are detected, ``level`` of every interval, ``ranked`` draws behind every rank.
 - ``environments``: list of ``python``, ``packages`` (versions by name) and ``machine``, one for each in which rows were
   made.
@@ -31,7 +31,7 @@ from validation.study.plan import Plan
 from validation.study.row import LEVEL, RANKED, Row
 from validation.study.store import Store, StoreError
 
-SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 2
+SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 3
 PLAIN = converter(lambda number: number if math.isfinite(number) else None)
 
 

@@ -63,7 +63,8 @@ def list_available(options: argparse.Namespace) -> int:
         print(f"  {scenario.name} ({counts}; {scenario.role.name})\n    {scenario.sentence}")
     print("Estimators")
     for contender in contenders:
-        print(f"  {contender.name}\n    {contender.estimator}")
+        part = "" if contender.share == 1 else f" ({contender.share:.0%} of the replicates)"
+        print(f"  {contender.name}{part}\n    {contender.estimator}")
     return 0
 
 
@@ -296,7 +297,7 @@ def _model_reference(asked: own_data.Arguments) -> list[str]:
 def _check_same(study: Study, plan: Plan, path: Path) -> None:
     """Raise where a study that was built again is not the one whose rows are in the file."""
     built = Counter((scenario, name) for task in study.tasks() for scenario, name, _ in task.keys)
-    begun = {(scenario.name, name): scenario.replicates for scenario in plan.scenarios for name in scenario.estimators}
+    begun = {(scenario.name, name): n for scenario in plan.scenarios for name, n in scenario.replicates.items()}
     settings = {contender.name: repr(contender.estimator) for contender in standard_contenders()}
     if built != begun or any(plan.contenders.get(name, text) != text for name, text in settings.items()):
         raise StoreError(

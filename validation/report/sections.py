@@ -132,7 +132,7 @@ class Contents:
             anchor=self.anchors[scenario.name],
             facts=[
                 count(scenario.num_rows, "row"),
-                count(scenario.replicates, "replicate"),
+                _replicates(scenario),
                 f"truth: {scenario.truth.value}",
                 f"{scenario.role.name}: {scenario.role.value}",
             ],
@@ -251,6 +251,12 @@ def _endings(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> 
 def _beyond(scenario: PlannedScenario) -> str:
     """What a caption says of dots that are not drawn."""
     words = " ▲ and ▼ count dots beyond the panel."
-    if scenario.replicates > MOST:
-        words += f" Of {scenario.replicates} replicates {MOST}, evenly chosen, are drawn; the bars are of all."
+    if max(scenario.replicates.values()) > MOST:
+        words += f" Of more than {MOST} replicates {MOST}, evenly chosen, are drawn; the bars are of all."
     return words
+
+
+def _replicates(scenario: PlannedScenario) -> str:
+    """How many replicates the estimators have."""
+    fewest, most = min(scenario.replicates.values()), max(scenario.replicates.values())
+    return count(most, "replicate") if fewest == most else f"{fewest} to {most} replicates"

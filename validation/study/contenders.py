@@ -1,5 +1,6 @@
 """The estimators under study, by name, with settings that a study of many replicates can afford."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,7 +44,9 @@ class Contender:
     second row per replicate, ``<name>+laplace``, where the point fit is given intervals by its Laplace approximation.
     `candid` says that it is claimed to name every answer that the rows allow, or to warn. `small_only` restricts it to
     scenarios whose K^N allocations can be summed, `modes_only` to those and to scenarios in which sets of answers are
-    measured.
+    measured. `share` is the part of a scenario's replicates that it is run on, the first ones.
+
+    Raises ValueError for a share that is not above 0 and at most 1.
     """
 
     name: str
@@ -54,6 +57,15 @@ class Contender:
     candid: bool = False
     small_only: bool = False
     modes_only: bool = False
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"contender {self.name}: share: expected a number in (0, 1], got {self.share}")
+
+    def replicates_of(self, replicates: int) -> int:
+        """Return on how many of a scenario's replicates it is run: its share, rounded up."""
+        return math.ceil(self.share * replicates - 1e-9)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -68,12 +80,12 @@ def standard_contenders() -> tuple[Contender, ...]:
     smc, exact = SMC(num_particles=800, progress_bar=False), Exact(num_draws=1000, progress_bar=False)
     return (
         Contender("EM", em, efficient=True, laplace=True, candid=True),
-        Contender("MAP", svi, laplace=True, candid=True),
-        Contender("NUTS", nuts, posterior=True),
-        Contender("Exact", exact, posterior=True, candid=True, small_only=True),
-        Contender("SMC", smc, posterior=True, candid=True, modes_only=True),
+        Contender("MAP", svi, laplace=True, candid=True, share=1 / 2),
+        Contender("NUTS", nuts, posterior=True, share=2 / 3),
+        Contender("Exact", exact, posterior=True, candid=True, small_only=True, share=2 / 3),
+        Contender("SMC", smc, posterior=True, candid=True, modes_only=True, share=1 / 3),
         # What the search is worth: EM from starts of its own, which names one answer.
-        Contender("EM-unsearched", WithSearch(em, None), modes_only=True),
+        Contender("EM-unsearched", WithSearch(em, None), modes_only=True, share=1 / 2),
     )
 
 

@@ -153,8 +153,8 @@ def described(arguments: Arguments) -> str:
 
 
 def contenders() -> tuple[Contender, ...]:
-    """Return the estimators that are fitted: all that run on any scenario."""
-    return tuple(one for one in standard_contenders() if not (one.small_only or one.modes_only))
+    """Return the estimators that are fitted: all that run on any scenario, each on every replicate."""
+    return tuple(replace(one, share=1.0) for one in standard_contenders() if not (one.small_only or one.modes_only))
 
 
 def prepare(

@@ -17,21 +17,25 @@ EFFICIENT_ROWS = 1000  # from which on a maximum of the likelihood is held to th
 
 @dataclass(frozen=True)
 class PlannedScenario:
-    """A scenario in words and numbers, without its code. `estimators` are the names of its rows."""
+    """A scenario in words and numbers, without its code. `replicates` are how many rows each row name has."""
 
     name: str
     sentence: str
     family: str
     num_rows: int
-    replicates: int
+    replicates: Mapping[str, int]
     role: Role
     truth: Truth
     exact: bool
     interventions: tuple[str, ...]
-    estimators: tuple[str, ...]
     expected: Mapping[str, Mapping[str, float]]
     asymptotics: Asymptotics | None
     allowed: Allowed | None = None
+
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """The names of its rows."""
+        return tuple(self.replicates)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Plan:
     @property
     def num_rows(self) -> int:
         """How many rows a whole study has."""
-        return sum(scenario.replicates * len(scenario.estimators) for scenario in self.scenarios)
+        return sum(sum(scenario.replicates.values()) for scenario in self.scenarios)
 
     @property
     def order(self) -> dict[tuple[str, str], int]:
@@ -110,9 +114,7 @@ def plan_of(
         seed=seed,
         preset=preset.name,
         budget=BUDGET,
-        scenarios=tuple(
-            _described(scenario, contenders, replicates or preset.replicates_of(scenario)) for scenario in scenarios
-        ),
+        scenarios=tuple(_described(scenario, contenders, preset, replicates) for scenario in scenarios),
         contenders={contender.name: repr(contender.estimator) for contender in contenders},
         claims=tuple(claims),
     )
@@ -184,18 +186,33 @@ def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Conte
     )
 
 
-def _described(scenario: Scenario, contenders: Sequence[Contender], replicates: int) -> PlannedScenario:
+def contenders_with_replicates(
+    scenario: Scenario, contenders: Sequence[Contender], preset: Preset, replicates: int | None
+) -> list[tuple[Contender, int]]:
+    """Return the contenders that run on a scenario, each with how many replicates it is run on.
+
+    Its share of the scenario's or the preset's number; `replicates`, if it is given, for every one.
+    """
+    return [
+        (contender, replicates or contender.replicates_of(preset.replicates_of(scenario)))
+        for contender in runnable(scenario, contenders)
+    ]
+
+
+def _described(
+    scenario: Scenario, contenders: Sequence[Contender], preset: Preset, replicates: int | None
+) -> PlannedScenario:
+    counts = contenders_with_replicates(scenario, contenders, preset, replicates)
     return PlannedScenario(
         name=scenario.name,
         sentence=scenario.sentence,
         family=scenario.family or scenario.name,
         num_rows=scenario.num_rows,
-        replicates=replicates,
+        replicates={name: number for contender, number in counts for name in contender.rows},
         role=scenario.role,
         truth=scenario.source.truth,
         exact=scenario.exact,
         interventions=tuple(intervention.name for intervention in scenario.interventions),
-        estimators=tuple(name for contender in runnable(scenario, contenders) for name in contender.rows),
         expected=scenario.expected,
         asymptotics=asymptotics(scenario),
         allowed=scenario.allowed,

@@ -29,7 +29,7 @@ from validation.study.row import Row
 
 T = TypeVar("T")
 INFINITE = "\0inf"  # stands for an infinite number until it is written; no whole text of a row is this
-APPLICATION, VERSION = 0x45584553, 2  # "EXES": what SQLite calls the application and the user version of a file
+APPLICATION, VERSION = 0x45584553, 3  # "EXES": what SQLite calls the application and the user version of a file
 TABLES = """
 CREATE TABLE study (
     plan TEXT NOT NULL, arguments TEXT NOT NULL, notes TEXT NOT NULL, begun TEXT NOT NULL, checksum TEXT NOT NULL

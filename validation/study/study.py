@@ -8,7 +8,7 @@ from estimators import own_modes
 from validation.scenarios import Scenario
 from validation.study.contenders import Contender
 from validation.study.environment import environment
-from validation.study.plan import Plan, plan_of, runnable
+from validation.study.plan import Plan, contenders_with_replicates, plan_of
 from validation.study.pool import Pool, TaskOutcome, available_cores, collect, run_alone
 from validation.study.presets import PRESETS
 from validation.study.row import Row
@@ -59,8 +59,8 @@ class Study:
         return tuple(
             Task(scenario, contender, self.seed, replicate, keep_curves=replicate < CURVES)
             for scenario in self.scenarios
-            for contender in runnable(scenario, self.contenders)
-            for replicate in range(self.replicates or preset.replicates_of(scenario))
+            for contender, replicates in contenders_with_replicates(scenario, self.contenders, preset, self.replicates)
+            for replicate in range(replicates)
         )
 
 

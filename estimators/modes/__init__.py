@@ -6,7 +6,8 @@ from a mode to others (`jumps`), and when it stops. `found` is what it gives, an
 `equivalents` looks for Greeks with one law of the rows (`row_law`), whatever rows there are (`law_rows`).
 """
 
+from estimators.modes.finder import Finder
 from estimators.modes.mode_search import Search
 from estimators.modes.searched import search
 
-__all__ = ["Search", "search"]
+__all__ = ["Finder", "Search", "search"]

@@ -95,7 +95,7 @@ def test_a_fit_that_failed_is_lost_and_a_question_may_warn():
 
 def test_a_search_names_the_answer_that_one_maximum_hides(scenarios):
     """Of this replicate the higher maximum is the wrong one."""
-    found = {c.name: run_task(Task(scenarios["rival_effects"], c, 0, 0, False))[0] for c in (ALONE, SEARCHED)}
+    found = {row.estimator: row for row in run_task(Task(scenarios["rival_effects"], (ALONE, SEARCHED), 0, 0, False))}
     assert ending(found["EM-unsearched"], EFFECT) is Ending.SILENT and found["EM-unsearched"].held == ("CONVERGED",)
     assert ending(found["EM"], EFFECT) is Ending.WARNED and "RIVAL_MODES" in found["EM"].held
     (hidden,), shown = found["EM-unsearched"].answers[EFFECT].intervals, found["EM"].answers[EFFECT]
@@ -108,7 +108,7 @@ def test_a_search_names_the_answer_that_one_maximum_hides(scenarios):
 
 def test_of_many_rivals_no_intervals_are_sought(scenarios, monkeypatch):
     monkeypatch.setattr("validation.study.answers.MOST_RIVALS", 0)
-    (found,) = run_task(Task(scenarios["rival_effects"], SEARCHED, 0, 0, False))
+    (found,) = run_task(Task(scenarios["rival_effects"], (SEARCHED,), 0, 0, False))
     answer = found.answers[EFFECT]
     assert not answer.intervals and len(answer.rivals) == 1 and ending(found, EFFECT) is Ending.WARNED
 
@@ -142,7 +142,7 @@ def replace_seed(number):
 
 
 def test_a_row_of_a_random_graph_holds_queries_alone(scenarios):
-    (found,) = run_task(Task(scenarios["random_graphs"], ALONE, 0, 10, False))
+    (found,) = run_task(Task(scenarios["random_graphs"], (ALONE,), 0, 10, False))
     assert not found.failed, found.reason
     assert set(found.truth) == {"E[Y | do(T=0)]", "E[Y | do(T=1)]", EFFECT} and set(found.answers) == {EFFECT}
 

@@ -1,6 +1,7 @@
 """A study end to end: the same rows whatever runs it, failures that are rows, and wrong estimators found out."""
 
 import importlib
+import pickle
 import sys
 from collections import Counter
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
@@ -16,24 +17,39 @@ from estimators import EM
 from validation.claims.judge import assess_claims
 from validation.scenarios import Seeds
 from validation.statistics.check import Verdict
+from validation.study import task as task_module
+from validation.study.attempt import Attempt
 from validation.study.cluster import ClusterError
 from validation.study.contenders import Contender
 from validation.study.pool import perform
 from validation.study.row import ERROR
+from validation.study.shared_search import searched
 from validation.study.store import Store
 from validation.study.study import Study, run
-from validation.study.task import Task, failed_rows
+from validation.study.task import Task, failed_rows, run_task
 
 EM_ONLY = (Contender("EM", EM(progress_bar=False), laplace=True),)
 
 
 @pytest.fixture(scope="module")
-def broken():
-    """The module of broken estimators, under a name that a spawned process can import too."""
+def beside():
+    """Imports a module beside this one, under a name that a spawned process can import too."""
     folder = str(Path(__file__).parent)
     sys.path.insert(0, folder)
-    yield importlib.import_module("broken_estimators")
+    yield importlib.import_module
     sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def broken(beside):
+    """The module of broken estimators."""
+    return beside("broken_estimators")
+
+
+@pytest.fixture(scope="module")
+def own_study(beside):
+    """A user's own scenarios."""
+    return beside("own_study")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +118,7 @@ def test_what_else_runs_does_not_matter(study, rows):
     assert without_times(alone) == expected
 
 
-def test_rows_are_in_the_order_of_the_cells(study, rows):
+def test_rows_are_in_the_order_of_the_tasks(study, rows):
     assert [(row.scenario, row.estimator, row.replicate) for row in rows] == [
         key for task in study.tasks() for key in task.keys
     ]
@@ -111,7 +127,7 @@ def test_rows_are_in_the_order_of_the_cells(study, rows):
 
 def test_seeds_depend_on_study_scenario_and_replicate_alone(scenarios):
     def seeds(name="overlapping_300", study_seed=0, replicate=0, contender=EM_ONLY[0], **changes):
-        return Task(replace(scenarios[name], **changes), contender, study_seed, replicate, False).seeds
+        return Task(replace(scenarios[name], **changes), (contender,), study_seed, replicate, False).seeds
 
     assert seeds() == seeds(contender=Contender("other", estimator=None)) == seeds(num_rows=7, replicates=3)
     others = [seeds(), seeds(study_seed=1), seeds(replicate=1), seeds(name="separated_300")]
@@ -124,6 +140,50 @@ def test_replicates_have_data_of_their_own_and_contenders_share_them(scenarios):
     mine, again = ([row.estimate for row in found if row.estimator == name] for name in ("EM", "again"))
     assert mine == again
     assert mine[0] != mine[1]
+
+
+def test_a_search_is_made_once_for_those_that_take_one(scenarios, own_study, monkeypatch):
+    made, given = [], []
+    monkeypatch.setattr(task_module, "searched", lambda *args, **seed: made.append(searched(*args, **seed)) or made[-1])
+
+    class Listens:
+        def fit(self, model, data, *, seed=None, **search):
+            given.append(search)
+            return EM(progress_bar=False).fit(model, data, seed=seed, **search)
+
+    contenders = tuple(Contender(name, Listens(), searches=name != "c") for name in "abc")
+
+    def rows_of(scenario):
+        return run_task(Task(scenario, contenders, 0, 0, False))
+
+    rows = rows_of(scenarios["separated_100"])
+    (search,) = made
+    assert [list(each.values()) for each in given] == [[search.value], [search.value], []]
+    assert all(row.seconds >= search.seconds for row in rows[:2])
+    assert rows[0].estimate == rows[1].estimate == pytest.approx(rows[2].estimate, abs=1e-6), "as EM finds by itself"
+    given.clear()
+    assert not any(row.failed for row in rows_of(own_study.SCENARIOS[1]))
+    assert [list(each.values()) for each in given] == [[None], [None], []], "a program is not searched"
+    given.clear()
+    monkeypatch.setattr(task_module, "searched", lambda *_, **__: Attempt(None, "ValueError: no", (), 0.0))
+    assert not any(row.failed for row in rows_of(scenarios["separated_100"])) and given == [{}] * 3, "each by itself"
+
+
+def test_of_a_replicate_the_missing_estimators_are_run(scenarios, tmp_path):
+    searching = tuple(Contender(name, EM(progress_bar=False), searches=True, laplace=True) for name in "abc")
+    study = Study((scenarios["separated_100"],), searching, replicates=3)
+    rows = run_here(study)
+    store = Store.create(tmp_path / "study.sqlite", study.plan())
+    kept = [row for row in rows if row.replicate == 1 or (row.replicate == 0 and row.estimator[0] == "a")]
+    kept = [row for row in kept if row.key != ("separated_100", "c+laplace", 1)]  # one row of two is none
+    store.add(kept, {"machine": "another"})
+    outcomes = []
+    assert without_times(run_here(study, store=store, on_outcome=outcomes.append)) == without_times(rows)
+    made = [[row.estimator for row in outcome.rows] for outcome in outcomes]
+    names = [name for contender in searching for name in contender.rows]
+    assert made == [names[2:], names[4:], names]
+    assert {repr(row) for row in kept} <= {repr(row) for row in store.rows()}, "what was there is left as it was"
+    store.close()
 
 
 def test_a_study_with_a_store_runs_what_is_not_in_it(study, rows, tmp_path):
@@ -145,7 +205,7 @@ def test_a_study_with_a_store_runs_what_is_not_in_it(study, rows, tmp_path):
 # ---------------------------------------------------------------- threads
 
 
-def test_a_cell_leaves_the_numbers_of_threads_of_its_process_alone(scenarios, broken):
+def test_a_task_leaves_the_numbers_of_threads_of_its_process_alone(scenarios, broken):
     def threads():
         return torch.get_num_threads(), {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
 
@@ -155,7 +215,7 @@ def test_a_cell_leaves_the_numbers_of_threads_of_its_process_alone(scenarios, br
         torch.set_num_threads(2)
         with threadpool_limits(2):
             outside = threads()
-            outcome = perform(Task(scenarios["separated_100"], contender, 0, 0, False))
+            outcome = perform(Task(scenarios["separated_100"], (contender,), 0, 0, False))
             assert threads() == outside
             assert set(outside[1].values()) == {2}
     finally:
@@ -212,7 +272,7 @@ def test_a_source_that_fails_gives_rows(scenarios):
         (Fails(), "simulating the data: ValueError: no rows today"),
         (Undefined(), "preparing the truth: ValueError: the true E[X | do(Z=0)] is not a number"),
     ):
-        task = Task(replace(scenarios["student_noise"], source=source), EM_ONLY[0], 0, 0, False)
+        task = Task(replace(scenarios["student_noise"], source=source), EM_ONLY, 0, 0, False)
         rows = perform(task).rows
         assert [(row.estimator, row.status, row.reason) for row in rows] == [
             ("EM", ERROR, reason),
@@ -222,7 +282,7 @@ def test_a_source_that_fails_gives_rows(scenarios):
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_costs_its_own_cell_only(broken, scenarios):
+def test_an_estimator_whose_process_dies_costs_its_own_rows_only(broken, scenarios):
     study = Study((scenarios["five_points"],), (Contender("Dies", broken.Dies()), *EM_ONLY), replicates=1)
     dead, *others = run(study, workers=1)
     assert dead.status == ERROR
@@ -290,8 +350,23 @@ def test_what_cannot_be_sent_to_a_process_gives_rows(scenarios):
     assert "pickle" in rows[0].reason.lower()
 
 
+def test_an_estimator_that_cannot_be_sent_costs_its_own_rows_only(scenarios):
+    class Sends(ThreadPoolExecutor):
+        """As to another process."""
+
+        def submit(self, fn, task):
+            return super().submit(lambda: fn(pickle.loads(pickle.dumps(task))))
+
+    unsendable = Contender("unsendable", replace(EM_ONLY[0], estimator=lambda: None))
+    study = Study((scenarios["five_points"],), (unsendable, *EM_ONLY), replicates=1)
+    with Sends(1) as executor:
+        rows = run(study, executor=executor)
+    assert [row.status for row in rows] == [ERROR, "CONVERGED", "CONVERGED"]
+    assert "pickle" in rows[0].reason.lower()
+
+
 def test_failed_rows_say_whose_they_are(scenarios):
-    task = Task(scenarios["five_points"], EM_ONLY[0], 0, 7, False)
+    task = Task(scenarios["five_points"], EM_ONLY, 0, 7, False)
     rows = failed_rows(task, "why")
     assert [(row.scenario, row.estimator, row.replicate) for row in rows] == list(task.keys)
     assert {row.seed for row in rows} == {task.seeds.fit}

@@ -218,9 +218,7 @@ def _run(study: Study, begin: Callable[[], Store], options: argparse.Namespace, 
 
 
 def _complete(study: Study, store: Store, executor: Executor | None, options: argparse.Namespace) -> Results:
-    tasks, stored = study.tasks(), store.done()
-    done = sum(stored.issuperset(task.keys) for task in tasks)
-    with progress(len(tasks), done=done, quiet=options.quiet) as on_outcome:
+    with progress(store.plan.num_rows, done=len(store.done()), quiet=options.quiet) as on_outcome:
         run(study, store=store, executor=executor, workers=options.workers, on_outcome=on_outcome)
     return results_of(store)
 

@@ -10,8 +10,8 @@ from validation.study.pool import TaskOutcome
 
 @contextmanager
 def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Callable[[TaskOutcome], None]]:
-    """Give a function to call with every task that ends; it shows nothing where `quiet`, or off a terminal."""
-    with tqdm(desc="validation", total=total, initial=done, unit="fit", disable=quiet or None) as bar:
+    """Give a function to call with what came of each task; it shows nothing where `quiet`, or off a terminal."""
+    with tqdm(desc="validation", total=total, initial=done, unit="row", disable=quiet or None) as bar:
         failed = 0
 
         def advance(outcome: TaskOutcome) -> None:
@@ -19,6 +19,6 @@ def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Call
             failed += sum(row.failed for row in outcome.rows)
             first = outcome.rows[0]
             bar.set_postfix_str(f"{first.scenario}/{first.estimator}, {failed} failed", refresh=False)
-            bar.update()
+            bar.update(len(outcome.rows))
 
         yield advance

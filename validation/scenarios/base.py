@@ -65,6 +65,7 @@ class Seeds(NamedTuple):
     reference: int
     experiment: int
     ranks: int
+    search: int = 0
 
 
 @dataclass(frozen=True, eq=False)

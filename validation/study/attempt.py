@@ -3,8 +3,8 @@
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -17,6 +17,10 @@ class Attempt(Generic[T]):
     error: str
     warnings: tuple[str, ...]
     seconds: float
+
+    def after(self, before: "Attempt[Any]") -> "Attempt[T]":
+        """Return the same with the seconds of what had to be done before."""
+        return replace(self, seconds=before.seconds + self.seconds)
 
 
 def attempt(action: Callable[[], T]) -> Attempt[T]:

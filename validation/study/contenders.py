@@ -6,7 +6,7 @@ from typing import Protocol
 
 from estimators import EM, MAP, NUTS, SMC, Data, Exact, Fit
 from estimators.contract import Model
-from estimators.modes import Search
+from estimators.modes import Finder, Search
 
 LAPLACE_DRAWS = 1000
 
@@ -18,9 +18,9 @@ class Estimator(Protocol):
 
 
 class Searchable(Protocol):
-    """An estimator whose fits can be handed a search for modes, or None for no search."""
+    """An estimator whose fits can be handed a search for modes or what one has found, or None for no search."""
 
-    def fit(self, model: Model, data: Data, *, seed: int | None = None, search: Search | None = None) -> Fit: ...
+    def fit(self, model: Model, data: Data, *, seed: int | None = None, search: Finder | None = None) -> Fit: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class WithSearch:
     """An estimator whose every fit is handed this search for modes."""
 
     estimator: Searchable
-    search: Search | None = field(default_factory=Search)
+    search: Finder | None = field(default_factory=Search)
 
     def fit(self, model: Model, data: Data, *, seed: int | None = None) -> Fit:
         """Fit with the search."""
@@ -44,7 +44,8 @@ class Contender:
     second row per replicate, ``<name>+laplace``, where the point fit is given intervals by its Laplace approximation.
     `candid` says that it is claimed to name every answer that the rows allow, or to warn. `small_only` restricts it to
     scenarios whose K^N allocations can be summed, `modes_only` to those and to scenarios in which sets of answers are
-    measured. `share` is the part of a scenario's replicates that it is run on, the first ones.
+    measured. `share` is the part of a scenario's replicates that it is run on, the first ones. `searches` says that its
+    estimator is `Searchable`, and is handed the search that the estimators of a replicate share.
 
     Raises ValueError for a share that is not above 0 and at most 1.
     """
@@ -58,6 +59,7 @@ class Contender:
     small_only: bool = False
     modes_only: bool = False
     share: float = 1.0
+    searches: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -79,8 +81,8 @@ def standard_contenders() -> tuple[Contender, ...]:
     nuts = NUTS(num_samples=1000, warmup_steps=300, num_chains=2, progress_bar=False)
     smc, exact = SMC(num_particles=800, progress_bar=False), Exact(num_draws=1000, progress_bar=False)
     return (
-        Contender("EM", em, efficient=True, laplace=True, candid=True),
-        Contender("MAP", svi, laplace=True, candid=True, share=1 / 2),
+        Contender("EM", em, efficient=True, laplace=True, candid=True, searches=True),
+        Contender("MAP", svi, laplace=True, candid=True, share=1 / 2, searches=True),
         Contender("NUTS", nuts, posterior=True, share=2 / 3),
         Contender("Exact", exact, posterior=True, candid=True, small_only=True, share=2 / 3),
         Contender("SMC", smc, posterior=True, candid=True, modes_only=True, share=1 / 3),

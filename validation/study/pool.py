@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
@@ -46,45 +46,59 @@ class Pool(ProcessPoolExecutor):
         return super().__exit__(kind, *details)
 
 
-def collect(
-    executor: Executor, tasks: Mapping[int, Task], finish: Callable[[int, TaskOutcome], None]
-) -> dict[int, str]:
-    """Finish tasks as they end, and return those whose process died, with the reason."""
+def collect(executor: Executor, tasks: Sequence[Task], finish: Callable[[TaskOutcome], None]) -> list[tuple[Task, str]]:
+    """Finish tasks as they end, and return those whose process died, in their order, with the reason.
+
+    A task that cannot be sent, or came to no end, is run once more, each of its contenders alone.
+    """
     lost: dict[int, str] = {}
+    again: list[Task] = []
     futures: dict[Future[TaskOutcome], int] = {}
     try:
-        for i, task in tasks.items():
+        for i, task in enumerate(tasks):
             futures[executor.submit(perform, task)] = i
         for future in as_completed(futures):
             i = futures.pop(future)  # nothing of a task is kept once it is written
             try:
                 outcome = future.result()
             except BrokenExecutor as problem:
-                lost[i] = f"the worker process died: {problem}"
+                lost[i] = _death(problem)
                 continue
             except CancelledError:  # by nobody here: a failure of the cluster, not of the fit
                 raise ClusterError("the executor has gone, and its work with it; what was written is whole") from None
             except Exception as problem:
-                outcome = TaskOutcome(failed_rows(tasks[i], f"{type(problem).__name__}: {problem}"), environment())
-            finish(i, outcome)
+                if len(tasks[i].contenders) > 1:
+                    again += tasks[i].by_contender
+                    continue
+                outcome = failed(tasks[i], f"{type(problem).__name__}: {problem}")
+            finish(outcome)
     except BrokenExecutor as problem:  # while submitting: what was submitted is lost with the pool
-        waiting = {*futures.values(), *(i for i in tasks if i not in futures.values())}
-        lost |= dict.fromkeys(waiting, f"the worker process died: {problem}")
+        waiting = {*futures.values(), *range(len(futures), len(tasks))}
+        lost |= dict.fromkeys(waiting, _death(problem))
     except BaseException:
         for future in futures if not isinstance(executor, Pool) else ():  # a pool of ours is ended
             future.cancel()
         raise
-    return lost
+    whole = [(tasks[i], lost[i]) for i in sorted(lost)]
+    return whole + (collect(executor, again, finish) if again else [])
 
 
-def run_alone(tasks: Mapping[int, Task], finish: Callable[[int, TaskOutcome], None]) -> None:
-    """Run tasks lost with a pool one by one, each at the risk of its own process only."""
-    pending = list(tasks)
+def run_alone(tasks: Sequence[Task], finish: Callable[[TaskOutcome], None]) -> None:
+    """Run tasks lost with a pool one by one, each contender at the risk of its own process only."""
+    pending = [alone for task in tasks for alone in task.by_contender]
     while pending:
         with Pool(1) as pool:
             while pending:
-                i = pending.pop(0)
-                lost = collect(pool, {i: tasks[i]}, finish)
+                lost = collect(pool, [pending.pop(0)], finish)
                 if lost:
-                    finish(i, TaskOutcome(failed_rows(tasks[i], lost[i]), environment()))
+                    finish(failed(*lost[0]))
                     break
+
+
+def failed(task: Task, reason: str) -> TaskOutcome:
+    """Return what came of a task that gave no fit at all."""
+    return TaskOutcome(failed_rows(task, reason), environment())
+
+
+def _death(problem: BrokenExecutor) -> str:
+    return f"the worker process died: {problem}"

@@ -88,7 +88,9 @@ class Row:
     `estimate` and `intervals` are by quantity; a point estimate has no intervals. `diagnostics` are numbers about the
     run (min_ess, max_r_hat, label_certainty). `answers` are by contrast, where the scenario asks for them; `held` are
     all the statuses that hold of the fit. What comes after `warnings`, but for `truth`, is empty where the fit failed.
-    `seconds` is the only field that may differ between two runs of the same study.
+    `seconds` are those of a fit by itself: the search for modes, which estimators of a replicate share, counts in full
+    in the row of each that takes it, and a point fit's seconds in the row of its Laplace approximation. It is the only
+    field that may differ between two runs of the same study.
     """
 
     scenario: str
@@ -107,6 +109,11 @@ class Row:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     held: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What it is of: scenario, estimator and replicate."""
+        return self.scenario, self.estimator, self.replicate
 
     @property
     def failed(self) -> bool:

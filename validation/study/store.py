@@ -181,7 +181,7 @@ class Store:
         """Return every row, in no particular order; raises StoreError that names the first that is damaged."""
         for key, body in self._bodies():
             row = _understood(self.path, partial(_row_of, body))
-            if (row.scenario, row.estimator, row.replicate) != key:
+            if row.key != key:
                 raise _damaged(self.path, _named(key))
             yield row
 
@@ -285,8 +285,7 @@ def _named(key: Sequence[Any]) -> str:
 def _columns(row: Row, environment: int) -> tuple[Any, ...]:
     """The columns of a row but for its checksum, with the types that SQLite gives back."""
     seconds = None if row.seconds is None else float(row.seconds)
-    key = row.scenario, row.estimator, row.replicate
-    return *key, row.seed, row.status, seconds, environment, _text(row)
+    return *row.key, row.seed, row.status, seconds, environment, _text(row)
 
 
 def _checksum(*columns: Any) -> str:

@@ -1,19 +1,18 @@
 """A study: scenarios × estimators × replicates, on any executor, with the same rows whatever runs it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from estimators import own_modes
 from validation.scenarios import Scenario
 from validation.study.contenders import Contender
-from validation.study.environment import environment
 from validation.study.plan import Plan, contenders_with_replicates, plan_of
-from validation.study.pool import Pool, TaskOutcome, available_cores, collect, run_alone
+from validation.study.pool import Pool, TaskOutcome, available_cores, collect, failed, run_alone
 from validation.study.presets import PRESETS
 from validation.study.row import Row
 from validation.study.store import Store
-from validation.study.task import Task, failed_rows
+from validation.study.task import Task
 
 CURVES = 8  # replicates whose predicted densities are kept for the figures
 
@@ -54,14 +53,14 @@ class Study:
         )
 
     def tasks(self) -> tuple[Task, ...]:
-        """Return every task, in the order in which rows are reported."""
-        preset = PRESETS[self.preset]
-        return tuple(
-            Task(scenario, contender, self.seed, replicate, keep_curves=replicate < CURVES)
-            for scenario in self.scenarios
-            for contender, replicates in contenders_with_replicates(scenario, self.contenders, preset, self.replicates)
-            for replicate in range(replicates)
-        )
+        """Return every task, one a replicate, in the order in which rows are returned."""
+        return tuple(task for scenario in self.scenarios for task in self._tasks_of(scenario))
+
+    def _tasks_of(self, scenario: Scenario) -> Iterator[Task]:
+        counts = contenders_with_replicates(scenario, self.contenders, PRESETS[self.preset], self.replicates)
+        for replicate in range(max((number for _, number in counts), default=0)):
+            contenders = tuple(contender for contender, number in counts if replicate < number)
+            yield Task(scenario, contenders, self.seed, replicate, keep_curves=replicate < CURVES)
 
 
 def run(
@@ -75,34 +74,34 @@ def run(
     """Run a study and return its rows in the order of `Study.tasks`, however they were scheduled.
 
     By default in a pool of `workers` spawned processes (default: the available cores), one thread each; or on any
-    `concurrent.futures.Executor`. With a `store`, what is in it is not run again, and the rows of each task are written
-    as it ends. `on_outcome` is called with what came of every task. A task that raises, or whose process dies,
-    becomes rows with its reason.
+    `concurrent.futures.Executor`. With a `store`, what is in it is not run again (of a replicate in which only some
+    estimators are, the others), and the rows of each task are written as it ends. `on_outcome` is called with what came
+    of every task. A task that raises, or an estimator whose process dies, becomes rows with its reason.
     """
     tasks = study.tasks()
-    known = {} if store is None else {(r.scenario, r.estimator, r.replicate): r for r in store.rows()}
-    done = {
-        i: tuple(known[key] for key in task.keys)
-        for i, task in enumerate(tasks)
-        if all(key in known for key in task.keys)
-    }
-    left = {i: task for i, task in enumerate(tasks) if i not in done}
+    rows = {} if store is None else {row.key: row for row in store.rows()}
+    left = [part for task in tasks if (part := _missing(task, rows)).contenders]
 
-    def finish(i: int, outcome: TaskOutcome) -> None:
+    def finish(outcome: TaskOutcome) -> None:
         if store is not None:
             store.add(outcome.rows, outcome.environment)
-        done[i] = outcome.rows
+        rows.update({row.key: row for row in outcome.rows})
         if on_outcome is not None:
             on_outcome(outcome)
 
     if executor is not None:
-        for i, reason in collect(executor, left, finish).items():
-            finish(i, TaskOutcome(failed_rows(tasks[i], reason), environment()))
+        for task, reason in collect(executor, left, finish):
+            finish(failed(task, reason))
     while executor is None and left:
         size = min(workers or available_cores(), len(left))
         with Pool(size) as pool:
-            lost = sorted(collect(pool, left, finish))
+            lost = [task for task, _ in collect(pool, left, finish)]
         # Tasks begin in order, so the one whose process died is among the first that are lost.
-        run_alone({i: tasks[i] for i in lost[:size]}, finish)
-        left = {i: tasks[i] for i in lost[size:]}
-    return tuple(row for i in range(len(tasks)) for row in done[i])
+        run_alone(lost[:size], finish)
+        left = lost[size:]
+    return tuple(rows[key] for task in tasks for key in task.keys)
+
+
+def _missing(task: Task, rows: Mapping[tuple[str, str, int], Row]) -> Task:
+    """The task with those contenders alone of whose rows some are not there."""
+    return replace(task, contenders=tuple(one.contenders[0] for one in task.by_contender if {*one.keys} - rows.keys()))

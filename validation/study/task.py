@@ -1,4 +1,4 @@
-"""One task of a study: simulate a replicate, fit one estimator to it, measure the fit, and return rows."""
+"""One task of a study: simulate a replicate, fit every estimator to it, measure the fits, and return rows."""
 
 import hashlib
 import math
@@ -14,6 +14,7 @@ from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import LAPLACE_DRAWS, Contender, exact_reference
 from validation.study.measure import Measures, Target, measure, target_of
 from validation.study.row import CONVERGED, ERROR, Row
+from validation.study.shared_search import fitted, searched
 
 # Pyro's handlers and the list of warnings belong to a whole process, so threads of one executor take turns.
 _TURN = threading.Lock()
@@ -21,10 +22,13 @@ _TURN = threading.Lock()
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker is asked to do; picklable, and complete in itself."""
+    """What one worker is asked to do; picklable, and complete in itself.
+
+    All `contenders` are fitted to the same rows. What each gives does not depend on which others there are.
+    """
 
     scenario: Scenario
-    contender: Contender
+    contenders: tuple[Contender, ...]
     study_seed: int
     replicate: int
     keep_curves: bool
@@ -32,7 +36,7 @@ class Task:
     @property
     def keys(self) -> tuple[tuple[str, str, int], ...]:
         """Scenario, estimator and replicate of each of its rows."""
-        return tuple((self.scenario.name, name, self.replicate) for name in self.contender.rows)
+        return tuple((self.scenario.name, name, self.replicate) for one in self.contenders for name in one.rows)
 
     @property
     def seeds(self) -> Seeds:
@@ -41,10 +45,18 @@ class Task:
         root = np.random.SeedSequence((self.study_seed, int.from_bytes(digest[:8], "big"), self.replicate))
         return Seeds(*(int(child.generate_state(1)[0]) for child in root.spawn(len(Seeds._fields))))
 
+    @property
+    def by_contender(self) -> tuple["Task", ...]:
+        """The same in tasks of one contender each."""
+        return tuple(replace(self, contenders=(contender,)) for contender in self.contenders)
+
 
 @own_modes()
 def run_task(task: Task) -> tuple[Row, ...]:
-    """Return one row per name of the contender: the fit's and, for a point estimate, its Laplace approximation's."""
+    """Return one row per name of each contender: a fit's and, for a point estimate, its Laplace approximation's.
+
+    Rows, what is true of them and the search for modes are made once for all.
+    """
     with _TURN, threadpool_limits(1):  # processes, not threads, share the cores
         drawn = attempt(lambda: task.scenario.source.draw(task.scenario, task.seeds))
         if drawn.value is None:
@@ -52,10 +64,15 @@ def run_task(task: Task) -> tuple[Row, ...]:
         replicate = drawn.value
         task = replace(task, scenario=task.scenario.of(replicate))
         prepared = attempt(lambda: _target(task, replicate))
-        fitted = attempt(lambda: task.contender.estimator.fit(task.scenario.model, replicate.data, seed=task.seeds.fit))
-        fits = [fitted, with_laplace(fitted, task.seeds.fit)] if task.contender.laplace else [fitted]
-        names = task.contender.rows
-        return tuple(_row(task, name, fit, replicate, prepared) for name, fit in zip(names, fits, strict=True))
+        model, seeds = task.scenario.model, task.seeds
+        needs_search = any(contender.searches for contender in task.contenders)
+        search = searched(model, replicate.data, seed=seeds.search) if needs_search else None
+        rows: list[Row] = []
+        for contender in task.contenders:
+            fit = fitted(contender, model, replicate.data, seed=seeds.fit, search=search)
+            fits = [fit, with_laplace(fit, seeds.fit)] if contender.laplace else [fit]
+            rows += [_row(task, *named, replicate, prepared) for named in zip(contender.rows, fits, strict=True)]
+        return tuple(rows)
 
 
 def failed_rows(task: Task, reason: str) -> tuple[Row, ...]:
@@ -68,8 +85,7 @@ def with_laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
     point = fitted.value
     if point is None:
         return fitted
-    approximation = attempt(lambda: point.laplace(num_draws=LAPLACE_DRAWS, seed=seed))
-    return replace(approximation, seconds=fitted.seconds + approximation.seconds)
+    return attempt(lambda: point.laplace(num_draws=LAPLACE_DRAWS, seed=seed)).after(fitted)
 
 
 def _target(task: Task, drawn: Draw) -> Target:

@@ -117,7 +117,7 @@ def test_a_point_estimate_of_normals():
         assert each.of == f"X | do(Z={z})"
         assert each.kl == pytest.approx(off**2 / 2, rel=1e-5)
         assert each.wasserstein == pytest.approx(abs(off), rel=1e-3)
-        x, rows = np.asarray(each.curve.x), target.experiments[z]
+        x, rows = np.asarray(each.curve.x), target.outcomes[z].experiment
         assert len(rows) == EXPERIMENT_ROWS
         assert each.regret == pytest.approx(
             np.mean(stats.norm.logpdf(rows - (-3.0, 3.0)[z]) - stats.norm.logpdf(rows - mu[z]))

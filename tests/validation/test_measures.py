@@ -18,6 +18,7 @@ from validation.measures.interventional import (
     discrete_wasserstein,
     kl_divergence,
     knots,
+    knots_between,
     quadrature,
     support,
     wasserstein,
@@ -37,11 +38,23 @@ def outer(p, q):
     return quadrature(knots(p.cdf, p.mean()), knots(q.cdf, q.mean()))
 
 
+def divergence(p, q):
+    """KL(p || q)."""
+    x, weights = inner(p)
+    return kl_divergence(p.logpdf(x), q.logpdf(x), weights)
+
+
+def distance(p, q, rule=None):
+    """Wasserstein-1."""
+    x, weights = outer(p, q) if rule is None else rule
+    return wasserstein(p.cdf(x), q.cdf(x), weights)
+
+
 @pytest.mark.parametrize(("one", "other"), NORMALS)
 def test_kl_between_normals(one, other):
     p, q = stats.norm(*one), stats.norm(*other)
     expected = math.log(other[1] / one[1]) + (one[1] ** 2 + (one[0] - other[0]) ** 2) / (2 * other[1] ** 2) - 0.5
-    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert divergence(p, q) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize(("one", "other"), NORMALS)
@@ -54,20 +67,20 @@ def test_wasserstein_between_normals(one, other):
         if b == 0
         else b * math.sqrt(2 / math.pi) * math.exp(-((a / b) ** 2) / 2) + a * (1 - 2 * stats.norm.cdf(-a / b))
     )
-    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(folded, rel=1e-6, abs=1e-9)
+    assert distance(p, q) == pytest.approx(folded, rel=1e-6, abs=1e-9)
 
 
 def test_kl_of_a_far_prediction_does_not_underflow():
     p, q = stats.norm(0, 1), stats.norm(100, 1)
-    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(5000.0)
+    assert divergence(p, q) == pytest.approx(5000.0)
 
 
 @pytest.mark.parametrize(("one", "other"), [((0.0, 1.0), (1000.0, 1.0)), ((0.0, 1e-3), (1e6, 1e-3))])
 def test_wasserstein_of_a_far_prediction_is_the_distance_of_the_means(one, other):
     p, q = stats.norm(*one), stats.norm(*other)
-    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(other[0], rel=1e-9)
+    assert distance(p, q) == pytest.approx(other[0], rel=1e-9)
     # Knots of the truth alone have no more than one point in a thousand where the prediction is.
-    assert wasserstein(p.cdf, q.cdf, *inner(p)) < 0.1 * other[0]
+    assert distance(p, q, inner(p)) < 0.1 * other[0]
 
 
 class Modes:
@@ -88,7 +101,7 @@ class Modes:
 
 
 @pytest.mark.parametrize(
-    ("p", "q", "kl", "distance"),
+    ("p", "q", "kl", "far"),
     [
         # Other weights: KL of the weights, and the mass that moves times the way it moves.
         (
@@ -108,18 +121,37 @@ class Modes:
         ),
     ],
 )
-def test_narrow_modes_far_apart_are_found(p, q, kl, distance):
+def test_narrow_modes_far_apart_are_found(p, q, kl, far):
     p, q = Modes(*p), Modes(*q)
-    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(kl, rel=1e-3)
-    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(distance, rel=1e-3)
+    assert divergence(p, q) == pytest.approx(kl, rel=1e-3)
+    assert distance(p, q) == pytest.approx(far, rel=1e-3)
+
+
+def test_knots_of_a_truth_serve_a_prediction_within_them():
+    """Refined where the prediction has a mode of its own, and none where it reaches beyond."""
+    p, near, spiked, far = (
+        stats.norm(0, 1),
+        stats.norm(0.2, 1.1),
+        Modes([0.9, 0.1], [0, 1], [1, 1e-4]),
+        stats.norm(9, 1),
+    )
+    own = knots(p.cdf, p.mean())
+    assert knots_between(near.cdf, own, near.cdf(own)) is own
+    assert knots_between(far.cdf, own, far.cdf(own)) is None
+    x, weights = quadrature(knots_between(spiked.cdf, own, spiked.cdf(own)))
+    assert len(own) * 5 < len(x) < len(own) * 15
+    assert wasserstein(p.cdf(x), spiked.cdf(x), weights) == pytest.approx(distance(p, spiked), rel=1e-5)
+    assert divergence(spiked, p) == pytest.approx(kl_divergence(spiked.logpdf(x), p.logpdf(x), weights), rel=1e-5), (
+        "by the spike's own knots"
+    )
 
 
 def test_a_heavy_tail_costs_no_accuracy():
     p, q = stats.t(3), stats.t(3, loc=0.3)
     x = np.linspace(-4000, 4000, 800_001)
     reference = np.trapezoid(p.pdf(x) * (p.logpdf(x) - q.logpdf(x)), x)
-    assert kl_divergence(p.logpdf, q.logpdf, *inner(p)) == pytest.approx(reference, rel=1e-5)
-    assert wasserstein(p.cdf, q.cdf, *outer(p, q)) == pytest.approx(0.3, rel=1e-6)  # a shift moves all mass by itself
+    assert divergence(p, q) == pytest.approx(reference, rel=1e-5)
+    assert distance(p, q) == pytest.approx(0.3, rel=1e-6)  # a shift moves all mass by itself
 
 
 def test_discrete_distances_of_counts():

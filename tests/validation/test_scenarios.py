@@ -100,8 +100,8 @@ def test_do_of_the_hidden_confounder_is_not_what_is_seen(t):
     target = target_of(scenario, drawn, None, SEEDS)
     law = hidden_confounder_law(t)
     y = np.linspace(-6, 10, 81)
-    assert target.outcomes[t].logpdf(y) == pytest.approx(np.log(sum(w * p.pdf(y) for w, p in law)), abs=1e-9)
-    assert target.outcomes[t].cdf(y) == pytest.approx(sum(w * p.cdf(y) for w, p in law), abs=1e-9)
+    assert target.outcomes[t].law.logpdf(y) == pytest.approx(np.log(sum(w * p.pdf(y) for w, p in law)), abs=1e-9)
+    assert target.outcomes[t].law.cdf(y) == pytest.approx(sum(w * p.cdf(y) for w, p in law), abs=1e-9)
     mean = sum(w * p.mean() for w, p in law)
     assert target.quantities[f"E[Y | do(T={t})]"] == pytest.approx(mean, abs=1e-9)
     p_t = np.asarray(scenario.source.greeks["p_T"])
@@ -114,7 +114,7 @@ def test_do_of_the_hidden_confounder_is_not_what_is_seen(t):
 def test_a_fresh_experiment_has_the_interventional_law(stat):
     scenario = EVERY["hidden_confounder"]
     target = target_of(scenario, scenario.source.draw(scenario, SEEDS), None, SEEDS)
-    y = target.outcomes[1].draw(4000, seed=stat.seed)
+    y = target.outcomes[1].law.draw(4000, seed=stat.seed)
     law = hidden_confounder_law(1)
     stat.cdf(y, lambda v: sum(w * p.cdf(v) for w, p in law))
     with stat.control():
@@ -215,7 +215,7 @@ def test_other_noise(stat, scenario):
     assert drawn.greeks is None
     target = target_of(scenario, drawn, None, SEEDS)
     assert target.quantities["E[X | do(Z=1)] − E[X | do(Z=0)]"] == 6.0
-    outcome = target.outcomes[1]
+    outcome = target.outcomes[1].law
     x = np.linspace(-1, 9, 11)
     assert outcome.cdf(x) == pytest.approx(source.noise.cdf(x - 3.0))
     stat.cdf(outcome.draw(4000, seed=stat.seed), outcome.cdf)

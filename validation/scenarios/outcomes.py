@@ -53,10 +53,11 @@ class Predicted:
         return np.asarray(self._query.cdf(self.outcome, torch.as_tensor(x)).detach())
 
     def mean(self) -> float:
-        return float(self.means().mean())
+        return float(self.means.mean())
 
+    @cached_property
     def means(self) -> Array:
-        """Return the mean under each draw of the Greeks [S]."""
+        """The mean under each draw of the Greeks [S]."""
         return np.asarray(self._query.mean(self.outcome).draws.detach(), dtype=np.float64)
 
     def draw(self, size: int, seed: int) -> Array:

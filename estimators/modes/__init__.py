@@ -7,7 +7,8 @@ from a mode to others (`jumps`), and when it stops. `found` is what it gives, an
 """
 
 from estimators.modes.finder import Finder
+from estimators.modes.found import untold
 from estimators.modes.mode_search import Search
 from estimators.modes.searched import search
 
-__all__ = ["Finder", "Search", "search"]
+__all__ = ["Finder", "Search", "search", "untold"]

@@ -9,8 +9,9 @@ from itertools import combinations
 
 import numpy as np
 
-from estimators.contract import Density, Objective
+from estimators.contract import Objective
 from estimators.modes.mode import Mode
+from estimators.modes.starts import RandomStarts
 from estimators.parameters.parameter import Array
 
 # Shares of two classes are in proportion, row by row, to so much; what a new class is given of each row at most.
@@ -18,10 +19,10 @@ ALIKE = 1e-3
 GIVEN = (0.05, 0.01, 0.002)
 
 
-def rises_from(ridge: Mode, better: Mode, objective: Objective, density: Density, site: str | None) -> bool:
+def rises_from(ridge: Mode, better: Mode, objective: Objective, starts: RandomStarts) -> bool:
     """Whether the objective rises from a ridge where a class that is one with another becomes one of a better mode."""
-    own, theirs = (_shares(density, mode.point, site) for mode in (ridge, better))
-    starts = []
+    own, theirs = (starts.responsibilities(mode.point) for mode in (ridge, better))
+    shares: list[Array] = []
     for one, other in combinations(range(len(own)), 2):
         if not _are_one(own[one], own[other]):
             continue
@@ -32,18 +33,13 @@ def rises_from(ridge: Mode, better: Mode, objective: Objective, density: Density
             for new in theirs:
                 moved = joined * (1.0 - given * new)
                 moved[other] = given * new
-                starts.append(moved)
-    if not starts:
+                shares.append(moved)
+    if not shares:
         return False
-    points = np.tile(ridge.point, (len(starts), 1))
-    points = density.under(points, np.moveaxis(np.stack(starts), 1, -1), site)
+    points = starts.under(ridge.point, shares)
     with np.errstate(all="ignore"):
         values = np.nan_to_num(objective.value(points), nan=-np.inf)
     return bool(values.max() > ridge.value)
-
-
-def _shares(density: Density, point: Array, site: str | None) -> Array:
-    return np.moveaxis(density.responsibilities(density.draws(point[None]), site).numpy()[0], -1, 0)
 
 
 def _are_one(one: Array, other: Array) -> bool:

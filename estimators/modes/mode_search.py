@@ -145,11 +145,12 @@ class _Run:
 
     def _maxima(self, modes: list[Mode]) -> list[Mode]:
         """Modes, best first, without ridges of fewer classes from which the likelihood rises."""
-        if not self._has_classes or self._objective.combination is log_posterior:
+        if not self._starts.has_classes or self._objective.combination is log_posterior:
             return modes
-        rest = (self._objective, self._density, self._site)
         return [
-            mode for mode in modes if not (mode.is_flat and mode is not modes[0] and rises_from(mode, modes[0], *rest))
+            mode
+            for mode in modes
+            if mode is modes[0] or not (mode.is_flat and rises_from(mode, modes[0], self._objective, self._starts))
         ]
 
     def _unseen(self) -> float:

@@ -99,7 +99,7 @@ class RandomStarts:
         shares = self.responsibilities(np.zeros(density.size))
         self._num_classes = len(shares)
         # Rows with more than one hidden value each are no rows of a class.
-        self._has_classes = shares.ndim == 2 and density.has_closed_form
+        self.has_classes = shares.ndim == 2 and density.has_closed_form
 
     def responsibilities(self, point: Array) -> Array:
         """Those of the hidden site [K, N, ...] at a point [D]."""
@@ -109,7 +109,7 @@ class RandomStarts:
     def drawn(self, count: int, rng: Rng, turns: Sequence[str]) -> tuple[list[str], Array]:
         """Starts of some kinds in turn: what they are, and points [S, D]; without classes all are from the prior."""
         kinds = list(islice(cycle(turns), count))
-        counts = {kind: kinds.count(kind) if self._has_classes else 0 for kind in FROM_SHARES}
+        counts = {kind: kinds.count(kind) if self.has_classes else 0 for kind in FROM_SHARES}
         num_prior = count - sum(counts.values())
         prior = self._density.draw_prior(num_prior, rng) if num_prior else np.zeros((0, self._density.size))
         shares, together = list[Array](), max(MOST_NUMBERS // max(self.rows.points.size, 1), 1)

@@ -6,7 +6,7 @@ import numpy as np
 
 from estimators import Data, Fit
 from estimators.contract import Model, log_likelihood
-from estimators.modes import Finder, Search
+from estimators.modes import Finder, Search, untold
 from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import Contender, Searchable
 
@@ -36,4 +36,4 @@ def _found(model: Model, data: Data, seed: int) -> Finder | None:
     counted = data if bool(data.counts().all()) else data.rows(data.counts().nonzero()[:, 0])
     density = model.density(model.check(counted)).beyond_priors()
     density.need_maximum()
-    return BY_DEFAULT.found(model, density, log_likelihood, np.random.default_rng(seed))
+    return BY_DEFAULT.found(model, density, log_likelihood, np.random.default_rng(seed), untold)

@@ -55,8 +55,8 @@ class EM:
     and rounding hides less than 0.01 nats, as it does not of rows about 1 where another is 1e17).
     MAX_ITERATIONS is the other stopping rule: ``max_iterations`` E-steps of a run (those of L-BFGS aside).
     EM goes on from the best mode of a search (`fit.modes`, see `Search`). Without one (``search=None``, or a program)
-    ``num_starts`` starts are refined and scored in one batch and the best few run to the end; the best interior end is
-    the answer.
+    ``num_starts`` starts or more are refined and scored in one batch and the best few run to the end; the best interior
+    end is the answer.
 
     Priors play no part, but in which label is which where they differ by class. A scale that runs to 0 is held at 1e-8
     of the column's, and the start dropped where any other ends inside. Raises ValueError for settings out of range, and

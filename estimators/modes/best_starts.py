@@ -6,15 +6,17 @@ import torch
 from estimators.contract import Combination, Density, Objective
 from estimators.data.data import Data
 from estimators.data.working_rows import working_rows
-from estimators.modes.starts import FROM_SHARES, RandomStarts
+from estimators.modes.starts import RandomStarts
 from estimators.optimise.ascent import climb_inside
 from estimators.parameters.parameter import Array
 
 Rng = np.random.Generator
 # Starts are found on at most this many rows, weighted up to all of them.
 WORKING_ROWS = 4_000
-# So many are tried at least, of which as few as are wanted are the best.
-LEAST = 8
+# Kinds in turn: seeds are the best of many classes, the others of lines and narrow classes.
+TURNS = ("seeds", "balls", "seeds", "lines", "seeds", "shares")
+# Where few starts are wanted, twice as many are tried: so many at least, and no more than so many for that.
+LEAST, ENOUGH = 8, 40
 # Draws of the prior in their place, where each M-step is a climb of its own.
 PRIOR_DRAWS = 200
 # There, and of many rows, the best few are climbed from: how many, how far (in gradient by row), and by how many steps.
@@ -35,7 +37,7 @@ def best_starts(
     part = density if rows is density.data else density.of(rows)
     objective = Objective(part, combination)
     if part.has_closed_form:
-        _, found = RandomStarts(part).drawn(max(count, LEAST), rng, tuple(FROM_SHARES))
+        _, found = RandomStarts(part).drawn(max(count, LEAST, min(2 * count, ENOUGH)), rng, TURNS)
         refined = found
         for _ in range(refinements):
             _, refined = part.em_steps(refined)

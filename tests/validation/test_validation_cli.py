@@ -1,9 +1,12 @@
 """The command line: exit statuses, messages, what it writes, and an import that stays light."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -15,11 +18,13 @@ import validation.cli.commands as commands
 import validation.report as report
 from estimators import EM
 from validation.__main__ import main
+from validation.cli import progress
 from validation.statistics.check import Verdict
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 from validation.study.own_modules import contender_in, scenarios_in
-from validation.study.pool import perform
+from validation.study.pool import TaskOutcome, perform
+from validation.study.row import CONVERGED, ERROR, Row
 from validation.study.store import Store
 from validation.study.study import Study, run
 
@@ -123,6 +128,28 @@ def test_quiet_prints_nothing(replicates, status, quick, tmp_path, capfd):
     assert main(["resume", str(tmp_path / "study.sqlite"), "--quiet"]) == status
     assert capfd.readouterr() == ("", "")
     assert names_in(tmp_path) == FILES
+
+
+def test_lines_of_progress_without_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "SECONDS", 0.02)
+    rows = [Row("s", "EM", 0, 0, CONVERGED), Row("s", "EM+laplace", 0, 0, ERROR, "why")]
+
+    def told(outcomes, **settings):
+        with progress.progress(40, done=4, **settings) as advance:
+            for _ in range(outcomes):
+                advance(TaskOutcome(rows, {}))
+            time.sleep(0.3)
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.splitlines()
+
+    before = threading.active_count()
+    none, some = told(0), told(3)
+    assert none[0] == "validation: 4 of 40 rows, none since it began, 0 failed"
+    assert 1 < len(some) <= 15, "no more often than asked"
+    assert re.fullmatch(r"validation: 10 of 40 rows, [\d.e+]+ a second, \d+ s left, 3 failed", some[-1]), some[-1]
+    assert told(3, quiet=True) == []
+    assert threading.active_count() == before
 
 
 def test_an_interrupt_says_how_to_go_on(quick, monkeypatch, capsys, tmp_path):

@@ -8,7 +8,7 @@ from estimators import EM, MAP, NUTS, SMC, Data, Exact, Fit
 from estimators.contract import Model
 from estimators.modes import Finder, Search
 
-LAPLACE_DRAWS = 1000
+LAPLACE_DRAWS = 500
 
 
 class Estimator(Protocol):

@@ -145,7 +145,7 @@ def test_lines_of_progress_without_a_terminal(monkeypatch, capsys):
 
     before = threading.active_count()
     none, some = told(0), told(3)
-    assert none[0] == "validation: 4 of 40 rows, none since it began, 0 failed"
+    assert none[0] == "validation: 4 of 40 rows, starting, 0 failed"
     assert 1 < len(some) <= 15, "no more often than asked"
     assert re.fullmatch(r"validation: 10 of 40 rows, [\d.e+]+ a second, \d+ s left, 3 failed", some[-1]), some[-1]
     assert told(3, quiet=True) == []

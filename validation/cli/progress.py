@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -32,24 +32,32 @@ def progress(total: int, *, done: int = 0, quiet: bool = False) -> Iterator[Call
 
 @dataclass
 class Rows:
-    """The rows of a run: `total` of the study, `before` that were there when it began, and what came since."""
+    """The rows of a run: `total` of the study, `before` that were there when it began, and what came since.
+
+    Time is taken from the first that came, `first` rows at once: workers take long to start.
+    """
 
     total: int
     before: int
-    begun: float = field(default_factory=time.monotonic)
     new: int = 0
     failed: int = 0
+    first: int = 0
+    begun: float = 0.0
 
     def add(self, outcome: TaskOutcome) -> None:
         """Count what came of a task."""
+        if not self.new:
+            self.first, self.begun = len(outcome.rows), time.monotonic()
         self.new += len(outcome.rows)
         self.failed += sum(row.failed for row in outcome.rows)
 
     def __str__(self) -> str:
         """As in ``120 of 600 rows, 12 a second, 40 s left, 0 failed``."""
-        rate = self.new / max(time.monotonic() - self.begun, 1e-9)
-        done = self.before + self.new
-        speed = f"{rate:.2g} a second, {duration((self.total - done) / rate)} left" if rate else "none since it began"
+        done, timed = self.before + self.new, self.new - self.first
+        speed = "starting"
+        if timed:
+            rate = timed / max(time.monotonic() - self.begun, 1e-9)
+            speed = f"{rate:.2g} a second, {duration((self.total - done) / rate)} left"
         return f"{done} of {self.total} rows, {speed}, {self.failed} failed"
 
 

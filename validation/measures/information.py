@@ -6,6 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+STEP = 1e-4  # of unconstrained coordinates, whose unit is of the order of one
+
+
+def scores(log_densities: Callable[[Array], Array], at: Array) -> Array:
+    """Return ``∂ log p(x_m) / ∂ coordinates`` [P, M] at coordinates [P], by central differences.
+
+    `log_densities` of coordinates [S, P] are [S, M].
+    """
+    steps = STEP * np.eye(len(at))
+    above, below = np.split(log_densities(np.concatenate([at + steps, at - steps])), 2)
+    return np.asarray((above - below) / (2 * STEP))
 
 
 def covariance_of_scores(score: Array, weights: Array) -> Array:

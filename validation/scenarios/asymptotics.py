@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from estimators import Data, Fit
 from estimators.contract import Density, Model
-from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights
+from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights, scores
 from validation.measures.interventional import knots, quadrature
 from validation.measures.recovery import entries
 from validation.scenarios import Design, FixedTruth, Intervention, Scenario, contrasts
@@ -24,7 +24,6 @@ from validation.scenarios.quantities import shown
 Array = NDArray[np.float64]
 LOOK = 200  # values looked at to see whether an outcome is discrete
 SIMULATED_ROWS = 50_000
-STEP = 1e-4  # of the unconstrained coordinates, whose unit is of the order of one
 
 
 @dataclass(frozen=True)
@@ -120,11 +119,11 @@ def _information(scenario: Scenario, coordinates: Density, at: Array, design: De
             columns: dict[str, Any] = {name: points}
             log_densities = _log_densities(model, coordinates, Data(columns))
             density = np.exp(log_densities(at[None])[0])
-            return design.num_rows * covariance_of_scores(_score(log_densities, at), density * weights)
+            return design.num_rows * covariance_of_scores(scores(log_densities, at), density * weights)
     times = max(1, SIMULATED_ROWS // design.num_rows)
     greeks = {name: value[0] for name, value in fit.draws.items()}
     data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
-    score = _score(_log_densities(model, coordinates, data), at)
+    score = scores(_log_densities(model, coordinates, data), at)
     # Rows of one data set have the design's own weights; `times` such data sets are averaged.
     counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
     return covariance_of_scores(score, counts / times)
@@ -140,7 +139,7 @@ def _metric(model: Model, coordinates: Density, at: Array, intervention: Interve
     points, weights = grid if grid is not None else (_points(predicted(at)), np.array(1.0))
     if points is None:
         raise ValueError(f"outcome {intervention.outcome}: neither discrete nor with a density on a line")
-    score = _score(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
+    score = scores(lambda vectors: np.stack([predicted(vector).logpdf(points) for vector in vectors]), at)
     return covariance_of_scores(score, np.exp(predicted(at).logpdf(points)) * weights)
 
 
@@ -159,10 +158,3 @@ def _log_densities(model: Model, coordinates: Density, data: Data) -> Callable[[
     """log p of each row [S, N] at vectors [S, P]."""
     density = model.density(data)
     return lambda vectors: np.asarray(density.pointwise(coordinates.draws(vectors)))
-
-
-def _score(log_densities: Callable[[Array], Array], at: Array) -> Array:
-    """``∂ log p / ∂ coordinates`` [P, M] at M points, by central differences."""
-    steps = STEP * np.eye(len(at))
-    above, below = np.split(log_densities(np.concatenate([at + steps, at - steps])), 2)
-    return np.asarray((above - below) / (2 * STEP))

@@ -244,6 +244,55 @@ def test_underpowered_fails_with_the_number_that_would_do(suite, pytester):
     run().assert_outcomes(passed=1)
 
 
+SWALLOWED = {
+    "except": "try:\n        {check}\n    except AssertionError:\n        pass",
+    "raises": "with pytest.raises(AssertionError):\n        {check}",
+    "skip": "try:\n        {check}\n    except AssertionError:\n        pytest.skip('not today')",
+    "another error": "try:\n        {check}\n    except AssertionError:\n        raise KeyError('mu') from None",
+}
+
+
+@pytest.mark.parametrize("how", SWALLOWED)
+def test_a_check_that_failed_fails_the_run_whatever_the_test_makes_of_it(how, suite):
+    result = suite(failing(SWALLOWED[how].format(check="stat.mean(normals(stat.seed, shift=0.5), 0.0)")))()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+    assert "stat.mean: not what was expected" in result.stdout.str()
+
+
+@pytest.mark.parametrize("check", ["stat.mean(normals(stat.seed, n=40), 0.0)", "{control}"])
+def test_so_do_underpowered_checks_and_controls_that_passed(check, suite):
+    control = "with stat.control(): stat.mean(normals(stat.seed), 0.0)"
+    body = SWALLOWED["except"].format(check=check.format(control=control))
+    result = suite(failing(body + "\n    stat.mean(normals(stat.seed), 0.0)", "checks=2, min_effect=0.2"))()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+
+
+def test_a_check_that_a_fixture_makes_and_catches_fails_the_run(suite):
+    text = """
+@pytest.fixture
+def checked(stat):
+    yield stat
+    try:
+        stat.mean(normals(stat.seed, shift=0.5), 0.0)
+    except AssertionError:
+        pass
+
+@pytest.mark.statistical(checks=2, min_effect=0.2)
+def test_it(stat, checked):
+    stat.mean(normals(stat.seed), 0.0)
+"""
+    result = suite(HEAD + text)()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1, errors=1)
+
+
+def test_a_test_without_failures_passes_though_it_catches_some_of_its_own(suite):
+    body = "stat.mean(normals(stat.seed), 0.0)\n    with pytest.raises(KeyError):\n        {}['mu']"
+    suite(failing(body))().assert_outcomes(passed=1)
+
+
 def test_more_checks_than_said_are_an_error(suite):
     result = suite(failing("x = normals(stat.seed); stat.mean(x, 0.0); stat.mean(x**3, 0.0)"))()
     result.assert_outcomes(failed=1)

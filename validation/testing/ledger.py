@@ -16,6 +16,7 @@ class Ledger:
     def __init__(self, budget: TestBudget, keep: Callable[[PlainCheck], None]) -> None:
         self.budget = budget
         self.checks_made = 0
+        self.failure: AssertionError | None = None  # of the first check that did not come out as it must
         self._keep = keep
         self._open_controls: int | None = None  # made in the block of `control` that is open
         self._has_controls = False
@@ -50,14 +51,18 @@ class Ledger:
             self._open_controls += 1
             self._has_controls = True
             if check.verdict is not Verdict.FAIL:
-                raise AssertionError(passed_control(check, budget.replay))
+                raise self._noted(AssertionError(passed_control(check, budget.replay)))
             return check
         self.checks_made += 1
         if check.verdict is Verdict.FAIL:
-            raise StatisticalFailure(failed(check, budget.replay))
+            raise self._noted(StatisticalFailure(failed(check, budget.replay)))
         if check.verdict is Verdict.UNDERPOWERED:
-            raise Underpowered(underpowered(check, budget.replay))
+            raise self._noted(Underpowered(underpowered(check, budget.replay)))
         return check
+
+    def _noted(self, failure: AssertionError) -> AssertionError:
+        self.failure = self.failure or failure
+        return failure
 
     @contextmanager
     def control(self) -> Iterator[None]:

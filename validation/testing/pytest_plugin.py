@@ -134,23 +134,30 @@ class Session:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Run a test, which must make a check.
+        """Run a test, which must make a check, and fail it for a check whose failure it caught.
 
         Where something reruns failed tests, a check that has failed fails again: a rerun is not another chance.
         """
         __tracebackhide__ = True
         if BUDGET not in pyfuncitem.stash:
             return (yield)
-        from validation.testing.errors import StatisticalFailure, Underpowered
-
         if FAILURE in pyfuncitem.stash:
             raise pyfuncitem.stash[FAILURE]
         try:
             result = yield
-        except (StatisticalFailure, Underpowered) as failure:
-            pyfuncitem.stash[FAILURE] = failure
+        except (Exception, pytest.skip.Exception, pytest.fail.Exception):
+            _raise_failure(pyfuncitem)
             raise
+        _raise_failure(pyfuncitem)
         pyfuncitem.stash[LEDGER].require_check()
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Fail a test for a check whose failure a fixture caught on its way out."""
+        result = yield
+        if LEDGER in item.stash and FAILURE not in item.stash:
+            _raise_failure(item)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -189,6 +196,15 @@ def _session(config: pytest.Config) -> Session:
     session = config.pluginmanager.get_plugin("statistical-session")
     assert isinstance(session, Session)
     return session
+
+
+def _raise_failure(item: pytest.Item) -> None:
+    """Raise the failure of a test's checks, if any, whatever the test made of it."""
+    __tracebackhide__ = True
+    failure = item.stash[LEDGER].failure
+    if failure is not None:
+        item.stash[FAILURE] = failure
+        raise failure
 
 
 def _root_seed(config: pytest.Config) -> int:

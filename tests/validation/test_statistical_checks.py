@@ -9,12 +9,10 @@ import torch
 from scipy import stats
 from scipy.signal import lfilter
 
-from estimators import EM, MAP, CausalMixture, Exact, Fit, GaussianMixture
-from estimators.mechanisms import Bernoulli, LinearGaussian
 from validation.statistics.check import Check, Requirement, Verdict, furthest
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
-from validation.statistics.estimates import errors_of_draws, errors_of_fits
+from validation.statistics.estimates import errors_of_fits
 from validation.statistics.mean import mean_check
 from validation.statistics.proportion import (
     GREATER,
@@ -48,8 +46,6 @@ from validation.testing.message import odds
 from validation.testing.stat import Stat
 
 REQUIREMENT = Requirement(alpha=1e-3, power=0.9, min_effect=0.5)
-TRUTH = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.0]}
-MIXTURE = GaussianMixture(2)
 
 
 def make(*, alpha=1e-3, keep=lambda record: None, **marker):
@@ -286,13 +282,6 @@ def test_where_scipys_noncentral_t_fails_the_numerator_no_longer_matters(df):
     assert just_below / 9999.0 == pytest.approx(beyond / 10001.0, rel=1e-4)
 
 
-def test_one_fit_is_judged_by_its_draws():
-    sd, ess = np.array([2.0]), np.array([400.0])
-    check = student_check("recovers", errors_of_draws(("a",), np.array([9.0]), sd, ess), REQUIREMENT)
-    assert check.p_value == pytest.approx(2 * stats.t.sf(4.5 / math.sqrt(1 + 1 / 400), 100))
-    assert check.detectable == pytest.approx(stats.t.isf(5e-4, 100) + stats.norm.isf(0.1), rel=0.02)
-
-
 def test_skewed_estimates_need_more_fits():
     errors = errors_of_fits(("a",), normals(20)[:, None])
     check = student_check("recovers", errors, replace(REQUIREMENT, min_effect=2.0), Skewness(1.0))
@@ -316,62 +305,6 @@ def test_an_estimate_is_held_against_its_standard_error():
     assert check.detectable == pytest.approx(stats.norm.isf(5e-4) + stats.norm.isf(0.1), rel=1e-6)
     with pytest.raises(StatisticalFailure, match="4 standard errors"):
         make(min_effect=6.0).estimate(3.0, 0.5, 1.0)
-
-
-@pytest.fixture(scope="module")
-def fits():
-    rows = [MIXTURE.simulate(200, TRUTH, seed)["X"] for seed in range(12)]
-    return [EM().fit(MIXTURE, {"X": column}, seed=0) for column in rows]
-
-
-def test_fits_recover_the_truth_and_predict_interventions(fits):
-    stat = make(min_effect=3.0)
-    stat.recovers(fits, TRUTH)
-    stat.recovers(fits, [TRUTH] * len(fits), names=["mu_X"])
-    stat.interventions(fits, TRUTH, do={"Z": 1})
-    stat.recovers(fits[0], TRUTH, min_effect=7.0)  # by the Laplace draws of one fit
-    stat.interventions(fits[0], TRUTH, do={"Z": 1}, outcome="X", min_effect=7.0)
-
-
-def test_fits_that_miss_the_truth_are_found(fits):
-    wrong = {"theta": [0.4, 0.6], "mu_X": [-3.0, 3.5]}
-    with pytest.raises(StatisticalFailure, match=r"mu_X\[1\] off by -0\.\d+ in 12 fits"):
-        make(min_effect=3.0).recovers(fits, wrong)
-    with pytest.raises(StatisticalFailure, match=r"E\[X \| do\(Z=1\)\] off by"):
-        make(min_effect=3.0).interventions(fits, wrong, do={"Z": 1})
-    with pytest.raises(StatisticalFailure, match=r"mu_X\[1\] off by .* in one fit"):
-        make(min_effect=7.0).recovers(fits[0], {"theta": [0.4, 0.6], "mu_X": [-3.0, 4.0]})
-    swapped = {"theta": [0.6, 0.4], "mu_X": [3.0, -3.0]}
-    with pytest.raises(StatisticalFailure, match="furthest"):
-        make(min_effect=3.0).recovers(fits, swapped)
-
-
-def test_a_fit_with_draws_of_its_own():
-    model = GaussianMixture(1, concentration=1.0)
-    fit = Exact(num_draws=800).fit(model, {"X": normals(50, 2.0)}, seed=0)
-    check = make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]})
-    assert check.message.got.startswith("mu_X[0]")  # theta is known, and as it should be
-    with pytest.raises(ValueError, match=r"theta\[0\] do not vary"):
-        make(min_effect=6.0).recovers(fit, {"theta": [1.0], "mu_X": [2.0]}, names="theta")
-    with pytest.raises(StatisticalFailure):
-        make(min_effect=6.0).recovers(fit, {"theta": [0.9], "mu_X": [2.0]}, names="theta")
-
-
-def test_a_fit_without_a_spread_says_so():
-    known = Fit.from_greeks(MIXTURE, TRUTH)
-    with pytest.raises(StatisticalFailure, match=r"has none: .*Give a fit with draws, or several fits"):
-        make(min_effect=6.0).recovers(known, TRUTH)
-
-
-def test_interventions_on_causal_mixtures_predict_every_unset_variable():
-    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], scale=1.0)}, concentration=2.0)
-    truth = {"theta": [0.5, 0.5], "p_T": [0.2, 0.8], "beta_Y": [[0.0, 1.0], [6.0, 2.0]]}
-    columns = model.simulate(400, truth, 3)
-    fit = MAP(num_starts=10).fit(model, {"T": columns["T"], "Y": columns["Y"], "Z": columns["Z"]}, seed=0)
-    check = make(min_effect=7.0).interventions(fit, truth, do={"T": 1})
-    assert check.message.got.startswith("E[Y | do(T=1)]")
-    with pytest.raises(ValueError, match="no scalar variable is left"):
-        make(min_effect=7.0).interventions(fit, truth, do={"T": 1, "Y": 0.0})
 
 
 # ---------------------------------------------------------------- underpowered, sizes
@@ -579,16 +512,6 @@ def test_the_markers_arguments_are_checked():
         (lambda s: s.cdf([], stats.norm.cdf), "samples: expected at least 1, got 0"),
         (lambda s: s.same_distribution(normals(9), []), "b: expected at least 1, got 0"),
         (lambda s: s.same_distribution(normals(9), [math.nan]), "b: expected finite numbers"),
-        (lambda s: s.recovers("fit", TRUTH), "expected a fit, or a list of fits"),
-        (lambda s: s.recovers([], TRUTH), "expected a fit, or a list of fits"),
-        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), {"mu_X": [0.0, 1.0]}), "truth: expected theta as well"),
-        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), 3.0), "truth: expected Greeks by name"),
-        (lambda s: s.recovers(Fit.from_greeks(MIXTURE, TRUTH), TRUTH, ["nu"]), "names: expected Greeks among"),
-        (lambda s: s.interventions(Fit.from_greeks(MIXTURE, TRUTH), TRUTH, do={}), "do: expected settings"),
-        (
-            lambda s: s.recovers([Fit.from_greeks(MIXTURE, TRUTH)] * 2, {**TRUTH, "mu_X": [0.0]}),
-            r"expected shape \(2,\)",
-        ),
     ],
 )
 def test_bad_arguments_are_named_at_the_call(call, message):

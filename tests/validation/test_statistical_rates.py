@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 
 from validation.statistics.check import Check, Requirement, Verdict
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
-from validation.statistics.estimates import errors_of_columns, errors_of_draws, errors_of_fits
+from validation.statistics.estimates import errors_of_columns, errors_of_fits
 from validation.statistics.mean import mean_check
 from validation.statistics.proportion import LESS, coverage_check, proportion_check, proportion_size
 from validation.statistics.ranks import ranks_check, ranks_size
@@ -123,13 +123,6 @@ def by_columns(stat, rng):
     stat.means(rng.normal(1.0, 2.0, size=(9, 3)), 1.0, skewness=0.0)
 
 
-def by_one_fit(stat, rng):
-    """The truth is one more draw from the posterior, 300 of which are independent."""
-    draws, truth = rng.normal(size=(300, 2)), rng.normal(size=2)
-    errors = errors_of_draws(("a", "b"), draws.mean(0) - truth, draws.std(0, ddof=1), np.full(2, 300.0))
-    stat.ledger.judged(student_check("recovers", errors, stat.ledger.requirement(None)))
-
-
 def binomial_level(n: int, p: float) -> Callable[[float], float]:
     def level(alpha):
         low, high = binomial_bounds(n, p, alpha=alpha)
@@ -156,11 +149,6 @@ def fits_level(alpha):
     return 1 - (1 - alpha / 3) ** 3
 
 
-def one_fit_level(alpha):
-    """Judged with 75 degrees of freedom where independent draws have 299."""
-    return 1 - (1 - 2 * stats.t.sf(stats.t.isf(alpha / 4, 75), 299)) ** 2
-
-
 EXACT = {
     "means": {
         "light": Part(by_mean),
@@ -176,7 +164,6 @@ EXACT = {
     "fits": {
         "many": Part(by_fits, fits_level),
         "means": Part(by_columns, fits_level),
-        "one": Part(by_one_fit, one_fit_level),
     },
 }
 
@@ -371,21 +358,3 @@ def test_an_effect_is_passed_no_more_often_than_the_power_allows_whatever_the_si
     size = max(int(share * samples_needed(REQUIREMENT, sd=1.0)), 4)
     passed = count(lambda rng: mean_of_normals(rng, size, 0.2), Verdict.PASS, REPEATS)
     assert passed <= most(0.1, REPEATS)
-
-
-def one_fit_off(rng, effect):
-    """400 independent draws of a posterior that is `effect` of its sds off."""
-    draws, truth = rng.normal(size=400), rng.normal()
-    error = np.array([draws.mean() - truth - effect])
-    requirement = Requirement(1e-3, 0.9, 5.0)
-    return student_check(
-        "recovers", errors_of_draws(("a",), error, draws.std(ddof=1)[None], np.array([400.0])), requirement
-    )
-
-
-@pytest.mark.slow
-def test_power_of_one_fit():
-    effect = one_fit_off(np.random.default_rng(0), 0.0).detectable
-    found = count(lambda rng: one_fit_off(rng, effect), Verdict.FAIL, 2000)
-    assert least(0.9) <= found <= most(0.93)
-    assert count(lambda rng: one_fit_off(rng, 0.8 * effect), Verdict.FAIL, 2000) < least(0.9)

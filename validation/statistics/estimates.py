@@ -1,4 +1,4 @@
-"""Errors of estimates, for Student's test: of one fit with draws, of several fits, of an estimate, of columns."""
+"""Errors of estimates, for Student's test: of several fits, of an estimate, of columns."""
 
 import math
 from collections.abc import Sequence
@@ -11,15 +11,6 @@ from validation.statistics.check import check_effect, check_number
 from validation.statistics.student import Errors, Skewness
 
 KNOWN = 1e8  # degrees of freedom of an sd that is known: SciPy's noncentral t has no normal limit of its own
-
-
-def errors_of_draws(names: tuple[str, ...], mean: Array, sd: Array, ess: Array) -> Errors:
-    """Return the errors of one fit whose draws have this mean error, sd and ESS [E].
-
-    The truth is then as one more draw: ``T = mean/(sd·√(1 + 1/ESS))``, of ESS/4 degrees of freedom, as the sd is
-    estimated from dependent draws.
-    """
-    return Errors(names, mean, sd, ess / 4, 1 / np.sqrt(1 + 1 / ess), 1)
 
 
 def errors_of_fits(names: tuple[str, ...], errors: Array) -> Errors:

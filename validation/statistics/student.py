@@ -27,8 +27,7 @@ class Errors:
     """Estimates less truths of some entries.
 
     `mean` [E] over `count` fits or samples (of dependent draws, what they are worth); `sd` [E] of one estimate, known
-    with `df` [E] degrees of freedom; ``T = mean·root/sd`` is Student's with `root` [E] = √count, or 1/√(1 + 1/ESS) of
-    one fit with draws.
+    with `df` [E] degrees of freedom; ``T = mean·root/sd`` is Student's with `root` [E] = √count.
     """
 
     names: tuple[str, ...]
@@ -167,7 +166,7 @@ def detectable_noncentrality(critical: float, df: float, power: float) -> float:
 
 
 def _level(count: float, alpha: float, skewness: Skewness) -> float:
-    """Return the level of one entry; a single fit's draws are taken to be normal."""
+    """Return the level of one entry; a single estimate is taken to be normal."""
     return alpha if count == 1 else trusted_level(skewness.value, count, alpha, is_known=skewness.is_known)
 
 

@@ -116,19 +116,27 @@ class Stat:
         truth: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         names: Sequence[str] | None = None,
         *,
+        rows: Any = None,
+        unit: float | Mapping[str, float] | None = None,
         min_effect: float | None = None,
     ) -> Check:
-        """Every Greek's entries at the truth, labelled as the fits are: in sds of the draws, or across several fits.
+        """Every Greek's entries at the truth, labelled as the fits are.
 
-        One fit is judged by its draws (of a point fit, those of `Fit.laplace`); several by the mean of their errors.
-        Effects are in the same sds. Normal estimates are assumed.
+        With `rows`, what each fit was to be made of (a number, or the data sets), errors are measured in sds of an
+        efficient estimator of these rows (Cramér and Rao); with `unit`, in units that you name: a number, or one by
+        Greek. Never in a spread of their own. Asserted are the mean error and the mean squared error
+        (`efficiency_check`). Several fits need one of the two.
+
+        One fit without either: of a point fit, that the likelihood of its rows allows the truth and is highest at the
+        fit (`drop_to`); of draws, that they hold it (`tails_check`).
         """
         __tracebackhide__ = True
-        from validation.testing.fits import recovery_errors
+        from validation.testing.fits import Fits
 
+        fits = Fits(fit_or_fits, truth, rows=rows, unit=unit)
         requirement = self.ledger.requirement(min_effect)
-        errors = recovery_errors(fit_or_fits, truth, names, self.ledger.seed("laplace"))
-        return self.ledger.judged(student_check("recovers", errors, requirement, subject="Greeks"))
+        asked = fits.entries(names)
+        return self.ledger.judged(fits.check("recovers", asked, requirement, self.ledger.seed("truth")))
 
     def interventions(
         self,
@@ -137,15 +145,18 @@ class Stat:
         *,
         do: Mapping[str, Any],
         outcome: str | None = None,
+        rows: Any = None,
+        unit: float | Mapping[str, float] | None = None,
         min_effect: float | None = None,
     ) -> Check:
         """E[outcome | do(...)] of every scalar variable not set (or of one), against the truth's, as in `recovers`."""
         __tracebackhide__ = True
-        from validation.testing.fits import intervention_errors
+        from validation.testing.fits import Fits
 
+        fits = Fits(fit_or_fits, truth, rows=rows, unit=unit)
         requirement = self.ledger.requirement(min_effect)
-        errors = intervention_errors(fit_or_fits, truth, do, outcome, self.ledger.seed("laplace"))
-        return self.ledger.judged(student_check("interventions", errors, requirement, subject="predicted means"))
+        asked = fits.means(do, outcome)
+        return self.ledger.judged(fits.check("interventions", asked, requirement, self.ledger.seed("truth")))
 
     # ---------------------------------------------------------------- controls, seeds, thinning
 

@@ -50,6 +50,8 @@ class Labelling:
     def stats(self) -> dict[str, Any]:
         """What a fit says of its labels."""
         stats: dict[str, Any] = {"label_certainty": self.certainty, "labels": self.rule}
+        if self.key:
+            stats["labels_by"] = self.key
         return stats if self.is_fixed else {**stats, "labels_fixed": False}
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Rivals that labels are looked at under.
 MOST_RIVALS = 5
 # What holds of all modes of a fit alike.
-KEPT = ("estimator", "seed", "labels", "labels_fixed", "label_certainty")
+KEPT = ("estimator", "seed", "labels", "labels_by", "labels_fixed", "label_certainty")
 
 
 class FitModes:

@@ -3,6 +3,9 @@
 import doctest
 import math
 import random
+import re
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyro
@@ -13,10 +16,26 @@ from scipy import stats
 
 import estimators
 import validation
-from estimators import EM, CausalMixture, Data, Exact, Fit, PyroModel, mechanisms
+from estimators import (
+    EM,
+    MAP,
+    CausalMixture,
+    Data,
+    EstimationError,
+    Exact,
+    Fit,
+    GaussianMixture,
+    PyroModel,
+    Status,
+    mechanisms,
+)
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from tests.models import fit_quietly
 from tests.refutation_models import (
     CLASSES,
+    CONFOUNDED,
+    CONFOUNDER,
+    COUNTS,
     GOOD,
     ONE_SCALE,
     PRIOR,
@@ -29,8 +48,13 @@ from tests.refutation_models import (
     set_labels,
 )
 from validation import refine, refute
-from validation.refutation.experiment import arms_of, with_simulated
-from validation.refutation.predictive import MAX_DRAWS, best_labels, log_densities, split
+from validation.refutation.bootstrap import refits
+from validation.refutation.experiment import arms_of, simulated_at, with_simulated
+from validation.refutation.label_names import named_as
+from validation.refutation.predictions import own_log_densities
+from validation.refutation.predictive import KNOTS, MAX_DRAWS, best_labels, log_densities, split
+from validation.refutation.refute import NO_DOUBT
+from validation.refutation.spread import FIRST
 from validation.refutation.statistics import cramer_von_mises, p_values
 
 # ---------------------------------------------------------------- the statistics
@@ -39,7 +63,7 @@ from validation.refutation.statistics import cramer_von_mises, p_values
 def test_one_p_value_takes_every_rank_once():
     rng = np.random.default_rng(0)
     pool = rng.normal(size=(3, 60)) + rng.normal(size=60)
-    p = sorted(p_values([np.roll(values, -place) for values in pool])[1] for place in range(60))
+    p = sorted(p_values([np.roll(values, -place) for values in pool], rng).of_smallest for place in range(60))
     assert p == pytest.approx(np.arange(1, 61) / 60)
 
 
@@ -102,7 +126,127 @@ def test_rows_with_several_variables_are_scored_jointly():
     assert log_densities(fit, found)[0] == pytest.approx(fit.log_density(rows).numpy(), rel=1e-12)
 
 
+def test_ties_are_broken_so_that_every_rank_is_taken_once():
+    """What discrete outcomes are for: over all places of the observed experiment, each p-value is as probable."""
+    rng = np.random.default_rng(0)
+    pool = rng.integers(0, 4, size=(2, 40)).astype(float)
+    found = [p_values([np.roll(values, -place) for values in pool], rng) for place in range(40)]
+    taken = np.zeros(41)
+    for p in found:
+        lowest, highest = round(40 * p.lowest), round(40 * p.highest)
+        assert lowest <= round(40 * p.of_smallest) <= highest
+        taken[lowest : highest + 1] += 1.0 / (highest - lowest + 1)
+    assert taken[1:] == pytest.approx(np.ones(40))
+    assert len({p.lowest for p in found}) < 30
+
+
+def test_tied_experiments_are_said_to_be():
+    model, greeks = CausalMixture(2, {"A": Bernoulli()}), {"theta": [0.4, 0.6], "p_A": [0.1, 0.8]}
+    rows = set_labels(model, greeks, (3, 3), 1)
+    found = refute(Fit.from_greeks(model, greeks), rows, seed=0, num_simulations=99)
+    low, high = re.search(r"drawn from ([\d.]+) to ([\d.]+), as outcomes are discrete", found.sentence).groups()
+    assert float(low) <= found.p_value <= float(high)
+    rows = set_labels(ONE_SCALE, TWO, (3, 3), 1)
+    assert "drawn" not in refute(Fit.from_greeks(ONE_SCALE, TWO), rows, seed=0, num_simulations=99).sentence
+
+
+def test_counts_of_many_values_are_scored_at_whole_numbers():
+    fit = Fit.from_greeks(COUNTS, {"theta": [0.5, 0.5], "rate_C": [4.0, 40000.0]})
+    rows = set_labels(COUNTS, {name: fit[name] for name in fit.draws}, (20, 20), 0)
+    found = with_simulated(fit, rows, 1000, 1)
+    assert len(np.unique(found.columns["C"])) > 2 * KNOTS
+    assert log_densities(fit, found)[0] == pytest.approx(fit.log_density(rows).numpy(), abs=1e-2)
+
+
+# ---------------------------------------------------------------- where the Greeks of simulated experiments come from
+
+
+def test_the_spread_is_said(spread):
+    rows = set_labels(SCALES, TWO_SCALES, (10, 10), 2)
+    few, many = (hidden(SCALES, TWO_SCALES, num_rows, 1) for num_rows in (30, 300))
+    quick = {"seed": 0, "num_simulations": 19, "level": 0.05}
+    assert refute(EM().fit(SCALES, many, seed=0), rows, **quick).spread.startswith("importance-corrected draws about")
+    assert (
+        "parametric bootstrap), as 30 rows are few for 5" in refute(EM().fit(SCALES, few, seed=0), rows, **quick).spread
+    )
+    assert refute(Fit.from_greeks(SCALES, TWO_SCALES), rows, **quick).spread == "the Greeks are known"
+    assert "500 draws of the fit" in refute(spread, Data(**GOOD), **quick).spread
+
+
+def test_a_p_value_of_refits_does_not_change_with_units():
+    """Exact for a family of locations and scales: errors are in units of the scale, whatever the truth is."""
+    model = CausalMixture(1, {"X": Gaussian()})
+    x, rows = torch.tensor([0.3, -1.2, 0.8, 2.1, 0.4, -0.6]), torch.tensor([2.5, 0.1, 1.4, 3.0, 1.9])
+    found = []
+    for shift, scale in ((0.0, 1.0), (-70.0, 20.0)):
+        fit = fit_quietly(EM(), model, Data(X=shift + scale * x), seed=0)
+        experiment = Data(X=shift + scale * rows, Z=[0] * 5, intervened={"Z": True})
+        found.append(refute(fit, experiment, seed=0, num_simulations=99))
+    assert "bootstrap" in found[0].spread
+    assert found[0].p_value == found[1].p_value
+    assert {p.statistics["pit"].p_value for p in found} == {found[0].statistics["pit"].p_value}
+    assert 0.01 < found[0].p_value < 0.5
+
+
+def test_rows_are_scored_under_the_refit_of_their_own_experiment():
+    greeks = [TWO_SCALES, {**TWO_SCALES, "mu_X": [-2.0, 4.0]}, {**TWO_SCALES, "theta": [0.3, 0.7]}]
+    fits = [Fit.from_greeks(SCALES, each) for each in greeks]
+    together = replace(fits[0], draws={name: torch.cat([fit.draws[name] for fit in fits]) for name in fits[0].draws})
+    rows = set_labels(SCALES, TWO_SCALES, (3, 4), 0)
+    found = simulated_at(together, rows, np.array([1, 2]), 5)
+    scores = own_log_densities(together, found)
+    for number, fit in enumerate(fits):
+        expected = fit.log_density(rows.replace(X=found.columns["X"][number])).numpy()
+        assert scores[number] == pytest.approx(expected, rel=1e-12)
+
+
+def test_refits_stop_early_where_rows_are_as_predicted():
+    fit = EM().fit(SCALES, hidden(SCALES, TWO_SCALES, 30, 1), seed=0)
+    rows = set_labels(SCALES, {name: fit[name] for name in fit.draws}, (10, 10), 3)
+    found = refute(fit, rows, seed=0, num_simulations=299)
+    assert found.p_value > NO_DOUBT
+    assert found.num_simulations == FIRST
+    far = refute(fit, rows.replace(X=rows.columns["X"] + 9.0), seed=0, num_simulations=299)
+    assert far.refuted
+    assert far.num_simulations == 299
+
+
+def test_refits_start_inside_the_support_where_the_estimate_is_at_its_end():
+    model = CausalMixture(1, {"A": Bernoulli(), "X": Gaussian(scale=1.0)})
+    fit = fit_quietly(EM(), model, Data(A=[0.0] * 19, X=np.linspace(-1, 1, 19)), seed=0)
+    found = refits(fit, 40, 0)
+    assert float(fit["p_A"]) == pytest.approx(0.0, abs=1e-6)
+    assert float(found.truth["p_A"]) == pytest.approx(0.5 / 20, rel=1e-3)
+    counts = found.fits.draws["p_A"].numpy() * 19
+    assert counts == pytest.approx(np.round(counts), abs=1e-2)
+    assert len(np.unique(np.round(counts))) > 1
+
+
+def test_a_class_without_an_estimate_is_refused():
+    fit = fit_quietly(MAP(), GaussianMixture(3), Data(X=[0.0, 0.1, -0.1, 0.05]), seed=0)
+    fit = replace(fit, status=Status.BOUNDARY)
+    with pytest.raises(EstimationError, match="refute: the fit has no estimate of every class"):
+        refute(fit, set_labels(GaussianMixture(3), CLASSES, (5, 5), 0), seed=0)
+
+
 # ---------------------------------------------------------------- labels
+
+
+def test_free_labels_of_every_draw_are_in_the_order_that_the_fit_states():
+    rows = hidden(CONFOUNDER, CONFOUNDED, 100, 0)
+    fit = fit_quietly(EM(), CONFOUNDER, rows, seed=0)
+    key = fit.stats["labels_by"]
+    draws = fit.laplace(num_draws=400, seed=0)
+    own = CONFOUNDER.order_keys(named_as(fit, draws).draws, fit.symmetry)[key]
+    assert (own[:, 0] <= own[:, 1]).all()
+    before = CONFOUNDER.order_keys(draws.draws, fit.symmetry)[key]
+    assert 40 < int((before[:, 0] > before[:, 1]).sum()) < 360  # the rival's classes overlap with the other's of these
+    swapped = fit.relabel([1, 0])
+    named = named_as(swapped, draws).draws["beta_Y"]
+    assert torch.equal(named, named_as(fit, draws).draws["beta_Y"].flip(1))
+    pinned = Data(**rows.columns, Z=torch.where(torch.arange(100) < 90, (rows.columns["Y"] > 1.5).long(), -1))
+    certain = fit_quietly(EM(), CONFOUNDER, pinned, seed=0)
+    assert named_as(certain, draws) is draws
 
 
 def test_swapped_labels_are_refuted_by_identity_and_not_when_matched():
@@ -122,7 +266,7 @@ def test_matching_is_the_best_of_all_permutations():
     fit = Fit.from_greeks(THREE, CLASSES)
     rows = set_labels(THREE, CLASSES, (8, 5, 9), 3, num_labels=3)
     shuffled = rows.replace(Z=torch.tensor([2, 0, 1])[rows.latent()])
-    order = best_labels(fit, with_simulated(fit, shuffled, 30, 0))
+    order = best_labels(3, partial(log_densities, fit), with_simulated(fit, shuffled, 30, 0))
     assert order[0].tolist() == [1, 2, 0]
     assert (order[1:] == [0, 1, 2]).all()
 

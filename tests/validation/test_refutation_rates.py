@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from estimators import EM, CausalMixture, Data, Exact, Fit
+from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationError, Exact, Fit
 from estimators.mechanisms import Gaussian
 from tests.models import fit_quietly
 from tests.refutation_models import (
     CLASSES,
+    CONFOUNDED,
+    CONFOUNDER,
+    COUNTED,
+    COUNTS,
+    INDICATED,
+    INDICATORS,
+    MIXED,
+    MIXED_TRUTH,
     ONE_SCALE,
+    OVERLAPPING,
     POWER,
     PRIOR,
     SCALES,
@@ -21,6 +30,7 @@ from tests.refutation_models import (
     check_uniform,
     hidden,
     set_labels,
+    set_treatment,
 )
 from validation import refute
 
@@ -97,6 +107,67 @@ def test_false_alarms_of_maximum_likelihood_with_a_laplace_spread(stat):
         without_spread.append(refute(known_at_the_mean(few_rows), experiment, **options).p_value)
     check_uniform(stat, np.array(found))
     check_not_uniform(stat, np.array(without_spread))
+
+
+# ---------------------------------------------------------------- right worlds of several families
+
+# (model, Greeks, rows fitted, the experiment's design, estimator): 2,000 in all. The small ones are refitted.
+WORLDS = {
+    "a mixture, spreads unknown": (SCALES, TWO_SCALES, 100, set_labels, EM()),
+    "few rows that overlap": (SCALES, OVERLAPPING, 40, set_labels, EM()),
+    "a confounder, labels set": (CONFOUNDER, CONFOUNDED, 100, set_labels, EM()),
+    "a confounder, treatment set": (CONFOUNDER, CONFOUNDED, 100, set_treatment, EM()),
+    "binary indicators": (INDICATORS, INDICATED, 100, set_labels, EM()),
+    "counts": (COUNTS, COUNTED, 100, set_labels, EM()),
+    "a mixed pair": (MIXED, MIXED_TRUTH, 100, set_labels, EM()),
+    "a mixed pair, with priors": (MIXED, MIXED_TRUTH, 100, set_labels, MAP()),
+    "a mixture, by its posterior": (
+        SCALES,
+        TWO_SCALES,
+        100,
+        set_labels,
+        NUTS(num_samples=300, warmup_steps=300, progress_bar=False),
+    ),
+    "counts, by their posterior": (
+        COUNTS,
+        COUNTED,
+        100,
+        set_labels,
+        NUTS(num_samples=300, warmup_steps=300, progress_bar=False),
+    ),
+}
+FIRST_OF_ALL, EACH = "a mixture, spreads unknown", 200
+RATES = [
+    pytest.param(FIRST_OF_ALL, 8, marks=pytest.mark.statistical(checks=2, min_effect=0.94)),
+    *(
+        pytest.param(world, EACH, marks=[pytest.mark.slow, pytest.mark.statistical(checks=2, min_effect=0.15)])
+        for world in WORLDS
+    ),
+]
+
+
+@pytest.mark.parametrize(("world", "count"), RATES)
+def test_right_worlds_are_refuted_no_more_often_than_stated(stat, world, count):
+    """At .01 and .05, the experiment as large as the data or larger, so that it counts what a fit does not know."""
+    model, greeks, num_rows, design, estimator = WORLDS[world]
+    found, wrong = [], []
+    for seed in range(stat.seed, stat.seed + count):
+        fit = fit_quietly(estimator, model, hidden(model, greeks, num_rows, seed), seed=seed)
+        experiment = design(model, greeks, (50, 50), 10_000 + seed)
+        try:
+            found.append(refute(fit, experiment, seed=seed, num_simulations=SIMULATIONS).p_value)
+        except EstimationError:  # a class without an estimate: said, and nothing is tested
+            continue
+        (name,) = experiment.intervened
+        flipped = experiment.replace({name: 1 - experiment.columns[name]})
+        truth = Fit.from_greeks(model, greeks)
+        wrong.append(refute(truth, flipped, seed=seed, num_simulations=SIMULATIONS).p_value <= 0.05)
+    p = np.array(found)
+    assert len(p) >= 0.8 * count
+    for level in (0.01, 0.05):
+        stat.proportion(int((p <= level + 1e-9).sum()), len(p), level, alternative="greater")
+    with stat.control():  # what was set was the other level
+        stat.proportion(int(np.sum(wrong)), len(wrong), 0.05, alternative="greater")
 
 
 # ---------------------------------------------------------------- power

@@ -68,6 +68,23 @@ class Experiments:
         """The columns that are measured in the rows of an arm."""
         return [name for name in self.columns if name not in arm.settings]
 
+    def chosen(self, index: slice) -> "Experiments":
+        """Some of the experiments, as if they were all."""
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return replace(self, columns=columns, labels=self.labels[index])
+
+    def stacked(self) -> Data:
+        """The rows of all experiments, one below the other."""
+        repeats = len(self.labels)
+        columns: dict[str, Any] = dict(self.design.scalars)
+        columns.update({name: np.concatenate([value.numpy()] * repeats) for name, value in self.design.columns.items()})
+        for name, column in self.columns.items():
+            columns[name] = column.reshape(-1, *column.shape[2:])
+        if LATENT in self.design.columns:
+            columns[LATENT] = self.labels.reshape(-1)
+        masks = {name: np.tile(mask.numpy(), repeats) for name, mask in self.design.intervened.items()}
+        return Data(columns, intervened=masks)
+
     def relabelled(self, order: NDArray[np.intp]) -> "Experiments":
         """The same with label k of experiment e renamed to ``order[e, k]``."""
         renamed = np.take_along_axis(order, np.maximum(self.labels, 0), 1)
@@ -88,13 +105,18 @@ def with_simulated(fit: Fit, experiment: Data, num_simulations: int, seed: int) 
     # Every draw equally often, as nearly as can be: less noise than drawing with replacement, and as valid.
     repeats = -(-num_simulations // fit.num_draws)
     draws = np.concatenate([rng.permutation(fit.num_draws) for _ in range(repeats)])[:num_simulations]
+    return simulated_at(fit, experiment, draws, int(rng.integers(2**62)))
+
+
+def simulated_at(fit: Fit, experiment: Data, draws: Array, seed: int) -> Experiments:
+    """The observed experiment, and one simulated at each of these draws of the Greeks [E]."""
     observed = {name: experiment.columns[name].double().numpy() for name in measured_in(experiment)}
     observed[LATENT] = experiment.latent().numpy()
     columns: dict[str, Array] = {
-        name: np.repeat(column[None], num_simulations + 1, axis=0) for name, column in observed.items()
+        name: np.repeat(column[None], len(draws) + 1, axis=0) for name, column in observed.items()
     }
     simulate = _simulate_at_once if fit.model.takes_greeks_per_row else _simulate_one_by_one
-    with isolated(int(rng.integers(2**62))):
+    with isolated(seed):
         simulate(fit, experiment, draws, columns)
     labels = np.where(observed[LATENT] < 0, -1, columns.pop(LATENT))
     return Experiments(experiment, arms_of(experiment), columns, labels)

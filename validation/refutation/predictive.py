@@ -42,17 +42,17 @@ def _spread_out(size: int, most: int) -> Array:
     return np.linspace(0, size - 1, most).round().astype(np.int64)
 
 
-def best_labels(fit: Fit, experiments: Experiments) -> Array:
+def best_labels(num_labels: int, score: Callable[[Experiments], Array], experiments: Experiments) -> Array:
     """The permutation of labels [E, K] under which each experiment's rows have the highest log density.
 
-    Label k of experiment e is label ``order[e, k]`` of the fit.
+    ``score`` gives the log densities [E, N] of experiments. Label k of experiment e is label ``order[e, k]`` of the
+    fit that it is held against.
     """
-    num_labels = fit.model.hidden[LATENT]
     is_hidden = experiments.labels < 0
     relabelled = (
         replace(experiments, labels=np.where(is_hidden, experiments.labels, label)) for label in range(num_labels)
     )
-    scores = np.stack([log_densities(fit, every_row) for every_row in relabelled], -1)
+    scores = np.stack([score(every_row) for every_row in relabelled], -1)
     has_label = experiments.labels[..., None] == np.arange(num_labels)
     totals = np.einsum("enk,enj->ekj", has_label, scores)
     return np.stack([linear_sum_assignment(total, maximize=True)[1] for total in totals])
@@ -86,20 +86,12 @@ def _interpolated_densities(fit: Fit, experiments: Experiments) -> Array:
 
 
 def _densities_by_row(fit: Fit, experiments: Experiments) -> Array:
-    design, (count, size) = experiments.design, experiments.labels.shape
+    count, size = experiments.labels.shape
     fit = thinned(fit, max(LEAST_DRAWS, MAX_TERMS // (count * size)))
     densities, step = np.empty((count, size)), max(MAX_TERMS // (LEAST_DRAWS * size), 1)
     for start in range(0, count, step):
-        chunk = slice(start, min(start + step, count))
-        repeats = chunk.stop - chunk.start
-        columns: dict[str, Any] = dict(design.scalars)
-        columns.update({name: np.concatenate([value.numpy()] * repeats) for name, value in design.columns.items()})
-        for name, column in experiments.columns.items():
-            columns[name] = column[chunk].reshape(-1, *column.shape[2:])
-        if LATENT in design.columns:
-            columns[LATENT] = experiments.labels[chunk].reshape(-1)
-        masks = {name: np.tile(mask.numpy(), repeats) for name, mask in design.intervened.items()}
-        densities[chunk] = fit.log_density(Data(columns, intervened=masks)).numpy().reshape(repeats, size)
+        chunk = experiments.chosen(slice(start, start + step))
+        densities[start : start + step] = fit.log_density(chunk.stacked()).numpy().reshape(-1, size)
     return densities
 
 
@@ -115,13 +107,18 @@ def interpolated(experiments: Experiments, arm: Arm, name: str, function: Callab
 
 
 def _knots(values: Array) -> Array:
-    """Every value, or where these are many a grid that is dense where they are and reaches the outermost."""
-    if values.size <= 2 * KNOTS:
-        return np.unique(values)
+    """Every value, or where these are many a grid that is dense where they are and reaches the outermost.
+
+    Of whole numbers the grid is one of whole numbers too: a count has no density between them.
+    """
+    different = np.unique(values)
+    if different.size <= 2 * KNOTS:
+        return different
     shares = np.linspace(0.0, 1.0, KNOTS)
     ordered = np.sort(values)
     index = (shares * (len(ordered) - 1)).astype(np.intp)
-    return np.unique(np.concatenate([ordered[index], np.linspace(ordered[0], ordered[-1], KNOTS)]))
+    grid = np.concatenate([ordered[index], np.linspace(ordered[0], ordered[-1], KNOTS)])
+    return np.unique(np.round(grid) if (different == np.round(different)).all() else grid)
 
 
 def is_continuous(values: Array) -> bool:

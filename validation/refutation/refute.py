@@ -15,9 +15,12 @@ from estimators.contract import LATENT
 from validation.measures.recovery import entry_name
 from validation.refutation.checks import checked
 from validation.refutation.experiment import Array, Experiments, with_simulated
-from validation.refutation.predictive import MAX_DRAWS, best_labels, is_continuous, log_densities, split
+from validation.refutation.predictions import Predictions
+from validation.refutation.predictive import best_labels, is_continuous, log_densities, split
+from validation.refutation.spread import Comparison, Labels, spread_of
 from validation.refutation.statistics import (
     LEAST_ROWS,
+    PValues,
     Values,
     contrast_score,
     log_score_regret,
@@ -29,7 +32,10 @@ from validation.refutation.statistics import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-POINT_KINDS = ("map", "ml")
+# Above this p-value of few simulations more of them are not made.
+NO_DOUBT = 0.2
+# Below this certainty the labels of more than one draw in ten might as well have been others.
+CERTAIN = 0.9
 # Standard deviations by which a mean or a spread has to differ to be named.
 NOTABLE = 2.0
 
@@ -49,7 +55,8 @@ class Refutation:
 
     ``p_value`` is of the smallest of the p-values in ``statistics`` ("pit", "contrast", "log_score", as far as they
     apply; ``not_applied`` says which do not, and why), ``refuted`` whether it is at most ``level``. ``labels`` says
-    which label of the experiment was held to be which of the fit; everything else is in the fit's labels.
+    which label of the experiment was held to be which of the fit; everything else is in the fit's labels. ``spread``
+    says where the Greeks of the ``num_simulations`` simulated experiments come from.
     """
 
     p_value: float
@@ -59,6 +66,7 @@ class Refutation:
     statistics: Mapping[str, Statistic]
     not_applied: tuple[str, ...]
     labels: str
+    spread: str
     num_simulations: int
     seed: int
     fit: Fit = field(repr=False)
@@ -88,16 +96,23 @@ def refute(
 
     Three statistics: the distance from uniform of the probability integral transforms ``F(x | do(...))`` of continuous
     variables; z-scores of differences of means between settings; and the mean log predictive density of the rows less
-    its expectation. The p-value is by posterior-predictive simulation: each simulated experiment has one draw of the
-    Greeks for all its rows, each statistic becomes a p-value by its rank among the simulations, and the smallest is
-    ranked among theirs. So it is uniform over (truth from the posterior, experiment). A point fit is given a spread by
-    ``fit.laplace()`` first; a fit of kind "known" has none.
+    its expectation. Each becomes a p-value by its rank among simulated experiments, each of which has one draw of the
+    Greeks for all its rows, and the smallest is ranked among theirs. Ties, as of discrete outcomes, are broken at
+    random, and the sentence says from where to where.
 
-    ``labels="identity"``: label k of the experiment is label k of the fit. ``labels="matched"``: the experiment's
-    labels are renamed as its rows fit best (log density), and those of every simulated experiment likewise.
+    The Greeks are those of the fit's draws, and the p-value is uniform over (truth from the posterior, experiment); a
+    fit of kind "known" has no spread. A point fit is given draws of all its modes (`Fit.laplace`) where their weights
+    can be trusted. Else, and where it has few rows, it is refitted to simulated rows, and every simulated experiment is
+    held against such a fit, as the observed one is against the fit; 99 of them where these leave no doubt that the rows
+    are as predicted (p > 0.2). ``spread`` says which was done.
+
+    ``labels="identity"``: label k of the experiment is label k of the fit, and the free labels of every draw are
+    in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows
+    fit best (log density), and those of every simulated experiment likewise.
 
     Raises ValueError or TypeError, naming the argument, for rows in which nothing is set, a variable or label that the
-    fit does not know, fewer than 5 rows, missing entries, and a level that so few simulations cannot reach.
+    fit does not know, fewer than 5 rows, missing entries, and a level that so few simulations cannot reach;
+    EstimationError for a point fit without an estimate of every class.
 
     >>> model = CausalMixture(2, {"X": Gaussian(scale=1.0)})
     >>> fit = Fit.from_greeks(model, {"theta": [0.5, 0.5], "mu_X": [0.0, 4.0]})
@@ -107,79 +122,90 @@ def refute(
     """
     experiment = checked(fit, experiment, seed, num_simulations, level, labels)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-    spread = (
-        fit.laplace(num_draws=MAX_DRAWS + max(MAX_DRAWS, num_simulations), seed=seed)
-        if fit.kind in POINT_KINDS
-        else fit
-    )
-    predictive, simulated_from = split(spread)
-    if labels == "matched":
-        experiment, label_words = _matched(predictive, experiment)
-        experiments = with_simulated(simulated_from, experiment, num_simulations, seed)
-        experiments = experiments.relabelled(best_labels(predictive, experiments))
-    else:
-        label_words = _identity(experiment)
-        experiments = with_simulated(simulated_from, experiment, num_simulations, seed)
-    p_value, statistics = _judged(predictive, experiments)
+    which = _matched(fit, experiment) if labels == "matched" else _identity(fit, experiment)
+    spread = spread_of(fit, num_simulations, seed)
+    for count in spread.stages(num_simulations):
+        comparison = spread.compared(which, count, seed)
+        p, statistics = _judged(comparison, seed)
+        # A p-value of an early stage is kept only above this, and so no more likely to be small than that of the last.
+        if p.of_smallest > max(NO_DOUBT, level):
+            break
     return Refutation(
-        p_value=p_value,
+        p_value=p.of_smallest,
         level=level,
-        refuted=p_value <= level,
-        sentence=_sentence(p_value, level, statistics, experiments),
+        refuted=p.of_smallest <= level,
+        sentence=_sentence(p, level, statistics, comparison.experiments),
         statistics=statistics,
-        not_applied=_not_applied(statistics, experiments),
-        labels=label_words,
-        num_simulations=num_simulations,
+        not_applied=_not_applied(statistics, comparison.experiments),
+        labels=which.words,
+        spread=comparison.spread,
+        num_simulations=count,
         seed=seed,
-        fit=predictive,
-        experiment=experiment,
+        fit=comparison.fit,
+        experiment=which.experiment,
     )
 
 
-def _judged(fit: Fit, experiments: Experiments) -> tuple[float, dict[str, Statistic]]:
-    """The p-value of the observed experiment, and the statistics that apply to it."""
+def _judged(comparison: Comparison, seed: int) -> tuple[PValues, dict[str, Statistic]]:
+    """The p-values of the observed experiment, and the statistics that apply to it."""
     applied = {
-        name: values for name, (measure, _) in STATISTICS.items() if (values := measure(fit, experiments)) is not None
+        name: values
+        for name, (measure, _) in STATISTICS.items()
+        if (values := measure(comparison.predictions, comparison.experiments)) is not None
     }
-    own_p_values, p_value = p_values([values.values for values in applied.values()])
+    p = p_values([values.values for values in applied.values()], np.random.default_rng([seed, 3]))
     statistics = {
-        name: Statistic(values.size, float(p), STATISTICS[name][1](values, experiments))
-        for (name, values), p in zip(applied.items(), own_p_values, strict=True)
+        name: Statistic(values.size, float(own), STATISTICS[name][1](values, comparison.shown))
+        for (name, values), own in zip(applied.items(), p.of_each, strict=True)
     }
-    return p_value, statistics
+    return p, statistics
 
 
 # -------------------------------------------------------------------- labels
 
 
-def _identity(experiment: Data) -> str:
+def _identity(fit: Fit, experiment: Data) -> Labels:
     if LATENT not in experiment.columns or bool((experiment.latent() < 0).all()):
-        return f"{LATENT} is neither set nor seen in the experiment, so that no labels are compared"
-    return "identity: label k of the experiment is label k of the fit"
+        return Labels(experiment, False, f"{LATENT} is neither set nor seen, so that no labels are compared")
+    words, certainty = (
+        "identity: label k of the experiment is label k of the fit",
+        fit.stats.get("label_certainty", 1.0),
+    )
+    if certainty < CERTAIN:
+        words += f", whose labels are certain to {certainty:.2f} only; labels='matched' does not rely on them"
+    return Labels(experiment, False, words)
 
 
-def _matched(fit: Fit, experiment: Data) -> tuple[Data, str]:
+def _matched(fit: Fit, experiment: Data) -> Labels:
     """The experiment in the labels of the fit, and which these are."""
-    order = best_labels(fit, with_simulated(fit, experiment, 1, 0))[0]
+    predictive = split(fit)[0]
+
+    def score(labelled: Experiments) -> Array:
+        return log_densities(predictive, labelled)
+
+    order = best_labels(fit.model.hidden[LATENT], score, with_simulated(fit, experiment, 1, 0))[0]
     used = np.unique(experiment.latent().numpy())
     used = used[used >= 0]
     pairs = ", ".join(f"{label} is {order[label]}" for label in used)
     words = f"matched: label of the experiment is label of the fit, as its rows fit best: {pairs}"
-    return experiment.relabelled(np.argsort(order).tolist()), words
+    return Labels(experiment.relabelled(np.argsort(order).tolist()), True, words)
 
 
 # -------------------------------------------------------------------- words
 
 
-def _sentence(p_value: float, level: float, statistics: Mapping[str, Statistic], experiments: Experiments) -> str:
-    if p_value > level:
+def _sentence(p: PValues, level: float, statistics: Mapping[str, Statistic], experiments: Experiments) -> str:
+    of = f"p = {p.of_smallest:.3g}"
+    if p.highest > p.lowest:
+        of += f", drawn from {p.lowest:.3g} to {p.highest:.3g}, as outcomes are discrete"
+    if p.of_smallest > level:
         arms = _listed([arm.words for arm in experiments.arms])
         rows = f"the {experiments.design.num_rows} rows under {arms} are as predicted"
-        return f"Not refuted (p = {p_value:.3g}): {rows}"
+        return f"Not refuted ({of}): {rows}"
     # A distribution or a contrast says more than a log density, so the first that is significant by itself is named.
     significant = [statistic for statistic in statistics.values() if statistic.p_value <= level]
     worst = significant[0] if significant else min(statistics.values(), key=lambda statistic: statistic.p_value)
-    return f"Refuted (p = {p_value:.3g}): {worst.words}"
+    return f"Refuted ({of}): {worst.words}"
 
 
 def _pit_words(values: Values, experiments: Experiments) -> str:
@@ -223,10 +249,12 @@ def _score_words(values: Values, experiments: Experiments) -> str:
 
 
 # Each statistic of an experiment (None where it does not apply), and what it says in words.
-STATISTICS: Mapping[str, tuple[Callable[[Fit, Experiments], Values | None], Callable[[Values, Experiments], str]]] = {
+STATISTICS: Mapping[
+    str, tuple[Callable[[Predictions, Experiments], Values | None], Callable[[Values, Experiments], str]]
+] = {
     "pit": (pit_distance, _pit_words),
     "contrast": (contrast_score, _contrast_words),
-    "log_score": (lambda fit, experiments: log_score_regret(log_densities(fit, experiments)), _score_words),
+    "log_score": (log_score_regret, _score_words),
 }
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from estimators import Fit
-from estimators.contract import LATENT
 from validation.refutation.experiment import Arm, Array, Experiments
-from validation.refutation.predictive import interpolated, is_continuous
+from validation.refutation.predictions import Predictions
+from validation.refutation.predictive import is_continuous
 
 # Arms with fewer rows share one PIT distance.
 LEAST_ROWS = 5
@@ -29,7 +28,7 @@ class Values:
     details: tuple[Any, ...] = ()
 
 
-def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
+def pit_distance(predictions: Predictions, experiments: Experiments) -> Values | None:
     """How far the probability integral transforms of the measured continuous variables are from uniform.
 
     With ``u = F(x | do(settings of the row))``, the Cramér-von Mises distance of m values is ``U² + m (ū - ½)²``:
@@ -43,7 +42,7 @@ def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
             if name in arm.settings or not is_continuous(experiments.columns[name][:, arm.rows]):
                 continue
             key = arm.words if len(arm.rows) >= LEAST_ROWS else "the other settings"
-            groups.setdefault((name, key), []).append(_pit(fit, experiments, arm, name))
+            groups.setdefault((name, key), []).append(predictions.transforms(arm, name))
     if not groups:
         return None
     distances = []
@@ -53,14 +52,6 @@ def pit_distance(fit: Fit, experiments: Experiments) -> Values | None:
     worst = int(np.argmax([distance[0] for distance in distances]))
     values = np.max(distances, 0)
     return Values(values, float(values[0]), list(groups)[worst])
-
-
-def _pit(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array:
-    def cdf(knots: Array, label: int) -> Array:
-        settings: dict[str, Any] = {**arm.settings, **({LATENT: label} if label >= 0 else {})}
-        return np.asarray(fit.do(**settings).cdf(name, knots))
-
-    return interpolated(experiments, arm, name, cdf)
 
 
 def _in_units(values: Array) -> Array:
@@ -77,7 +68,7 @@ def cramer_von_mises(u: Array) -> tuple[Array, Array]:
     return total - location, location
 
 
-def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
+def contrast_score(predictions: Predictions, experiments: Experiments) -> Values | None:
     """The largest |z| of a difference of means between two arms, observed minus predicted over its standard error.
 
     Prediction and standard error are the mean and standard deviation over experiments, so that the Greeks' own
@@ -87,9 +78,7 @@ def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
     for name, column in experiments.columns.items():
         arms = [arm for arm in experiments.arms if name not in arm.settings and len(arm.rows) > 1]
         means = [column[:, arm.rows].mean(1).reshape(len(column), -1).T for arm in arms]
-        residual_means = [
-            mean - _matched_means(fit, experiments, arm, name) for mean, arm in zip(means, arms, strict=True)
-        ]
+        residual_means = [mean - predictions.means(arm, name) for mean, arm in zip(means, arms, strict=True)]
         for i, j in combinations(range(len(arms)), 2):
             pairs = zip(means[j] - means[i], residual_means[j] - residual_means[i], strict=True)
             differences += [((name, arms[j], arms[i]), raw, residual) for raw, residual in pairs]
@@ -105,24 +94,12 @@ def contrast_score(fit: Fit, experiments: Experiments) -> Values | None:
     return Values(np.abs(z).max(0), gap / error if error else 0.0, details)
 
 
-def _matched_means(fit: Fit, experiments: Experiments, arm: Arm, name: str) -> Array | float:
-    """An arm's predicted means [D, E] where experiments matched its label differently; else 0, as they would cancel."""
-    labels = experiments.labels[:, arm.rows[0]]
-    if LATENT not in arm.settings or (labels == labels[0]).all():
-        return 0.0
-    width = experiments.columns[name].reshape(*experiments.labels.shape, -1).shape[-1]
-    expected = np.empty((width, len(labels)))
-    for label in np.unique(labels):
-        settings: dict[str, Any] = {**arm.settings, LATENT: int(label)}
-        expected[:, labels == label] = np.asarray(fit.do(**settings).mean(name).value).reshape(-1, 1)
-    return expected
-
-
-def log_score_regret(scores: Array) -> Values:
-    """|mean log predictive density of the rows - its expectation| from the rows' log densities [E, N]."""
-    means = scores.mean(1)
-    expected = float(means[1:].mean())
-    return Values(np.abs(means - means.mean()), float(means[0]) - expected, (float(means[0]), expected, scores))
+def log_score_regret(predictions: Predictions, experiments: Experiments) -> Values:
+    """|mean log predictive density of an experiment's rows - what was expected of it|."""
+    scores = predictions.log_densities()
+    regrets = scores.mean(1) - predictions.expected_log_density()
+    observed, gap = float(scores[0].mean()), float(regrets[0] - regrets[1:].mean())
+    return Values(np.abs(regrets - regrets.mean()), gap, (observed, observed - gap, scores))
 
 
 def score(values: Array) -> float:
@@ -131,11 +108,25 @@ def score(values: Array) -> float:
     return float(values[0] - values[1:].mean()) / spread if spread else 0.0
 
 
-def p_values(statistics: Sequence[Array]) -> tuple[Array, float]:
-    """The p-value of each statistic [...] of the observed experiment, and the one p-value of the smallest of them.
+@dataclass(frozen=True, eq=False)
+class PValues:
+    """The p-value of each statistic of the observed experiment, and the one p-value of the smallest of them.
 
-    Each is a rank among all E experiments; the smallest is ranked again among the experiments' own smallest. Ties
-    between these, of which there are many, are broken by the sum of log p-values.
+    ``lowest`` and ``highest`` are what that would have been had all ties been broken for or against the fit.
+    """
+
+    of_each: Array
+    of_smallest: float
+    lowest: float
+    highest: float
+
+
+def p_values(statistics: Sequence[Array], rng: np.random.Generator) -> PValues:
+    """Each statistic [E] becomes a p-value by its rank among all experiments, and the smallest is ranked among theirs.
+
+    Ties between the smallest, of which there are many, are broken by the sum of log p-values. Those that are left, as
+    of discrete outcomes, are broken at random, so that a right model has a p-value at most α with probability α, to
+    1 / E, and not less.
     """
     ranks = []
     for values in statistics:
@@ -143,5 +134,8 @@ def p_values(statistics: Sequence[Array]) -> tuple[Array, float]:
         ranks.append((len(values) - below) / len(values))
     p = np.stack(ranks)
     smallest, total = p.min(0), np.log(p).sum(0)
-    as_extreme = (smallest < smallest[0]) | ((smallest == smallest[0]) & (total <= total[0] + 1e-12))
-    return p[:, 0], float(as_extreme.mean())
+    is_alike = (smallest == smallest[0]) & (np.abs(total - total[0]) <= 1e-12)
+    more_extreme = int(((smallest < smallest[0]) | ((smallest == smallest[0]) & (total < total[0]) & ~is_alike)).sum())
+    ties = int(is_alike.sum())
+    size, place = len(smallest), int(rng.integers(1, ties + 1))
+    return PValues(p[:, 0], (more_extreme + place) / size, (more_extreme + 1) / size, (more_extreme + ties) / size)

@@ -5,7 +5,7 @@ from the truth. Making rows from known Greeks, and fitting these, does (Efron & 
 Bootstrap, ch. 6).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,65 +20,93 @@ from validation.refutation.label_names import named_as
 from validation.scenarios.design import Design
 
 Array = NDArray[np.float64]
+Greeks = Mapping[str, Array]
 # Logs and logits are held within e^±20; the gradient per row at which a climb is at its end, and its steps.
 LIMIT, TOLERANCE, MOST_STEPS = 20.0, 1e-5, 500
 # Data sets whose fit loses a class are made anew, up to so many for each that is kept.
 MOST_TRIES = 5
-# Data sets are simulated several at a time.
-SETS_AT_A_TIME, ROWS_AT_A_TIME = 100, 100_000
+# Different truths at most: an error is averaged over these.
+MOST_TRUTHS = 99
 
 
 @dataclass(frozen=True, eq=False)
 class Refits:
-    """The Greeks that rows were made from, as a fit of one draw, and the fits to these rows as one of many."""
+    """The Greeks that each data set was made from, as draws of a fit, and those of the fits to these, likewise."""
 
-    truth: Fit
+    truths: Fit
     fits: Fit
 
 
 def refits(fit: Fit, count: int, seed: int) -> Refits:
     """Fit the model to `count` data sets like the fit's own, each from the fit's modes on.
 
-    The rows are made from ``argmax log p(data | φ(v)) + ½ log |dφ/dv|``, near the estimate and inside the support where
-    that is at an end (a share of 0 in n rows becomes half a row in n + 1): rows made from a probability of 0 would say
-    that it is known. Data sets whose fit loses a class are made anew, as one of the data that had lost one would not be
-    tested. Raises EstimationError where the fit itself has, or most data sets do.
+    A data set's truth is itself a fit to rows that were made from the estimate: errors are not of one size at all
+    truths that the rows allow, and a fit to few rows looks surer than it is. Truths are maxima of
+    ``log p(data | φ(v)) + ½ log |dφ/dv|``, near the estimate and inside the support where that is at an end (a share
+    of 0 in n rows becomes half a row in n + 1): rows made from a probability of 0 would say that it is known. Data sets
+    whose fit loses a class are made anew, as one of the data that had lost one would not be tested. Raises
+    EstimationError where the fit itself has, or most data sets do.
     """
     data = rows_behind(fit)
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         raise EstimationError(f"refute: the fit has no estimate of every class to hold rows against. {fit.advice[0]}")
-    density, combination = _density(fit, data), log_joint if fit.uses_prior else log_likelihood
-    starts = _modes(fit)
-    inside = _climbed(Objective(density, _inside(combination)), density, density.unconstrain(starts)[:1])
-    truth = named_as(fit, _with_points(fit, density, inside[None]))
-    known = {name: value[0] for name, value in truth.draws.items()}
-    kept = list[dict[str, Array]]()
-    for num_tried, rows in enumerate(_data_sets(fit, data, known, seed), 1):
-        one = density.of(rows)
-        point = _climbed(Objective(one, combination), one, one.unconstrain(starts))
-        _, gradient = Objective(one, combination).value_and_gradient(point)
-        if not (one.has_collapsed(point, gradient) or one.at_boundary(point)):
-            kept.append(one.constrain(point))
-        if len(kept) == count:
-            break
-        if num_tried == MOST_TRIES * count:
-            raise EstimationError(
-                f"refute: of {num_tried} data sets like the one fitted, the fits to {num_tried - len(kept)} lose a "
-                "class, so that nothing says how far the estimate may be off; use more rows, fewer classes, or NUTS()"
-            )
-    draws = {name: torch.from_numpy(np.stack([greeks[name] for greeks in kept])) for name in fit.draws}
-    return Refits(truth, named_as(fit, replace(fit, draws=draws, info={})))
+    combination = log_joint if fit.uses_prior else log_likelihood
+    refitted = _Refitted(fit, data, _density(fit, data), np.random.default_rng([seed, 2]))
+    estimate, _ = refitted.maximum(data, _inside(combination))
+    truths = refitted.from_rows_at([estimate], min(count, MOST_TRUTHS), _inside(combination))
+    return Refits(
+        named_as(fit, _with_draws(fit, [truths[place % len(truths)] for place in range(count)])),
+        named_as(fit, _with_draws(fit, refitted.from_rows_at(truths, count, combination))),
+    )
 
 
-def _data_sets(fit: Fit, data: Data, greeks: Mapping[str, torch.Tensor], seed: int) -> Iterator[Data]:
-    """Data sets like the one fitted without end, many made at a time."""
-    design, hidden = Design.of(data), _hidden(fit, data)
-    seeds = np.random.default_rng([seed, 2])
-    at_a_time = min(max(ROWS_AT_A_TIME // design.num_rows, 1), SETS_AT_A_TIME)
-    while True:
-        rows = design.repeated(at_a_time).simulate(fit.model, greeks, hidden=hidden, seed=int(seeds.integers(2**31)))
-        for start in range(0, rows.num_rows, design.num_rows):
-            yield rows.rows(torch.arange(start, start + design.num_rows))
+@dataclass(frozen=True, eq=False)
+class _Refitted:
+    """Makes data sets like the one fitted, and finds the maximum of each."""
+
+    fit: Fit
+    data: Data
+    density: Density
+    rng: np.random.Generator
+
+    def from_rows_at(self, truths: Sequence[Greeks], count: int, combination: Combination) -> list[Greeks]:
+        """The Greeks of `count` fits, number n to rows made at truth n modulo their number."""
+        kept: dict[int, Greeks] = {}
+        for number, truth in enumerate(truths):
+            places = list(range(number, count, len(truths)))
+            for _ in range(MOST_TRIES):
+                for rows in self._data_sets(truth, len(places)):
+                    greeks, keeps_classes = self.maximum(rows, combination)
+                    if keeps_classes:
+                        kept[places.pop()] = greeks
+                if not places:
+                    break
+            else:
+                raise EstimationError(
+                    f"refute: of {MOST_TRIES} times as many data sets like the one fitted as were needed, the fits to "
+                    "most lose a class, so that nothing says how far the estimate may be off; use more rows, fewer "
+                    "classes, or NUTS()"
+                )
+        return [kept[place] for place in range(count)]
+
+    def maximum(self, rows: Data, combination: Combination) -> tuple[Greeks, bool]:
+        """The Greeks of the highest end of climbs from the fit's modes, and whether no class is lost there."""
+        density = self.density.of(rows)
+        objective = Objective(density, combination)
+        starts = density.unconstrain(_modes(self.fit))
+        starts = np.where(density.bounded, np.clip(starts, -LIMIT, LIMIT), starts)
+        _, point = max((_climb(objective, start) for start in starts), key=lambda end: end[0])
+        _, gradient = objective.value_and_gradient(point)
+        is_lost = density.has_collapsed(point, gradient) or density.at_boundary(point) or density.is_spurious(point)
+        return density.constrain(point), not is_lost
+
+    def _data_sets(self, greeks: Greeks, count: int) -> list[Data]:
+        """Data sets like the one fitted, made at once."""
+        design, hidden = Design.of(self.data), _hidden(self.fit, self.data)
+        seed = int(self.rng.integers(2**31))
+        rows = design.repeated(count).simulate(self.fit.model, greeks, hidden=hidden, seed=seed)
+        firsts = range(0, rows.num_rows, design.num_rows)
+        return [rows.rows(torch.arange(first, first + design.num_rows)) for first in firsts]
 
 
 def rows_behind(fit: Fit) -> Data:
@@ -120,13 +148,6 @@ def _inside(combination: Combination) -> Combination:
     return penalised
 
 
-def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
-    """The best [D] of where climbs from the starts [M, D] end."""
-    points = np.where(density.bounded, np.clip(starts, -LIMIT, LIMIT), starts)
-    ends = [_climb(objective, point) for point in points]
-    return ends[int(np.argmax([value for value, _ in ends]))][1]
-
-
 def _climb(objective: Objective, start: Array) -> tuple[float, Array]:
     """The value and the point [D] where L-BFGS ends."""
     total = objective.total_weight
@@ -141,6 +162,7 @@ def _climb(objective: Objective, start: Array) -> tuple[float, Array]:
     return -float(end.fun), np.asarray(end.x)
 
 
-def _with_points(fit: Fit, density: Density, points: Array) -> Fit:
-    """The fit with the Greeks at points [S, D] for draws."""
-    return replace(fit, draws=density.draws(points), info={})
+def _with_draws(fit: Fit, greeks: Sequence[Greeks]) -> Fit:
+    """The fit with these Greeks for draws."""
+    draws = {name: torch.from_numpy(np.stack([each[name] for each in greeks])) for name in fit.draws}
+    return replace(fit, draws=draws, info={})

@@ -9,12 +9,13 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 
 from estimators import Data, EstimationError, EstimationWarning, Fit
 from estimators.contract import LATENT
 from validation.refutation.bootstrap import refits, rows_behind
-from validation.refutation.experiment import Array, Experiments, with_simulated
+from validation.refutation.experiment import Array, Experiments, simulated_at, with_simulated
 from validation.refutation.label_names import named_as, permuted
 from validation.refutation.predictions import OfEach, OfOne, Predictions, own_log_densities
 from validation.refutation.predictive import MAX_DRAWS, best_labels, log_densities, split
@@ -117,7 +118,8 @@ class Bootstrap(Spread):
 
     def compared(self, labels: Labels, num_simulations: int, seed: int) -> Comparison:
         found = refits(self.fit, num_simulations, seed)
-        experiments = with_simulated(found.truth, labels.experiment, num_simulations, seed)
+        own = np.arange(num_simulations)
+        experiments = simulated_at(found.truths, labels.experiment, own, seed)
         together = _stacked(self.fit, found.fits)
         if labels.matched:
 
@@ -125,7 +127,7 @@ class Bootstrap(Spread):
                 return own_log_densities(together, labelled)
 
             together = permuted(together, best_labels(self.fit.model.hidden[LATENT], score, experiments))
-        shown = with_simulated(found.fits, labels.experiment, num_simulations, seed + 1)
+        shown = simulated_at(found.fits, labels.experiment, own, seed + 1)
         words = f"{num_simulations} fits to rows simulated from the fit (parametric bootstrap), as {self.reason}"
         return Comparison(OfEach(together, experiments, seed), experiments, shown, found.fits, words)
 

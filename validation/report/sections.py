@@ -148,7 +148,7 @@ class Contents:
             claims = self.results.plan.claims
             claimed = frozenset(c.estimator for c in claims if c.scenario == scenario.name and c.kind == "coverage")
             topics.append(_coverage(scenario, rows, palette, claimed))
-        if scenario.truth is Truth.PRIOR:
+        if scenario.truth.is_calibrating:
             topics.append(_calibration(scenario, rows, palette))
         topics += [draw(scenario, rows, palette) for draw in (_interventions, _exactness, _endings)]
         return [topic for topic in topics if topic.table.lines]
@@ -198,7 +198,7 @@ def _coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, cl
         "How many 90 % intervals hold the truth, of all replicates (one without an interval does not), with the exact "
         "95 % interval of that rate."
     )
-    if scenario.truth is not Truth.PRIOR:
+    if not scenario.truth.is_calibrating:
         caption += " Over truths drawn from the prior posterior intervals hold 90 %; elsewhere nobody promises it."
     table = tables.coverage(scenario, rows, claimed)
     figures = partial(forest.coverage, scenario, rows, palette, claimed)

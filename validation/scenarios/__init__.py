@@ -7,6 +7,7 @@ from validation.scenarios.graphs import GRAPHS
 from validation.scenarios.intervention import Contrast, Intervention, contrasts
 from validation.scenarios.misspecified import MISSPECIFIED
 from validation.scenarios.mixtures import MIXTURES
+from validation.scenarios.posterior_truth import PosteriorTruth
 from validation.scenarios.scenario import Scenario, do_each
 from validation.scenarios.several_answers import SEVERAL_ANSWERS
 from validation.scenarios.sources import FixedData, FixedTruth, OtherNoise, Partly, PriorTruth
@@ -32,6 +33,7 @@ __all__ = [
     "Intervention",
     "OtherNoise",
     "Partly",
+    "PosteriorTruth",
     "PriorTruth",
     "Role",
     "Scenario",

@@ -33,11 +33,19 @@ class Truth(Enum):
     EXACT = "nobody knows the Greeks: the exact posterior of fixed data"
     OUTSIDE = "the same world in every replicate, which is not one of the model's"
     RANDOM = "a model of its own in each replicate, with Greeks drawn for it"
+    POSTERIOR = (
+        "Greeks drawn from the posterior given the data, in each replicate, and rows of theirs added to the data"
+    )
 
     @property
     def varies(self) -> bool:
         """Whether each replicate has a truth of its own."""
-        return self in (Truth.PRIOR, Truth.RANDOM)
+        return self in (Truth.PRIOR, Truth.RANDOM, Truth.POSTERIOR)
+
+    @property
+    def is_calibrating(self) -> bool:
+        """Whether truths are drawn as a posterior expects, so that its intervals cover and ranks are uniform."""
+        return self in (Truth.PRIOR, Truth.POSTERIOR)
 
 
 class Allowed(Enum):

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators import Fit
+from estimators import Data, Fit
 from estimators.contract import Model
 from validation.measures.recovery import sort_components
 from validation.scenarios.base import Allowed, Draw, Role, Source, Truth
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
+from validation.scenarios.posterior_truth import PosteriorTruth
 from validation.scenarios.sources import FixedTruth
 
 Array = NDArray[np.float64]
@@ -83,7 +85,7 @@ class Scenario:
     @property
     def sorts(self) -> bool:
         """Whether components of truth and draws are sorted: one fixed map, never an alignment to the truth."""
-        return self.sort_by is not None and self.source.truth in (Truth.PRIOR, Truth.EXACT)
+        return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth is Truth.EXACT)
 
     def of(self, drawn: Draw) -> "Scenario":
         """Return the scenario of one replicate, which has that replicate's model."""
@@ -106,6 +108,20 @@ class Scenario:
         """
         return _like_fitted(fit, name=name, interventions=interventions)
 
+    @staticmethod
+    def around_posterior(
+        fit: Fit, *, name: str = "mine_posterior", interventions: tuple[Intervention, ...] | None = None
+    ) -> "Scenario":
+        """Return the scenario in which posteriors must be calibrated around the fitted rows: posterior SBC.
+
+        In each replicate a draw of the fit is the truth, rows like the fitted ones are made from it and added to these,
+        and an estimator's draws given both are held against it: its rank among them is uniform. Free labels of truth
+        and draws are sorted alike. Interventions default as in `from_fit`. Raises ValueError for a fit that has no data
+        or one draw, and where labels are free and no Greek has one number for each. Source: Säilynoja, Schmitt, Bürkner
+        & Vehtari (2025), Posterior SBC.
+        """
+        return _around_posterior(fit, name=name, interventions=interventions)
+
 
 def do_each(num_labels: int, outcome: str = "X") -> tuple[Intervention, ...]:
     """Return ``do(Z=0)``, …, ``do(Z=K-1)`` on one outcome."""
@@ -113,20 +129,9 @@ def do_each(num_labels: int, outcome: str = "X") -> tuple[Intervention, ...]:
 
 
 def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
-    if fit.data is None:
-        raise ValueError(f"from_fit: expected a fit to data, got one of kind {fit.kind!r} without any")
-    model, design = fit.model, Design.of(fit.data)
-    if not (model.hidden or design.is_plain):
-        raise ValueError(
-            "from_fit: data sets like those of a Pyro program can be made only where nothing is set or seen"
-        )
+    rows = _rows_like("from_fit", fit)
     greeks = {key: np.asarray(fit[key]).tolist() for key in fit.draws}
-    hidden = tuple(model.hidden)
-    if not hidden:
-        hidden = tuple(site for site in model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
-    interventions = interventions if interventions is not None else _every_label(model)
-    for intervention in interventions:
-        fit.do(**intervention.do).mean(intervention.outcome)  # raises for a variable or value the model does not have
+    model, design = fit.model, rows.design
     return Scenario(
         name=name,
         sentence=(
@@ -136,16 +141,84 @@ def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...]
         make_model=FittedModel(model),
         source=FixedTruth(greeks, design=design),
         num_rows=design.num_rows,
-        interventions=interventions,
+        interventions=_asked("from_fit", fit, interventions),
         sort_by=None,
-        hidden=hidden,
+        hidden=rows.hidden,
     )
 
 
-def _every_label(model: Model) -> tuple[Intervention, ...]:
+def _around_posterior(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
+    rows = _rows_like("around_posterior", fit)
+    if fit.num_draws < 2:
+        raise ValueError(
+            f"around_posterior: expected a fit with draws of the posterior, got kind {fit.kind!r} with one; use NUTS()"
+        )
+    num_rows = rows.design.num_rows
+    return Scenario(
+        name=name,
+        sentence=(
+            f"{num_rows} rows like those of the data, made with a draw of the posterior given the data ({fit.kind}) as "
+            f"the truth and added to them, so {2 * num_rows} in all: around these data posterior intervals must cover "
+            "at their nominal rate."
+        ),
+        make_model=FittedModel(fit.model),
+        source=PosteriorTruth(rows.data, rows.design, {name: np.asarray(value) for name, value in fit.draws.items()}),
+        num_rows=2 * num_rows,
+        interventions=_asked("around_posterior", fit, interventions),
+        sort_by=_told_apart_by(fit),
+        hidden=rows.hidden,
+    )
+
+
+class _Rows(NamedTuple):
+    """The rows of a fit, their design, and the columns that no estimator sees."""
+
+    data: Data
+    design: Design
+    hidden: tuple[str, ...]
+
+
+def _rows_like(call: str, fit: Fit) -> _Rows:
+    """What it takes to make rows like the fitted ones, or an error that says why they cannot be made."""
+    if fit.data is None:
+        raise ValueError(f"{call}: expected a fit to data, got one of kind {fit.kind!r} without any")
+    model, design = fit.model, Design.of(fit.data)
+    if not (model.hidden or design.is_plain):
+        raise ValueError(
+            f"{call}: data sets like those of a Pyro program can be made only where nothing is set or seen"
+        )
+    hidden = tuple(model.hidden)
+    if not hidden:
+        greeks = {key: fit[key].tolist() for key in fit.draws}
+        hidden = tuple(site for site in model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
+    return _Rows(fit.data, design, hidden)
+
+
+def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) -> tuple[Intervention, ...]:
+    interventions = interventions if interventions is not None else _every_label(call, fit.model)
+    for intervention in interventions:
+        fit.do(**intervention.do).mean(intervention.outcome)  # raises for a variable or value the model does not have
+    return interventions
+
+
+def _told_apart_by(fit: Fit) -> str | None:
+    """The Greek [K] by which free labels are sorted, one of the mechanisms rather than a weight; None if pinned."""
+    if not fit.symmetry.is_nontrivial:
+        return None
+    axes = fit.model.component_axes
+    by_label = [name for name, value in fit.draws.items() if list(axes.get(name, ())) == [0] and value.ndim == 2]
+    if len(fit.symmetry.groups) > 1 or not by_label:
+        raise ValueError(
+            "around_posterior: some labels are free, and no Greek with one number for each puts all of them in order; "
+            "give rows in which Z is seen"
+        )
+    return next((name for name in by_label if name != "theta"), by_label[0])
+
+
+def _every_label(call: str, model: Model) -> tuple[Intervention, ...]:
     if not model.variables:
         raise ValueError(
-            "from_fit: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {'T': 1}),)"
+            f"{call}: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {'T': 1}),)"
         )
     names = [name for name, variable in model.variables.items() if variable.num_columns is None]
     return tuple(Intervention(name, {z: k}) for name in names for z, K in model.hidden.items() for k in range(K))

@@ -73,7 +73,7 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
     known = quantities(scenario, truth)
     if scenario.source.truth is Truth.RANDOM:  # the Greeks are not the same in any two replicates
         known = {name: value for name, value in known.items() if is_query(name)}
-    if scenario.source.truth is Truth.PRIOR:
+    if scenario.source.truth.is_calibrating:
         known[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
     return Target(known, _true_outcomes(scenario, _predicted(scenario, truth), seeds), draws)
 

@@ -148,14 +148,14 @@ def _of_errors(scenario: Scenario, contender: Contender, name: str) -> list[tupl
         counted.append(("efficiency", contender.efficient and scenario.num_rows >= EFFICIENT_ROWS))
     if scenario.exact and has_draws:
         counted.append(("exactness", contender.posterior))
-    if truth in (Truth.FIXED, Truth.PRIOR, Truth.OUTSIDE) and has_draws:
-        counted.append(("coverage", contender.posterior and truth is Truth.PRIOR))
-    if truth is Truth.PRIOR and has_draws:
+    if (truth in (Truth.FIXED, Truth.OUTSIDE) or truth.is_calibrating) and has_draws:
+        counted.append(("coverage", contender.posterior and truth.is_calibrating))
+    if truth.is_calibrating and has_draws:
         counted.append(("calibration", contender.posterior))
     if scenario.allowed is not None:
         counted.append(("candour", _is_held_to_candour(scenario, contender, is_approximate)))
     if not is_approximate:
-        counted.append(("convergence", truth is not Truth.PRIOR))
+        counted.append(("convergence", not truth.is_calibrating))
     return counted
 
 
@@ -172,7 +172,7 @@ def _of_modes(scenario: Scenario, contender: Contender, name: str) -> list[tuple
 
 def _is_held_to_candour(scenario: Scenario, contender: Contender, is_approximate: bool) -> bool:
     """Whether theory promises it: of likelihood intervals at any truth, of a posterior's over truths of the prior."""
-    is_promised = contender.posterior == (scenario.source.truth is Truth.PRIOR)
+    is_promised = contender.posterior == scenario.source.truth.is_calibrating
     return contender.candid and is_promised and not is_approximate
 
 

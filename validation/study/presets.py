@@ -43,6 +43,7 @@ REPLICATES = {
     Truth.EXACT: (24, 100, 400),
     Truth.OUTSIDE: (12, 100, 400),
     Truth.RANDOM: (24, 200, 500),
+    Truth.POSTERIOR: (100, 1000, 4500),
 }
 HARD = (24, 200, 1000)
 SENTENCES = {
@@ -63,7 +64,7 @@ PRESETS: Mapping[str, Preset] = {
     "mine": Preset(
         "mine",
         "for a study of one's own data",
-        {Truth.FIXED: 200},
+        {Truth.FIXED: 200, Truth.POSTERIOR: 300},
         hard=200,
         effects={"bias": 1.2, "coverage": 0.15, "convergence": 0.2},
     )

@@ -17,7 +17,7 @@ from estimators.contract import Combination, Density
 from estimators.modes.labelling import Labelling
 from estimators.modes.proposals import Proposals, Regions
 from estimators.modes.student import Student
-from estimators.modes.weighed import Weighed, affordable, weighed
+from estimators.modes.weighed import LEAST_EFFECTIVE, Weighed, affordable, weighed
 from estimators.parameters.parameter import Array
 
 Rng = np.random.Generator
@@ -47,6 +47,8 @@ class Effort(NamedTuple):
 
 # What is tried where the weights of a first try cannot be trusted.
 MORE = Effort(turns=8, points=30_000, clusters=8)
+# Turns after which too few effective points are given up: of many Greeks, more turns find no more.
+PATIENCE = 3
 # Points are enough if so many are effective; else there are more, and by this factor more than seem needed.
 ENOUGH, BEYOND = 2_000.0, 1.3
 
@@ -79,14 +81,16 @@ def weighed_in_turns(
         # One heavy point may be the only one of a part that the proposals are too thin in.
         is_even = float(found.weights.max()) * count < HEAVY
         is_even = is_even and found.ess > EVEN_SHARE * (1.0 - proposals.of_prior) * count
-        if is_last or (is_even and found.is_trusted and found.ess >= ENOUGH):
+        is_in_vain = turn + 1 >= PATIENCE and found.ess < LEAST_EFFECTIVE
+        if is_last or is_in_vain or (is_even and found.is_trusted and found.ess >= ENOUGH):
             break
         is_last = is_even
         # What has been found to be thin once stays: it may be too light for a cluster of its own.
         thin += _about_heaviest(found)
         proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)
-    if not found.is_trusted and effort != MORE:
-        return weighed_in_turns(combination, proposals, regions, rng, MORE)
+    if not found.is_trusted:
+        has_more = effort != MORE and found.ess >= LEAST_EFFECTIVE
+        return weighed_in_turns(combination, proposals, regions, rng, MORE) if has_more else found
     needed = affordable(first.density.row_size, min(int(BEYOND * ENOUGH / found.ess * count), MORE.points))
     if found.ess < ENOUGH and needed > count:
         return weighed(combination, proposals, regions, needed, rng)

@@ -13,6 +13,8 @@ from estimators.symmetry import Indices
 
 # Points are evaluated so many numbers at a time, and no more than so many are in a turn, but for the least number.
 BLOCK, MOST_ELEMENTS, LEAST_PROPOSALS = 40_000_000, 100_000_000, 1_000
+# Of fewer effective points the tail of the weights says nothing of what has not been met.
+LEAST_EFFECTIVE = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Weighed:
     @property
     def is_trusted(self) -> bool:
         """Whether the weights turn the points into draws of their target."""
-        return self.pareto_k <= PARETO_LIMIT
+        return self.pareto_k <= PARETO_LIMIT and self.ess >= LEAST_EFFECTIVE
 
     def masses(self, num_modes: int) -> tuple[Array, Array]:
         """The share of each mode [M], and its standard error [M]."""

@@ -12,8 +12,8 @@ from validation.statistics.efficiency import fits_needed
 
 # Share of the draws on each side whose mean excess gives the tail beyond.
 TAIL = 0.1
-# Standard errors of that mean that the tail is made longer by.
-CAUTION = 2.0
+# Standard errors of that mean by which the tail is made longer.
+CAUTION = 1.0
 
 
 def tails_check(
@@ -23,7 +23,7 @@ def tails_check(
     """Judge truths against draws [S] of each of E entries, worth `ess` independent ones; effects are in posterior sds.
 
     ``p = 2E · min tail``. A tail is the share of draws beyond the truth or, beyond their 0.1 quantile, 0.1 times an
-    exponential with the mean excess of the draws there and two standard errors more: heavier than a normal tail, so
+    exponential with the mean excess of the draws there and a standard error more: heavier than a normal tail, so
     what is lost is power. Assumes tails no heavier than that, and a posterior whose intervals hold a fixed truth as
     often as they say, which few rows and a strong prior may keep it from.
     """

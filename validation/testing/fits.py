@@ -1,6 +1,7 @@
 """Fits against their truth: which judgement is made of them, and by what their errors are measured."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,8 @@ class Fits:
         if self.rows is not None or self.unit is not None:
             return self._of_errors(kind, asked, requirement, seed)
         if self.fits[0].num_draws > 1:
-            return self._of_draws(kind, asked, requirement)
-        return self._of_likelihood(kind, asked, requirement, seed)
+            return self._of_draws(kind, asked, requirement, seed)
+        return self._of_likelihood(kind, self.fits[0], asked, requirement, seed)
 
     def _of_errors(self, kind: str, asked: Quantities, requirement: Requirement, seed: int) -> Check:
         pairs = list(zip(self.fits, self.truths, strict=True))
@@ -74,17 +75,30 @@ class Fits:
             kind, errors[:, which], sds[:, which], kept, requirement, subject=asked.subject, unit=unit
         )
 
-    def _of_draws(self, kind: str, asked: Quantities, requirement: Requirement) -> Check:
+    def _of_draws(self, kind: str, asked: Quantities, requirement: Requirement, seed: int) -> Check:
+        """Judge draws by their tails and by the likelihood at their mean: they fail where both refuse the truth."""
         fit, true = self.fits[0], asked.true(self.fits[0], self.truths[0])
         draws = asked.of(fit)
         is_known = np.array([_is_known(draws[name], true[name]) for name in true])
         names = _uncertain(tuple(true), is_known)
         ess = {name: _ess(draws[name], fit.num_chains) for name in names}
         kept = {name: draws[name] for name in names}
-        return tails_check(kind, kept, true, ess, requirement, subject=asked.subject)
+        check = tails_check(kind, kept, true, ess, requirement, subject=asked.subject)
+        if fit.data is None:
+            return check
+        mean = replace(
+            fit, draws={name: value.mean(0, keepdim=True) for name, value in fit.draws.items()}, num_chains=1
+        )
+        by_rows = self._of_likelihood(kind, mean, asked, requirement, seed)
+        return replace(
+            check,
+            p_value=max(check.p_value, by_rows.p_value),
+            detectable=max(check.detectable, by_rows.detectable),
+            message=replace(check.message, note=f"{check.message.note}; {by_rows.message.distance}"),
+        )
 
-    def _of_likelihood(self, kind: str, asked: Quantities, requirement: Requirement, seed: int) -> Check:
-        fit, truth = self.fits[0], self.truths[0]
+    def _of_likelihood(self, kind: str, fit: Fit, asked: Quantities, requirement: Requirement, seed: int) -> Check:
+        truth = self.truths[0]
         true = asked.true(fit, truth)
         errors = {name: float(values[0]) - true[name] for name, values in asked.of(fit).items()}
         drop = drop_to(fit, truth, asked, seed)

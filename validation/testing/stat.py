@@ -128,7 +128,7 @@ class Stat:
         (`efficiency_check`). Several fits need one of the two.
 
         One fit without either: of a point fit, that the likelihood of its rows allows the truth and is highest at the
-        fit (`drop_to`); of draws, that they hold it (`tails_check`).
+        fit (`drop_to`); of draws, that they hold it (`tails_check`), or else that the likelihood does, as of a point.
         """
         __tracebackhide__ = True
         from validation.testing.fits import Fits

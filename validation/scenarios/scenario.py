@@ -218,7 +218,7 @@ def _told_apart_by(fit: Fit) -> str | None:
 def _every_label(call: str, model: Model) -> tuple[Intervention, ...]:
     if not model.variables:
         raise ValueError(
-            f"{call}: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {'T': 1}),)"
+            f"{call}: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {{'T': 1}}),)"
         )
     names = [name for name, variable in model.variables.items() if variable.num_columns is None]
     return tuple(Intervention(name, {z: k}) for name in names for z, K in model.hidden.items() for k in range(K))

@@ -5,9 +5,22 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import gammaln, log_ndtr, logsumexp, ndtr
 
-from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, EstimationWarning, Exact, GaussianMixture, PyroModel
+from estimators import (
+    EM,
+    MAP,
+    NUTS,
+    SMC,
+    CausalMixture,
+    Data,
+    EstimationWarning,
+    Exact,
+    GaussianMixture,
+    PyroModel,
+    Status,
+)
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import DIFFERS
@@ -272,3 +285,39 @@ def test_a_point_is_as_sure_as_the_draws_around_it(seed: int) -> None:
         warnings.simplefilter("ignore")
         drawn = fit.laplace(2000, seed=0)
     assert fit.stats["label_certainty"] == pytest.approx(drawn.stats["label_certainty"], abs=0.1)
+
+
+# ------------------------------------------------------------------ classes without rows, and how labels are numbered
+
+THREE = GaussianMixture(K=3, concentration=2.0)
+
+
+def with_two_pins(seed: int, pinned: int) -> Data:
+    """Nine rows about 0, two of them seen in one class, and three about 5."""
+    x = np.random.default_rng(seed).normal(size=12) + 5.0 * (np.arange(12) >= 9)
+    labels = np.full(12, -1)
+    labels[[0, 3]] = pinned
+    return Data(X=x, Z=labels)
+
+
+@pytest.mark.parametrize("place", [-9.0, 5.3, 20.0])
+def test_which_class_is_empty_does_not_matter(place: float) -> None:
+    """One class has the rows about 0 and the pins, one the others; the empty one may be anywhere, by any number."""
+    data, found = with_two_pins(1, 0).columns["X"], []
+    for pinned, full, empty in itertools.permutations(range(3)):
+        rows = with_two_pins(1, pinned)
+        theta, mu = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+        theta[0, [pinned, full, empty]] = torch.tensor([0.75, 0.25, 1e-12], dtype=torch.float64)
+        mu[0, [pinned, full, empty]] = torch.tensor([data[:9].mean(), data[9:].mean(), place], dtype=torch.float64)
+        density = THREE.density(rows).beyond_priors()
+        found.append(label(THREE, density, {"theta": theta, "mu_X": mu}, uses_prior=False).certainty)
+    assert np.ptp(found) < 0.02 and min(found) > 0.98
+
+
+@pytest.mark.parametrize("seed", [4, pytest.param(3, marks=pytest.mark.slow)])
+def test_numbering_does_not_matter_where_modes_are_rivals(seed: int) -> None:
+    """The pinned class is that about 0 in all modes: what is uncertain is the order of the others."""
+    fits = [fit_quietly(MAP(), THREE, with_two_pins(seed, pinned), seed=0) for pinned in range(3)]
+    certainties = [fit.stats["label_certainty"] for fit in fits]
+    assert all(Status.RIVAL_MODES in fit.findings for fit in fits) and np.ptp(certainties) < 0.02
+    assert not any("what is known tells little" in fit.stats["labels"] for fit in fits)

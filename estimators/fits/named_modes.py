@@ -1,12 +1,13 @@
 """The modes to which several namings of one mode's components lead: whether they are one answer, and their shares."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
+from estimators.fits.alignment import aligned
 from estimators.fits.namings import Namings
 from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
@@ -15,7 +16,7 @@ from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Indices
+from estimators.symmetry import Draws, Indices, Symmetry
 
 # As many proposals as make this many numbers, but no fewer and no more than so many.
 NUMBERS, LEAST, MOST = 2_000_000, 512, 4_096
@@ -36,6 +37,7 @@ class NamedModes:
     """
 
     density: Density
+    symmetry: Symmetry
     points: Array
     names: Indices
     uses_prior: bool
@@ -54,17 +56,28 @@ class NamedModes:
         is_new = [bool((np.abs(ends[:i] - ends[i]).max(1, initial=0.0) > APART).all()) for i in range(len(ends))]
         names = namings.number(density.draws(ends[is_new]))
         order = np.argsort(names != 0, kind="stable")
-        return NamedModes(density, ends[is_new][order], names[order], uses_prior)
+        return NamedModes(density, namings.symmetry, ends[is_new][order], names[order], uses_prior)
 
     @cached_property
     def are_apart(self) -> Mask:
-        """Whether a valley [E] lies between the first and each."""
+        """Which modes [E] give labels to other components than the first does, across a valley of the density."""
         steps = np.linspace(0.0, 1.0, BETWEEN + 2)[:, None, None]
         ways = self.points[0] + steps * (self.points - self.points[0])
         with np.errstate(all="ignore"):
             values = _maximised(self.density, self.uses_prior).value(ways.reshape(-1, self.density.size))
         values = np.nan_to_num(values, nan=-np.inf, posinf=-np.inf, neginf=-np.inf).reshape(ways.shape[:2])
-        return np.asarray(values[1:-1].min(0) < np.minimum(values[0], values[-1]) - VALLEY)
+        is_across = values[1:-1].min(0) < np.minimum(values[0], values[-1]) - VALLEY
+        return np.array(
+            [across and self._is_renamed(point) for across, point in zip(is_across, self.points, strict=True)]
+        )
+
+    def _is_renamed(self, point: Array) -> bool:
+        """Whether the responsibilities of a mode are most like those of the first under other names than its own."""
+        every = replace(self.symmetry, groups=[range(self.symmetry.num_labels)])
+        both = self.density.draws(np.array([self.points[0], point]))
+        first, other = aligned(self.density, every, both, 0).permutations
+        order = other[np.argsort(first)]
+        return any({int(k) for k in order[list(group)]} != set(group) for group in self.symmetry.groups)
 
     @cached_property
     def curves(self) -> list[Curvature] | None:
@@ -79,11 +92,11 @@ class NamedModes:
 def shares_about_modes(modes: NamedModes, namings: Namings) -> Array | None:
     """The share of each naming [M], by importance sampling, or, where that does not tell, by Laplace's approximation.
 
-    None where modes are flat.
+    By values alone where modes are flat; None where no mode has any of the namings.
     """
     density, uses_prior, symmetry = modes.density, modes.uses_prior, namings.symmetry
     if modes.curves is None:
-        return None
+        return _by_laplace(_maximised(density, uses_prior).value(modes.points), None, modes.names, len(namings.orders))
     parts = [Student.about(*mode) for mode in zip(modes.points, modes.curves, strict=True)]
     free = Labelling(density, symmetry) if uses_prior and symmetry.is_nontrivial else None
     count = int(np.clip(NUMBERS // max(density.row_size, 1), LEAST, MOST))
@@ -102,9 +115,9 @@ def shares_about_modes(modes: NamedModes, namings: Namings) -> Array | None:
     return _by_laplace(target.value(modes.points), modes.curves, modes.names, len(namings.orders))
 
 
-def _by_laplace(values: Array, curves: Sequence[Curvature], names: Indices, count: int) -> Array | None:
+def _by_laplace(values: Array, curves: Sequence[Curvature] | None, names: Indices, count: int) -> Array | None:
     """Shares of namings [M] from the values [E] and the curvature of modes, each under the naming that it has."""
-    volumes = np.array([np.linalg.slogdet(curve.information)[1] for curve in curves])
+    volumes = 0.0 if curves is None else np.array([np.linalg.slogdet(curve.information)[1] for curve in curves])
     logs = np.nan_to_num(values - 0.5 * volumes, nan=-np.inf)
     masses = np.where(names >= 0, np.exp(logs - logs.max()), 0.0)
     return np.asarray(np.bincount(np.maximum(names, 0), masses, count) / masses.sum()) if masses.sum() else None

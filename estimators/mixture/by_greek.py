@@ -49,7 +49,7 @@ class ByGreek:
         """The parts [...]."""
         greeks = self._coordinates.represented(coordinates)
         log_prior: Any = sum(greek.log_prior(greeks)[0] for greek in self._coordinates.greeks)
-        log_jacobian = self._coordinates.log_jacobian(coordinates, greeks)
+        log_jacobian: Any = sum(greek.log_jacobian(coordinates, greeks) for greek in self._coordinates.greeks)
         return _parts(self._marginal.statistics(greeks).log_likelihood, log_prior, log_jacobian)
 
     @np.errstate(all="ignore")

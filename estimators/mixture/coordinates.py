@@ -80,9 +80,10 @@ class Coordinates:
             greek.put(coordinates, values)
         return values
 
-    def log_jacobian(self, coordinates: Array, represented: Mapping[str, Array]) -> Array:
+    @np.errstate(all="ignore")
+    def log_jacobian(self, coordinates: Array) -> Array:
         """log |dφ/dv| [...]."""
-        total = np.zeros(coordinates.shape[:-1])
+        represented, total = self.represented(coordinates), np.zeros(coordinates.shape[:-1])
         for greek in self.greeks:
             total = total + greek.log_jacobian(coordinates, represented)
         return total

@@ -181,8 +181,7 @@ class Density:
 
     def log_jacobian(self, coordinates: Array) -> Array:
         """log |dφ/dv| [S] at points [S, D]."""
-        with np.errstate(all="ignore"):
-            return self._coordinates.log_jacobian(coordinates, self._coordinates.represented(coordinates))
+        return self._coordinates.log_jacobian(coordinates)
 
     def values(self, coordinates: Array) -> Parts:
         """The parts [...] at points [..., D]."""

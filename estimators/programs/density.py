@@ -111,10 +111,8 @@ class ProgramDensity:
         return np.array([step[0] for step in steps]), np.reshape(moved, points.shape)
 
     def under(self, points: Array, responsibilities: Array, site: str | None = None) -> Array:
-        moved = [
-            self.m_step(point, self.expected(point, shares, site))
-            for point, shares in zip(points, responsibilities, strict=True)
-        ]
+        pairs = zip(points, responsibilities, strict=True)
+        moved = [self.m_step(point, self.expected(point, shares, site)) for point, shares in pairs]
         return np.reshape(moved, points.shape)
 
     def information(self, coordinates: Array) -> Array:
@@ -158,10 +156,9 @@ class ProgramDensity:
 
     def at_boundary(self, coordinates: Array) -> bool:
         edges = self.edges(self.constrain(coordinates))
-        if any(not edge.kind.is_maximum for edge in edges):
-            return True
+        are_maxima = all(edge.kind.is_maximum for edge in edges)
         # A program does not say which of its probabilities are those of classes.
-        return bool(edges) and not self._keeps_classes(coordinates)
+        return bool(edges) and not (are_maxima and self._keeps_classes(coordinates))
 
     def _keeps_classes(self, coordinates: Array) -> bool:
         """Whether every class of a hidden site has some of the rows, each as often as it counts."""

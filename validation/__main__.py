@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m validation",
         description="Check estimators on synthetic data with known truth, and write a report.",
         epilog="Exit status of run, mine and resume: 0 all claims passed, 1 a claim failed, 2 unusable arguments, "
-        "3 underpowered only; what is REPORTED does not count.",
+        "3 underpowered only.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{list,run,mine,resume,report,compare}")
     for add_command in (_add_list, _add_run, _add_own_data, _add_resume, _add_report, _add_compare):
@@ -78,7 +78,7 @@ def _add_run(commands: Commands) -> None:
         "--preset",
         choices=("quick", "standard", "full"),
         default="quick",
-        help="how many replicates, and the effects they must be able to see; `list` has them (default: quick)",
+        help="scenarios, estimators and replicates, and so what can be claimed; `list` has them (default: quick)",
     )
     _add_output(run, "report")
     _add_machines(run)

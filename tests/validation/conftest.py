@@ -37,20 +37,44 @@ def limits(scenarios) -> Callable[[str], Asymptotics]:
 def efficient_rows(limits) -> Callable[..., list[Row]]:
     """Rows of an efficient estimator at a fixed truth: independent normal errors of the Cramér–Rao sd."""
 
-    def make(name, estimator, *, n=24, bias=0.0, inflation=1.0, swapped=False, seed=0, status=CONVERGED):
+    def make(
+        name,
+        estimator,
+        *,
+        n=24,
+        bias=0.0,
+        inflation=1.0,
+        width=1.0,
+        swapped=False,
+        flips=0.0,
+        lame=0.0,
+        seed=0,
+        status=CONVERGED,
+    ):
         reference = limits(name)
-        rng = np.random.default_rng(seed)
+        rng, luck = np.random.default_rng(seed), np.random.default_rng([seed, 1])
         rows = []
         for replicate in range(n):
             errors = {entry: sd * (bias + inflation * rng.normal()) for entry, sd in reference.sd.items()}
             estimate = {entry: reference.truth[entry] + error for entry, error in errors.items()}
             kl = {of: kl * (inflation**2 * rng.chisquare(2) / 2 + bias**2) for of, kl in reference.kl.items()}
-            if swapped:
+            if swapped or luck.random() < flips:
                 estimate["mu_X[0]"], estimate["mu_X[1]"] = estimate["mu_X[1]"], estimate["mu_X[0]"]
                 kl = dict.fromkeys(kl, 0.5 * reference.truth[CONTRAST] ** 2)
+            intervals = {
+                entry: Interval(
+                    sd * width,
+                    estimate[entry] - HALF_WIDTH * width * sd,
+                    estimate[entry] + HALF_WIDTH * width * sd,
+                    32,
+                    400.0,
+                )
+                for entry, sd in reference.sd.items()
+            }
             predictions = tuple(Prediction(of, float(value), 0.1, float(value)) for of, value in kl.items())
-            head = (name, estimator, replicate, 0, status, "", 0.1, ())
-            rows.append(Row(*head, reference.truth, estimate, {}, predictions))
+            ended = "MAX_ITERATIONS" if luck.random() < lame else status
+            head = (name, estimator, replicate, 0, ended, "", 0.1, ())
+            rows.append(Row(*head, reference.truth, estimate, intervals, predictions))
         return rows
 
     return make

@@ -13,8 +13,8 @@ from validation.claims.judge import assess_claim
 from validation.scenarios import STANDARD_SCENARIOS
 from validation.statistics.check import Verdict
 from validation.statistics.uniformity import band, escape_probability
+from validation.study.assertions import Claim
 from validation.study.contenders import Contender
-from validation.study.plan import Claim
 from validation.study.row import LEVEL as LEVEL_OF_INTERVALS
 from validation.study.row import RANKED
 from validation.study.study import Study, run
@@ -56,9 +56,8 @@ def ranks(rows, quantity):
     return [row.intervals[quantity].rank for row in rows]
 
 
-def finding(rows, described, kind="calibration", alpha=1e-4, min_effect=1.0):
-    claim = Claim(described.name, "NUTS", kind, judged=True, alpha=alpha, min_effect=min_effect)
-    return assess_claim(claim, described, rows)
+def finding(rows, described, kind="calibration", alpha=1e-4):
+    return assess_claim(Claim(described.name, "NUTS", kind, alpha=alpha), described, rows)
 
 
 @pytest.mark.slow
@@ -68,9 +67,9 @@ def test_a_right_posterior_is_calibrated(stat, name, controls):
     rows, described = replicated(controls.CASES[name], RIGHT[name], seed=stat.seed)
     for quantity in QUANTITIES:
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
-    # The claim of a study judges the same ranks, here at the same level.
+    # The claim of a study judges the same ranks; so few cannot show what its sentence says.
     found = finding(rows, described, alpha=stat.alpha * len(QUANTITIES))
-    assert found.verdict is Verdict.PASS, found
+    assert found.verdict is not Verdict.FAIL, found
     assert found.missing == 0
 
 
@@ -82,7 +81,7 @@ def test_a_wrong_posterior_is_found_out(stat, name, controls):
     rows, described = replicated(controls.CASES[name], replicates, seed=stat.seed)
     with stat.control():
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
-    assert finding(rows, described).verdict is Verdict.FAIL
+    assert finding(rows, described).verdict is not Verdict.PASS
 
 
 @pytest.mark.slow

@@ -1,27 +1,28 @@
-"""Every kind of claim passes on rows of a correct estimator, and fails on rows of a wrong one."""
+"""Every kind of claim passes on rows of a right estimator; no wrong one of the table passes where it is to be seen."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from validation.claims.judge import KINDS, assess_claims
-from validation.claims.kinds import second_order
+from validation.claims.kind import rounded_up
 from validation.scenarios import STANDARD_SCENARIOS, Truth
 from validation.statistics.check import BUDGET, Verdict
+from validation.study.assertions import asserted_of
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.plain import converter
-from validation.study.plan import Plan, asserted_of, plan_of
+from validation.study.plan import Plan, plan_of
 from validation.study.presets import PRESETS
-from validation.study.row import ERROR, Row
+from validation.study.row import CONVERGED, ERROR, LEVEL, Answer, Row
 
-POINT = Contender("EM", estimator=None, efficient=True)
-POSTERIOR = Contender("NUTS", estimator=None, posterior=True)
+POINT = Contender("EM", estimator=None, efficient=True, candid=True)
+OTHER = Contender("MAP", estimator=None)
+POSTERIOR = Contender("NUTS", estimator=None, posterior=True, candid=True)
 FIXED = ["separated_100", "overlapping_1000", "unknown_scales", "hidden_confounder", "partly_set"]
-
 # Those whose efficient errors, which take long to compute, no other test asks for.
 ALONE = ("unknown_scales", "partly_set")
-# Thousands and tens of thousands of rows.
-LARGER = [pytest.param(name, marks=pytest.mark.slow) for name in ("standard", "full")]
+SIZES = {"quick": (300, 300), "standard": (1000, 1500)}  # of an efficient estimator, and over truths of the prior
 
 
 PLANS = {}
@@ -35,8 +36,14 @@ def plan(scenarios, contenders, preset="quick"):
     return PLANS[key]
 
 
-def verdicts(scenario, contender, rows, preset="quick"):
-    return {finding.kind: finding for finding in assess_claims(plan([scenario], [contender], preset), rows)}
+def findings(scenario, contender, rows, preset="quick", *, beside=()):
+    """What came of the claims of one estimator, by kind; `beside` are others in the study."""
+    found = assess_claims(plan([scenario], [*beside, contender], preset), rows)
+    return {finding.kind: finding for finding in found if finding.estimator == contender.name}
+
+
+def verdicts(*args, **kwargs):
+    return {kind: finding.verdict for kind, finding in findings(*args, **kwargs).items()}
 
 
 def lost(row, status=ERROR):
@@ -44,67 +51,168 @@ def lost(row, status=ERROR):
     return Row(row.scenario, row.estimator, row.replicate, row.seed, status, "ValueError: no", truth=row.truth)
 
 
+# ---------------------------------------------------------------- right estimators
+
+
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in ALONE)) for n in FIXED])
-@pytest.mark.parametrize("preset", ["quick", *LARGER])
+@pytest.mark.parametrize("preset", list(SIZES))
 def test_an_efficient_estimator_passes_at_the_size_of_each_preset(name, preset, scenarios, efficient_rows):
-    size = PRESETS[preset].replicates_of(scenarios[name])
-    found = verdicts(scenarios[name], POINT, efficient_rows(name, "EM", n=size), preset)
-    judged = {kind: f.verdict for kind, f in found.items() if f.verdict is not Verdict.REPORTED}
-    assert judged == dict.fromkeys(judged, Verdict.PASS)
-    assert {"bias", "divergence", "convergence"} <= set(judged)
-    assert ("efficiency" in judged) == (scenarios[name].num_rows >= 1000)
+    found = verdicts(scenarios[name], POINT, efficient_rows(name, "EM", n=SIZES[preset][0]), preset)
+    found.pop("candour", None)  # of which these rows say nothing
+    assert found == dict.fromkeys(("bias", "efficiency", "divergence", "convergence"), Verdict.PASS)
 
 
-@pytest.mark.parametrize("name", ["separated_1000", "overlapping_1000", "hidden_confounder"])
-@pytest.mark.parametrize(
-    ("wrong", "kind"),
-    [
-        ({"bias": 2.5}, "bias"),
-        ({"bias": -2.5}, "bias"),
-        ({"bias": 3.2}, "divergence"),
-        ({"inflation": 3.5}, "divergence"),
-        ({"inflation": 6**0.5 * 1.2}, "efficiency"),
-        ({"inflation": 0.2}, "efficiency"),
-    ],
-)
-def test_a_wrong_estimator_fails(name, wrong, kind, scenarios, efficient_rows):
-    found = verdicts(scenarios[name], POINT, efficient_rows(name, "EM", **wrong))
-    assert found[kind].verdict is Verdict.FAIL
-    if kind != "divergence":
-        assert found[kind].worst
+@pytest.mark.parametrize("preset", list(SIZES))
+def test_an_efficient_posterior_passes(preset, scenarios, efficient_rows):
+    em, nuts = (efficient_rows("separated_100", name, n=SIZES[preset][0]) for name in ("EM", "NUTS"))
+    found = verdicts(scenarios["separated_100"], POSTERIOR, [*em, *nuts], preset, beside=[POINT])
+    assert found == dict.fromkeys(("bias", "divergence", "agreement", "spread", "floor", "convergence"), Verdict.PASS)
 
 
-@pytest.mark.parametrize(("inflation", "verdict"), [(1.0, Verdict.PASS), (2**0.5, Verdict.FAIL)])
-def test_twice_the_variance_is_seen_by_the_standard_preset(inflation, verdict, scenarios, efficient_rows):
-    rows = efficient_rows("separated_1000", "EM", n=200, inflation=inflation, seed=1)
-    assert verdicts(scenarios["separated_1000"], POINT, rows, "standard")["efficiency"].verdict is verdict
+@pytest.mark.parametrize("preset", list(SIZES))
+def test_a_calibrated_posterior_passes(preset, scenarios, posterior_rows):
+    rows = posterior_rows("prior_truths", "NUTS", n=SIZES[preset][1])
+    found = findings(scenarios["prior_truths"], POSTERIOR, rows, preset)
+    assert {kind: f.verdict for kind, f in found.items()} == dict.fromkeys(("calibration", "coverage"), Verdict.PASS)
+    assert found["coverage"].low < 0.9 < found["coverage"].high
 
 
-def test_the_term_of_order_one_over_n_is_that_of_a_binomial_class_size(limits):
-    # E[1/n] for n ~ Binomial(N, θ) exceeds 1/(Nθ) by the factor (1-θ)/(Nθ): 0.0015 at θ = 0.4, N = 1000.
-    assert second_order(limits("separated_1000"), "theta[0]") == pytest.approx(0.0015, rel=0.02)
-    assert second_order(limits("overlapping_1000"), "theta[0]") > 2 * second_order(limits("separated_1000"), "theta[0]")
+def test_draws_from_the_exact_posterior_pass(scenarios, posterior_rows):
+    found = verdicts(scenarios["few_rows"], POSTERIOR, posterior_rows("few_rows", "NUTS", n=200))
+    assert found["exactness"] is Verdict.PASS
 
 
-@pytest.mark.parametrize("kind", ["bias", "divergence"])
+# ---------------------------------------------------------------- the table of wrong estimators
+
+WRONG = {
+    "a bias of .5 efficient sd": ({"bias": 0.5}, {"quick": {"bias", "agreement"}, "standard": {"bias", "agreement"}}),
+    "a bias of 1 efficient sd": ({"bias": 1.0}, {"quick": {"bias", "agreement"}, "standard": {"bias", "agreement"}}),
+    "twice the efficient variance": (
+        {"inflation": 2**0.5},
+        {"quick": {"efficiency", "divergence"}, "standard": {"efficiency", "divergence"}},
+    ),
+    "one row in 25 used": (
+        {"inflation": 5.0},
+        {"quick": {"efficiency", "divergence"}, "standard": {"efficiency", "divergence"}},
+    ),
+    "intervals 20 % short": ({"width": 0.8}, {"quick": {"spread"}, "standard": {"spread"}}),
+    "labels by coin flip": (
+        {"flips": 0.5},
+        {"quick": {"bias", "efficiency", "divergence", "agreement"}, "standard": {"bias", "efficiency", "agreement"}},
+    ),
+    "a quarter of the fits not converging": ({"lame": 0.25}, {"quick": {"convergence"}, "standard": {"convergence"}}),
+}
+SEEDS = 4
+
+
+@pytest.mark.parametrize("preset", list(SIZES))
+@pytest.mark.parametrize("name", list(WRONG))
+def test_a_wrong_estimator_does_not_pass(name, preset, scenarios, efficient_rows):
+    """At least .95 of the time; which it is, as P(19 or 20 of 20) is .74 at .95, all 20 of them."""
+    wrong, seen = WRONG[name]
+    both = Contender("EM", None, posterior=True, efficient=True)
+    reference = replace(POINT, name="EM")
+    for seed in range(SEEDS):
+        rows = efficient_rows("separated_100", "EM", n=SIZES[preset][0], seed=seed, **wrong)
+        found = verdicts(scenarios["separated_100"], both, rows, preset)
+        if "agreement" in seen[preset]:
+            right = efficient_rows("separated_100", "EM", n=SIZES[preset][0], seed=seed)
+            other = [replace(row, estimator="MAP") for row in rows]
+            found |= verdicts(scenarios["separated_100"], OTHER, [*right, *other], preset, beside=[reference])
+            assert found["agreement"] is not Verdict.PASS
+        missed = {kind for kind in seen[preset] if found.get(kind) is Verdict.PASS}
+        assert not missed
+
+
+POSTERIORS = {
+    # What .3 sd of shift and three quarters of the spread are too small for at `quick`, exactness and spread see there.
+    "a posterior .3 sd off": ({"shift": 0.3, "gap": 0.115}, {"quick": {"exactness"}, "standard": {"calibration"}}),
+    "a posterior of .75 the sd": (
+        {"width": 0.75, "gap": -0.06},
+        {"quick": {"exactness"}, "standard": {"calibration", "coverage"}},
+    ),
+    "intervals 20 % short": ({"width": 0.8}, {"quick": set(), "standard": {"coverage"}}),
+    "a posterior 1 sd off": ({"shift": -1.0, "gap": 0.3}, {"quick": {"calibration"}, "standard": {"calibration"}}),
+}
+
+
+@pytest.mark.parametrize("preset", list(SIZES))
+@pytest.mark.parametrize("name", list(POSTERIORS))
+def test_a_wrong_posterior_does_not_pass(name, preset, scenarios, posterior_rows):
+    wrong, seen = POSTERIORS[name]
+    for seed in range(SEEDS):
+        rows = posterior_rows("few_rows", "NUTS", n=SIZES[preset][1], seed=seed, **wrong)
+        found = verdicts(scenarios["few_rows"], POSTERIOR, rows, preset)
+        assert not {kind for kind in seen[preset] if found[kind] is Verdict.PASS}
+
+
+@pytest.mark.parametrize(("silent", "verdict"), [(0.0, Verdict.PASS), (0.3, Verdict.FAIL)])
+@pytest.mark.parametrize("preset", list(SIZES))
+def test_one_of_two_modes_missing_is_silent_and_wrong(silent, verdict, preset, scenarios):
+    """Where the truth is in the mode that is missing, in three data sets of ten, as of equal spreads."""
+    effect, rng = "E[Y | do(T=1)] − E[Y | do(T=0)]", np.random.default_rng(0)
+    rows = []
+    for replicate in range(SIZES[preset][0]):
+        interval = (0.5, 1.0) if rng.random() < silent else (-1.2, -0.8)
+        answers = {effect: Answer((interval,), 0.999)}
+        numbers = {"truth": {effect: -1.0}, "estimate": {effect: 0.0}}
+        rows.append(Row("rival_effects", "EM", replicate, 0, CONVERGED, **numbers, answers=answers))
+    assert verdicts(scenarios["rival_effects"], POINT, rows, preset)["candour"] is verdict
+
+
+def test_the_numbers_of_sentences_are_what_replicates_can_show():
+    """A bias below about 8.2/√R efficient sds, a coverage within about 2.5/√R; beyond the most they do not grow."""
+    assert KINDS["bias"].allowed(300) == pytest.approx(0.48) and KINDS["bias"].allowed(1000) == pytest.approx(0.26)
+    assert KINDS["coverage"].allowed(1000) == pytest.approx(0.078) and KINDS["coverage"].allowed(12) == 0.2
+    assert "below 0.26 efficient" in KINDS["bias"].said(KINDS["bias"].allowed(1000))
+    for kind in KINDS.values():
+        numbers = [kind.allowed(replicates) for replicates in (3, 30, 300, 3000, 30000)]
+        assert numbers == sorted(numbers, reverse=True) and numbers[0] <= kind.most
+    assert [rounded_up(x) for x in (0.0433, 0.2, 0.9999, 1.234, 1.23)] == [0.044, 0.2, 1.0, 1.24, 1.23]
+
+
+def test_what_a_claim_sees_is_not_passed(scenarios, efficient_rows):
+    """The bias of which a finding says that it would not have passed does not, in 19 of 20 studies or more."""
+    of = scenarios["separated_100"]
+    sees = findings(of, POINT, efficient_rows("separated_100", "EM", n=300))["bias"].sees
+    assert 0.1 < sees < KINDS["bias"].allowed(300)
+    passed = 0
+    for seed in range(20):
+        rows = efficient_rows("separated_100", "EM", n=300, seed=seed, bias=sees)
+        passed += verdicts(of, POINT, rows)["bias"] is Verdict.PASS
+    assert passed <= 4  # P(more) of 20 at .05 is .003, and there are several numbers, each of which may refuse
+
+
+# ---------------------------------------------------------------- how rows count
+
+
+@pytest.mark.parametrize("kind", ["bias", "divergence", "efficiency"])
 def test_swapped_labels_fail(kind, scenarios, efficient_rows):
     found = verdicts(scenarios["separated_100"], POINT, efficient_rows("separated_100", "EM", swapped=True))
-    assert found[kind].verdict is Verdict.FAIL
+    assert found[kind] is Verdict.FAIL
 
 
-def test_few_replicates_are_underpowered_not_passed(scenarios, efficient_rows):
-    found = verdicts(scenarios["overlapping_1000"], POINT, efficient_rows("overlapping_1000", "EM", n=3))
+def test_an_erratic_estimator_cannot_widen_its_way_to_a_pass(scenarios, efficient_rows):
+    rows = efficient_rows("separated_100", "EM", n=300, inflation=4.0)
+    assert verdicts(scenarios["separated_100"], POINT, rows)["bias"] is not Verdict.PASS
+
+
+def test_few_replicates_are_underpowered_with_the_number_that_would_do(scenarios, efficient_rows):
+    found = findings(scenarios["overlapping_1000"], POINT, efficient_rows("overlapping_1000", "EM", n=30))
     assert {f.verdict for f in found.values()} == {Verdict.UNDERPOWERED}
+    assert 30 < found["bias"].needed < 10_000 and found["bias"].used > 1
+    few = findings(scenarios["overlapping_1000"], POINT, efficient_rows("overlapping_1000", "EM", n=2))
+    assert {f.verdict for f in few.values()} == {Verdict.UNDERPOWERED}
 
 
 def test_no_rows_are_underpowered():
     for finding in assess_claims(plan(STANDARD_SCENARIOS[:5], standard_contenders()), []):
-        assert finding.verdict in (Verdict.UNDERPOWERED, Verdict.REPORTED)
+        assert finding.verdict is Verdict.UNDERPOWERED and finding.statistic is None
 
 
 def test_a_lost_fit_is_not_forgotten(scenarios, efficient_rows):
-    rows = efficient_rows("overlapping_1000", "EM")
-    found = verdicts(scenarios["overlapping_1000"], POINT, [lost(rows[0]), *rows[1:]])
+    rows = efficient_rows("overlapping_1000", "EM", n=300)
+    found = findings(scenarios["overlapping_1000"], POINT, [lost(rows[0]), *rows[1:]])
     assert found["bias"].verdict is Verdict.FAIL
     assert found["bias"].missing == 1
     assert found["bias"].replicates == len(rows)
@@ -112,43 +220,10 @@ def test_a_lost_fit_is_not_forgotten(scenarios, efficient_rows):
     assert found["convergence"].statistic == pytest.approx(1 / len(rows))
 
 
-def test_fits_that_do_not_converge_fail(scenarios, efficient_rows):
-    rows = efficient_rows("overlapping_1000", "EM")
-    half = [replace(row, status="MAX_ITERATIONS") if i % 2 else row for i, row in enumerate(rows)]
-    assert verdicts(scenarios["overlapping_1000"], POINT, half)["convergence"].verdict is Verdict.FAIL
-
-
-@pytest.mark.parametrize("preset", ["quick", *LARGER])
-def test_a_calibrated_posterior_passes_at_the_size_of_each_preset(preset, scenarios, posterior_rows):
-    size = PRESETS[preset].replicates[Truth.PRIOR]
-    found = verdicts(scenarios["prior_truths"], POSTERIOR, posterior_rows("prior_truths", "NUTS", n=size), preset)
-    assert found["coverage"].verdict is Verdict.PASS
-    assert found["calibration"].verdict is Verdict.PASS
-    assert found["coverage"].low < 0.9 < found["coverage"].high
-
-
-@pytest.mark.parametrize(
-    ("preset", "wrong", "kind"),
-    [
-        ("quick", {"width": 0.4}, "coverage"),
-        ("quick", {"shift": 1.0}, "calibration"),
-        ("quick", {"shift": -1.0}, "calibration"),
-        pytest.param("standard", {"width": 0.8}, "coverage", marks=pytest.mark.slow),
-        pytest.param("standard", {"shift": 0.3}, "calibration", marks=pytest.mark.slow),
-        pytest.param("full", {"width": 0.9}, "coverage", marks=pytest.mark.slow),
-        pytest.param("full", {"shift": -0.15}, "calibration", marks=pytest.mark.slow),
-    ],
-)
-def test_a_wrong_posterior_fails(preset, wrong, kind, scenarios, posterior_rows):
-    size = PRESETS[preset].replicates[Truth.PRIOR]
-    rows = posterior_rows("prior_truths", "NUTS", n=size, **wrong)
-    assert verdicts(scenarios["prior_truths"], POSTERIOR, rows, preset)[kind].verdict is Verdict.FAIL
-
-
 def test_a_replicate_without_an_interval_does_not_cover(scenarios, posterior_rows):
-    rows = posterior_rows("prior_truths", "NUTS")
+    rows = posterior_rows("prior_truths", "NUTS", n=200)
     some = [lost(row) if row.replicate % 2 else row for row in rows]
-    found = verdicts(scenarios["prior_truths"], POSTERIOR, some)
+    found = findings(scenarios["prior_truths"], POSTERIOR, some)
     assert found["coverage"].verdict is Verdict.FAIL
     assert found["coverage"].replicates == len(rows)
     assert found["coverage"].statistic <= 0.5
@@ -156,24 +231,32 @@ def test_a_replicate_without_an_interval_does_not_cover(scenarios, posterior_row
     assert found["calibration"].missing == len(rows) // 2
 
 
-def test_draws_from_the_exact_posterior_pass(scenarios, posterior_rows):
-    found = verdicts(scenarios["five_points"], POSTERIOR, posterior_rows("five_points", "NUTS", n=24))
-    assert found["exactness"].verdict is Verdict.PASS
-
-
-def test_draws_from_another_distribution_fail(scenarios, posterior_rows):
-    found = verdicts(scenarios["five_points"], POSTERIOR, posterior_rows("five_points", "NUTS", n=24, gap=0.06))
-    assert found["exactness"].verdict is Verdict.FAIL
+def test_an_odd_shape_of_ranks_is_refuted_though_location_and_spread_are_right(scenarios, posterior_rows):
+    rows = posterior_rows("prior_truths", "NUTS", n=1000)
+    rng = np.random.default_rng(0)
+    # Two heaps, of the mean square of a normal score.
+    odd = [
+        replace(
+            row,
+            intervals={
+                name: replace(interval, rank=int(rng.choice([10, 53])) if rng.random() < 0.99 else 0)
+                for name, interval in row.intervals.items()
+            },
+        )
+        for row in rows
+    ]
+    found = findings(scenarios["prior_truths"], POSTERIOR, odd, "standard")
+    assert found["calibration"].verdict is Verdict.FAIL and found["calibration"].worst.endswith("γ")
 
 
 @pytest.mark.parametrize(("error", "verdict"), [(9e-6, Verdict.PASS), (2e-5, Verdict.FAIL)])
 def test_the_mode_known_in_closed_form(error, verdict, scenarios):
     scenario = scenarios["five_points"]
     expected = {name: value + error for name, value in scenario.expected["EM"].items()}
-    rows = [Row("five_points", "EM", r, 0, "CONVERGED", truth=expected, estimate=expected) for r in range(24)]
-    finding = verdicts(scenario, POINT, rows)["mode"]
-    assert finding.verdict is verdict
-    assert finding.alpha == 0.0
+    rows = [Row("five_points", "EM", r, 0, "CONVERGED", truth=expected, estimate=expected) for r in range(3)]
+    found = findings(scenario, POINT, rows)
+    assert found["mode"].verdict is verdict and set(found) == {"mode"}
+    assert found["mode"].alpha == 0.0
 
 
 def test_closed_form_modes_are_the_known_numbers(scenarios):
@@ -183,30 +266,45 @@ def test_closed_form_modes_are_the_known_numbers(scenarios):
     assert expected["MAP"] == pytest.approx(known, abs=1e-6)
 
 
-def test_a_reported_scenario_never_counts(scenarios, posterior_rows):
-    rows = posterior_rows("few_rows", "NUTS", width=0.1, shift=3.0, gap=0.5)
-    found = verdicts(scenarios["few_rows"], POSTERIOR, rows)
-    assert {finding.verdict for finding in found.values()} == {Verdict.REPORTED}
-    assert {"coverage", "calibration", "exactness", "convergence"} == set(found)
+# ---------------------------------------------------------------- what is claimed of whom
 
 
-def test_coverage_at_fixed_truth_and_laplace_are_reported_only(scenarios):
-    asserted = asserted_of(scenarios["separated_100"], standard_contenders())
-    coverage = [each for each in asserted if each.kind == "coverage"]
-    assert {each.estimator for each in coverage} == {"EM+laplace", "MAP+laplace", "NUTS"}
-    assert not any(each.judged for each in coverage)
+def claimed(scenario, contenders=None):
+    found = {}
+    for claim in asserted_of(scenario, contenders or standard_contenders()):
+        found.setdefault(claim.estimator, set()).add(claim.kind)
+    return found
 
 
-def test_efficiency_is_judged_for_em_at_many_rows_only(scenarios):
-    judged = {
-        (scenario.name, each.estimator)
-        for scenario in STANDARD_SCENARIOS
-        for each in asserted_of(scenario, standard_contenders())
-        if each.kind == "efficiency" and each.judged
+def test_what_is_claimed_of_whom(scenarios):
+    errors = {"bias", "divergence", "convergence"}
+    assert claimed(scenarios["separated_100"]) == {
+        "EM": errors | {"efficiency"},
+        "EM+laplace": {"spread", "floor"},
+        "MAP": errors | {"agreement"},
+        "MAP+laplace": {"spread", "floor"},
+        "NUTS": errors | {"agreement", "spread", "floor"},
     }
-    assert {name for _, name in judged} == {"EM"}
-    assert all(scenarios[name].num_rows >= 1000 for name, _ in judged)
-    assert ("separated_1000", "EM") in judged
+    assert claimed(scenarios["overlapping_100"]) == {name: {"candour"} for name in ("EM", "MAP", "NUTS")}
+    assert claimed(scenarios["few_rows"]) == {
+        "EM": {"candour"},
+        "MAP": {"candour"},
+        "NUTS": {"calibration", "coverage", "exactness", "candour"},
+        "Exact": {"calibration", "coverage", "candour"},
+        "SMC": {"calibration", "coverage", "exactness", "candour"},
+    }
+    assert claimed(scenarios["five_points"]) == {"EM": {"mode"}, "MAP": {"mode"}}
+    assert not claimed(scenarios["student_noise"])
+
+
+def test_nothing_is_compared_with_itself_or_with_who_is_not_there(scenarios):
+    for scenario in STANDARD_SCENARIOS:
+        kinds = claimed(scenario)
+        assert "agreement" not in kinds.get("EM", ()) and "exactness" not in kinds.get("Exact", ())
+    assert "agreement" not in claimed(scenarios["separated_100"], [OTHER])["MAP"]
+
+
+# ---------------------------------------------------------------- the budget
 
 
 @pytest.fixture(scope="session")
@@ -217,17 +315,13 @@ def standard_plan():
 # What an efficient estimator attains takes long to compute for all scenarios. By default those of one's own are asked.
 @pytest.mark.slow
 def test_the_budget_is_spent_once_and_whole(standard_plan):
-    spending = [claim for claim in standard_plan.claims if claim.judged and claim.kind != "mode"]
-    assert len({claim.alpha for claim in spending}) == 1
+    spending = [claim for claim in standard_plan.claims if claim.spends]
     assert sum(claim.alpha for claim in spending) == pytest.approx(BUDGET)
-
-
-@pytest.mark.slow
-def test_every_judged_kind_states_the_effect_it_must_see(standard_plan):
-    kinds = {claim.kind for claim in standard_plan.claims if claim.judged} - {"mode"}
-    assert kinds == set(KINDS)
-    for name in ("quick", "standard", "full"):
-        assert kinds <= set(PRESETS[name].effects)
+    by_look = {}
+    for claim in spending:
+        by_look[claim.look] = by_look.get(claim.look, 0.0) + claim.alpha
+    assert np.ptp(list(by_look.values())) < 1e-15, "estimators on the same data are one look"
+    assert {claim.kind for claim in spending} == set(KINDS), "every kind of claim is made"
 
 
 def test_a_plan_survives_storage(scenarios):
@@ -245,5 +339,11 @@ def test_a_subset_keeps_its_thresholds(scenarios, standard_plan):
 
 def test_claims_outside_the_standard_study_share_a_budget_of_their_own(scenarios):
     mine = [replace(scenarios["separated_100"], name=f"mine_{i}") for i in range(2)]
-    spending = [claim.alpha for claim in plan(mine, [POINT]).claims if claim.judged]
-    assert sum(spending) == pytest.approx(BUDGET)
+    assert sum(claim.alpha for claim in plan(mine, [POINT]).claims) == pytest.approx(BUDGET)
+
+
+def test_presets_name_scenarios_and_estimators_that_there_are(scenarios):
+    quick = PRESETS["quick"]
+    assert len(quick.scenarios) == 6 and set(quick.scenarios) <= set(scenarios)
+    assert set(quick.contenders) <= {contender.name for contender in standard_contenders()}
+    assert quick.replicates[Truth.FIXED] == 300 and LEVEL == 0.9

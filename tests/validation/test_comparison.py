@@ -124,7 +124,7 @@ def test_a_claim_that_fails_now(study):
 def test_a_verdict_alone_is_enough(plan, study):
     """The same rows judged at another effect: nothing changed but the verdict."""
     old = study()
-    blind = replace(plan, claims=tuple(replace(each, min_effect=1e-9) for each in plan.claims))
+    blind = replace(plan, claims=tuple(replace(each, allowed=0.3, alpha=1e-300) for each in plan.claims))
     found = compare(old, assess(blind, old.rows))
     assert not found.changes
     assert {new for _, _, new in found.verdicts} == {Verdict.UNDERPOWERED}

@@ -236,8 +236,8 @@ def test_the_fit_is_the_truth(frame, quick):
 
 def test_every_query_is_judged_and_the_budget_is_spent_once(frame, quick):
     scenario = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)[0]
-    plan = own_data.judged(Study((scenario,), EM_AND_MAP, preset="mine").plan())
-    judged = [claim for claim in plan.claims if claim.judged]
+    plan = own_data.asked(Study((scenario,), EM_AND_MAP, preset="mine").plan())
+    judged = plan.claims
     queries = {claim.only for claim in judged if claim.only}
     assert queries == {"E[X | do(Z=0)]", "E[X | do(Z=1)]", "E[X | do(Z=1)] − E[X | do(Z=0)]"}
     assert all(is_query(name) for name in queries)

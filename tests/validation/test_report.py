@@ -25,7 +25,7 @@ from validation.statistics.check import Verdict
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.contenders import Contender
 from validation.study.environment import environment
-from validation.study.own_data import judged
+from validation.study.own_data import asked
 from validation.study.row import CONVERGED, ERROR, RANKED, Interval, Row
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -405,7 +405,7 @@ def own() -> Results:
         Contender("EM", None, laplace=True),
         *(Contender(name, None, posterior=True) for name in ("Narrow", "Few", "Gone")),
     )
-    plan = judged(Study((STANDARD["separated_300"],), contenders, preset="mine").plan())
+    plan = asked(Study((STANDARD["separated_300"],), contenders, preset="mine").plan())
     limits, rng, rows = plan.scenarios[0].asymptotics, np.random.default_rng(0), []
     for name, n, width in (("EM", 200, 0), ("EM+laplace", 200, 1), ("Narrow", 200, 0.3), ("Few", 5, 1)):
         for replicate in range(n):

@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_there():
     assert len(EVERY) == len(STANDARD_SCENARIOS), "names are unique"
     grid = {f"{kind}_{n}" for kind in ("separated", "overlapping", "separated_unbalanced") for n in (100, 300, 1000)}
     assert grid <= set(EVERY)
-    assert EVERY["tutorial_prior"].role is EVERY["few_rows"].role is Role.REPORTED
+    assert EVERY["tutorial_prior"].role is EVERY["few_rows"].role is Role.HARD
 
 
 @pytest.mark.parametrize("name", EVERY)

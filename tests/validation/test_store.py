@@ -98,7 +98,7 @@ def test_round_trip(path, plan, rows):
 
 
 def test_a_plan_with_infinite_numbers(path, plan):
-    endless = replace(plan, claims=(replace(plan.claims[0], min_effect=math.inf), *plan.claims[1:]))
+    endless = replace(plan, claims=(replace(plan.claims[0], allowed=math.inf), *plan.claims[1:]))
     with closing(Store.create(path, endless)) as store:
         assert store.plan == endless
 

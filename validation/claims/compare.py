@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from validation.claims.kinds import covers
+from validation.claims.posteriors import covers
 from validation.claims.results import Results
 from validation.scenarios.quantities import shown
 from validation.statistics.check import Verdict

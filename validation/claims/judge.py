@@ -5,21 +5,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from validation.claims.kinds import KINDS, IsExpected, Kind, unknown
-from validation.statistics.check import POWER, Check, Requirement, Verdict
-from validation.study.plan import Claim, Plan, PlannedScenario
+from validation.claims.kind import Asked, Kind
+from validation.claims.kinds import KINDS
+from validation.claims.outcomes import IsExpected
+from validation.statistics.check import Verdict
+from validation.statistics.measured import Measured
+from validation.study.assertions import Claim
+from validation.study.plan import Plan, PlannedScenario
 from validation.study.row import Row, by_estimator
 
 V = TypeVar("V")
+HARM = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with what came out: the statistic and the interval [low, high] in which it is accepted.
+    """A claim with what came out: the number that is worst of those it is about, with its interval.
 
-    `alpha` is the probability that the statistic of a true claim leaves that interval. `detectable` is the smallest
-    effect, in the unit of the statistic and as a deviation from what is claimed, that would have been found with
-    probability 0.9; `min_effect` is the effect the claim must be able to see. `missing` fits gave nothing.
+    PASS if the interval ``[low, high]`` lies in what the sentence allows, ``[least, most]``, FAIL if it lies outside,
+    UNDERPOWERED otherwise: `needed` replicates would then pass with this value (None: none would). `used` is how much
+    of what is allowed the interval takes, 1 where it ends at the bound. `alpha` is the probability that the intervals
+    of the claim miss what is true. `sees` is the value that would not have passed with probability 0.95. `missing` fits
+    gave nothing, and `why` says what else keeps a claim from being judged.
     """
 
     scenario: str
@@ -28,41 +35,31 @@ class Finding:
     only: str
     sentence: str
     unit: str
-    statistic: float | None
     worst: str
+    statistic: float | None
     low: float | None
     high: float | None
+    least: float | None
+    most: float | None
+    used: float | None
+    sees: float | None
+    needed: int | None
     alpha: float
-    detectable: float | None
-    min_effect: float
     replicates: int
     missing: int
     verdict: Verdict
+    why: str = ""
 
 
 def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     """Judge every claim of a plan on the rows."""
     groups = by_estimator(rows)
-    return tuple(
-        assess_claim(claim, plan.scenario(claim.scenario), groups[claim.scenario, claim.estimator])
-        for claim in plan.claims
-    )
+    return tuple(_assess(claim, plan.scenario(claim.scenario), groups) for claim in plan.claims)
 
 
 def assess_claim(claim: Claim, scenario: PlannedScenario, rows: Sequence[Row]) -> Finding:
-    """Judge one claim on the rows of its estimator and scenario."""
-    kind, limits = kind_of(claim, scenario), scenario.asymptotics
-    requirement = Requirement(claim.alpha, POWER, claim.min_effect)
-    if claim.only:
-        rows = [_restricted(row, claim.only) for row in rows]
-        limits = limits and replace(limits, sd={claim.only: limits.sd[claim.only]})
-    if limits is None and kind.needs_asymptotics:
-        why = "the efficient error is not known"  # the information of the scenario is singular
-        return _finding(claim, kind, unknown(kind.name, requirement, why=why, detectable=math.nan), len(rows), 0)
-    with_result = [row for row in rows if kind.has_result(row)]
-    counted = rows if kind.counts_failures else with_result
-    check = kind.check(counted, limits, requirement) if counted else unknown(kind.name, requirement)
-    return _finding(claim, kind, check, len(rows), len(rows) - len(with_result))
+    """Judge one claim on rows of its scenario: those of its estimator, and of the one it is compared with."""
+    return _assess(claim, scenario, by_estimator(rows))
 
 
 def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
@@ -72,26 +69,71 @@ def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
     return KINDS[claim.kind]
 
 
-def _finding(claim: Claim, kind: Kind, check: Check, replicates: int, missing: int) -> Finding:
-    verdict = Verdict.FAIL if missing and not kind.counts_failures else check.verdict
+def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, str], Sequence[Row]]) -> Finding:
+    kind, limits = kind_of(claim, scenario), scenario.asymptotics
+    rows, others = groups[claim.scenario, claim.estimator], groups[claim.scenario, kind.compares_with]
+    if claim.only:
+        rows = [_restricted(row, claim.only) for row in rows]
+        limits = limits and replace(limits, sd={claim.only: limits.sd[claim.only]})
+    with_result = [row for row in rows if kind.has_result(row)]
+    counted = rows if kind.counts_failures else with_result
+    replicates = scenario.replicates.get(claim.estimator, len(rows))
+    allowed = kind.allowed(max(replicates, 1)) if claim.allowed is None else claim.allowed
+    finding = _unknown(claim, kind, kind.said(allowed), len(rows), len(rows) - len(with_result))
+    if limits is None and kind.needs_asymptotics:
+        return replace(finding, why="the efficient error is not known: the information of the scenario is singular")
+    asked = Asked(allowed, claim.alpha, limits, {row.replicate: row for row in others if kind.has_result(row)})
+    measured = kind.measure(counted, asked) if counted else []
+    if not measured:
+        return finding
+    verdict = min((one.verdict for one in measured), key=HARM.index)
+    worst = max((one for one in measured if one.verdict is verdict), key=lambda one: one.used)
+    return replace(_of(finding, worst), verdict=finding.verdict if finding.verdict is Verdict.FAIL else verdict)
+
+
+def _unknown(claim: Claim, kind: Kind, sentence: str, replicates: int, missing: int) -> Finding:
+    """A claim of which nothing was measured; lost fits fail it all the same."""
     return Finding(
         scenario=claim.scenario,
         estimator=claim.estimator,
         kind=claim.kind,
         only=claim.only,
-        sentence=kind.sentence,
+        sentence=sentence,
         unit=kind.unit,
-        statistic=None if math.isnan(check.observed) else check.observed,
-        worst=check.entry,
-        low=None if check.low == -math.inf else check.low,
-        high=None if check.high == math.inf else check.high,
+        worst="",
+        statistic=None,
+        low=None,
+        high=None,
+        least=None,
+        most=None,
+        used=None,
+        sees=None,
+        needed=None,
         alpha=claim.alpha,
-        detectable=None if math.isnan(check.detectable) else check.detectable,
-        min_effect=claim.min_effect,
         replicates=replicates,
         missing=missing,
-        verdict=verdict if claim.judged else Verdict.REPORTED,
+        verdict=Verdict.FAIL if missing and not kind.counts_failures else Verdict.UNDERPOWERED,
     )
+
+
+def _of(finding: Finding, worst: Measured) -> Finding:
+    (low, high), (least, most) = worst.interval, worst.allowed
+    return replace(
+        finding,
+        worst=worst.entry,
+        statistic=_finite(worst.value),
+        low=_finite(low),
+        high=_finite(high),
+        least=_finite(least),
+        most=_finite(most),
+        used=_finite(worst.used),
+        sees=_finite(worst.sees),
+        needed=worst.needed,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _restricted(row: Row, only: str) -> Row:

@@ -7,7 +7,8 @@ The file holds one object; numbers that are infinite or undefined are null, neve
   alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `PlannedScenario`: ``replicates`` by
   estimator, ``asymptotics`` where the truth is fixed: true quantities, efficient standard deviations, expected
   divergences) and ``claims`` (the fields of `Claim`).
-- ``power`` with which detectable effects are detected, ``level`` of every interval, ``ranked`` draws behind every rank.
+- ``power`` with which what a claim ``sees`` is not passed, ``level`` of every interval, ``ranked`` draws behind every
+  rank.
 - ``environments``: list of ``python``, ``packages`` (versions by name) and ``machine``, one for each in which rows were
   made.
 - ``notes``: what else the study says of itself; empty but for a study of one's own data (`validation.study.own_data`).
@@ -25,7 +26,8 @@ from typing import Any
 
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.judge import Finding, assess_claims
-from validation.statistics.check import POWER, Verdict
+from validation.statistics.check import Verdict
+from validation.statistics.measured import POWER
 from validation.study.plain import converter
 from validation.study.plan import Plan
 from validation.study.row import LEVEL, RANKED, Row
@@ -47,7 +49,7 @@ class Results:
 
     @property
     def exit_status(self) -> int:
-        """Return 0 if every judged claim passed, 1 if one failed, 3 if some were only underpowered."""
+        """Return 0 if every claim passed, 1 if one failed, 3 if some were only underpowered."""
         verdicts = {finding.verdict for finding in self.findings}
         if Verdict.FAIL in verdicts:
             return 1

@@ -17,6 +17,7 @@ from validation.cli.progress import progress
 from validation.report import MissingExtraError, check_extra
 from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
 from validation.statistics.check import Verdict
+from validation.statistics.search import in_words
 from validation.study import own_data
 from validation.study.cluster import ClusterError, cluster
 from validation.study.contenders import Contender, standard_contenders
@@ -53,10 +54,9 @@ def list_available(options: argparse.Namespace) -> int:
     """Print presets, scenarios and estimators."""
     scenarios, contenders = _own(options.scenarios, options.estimators)
     scenarios, contenders = (*STANDARD_SCENARIOS, *scenarios), (*standard_contenders(), *contenders)
-    print("Presets (effects are the smallest that each kind of claim must be able to see)")
+    print("Presets")
     for preset in PRESETS.values():
-        effects = ", ".join(f"{kind} {effect:g}" for kind, effect in preset.effects.items())
-        print(f"  {preset.name}: {preset.sentence}\n    {effects}")
+        print(f"  {preset.name}: {preset.sentence}")
     print("Scenarios (replicates by preset)")
     for scenario in scenarios:
         counts = ", ".join(f"{name} {PRESETS[name].replicates_of(scenario)}" for name in ("quick", "standard", "full"))
@@ -184,14 +184,14 @@ def print_outcome(results: Results) -> None:
             if f.verdict is verdict:
                 at = f" at {f.worst}" if f.worst else ""
                 missing = f", {f.missing} fits without a result" if f.missing else ""
-                sees = f", would see {_text(f.detectable)} (asked {_text(f.min_effect)})"
+                more = f"; {in_words(f.needed)} replicates would do" if f.needed else ""
                 print(
                     f"{verdict.name}  {f.scenario} / {f.estimator} / {f.kind}: {f.unit} = {_text(f.statistic)}{at}, "
-                    f"accepted {_text(f.low, '-inf')} to {_text(f.high, 'inf')}{missing}"
-                    f"{sees if verdict is Verdict.UNDERPOWERED else ''}"
+                    f"between {_text(f.low, '-inf')} and {_text(f.high, 'inf')}, where {_text(f.least, '-inf')} to "
+                    f"{_text(f.most, 'inf')} is claimed{missing}{more}{f'; {f.why}' if f.why else ''}"
                 )
     counts = Counter(finding.verdict for finding in results.findings)
-    print(", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict))
+    print(", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict), "of", results.plan.looks)
 
 
 # ---------------------------------------------------------------- inside
@@ -248,10 +248,16 @@ def _study_of(arguments: Mapping[str, Any]) -> Study:
     """The study that arguments ask for. One's own scenarios are run alone, unless standard ones are named too."""
     try:
         own_scenarios, own_contenders = _own(arguments["scenarios"], arguments["estimators"])
-        names = arguments["scenario"] or [scenario.name for scenario in own_scenarios] or None
+        preset = PRESETS[arguments["preset"]]
+        own = [scenario.name for scenario in own_scenarios]
+        names = arguments["scenario"] or own or list(preset.scenarios) or None
+        fitted = arguments["estimator"] or [
+            *preset.contenders,
+            *(own.name for own in own_contenders if preset.contenders),
+        ]
         study = Study(
             scenarios=choose("scenario", names, (*own_scenarios, *STANDARD_SCENARIOS)),
-            contenders=choose("estimator", arguments["estimator"], (*standard_contenders(), *own_contenders)),
+            contenders=choose("estimator", fitted or None, (*standard_contenders(), *own_contenders)),
             seed=arguments["seed"],
             preset=arguments["preset"],
             replicates=arguments["replicates"],
@@ -269,7 +275,7 @@ def _own_data_study(scenario: Scenario, seed: int, replicates: int | None) -> St
 
 def _own_data_plan(study: Study) -> Plan:
     try:
-        return own_data.judged(study.plan())
+        return own_data.asked(study.plan())
     except (ArithmeticError, ValueError) as problem:
         raise own_data.DataError(
             f"no study can be planned at the fit ({problem}); is --scale, if given, in the units of the columns?"

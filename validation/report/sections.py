@@ -19,7 +19,7 @@ from validation.report.panels import MOST, Palette
 from validation.report.summaries import ByEstimator
 from validation.report.topic import Figures, Topic
 from validation.report.words import count
-from validation.scenarios import Role, Truth
+from validation.scenarios import Truth
 from validation.statistics.check import POWER, Verdict
 from validation.study.plan import PlannedScenario
 from validation.study.row import RANKED, by_estimator
@@ -27,7 +27,7 @@ from validation.study.row import RANKED, by_estimator
 
 @dataclass(frozen=True)
 class Section:
-    """One scenario: what it is, how its claims came out, and its topics, unfolded unless it is only reported."""
+    """One scenario: what it is, how its claims came out, and its topics, unfolded where anything is claimed of it."""
 
     scenario: PlannedScenario
     anchor: str
@@ -87,8 +87,8 @@ class Contents:
             "meaning": verdicts.MEANING,
             "claims": verdicts.claims(results.findings),
             "exit": verdicts.exit_words(results),
+            "looks": results.plan.looks,
             "verdicts": table,
-            "hides_reported": any(tag != Verdict.REPORTED.name for tag in table.tags),
             "power": POWER,
             "mine": self._own_data(),
             "candour": candour.topic(self.results.plan, self.rows),
@@ -138,7 +138,7 @@ class Contents:
             ],
             verdicts=[(verdict, came_out[verdict]) for verdict in verdicts.ORDER if came_out[verdict]],
             topics=[*topics[:1], *efficiency, *topics[1:]],
-            is_open=scenario.role is not Role.REPORTED,
+            is_open=bool(came_out),
         )
 
     def _topics(self, scenario: PlannedScenario) -> list[Topic]:

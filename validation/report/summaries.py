@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from validation.claims.kinds import covers
+from validation.claims.posteriors import covers
 from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
 from validation.statistics.tolerances import proportion_interval

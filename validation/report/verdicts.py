@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from validation.claims import kinds
 from validation.claims.judge import Finding
+from validation.claims.outcomes import IsExpected
 from validation.claims.results import Results
 from validation.report.tables import Cell, Column, Table, number_cell
 from validation.report.words import short
@@ -11,33 +13,34 @@ from validation.statistics.check import Verdict
 from validation.study.plan import Plan
 
 MEANING = {
-    Verdict.PASS: "the claim held, and the run could have seen it fail",
-    Verdict.FAIL: "the claim did not hold",
-    Verdict.UNDERPOWERED: "nothing was seen, but the run could not have seen the effect asked for: raise --replicates",
-    Verdict.REPORTED: "shown with its figures and not judged",
+    Verdict.PASS: "what the sentence says is shown: the opposite is excluded",
+    Verdict.FAIL: "the opposite of what the sentence says is shown",
+    Verdict.UNDERPOWERED: "neither is excluded: more replicates would tell",
 }
-ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS, Verdict.REPORTED)
-# What a reader asks first: are the numbers right, are the predictions, are the intervals, and then how they were found.
-KINDS = ("bias", "divergence", "efficiency", "coverage", "calibration", "exactness", "mode", "candour", "convergence")
+ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS)
+KINDS = (IsExpected.name, *kinds.KINDS)
 COLUMNS = (
     Column("Verdict", numeric=False),
     Column("Scenario", numeric=False),
     Column("Estimator", numeric=False),
     Column("Claim", numeric=False),
-    Column("Statistic"),
-    Column("Closest at", numeric=False, hint="of several numbers, the one nearest to its bound or furthest beyond"),
-    Column("Accepted from"),
+    Column("Worst at", numeric=False, hint="of several numbers, the one that takes most of what is allowed"),
+    Column("Measured"),
+    Column("Between", hint="the interval that misses what is true with the stated probability"),
+    Column("and"),
+    Column("Claimed from"),
     Column("to"),
-    Column("False alarm", hint="probability that the statistic of a true claim leaves that interval"),
-    Column("Would see", hint="smallest effect that is found with the stated probability, in the statistic's unit"),
-    Column("Asked", hint="the effect that the claim must be able to see"),
+    Column("Used", hint="how much of what is claimed the interval takes: up to 1 is a PASS"),
+    Column("Sees", hint="the value that would not have passed with the stated probability"),
+    Column("Miss", hint="probability that the intervals of the claim miss what is true"),
     Column("Replicates"),
+    Column("Would do", hint="replicates with which this value would pass"),
     Column("Missing", hint="replicates without a result"),
 )
 EXIT = {
-    0: "0: every judged claim passed",
-    1: "1: a judged claim failed",
-    3: "3: no judged claim failed, but some were underpowered",
+    0: "0: every claim passed",
+    1: "1: a claim failed",
+    3: "3: no claim failed, but some were underpowered",
 }
 
 
@@ -63,8 +66,8 @@ def claims(findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
 
 def exit_words(results: Results) -> str:
     """Return the exit status in words."""
-    if not any(finding.verdict is not Verdict.REPORTED for finding in results.findings):
-        return "0: nothing was judged"
+    if not results.findings:
+        return "0: nothing was claimed"
     return EXIT[results.exit_status]
 
 
@@ -80,13 +83,10 @@ def _line(finding: Finding, order: Mapping[str, int], plan: Plan, anchors: Mappi
         Cell(f.scenario, order[f.scenario], href=anchors.get(f.scenario, "")),
         Cell(f.estimator, estimators.index(f.estimator) if f.estimator in estimators else len(estimators)),
         Cell(f"{f.kind}: {f.only}" if f.only else f.kind),
-        number_cell(f.statistic),
         Cell(short(f.worst) or "–", f.worst),
-        number_cell(f.low),
-        number_cell(f.high),
+        *(number_cell(value) for value in (f.statistic, f.low, f.high, f.least, f.most, f.used, f.sees)),
         number_cell(f.alpha, 2),
-        number_cell(f.detectable),
-        number_cell(f.min_effect),
         number_cell(f.replicates, 9),
+        number_cell(f.needed, 9),
         Cell(str(f.missing), f.missing, css="bad" if f.missing else ""),
     )

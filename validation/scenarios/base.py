@@ -19,10 +19,10 @@ Array = NDArray[np.float64]
 
 
 class Role(Enum):
-    """What the scenario's claims count for."""
+    """What can be claimed of errors at a fixed truth."""
 
-    JUDGED = "its claims count in the exit status"
-    REPORTED = "a known hard case, shown with its figures and not judged"
+    REGULAR = "rows enough for errors to be near those of an efficient estimator, to which they are held"
+    HARD = "few rows for what is asked: errors are far from normal, and a fit is held to being right or warning"
 
 
 class Truth(Enum):
@@ -60,7 +60,7 @@ class Allowed(Enum):
 
     @property
     def is_regular(self) -> bool:
-        """Whether errors tend to the efficient ones as rows grow many, so that bias and the like can be claimed."""
+        """Whether errors tend to the efficient ones as rows grow many."""
         return self is Allowed.ONE
 
 

@@ -1,6 +1,13 @@
 """Truths drawn from the prior, over which posterior intervals and ranks must be calibrated."""
 
+from typing import Any
+
+from pyro.distributions import HalfNormal, Normal
+
 from estimators import CausalMixture, GaussianMixture
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
+from validation.scenarios.base import Role
+from validation.scenarios.intervention import Intervention
 from validation.scenarios.scenario import Scenario, do_each
 from validation.scenarios.sources import Partly, PriorTruth
 
@@ -13,6 +20,23 @@ def calibrated_model() -> CausalMixture:
 def close_model() -> CausalMixture:
     """Return a mixture whose means are close together, so that the prior matters."""
     return GaussianMixture(K=2, concentration=5.0, scale=1.0, loc_scale=1.0)
+
+
+def of_unknown_scale() -> CausalMixture:
+    """Return a mixture of two normals whose scales are estimated."""
+    return CausalMixture(2, {"X": Gaussian(loc=Normal(0, 10), scale=HalfNormal(2))}, concentration=2.0)
+
+
+def of_every_family() -> CausalMixture:
+    """Return Z with an effect of every family: a line on T, a count, a category, a treatment."""
+    mechanisms: dict[str, Any] = {
+        "M": Gaussian(loc=Normal(0, 3), scale=1.0),
+        "T": Bernoulli(),
+        "C": Categorical(3),
+        "N": Poisson(),
+        "Y": LinearGaussian(parents=["T"], coefficients=Normal(0, 3), scale=HalfNormal(2)),
+    }
+    return CausalMixture(2, mechanisms, concentration=2.0)
 
 
 CALIBRATION = (
@@ -38,5 +62,30 @@ CALIBRATION = (
         num_rows=60,
         interventions=do_each(2),
         sort_by=None,
+    ),
+    Scenario(
+        name="prior_scales",
+        sentence=(
+            "Truths drawn from a prior with a mean and a scale of each component's own (concentration 2), 50 rows: a "
+            "narrow component of few rows, a wide one below a narrow one, two that are alike."
+        ),
+        make_model=of_unknown_scale,
+        source=PriorTruth(),
+        num_rows=50,
+        interventions=do_each(2),
+        role=Role.HARD,
+    ),
+    Scenario(
+        name="prior_families",
+        sentence=(
+            "Truths drawn from the prior of a graph with every family: Z causes a normal M, a treatment T, a category "
+            "C, a count N and an outcome Y, which T causes too; 60 rows."
+        ),
+        make_model=of_every_family,
+        source=PriorTruth(),
+        num_rows=60,
+        interventions=(Intervention("Y", {"T": 0}), Intervention("Y", {"T": 1})),
+        sort_by="mu_M",
+        role=Role.HARD,
     ),
 )

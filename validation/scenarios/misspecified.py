@@ -2,7 +2,6 @@
 
 from scipy import stats
 
-from validation.scenarios.base import Role
 from validation.scenarios.mixtures import unknown_scales
 from validation.scenarios.scenario import Scenario, do_each
 from validation.scenarios.sources import Noise, OtherNoise
@@ -16,13 +15,12 @@ def _scenario(noise: Noise, name: str, words: str) -> Scenario:
         sentence=(
             f"The noise is {words}, and the model takes it for normal. Two components six standard deviations apart, "
             "500 rows. There are no true Greeks; the interventional distributions are true, and predictions of them "
-            "are shown, not judged."
+            "are shown, and nothing is claimed of them."
         ),
         make_model=unknown_scales,
         source=OtherNoise(WEIGHTS, MEANS, SCALES, noise),
         num_rows=500,
         interventions=do_each(2),
-        role=Role.REPORTED,
     )
 
 

@@ -41,10 +41,11 @@ class Scenario:
     their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for `Exact`
     to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are known in
     closed form for fixed data. `allowed` says which answers fit the law of the rows, where the set of answers that each
-    fit gives to the contrasts is measured, and None where it is not; labels are then not sorted.
+    fit gives to the contrasts is measured, as it labels them, and None where it is not. `floor` is the share of data
+    sets in which 90 % intervals hold the truth that is claimed where theory promises none.
 
-    Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, or `allowed` where
-    labels are sorted or the truth is not known.
+    Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, a floor that is no
+    share, or `allowed` where the truth is not known.
     """
 
     name: str
@@ -57,10 +58,11 @@ class Scenario:
     hidden: tuple[str, ...] = ("Z",)
     family: str = ""
     replicates: int | None = None
-    role: Role = Role.JUDGED
+    role: Role = Role.REGULAR
     exact: bool = False
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     allowed: Allowed | None = None
+    floor: float = 0.75
 
     def __post_init__(self) -> None:
         if not self.name or any(letter.isspace() for letter in self.name):
@@ -71,11 +73,10 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: replicates: expected at least 1, got {self.replicates}")
         if not self.interventions:
             raise ValueError(f"scenario {self.name}: interventions: expected at least one, e.g. do_each(2)")
-        if self.allowed is not None and (self.sorts or self.source.truth is Truth.EXACT):
-            raise ValueError(
-                f"scenario {self.name}: allowed: expected a known truth, and sort_by=None where it is drawn from the "
-                "prior: an answer is asked as the fit labels it"
-            )
+        if not 0 < self.floor < 1:
+            raise ValueError(f"scenario {self.name}: floor: expected a share above 0 and below 1, got {self.floor}")
+        if self.allowed is not None and self.source.truth is Truth.EXACT:
+            raise ValueError(f"scenario {self.name}: allowed: expected a known truth")
 
     @property
     def model(self) -> Model:
@@ -86,6 +87,11 @@ class Scenario:
     def sorts(self) -> bool:
         """Whether components of truth and draws are sorted: one fixed map, never an alignment to the truth."""
         return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth is Truth.EXACT)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether errors at its fixed truth are near those of an efficient estimator."""
+        return self.role is Role.REGULAR and (self.allowed is None or self.allowed.is_regular)
 
     def of(self, drawn: Draw) -> "Scenario":
         """Return the scenario of one replicate, which has that replicate's model."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from estimators import CausalMixture, GaussianMixture
-from validation.scenarios.base import Role
+from validation.scenarios.base import Allowed, Role
 from validation.scenarios.scenario import Scenario, do_each
 from validation.scenarios.sources import FixedData, PriorTruth
 
@@ -32,13 +32,14 @@ TUTORIAL = (
     Scenario(
         name="five_points",
         sentence=(
-            "The tutorial's five points X = 0, 1, 10, 11, 12 with two components of known scale 1. The posterior is "
-            "known exactly by summing over all 32 allocations, so it takes the place of a truth."
+            "The tutorial's five points X = 0, 1, 10, 11, 12 with two components of known scale 1, fitted from three "
+            "seeds: the maximum is known in closed form."
         ),
         make_model=tutorial_model,
         source=FixedData({"X": tuple(x for group in GROUPS for x in group)}),
         num_rows=5,
         interventions=do_each(2),
+        replicates=3,
         exact=True,
         expected={
             "EM": _modes(GROUPS, concentration=1.0, precision=0.0),
@@ -50,28 +51,29 @@ TUTORIAL = (
         sentence=(
             "Truths drawn from the tutorial's own prior (concentration 0.5), ten rows each. In about one data set in "
             "four a component is nearly empty or the two overlap: point estimates sit on the boundary or split one "
-            "cluster, and chains mix badly between modes. Known to be hard, so shown and not judged; the posterior is "
-            "known exactly, so the distance to it can be measured."
+            "cluster, and chains alone mix badly between modes. The posterior is known exactly."
         ),
         make_model=tutorial_model,
         source=PriorTruth(),
         num_rows=10,
         interventions=do_each(2),
         family="tutorial_prior",
-        role=Role.REPORTED,
+        role=Role.HARD,
         exact=True,
+        allowed=Allowed.LABELS,
     ),
     Scenario(
         name="tutorial_prior",
         sentence=(
             "Truths drawn from the tutorial's own prior (concentration 0.5), 100 rows each. In about one data set in "
-            "eight the posterior has a mode with an empty component. Known to be hard, so shown and not judged."
+            "eight the posterior has a mode with an empty component."
         ),
         make_model=tutorial_model,
         source=PriorTruth(),
         num_rows=100,
         interventions=do_each(2),
         family="tutorial_prior",
-        role=Role.REPORTED,
+        role=Role.HARD,
+        allowed=Allowed.LABELS,
     ),
 )

@@ -1,6 +1,7 @@
 """A statistical check: what it may spend and must see, what was observed, and how that is judged.
 
-A test's check and a study's claim are both a `Check`, and its `verdict` is the only judgement there is.
+A test's check asks whether a number is what it should be; what a study claims is that a number lies in a range,
+which is judged by `validation.statistics.measured`.
 """
 
 import math
@@ -16,12 +17,11 @@ POWER = 0.9  # probability with which an effect is to be seen, unless a test's m
 
 
 class Verdict(Enum):
-    """How a check came out; a claim that is not judged is only reported."""
+    """How a check or a claim came out."""
 
     PASS = "passed"
     FAIL = "failed"
     UNDERPOWERED = "underpowered"
-    REPORTED = "reported"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from estimators import Estimate, Fit
+from estimators import Estimate, Fit, Status
 from validation.measures.answers import range_of_draws
 from validation.scenarios import Contrast, Scenario, contrasts
 from validation.study.attempt import attempt
@@ -13,6 +13,8 @@ from validation.study.row import ANSWER_LEVEL, Answer
 
 # Beside so many rivals each answer is one of many, and the intervals of all of them would take minutes.
 MOST_RIVALS = 3
+# A fit that has lost a class, or whose Greeks run free, has warned; its interval is mostly infinite and takes long.
+WITH_INTERVALS = (Status.CONVERGED, Status.RIVAL_MODES)
 
 
 def answers_of(scenario: Scenario, fit: Fit) -> dict[str, Answer]:
@@ -36,7 +38,8 @@ def _answer(fit: Fit, contrast: Contrast) -> tuple[tuple[tuple[float, float], ..
     estimate: Estimate = fit.contrast(setting.outcome, do=setting.settings, versus=versus.settings)
     if fit.num_draws == 1:
         rivals = tuple(float(rival) for rival in estimate.rivals)
-        profile = estimate.profile(ANSWER_LEVEL) if len(rivals) <= MOST_RIVALS else []
+        is_sought = len(rivals) <= MOST_RIVALS and fit.status in WITH_INTERVALS
+        profile = estimate.profile(ANSWER_LEVEL) if is_sought else []
         return tuple((float(low), float(high)) for low, high in profile), ANSWER_LEVEL, rivals
     draws = np.asarray(estimate.draws, dtype=np.float64)
     (ess,) = effective_sizes(fit, [draws])

@@ -42,10 +42,11 @@ class Contender:
     `posterior` says that its draws are claimed to come from the posterior, so they are held to exactness, coverage and
     calibration. `efficient` says that it is claimed to reach the Cramér–Rao bound where N is large. `laplace` adds a
     second row per replicate, ``<name>+laplace``, where the point fit is given intervals by its Laplace approximation.
-    `candid` says that it is claimed to name every answer that the rows allow, or to warn. `small_only` restricts it to
-    scenarios whose K^N allocations can be summed, `modes_only` to those and to scenarios in which sets of answers are
-    measured. `share` is the part of a scenario's replicates that it is run on, the first ones. `searches` says that its
-    estimator is `Searchable`, and is handed the search that the estimators of a replicate share.
+    `candid` says that it is claimed to name every answer that the rows allow, or to warn. `is_reference` says that it
+    is the yardstick itself, which is not compared with itself. `small_only` restricts it to scenarios whose K^N
+    allocations can be summed, `modes_only` to those and to scenarios in which several answers may fit the rows. `share`
+    is the part of a scenario's replicates that it is run on, the first ones. `searches` says that its estimator is
+    `Searchable`, and is handed the search that the estimators of a replicate share.
 
     Raises ValueError for a share that is not above 0 and at most 1.
     """
@@ -56,6 +57,7 @@ class Contender:
     efficient: bool = False
     laplace: bool = False
     candid: bool = False
+    is_reference: bool = False
     small_only: bool = False
     modes_only: bool = False
     share: float = 1.0
@@ -83,8 +85,8 @@ def standard_contenders() -> tuple[Contender, ...]:
     return (
         Contender("EM", em, efficient=True, laplace=True, candid=True, searches=True),
         Contender("MAP", svi, laplace=True, candid=True, share=1 / 2, searches=True),
-        Contender("NUTS", nuts, posterior=True, share=2 / 3),
-        Contender("Exact", exact, posterior=True, candid=True, small_only=True, share=2 / 3),
+        Contender("NUTS", nuts, posterior=True, candid=True, share=2 / 3, searches=True),
+        Contender("Exact", exact, posterior=True, candid=True, is_reference=True, small_only=True, share=2 / 3),
         # A fit of 500 rows takes SMC ten seconds and more.
         Contender("SMC", smc, posterior=True, candid=True, small_only=True, share=1 / 3),
         # What the search is worth: EM from starts of its own, which names one answer.

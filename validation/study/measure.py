@@ -80,6 +80,8 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
 
 def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: Seeds, *, keep_curves: bool) -> Measures:
     """Return estimates, intervals, ranks, interventional distances and, where known, those to the exact posterior."""
+    # A question is answered by the labels of the fit, which are its own to be sure of.
+    answers = answers_of(scenario, fit)
     # Where components may overlap, posteriors are calibrated under one fixed map, applied to truth and draws alike.
     fit = arranged(scenario, fit)
     predicted = _predicted(scenario, fit)
@@ -94,7 +96,7 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
     predictions = tuple(outcome.prediction(law, grid) for outcome, law in zip(target.outcomes, predicted, strict=True))
     exactness = _exactness(draws, target.posterior) if fit.num_draws > 1 else {}
     known = {name: float(fit.stats[name]) for name in DIAGNOSTICS if name in fit.stats}
-    return Measures(estimate, intervals, predictions, exactness, known, answers_of(scenario, fit))
+    return Measures(estimate, intervals, predictions, exactness, known, answers)
 
 
 def summarised(scenario: Scenario, fit: Fit) -> dict[str, dict[str, float | None]]:

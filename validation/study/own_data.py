@@ -17,12 +17,12 @@ from estimators.contract import LATENT, Model
 from estimators.mechanisms import Gaussian
 from validation.scenarios import Scenario
 from validation.scenarios.quantities import is_query
-from validation.statistics.check import BUDGET
+from validation.study.assertions import Claim
 from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import Contender, standard_contenders
 from validation.study.measure import summarised
 from validation.study.own_modules import load
-from validation.study.plan import Claim, Plan
+from validation.study.plan import Plan, with_budget
 from validation.study.row import ERROR
 from validation.study.task import with_laplace
 
@@ -193,25 +193,20 @@ def rebuilt(arguments: Arguments, columns: Mapping[str, Sequence[float]], greeks
     return Scenario.from_fit(replace(known, data=data), name="mine")
 
 
-def judged(plan: Plan) -> Plan:
-    """Return the plan with one claim of bias and one of coverage for each estimator and query, and all of them judged.
+def asked(plan: Plan) -> Plan:
+    """Return the plan with one claim of bias and one of coverage for each estimator and query, and of convergence.
 
     Coverage at one truth is not promised by theory, so for one's own data it is the question.
     """
-    limits = plan.scenarios[0].asymptotics
-    queries = [name for name in (limits.truth if limits else {}) if is_query(name)]
-    rows = {claim.estimator for claim in plan.claims}
+    (scenario,) = plan.scenarios
+    queries = [name for name in (scenario.asymptotics.truth if scenario.asymptotics else {}) if is_query(name)]
+    with_draws = {claim.estimator for claim in plan.claims if claim.kind == "floor"}
     claims: list[Claim] = []
-    for claim in plan.claims:
-        if claim.kind in ("bias", "coverage"):
-            with_intervals = f"{claim.estimator}+laplace"
-            both = claim.kind == "bias" and with_intervals in rows
-            for estimator in (claim.estimator, with_intervals) if both else (claim.estimator,):
-                claims += [replace(claim, estimator=estimator, judged=True, only=query) for query in queries]
-        else:
-            claims.append(replace(claim, judged=claim.kind == "convergence" and claim.judged))
-    alpha = BUDGET / max(sum(claim.judged for claim in claims), 1)
-    return replace(plan, claims=tuple(replace(claim, alpha=alpha) for claim in claims))
+    for name in scenario.estimators:
+        kinds = ("bias", "coverage") if name in with_draws else ("bias",)
+        claims += [Claim(scenario.name, name, kind, only=query) for kind in kinds for query in queries]
+    claims += [claim for claim in plan.claims if claim.kind == "convergence"]
+    return replace(plan, claims=tuple(with_budget(claims)))
 
 
 def _fits(model: Model, data: Data, seed: int) -> dict[str, Attempt[Fit]]:

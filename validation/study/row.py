@@ -68,9 +68,9 @@ class Answer:
     """All that a fit holds possible of one contrast, at a level.
 
     `intervals` are the likelihood intervals of a point fit, one for each mode that it knows, or the range of the draws
-    of another; none where there are so many rivals that their intervals were not sought. `rivals` are the contrast at
-    other modes that count. `warnings` came with the question, and `refused` is
-    the exception in words where there was one instead of an answer.
+    of another; none where there are many rivals, or another warning, and intervals were not sought. `rivals` are the
+    contrast at other modes that count. `warnings` came with the question, and `refused` is the exception in words where
+    there was one instead of an answer.
     """
 
     intervals: tuple[tuple[float, float], ...]

@@ -1,0 +1,79 @@
+"""What every kind of claim is: a sentence with a number in it, and what of stored rows shows or refutes it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from validation.scenarios.asymptotics import Asymptotics
+from validation.statistics.measured import Ends, Law, Measured
+from validation.study.row import Row
+
+REACH = 8.2  # standard errors: of an interval, and of its middle for the worst of several numbers
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a claim is judged by: the number in its sentence, and the probability that its verdict is wrong.
+
+    `reference` are the efficient errors of a fixed truth; `others` the rows of the estimator it is compared with, by
+    replicate.
+    """
+
+    allowed: float
+    alpha: float
+    reference: Asymptotics | None = None
+    others: Mapping[int, Row] = field(default_factory=dict)
+
+    def of(
+        self, entry: str, value: float, n: int, law: Law, allowed: Ends, *, right: float = 0.0, shared_by: int = 1
+    ) -> Measured:
+        """Return one number of the claim, one of so many that share its alpha."""
+        return Measured(entry, value, n, law, self.alpha / shared_by, allowed, right)
+
+
+class Kind:
+    """What is asserted, in which unit, and what of the rows is measured.
+
+    `sentence` has ``{allowed}`` where its number stands. Where `counts_failures`, a fit without a result counts against
+    the claim as one of its rows; elsewhere it fails it. `needs_asymptotics` are those whose unit is an efficient
+    estimator's, `compares_with` is the estimator whose rows on the same data a claim needs.
+
+    A sentence says what so many replicates can show of an estimator that is as it should be, and no less: with an alpha
+    of 1e-7 an interval reaches 5.3 standard errors, and the middle of the worst of ten numbers 2.8 more. What is not
+    worth saying any more, beyond `most`, is not said: there such an estimator is UNDERPOWERED.
+    """
+
+    name: ClassVar[str]
+    sentence: ClassVar[str]
+    unit: ClassVar[str]
+    counts_failures: ClassVar[bool] = False
+    needs_asymptotics: ClassVar[bool] = False
+    compares_with: ClassVar[str] = ""
+    most: ClassVar[float]
+
+    def attainable(self, replicates: int) -> float:
+        """The number of the sentence that so many replicates can show."""
+        return self.most
+
+    def allowed(self, replicates: int) -> float:
+        """The number of the sentence, to two digits."""
+        return min(self.most, rounded_up(self.attainable(replicates)))
+
+    def said(self, allowed: float) -> str:
+        """The sentence with its number."""
+        return self.sentence.format(allowed=f"{allowed:g}")
+
+    def has_result(self, row: Row) -> bool:
+        """Whether a row holds what is measured."""
+        return bool(row.estimate)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """The numbers of the claim, all of which must be as it says; none where the rows do not tell."""
+        raise NotImplementedError
+
+
+def rounded_up(number: float) -> float:
+    """Return a positive number to two digits, or three above 1, and never less than it is."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 1) if number < 1 else 0.01
+    return round(math.ceil(number / unit - 1e-9) * unit, 10)

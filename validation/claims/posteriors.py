@@ -1,0 +1,178 @@
+"""Claims about draws: that intervals cover, that ranks are uniform, that they come from the exact posterior."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from scipy import stats
+
+from validation.claims.kind import REACH, Asked, Kind
+from validation.measures.exactness import LEVELS
+from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
+from validation.statistics.measured import Known, Mean, Measured, Proportion, Square
+from validation.statistics.uniformity import uniformity_p_value
+from validation.study.row import LEVEL, RANKED, Row
+
+
+class Covers(Kind):
+    """90 % intervals cover the truth in 90 % of replicates; a replicate without an interval does not cover."""
+
+    name = "coverage"
+    sentence = (
+        "90 % intervals of each Greek, interventional mean and contrast hold the truth in 90 % of data sets, give or "
+        "take {allowed}"
+    )
+    unit = "coverage"
+    counts_failures = True
+
+    most = 0.2
+
+    def attainable(self, replicates: int) -> float:
+        """A share of 0.9 of n has the error 0.3/√n."""
+        return REACH * math.sqrt(LEVEL * (1 - LEVEL) / replicates)
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.intervals)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """An exact binomial interval of each count; more than all is no coverage, so no bound above 1."""
+        most = LEVEL + asked.allowed
+        return _coverage(rows, asked, (LEVEL - asked.allowed, most if most < 1 else math.inf))
+
+
+class CoversAtLeast(Covers):
+    """90 % intervals that are known to be too short: how often they hold the truth all the same."""
+
+    name = "floor"
+    sentence = (
+        "90 % intervals, which theory does not promise here, hold the truth of each quantity in a share of at least "
+        "{allowed} of data sets"
+    )
+
+    most = 0.75
+
+    def attainable(self, replicates: int) -> float:
+        """A floor is what is stated of it, however many replicates there are."""
+        return self.most
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """An exact binomial interval of each count."""
+        return _coverage(rows, asked, (asked.allowed, math.inf))
+
+
+class IsCalibrated(Kind):
+    """Over truths drawn from the prior, ranks of the truth among draws are uniform.
+
+    By normal scores of the ranks: their mean is how far posteriors are off in their own standard deviations, their
+    mean square how much too narrow they are. What neither sees, the γ statistic of their ECDF may refute.
+    """
+
+    name = "calibration"
+    sentence = (
+        "Over truths drawn from the prior (or the posterior, with new rows), ranks of the truth among draws are those "
+        "of a posterior that is off by less than {allowed} of its standard deviations, with a variance right within a "
+        "factor of {factor}, and their distribution is not refuted as uniform, for each Greek, interventional mean, "
+        "contrast and the log-likelihood"
+    )
+    unit = "mean normal score of ranks; mean square; p-value of γ"
+
+    most = 0.6
+
+    def attainable(self, replicates: int) -> float:
+        """Normal scores have an sd of one."""
+        return REACH / math.sqrt(replicates)
+
+    def said(self, allowed: float) -> str:
+        """The sentence with its two numbers."""
+        return self.sentence.format(allowed=f"{allowed:g}", factor=f"{_variance_factor(allowed):g}")
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.intervals)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """Three numbers of each quantity: location, spread, and a p-value that is only to be above alpha."""
+        names = list(rows[0].intervals)
+        ranked = [name for name in (*shown(names), LOG_LIKELIHOOD) if name in names]
+        factor, measured, count = _variance_factor(asked.allowed), [], len(rows)
+        for name in ranked:
+            ranks = np.array([row.intervals[name].rank for row in rows])
+            scores = _normal_scores()[ranks]
+            share, limits = 3 * len(ranked), (-asked.allowed, asked.allowed)
+            mean, square, p_value = float(scores.mean()), float(np.mean(scores**2)), uniformity_p_value(ranks, RANKED)
+            measured += [
+                asked.of(f"{name}: location", mean, count, Mean.of(scores), limits, shared_by=share),
+                asked.of(f"{name}: spread", square, count, Square(), (1 / factor, factor), right=1.0, shared_by=share),
+                asked.of(f"{name}: γ", p_value, count, Known(), (asked.alpha / share, math.inf), right=p_value),
+            ]
+        return measured
+
+
+class AgreesWithExact(Kind):
+    """The distribution functions of the draws and of the exact posterior agree at fixed levels, for every entry."""
+
+    name = "exactness"
+    sentence = (
+        "Draws have the exact posterior's distribution: at its "
+        + ", ".join(f"{100 * level:g}" for level in LEVELS)
+        + " % points the distribution functions differ by less than {allowed} on average"
+    )
+    unit = "mean gap in probability"
+
+    most = 0.05
+
+    def attainable(self, replicates: int) -> float:
+        """A gap of some hundred effective draws has an sd of about 0.04; draws by weights have a bias too."""
+        return 0.01 + REACH * 0.04 / math.sqrt(replicates)
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.exactness)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """Student's interval of the mean gap over replicates, each with draws of its own on both sides."""
+        names, limits = shown(rows[0].exactness), (-asked.allowed, asked.allowed)
+        measured = []
+        for name in names:
+            gaps = np.array([row.exactness[name].gaps for row in rows])
+            for level, values in zip(LEVELS, gaps.T, strict=True):
+                entry, law, count = f"{name} at {100 * level:g} %", Mean.of(values), len(names) * len(LEVELS)
+                measured.append(asked.of(entry, float(values.mean()), len(rows), law, limits, shared_by=count))
+        return measured
+
+
+def covers(row: Row, name: str) -> bool:
+    """Whether a row's interval for an entry holds the truth; False where there is no interval."""
+    interval = row.intervals.get(name)
+    return interval is not None and interval.lower <= row.truth[name] <= interval.upper
+
+
+def _coverage(rows: Sequence[Row], asked: Asked, limits: tuple[float, float]) -> list[Measured]:
+    # All that have an interval but the log-likelihood, which is only ranked.
+    names = shown(next((row.intervals for row in rows if row.intervals), {}))
+    return [
+        asked.of(
+            name,
+            sum(covers(row, name) for row in rows) / len(rows),
+            len(rows),
+            Proportion(),
+            limits,
+            right=LEVEL,
+            shared_by=len(names),
+        )
+        for name in names
+    ]
+
+
+def _variance_factor(allowed: float) -> float:
+    """The factor of variance whose relative precision is that of a location: both are sums over replicates.
+
+    A mean of n scores has the error 1/√n, a log mean square √2/√n.
+    """
+    return round(math.exp(math.sqrt(2) * allowed), 2)
+
+
+@cache
+def _normal_scores() -> np.ndarray:
+    """The normal score of each rank, of mean square 1 where ranks are uniform."""
+    scores = stats.norm.ppf((np.arange(RANKED + 1) + 0.5) / (RANKED + 1))
+    return np.asarray(scores / np.sqrt(np.mean(scores**2)))

@@ -78,7 +78,8 @@ def test_what_is_claimed_stands_among_the_verdicts(html, results):
         for line in Page(html).lines("verdicts", "verdicts")
         if (line["Estimator"][0], line["Claim"][0]) == ("EM-unsearched", "candour")
     ]
-    assert line["Verdict"][0] == failed.verdict.name == "FAIL"
+    assert line["Verdict"][0] == failed.verdict.name != "PASS"
+    assert value(line["Measured"]) == failed.statistic == 0.5
 
 
 def test_markdown_has_the_same_table(results):

@@ -28,7 +28,7 @@ from validation.study.environment import environment
 from validation.study.own_data import asked
 from validation.study.row import CONVERGED, ERROR, RANKED, Interval, Row
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 STANDARD = {each.name: each for each in STANDARD_SCENARIOS}
 FITTED = ("five_points", "separated_100", "separated_300", "student_noise")
 REPLICATES = 3
@@ -61,7 +61,7 @@ class Page(HTMLParser):
         if tag == "section":
             self.sections.append(given["id"])
         if tag == "table":
-            self.tables.append((self.sections[-1], given["data-table"], []))
+            self.tables.append((self.sections[-1] if self.sections else "", given["data-table"], []))
         if tag == "tr":
             self.tables[-1][2].append([])
         if tag in ("td", "th"):
@@ -184,7 +184,6 @@ def test_the_page_is_self_contained(page, html):
     assert {each[1:] for each in page.references if each.startswith("#")} <= set(page.ids)
     assert len(set(page.ids)) == len(page.ids)
     assert not re.search(r"url\(|@import|https?://|<img|<iframe|<script [^>]*src", html)
-    assert len(html) < 2_000_000
 
 
 def test_text_is_escaped_and_nothing_is_lost(page, html, results):
@@ -198,11 +197,10 @@ def test_text_is_escaped_and_nothing_is_lost(page, html, results):
     assert all(each in text for each in (*results.plan.contenders.values(), "3.99", environment()["packages"]["torch"]))
 
 
-def test_verdicts_come_first_and_say_what_the_exit_status_counts(page, results):
+def test_the_page_says_what_the_exit_status_counts(page, results):
     text = " ".join("".join(page.text).split())
-    assert page.tables[0][:2] == ("verdicts", "verdicts")
+    assert [table[:2] for table in page.tables[:3]] == [("", "matrix"), ("trust", "trust"), ("verdicts", "verdicts")]
     assert f"Exit status {results.exit_status}:" in text
-    assert "what is REPORTED does not count" in text
     assert f"Preset {results.plan.preset}, study seed {results.plan.seed}" in text
     for verdict in Verdict:
         assert f"{sum(f.verdict is verdict for f in results.findings)} {verdict.name}" in text
@@ -210,19 +208,20 @@ def test_verdicts_come_first_and_say_what_the_exit_status_counts(page, results):
 
 def test_every_finding_is_a_line_of_the_verdict_table(page, results):
     lines = list(page.lines("verdicts", "verdicts"))
-    numbers = ("Statistic", "Accepted from", "to", "False alarm", "Would see", "Asked", "Replicates", "Missing")
+    bounds = ("Measured", "Between", "and", "Claimed from", "to", "Used", "Sees", "Miss")
+    numbers = (*bounds, "Replicates", "Would do", "Missing")
     told = {
         (line["Scenario"][0], line["Estimator"][0], line["Claim"][0]): (
             line["Verdict"][0],
-            line["Closest at"][0].replace("–", ""),
+            line["Worst at"][0].replace("–", ""),
             *(value(line[column]) for column in numbers),
         )
         for line in lines
     }
     assert len(told) == len(lines) == len(results.findings)
     for f in results.findings:
-        found = f.verdict.name, short(f.worst), f.statistic, f.low, f.high, f.alpha, f.detectable, f.min_effect
-        assert told[f.scenario, f.estimator, f.kind] == (*found, f.replicates, f.missing)
+        found = f.verdict.name, short(f.worst), f.statistic, f.low, f.high, f.least, f.most, f.used, f.sees, f.alpha
+        assert told[f.scenario, f.estimator, f.kind] == (*found, f.replicates, f.needed, f.missing)
 
 
 def test_scenarios_of_one_family_stand_together(page, results):
@@ -428,7 +427,7 @@ def own() -> Results:
 def test_your_data_come_first_with_a_word_for_each_answer(own):
     html = render(own)
     page = Page(html)
-    assert [name for _, name, _ in page.tables[:3]] == ["queries", "greeks", "verdicts"]
+    assert [name for _, name, _ in page.tables[1:4]] == ["queries", "greeks", "verdicts"]
     assert "&lt;my&gt;.csv" in html and "Gone: ERROR. ValueError: gone" in html
     lines = {line["Quantity"][0]: line for line in page.lines("your-data", "queries")}
     assert list(lines) == ["E[X | do(Z=0)]", "E[X | do(Z=1)]", CONTRAST]
@@ -467,9 +466,8 @@ def test_markdown_has_the_same_numbers(results, page):
             line = page.line(f"scenario-{name}", table, CONTRAST, estimator)
             assert f"| {' | '.join(escaped(cell[0]) for cell in line.values())} |\n" in part
     for f in results.findings:
-        assert (
-            f"| {f.verdict.name} | {f.scenario} | {escaped(f.estimator)} | {f.kind} | {number(f.statistic)} |" in text
-        )
+        head = f"| {f.verdict.name} | {f.scenario} | {escaped(f.estimator)} | {f.kind} |"
+        assert f"{head} {escaped(short(f.worst)) or '–'} | {number(f.statistic)} |" in text
 
 
 def test_markdown_tables_are_tables(results):

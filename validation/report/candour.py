@@ -20,17 +20,19 @@ from validation.study.row import Row
 Rows = Mapping[str, ByEstimator]  # by scenario
 CSS = {Ending.SILENT: "silent", Ending.WARNED: "warned", Ending.RIGHT: "right", Ending.LOST: "lost"}
 TITLE = "Silent and wrong, warned, or right"
-CAPTION = (
-    "One bar for each estimator, of all its replicates: red are fits that gave no warning and leave the truth of "
-    "the contrast out of their set of answers at 99.9 %; amber gave a status other than CONVERGED, a warning or a "
-    "refusal; green gave none and hold the truth; grey gave no fit, and said why. The set of a point fit are the "
-    "likelihood intervals of all modes that it knows, that of other fits the range of their draws, at the level "
-    "that their number can promise. A warning is right where the rows allow several answers, and a false alarm "
-    "where they allow one. A long set is safe and says little: its length stands in the table. Where not one of n "
-    "fits is silent and wrong, the share may still be up to about 3.7 / n. A posterior keeps its level over truths "
-    "drawn from its prior, not at each one: where the rows allow a range it is largely the prior's, and a truth at "
-    "the end of that range is left out by draws that are right for their prior. That is no fault of the sampler, "
-    "and no less silent."
+READING = (
+    "A bar is all replicates of an estimator: red gave no warning and leave the truth out; amber warned; green hold it."
+)
+NOTES = (
+    "Red are fits that gave no warning and leave the truth of the contrast out of their set of answers at 99.9 %; "
+    "amber gave a status other than CONVERGED, a warning or a refusal; green gave none and hold the truth; grey gave "
+    "no fit, and said why. The set of a point fit are the likelihood intervals of all modes that it knows, that of "
+    "other fits the range of their draws, at the level that their number can promise. A warning is right where the "
+    "rows allow several answers, and a false alarm where they allow one. A long set is safe and says little: its "
+    "length stands in the table. Where not one of n fits is silent and wrong, the share may still be up to about 3.7 "
+    "/ n. A posterior keeps its level over truths drawn from its prior, not at each one: where the rows allow a range "
+    "it is largely the prior's, and a truth at the end of that range is left out by draws that are right for their "
+    "prior. That is no fault of the sampler, and no less silent."
 )
 COLUMNS = (
     Column("Scenario", numeric=False),
@@ -62,7 +64,7 @@ def topic(plan: Plan, rows: Rows) -> Topic | None:
         for name in scenario.estimators
         if rows[scenario.name][name]
     )
-    return Topic(TITLE, CAPTION, figures, Table("candour", COLUMNS, lines))
+    return Topic(TITLE, READING, NOTES, figures, Table("candour", COLUMNS, lines))
 
 
 def _asked(plan: Plan, rows: Rows) -> Iterator[tuple[PlannedScenario, str]]:

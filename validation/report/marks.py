@@ -92,6 +92,18 @@ def area(x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) -> str:
     return f'<path class="area {css}" d="M{" ".join(f"{a:.1f} {b:.1f}" for a, b in outline)}z"/>'
 
 
+def spans(x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) -> str:
+    """Return upright lines as one path; "" of none."""
+    ends = zip(np.ravel(x), np.ravel(low), np.ravel(high), strict=True)
+    path = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in ends)
+    return f'<path class="span {css}" d="{path}"/>' if path else ""
+
+
+def block(x: tuple[float, float], y: tuple[float, float], css: str) -> str:
+    """Return a rectangle between two corners."""
+    return f'<path class="area {css}" d="M{x[0]:.1f} {y[0]:.1f}H{x[1]:.1f}V{y[1]:.1f}H{x[0]:.1f}z"/>'
+
+
 def ring(x: float, y: float, css: str) -> str:
     """Return one point as a circle, which CSS fills or leaves hollow."""
     return f'<circle class="ring {css}" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'

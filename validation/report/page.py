@@ -11,6 +11,8 @@ from validation.claims.results import Results
 from validation.report.sections import Contents
 from validation.report.words import number
 
+SCRIPTS = ("sortable/sortable.min.js", "copy.js", "unfold.js")
+
 
 def write_report(results: Results, path: Path) -> None:
     """Write the report as one HTML file."""
@@ -18,10 +20,10 @@ def write_report(results: Results, path: Path) -> None:
 
 
 def render(results: Results) -> str:
-    """Return the report as HTML: verdicts first, then scenario by scenario, then what it was made with."""
+    """Return the report as HTML: what was shown first, then scenario by scenario, then what it was made with."""
     environment = templates(autoescape=True)
     environment.filters.update(safe_panels=Markup)
-    assets = {"style": _asset("style.css"), "script": _asset("sortable/sortable.min.js")}
+    assets = {"style": _asset("style.css"), "scripts": [_asset(name) for name in SCRIPTS]}
     return environment.get_template("index.html.jinja").render(assets, **Contents(results).variables())
 
 

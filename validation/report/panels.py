@@ -9,28 +9,36 @@ from numpy.typing import ArrayLike
 
 from validation.report.marks import Array, Axis, dots, drawing, line, text_at
 from validation.report.words import clipped
-from validation.study.plan import Plan
+from validation.study.plan import Plan, PlannedScenario
 
 WIDTH, HEIGHT = 260.0, 176.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 246.0, 26.0, 146.0
-MOST = 400  # dots of one column
+MOST, LEAST = 400, 40  # dots of one column
+DOTS = 110_000  # on a page, which are about a megabyte
 SERIES = 8  # colours of the page
 LETTER = 5.4  # pixels
 
 
 @dataclass(frozen=True)
 class Palette:
-    """The colour of every estimator, the same in every figure; a Laplace approximation has its point estimate's."""
+    """How estimators are drawn, the same in every figure: their colours, and at most how many dots a column has.
+
+    A Laplace approximation has the colour of its point estimate. Of many scenarios each has fewer dots, so that the
+    page stays small.
+    """
 
     bases: tuple[str, ...]
+    dots: int = MOST
 
     @staticmethod
     def of(plan: Plan) -> "Palette":
-        """Return the colours of a study."""
+        """Return the colours of a study, and what it has room for."""
+        columns = sum(_columns(scenario) for scenario in plan.scenarios)
         named = dict.fromkeys(
             (*plan.contenders, *(name for scenario in plan.scenarios for name in scenario.estimators))
         )
-        return Palette(tuple(name for name in named if base(name) == name))
+        bases = tuple(name for name in named if base(name) == name)
+        return Palette(bases, min(MOST, max(LEAST, DOTS // max(columns, 1))))
 
     def css(self, name: str) -> str:
         """Return the classes of an estimator's marks."""
@@ -48,12 +56,18 @@ def is_approximate(name: str) -> bool:
     return base(name) != name
 
 
-def thinned(values: ArrayLike) -> Array:
-    """Return at most MOST of the values, evenly chosen."""
+def thinned(values: ArrayLike, most: int = MOST) -> Array:
+    """Return at most so many of the values, evenly chosen."""
     array = np.asarray(values, dtype=np.float64)
-    if len(array) <= MOST:
+    if len(array) <= most:
         return array
-    return np.asarray(array[np.linspace(0, len(array) - 1, MOST).astype(int)])
+    return np.asarray(array[np.linspace(0, len(array) - 1, most).astype(int)])
+
+
+def _columns(scenario: PlannedScenario) -> int:
+    """About how many columns of dots a scenario has: quantities, interventions, seconds and draws per second."""
+    quantities = len(scenario.asymptotics.truth) if scenario.asymptotics else 4 + len(scenario.interventions)
+    return (quantities + len(scenario.interventions) + 2) * len(scenario.estimators)
 
 
 def framed(
@@ -94,9 +108,9 @@ def jittered(middle: float, count: int, width: float) -> Array:
     return np.asarray(middle + 0.3 * width * np.sin(2.399963 * np.arange(count)))
 
 
-def column_of_dots(values: Array, y: Axis, middle: float, width: float, css: str) -> str:
+def column_of_dots(values: Array, y: Axis, middle: float, width: float, css: str, most: int = MOST) -> str:
     """Return a column of dots, and how many lie beyond the panel."""
-    shown = thinned(values)
+    shown = thinned(values, most)
     kept = shown[y.holds(shown)]
     above, below = int(np.sum(values > y.high)), int(np.sum(values < y.low))
     marks = dots(jittered(middle, len(kept), width), y.at(kept), css)
@@ -114,7 +128,8 @@ def columns_of_dots(
     width = (RIGHT - LEFT) / max(len(values), 1)
     marks = []
     for (name, all_values), (middle, _) in zip(values.items(), column_names(list(values)), strict=True):
-        marks.append(column_of_dots(all_values[np.isfinite(all_values)], y, middle, width, palette.css(name)))
+        finite = all_values[np.isfinite(all_values)]
+        marks.append(column_of_dots(finite, y, middle, width, palette.css(name), palette.dots))
         if infinite := int(np.sum(np.isinf(all_values))):
             marks.append(text_at(middle, TOP + 6, f"∞ {infinite}", "beyond"))
         if all_values.size and y.holds(bar := float(centre(all_values))):

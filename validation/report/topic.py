@@ -1,4 +1,4 @@
-"""One thing that the report shows: a table with figures."""
+"""One thing that the report shows: figures, how they are read, and the numbers behind them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,18 @@ Figures = Sequence[Sequence[str]]  # rows of panels
 
 @dataclass(frozen=True)
 class Topic:
-    """A heading, a table, and figures with their caption, which are drawn where they are shown."""
+    """A heading, one line on how its figures are read, more notes for who reads the table, and both.
+
+    Figures are drawn where they are shown.
+    """
 
     title: str
-    caption: str
+    reading: str
+    notes: str
     figures: Callable[[], Figures]
     table: Table
+
+    @property
+    def name(self) -> str:
+        """What its anchor ends in."""
+        return self.table.name

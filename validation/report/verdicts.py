@@ -18,6 +18,7 @@ MEANING = {
     Verdict.UNDERPOWERED: "neither is excluded: more replicates would tell",
 }
 ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS)
+MARK = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.UNDERPOWERED: "?"}
 KINDS = (IsExpected.name, *kinds.KINDS)
 COLUMNS = (
     Column("Verdict", numeric=False),
@@ -58,10 +59,12 @@ def counts(findings: Sequence[Finding]) -> list[tuple[Verdict, int]]:
     return [(verdict, number_of[verdict]) for verdict in Verdict]
 
 
-def claims(findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
-    """Return kind, sentence and unit of every kind of claim."""
-    by_kind = {f.kind: (f.kind, f.sentence, f.unit) for f in sorted(findings, key=_kind)}
-    return list(by_kind.values())
+def claims(findings: Sequence[Finding]) -> list[tuple[str, list[str], str]]:
+    """Return kind, sentences (which differ in their numbers) and unit of every kind of claim."""
+    by_kind: dict[str, list[Finding]] = {}
+    for finding in sorted(findings, key=_kind):
+        by_kind.setdefault(finding.kind, []).append(finding)
+    return [(kind, list(dict.fromkeys(f.sentence for f in of)), of[0].unit) for kind, of in by_kind.items()]
 
 
 def exit_words(results: Results) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from validation.report.marks import Array, Axis, area, dots, line, text_at
+from validation.report.marks import Array, Axis, area, dots, line, spans, text_at
 from validation.report.panels import (
     BOTTOM,
     LEFT,
@@ -24,6 +24,7 @@ from validation.study.plan import PlannedScenario
 from validation.study.row import Row
 
 INNER = 1.6448536269514722  # sd of a normal variable's central 90 %
+LINES = 24  # intervals of one column or scatter
 
 
 def strips(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[list[str]]:
@@ -40,7 +41,13 @@ def scatters(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> 
     for label, entries in _grouped(quantities(rows)).items():
         pairs = {name: _pairs(rows[name], entries) for name in names}
         axis = robust(np.concatenate([values.ravel() for values in pairs.values()]))
-        figures.append([_scatter(label, name, pairs[name], axis, palette) for name in names])
+        spread = {name: _intervals(rows, name, entries) for name in names}
+        figures.append(
+            [
+                _scatter(f"{name}: {label}", pairs[name], spread[name], axis, palette.css(name), palette.dots)
+                for name in names
+            ]
+        )
     return figures
 
 
@@ -71,6 +78,10 @@ def _strip(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, quant
     if half:
         marks.append(area([LEFT, RIGHT], y.at([truth - half] * 2), y.at([truth + half] * 2), "truth"))
     marks.append(line([LEFT, RIGHT], y.at([truth] * 2), "truth dashed"))
+    width = (RIGHT - LEFT) / max(len(names), 1)
+    for name, (middle, _) in zip(names, column_names(names), strict=True):
+        of = _intervals(rows, name, [quantity])
+        marks += _upright(of, np.linspace(middle - 0.4 * width, middle + 0.4 * width, len(of)), y, palette.css(name))
     marks += columns_of_dots(values, y, palette, np.mean)
     description = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
     return framed(clipped(quantity, 40), marks, x=column_names(names), y=y, description=description)
@@ -95,16 +106,45 @@ def _pairs(rows: Sequence[Row], names: Sequence[str]) -> Array:
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 
-def _scatter(label: str, name: str, pairs: Array, y: Axis, palette: Palette) -> str:
+def _intervals(rows: ByEstimator, name: str, names: Sequence[str]) -> Array:
+    """Truth, lower and upper end [M, 3] of at most LINES intervals: an estimator's, or its Laplace approximation's."""
+    own, approximate = rows[name], rows.get(f"{name}+laplace", ())
+    chosen = own if any(row.intervals for row in own) else approximate
+    ends = [
+        (row.truth[q], row.intervals[q].lower, row.intervals[q].upper)
+        for row in chosen
+        for q in names
+        if q in row.intervals and q in row.truth
+    ]
+    kept = thinned(np.arange(len(ends)), LINES).astype(int)
+    return np.array([ends[i] for i in kept], dtype=np.float64).reshape(-1, 3)
+
+
+def _upright(intervals: Array, x: Array, y: Axis, css: str) -> list[str]:
+    """Intervals as upright lines at these pixels; those that leave their truth out in a colour of their own."""
+    truth, low, high = intervals.T
+    visible = (high >= y.low) & (low <= y.high) & np.isfinite(x)
+    misses = (truth < low) | (truth > high)
+    bottom, top = y.at(np.clip(low, y.low, y.high)), y.at(np.clip(high, y.low, y.high))
+    return [
+        spans(x[of], bottom[of], top[of], colour)
+        for of, colour in ((visible & ~misses, css), (visible & misses, "miss"))
+        if of.any()
+    ]
+
+
+def _scatter(title: str, pairs: Array, intervals: Array, y: Axis, css: str, most: int) -> str:
     truth, estimate = pairs.T
     x, ends = Axis(y.low, y.high, LEFT, RIGHT), np.array([y.low, y.high])
-    marks = [line(x.at(ends), y.at(ends), "truth")]
     inside = x.holds(truth) & y.holds(estimate)
-    kept = thinned(np.flatnonzero(inside)).astype(int)
-    marks.append(dots(x.at(truth[kept]), y.at(estimate[kept]), palette.css(name)))
+    kept = thinned(np.flatnonzero(inside), most).astype(int)
+    on_axis = intervals[x.holds(intervals[:, 0])]
+    marks = [
+        line(x.at(ends), y.at(ends), "truth"),
+        *_upright(on_axis, x.at(on_axis[:, 0]), y, css),
+        dots(x.at(truth[kept]), y.at(estimate[kept]), css),
+    ]
     if beyond := int(np.sum(~inside)):
         marks.append(text_at(RIGHT - 12, TOP + 8, f"▲▼{beyond}", "beyond"))
-    description = f"Estimates of {label} by {name} against the truth"
-    return framed(
-        clipped(f"{name}: {label}", 28), marks, x=x, y=y, description=description, labels=("truth", "estimate")
-    )
+    description = f"Estimates against the truth, {title}, with 90 % intervals"
+    return framed(clipped(title, 28), marks, x=x, y=y, description=description, labels=("truth", "estimate"))

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import stats
 
 from validation.report import summaries
 from validation.report.figures.estimates import fitted
-from validation.report.marks import Axis, drawing, line, ring, text_at
+from validation.report.marks import Axis, block, drawing, line, ring, text_at
 from validation.report.panels import Palette
 from validation.report.summaries import ByEstimator, Ranged
 from validation.report.words import short
@@ -17,6 +18,7 @@ WIDTH, LEFT, RIGHT, TOP = 360.0, 10.0, 350.0, 22.0
 HEAD, STEP, FOOT = 17.0, 10.0, 26.0
 MOST = 8  # quantities of one panel
 Intervals = Mapping[str, Mapping[str, Ranged]]  # by quantity and estimator
+Bands = Mapping[str, tuple[float, float]]  # by estimator
 
 
 def coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, claimed: frozenset[str]) -> list[str]:
@@ -26,7 +28,15 @@ def coverage(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, cla
         quantity: {name: summaries.coverage(rows[name], quantity) for name in names}
         for quantity in summaries.quantities(rows)
     }
-    return forest("Share of 90 % intervals that hold the truth", rates, palette, reference=LEVEL)
+    bands = {name: band(len(rows[name])) for name in names}
+    return forest("Share of 90 % intervals that hold the truth", rates, palette, reference=LEVEL, bands=bands)
+
+
+def band(replicates: int) -> tuple[float, float]:
+    """Return between which shares of so many replicates an exact coverage is found with probability CONFIDENCE."""
+    tail = (1 - summaries.CONFIDENCE) / 2
+    low, high = stats.binom.ppf([tail, 1 - tail], replicates, LEVEL)
+    return float(low) / replicates, float(high) / replicates
 
 
 def efficiency(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
@@ -55,23 +65,33 @@ def distances(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) ->
     return forest("Mean Wasserstein-1 to the exact posterior, in its sd", intervals, palette, reference=0.0)
 
 
-def forest(title: str, intervals: Intervals, palette: Palette, *, reference: float, log: bool = False) -> list[str]:
-    """Return panels of at most MOST quantities, all on one axis."""
+def forest(
+    title: str,
+    intervals: Intervals,
+    palette: Palette,
+    *,
+    reference: float,
+    log: bool = False,
+    bands: Bands | None = None,
+) -> list[str]:
+    """Return panels of at most MOST quantities, all on one axis, with a band behind each line where there are any."""
     intervals = {quantity: by_name for quantity, by_name in intervals.items() if by_name}
     if not intervals:
         return []
     ends = [end for by_name in intervals.values() for ranged in by_name.values() for end in (ranged.low, ranged.high)]
+    bands = bands or {}
+    ends += [end for of_estimator in bands.values() for end in of_estimator]
     x = Axis.over(np.array([*ends, reference]), LEFT, RIGHT, log=log, pad=0.03)
     names = list(intervals)
     num_panels = -(-len(names) // MOST)
     size = -(-len(names) // num_panels)
     return [
-        _panel(title, {quantity: intervals[quantity] for quantity in names[i : i + size]}, palette, x, reference)
+        _panel(title, {quantity: intervals[quantity] for quantity in names[i : i + size]}, palette, x, reference, bands)
         for i in range(0, len(names), size)
     ]
 
 
-def _panel(title: str, intervals: Intervals, palette: Palette, x: Axis, reference: float) -> str:
+def _panel(title: str, intervals: Intervals, palette: Palette, x: Axis, reference: float, bands: Bands) -> str:
     bottom = TOP + sum(HEAD + STEP * len(by_name) for by_name in intervals.values()) + 4
     marks = [text_at(4, 14, title, "title")]
     for value, text in x.ticks():
@@ -86,6 +106,9 @@ def _panel(title: str, intervals: Intervals, palette: Palette, x: Axis, referenc
         for name, ranged in by_name.items():
             low, high = x.at(np.clip([ranged.low, ranged.high], x.low, x.high))
             middle, css = y + STEP / 2, palette.css(name)
+            if name in bands:
+                start, end = x.at(np.array(bands[name]))
+                marks.append(block((start, end), (y, y + STEP), "band"))
             marks += [line([low, high], [middle, middle], css), ring(float(x.at(ranged.value)), middle, css)]
             y += STEP
     names = dict.fromkeys(name for by_name in intervals.values() for name in by_name)

@@ -6,7 +6,7 @@ STAMP = $(VENV)/.installed
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help venv check format test test-full test-portable report bench wheel clean
+.PHONY: help venv check format test test-full test-portable report report-controls bench wheel clean
 
 help:
 	@echo 'make venv       create $(VENV) and install the package with its tools (PYTHON=python3.12 picks the Python)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test-full  all tests'
 	@echo 'make test-portable  the tests of identities and statuses as three other processors would round'
 	@echo 'make report     run the quick validation study, write build/report/index.html'
+	@echo 'make report-controls  wrong estimators through the quick study: none may pass (ten minutes)'
 	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (25 minutes)'
 	@echo 'make wheel      build dist/*.whl and check what is in it'
 	@echo 'make clean      remove everything that make made'
@@ -59,6 +60,9 @@ test-portable: $(STAMP)
 report: $(STAMP)
 	rm -rf build/report
 	$(BIN)/python -m validation run --preset quick --output build/report
+
+report-controls: $(STAMP)
+	$(BIN)/python -m benchmarks.report_controls
 
 # Peers need other versions of numba and of what it needs, so they have an environment of their own.
 bench:

@@ -16,8 +16,9 @@ from estimators import EM
 from validation import Study, assess, run
 from validation.claims.results import Results, write_results
 from validation.report import panels
-from validation.report.figures import estimates, ranks
+from validation.report.figures import estimates, forest, ranks
 from validation.report.markdown import escaped, render_markdown
+from validation.report.marks import Axis
 from validation.report.page import render
 from validation.report.words import number, short, signed
 from validation.scenarios import STANDARD_SCENARIOS, Intervention
@@ -379,10 +380,39 @@ def test_rings_lie_where_the_rates_are(html, results):
     assert np.abs(start + slope * np.array(rates) - places).max() <= 0.06  # they are written to a tenth of a pixel
 
 
+@pytest.mark.parametrize("n", [20, 150, 300])
+def test_the_band_holds_the_share_of_a_right_coverage(n):
+    low, high = forest.band(n)
+    inside = stats.binom.cdf(round(high * n), n, 0.9) - stats.binom.cdf(round(low * n) - 1, n, 0.9)
+    assert 0.95 <= inside < 0.99
+
+
 def test_ranks_are_counted_at_every_place():
     found = np.random.default_rng(0).integers(RANKED + 1, size=50)
     expected = [np.mean(found <= i) - (i + 1) / (RANKED + 1) for i in range(RANKED)]
     assert ranks.difference(found.tolist()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ends", [(0.9, 1.2), (3800.0, 4400.0), (0.01, 0.05), (1e-6, 10.0), (0.2, 7.0)])
+def test_a_logarithmic_axis_has_a_few_ticks_on_it(ends):
+    axis = Axis(*ends, 0.0, 100.0, log=True)
+    ticks = axis.ticks()
+    assert 2 <= len(ticks) <= 7
+    assert all(axis.holds(value) for value, _ in ticks)
+    assert len({text for _, text in ticks}) == len(ticks)
+
+
+def test_intervals_that_leave_the_truth_out_are_drawn_as_such(html, results):
+    """Of intervals half as wide as they should be more than a tenth is red."""
+    section = html[html.index(f'id="scenario-{PRIOR}"') : html.index('id="scenario-five_points"')]
+    figure = next(f for f in re.findall(r"<svg.*?</svg>", section, flags=re.DOTALL) if "truth, EM: mu_X" in f)
+    spans = {css: path.count("V") for css, path in re.findall(r'class="span ([^"]+)" d="([^"]+)"', figure)}
+    shown = [row for row in rows_of(results, PRIOR, "EM+laplace") if "mu_X[0]" in row.intervals]
+    held = np.mean(
+        [row.intervals["mu_X[0]"].lower <= row.truth["mu_X[0]"] <= row.intervals["mu_X[0]"].upper for row in shown]
+    )
+    assert sum(spans.values()) <= estimates.LINES
+    assert 0 < spans["miss"] < sum(spans.values()) and held < 0.8
 
 
 def test_columns_are_thinned_and_what_lies_beyond_is_counted():

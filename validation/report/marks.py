@@ -56,8 +56,8 @@ class Axis:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return a few round numbers on the axis with their texts."""
-        if self.log:
-            decades = math.log10(self.high / self.low)
+        decades = math.log10(self.high / self.low) if self.log else 0.0
+        if decades > 0.8:  # on less there is hardly a power of ten
             subs = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
             values = LogLocator(subs=subs, numticks=6).tick_values(self.low, self.high)
             return [(float(v), number(float(v), 2)) for v in values if self.holds(v)]

@@ -42,6 +42,7 @@ def efficiency(members: Sequence[PlannedScenario], rows: Rows, palette: Palette)
     known = [scenario for scenario in members if scenario.asymptotics]
     if not known:
         return []
+    worse = "below" if len(known) > 1 else "to the left"
 
     def figures() -> Figures:
         if len(known) > 1:
@@ -51,7 +52,7 @@ def efficiency(members: Sequence[PlannedScenario], rows: Rows, palette: Palette)
     return [
         Topic(
             title="Efficiency against the number of rows" if len(known) > 1 else "Efficiency",
-            reading="A ring on the dashed line is as precise as theory allows; to the left of it, or below, is worse.",
+            reading=f"A ring on the dashed line is as precise as theory allows; {worse} is worse.",
             notes=(
                 "Cramér–Rao bound over mean squared error with its 95 % interval (exact where errors are normal): 1 "
                 "is efficient; less is worse; an estimator that is biased towards the truth can exceed 1."

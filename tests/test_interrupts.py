@@ -109,7 +109,7 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
     [
         (mode_search, "climb", 1, LONG, Search()),
         (importance_sampling, "weighed", 1, SHORT, Search()),
-        (Density, "starts", 1, LONG, None),
+        (chain_starts, "best_starts", 1, LONG, None),
         (chain_starts, "ascend", 2, LONG, None),
         (chain_starts, "_local_sd", 1, LONG, None),
         (nutpie, "sample", 1, LONG, None),

@@ -240,7 +240,7 @@ def test_free_labels_of_every_draw_are_in_the_order_that_the_fit_states():
     own = CONFOUNDER.order_keys(named_as(fit, draws).draws, fit.symmetry)[key]
     assert (own[:, 0] <= own[:, 1]).all()
     before = CONFOUNDER.order_keys(draws.draws, fit.symmetry)[key]
-    assert 40 < int((before[:, 0] > before[:, 1]).sum()) < 360  # the rival's classes overlap with the other's of these
+    assert 0 < int((before[:, 0] > before[:, 1]).sum()) < 360  # the rival's classes overlap with the other's of these
     swapped = fit.relabel([1, 0])
     named = named_as(swapped, draws).draws["beta_Y"]
     assert torch.equal(named, named_as(fit, draws).draws["beta_Y"].flip(1))

@@ -32,7 +32,7 @@ from validation.refutation.statistics import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Above this p-value of few simulations more of them are not made.
+# Above this p-value of few simulations more of them are not made; a p-value that is kept is no more likely to be small.
 NO_DOUBT = 0.2
 # Below this certainty the labels of more than one draw in ten might as well have been others.
 CERTAIN = 0.9
@@ -127,7 +127,6 @@ def refute(
     for count in spread.stages(num_simulations):
         comparison = spread.compared(which, count, seed)
         p, statistics = _judged(comparison, seed)
-        # A p-value of an early stage is kept only above this, and so no more likely to be small than that of the last.
         if p.of_smallest > max(NO_DOUBT, level):
             break
     return Refutation(

@@ -374,6 +374,7 @@ WORLDS = {
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::estimators.EstimationWarning")  # of rivals, which such rows have
 @pytest.mark.parametrize("world", WORLDS)
 def test_false_alarms_of_one_fit_of_a_hundred_rows_with_unknown_spreads(world, monkeypatch):
     """Of 1,000 right fits, at .01 and at .001; the factor is simulated three times, not a thousand."""
@@ -381,7 +382,9 @@ def test_false_alarms_of_one_fit_of_a_hundred_rows_with_unknown_spreads(world, m
     fits = []
     for seed in range(1000):
         rows = SPREADS.simulate(100, truth, 5000 + seed)["X"]
-        fits.append(EM(progress_bar=False).fit(SPREADS, Data(X=rows), seed=0))
+        fit = EM(progress_bar=False).fit(SPREADS, Data(X=rows), seed=0)
+        # As the truth is: where means hardly differ a fit may be named by its spreads, which are equal in truth.
+        fits.append(fit.relabel(np.argsort(fit["mu_X"].numpy()).tolist()))
     asked = Fits(fits[0], truth).entries(None)
     factors = [drop_to(fits[0], truth, asked, seed).factor for seed in range(3)]
     monkeypatch.setattr("validation.testing.one_fit._factor", lambda *_: 1.0)

@@ -244,7 +244,7 @@ def test_both_nuts_engines_have_one_posterior_with_a_missing_cause(monkeypatch: 
     assert max(map(abs, differences)) > 0.5, differences
     # Away from the spike that is the mode of so few rows, where steps are tiny.
     monkeypatch.setattr(nuts_module, "chain_starts", lambda task, density, count: np.zeros((count, density.size)))
-    fit = fit_quietly(NUTS(3, 2, 1, engine="pyro"), CONFOUNDER, data, seed=0)
+    fit = fit_quietly(NUTS(3, 2, 1, engine="pyro"), CONFOUNDER, data, seed=0, search=None)
     assert fit.num_draws == 3
     chain = CausalMixture(2, {"A": Gaussian(), "B": LinearGaussian(parents=["A"])})
     gaps = Data(A=[0.0, np.nan, 1.0], B=[1.0, 2.0, 3.0], missing="marginalize")

@@ -115,8 +115,7 @@ def weigh(
     names = situation.above([*([] if target is None else [target]), *situation.seen])
     is_open = open_variables(situation, names, target)
     if not is_open:
-        joint = joint_of(situation, names, {})
-        check_possible(joint.log_joint, situation.seen)
+        joint = _closed(situation, tuple(names))
         return Weighed(joint, joint.log_joint[:, :, None])
     law = situation.laws.get(is_open[0])
     panels = panels_of(law) if len(is_open) == 1 and law is not None and not is_integer(law) else None
@@ -139,6 +138,16 @@ def weigh(
             num_counts |= more
     check_possible(weighed.log_joint, situation.seen)
     return weighed
+
+
+def _closed(situation: Situation, names: tuple[str, ...]) -> Joint:
+    """The joint of variables that all have closed forms, made once."""
+    known: dict[tuple[str, ...], Joint] = situation.joints
+    if names not in known:
+        joint = joint_of(situation, names, {})
+        check_possible(joint.log_joint, situation.seen)
+        known[names] = joint
+    return known[names]
 
 
 def _at_nodes(situation: Situation, names: Sequence[str], nodes: Nodes, num_counts: Mapping[str, int]) -> Weighed:

@@ -1,6 +1,6 @@
 """p(x | do(...), seen ...) of a mixture, by the truncated factorisation, for every draw of the Greeks at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -75,14 +75,14 @@ class MixturePredictive:
         return replace(self, seen={**self.seen, **check_values(self.model, seen, "given")})
 
     def mean(self, name: str) -> Answer:
-        law, num_rows = self._own_law(name), self._situation(self.draws).num_rows
+        law, num_rows = self._own_law(name), self._first.num_rows
         mean = None if law is None else mean_of_law(law)
         if mean is not None:
             return Answer(mean.expand(self.num_draws, *([num_rows] if self.rows else [])))
         _check_mean(self._first, name)
         if law is not None and has_cdf(law) and not says_mean(law):
             raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
-        answers = [mean_of(weigh(self._situation(draws), name, None, self.seed), name) for draws in self._batches()]
+        answers = [mean_of(weigh(situation, name, None, self.seed), name) for situation in self._situations]
         means, errors = torch.cat([mean for mean, _ in answers]), [error for _, error in answers if error is not None]
         _check_numbers(self.settings, means, f"mean: the mean of {name} is not a number")
         error = torch.cat(errors) if errors else None
@@ -127,7 +127,7 @@ class MixturePredictive:
         law = self._own_law(name)
         if law is not None:
             return _around(law, level)
-        joints = [weigh(self._situation(draws), name, None, self.seed).joint for draws in self._batches()]
+        joints = [weigh(situation, name, None, self.seed).joint for situation in self._situations]
         low, high = zip(*(_around(joint.component(name), level) for joint in joints), strict=True)
         return min(low), max(high)
 
@@ -165,12 +165,20 @@ class MixturePredictive:
         """The situation at the first draw, for questions whose answers are the same at every draw."""
         return self._situation({name: value[:1] for name, value in self.draws.items()})
 
-    def _batches(self) -> list[dict[str, Tensor]]:
-        """The draws of the Greeks, as many at a time as there is room for."""
+    @property
+    def _situations(self) -> Iterable[Situation]:
+        """The situation at the draws of the Greeks, as many at a time as there is room for."""
         size = self._first.num_rows * self.model.K * (2_000 if has_open(self._first) else 8)
         step = max(MAX_ELEMENTS // size, 1)
-        starts = range(0, self.num_draws, step)
-        return [{name: value[start : start + step] for name, value in self.draws.items()} for start in starts]
+        if step >= self.num_draws:
+            return [self._whole]
+        batches = range(0, self.num_draws, step)
+        return (self._situation({name: value[i : i + step] for name, value in self.draws.items()}) for i in batches)
+
+    @cached_property
+    def _whole(self) -> Situation:
+        """The situation at all draws, which keeps what the next question of it needs again."""
+        return self._situation(self.draws)
 
     def _drawn_given(self, which: Tensor) -> dict[str, Tensor]:
         """Values [N] of all that what is seen informs about, for rows of the given draws of the Greeks [N]."""
@@ -201,8 +209,8 @@ class MixturePredictive:
         if law is None or name in self._first.above(list(self.seen)):
             return None
         # What is seen may be impossible all the same.
-        for draws in self._batches() if self.seen else []:
-            weigh(self._situation(draws), None, None, self.seed)
+        for situation in self._situations if self.seen else []:
+            weigh(situation, None, None, self.seed)
         return law
 
     def _total(self, name: str, points: Tensor, log_of: LogOf) -> Total:
@@ -211,8 +219,7 @@ class MixturePredictive:
             return Total(torch.zeros(0, dtype=torch.float64))
         totals = []
         with without_validation():
-            for draws in self._batches():
-                situation = self._situation(draws)
+            for situation in self._situations:
                 names = situation.above([name, *self.seen])
                 if log_of is log_prob_of and name in open_variables(situation, names, name):
                     totals.append(density_of_open(situation, name, points, self.seed))

@@ -81,6 +81,11 @@ class Situation:
         """Whether one of the variables has this one among its direct causes."""
         return any(name in self.edges[other] for other in names)
 
+    @cached_property
+    def joints(self) -> dict[tuple[str, ...], Any]:
+        """Joint distributions in closed form by their variables, of the questions asked so far."""
+        return {}
+
     # ---------------------------------------------------------------- one variable
 
     def levels(self, name: str) -> Tensor | None:

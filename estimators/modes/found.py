@@ -59,7 +59,10 @@ class Found:
         objective = Objective(density, combination)
         labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
         greeks = self.density.constrain(np.array([mode.point for mode in carried]).reshape(-1, self.density.size))
-        met = em_climb(density, labelling, density.unconstrain(greeks))
+        starts = density.unconstrain(greeks)
+        if self._are_modes_of(density, objective, starts):
+            return replace(self, density=density)
+        met = em_climb(density, labelling, starts)
         arrivals = climb(objective, density, labelling, met.points)
         modes: list[Mode] = []
         for start, group in enumerate(met.group):
@@ -81,6 +84,17 @@ class Found:
             modes=tuple(mode for mode in modes if not mode.is_spurious),
             spurious=tuple(mode for mode in modes if mode.is_spurious),
             is_settled=self.is_settled and is_same,
+        )
+
+    def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:
+        """Whether all modes, at points [M, D], are where they were, and as high: of the same rows and objective."""
+        if len(points) != len(self.modes) or density.data.num_rows != self.density.data.num_rows:
+            return False
+        own = np.array([mode.point for mode in self.modes])
+        values = np.array([mode.value for mode in self.modes])
+        return bool(
+            np.allclose(points, own, rtol=1e-9, atol=1e-9)
+            and np.allclose(objective.value(points), values, rtol=1e-12, atol=1e-9)
         )
 
     def including(self, model: Model, combination: Combination, point: Array) -> "Found":

@@ -33,12 +33,16 @@ MOST_IMAGES = 24
 EVEN_DRAWS, HALVINGS = 20, 12
 # Points about whose neighbours a t is fitted, at most, and how many times the average their weight is, at least.
 HEAVIEST, HEAVY = 8, 5.0
-# The share of effective points from which on one more turn is the last, if no point is heavy either.
-EVEN_SHARE = 0.5
+# Turns end at this share of effective points where none has so much more than an effective one's weight: another turn
+# finds nothing then, and makes the weights no more even.
+EVEN_SHARE, FAR_ABOVE = 0.3, 5.0
 
 
 class Effort(NamedTuple):
-    """Turns, the points of the last, half as many in those before, and clusters of each region."""
+    """Turns, the points of the last (and of the first, where some are the prior's), half as many in the others.
+
+    ``clusters`` are those of each region.
+    """
 
     turns: int = 6
     points: int = 8_000
@@ -70,21 +74,21 @@ def weighed_in_turns(
 ) -> Weighed:
     """Points of the last turn; more of these where few are effective; where they cannot be trusted, more of all."""
     effort = effort or Effort()
-    proposals, is_last, thin = first, False, list[tuple[Student, float]]()
+    proposals, thin = first, list[tuple[Student, float]]()
     if first.of_prior:
         # What is far from every mode has to be met once before it can be refitted to.
         proposals = replace(first, of_prior=OF_PRIOR_AT_FIRST)
     for turn in range(effort.turns):
-        is_last = is_last or turn == effort.turns - 1
-        count = affordable(first.density.row_size, effort.points if is_last or turn == 0 else effort.points // 2)
+        is_last = turn == effort.turns - 1
+        is_whole = is_last or (turn == 0 and first.of_prior > 0.0)
+        count = affordable(first.density.row_size, effort.points if is_whole else effort.points // 2)
         found = weighed(combination, proposals, regions, count, rng)
         # One heavy point may be the only one of a part that the proposals are too thin in.
-        is_even = float(found.weights.max()) * count < HEAVY
+        is_even = float(found.weights.max()) * found.ess < FAR_ABOVE
         is_even = is_even and found.ess > EVEN_SHARE * (1.0 - proposals.of_prior) * count
         is_in_vain = turn + 1 >= PATIENCE and found.ess < LEAST_EFFECTIVE
-        if is_last or is_in_vain or (is_even and found.is_trusted and found.ess >= ENOUGH):
+        if is_last or is_in_vain or (is_even and found.is_trusted):
             break
-        is_last = is_even
         # What has been found to be thin once stays: it may be too light for a cluster of its own.
         thin += _about_heaviest(found)
         proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)

@@ -41,11 +41,10 @@ class Scenario:
     their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for `Exact`
     to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are known in
     closed form for fixed data. `allowed` says which answers fit the law of the rows, where the set of answers that each
-    fit gives to the contrasts is measured, as it labels them, and None where it is not. `floor` is the share of data
-    sets in which 90 % intervals hold the truth that is claimed where theory promises none.
+    fit gives to the contrasts is measured, and None where it is not.
 
-    Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, a floor that is no
-    share, or `allowed` where the truth is not known.
+    Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, or `allowed` where
+    the truth is not known.
     """
 
     name: str
@@ -62,7 +61,6 @@ class Scenario:
     exact: bool = False
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     allowed: Allowed | None = None
-    floor: float = 0.75
 
     def __post_init__(self) -> None:
         if not self.name or any(letter.isspace() for letter in self.name):
@@ -73,8 +71,6 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: replicates: expected at least 1, got {self.replicates}")
         if not self.interventions:
             raise ValueError(f"scenario {self.name}: interventions: expected at least one, e.g. do_each(2)")
-        if not 0 < self.floor < 1:
-            raise ValueError(f"scenario {self.name}: floor: expected a share above 0 and below 1, got {self.floor}")
         if self.allowed is not None and self.source.truth is Truth.EXACT:
             raise ValueError(f"scenario {self.name}: allowed: expected a known truth")
 

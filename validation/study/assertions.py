@@ -43,7 +43,7 @@ def asserted_of(scenario: Scenario, contenders: Sequence[Contender]) -> list[Cla
     running = runnable(scenario, contenders)
     names = {contender.name for contender in running}
     return [
-        Claim(scenario.name, name, kind, allowed=scenario.floor if kind == "floor" else None)
+        Claim(scenario.name, name, kind)
         for contender in running
         for name in contender.rows
         for kind in _kinds(scenario, contender, name)

@@ -6,17 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from estimators import EM, Data, Fit, modes
+from estimators import EM, Data, Exact, Fit, modes
 from validation.claims.endings import Ending, answered, ending, holds_truth
 from validation.claims.judge import assess_claims
 from validation.measures.answers import holds, length, range_of_draws
 from validation.scenarios import Allowed, Role, Seeds, Truth
 from validation.scenarios.random_graphs import random_effect
 from validation.statistics.check import Verdict
-from validation.study.answers import answers_of
+from validation.study.answers import answers_of, own_labels
 from validation.study.contenders import Contender, WithSearch, standard_contenders
 from validation.study.effective_draws import effective_sizes
+from validation.study.measure import arranged
 from validation.study.plain import converter
 from validation.study.plan import PlannedScenario, asserted_of
 from validation.study.row import ANSWER_LEVEL, ERROR, Answer, Row
@@ -116,9 +118,25 @@ def test_of_many_rivals_no_intervals_are_sought(scenarios, monkeypatch):
 def test_a_refusal_is_an_answer_in_words(scenarios):
     scenario = scenarios["rival_effects"]
     truth = Fit.from_greeks(scenario.model, scenario.source.greeks)  # no rows, so no likelihood
-    (answer,) = answers_of(scenario, truth).values()
+    (answer,) = answers_of(scenario, truth, truth).values()
     assert not answer.intervals and answer.refused
-    assert answers_of(replace(scenario, allowed=None), truth) == {}
+    assert answers_of(replace(scenario, allowed=None), truth, truth) == {}
+
+
+def test_the_labels_that_are_asked_are_those_of_the_sorted_truth(scenarios):
+    """A fit may put its labels in another order than the truth's: here by hand."""
+    scenario = scenarios["few_rows"]
+    data = Data(X=torch.tensor([-5.0, -4.5, -5.5, -4.8, 5.0, 5.2]))
+    fit = Exact(num_draws=500).fit(scenario.model, data, seed=0)
+    point = EM().fit(scenario.model, data, seed=0)
+    for one, is_turned in ((fit, False), (fit, True), (point, False)):
+        turned = replace(one, draws={name: value.flip(1) for name, value in one.draws.items()}) if is_turned else one
+        (answer,) = answers_of(scenario, turned, arranged(scenario, turned)).values()
+        (low, high) = answer.intervals[0]
+        assert 0 < low < 9.9 < high
+    turned = replace(point, draws={name: value.flip(1) for name, value in point.draws.items()})
+    asked = own_labels(scenario, turned)
+    assert [asked(one).do["Z"] for one in scenario.interventions] == [1, 0]
 
 
 # ---------------------------------------------------------------- random graphs
@@ -158,7 +176,7 @@ def findings(study, rows):
     ("silent", "verdict"), [(0, Verdict.PASS), (1, Verdict.PASS), (12, Verdict.UNDERPOWERED), (100, Verdict.FAIL)]
 )
 def test_candour(silent, verdict, scenarios):
-    study = Study((scenarios["rival_effects"],), (SEARCHED,))
+    study = Study((scenarios["rival_effects"],), (SEARCHED,), replicates=300)
     found = [row(i, low=0.5, high=1.0) if i < silent else row(i) for i in range(300)]
     finding = findings(study, found)["EM", "candour"]
     assert (finding.verdict, finding.statistic) == (verdict, pytest.approx(silent / 300))

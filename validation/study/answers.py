@@ -1,12 +1,15 @@
 """What a fit says of each contrast that is asked of it: a set of answers, and whether it warned of them."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from estimators import Estimate, Fit, Status
+from estimators.contract import LATENT
 from validation.measures.answers import range_of_draws
-from validation.scenarios import Contrast, Scenario, contrasts
+from validation.scenarios import Contrast, Intervention, Scenario, contrasts
 from validation.study.attempt import attempt
 from validation.study.effective_draws import effective_sizes
 from validation.study.row import ANSWER_LEVEL, Answer
@@ -17,11 +20,32 @@ MOST_RIVALS = 3
 WITH_INTERVALS = (Status.CONVERGED, Status.RIVAL_MODES)
 
 
-def answers_of(scenario: Scenario, fit: Fit) -> dict[str, Answer]:
-    """Return what a fit answers to each contrast of a scenario in which that is measured."""
+def answers_of(scenario: Scenario, fit: Fit, arranged: Fit) -> dict[str, Answer]:
+    """Return what a fit answers to each contrast of a scenario in which that is measured.
+
+    Where truths are sorted, free labels are those in the same order: draws are asked as they are `arranged`, and a
+    point fit of the labels that its own have there.
+    """
     if scenario.allowed is None:
         return {}
-    return {contrast.name: _asked(fit, contrast) for contrast in contrasts(scenario.interventions)}
+    asked = contrasts(scenario.interventions)
+    if fit.num_draws > 1:
+        return {contrast.name: _asked(arranged, contrast) for contrast in asked}
+    own = own_labels(scenario, fit)
+    return {contrast.name: _asked(fit, Contrast(own(contrast.setting), own(contrast.versus))) for contrast in asked}
+
+
+def own_labels(scenario: Scenario, fit: Fit) -> Callable[[Intervention], Intervention]:
+    """Return what asks a point fit of its own label where a scenario sets one in its order."""
+    if not scenario.sorts:
+        return lambda asked: asked
+    order = np.argsort(fit.draws[str(scenario.sort_by)][0].numpy(), kind="stable")
+
+    def own(asked: Intervention) -> Intervention:
+        do = {name: float(order[int(value)]) if name == LATENT else value for name, value in asked.do.items()}
+        return replace(asked, do=do)
+
+    return own
 
 
 def _asked(fit: Fit, contrast: Contrast) -> Answer:

@@ -80,10 +80,9 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
 
 def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: Seeds, *, keep_curves: bool) -> Measures:
     """Return estimates, intervals, ranks, interventional distances and, where known, those to the exact posterior."""
-    # A question is answered by the labels of the fit, which are its own to be sure of.
-    answers = answers_of(scenario, fit)
     # Where components may overlap, posteriors are calibrated under one fixed map, applied to truth and draws alike.
-    fit = arranged(scenario, fit)
+    as_fitted, fit = fit, arranged(scenario, fit)
+    answers = answers_of(scenario, as_fitted, fit)
     predicted = _predicted(scenario, fit)
     draws = _draws_of_quantities(scenario, fit, predicted)
     estimate = {name: float(values.mean()) for name, values in draws.items()}

@@ -80,7 +80,7 @@ class Contender:
 def standard_contenders() -> tuple[Contender, ...]:
     """Return the estimators of a standard study."""
     em, svi = EM(progress_bar=False), MAP(num_starts=20, num_steps=40, progress_bar=False)
-    nuts = NUTS(num_samples=600, warmup_steps=300, num_chains=2, progress_bar=False)
+    nuts = NUTS(num_samples=400, warmup_steps=250, num_chains=2, progress_bar=False)
     smc, exact = SMC(num_particles=800, progress_bar=False), Exact(num_draws=1000, progress_bar=False)
     return (
         Contender("EM", em, efficient=True, laplace=True, candid=True, searches=True),

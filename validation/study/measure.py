@@ -23,6 +23,7 @@ from validation.study.true_outcome import TrueOutcome
 Array = NDArray[np.float64]
 CURVE_POINTS = 81
 EXPERIMENT_ROWS = 200  # of the fresh simulated experiment on which predictions are scored
+DENSITY_DRAWS = 200  # whose densities are averaged; their mean is as uncertain as 1/200 of the posterior's variance
 MAX_ELEMENTS = 4_000_000  # of draws times rows held at one time
 DIAGNOSTICS = ("min_ess", "max_r_hat", "num_divergences", "label_certainty")
 
@@ -92,7 +93,8 @@ def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: See
             draws[LOG_LIKELIHOOD] = _log_likelihoods(fit, data)
         intervals = _intervals(fit, draws, target.quantities, seeds)
     grid = _curve_grid(target) if keep_curves else None
-    predictions = tuple(outcome.prediction(law, grid) for outcome, law in zip(target.outcomes, predicted, strict=True))
+    laws = _predicted(scenario, _some_draws(fit))
+    predictions = tuple(outcome.prediction(law, grid) for outcome, law in zip(target.outcomes, laws, strict=True))
     exactness = _exactness(draws, target.posterior) if fit.num_draws > 1 else {}
     known = {name: float(fit.stats[name]) for name in DIAGNOSTICS if name in fit.stats}
     return Measures(estimate, intervals, predictions, exactness, known, answers)
@@ -114,6 +116,14 @@ def arranged(scenario: Scenario, fit: Fit) -> Fit:
         return fit
     draws = scenario.arranged({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
     return replace(fit, draws={name: torch.as_tensor(value) for name, value in draws.items()})
+
+
+def _some_draws(fit: Fit) -> Fit:
+    """Return a fit with at most DENSITY_DRAWS of its draws, as far apart as can be."""
+    if fit.num_draws <= DENSITY_DRAWS:
+        return fit
+    kept = torch.linspace(0, fit.num_draws - 1, DENSITY_DRAWS).round().long()
+    return replace(fit, draws={name: value[kept] for name, value in fit.draws.items()}, num_chains=1)
 
 
 def _predicted(scenario: Scenario, fit: Fit) -> tuple[Predicted, ...]:

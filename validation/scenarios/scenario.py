@@ -121,10 +121,10 @@ class Scenario:
         """Return the scenario in which posteriors must be calibrated around the fitted rows: posterior SBC.
 
         In each replicate a draw of the fit is the truth, rows like the fitted ones are made from it and added to these,
-        and an estimator's draws given both are held against it: its rank among them is uniform. Free labels of truth
-        and draws are sorted alike. Interventions default as in `from_fit`. Raises ValueError for a fit that has no data
-        or one draw, and where labels are free and no Greek has one number for each. Source: Säilynoja, Schmitt, Bürkner
-        & Vehtari (2025), Posterior SBC.
+        and the draws given both of an estimator that draws from the posterior are held against it: its rank among them
+        is uniform. Free labels of truth and draws are sorted alike. Interventions default as in `from_fit`. Raises
+        ValueError for a fit that has no data or one draw, and where labels are free and no Greek has one number for
+        each. Source: Säilynoja, Schmitt, Bürkner & Vehtari (2025), Posterior SBC.
         """
         return _around_posterior(fit, name=name, interventions=interventions)
 
@@ -202,8 +202,10 @@ def _rows_like(call: str, fit: Fit) -> _Rows:
 
 def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) -> tuple[Intervention, ...]:
     interventions = interventions if interventions is not None else _every_label(call, fit.model)
+    # One draw is enough to ask whether the model has the variables and values, and does not warn of unsure labels.
+    one = Fit.from_greeks(fit.model, {key: value[0] for key, value in fit.draws.items()})
     for intervention in interventions:
-        fit.do(**intervention.do).mean(intervention.outcome)  # raises for a variable or value the model does not have
+        one.do(**intervention.do).mean(intervention.outcome)
     return interventions
 
 

@@ -82,11 +82,14 @@ def _is_to_converge(scenario: Scenario, contender: Contender) -> bool:
 def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Contender, ...]:
     """Return the contenders that run on a scenario.
 
-    Some only where allocations can be summed, and those about several answers where there may be several.
+    Some only where allocations can be summed, those about several answers where there may be several, and only those
+    that draw from a posterior where truths are drawn from one.
     """
     is_about_modes = scenario.exact or (scenario.allowed is not None and scenario.allowed is not Allowed.ONE)
     return tuple(
         contender
         for contender in contenders
-        if (scenario.exact or not contender.small_only) and (is_about_modes or not contender.modes_only)
+        if (scenario.exact or not contender.small_only)
+        and (is_about_modes or not contender.modes_only)
+        and (contender.posterior or scenario.source.truth is not Truth.POSTERIOR)
     )

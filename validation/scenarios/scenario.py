@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from estimators import Data, Fit
 from estimators.contract import Model
 from validation.measures.recovery import sort_components
-from validation.scenarios.base import Allowed, Draw, Role, Source, Truth
+from validation.scenarios.base import Allowed, Draw, Moments, Role, Source
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.posterior_truth import PosteriorTruth
@@ -38,11 +38,12 @@ class Scenario:
     outcome's first is what its others are contrasted with. `sort_by` names the Greek [K] by which the components of
     truths and of draws are put in order where truths come from the prior, None where labels are pinned; a fixed truth
     is given in that order. `hidden` are the columns that no estimator sees. `family` groups scenarios that differ in
-    their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for `Exact`
-    to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are known in
-    closed form for fixed data. `allowed` says which answers fit the law of the rows, where the set of answers that each
-    fit gives to the contrasts is measured, as it labels them, and None where it is not. `floor` is the share of data
-    sets in which 90 % intervals hold the truth that is claimed where theory promises none.
+    their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for
+    `Exact` to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are
+    known in closed form for fixed data, `reference` the moments of entries' posteriors by another program. `allowed`
+    says which answers fit the law of the rows, where the set of answers that each fit gives to the contrasts is
+    measured, as it labels them, and None where it is not. `floor` is the share of data sets in which 90 % intervals
+    hold the truth that is claimed where theory promises none.
 
     Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, a floor that is no
     share, or `allowed` where the truth is not known.
@@ -61,6 +62,7 @@ class Scenario:
     role: Role = Role.REGULAR
     exact: bool = False
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reference: Mapping[str, Moments] = field(default_factory=dict)
     allowed: Allowed | None = None
     floor: float = 0.75
 
@@ -75,7 +77,7 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: interventions: expected at least one, e.g. do_each(2)")
         if not 0 < self.floor < 1:
             raise ValueError(f"scenario {self.name}: floor: expected a share above 0 and below 1, got {self.floor}")
-        if self.allowed is not None and self.source.truth is Truth.EXACT:
+        if self.allowed is not None and self.source.truth.is_posterior:
             raise ValueError(f"scenario {self.name}: allowed: expected a known truth")
 
     @property
@@ -86,7 +88,7 @@ class Scenario:
     @property
     def sorts(self) -> bool:
         """Whether components of truth and draws are sorted: one fixed map, never an alignment to the truth."""
-        return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth is Truth.EXACT)
+        return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth.is_posterior)
 
     @property
     def is_regular(self) -> bool:

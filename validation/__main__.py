@@ -88,7 +88,11 @@ def _add_own_data(commands: Commands) -> None:
     own_data = commands.add_parser(
         "mine",
         help="study your own data: which estimator can be trusted for which query at this number of rows",
-        description="Fit every estimator to a file, take a fit as the truth, and study data sets like the file's.",
+        description=(
+            "Fit every estimator to a file, take a fit as the truth, and study data sets like the file's; then take "
+            "draws of the posterior as truths, add rows of each to the file's, and see whether posteriors are "
+            "calibrated around them."
+        ),
     )
     own_data.add_argument("file", metavar="DATA", help="a CSV or Parquet file")
     own_data.add_argument("--columns", nargs="+", required=True, metavar="COLUMN", help="the columns that Z causes")

@@ -5,7 +5,7 @@ import re
 import shutil
 import signal
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,14 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from estimators import NUTS, Status
 from estimators.mixture.density import Density
 from validation.__main__ import main
-from validation.scenarios import Truth
+from validation.scenarios import Seeds, Truth
 from validation.scenarios.quantities import is_query
 from validation.statistics.check import BUDGET, Verdict
 from validation.study import own_data
+from validation.study.contenders import Contender
 from validation.study.own_data import Arguments, DataError
 from validation.study.store import Store
 from validation.study.study import Study
@@ -217,8 +219,9 @@ def test_a_fit_at_which_nothing_can_be_planned_is_one_sentence(frame, quick, tmp
 
 def test_the_fit_is_the_truth(frame, quick):
     columns = {"X": frame["X"].tolist()}
-    scenario, notes = own_data.prepare(ARGUMENTS, columns, seed=0)
+    (scenario,), notes = own_data.prepare(ARGUMENTS, columns, seed=0)
     notes = notes["mine"]
+    assert notes["no_posterior"] == "No estimator here claims to draw from the posterior."
     assert notes["truth_from"] == "EM" and notes["rows"] == 60 and notes["columns"] == ["X"]
     assert set(notes["fits"]) == {"EM", "EM+laplace", "MAP", "MAP+laplace"}
     source = scenario.source
@@ -228,15 +231,15 @@ def test_the_fit_is_the_truth(frame, quick):
     assert told["mu_X[0]"]["lower"] is None
     laplace = notes["fits"]["EM+laplace"]["quantities"]["E[X | do(Z=1)]"]
     assert laplace["lower"] < laplace["value"] < laplace["upper"]
-    again = own_data.rebuilt(ARGUMENTS, columns, json.loads(json.dumps(dict(source.greeks))))
+    (again,) = own_data.rebuilt(ARGUMENTS, columns, json.loads(json.dumps(own_data.truths((scenario,)))))
     assert again.source.greeks == source.greeks
     assert again.sentence != "" and again.interventions == scenario.interventions
     assert own_data.prepare(replace(ARGUMENTS, truth="MAP"), columns, seed=0)[1]["mine"]["truth_from"] == "MAP"
 
 
 def test_every_query_is_judged_and_the_budget_is_spent_once(frame, quick):
-    scenario = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)[0]
-    plan = own_data.asked(Study((scenario,), EM_AND_MAP, preset="mine").plan())
+    scenarios = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)[0]
+    plan = own_data.asked(Study(scenarios, EM_AND_MAP, preset="mine").plan())
     judged = plan.claims
     queries = {claim.only for claim in judged if claim.only}
     assert queries == {"E[X | do(Z=0)]", "E[X | do(Z=1)]", "E[X | do(Z=1)] − E[X | do(Z=0)]"}
@@ -257,6 +260,101 @@ def test_no_fit_no_truth(frame, monkeypatch):
     monkeypatch.setattr(own_data, "contenders", lambda: (replace(EM_AND_MAP[0], estimator=Refuses()),))
     with pytest.raises(DataError, match="no fit to take as the truth: EM: ValueError: not today"):
         own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)
+
+
+# ---------------------------------------------------------------- around the posterior
+
+
+SAMPLER = Contender(
+    "Sampler", NUTS(num_samples=150, warmup_steps=150, num_chains=2, progress_bar=False), posterior=True
+)
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """A sampler whose fits end as they are told to."""
+
+    held: tuple[Status, ...]
+
+    def fit(self, model, data, *, seed=None):
+        fit = SAMPLER.estimator.fit(model, data, seed=seed)
+        return replace(fit, status=self.held[0], findings=dict.fromkeys(self.held, "mu_X[1]"))
+
+
+class Fails:
+    def fit(self, model, data, *, seed=None):
+        raise ValueError("not today")
+
+
+@pytest.fixture
+def with_sampler(quick, monkeypatch):
+    """EM and a short NUTS, in this process."""
+    monkeypatch.setattr(own_data, "contenders", lambda: (*EM_AND_MAP[:1], SAMPLER))
+
+
+def test_posteriors_are_tried_around_the_rows_too(frame, with_sampler):
+    columns = {"X": frame["X"].tolist()}
+    scenarios, notes = own_data.prepare(ARGUMENTS, columns, seed=0)
+    own, around = scenarios
+    assert notes["mine"]["no_posterior"] == "" and own.source.truth is Truth.FIXED
+    assert around.source.truth is Truth.POSTERIOR and around.num_rows == 2 * own.num_rows == 120
+    again = own_data.rebuilt(ARGUMENTS, columns, json.loads(json.dumps(own_data.truths(scenarios))))[1]
+    seeds = Seeds(1, 2, 3, 4, 5, 6)
+    drawn, redrawn = (each.source.draw(each, seeds) for each in (around, again))
+    assert again.sort_by == around.sort_by == "mu_X" and again.interventions == around.interventions
+    assert all(np.array_equal(drawn.greeks[name], redrawn.greeks[name]) for name in drawn.greeks)
+    assert torch.equal(drawn.data.columns["X"], redrawn.data.columns["X"])
+    plan = own_data.asked(Study(scenarios, own_data.contenders(), preset="mine").plan())
+    asked = {(claim.estimator, claim.kind, claim.only) for claim in plan.claims if claim.scenario == around.name}
+    assert asked == {("Sampler", "calibration", ""), ("Sampler", "coverage", "")}
+    assert sum(claim.alpha for claim in plan.claims) == pytest.approx(BUDGET)
+    assert plan.scenario(around.name).replicates == {"Sampler": 300}  # nobody else draws from a posterior
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reason"),
+    [
+        (
+            Doubtful((Status.CHAINS_DISAGREE,)),
+            "CHAINS_DISAGREE: The chains explored different regions",
+        ),
+        (
+            Doubtful((Status.RIVAL_MODES, Status.DIVERGENCES)),
+            "NUTS on your rows: DIVERGENCES: Some transitions diverged",
+        ),
+        (
+            Doubtful((Status.LOW_ESS,)),
+            "NUTS on your rows: LOW_ESS: Fewer than 100 .* noticeable Monte Carlo error: mu_X",
+        ),
+        (Fails(), "NUTS gave no draws: ValueError: not today"),
+        (Doubtful((Status.RIVAL_MODES,)), ""),  # draws are in proportion to the modes
+    ],
+)
+def test_draws_that_cannot_be_truths_are_a_reason(estimator, reason, frame, with_sampler, monkeypatch):
+    monkeypatch.setattr(own_data, "TRUTHS", estimator)
+    scenarios, notes = own_data.prepare(ARGUMENTS, {"X": frame["X"].tolist()}, seed=0)
+    assert [each.name for each in scenarios] == ["mine", *(["mine_posterior"] if not reason else [])]
+    assert re.search(reason, notes["mine"]["no_posterior"]) and bool(reason) == bool(notes["mine"]["no_posterior"])
+
+
+@pytest.mark.slow
+def test_the_command_tries_posteriors_around_the_rows(frame, with_sampler, tmp_path):
+    path, out = tmp_path / "data.csv", tmp_path / "out"
+    frame.to_csv(path, index=False)
+    arguments = ["mine", str(path), "--columns", "X", "--K", "2", "--replicates", "4", "--quiet"]
+    assert main([*arguments, "--output", str(out)]) in (0, 1, 3)
+    whole = rows_in(out / "study.sqlite")
+    assert {(row.scenario, row.estimator) for row in whole} == {
+        *(("mine", name) for name in ("EM", "EM+laplace", "Sampler")),
+        ("mine_posterior", "Sampler"),
+    }
+    assert not any(row.failed for row in whole)
+    with closing(Store.open(out / "study.sqlite")) as store, store.connection:
+        store.connection.execute("DELETE FROM rows WHERE scenario = 'mine_posterior' AND replicate > 1")
+        store.connection.execute("UPDATE totals SET rows = (SELECT count(*) FROM rows)")
+    assert main(["resume", str(out / "study.sqlite"), "--quiet"]) in (0, 1, 3)
+    assert rows_in(out / "study.sqlite") == whole
+    assert 'href="#scenario-mine_posterior-calibration"' in (out / "index.html").read_text()
 
 
 # ---------------------------------------------------------------- the command
@@ -314,5 +412,5 @@ def test_a_killed_study_of_own_data_ends_with_the_same_rows(frame, quick, tmp_pa
 
 def rows_in(path):
     with closing(Store.open(path)) as store:
-        rows = sorted(store.rows(), key=lambda row: (row.estimator, row.replicate))
+        rows = sorted(store.rows(), key=lambda row: row.key)
     return [replace(row, seconds=None) for row in rows]

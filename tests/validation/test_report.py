@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from estimators import EM
+from estimators import EM, Data, Exact, GaussianMixture
 from validation import Study, assess, run
 from validation.claims.results import Results, write_results
 from validation.report import panels
@@ -21,7 +22,7 @@ from validation.report.markdown import escaped, render_markdown
 from validation.report.marks import Axis
 from validation.report.page import render
 from validation.report.words import number, short, signed
-from validation.scenarios import STANDARD_SCENARIOS, Intervention
+from validation.scenarios import STANDARD_SCENARIOS, Intervention, Scenario
 from validation.statistics.check import Verdict
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.contenders import Contender
@@ -427,6 +428,9 @@ def test_columns_are_thinned_and_what_lies_beyond_is_counted():
 # ---------------------------------------------------------------- the reader's own data
 
 
+OWN_NOTES = {"file": "<my>.csv", "rows": 300, "columns": ["X"], "model": "Model()", "truth_from": "EM"}
+
+
 @pytest.fixture(scope="session")
 def own() -> Results:
     """Data sets like one's own, by hand: one estimator right, one too narrow, one hardly tried, one that failed."""
@@ -450,8 +454,7 @@ def own() -> Results:
         name: good | {"quantities": told} for name in ("EM+laplace", "Narrow", "Few")
     }
     fits["Gone"] = {"status": ERROR, "reason": "ValueError: gone", "quantities": {}}
-    mine = {"file": "<my>.csv", "rows": 300, "columns": ["X"], "model": "Model()", "truth_from": "EM", "fits": fits}
-    return assess(plan, rows, notes={"mine": mine})
+    return assess(plan, rows, notes={"mine": OWN_NOTES | {"fits": fits, "no_posterior": "NUTS on your rows: LOW_ESS"}})
 
 
 def test_your_data_come_first_with_a_word_for_each_answer(own):
@@ -482,6 +485,28 @@ def test_your_data_come_first_with_a_word_for_each_answer(own):
     text = render_markdown(own)
     assert text.index("## Your data") < text.index("## Verdicts")
     assert "not trusted: coverage" in text
+    assert "around your rows (posterior SBC) was not studied. NUTS on your rows: LOW" in text
+    assert "around your rows (posterior SBC) was not studied. NUTS on your rows: LOW" in html
+
+
+@pytest.mark.parametrize(("worst", "outcome"), [(RANKED, "✓ passed"), (RANKED // 3, "✗ failed")])
+def test_posteriors_around_the_data_are_shown_and_how_to_read_it(worst, outcome):
+    """Ranks from 0 to the worst: all of them, or only the lowest third, of a posterior that is too high."""
+    fit = Exact(num_draws=20, progress_bar=False).fit(GaussianMixture(2), Data(X=[0.1, 0.9, 4.0]), seed=0)
+    scenarios = (STANDARD["separated_300"], Scenario.around_posterior(fit))
+    plan = asked(Study(scenarios, (Contender("NUTS", None, posterior=True),), preset="mine").plan())
+    truth = {"mu_X[0]": 0.0}
+    rows = [
+        Row(
+            *("mine_posterior", "NUTS", i, 0, CONVERGED, "", 0.1, (), truth, truth),
+            {"mu_X[0]": Interval(1, -1 if i % 10 else 0.5, 1, i % (worst + 1), 100)},
+        )
+        for i in range(320)
+    ]
+    own = assess(plan, rows, notes={"mine": OWN_NOTES | {"fits": {}, "no_posterior": ""}})
+    for text in (render(own), render_markdown(own)):
+        assert "300 times, a draw of the posterior given your rows was the truth, 300 rows made with it" in text
+        assert f"NUTS's calibration {outcome}, NUTS's coverage ✓ passed. If both passed" in unescape(text)
 
 
 # ---------------------------------------------------------------- Markdown and results.json

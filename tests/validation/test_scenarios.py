@@ -48,7 +48,7 @@ def seeds(n, root):
 def test_what_is_asked_for_is_there():
     sources = {scenario.source.truth for scenario in STANDARD_SCENARIOS}
     assert sources == set(Truth) - {Truth.POSTERIOR}  # which needs a fit to somebody's rows
-    assert {s.model.K for s in STANDARD_SCENARIOS} >= {2, 5}
+    assert {s.model.hidden["Z"] for s in STANDARD_SCENARIOS if "Z" in s.model.hidden} >= {2, 5}
     assert len(EVERY) == len(STANDARD_SCENARIOS), "names are unique"
     grid = {f"{kind}_{n}" for kind in ("separated", "overlapping", "separated_unbalanced") for n in (100, 300, 1000)}
     assert grid <= set(EVERY)
@@ -63,7 +63,7 @@ def test_each_can_be_sent_drawn_and_asked(name):
     for column in drawn.data.columns:
         assert torch.equal(drawn.data.columns[column], again.data.columns[column])
     assert scenario.sentence.endswith(".")
-    if scenario.source.truth is not Truth.EXACT:
+    if not scenario.source.truth.is_posterior:
         other = scenario.source.draw(scenario, Seeds(7, 8, 9, 10, 11, 12))
         there = other.data.columns
         assert any(c not in there or not torch.equal(drawn.data.columns[c], there[c]) for c in drawn.data.columns)

@@ -82,7 +82,8 @@ def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, 
     finding = _unknown(claim, kind, kind.said(allowed), len(rows), len(rows) - len(with_result))
     if limits is None and kind.needs_asymptotics:
         return replace(finding, why="the efficient error is not known: the information of the scenario is singular")
-    asked = Asked(allowed, claim.alpha, limits, {row.replicate: row for row in others if kind.has_result(row)})
+    by_replicate = {row.replicate: row for row in others if kind.has_result(row)}
+    asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference)
     measured = kind.measure(counted, asked) if counted else []
     if not measured:
         return finding

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from validation.scenarios import Moments
 from validation.scenarios.asymptotics import Asymptotics
 from validation.statistics.measured import Ends, Law, Measured
 from validation.study.row import Row
@@ -17,13 +18,14 @@ class Asked:
     """What a claim is judged by: the number in its sentence, and the probability that its verdict is wrong.
 
     `reference` are the efficient errors of a fixed truth; `others` the rows of the estimator it is compared with, by
-    replicate.
+    replicate; `moments` those of the posterior by another program.
     """
 
     allowed: float
     alpha: float
     reference: Asymptotics | None = None
     others: Mapping[int, Row] = field(default_factory=dict)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
     def of(
         self, entry: str, value: float, n: int, law: Law, allowed: Ends, *, right: float = 0.0, shared_by: int = 1

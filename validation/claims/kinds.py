@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from validation.claims.errors import AgreesWithEM, BiasIsSmall, DivergenceIsSmall, IsEfficient, SpreadIsEfficient
 from validation.claims.kind import Kind
 from validation.claims.outcomes import Converges, IsCandid
-from validation.claims.posteriors import AgreesWithExact, Covers, CoversAtLeast, IsCalibrated
+from validation.claims.posteriors import AgreesWithExact, AgreesWithReference, Covers, CoversAtLeast, IsCalibrated
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
@@ -19,6 +19,7 @@ KINDS: Mapping[str, Kind] = {
         CoversAtLeast(),
         IsCalibrated(),
         AgreesWithExact(),
+        AgreesWithReference(),
         IsCandid(),
         Converges(),
     )

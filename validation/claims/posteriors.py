@@ -10,7 +10,7 @@ from scipy import stats
 from validation.claims.kind import REACH, Asked, Kind
 from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
-from validation.statistics.measured import Known, Mean, Measured, Proportion, Square
+from validation.statistics.measured import Known, Mean, Measured, Proportion, Sampled, Square
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.row import LEVEL, RANKED, Row
 
@@ -139,6 +139,50 @@ class AgreesWithExact(Kind):
             for level, values in zip(LEVELS, gaps.T, strict=True):
                 entry, law, count = f"{name} at {100 * level:g} %", Mean.of(values), len(names) * len(LEVELS)
                 measured.append(asked.of(entry, float(values.mean()), len(rows), law, limits, shared_by=count))
+        return measured
+
+
+class AgreesWithReference(Kind):
+    """Means and standard deviations of the draws are those of another program's draws, but for the errors of both.
+
+    The error of a mean of draws is ``sd/√ess``; that of their standard deviation is larger or smaller by the same
+    factor as the reference's, which the shape of the posterior has.
+    """
+
+    name = "reference"
+    sentence = (
+        "Posterior means are within {allowed} standard deviations of those that another program's draws have, and "
+        "variances right within a factor of {factor}"
+    )
+    unit = "mean, in sds of the reference; sd over that of the reference"
+
+    most = 0.5
+
+    def attainable(self, replicates: int) -> float:
+        """A fit has some 700 effective draws, the reference 10,000."""
+        return REACH * math.sqrt(1 / 700 / replicates + 1 / 10_000)
+
+    def said(self, allowed: float) -> str:
+        """The sentence with its two numbers."""
+        return self.sentence.format(allowed=f"{allowed:g}", factor=f"{_variance_factor(allowed):g}")
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.intervals)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """Two numbers of each entry, averaged over fits that differ in their seeds alone."""
+        factor, limits = math.sqrt(_variance_factor(asked.allowed)), (-asked.allowed, asked.allowed)
+        measured, count, share = [], len(rows), 2 * len(asked.moments)
+        for name, (mean, mean_error, sd, sd_error) in asked.moments.items():
+            intervals = [row.intervals[name] for row in rows]
+            error = math.sqrt(sum(1 / interval.ess for interval in intervals) / count)
+            off = float(np.mean([row.estimate[name] for row in rows]) - mean) / sd
+            ratio = float(np.mean([interval.sd for interval in intervals])) / sd
+            by_mean, by_sd = Sampled(error, mean_error / sd), Sampled(error * sd_error / mean_error, sd_error / sd)
+            measured += [
+                asked.of(f"{name}: mean", off, count, by_mean, limits, shared_by=share),
+                asked.of(f"{name}: sd", ratio, count, by_sd, (1 / factor, factor), right=1.0, shared_by=share),
+            ]
         return measured
 
 

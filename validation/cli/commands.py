@@ -15,7 +15,7 @@ from estimators.fits.atomic_file import write_atomically
 from validation.claims.results import Results, results_of, write_results
 from validation.cli.progress import progress
 from validation.report import MissingExtraError, check_extra
-from validation.scenarios import STANDARD_SCENARIOS, FixedTruth, Scenario
+from validation.scenarios import STANDARD_SCENARIOS, Scenario
 from validation.statistics.check import Verdict
 from validation.statistics.search import in_words
 from validation.study import own_data
@@ -93,15 +93,13 @@ def study_own_data(options: argparse.Namespace) -> int:
     check_extra()
     path = prepare(options.output)
     columns = own_data.read(asked)
-    scenario, notes = own_data.prepare(asked, columns, seed=options.seed)
-    study = _own_data_study(scenario, options.seed, options.replicates)
-    source = scenario.source
-    assert isinstance(source, FixedTruth)
+    scenarios, notes = own_data.prepare(asked, columns, seed=options.seed)
+    study = _own_data_study(scenarios, options.seed, options.replicates)
     arguments = {
         "command": "mine",
         "asked": asked,
         "columns": columns,
-        "greeks": dict(source.greeks),
+        "truths": own_data.truths(scenarios),
         "seed": options.seed,
         "replicates": options.replicates,
     }
@@ -118,8 +116,8 @@ def resume(options: argparse.Namespace) -> int:
         raise StoreError(f"{options.study}: begun from Python; give the same study to validation.run with this store")
     if arguments["command"] == "mine":
         asked = PLAIN.structure(arguments["asked"], own_data.Arguments)
-        scenario = own_data.rebuilt(asked, arguments["columns"], arguments["greeks"])
-        study = _own_data_study(scenario, arguments["seed"], arguments["replicates"])
+        scenarios = own_data.rebuilt(asked, arguments["columns"], arguments["truths"])
+        study = _own_data_study(scenarios, arguments["seed"], arguments["replicates"])
         references = _model_reference(asked)
     else:
         for reference, before in arguments["fingerprints"].items():
@@ -269,8 +267,8 @@ def _study_of(arguments: Mapping[str, Any]) -> Study:
     return study
 
 
-def _own_data_study(scenario: Scenario, seed: int, replicates: int | None) -> Study:
-    return Study((scenario,), own_data.contenders(), seed=seed, preset="mine", replicates=replicates)
+def _own_data_study(scenarios: tuple[Scenario, ...], seed: int, replicates: int | None) -> Study:
+    return Study(scenarios, own_data.contenders(), seed=seed, preset="mine", replicates=replicates)
 
 
 def _own_data_plan(study: Study) -> Plan:

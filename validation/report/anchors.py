@@ -15,6 +15,7 @@ SHOWN_BY: Mapping[str, str] = {
     "floor": "coverage",
     "calibration": "calibration",
     "exactness": "exactness",
+    "reference": "recovery",
     "candour": "candour",
     "convergence": "endings",
 }

@@ -18,6 +18,7 @@ STRENGTH: Mapping[str, str] = {
     "coverage": "90 % intervals cover 90 %, give or take {}",
     "floor": "those that promise less cover at least {}",
     "calibration": "posteriors are calibrated",
+    "reference": "posteriors agree with another program's",
     "candour": "at most a share of {} is silent and wrong",
 }
 

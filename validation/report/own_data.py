@@ -8,7 +8,8 @@ from validation.claims.results import Results
 from validation.report import summaries
 from validation.report.summaries import ByEstimator
 from validation.report.tables import Cell, Column, Table
-from validation.report.words import interval, number, signed
+from validation.report.verdicts import MARK
+from validation.report.words import count, interval, number, signed
 from validation.scenarios.quantities import is_query, shown
 from validation.statistics.check import Verdict
 from validation.study.plan import PlannedScenario
@@ -40,6 +41,26 @@ def explanation(own_data: Mapping[str, Any]) -> str:
         "small and its intervals hold the truth often enough, not trusted where either is not so, not shown where the "
         "study was too small to tell. A point estimate has no interval and is never trusted alone. All this holds if "
         "the model is right."
+    )
+
+
+def around(results: Results) -> str:
+    """Return what came of posteriors around the data and how that is read, or why they were not tried."""
+    own_data: Mapping[str, Any] = results.notes["mine"]
+    if own_data["no_posterior"]:
+        return f"Calibration around your rows (posterior SBC) was not studied. {own_data['no_posterior']}"
+    scenario, added = results.plan.scenarios[1], count(own_data["rows"], "row")
+    outcomes = [
+        f"{f.estimator}'s {f.kind} {MARK[f.verdict]} {f.verdict.value}"
+        for f in results.findings
+        if f.scenario == scenario.name
+    ]
+    return (
+        f"Calibration around your rows (posterior SBC): {count(max(scenario.replicates.values()), 'time')}, a draw of "
+        f"the posterior given your rows was the truth, {added} made with it were added to yours, and it was ranked "
+        f"among draws given all {scenario.num_rows}. {', '.join(outcomes)}. If both passed, its intervals "
+        "mean what they say around these very rows; if either failed, do not believe them, even where the tables "
+        "above, which are about one truth, say that it is trusted."
     )
 
 

@@ -127,6 +127,8 @@ class Contents:
         return {
             **notes,
             "explanation": own_data.explanation(notes),
+            "around": own_data.around(self.results),
+            "around_at": [self.anchors[scenario.name] for scenario in self.results.plan.scenarios[1:]],
             "tables": own_data.tables(self.results, rows),
             "endings": own_data.endings(notes),
         }

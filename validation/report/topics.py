@@ -20,6 +20,7 @@ COVERAGE = ("coverage", "floor")  # kinds of claims of which an estimator withou
 TRUTHS = {
     Truth.FIXED: "the truth",
     Truth.EXACT: "the mean of the exact posterior, whose Monte Carlo error is part of the errors",
+    Truth.SAMPLED: "the mean of another program's draws from the posterior",
     Truth.OUTSIDE: "the truth, which this world has for queries only, since it is not one of the model's",
 }
 
@@ -27,7 +28,7 @@ TRUTHS = {
 def topics_of(scenario: PlannedScenario, rows: ByEstimator, results: Results, palette: Palette) -> list[Topic]:
     """Return the topics of one scenario of which there is anything to show."""
     topics = [_estimates(scenario, rows, palette)]
-    if scenario.truth is not Truth.EXACT:  # there is nothing to cover in the mean of the exact posterior
+    if not scenario.truth.is_posterior:  # there is nothing to cover in the mean of a posterior
         claims = results.plan.claims
         claimed = frozenset(c.estimator for c in claims if c.scenario == scenario.name and c.kind in COVERAGE)
         topics.append(_coverage(scenario, rows, palette, claimed))

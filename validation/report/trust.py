@@ -19,7 +19,7 @@ from validation.study.plan import PlannedScenario
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "numbers": ("mode", "efficiency", "bias", "agreement"),
     "predictions": ("divergence",),
-    "intervals": ("coverage", "floor", "calibration", "exactness", "spread"),
+    "intervals": ("coverage", "floor", "calibration", "exactness", "reference", "spread"),
     "warnings": ("candour",),
     "convergence": ("convergence",),
 }
@@ -33,6 +33,7 @@ SHOWN: Mapping[str, str] = {
     "floor": "intervals hold {statistic} (floor {least})",
     "calibration": "posterior calibrated",
     "exactness": "draws exact within {most}",
+    "reference": "draws agree with another program's",
     "spread": "sd of draws within ×{most}",
     "candour": "warns or is right: silent and wrong {statistic}",
     "convergence": "converges",

@@ -31,6 +31,7 @@ class Truth(Enum):
     FIXED = "the same Greeks in every replicate"
     PRIOR = "Greeks drawn from the model's prior in each replicate"
     EXACT = "nobody knows the Greeks: the exact posterior of fixed data"
+    SAMPLED = "nobody knows the Greeks: the posterior of fixed data, as draws of another program have it"
     OUTSIDE = "the same world in every replicate, which is not one of the model's"
     RANDOM = "a model of its own in each replicate, with Greeks drawn for it"
     POSTERIOR = (
@@ -47,6 +48,16 @@ class Truth(Enum):
         """Whether truths are drawn as a posterior expects, so that its intervals cover and ranks are uniform."""
         return self in (Truth.PRIOR, Truth.POSTERIOR)
 
+    @property
+    def is_posterior(self) -> bool:
+        """Whether estimates are compared with the mean of a posterior, of the same rows in every replicate."""
+        return self in (Truth.EXACT, Truth.SAMPLED)
+
+    @property
+    def needs_draws(self) -> bool:
+        """Whether it says something only of estimators that draw from the posterior."""
+        return self in (Truth.POSTERIOR, Truth.SAMPLED)
+
 
 class Allowed(Enum):
     """Which answers fit the law of the rows, however many rows there are, where sets of answers are measured."""
@@ -62,6 +73,15 @@ class Allowed(Enum):
     def is_regular(self) -> bool:
         """Whether errors tend to the efficient ones as rows grow many."""
         return self is Allowed.ONE
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of a posterior as draws of another program have them, with Monte Carlo errors."""
+
+    mean: float
+    mean_error: float
+    sd: float
+    sd_error: float
 
 
 class Seeds(NamedTuple):

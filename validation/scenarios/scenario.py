@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from estimators import Data, Fit
 from estimators.contract import Model
 from validation.measures.recovery import sort_components
-from validation.scenarios.base import Allowed, Draw, Role, Source, Truth
+from validation.scenarios.base import Allowed, Draw, Moments, Role, Source
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.posterior_truth import PosteriorTruth
@@ -38,10 +38,11 @@ class Scenario:
     outcome's first is what its others are contrasted with. `sort_by` names the Greek [K] by which the components of
     truths and of draws are put in order where truths come from the prior, None where labels are pinned; a fixed truth
     is given in that order. `hidden` are the columns that no estimator sees. `family` groups scenarios that differ in
-    their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for `Exact`
-    to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are known in
-    closed form for fixed data. `allowed` says which answers fit the law of the rows, where the set of answers that each
-    fit gives to the contrasts is measured, and None where it is not.
+    their number of rows. `replicates` overrides the preset's number. `exact` says that K^N is small enough for
+    `Exact` to be run and to serve as the yardstick. `expected` holds, by estimator, entries of the Greeks that are
+    known in closed form for fixed data, `reference` the moments of entries' posteriors by another program. `allowed`
+    says which answers fit the law of the rows, where the set of answers that each fit gives to the contrasts is
+    measured, and None where it is not.
 
     Raises ValueError for a name that is empty or has a space, fewer than one row, no intervention, or `allowed` where
     the truth is not known.
@@ -60,6 +61,7 @@ class Scenario:
     role: Role = Role.REGULAR
     exact: bool = False
     expected: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reference: Mapping[str, Moments] = field(default_factory=dict)
     allowed: Allowed | None = None
 
     def __post_init__(self) -> None:
@@ -71,7 +73,7 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: replicates: expected at least 1, got {self.replicates}")
         if not self.interventions:
             raise ValueError(f"scenario {self.name}: interventions: expected at least one, e.g. do_each(2)")
-        if self.allowed is not None and self.source.truth is Truth.EXACT:
+        if self.allowed is not None and self.source.truth.is_posterior:
             raise ValueError(f"scenario {self.name}: allowed: expected a known truth")
 
     @property
@@ -82,7 +84,7 @@ class Scenario:
     @property
     def sorts(self) -> bool:
         """Whether components of truth and draws are sorted: one fixed map, never an alignment to the truth."""
-        return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth is Truth.EXACT)
+        return self.sort_by is not None and (self.source.truth.is_calibrating or self.source.truth.is_posterior)
 
     @property
     def is_regular(self) -> bool:
@@ -117,10 +119,10 @@ class Scenario:
         """Return the scenario in which posteriors must be calibrated around the fitted rows: posterior SBC.
 
         In each replicate a draw of the fit is the truth, rows like the fitted ones are made from it and added to these,
-        and an estimator's draws given both are held against it: its rank among them is uniform. Free labels of truth
-        and draws are sorted alike. Interventions default as in `from_fit`. Raises ValueError for a fit that has no data
-        or one draw, and where labels are free and no Greek has one number for each. Source: Säilynoja, Schmitt, Bürkner
-        & Vehtari (2025), Posterior SBC.
+        and the draws given both of an estimator that draws from the posterior are held against it: its rank among them
+        is uniform. Free labels of truth and draws are sorted alike. Interventions default as in `from_fit`. Raises
+        ValueError for a fit that has no data or one draw, and where labels are free and no Greek has one number for
+        each. Source: Säilynoja, Schmitt, Bürkner & Vehtari (2025), Posterior SBC.
         """
         return _around_posterior(fit, name=name, interventions=interventions)
 
@@ -198,8 +200,10 @@ def _rows_like(call: str, fit: Fit) -> _Rows:
 
 def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) -> tuple[Intervention, ...]:
     interventions = interventions if interventions is not None else _every_label(call, fit.model)
+    # One draw is enough to ask whether the model has the variables and values, and does not warn of unsure labels.
+    one = Fit.from_greeks(fit.model, {key: value[0] for key, value in fit.draws.items()})
     for intervention in interventions:
-        fit.do(**intervention.do).mean(intervention.outcome)  # raises for a variable or value the model does not have
+        one.do(**intervention.do).mean(intervention.outcome)
     return interventions
 
 

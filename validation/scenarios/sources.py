@@ -80,6 +80,19 @@ class FixedData:
         return Draw(Data(columns), None)
 
 
+@dataclass(frozen=True)
+class SampledPosterior:
+    """The same rows in every replicate, with the means of their posterior in place of the true Greeks."""
+
+    columns: Mapping[str, Any]
+    means: Mapping[str, Any]
+    truth: ClassVar[Truth] = Truth.SAMPLED
+
+    def draw(self, scenario: "Scenario", seeds: Seeds) -> Draw:
+        means = {name: np.asarray(value, dtype=np.float64) for name, value in self.means.items()}
+        return Draw(Data(dict(self.columns)), means)
+
+
 class Noise(Protocol):
     """A distribution of mean 0 and sd 1, as SciPy's frozen ones."""
 

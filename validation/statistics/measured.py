@@ -67,6 +67,21 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """A mean of normal numbers of known standard deviation, held against a number that has an error of its own."""
+
+    sd: float
+    other_error: float
+
+    def interval(self, value: float, n: int, alpha: float) -> Ends:
+        half = float(stats.norm.isf(alpha / 2)) * self.error(value, n)
+        return value - half, value + half
+
+    def error(self, value: float, n: int) -> float:
+        return math.hypot(self.sd / math.sqrt(n), self.other_error)
+
+
+@dataclass(frozen=True)
 class Square:
     """A mean of squares of normal numbers, in units of their variance: ``n·mean ~ variance·χ²_n``."""
 

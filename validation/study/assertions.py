@@ -65,6 +65,8 @@ def _kinds(scenario: Scenario, contender: Contender, name: str) -> list[str]:
     if truth.is_calibrating and has_draws:
         kinds += ["calibration", "coverage"] if contender.posterior else ["floor"] * scenario.is_regular
         kinds += ["exactness"] if scenario.exact and contender.posterior and not contender.is_reference else []
+    if scenario.reference and contender.posterior:
+        kinds.append("reference")
     if scenario.allowed is not None and contender.candid and not is_approximate:
         kinds.append("candour")
     if _is_to_converge(scenario, contender) and not is_approximate:
@@ -82,11 +84,14 @@ def _is_to_converge(scenario: Scenario, contender: Contender) -> bool:
 def runnable(scenario: Scenario, contenders: Sequence[Contender]) -> tuple[Contender, ...]:
     """Return the contenders that run on a scenario.
 
-    Some only where allocations can be summed, and those about several answers where there may be several.
+    Some only where allocations can be summed, those about several answers where there may be several, and only those
+    that draw from a posterior where the truth is one.
     """
     is_about_modes = scenario.exact or (scenario.allowed is not None and scenario.allowed is not Allowed.ONE)
     return tuple(
         contender
         for contender in contenders
-        if (scenario.exact or not contender.small_only) and (is_about_modes or not contender.modes_only)
+        if (scenario.exact or not contender.small_only)
+        and (is_about_modes or not contender.modes_only)
+        and (contender.posterior or not scenario.source.truth.needs_draws)
     )

@@ -1,4 +1,7 @@
-"""A study of one's own data: fit every estimator, take a fit as the truth, and study data sets like the real one."""
+"""A study of one's own data: fit every estimator, take a fit as the truth, and study data sets like the real one.
+
+Beside it, estimators that draw from the posterior are tried around the real rows: truths are draws given these rows.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from pyro.distributions import HalfNormal, Normal
 
-from estimators import CausalMixture, Data, Fit, Status
+from estimators import NUTS, CausalMixture, Data, Fit, Status
 from estimators.contract import LATENT, Model
 from estimators.mechanisms import Gaussian
-from validation.scenarios import Scenario
+from validation.scenarios import FixedTruth, PosteriorTruth, Scenario
 from validation.scenarios.quantities import is_query
 from validation.study.assertions import Claim
 from validation.study.attempt import Attempt, attempt
@@ -28,6 +32,10 @@ from validation.study.task import with_laplace
 
 GAUSSIAN_MIXTURE = "gaussian_mixture"
 PREFERRED = ("EM", "MAP", "NUTS")
+# Draws that are truths are to err less than hundreds of replicates can see.
+TRUTHS = NUTS(num_samples=1500, warmup_steps=1000, num_chains=2, target_accept_prob=0.95, progress_bar=False)
+# What keeps draws from being a sample of the posterior.
+UNUSABLE_DRAWS = (Status.CHAINS_DISAGREE, Status.DIVERGENCES, Status.LOW_ESS)
 LARGEST = 1e100  # that a column of `Data` may hold
 
 
@@ -159,11 +167,12 @@ def contenders() -> tuple[Contender, ...]:
 
 def prepare(
     arguments: Arguments, columns: Mapping[str, Sequence[float]], *, seed: int
-) -> tuple[Scenario, dict[str, Any]]:
+) -> tuple[tuple[Scenario, ...], dict[str, Any]]:
     """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged.
 
-    Returns the scenario of data sets like the real one, and notes for the report: what each estimator says of the real
-    one.
+    Returns the scenario of data sets like the real one, then that of truths drawn from the posterior given the real
+    one, where some fit has draws that can be trusted; and notes for the report: what each estimator says of the real
+    one, and why the second scenario is not there.
     """
     data, model = data_of(columns), model_of(arguments, columns)
     fits = _fits(model, data, seed)
@@ -174,31 +183,51 @@ def prepare(
         raise DataError(f"no fit to take as the truth: {reasons}")
     converged = [(name, fit) for name, fit in candidates if fit.status is Status.CONVERGED]
     truth_from, truth = (converged or candidates)[0]
-    scenario = Scenario.from_fit(truth, name="mine")
+    scenarios, no_posterior = [Scenario.from_fit(truth)], ""
+    try:
+        scenarios.append(Scenario.around_posterior(_posterior(model, data, seed)))
+    except ValueError as problem:
+        no_posterior = str(problem)
     notes = {
         "file": Path(arguments.file).name,
         "rows": data.num_rows,
         "columns": list(columns),
         "model": described(arguments),
         "truth_from": truth_from,
-        "fits": {name: _summary(scenario, fitted) for name, fitted in fits.items()},
+        "fits": {name: _summary(scenarios[0], fitted) for name, fitted in fits.items()},
+        "no_posterior": no_posterior,
     }
-    return scenario, {"mine": notes}
+    return tuple(scenarios), {"mine": notes}
 
 
-def rebuilt(arguments: Arguments, columns: Mapping[str, Sequence[float]], greeks: Mapping[str, Any]) -> Scenario:
-    """Return the scenario of an earlier `prepare` from what was stored of it."""
+def truths(scenarios: Sequence[Scenario]) -> dict[str, Any]:
+    """Return what `rebuilt` has to know of the scenarios of `prepare`: the true Greeks, and draws of the posterior."""
+    own, draws = scenarios[0].source, {}
+    assert isinstance(own, FixedTruth)
+    for scenario in scenarios[1:]:
+        assert isinstance(scenario.source, PosteriorTruth)
+        draws = {name: value.tolist() for name, value in scenario.source.draws.items()}
+    return {"greeks": dict(own.greeks), "draws": draws}
+
+
+def rebuilt(
+    arguments: Arguments, columns: Mapping[str, Sequence[float]], known: Mapping[str, Any]
+) -> tuple[Scenario, ...]:
+    """Return the scenarios of an earlier `prepare` from the data and what was kept of their truths."""
     data, model = data_of(columns), model_of(arguments, columns)
-    known = Fit.from_greeks(model, greeks)
-    return Scenario.from_fit(replace(known, data=data), name="mine")
+    fit = replace(Fit.from_greeks(model, known["greeks"]), data=data)
+    draws = {name: torch.tensor(value, dtype=torch.float64) for name, value in known["draws"].items()}
+    around = (Scenario.around_posterior(replace(fit, draws=draws)),) if draws else ()
+    return Scenario.from_fit(fit), *around
 
 
 def asked(plan: Plan) -> Plan:
     """Return the plan with one claim of bias and one of coverage for each estimator and query, and of convergence.
 
-    Coverage at one truth is not promised by theory, so for one's own data it is the question.
+    Coverage at one truth is not promised by theory, so for one's own data it is the question. Claims about posteriors
+    around these data stay as they are.
     """
-    (scenario,) = plan.scenarios
+    scenario, *others = plan.scenarios
     queries = [name for name in (scenario.asymptotics.truth if scenario.asymptotics else {}) if is_query(name)]
     with_draws = {claim.estimator for claim in plan.claims if claim.kind == "floor"}
     claims: list[Claim] = []
@@ -206,6 +235,7 @@ def asked(plan: Plan) -> Plan:
         kinds = ("bias", "coverage") if name in with_draws else ("bias",)
         claims += [Claim(scenario.name, name, kind, only=query) for kind in kinds for query in queries]
     claims += [claim for claim in plan.claims if claim.kind == "convergence"]
+    claims += [claim for other in others for claim in plan.claims if claim.scenario == other.name]
     return replace(plan, claims=tuple(with_budget(claims)))
 
 
@@ -217,6 +247,19 @@ def _fits(model: Model, data: Data, seed: int) -> dict[str, Attempt[Fit]]:
         if contender.laplace:
             fits[f"{contender.name}+laplace"] = with_laplace(fits[contender.name], seed)
     return fits
+
+
+def _posterior(model: Model, data: Data, seed: int) -> Fit:
+    """A fit whose draws can be truths, or a ValueError that says why there is none."""
+    if not any(contender.posterior for contender in contenders()):
+        raise ValueError("No estimator here claims to draw from the posterior.")
+    fitted = attempt(partial(TRUTHS.fit, model, data, seed=seed))
+    if fitted.value is None:
+        raise ValueError(f"NUTS gave no draws: {fitted.error}")
+    for status in UNUSABLE_DRAWS:
+        if status in fitted.value.findings:
+            raise ValueError(f"NUTS on your rows: {status.sentence(fitted.value.findings[status])}")
+    return fitted.value
 
 
 def _summary(scenario: Scenario, fitted: Attempt[Fit]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ A plan holds descriptions, not code: the rows of a study and its plan are enough
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from validation.scenarios import STANDARD_SCENARIOS, Allowed, Role, Scenario, Truth
+from validation.scenarios import STANDARD_SCENARIOS, Allowed, Moments, Role, Scenario, Truth
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
 from validation.statistics.check import BUDGET
 from validation.study.assertions import Claim, asserted_of, runnable
@@ -31,6 +31,7 @@ class PlannedScenario:
     expected: Mapping[str, Mapping[str, float]]
     asymptotics: Asymptotics | None
     allowed: Allowed | None = None
+    reference: Mapping[str, Moments] = field(default_factory=dict)
 
     @property
     def estimators(self) -> tuple[str, ...]:
@@ -130,4 +131,5 @@ def _described(
         expected=scenario.expected,
         asymptotics=asymptotics(scenario),
         allowed=scenario.allowed,
+        reference=scenario.reference,
     )

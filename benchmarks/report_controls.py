@@ -13,17 +13,18 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
-from estimators import EM, NUTS, Data, Fit, Status
+from estimators import Data, Fit, Status
 from estimators.contract import Model
 from validation.claims.judge import Finding
 from validation.claims.results import results_of
 from validation.scenarios import STANDARD_SCENARIOS
 from validation.statistics.check import Verdict
-from validation.study.contenders import Contender
+from validation.study.contenders import Contender, Searchable, standard_contenders
 from validation.study.presets import PRESETS
 from validation.study.store import Store
 from validation.study.study import Study, run
@@ -35,7 +36,7 @@ Spoil = Callable[[Fit, np.random.Generator], Fit]
 class Spoilt:
     """An estimator whose every fit is changed; of `every` rows it uses one."""
 
-    estimator: EM | NUTS
+    estimator: Searchable
     spoil: Spoil
     every: int = 1
     searches: bool = True
@@ -105,8 +106,8 @@ def _with(fit: Fit, name: str, value: torch.Tensor) -> Fit:
     return replace(fit, draws={**fit.draws, name: value})
 
 
-MAXIMUM = EM(progress_bar=False)
-DRAWS = NUTS(num_samples=600, warmup_steps=300, num_chains=2, progress_bar=False)
+RIGHT = {contender.name: replace(contender, laplace=False) for contender in standard_contenders()}
+MAXIMUM, DRAWS = (cast(Searchable, RIGHT[name].estimator) for name in ("EM", "NUTS"))
 SCENARIOS = ("separated_100", "few_rows", "prior_truths", "rival_effects")
 
 
@@ -123,8 +124,8 @@ def controls() -> tuple[Contender, ...]:
     }
     posteriors = {"posterior-.3-off": beside, "posterior-.75-sd": narrow, "intervals-20%-short": short}
     return (
-        Contender("EM", MAXIMUM, efficient=True, candid=True, searches=True),
-        Contender("NUTS", DRAWS, posterior=True, candid=True, share=2 / 3, searches=True),
+        RIGHT["EM"],
+        RIGHT["NUTS"],
         *(Contender(name, wrong, efficient=True, candid=True) for name, wrong in points.items()),
         *(
             Contender(name, Spoilt(DRAWS, spoil), posterior=True, candid=True, share=2 / 3)

@@ -116,6 +116,14 @@ def test_few_replicates_are_underpowered(quick, tmp_path, capsys):
     assert "UNDERPOWERED  separated_100 / EM / bias" in capsys.readouterr().out
 
 
+def test_point_fits_have_intervals_in_the_larger_presets(quick, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "standard_contenders", lambda: (replace(EM_ONLY, laplace=True),))
+    for preset, found in (("quick", {"EM"}), ("standard", {"EM", "EM+laplace"})):
+        asked = ["--preset", preset, "--scenario", "separated_100", "--estimator", "EM", "--replicates", "2"]
+        main(["run", *asked, "--output", str(tmp_path / preset)])
+        assert {row.estimator for row in rows_in(tmp_path / preset / "study.sqlite")} == found
+
+
 def test_a_failure(quick, tmp_path, capsys):
     assert main(["run", "--output", str(tmp_path), "--scenario", "five_points", "--replicates", "1"]) == 1
     out = capsys.readouterr().out

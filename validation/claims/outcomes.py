@@ -44,7 +44,7 @@ class IsCandid(Kind):
     unit = "share of fits silent and wrong"
     counts_failures = True
 
-    most = 0.12
+    most = 0.35
 
     def attainable(self, replicates: int) -> float:
         """One in a thousand by the level of the sets; none, one or two of n leave 12 to 18 of n possible."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -253,9 +254,10 @@ def _study_of(arguments: Mapping[str, Any]) -> Study:
             *preset.contenders,
             *(own.name for own in own_contenders if preset.contenders),
         ]
+        standard = (replace(one, laplace=one.laplace and preset.laplace) for one in standard_contenders())
         study = Study(
             scenarios=choose("scenario", names, (*own_scenarios, *STANDARD_SCENARIOS)),
-            contenders=choose("estimator", fitted or None, (*standard_contenders(), *own_contenders)),
+            contenders=choose("estimator", fitted or None, (*standard, *own_contenders)),
             seed=arguments["seed"],
             preset=arguments["preset"],
             replicates=arguments["replicates"],

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import brentq
 
 from validation.statistics.arguments import Array
 from validation.statistics.check import Check, Message, Requirement
 from validation.statistics.efficiency import fits_needed
+from validation.statistics.search import smallest_effect
 
 # Standard errors that a factor which had to be simulated is raised by.
 CAUTION = 2.0
@@ -29,7 +29,7 @@ def ratio_check(
         requirement,
         1,
         2 * drop,
-        math.sqrt(factor * _noncentrality(critical / factor, freedom, requirement.power)),
+        math.sqrt(factor * _seen(critical / factor, freedom, requirement.power)),
         high=critical,
         expected=factor * freedom,
         statistic=2 * drop / factor,
@@ -51,13 +51,6 @@ def bartlett_factor(ratios: Array, scores: Array, freedom: int) -> float:
     return max(1.0, (float(means[best].mean()) + CAUTION * errors[best]) / freedom)
 
 
-def _noncentrality(critical: float, freedom: int, power: float) -> float:
+def _seen(critical: float, freedom: int, power: float) -> float:
     """The noncentrality with which χ² exceeds `critical` with probability `power`."""
-
-    def missing(noncentrality: float) -> float:
-        return float(stats.ncx2.sf(critical, freedom, noncentrality)) - power
-
-    high = critical + 1
-    while missing(high) < 0:
-        high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-9)) if missing(0.0) < 0 else 0.0
+    return smallest_effect(lambda beside: float(stats.ncx2.sf(critical, freedom, beside)), power, beyond=critical + 1)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
-from scipy.optimize import brentq
 
 from validation.statistics.arguments import Array
 from validation.statistics.check import Check, Message, Requirement
-from validation.statistics.search import smallest
+from validation.statistics.search import smallest, smallest_effect
 
 # A tail of Student's statistic may be this many times its normal-theory value before the test is not trusted. The other
 # tail is then as many times smaller, so both together are at most cosh(log 2) = 1.25 times theirs.
@@ -155,14 +154,7 @@ def detectable_noncentrality(critical: float, df: float, power: float) -> float:
     """
     if critical > LARGE_CRITICAL:  # T is then its noncentrality over √(χ²_df/df)
         return critical * math.sqrt(float(special.chdtri(df, 1 - power)) / df) if df > 0 else math.inf
-
-    def missing(noncentrality: float) -> float:
-        return float(stats.nct.sf(critical, df, noncentrality)) - power
-
-    high = critical + 1
-    while missing(high) < 0:
-        high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-10)) if missing(0.0) < 0 else 0.0
+    return smallest_effect(lambda beside: float(stats.nct.sf(critical, df, beside)), power, beyond=critical + 1)
 
 
 def _level(count: float, alpha: float, skewness: Skewness) -> float:

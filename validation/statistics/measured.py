@@ -16,6 +16,7 @@ from scipy import stats
 from validation.statistics.arguments import Array
 from validation.statistics.check import Verdict
 from validation.statistics.search import MOST, smallest
+from validation.statistics.student import critical_value, tail_exponent
 from validation.statistics.tolerances import chi_square_mean_above, chi_square_mean_below, proportion_interval
 
 Ends = tuple[float, float]
@@ -38,8 +39,7 @@ class Law(Protocol):
 class Mean:
     """A mean of independent numbers of this standard deviation and skewness: Student's interval.
 
-    A tail of the mean at z is ``exp(± |γ| z³/(3√n))`` times the normal one (Jing, Shao & Wang 2003), for which the
-    level pays: ``alpha/cosh`` of that exponent.
+    The level pays for skewness: ``alpha/cosh`` of the exponent of a tail.
     """
 
     sd: float
@@ -57,9 +57,8 @@ class Mean:
     def interval(self, value: float, n: int, alpha: float) -> Ends:
         if n < 2:
             return -math.inf, math.inf
-        z = float(stats.norm.isf(alpha / 2))
-        level = alpha / math.cosh(min(abs(self.skewness) * z**3 / (3 * math.sqrt(n)), 700.0))
-        half = float(stats.t.isf(level / 2, n - 1)) * self.error(value, n) if level > 0 else math.inf
+        half = critical_value(alpha / math.cosh(min(tail_exponent(self.skewness, n, alpha), 700.0)), n - 1)
+        half *= self.error(value, n)
         return value - half, value + half
 
     def error(self, value: float, n: int) -> float:

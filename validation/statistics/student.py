@@ -132,14 +132,22 @@ def degrees_of_freedom(size: float, *, is_dependent: bool) -> float:
 def trusted_level(skewness: float, size: float, alpha: float, *, is_known: bool) -> float:
     """Return the level at which Student's test keeps to `alpha` in spite of skewness; NaN if no level is trusted.
 
-    A tail at z is ``exp(±γ z³/(3√n))`` times the normal-theory one (Jing, Shao & Wang 2003). Its exponent e may be at
-    most log 2; the level is then ``alpha/cosh(e)``, at the worst e = log 2 where γ is the sample's own and not known.
+    The exponent e of a tail may be at most log 2; the level is then ``alpha/cosh(e)``, at the worst e = log 2 where γ
+    is the sample's own and not known.
     """
-    z = -float(special.ndtri(alpha / TAILS_RATIO / 2))
-    exponent = abs(skewness) * z**3 / (3 * math.sqrt(size))
+    exponent = tail_exponent(skewness, size, alpha / TAILS_RATIO)
     if exponent > math.log(TAIL_RATIO):
         return math.nan
     return alpha / (math.cosh(exponent) if is_known else TAILS_RATIO)
+
+
+def tail_exponent(skewness: float, size: float, alpha: float) -> float:
+    """Return e: a tail of the mean where the normal one has alpha/2 is up to ``exp(±e)`` times that.
+
+    ``e = |γ| z³/(3√n)`` (Jing, Shao & Wang 2003).
+    """
+    z = -float(special.ndtri(alpha / 2))
+    return abs(skewness) * z**3 / (3 * math.sqrt(size))
 
 
 def critical_value(alpha: float, df: float) -> float:

@@ -22,7 +22,7 @@ class BiasIsSmall(Kind):
     unit = "mean error / efficient sd"
     needs_asymptotics = True
 
-    most = 0.7
+    most = 1.0
 
     def attainable(self, replicates: int) -> float:
         """Errors have an sd of one, the efficient estimator's."""
@@ -47,7 +47,7 @@ class IsEfficient(Kind):
     unit = "mean squared error / Cramér–Rao bound"
     needs_asymptotics = True
 
-    most = 1.95
+    most = 2.6
 
     def attainable(self, replicates: int) -> float:
         """A log mean square of n numbers has the error √(2/n)."""
@@ -74,7 +74,7 @@ class DivergenceIsSmall(Kind):
     unit = "mean KL / efficient KL"
     needs_asymptotics = True
 
-    most = 1.95
+    most = 3.3
 
     def attainable(self, replicates: int) -> float:
         """An average of several squares varies less than one."""

@@ -28,7 +28,7 @@ class Covers(Kind):
     unit = "coverage"
     counts_failures = True
 
-    most = 0.2
+    most = 0.25
 
     def attainable(self, replicates: int) -> float:
         """A share of 0.9 of n has the error 0.3/√n."""
@@ -79,7 +79,7 @@ class IsCalibrated(Kind):
     )
     unit = "mean normal score of ranks; mean square; p-value of γ"
 
-    most = 0.6
+    most = 0.85
 
     def attainable(self, replicates: int) -> float:
         """Normal scores have an sd of one."""

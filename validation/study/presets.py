@@ -10,9 +10,9 @@ from validation.scenarios import Scenario, Truth
 class Preset:
     """Replicates by what the truth of a scenario is, of which each estimator is run on its share.
 
-    `scenarios` and `contenders` are those that are run where nobody names any; none listed are all. `fewer` are the
-    replicates of scenarios whose fits take many times as long as the others'. `laplace` says whether point fits are
-    given intervals, a row of their own.
+    `scenarios` and `contenders` are those that are run where nobody names any; none listed are all. `named` are the
+    replicates of single scenarios: many where what is small is to be seen, few where a fit takes many times as long.
+    `laplace` says whether point fits are given intervals, a row of their own.
     """
 
     name: str
@@ -20,14 +20,14 @@ class Preset:
     replicates: Mapping[Truth, int]
     scenarios: tuple[str, ...] = ()
     contenders: tuple[str, ...] = ()
-    fewer: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, int] = field(default_factory=dict)
     laplace: bool = True
 
     def replicates_of(self, scenario: Scenario) -> int:
         """Return the number of replicates of a scenario: its own, if it has one."""
         if scenario.replicates is not None:
             return scenario.replicates
-        return self.fewer.get(scenario.name, self.replicates[scenario.source.truth])
+        return self.named.get(scenario.name, self.replicates[scenario.source.truth])
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -54,13 +54,20 @@ PRESETS: Mapping[str, Preset] = {
             "standard",
             "half an hour on two cores: every scenario and estimator",
             {
-                Truth.FIXED: 1000,
-                Truth.PRIOR: 1500,
-                Truth.POSTERIOR: 1500,
+                Truth.FIXED: 150,
+                Truth.PRIOR: 150,
+                Truth.POSTERIOR: 150,
                 Truth.EXACT: 3,
-                Truth.SAMPLED: 3,
-                Truth.OUTSIDE: 100,
-                Truth.RANDOM: 200,
+                Truth.OUTSIDE: 50,
+                Truth.RANDOM: 40,
+            },
+            named={
+                "prior_truths": 1500,
+                "separated_100": 1000,
+                "few_rows": 300,
+                "hidden_confounder": 300,
+                "rival_effects": 200,
+                "unidentified_confounder": 60,
             },
         ),
         Preset(

@@ -102,11 +102,11 @@ def refute(
     Greeks for all its rows, and the smallest is ranked among theirs. Ties, as of discrete outcomes, are broken at
     random, and the sentence says from where to where.
 
-    The Greeks are those of the fit's draws, and the p-value is uniform over (truth from the posterior, experiment); a
-    fit of kind "known" has no spread. A point fit is given draws about it (`Fit.laplace`) where their weights can be
-    trusted. Else, and where it has few rows, it is refitted to simulated rows, and every simulated experiment is held
-    against such a fit, as the observed one is against the fit; 99 of them where these leave no doubt that the rows are
-    as predicted (p > 0.2). ``spread`` says which was done.
+    The Greeks are those of the fit's draws, and of one mode the p-value is uniform over (truth from the posterior,
+    experiment); a fit of kind "known" has no spread. A point fit is given draws about it (`Fit.laplace`) where their
+    weights can be trusted. Else, and where it has few rows, it is refitted to simulated rows, and every simulated
+    experiment is held against such a fit, as the observed one is against the fit; 99 of them where these leave no doubt
+    that the rows are as predicted (p > 0.2). ``spread`` says which was done.
 
     A model is refuted where every answer is that the fitted rows allow: each mode of a fit (`Fit.modes`), down to a
     share of a tenth of `level`, is held against the experiment by itself, until one leaves no doubt, and the largest
@@ -128,17 +128,7 @@ def refute(
     """
     experiment = checked(fit, experiment, seed, num_simulations, level, labels)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-    held = list[_Held]()
-    for number, answer in enumerate(answers(fit, level)):
-        which = _matched(answer, experiment) if labels == "matched" else _identity(answer, experiment)
-        try:
-            held.append(_held_against(answer, number, which, max(NO_DOUBT, level), num_simulations, seed))
-        except EstimationError:  # a rival that has lost a class predicts nothing
-            if number == 0:
-                raise
-            continue
-        if held[-1].p.of_smallest > max(NO_DOUBT, level):
-            break
+    held = _held_against_modes(fit, experiment, labels, level, num_simulations, seed)
     best = max(held, key=lambda one: one.p.of_smallest)
     return Refutation(
         p_value=best.p.of_smallest,
@@ -167,6 +157,24 @@ class _Held:
     num_simulations: int
     p: PValues
     statistics: Mapping[str, Statistic]
+
+
+def _held_against_modes(
+    fit: Fit, experiment: Data, labels: str, level: float, num_simulations: int, seed: int
+) -> list[_Held]:
+    """The experiment against each mode, the fit's own first, until one leaves no doubt."""
+    held, doubt = list[_Held](), max(NO_DOUBT, level)
+    for number, answer in enumerate(answers(fit, level)):
+        which = _matched(answer, experiment) if labels == "matched" else _identity(answer, experiment)
+        try:
+            held.append(_held_against(answer, number, which, doubt, num_simulations, seed))
+        except EstimationError:  # a rival that has lost a class predicts nothing
+            if number == 0:
+                raise
+            continue
+        if held[-1].p.of_smallest > doubt:
+            break
+    return held
 
 
 def _held_against(answer: Fit, mode: int, labels: Labels, doubt: float, num_simulations: int, seed: int) -> _Held:

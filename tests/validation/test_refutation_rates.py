@@ -154,6 +154,7 @@ RATES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Z. the labels are uncertain:estimators.EstimationWarning")  # of rivals' labels
 @pytest.mark.parametrize(("world", "count"), RATES)
 def test_right_worlds_are_refuted_no_more_often_than_stated(stat, world, count):
     """At .01 and .05, the experiment as large as the data or larger, so that it counts what a fit does not know."""

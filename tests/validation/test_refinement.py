@@ -1,9 +1,12 @@
 """The loop of refutation: it ends at the right model, stays there, and keeps its history."""
 
+from dataclasses import dataclass, replace
+
 import pandas as pd
 import pytest
 
-from estimators import EM, Data
+from estimators import EM, Data, Status
+from tests.models import fit_quietly
 from tests.refutation_models import (
     CLASSES,
     GOOD,
@@ -36,6 +39,7 @@ LOOPS = {
         pytest.param(60, marks=[pytest.mark.slow, pytest.mark.statistical(min_effect=0.4)]),
     ],
 )
+@pytest.mark.filterwarnings("ignore::estimators.EstimationWarning")  # three classes, after a false alarm of two
 @pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * ("scale" in case)) for case in LOOPS])
 def test_the_loop_ends_at_the_right_model_and_stays(stat, case, count):
     """Two experiments of 40 rows per setting after 300 hidden rows; each test at level 0.01 may raise a false alarm."""
@@ -85,6 +89,23 @@ def test_a_label_that_the_model_lacks_counts_against_it():
     assert history.model is THREE
     assert history.steps[0].refutation is None
     assert "sets Z=2: the model has no such label" in history.table()["outcome"][0]
+
+
+@dataclass(frozen=True)
+class LosesAThird:
+    """EM whose fit of three classes has lost one."""
+
+    def fit(self, model, data, *, seed=None):
+        fit = fit_quietly(EM(), model, data, seed=seed)
+        return replace(fit, status=Status.BOUNDARY) if model is THREE else fit
+
+
+def test_a_class_without_an_estimate_counts_against_the_model():
+    rows = set_labels(ONE_SCALE, TWO, (20, 20), 1)
+    history = refine([THREE, ONE_SCALE], hidden(ONE_SCALE, TWO, 100, 0), [rows], LosesAThird(), seed=0)
+    assert history.model is ONE_SCALE
+    assert history.steps[0].refutation is None
+    assert "cannot predict experiment 0: refute: the fit has no estimate of every class" in history.steps[0].note
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import validation
 from estimators import (
     EM,
     MAP,
+    NUTS,
     CausalMixture,
     Data,
     EstimationError,
@@ -46,6 +47,7 @@ from tests.refutation_models import (
     drawn,
     hidden,
     set_labels,
+    set_treatment,
 )
 from validation import refine, refute
 from validation.refutation.bootstrap import refits
@@ -54,7 +56,7 @@ from validation.refutation.label_names import named_as
 from validation.refutation.predictions import own_log_densities
 from validation.refutation.predictive import KNOTS, MAX_DRAWS, best_labels, log_densities, split
 from validation.refutation.refute import NO_DOUBT
-from validation.refutation.spread import FIRST
+from validation.refutation.spread import FIRST, PASSED_OVER, answers
 from validation.refutation.statistics import cramer_von_mises, p_values
 
 # ---------------------------------------------------------------- the statistics
@@ -171,6 +173,39 @@ def test_the_spread_is_said(spread):
     )
     assert refute(Fit.from_greeks(SCALES, TWO_SCALES), rows, **quick).spread == "the Greeks are known"
     assert "500 draws of the fit" in refute(spread, Data(**GOOD), **quick).spread
+
+
+def test_a_model_is_refuted_where_every_mode_of_its_fit_is():
+    """Two modes of one law, with other effects: that an experiment tells which is right refutes no model."""
+    fit = fit_quietly(EM(), CONFOUNDER, hidden(CONFOUNDER, CONFOUNDED, 100, 1003), seed=0)
+    assert len(fit.modes) == 2
+    assert float(fit["beta_Y"][:, 1].max()) > 2.0  # the truth's mode is the other, as it happens
+    greeks = [{name: mode[name] for name in mode.draws} for mode in fit.modes]
+    for number, own in enumerate(greeks):
+        found = refute(fit, set_treatment(CONFOUNDER, own, (50, 50), 4), seed=0, num_simulations=99)
+        assert found.mode == number
+        assert not found.refuted
+    assert "under fit.modes[1], the largest of 2 modes" in found.sentence
+    assert refute(replace(fit, found=None), set_treatment(CONFOUNDER, greeks[1], (50, 50), 4), seed=0).refuted
+    rows = set_treatment(CONFOUNDER, greeks[1], (50, 50), 4)
+    assert refute(fit, rows.replace(Y=rows.columns["Y"] + 1.5), seed=0).refuted
+
+
+def test_modes_are_passed_over_that_hardly_ever_have_the_truth():
+    rows = hidden(CONFOUNDER, CONFOUNDED, 100, 1003)
+    fit = fit_quietly(EM(), CONFOUNDER, rows, seed=0)
+    weight = float(fit.modes.weights[1])
+    assert [len(answers(fit, level)) for level in (0.999 * weight / PASSED_OVER, 1.001 * weight / PASSED_OVER)] == [
+        2,
+        1,
+    ]
+    posterior = fit_quietly(NUTS(num_samples=200, warmup_steps=200, progress_bar=False), CONFOUNDER, rows, seed=0)
+    parts = answers(posterior, 0.01)
+    assert sum(part.num_draws for part in parts) == posterior.num_draws
+    assert len(parts) == 2
+    assert all(part.found is None for part in parts)
+    known = Fit.from_greeks(CONFOUNDER, CONFOUNDED)
+    assert answers(known, 0.01) == (known,)
 
 
 def test_a_p_value_of_refits_does_not_change_with_units():

@@ -38,7 +38,7 @@ class Refits:
 
 
 def refits(fit: Fit, count: int, seed: int) -> Refits:
-    """Fit the model to `count` data sets like the fit's own, each from the fit's modes on.
+    """Fit the model to `count` data sets like the fit's own, each from the fit on.
 
     A data set's truth is itself a fit to rows that were made from the estimate: errors are not of one size at all
     truths that the rows allow, and a fit to few rows looks surer than it is. Truths are maxima of
@@ -90,12 +90,11 @@ class _Refitted:
         return [kept[place] for place in range(count)]
 
     def maximum(self, rows: Data, combination: Combination) -> tuple[Greeks, bool]:
-        """The Greeks of the highest end of climbs from the fit's modes, and whether no class is lost there."""
+        """The Greeks where a climb from the fit ends, and whether no class is lost there."""
         density = self.density.of(rows)
         objective = Objective(density, combination)
-        starts = density.unconstrain(_modes(self.fit))
-        starts = np.where(density.bounded, np.clip(starts, -LIMIT, LIMIT), starts)
-        _, point = max((_climb(objective, start) for start in starts), key=lambda end: end[0])
+        start = density.unconstrain({name: value.numpy() for name, value in self.fit.draws.items()})[0]
+        point = _climb(objective, np.where(density.bounded, np.clip(start, -LIMIT, LIMIT), start))
         _, gradient = objective.value_and_gradient(point)
         is_lost = density.has_collapsed(point, gradient) or density.at_boundary(point) or density.is_spurious(point)
         return density.constrain(point), not is_lost
@@ -129,16 +128,6 @@ def _hidden(fit: Fit, data: Data) -> tuple[str, ...]:
     return tuple(sites)
 
 
-def _modes(fit: Fit) -> dict[str, Array]:
-    """The Greeks [M, *shape] of the fit, and of its rivals."""
-    draws = {name: value.numpy() for name, value in fit.draws.items()}
-    if fit.found is None or not fit.found.rivals:
-        return draws
-    return {
-        name: np.concatenate([value, fit.found.greeks[name][fit.found.rivals].numpy()]) for name, value in draws.items()
-    }
-
-
 def _inside(combination: Combination) -> Combination:
     """The sum whose maximum is inside the support."""
 
@@ -148,8 +137,8 @@ def _inside(combination: Combination) -> Combination:
     return penalised
 
 
-def _climb(objective: Objective, start: Array) -> tuple[float, Array]:
-    """The value and the point [D] where L-BFGS ends."""
+def _climb(objective: Objective, start: Array) -> Array:
+    """The point [D] where L-BFGS ends."""
     total = objective.total_weight
 
     def loss(point: Array) -> tuple[float, Array]:
@@ -159,7 +148,7 @@ def _climb(objective: Objective, start: Array) -> tuple[float, Array]:
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
     options: dict[str, Any] = {"maxiter": MOST_STEPS, "ftol": 0.0, "gtol": TOLERANCE}
     end = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return -float(end.fun), np.asarray(end.x)
+    return np.asarray(end.x)
 
 
 def _with_draws(fit: Fit, greeks: Sequence[Greeks]) -> Fit:

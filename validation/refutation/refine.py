@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from estimators import Data, Fit, own_modes
+from estimators import Data, EstimationError, Fit, own_modes
 from estimators.contract import LATENT, Model
 from validation.refutation.checks import as_experiment, check_reachable_level, check_seed
 from validation.refutation.refute import Refutation, refute
@@ -21,7 +21,8 @@ class Step:
     """One candidate fitted to `num_rows` rows and, unless it is the last fit to all rows, tested on an experiment.
 
     ``number`` counts the candidates from 0, ``experiment`` the experiments. ``refutation`` is None for a fit that was
-    not tested, and for a model that has no such label as the experiment sets; ``note`` says which.
+    not tested, for a model that has no such label as the experiment sets, and where the rows tell nothing of a class;
+    ``note`` says which.
     """
 
     number: int
@@ -102,7 +103,8 @@ def refine(
     not tested: a new candidate on earlier experiments, whose rows it is fitted to; and the choice itself – that a
     candidate is tried because of an experiment makes a false alarm in the same experiment likelier than `level`.
 
-    A model without a label that the experiment sets cannot predict it, which counts against it as a refutation does.
+    A model without a label that the experiment sets cannot predict it, nor can one of which the rows leave a class
+    without an estimate: that counts against it as a refutation does.
     Where the last candidate fails, the loop ends there and says so. Every test spends `level` anew.
 
     Raises TypeError or ValueError, naming the argument, for no model, no experiment, or what `refute` refuses.
@@ -136,12 +138,15 @@ def refine(
 
 
 def _tested(fit: Fit, experiment: Data, i: int, level: float, seed: int) -> tuple[Refutation | None, str]:
-    """The refutation by experiment i, None where the model lacks a label that is set, and what came of it in words."""
+    """The refutation by experiment i, None where the fit lacks a class of it, and what came of it in words."""
     largest = int(experiment.latent().max())
     if largest >= fit.model.hidden.get(LATENT, np.inf):
         return None, f"cannot predict experiment {i}, which sets {LATENT}={largest}: the model has no such label"
     num_simulations = max(NUM_SIMULATIONS, int(np.ceil(1 / level)) - 1)
-    refutation = refute(fit, experiment, seed=seed, num_simulations=num_simulations, level=level)
+    try:
+        refutation = refute(fit, experiment, seed=seed, num_simulations=num_simulations, level=level)
+    except EstimationError as problem:  # a class without an estimate, of which nothing is predicted
+        return None, f"cannot predict experiment {i}: {problem}"
     return refutation, f"experiment {i}: {refutation.sentence}"
 
 

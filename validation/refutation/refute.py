@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from estimators import Data, Fit, own_modes
+from estimators import Data, EstimationError, Fit, own_modes
 from estimators.contract import LATENT
 from validation.measures.recovery import entry_name
 from validation.refutation.checks import checked
 from validation.refutation.experiment import Array, Experiments, with_simulated
 from validation.refutation.predictions import Predictions
 from validation.refutation.predictive import best_labels, is_continuous, log_densities, split
-from validation.refutation.spread import Comparison, Labels, spread_of
+from validation.refutation.spread import Comparison, Labels, answers, spread_of
 from validation.refutation.statistics import (
     LEAST_ROWS,
     PValues,
@@ -56,7 +56,8 @@ class Refutation:
     ``p_value`` is of the smallest of the p-values in ``statistics`` ("pit", "contrast", "log_score", as far as they
     apply; ``not_applied`` says which do not, and why), ``refuted`` whether it is at most ``level``. ``labels`` says
     which label of the experiment was held to be which of the fit; everything else is in the fit's labels. ``spread``
-    says where the Greeks of the ``num_simulations`` simulated experiments come from.
+    says where the Greeks of the ``num_simulations`` simulated experiments come from. All of it is of the fit's mode
+    number ``mode``, under which the rows are the least improbable.
     """
 
     p_value: float
@@ -68,6 +69,7 @@ class Refutation:
     labels: str
     spread: str
     num_simulations: int
+    mode: int
     seed: int
     fit: Fit = field(repr=False)
     experiment: Data = field(repr=False)
@@ -100,11 +102,15 @@ def refute(
     Greeks for all its rows, and the smallest is ranked among theirs. Ties, as of discrete outcomes, are broken at
     random, and the sentence says from where to where.
 
-    The Greeks are those of the fit's draws, and the p-value is uniform over (truth from the posterior, experiment); a
-    fit of kind "known" has no spread. A point fit is given draws of all its modes (`Fit.laplace`) where their weights
-    can be trusted. Else, and where it has few rows, it is refitted to simulated rows, and every simulated experiment is
-    held against such a fit, as the observed one is against the fit; 99 of them where these leave no doubt that the rows
-    are as predicted (p > 0.2). ``spread`` says which was done.
+    The Greeks are those of the fit's draws, and of one mode the p-value is uniform over (truth from the posterior,
+    experiment); a fit of kind "known" has no spread. A point fit is given draws about it (`Fit.laplace`) where their
+    weights can be trusted. Else, and where it has few rows, it is refitted to simulated rows, and every simulated
+    experiment is held against such a fit, as the observed one is against the fit; 99 of them where these leave no doubt
+    that the rows are as predicted (p > 0.2). ``spread`` says which was done.
+
+    A model is refuted where every answer is that the fitted rows allow: each mode of a fit (`Fit.modes`), down to a
+    share of a tenth of `level`, is held against the experiment by itself, until one leaves no doubt, and the largest
+    p-value counts. ``mode`` says whose it is. A rival that has lost a class predicts nothing, and has no say.
 
     ``labels="identity"``: label k of the experiment is label k of the fit, and the free labels of every draw are
     in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows
@@ -122,27 +128,64 @@ def refute(
     """
     experiment = checked(fit, experiment, seed, num_simulations, level, labels)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-    which = _matched(fit, experiment) if labels == "matched" else _identity(fit, experiment)
-    spread = spread_of(fit, num_simulations, seed)
-    for count in spread.stages(num_simulations):
-        comparison = spread.compared(which, count, seed)
-        p, statistics = _judged(comparison, seed)
-        if p.of_smallest > max(NO_DOUBT, level):
-            break
+    held = _held_against_modes(fit, experiment, labels, level, num_simulations, seed)
+    best = max(held, key=lambda one: one.p.of_smallest)
     return Refutation(
-        p_value=p.of_smallest,
+        p_value=best.p.of_smallest,
         level=level,
-        refuted=p.of_smallest <= level,
-        sentence=_sentence(p, level, statistics, comparison.experiments),
-        statistics=statistics,
-        not_applied=_not_applied(statistics, comparison.experiments),
-        labels=which.words,
-        spread=comparison.spread,
-        num_simulations=count,
+        refuted=best.p.of_smallest <= level,
+        sentence=_sentence(best, len(held), level),
+        statistics=best.statistics,
+        not_applied=_not_applied(best.statistics, best.comparison.experiments),
+        labels=best.labels.words,
+        spread=best.comparison.spread,
+        num_simulations=best.num_simulations,
+        mode=best.mode,
         seed=seed,
-        fit=comparison.fit,
-        experiment=which.experiment,
+        fit=best.comparison.fit,
+        experiment=best.labels.experiment,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """How the experiment came out against one answer of a fit."""
+
+    mode: int
+    labels: Labels
+    comparison: Comparison
+    num_simulations: int
+    p: PValues
+    statistics: Mapping[str, Statistic]
+
+
+def _held_against_modes(
+    fit: Fit, experiment: Data, labels: str, level: float, num_simulations: int, seed: int
+) -> list[_Held]:
+    """The experiment against each mode, the fit's own first, until one leaves no doubt."""
+    held, doubt = list[_Held](), max(NO_DOUBT, level)
+    for number, answer in enumerate(answers(fit, level)):
+        which = _matched(answer, experiment) if labels == "matched" else _identity(answer, experiment)
+        try:
+            held.append(_held_against(answer, number, which, doubt, num_simulations, seed))
+        except EstimationError:  # a rival that has lost a class predicts nothing
+            if number == 0:
+                raise
+            continue
+        if held[-1].p.of_smallest > doubt:
+            break
+    return held
+
+
+def _held_against(answer: Fit, mode: int, labels: Labels, doubt: float, num_simulations: int, seed: int) -> _Held:
+    """The experiment against one answer, by more simulations where few leave a doubt."""
+    spread = spread_of(answer, num_simulations, seed)
+    for count in spread.stages(num_simulations):
+        comparison = spread.compared(labels, count, seed)
+        p, statistics = _judged(comparison, seed)
+        if p.of_smallest > doubt:
+            break
+    return _Held(mode, labels, comparison, count, p, statistics)
 
 
 def _judged(comparison: Comparison, seed: int) -> tuple[PValues, dict[str, Statistic]]:
@@ -193,8 +236,11 @@ def _matched(fit: Fit, experiment: Data) -> Labels:
 # -------------------------------------------------------------------- words
 
 
-def _sentence(p: PValues, level: float, statistics: Mapping[str, Statistic], experiments: Experiments) -> str:
+def _sentence(best: _Held, num_held: int, level: float) -> str:
+    p, statistics, experiments = best.p, best.statistics, best.comparison.experiments
     of = f"p = {p.of_smallest:.3g}"
+    if num_held > 1:
+        of += f" under fit.modes[{best.mode}], the largest of {num_held} modes"
     if p.highest > p.lowest:
         of += f", drawn from {p.lowest:.3g} to {p.highest:.3g}, as outcomes are discrete"
     if p.of_smallest > level:

@@ -1,8 +1,9 @@
 """How far the Greeks may be from a fit's, and so which experiments its predictions are held against.
 
-A fit with draws has them. A point fit gets draws of all its modes in proportion, importance-corrected (`Fit.laplace`),
-where the weights of these can be trusted; otherwise, and where few rows were fitted, the bootstrap: pairs of a fit to
-simulated rows and an experiment, each held against each other as the observed ones are.
+Each answer that the fitted rows allow is taken by itself (`answers`). Of a fit with draws it has them. That of a point
+fit gets draws about it, importance-corrected (`Fit.laplace`), where their weights can be trusted; otherwise, and where
+few rows were fitted, the bootstrap: pairs of a fit to simulated rows and an experiment, each held against each other as
+the observed ones are.
 """
 
 import warnings
@@ -25,6 +26,8 @@ POINT_KINDS = ("map", "ml")
 FEW_ROWS = 10
 # Refits of the first stage.
 FIRST = 99
+# The share of a test's level that is spent on modes that it passes over.
+PASSED_OVER = 0.1
 # The Pareto shape up to which importance weights are trusted.
 TRUSTED = 0.7
 
@@ -62,6 +65,22 @@ class Spread(Protocol):
         """The experiment and simulated ones, beside what is predicted of them."""
 
 
+def answers(fit: Fit, level: float) -> tuple[Fit, ...]:
+    """The modes of a fit that a test at a level may not pass over, the fit's own first, each by itself.
+
+    Other Greeks may fit the same rows as well (an effect of -1, or of 0.8). The truth is one of them, so that draws of
+    all in proportion are not draws about the truth: the less its mode weighs by chance, the oftener they would refute
+    a right model. A mode of less than a share of the likelihood has the truth with no more than that probability
+    (Markov's inequality, for the ratio of two likelihoods).
+    """
+    is_divided = fit.kind in POINT_KINDS or "mode" in fit.info
+    if fit.found is None or not is_divided:
+        return (fit,)
+    weights = fit.found.weights
+    rivals = [number for number in range(1, len(weights)) if weights[number] >= PASSED_OVER * level]
+    return tuple(replace(fit.modes[number], found=None) for number in (0, *rivals)) if rivals else (fit,)
+
+
 def spread_of(fit: Fit, num_simulations: int, seed: int) -> Spread:
     """The spread that a fit has or is given."""
     if fit.kind not in POINT_KINDS:
@@ -80,7 +99,7 @@ def spread_of(fit: Fit, num_simulations: int, seed: int) -> Spread:
     shape = draws.stats["pareto_k"]
     if shape > TRUSTED:
         return Bootstrap(fit, f"the density is not like its normal approximation (Pareto k̂ {shape:.2f})")
-    return Draws(named_as(fit, draws), f"importance-corrected draws about all modes of the fit (Pareto k̂ {shape:.2f})")
+    return Draws(named_as(fit, draws), f"importance-corrected draws about the fit (Pareto k̂ {shape:.2f})")
 
 
 @dataclass(frozen=True, eq=False)

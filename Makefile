@@ -16,7 +16,7 @@ help:
 	@echo 'make test-full  all tests'
 	@echo 'make test-portable  the tests of identities and statuses as three other processors would round'
 	@echo 'make report     run the quick validation study, write build/report/index.html'
-	@echo 'make report-controls  wrong estimators through the quick study: none may pass (ten minutes)'
+	@echo 'make report-controls  wrong estimators through the quick study: none may pass (a quarter of an hour)'
 	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (25 minutes)'
 	@echo 'make wheel      build dist/*.whl and check what is in it'
 	@echo 'make clean      remove everything that make made'

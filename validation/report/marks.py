@@ -5,9 +5,10 @@ of Matplotlib's 70 kB and 30.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from validation.report.words import number
 
 Array = NDArray[np.float64]
+SEEN = 0.2  # pixels that a point of a line may be beside what is drawn
 SHADES = 4  # paths over which the dots of a column are dealt, so that where many lie is darker
 
 
@@ -71,31 +73,34 @@ def dots(x: Array, y: Array, css: str) -> str:
     """Return dots: strokes of no length with round ends, dealt over a few paths."""
     paths = []
     for first in range(SHADES):
-        marks = "".join(f"M{a:.1f} {b:.1f}h0" for a, b in zip(x[first::SHADES], y[first::SHADES], strict=True))
+        steps = _steps(zip(x[first::SHADES], y[first::SHADES], strict=True))
+        marks = "".join(f"m{_joined(step)}h0" for step in steps)
         if marks:
             paths.append(f'<path class="dots {css}" d="{marks}"/>')
     return "".join(paths)
 
 
 def line(x: ArrayLike, y: ArrayLike, css: str) -> str:
-    """Return a line through points, of which those that a straight run makes superfluous are left out."""
-    points = [(round(float(a), 1), round(float(b), 1)) for a, b in zip(np.ravel(x), np.ravel(y), strict=True)]
-    inner = zip(points, points[1:], points[2:], strict=False)
-    kept = [points[0], *(b for a, b, c in inner if not (a[1] == b[1] == c[1])), points[-1]]
-    return f'<path class="line {css}" d="M{" ".join(f"{a:g} {b:g}" for a, b in kept)}"/>'
+    """Return a line through points, of which those are left out that nobody would see missing."""
+    points = np.column_stack([np.ravel(x), np.ravel(y)]).astype(np.float64)
+    return f'<path class="line {css}" d="{_through(points[_needed(points)])}"/>'
 
 
 def area(x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) -> str:
     """Return the area between two lines."""
-    xs, lower, upper = np.ravel(x), np.ravel(low), np.ravel(high)
-    outline = [*zip(xs, lower, strict=True), *zip(xs[::-1], upper[::-1], strict=True)]
-    return f'<path class="area {css}" d="M{" ".join(f"{a:.1f} {b:.1f}" for a, b in outline)}z"/>'
+    ends = [np.column_stack([np.ravel(x), np.ravel(end)]).astype(np.float64) for end in (low, high)]
+    lower, upper = (points[_needed(points)] for points in ends)
+    return f'<path class="area {css}" d="{_through([*lower, *upper[::-1]])}z"/>'
 
 
 def spans(x: ArrayLike, low: ArrayLike, high: ArrayLike, css: str) -> str:
     """Return upright lines as one path; "" of none."""
-    ends = zip(np.ravel(x), np.ravel(low), np.ravel(high), strict=True)
-    path = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in ends)
+    lows, highs = np.ravel(low), np.ravel(high)
+    # Each is drawn up from its low end, to which the next one's way is told.
+    starts = _steps(zip(np.ravel(x), lows, strict=True))
+    heights = [round(float(b), 1) - round(float(a), 1) for a, b in zip(lows, highs, strict=True)]
+    ways = zip(starts, heights, [0.0, *heights], strict=False)
+    path = "".join(f"m{_joined((a, b - last))}v{_joined((up,))}" for (a, b), up, last in ways)
     return f'<path class="span {css}" d="{path}"/>' if path else ""
 
 
@@ -106,12 +111,12 @@ def block(x: tuple[float, float], y: tuple[float, float], css: str) -> str:
 
 def ring(x: float, y: float, css: str) -> str:
     """Return one point as a circle, which CSS fills or leaves hollow."""
-    return f'<circle class="ring {css}" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
+    return f'<circle class="ring {css}" cx="{_short(f"{x:.1f}")}" cy="{_short(f"{y:.1f}")}" r="3.2"/>'
 
 
 def text_at(x: float, y: float, text: str, css: str) -> str:
     """Return text."""
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+    return f'<text class="{css}" x="{_short(f"{x:.1f}")}" y="{_short(f"{y:.1f}")}">{escape(text)}</text>'
 
 
 def drawing(width: float, height: float, marks: Sequence[str], description: str) -> str:
@@ -120,6 +125,49 @@ def drawing(width: float, height: float, marks: Sequence[str], description: str)
         f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}" '
         f'style="--w:{width:g}">{"".join(marks)}</svg>'
     )
+
+
+def _needed(points: Array) -> NDArray[np.bool_]:
+    """Which points [P, 2] of a line are needed, the others being SEEN or less beside it (Douglas & Peucker 1973)."""
+    needed = np.zeros(len(points), dtype=bool)
+    needed[[0, -1]] = True
+    open_runs = [(0, len(points) - 1)]
+    while open_runs:
+        first, last = open_runs.pop()
+        between = points[first + 1 : last] - points[first]
+        way = points[last] - points[first]
+        if not len(between):
+            continue
+        share = np.clip(between @ way / max(float(way @ way), 1e-12), 0.0, 1.0)
+        beside = np.hypot(*(between - share[:, None] * way).T)
+        if beside.max() > SEEN:
+            middle = first + 1 + int(beside.argmax())
+            needed[middle] = True
+            open_runs += [(first, middle), (middle, last)]
+    return needed
+
+
+def _steps(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The first point and the way from each to the next, in tenths of a pixel: half as many letters as places."""
+    rounded = [(0.0, 0.0), *((round(float(a), 1), round(float(b), 1)) for a, b in points)]
+    return [(c - a, d - b) for (a, b), (c, d) in pairwise(rounded)]
+
+
+def _through(points: Iterable[tuple[float, float]]) -> str:
+    """The path through points: what follows a first relative move is a relative line."""
+    return "m" + _joined([number for step in _steps(points) for number in step])
+
+
+def _joined(numbers: Iterable[float]) -> str:
+    """Numbers in tenths, with no letter more than a path needs."""
+    words = [_short(f"{value:.1f}") for value in numbers]
+    return words[0] + "".join(word if word.startswith("-") else f" {word}" for word in words[1:])
+
+
+def _short(tenths: str) -> str:
+    """``-0.5`` as ``-.5``, ``2.0`` as ``2``."""
+    sign, size = ("-", tenths[1:]) if tenths.startswith("-") else ("", tenths)
+    return "0" if size == "0.0" else sign + size.removesuffix(".0").removeprefix("0")
 
 
 def _tick(value: float, digits: int) -> str:

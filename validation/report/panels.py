@@ -13,8 +13,10 @@ from validation.study.plan import Plan, PlannedScenario
 
 WIDTH, HEIGHT = 260.0, 176.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 246.0, 26.0, 146.0
-MOST, LEAST = 400, 40  # dots of one column
-DOTS = 110_000  # on a page, which are about a megabyte
+MOST, LEAST = 400, 10  # dots of one column
+CROWDED = 60  # dots of a column, where a page has many scenarios
+INTERVALS, DENSITIES, PANELS = 24, 8, 60
+DOTS = 40_000  # on a page, which are about half a megabyte
 SERIES = 8  # colours of the page
 LETTER = 5.4  # pixels
 
@@ -23,12 +25,32 @@ LETTER = 5.4  # pixels
 class Palette:
     """How estimators are drawn, the same in every figure: their colours, and at most how many dots a column has.
 
-    A Laplace approximation has the colour of its point estimate. Of many scenarios each has fewer dots, so that the
-    page stays small.
+    A Laplace approximation has the colour of its point estimate. Of many scenarios each has fewer dots, intervals,
+    replicates whose densities are drawn, and panels, so that the page stays small.
     """
 
     bases: tuple[str, ...]
     dots: int = MOST
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there is little room for each scenario."""
+        return self.dots < CROWDED
+
+    @property
+    def intervals(self) -> int:
+        """How many intervals a column or a scatter has."""
+        return min(INTERVALS, max(self.dots // 4, 6))
+
+    @property
+    def densities(self) -> int:
+        """Of how many replicates predicted densities are drawn."""
+        return 2 if self.is_crowded else DENSITIES
+
+    @property
+    def panels(self) -> int:
+        """How many panels a row has."""
+        return 4 if self.is_crowded else PANELS
 
     @staticmethod
     def of(plan: Plan) -> "Palette":

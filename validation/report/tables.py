@@ -25,12 +25,12 @@ class Cell:
 
     @property
     def key(self) -> str | None:
-        """What `data-sort` holds, in full precision; infinities are written as JavaScript reads them."""
+        """What `data-sort` holds, a number to seven digits; infinities are written as JavaScript reads them."""
         if not isinstance(self.sort, float | int):
             return self.sort
         if math.isnan(self.sort):
             return ""
-        return str(self.sort) if math.isfinite(self.sort) else "Infinity" if self.sort > 0 else "-Infinity"
+        return f"{self.sort:.7g}" if math.isfinite(self.sort) else "Infinity" if self.sort > 0 else "-Infinity"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One thing that the report shows: figures, how they are read, and the numbers behind them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from validation.report.tables import Table
 
@@ -25,3 +25,7 @@ class Topic:
     def name(self) -> str:
         """What its anchor ends in."""
         return self.table.name
+
+    def within(self, most: int) -> "Topic":
+        """The same with at most so many panels in a row of figures."""
+        return replace(self, figures=lambda: [panels[:most] for panels in self.figures()])

@@ -35,7 +35,7 @@ def topics_of(scenario: PlannedScenario, rows: ByEstimator, results: Results, pa
     if scenario.truth.is_calibrating:
         topics.append(_calibration(scenario, rows, palette))
     topics += [draw(scenario, rows, palette) for draw in (_interventions, _exactness, _endings)]
-    return [topic for topic in topics if topic.table.lines]
+    return [topic.within(palette.panels) for topic in topics if topic.table.lines]
 
 
 def efficiency(members: Sequence[PlannedScenario], rows: Rows, palette: Palette) -> list[Topic]:
@@ -72,8 +72,8 @@ def _estimates(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -
         reading = f"A dot is the estimate of a replicate, a bar their mean; dashed is {TRUTHS[scenario.truth]}."
         draw = estimates.strips
     notes = (
-        f"Upright lines are 90 % intervals of up to {estimates.LINES} replicates, evenly chosen, red where they leave "
-        "the truth out; those of a point fit are of its Laplace approximation."
+        f"Upright lines are 90 % intervals of up to {palette.intervals} replicates, evenly chosen, red where they "
+        "leave the truth out; those of a point fit are of its Laplace approximation."
     )
     if scenario.asymptotics:
         notes = f"Nine in ten estimates of an efficient estimator fall in the shaded band. {notes}"
@@ -121,8 +121,10 @@ def _calibration(scenario: PlannedScenario, rows: ByEstimator, palette: Palette)
 
 
 def _interventions(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> Topic:
-    varying = f"of the first {densities.VARYING} replicates, each with a truth of its own"
-    which = varying if scenario.truth.varies else "of the first replicates"
+    varies = scenario.truth.varies
+    number = densities.drawn(scenario, palette)
+    which = "of the first replicate" if number == 1 else f"of the first {number} replicates"
+    which += ", each with a truth of its own" if varies and number > 1 else ""
 
     def figures() -> Figures:
         return [draw(scenario, rows, palette) for draw in (densities.panels, spreads.divergences)]
@@ -166,6 +168,8 @@ def _endings(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> 
 def _beyond(scenario: PlannedScenario, palette: Palette) -> str:
     """What is said of dots that are not drawn."""
     words, replicates = " ▲ and ▼ count dots beyond the panel.", max(scenario.replicates.values())
+    if palette.is_crowded:
+        words += f" At most {palette.panels} panels of a row are drawn; the table has all."
     if replicates > palette.dots:
         words += f" Of {count(replicates, 'replicate')} {palette.dots}, evenly chosen, are drawn; bars are of all."
     return words

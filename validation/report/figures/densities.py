@@ -12,18 +12,18 @@ from validation.report.words import clipped
 from validation.study.plan import PlannedScenario
 from validation.study.row import Curve, Prediction, Row
 
-VARYING = 4  # replicates shown where each has a truth of its own
 Curves = Sequence[tuple[str, Prediction, Curve]]  # estimator, what is predicted, densities
 
 
 def panels(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[str]:
     """Return panels of one estimator (or, where truths vary, one replicate) each; discrete outcomes by intervention."""
     varying = scenario.truth.varies
+    most = drawn(scenario, palette)
     names = fitted(scenario, rows)
     by_title: dict[str, list[tuple[str, Prediction, Curve]]] = {}
     for name in names:
         for row in rows[name]:
-            for prediction in row.predictions if not (varying and row.replicate >= VARYING) else ():
+            for prediction in row.predictions if row.replicate < most else ():
                 if (curve := prediction.curve) and curve.x:
                     title = _title(name, row, prediction, curve, varying=varying)
                     by_title.setdefault(title, []).append((name, prediction, curve))
@@ -34,6 +34,11 @@ def panels(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> li
         else _lines(title, curves, curves if varying else _same_outcome(curves, by_title.values()), palette)
         for title, curves in ordered
     ]
+
+
+def drawn(scenario: PlannedScenario, palette: Palette) -> int:
+    """Of how many replicates densities are drawn: fewer where each has a panel of its own."""
+    return palette.densities // 2 if scenario.truth.varies else palette.densities
 
 
 def is_discrete(curve: Curve) -> bool:

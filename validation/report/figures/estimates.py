@@ -24,7 +24,6 @@ from validation.study.plan import PlannedScenario
 from validation.study.row import Row
 
 INNER = 1.6448536269514722  # sd of a normal variable's central 90 %
-LINES = 24  # intervals of one column or scatter
 
 
 def strips(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> list[list[str]]:
@@ -41,7 +40,7 @@ def scatters(scenario: PlannedScenario, rows: ByEstimator, palette: Palette) -> 
     for label, entries in _grouped(quantities(rows)).items():
         pairs = {name: _pairs(rows[name], entries) for name in names}
         axis = robust(np.concatenate([values.ravel() for values in pairs.values()]))
-        spread = {name: _intervals(rows, name, entries) for name in names}
+        spread = {name: _intervals(rows, name, entries, palette.intervals) for name in names}
         figures.append(
             [
                 _scatter(f"{name}: {label}", pairs[name], spread[name], axis, palette.css(name), palette.dots)
@@ -80,7 +79,7 @@ def _strip(scenario: PlannedScenario, rows: ByEstimator, palette: Palette, quant
     marks.append(line([LEFT, RIGHT], y.at([truth] * 2), "truth dashed"))
     width = (RIGHT - LEFT) / max(len(names), 1)
     for name, (middle, _) in zip(names, column_names(names), strict=True):
-        of = _intervals(rows, name, [quantity])
+        of = _intervals(rows, name, [quantity], palette.intervals)
         marks += _upright(of, np.linspace(middle - 0.4 * width, middle + 0.4 * width, len(of)), y, palette.css(name))
     marks += columns_of_dots(values, y, palette, np.mean)
     description = f"Estimates of {quantity} by {', '.join(names)}, with the truth {truth:.3g} as a line"
@@ -106,8 +105,8 @@ def _pairs(rows: Sequence[Row], names: Sequence[str]) -> Array:
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 
-def _intervals(rows: ByEstimator, name: str, names: Sequence[str]) -> Array:
-    """Truth, lower and upper end [M, 3] of at most LINES intervals: an estimator's, or its Laplace approximation's."""
+def _intervals(rows: ByEstimator, name: str, names: Sequence[str], most: int) -> Array:
+    """Truth, lower and upper end [M, 3] of at most so many intervals, an estimator's or its Laplace approximation's."""
     own, approximate = rows[name], rows.get(f"{name}+laplace", ())
     chosen = own if any(row.intervals for row in own) else approximate
     ends = [
@@ -116,7 +115,7 @@ def _intervals(rows: ByEstimator, name: str, names: Sequence[str]) -> Array:
         for q in names
         if q in row.intervals and q in row.truth
     ]
-    kept = thinned(np.arange(len(ends)), LINES).astype(int)
+    kept = thinned(np.arange(len(ends)), most).astype(int)
     return np.array([ends[i] for i in kept], dtype=np.float64).reshape(-1, 3)
 
 

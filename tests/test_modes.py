@@ -178,6 +178,19 @@ def test_a_search_serves_several_estimators() -> None:
     assert ml.modes.weights.sum() == pytest.approx(1.0) and mode.modes.weights.sum() == pytest.approx(1.0)
 
 
+def test_modes_of_the_same_rows_in_another_order_are_met_again() -> None:
+    """log p of every row, by which modes are told apart, is then in another order too."""
+    data = Data(**{name: value for name, value in CONFOUNDER.simulate(300, TRUTH, seed=3).items() if name != "Z"})
+    order = np.random.default_rng(0).permutation(300)
+    turned = Data(**{name: value[order] for name, value in data.columns.items()})
+    found = searched(CONFOUNDER, data)
+    for rows in (data, turned):
+        adapted = found.on(CONFOUNDER, CONFOUNDER.density(rows).beyond_priors(), log_likelihood)
+        assert len(adapted.modes) == len(found.modes)
+        again = adapted.including(CONFOUNDER, log_likelihood, adapted.modes[0].point)
+        assert len(again.modes) == len(found.modes)
+
+
 def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
     rows = CONFOUNDER.simulate(300, TRUTH, seed=0)
     fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))

@@ -9,7 +9,7 @@ from estimators.contract import Combination, Density, Model, Objective, log_like
 from estimators.modes.climb import climb, em_climb
 from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
-from estimators.modes.mode import Mode, mode_at
+from estimators.modes.mode import Mode, law_at, mode_at
 from estimators.parameters.parameter import Array
 
 # What is told how many more starts have been dealt with.
@@ -87,7 +87,7 @@ class Found:
         )
 
     def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:
-        """Whether all modes, at points [M, D], are where they were, and as high: of the same rows and objective."""
+        """Whether all modes, at points [M, D], are where they were, and as high: of the same rows, in their order."""
         if len(points) != len(self.modes) or density.data.num_rows != self.density.data.num_rows:
             return False
         own = np.array([mode.point for mode in self.modes])
@@ -95,6 +95,7 @@ class Found:
         return bool(
             np.allclose(points, own, rtol=1e-9, atol=1e-9)
             and np.allclose(objective.value(points), values, rtol=1e-12, atol=1e-9)
+            and np.allclose(law_at(density, points), [mode.law for mode in self.modes], rtol=1e-9, atol=1e-9)
         )
 
     def including(self, model: Model, combination: Combination, point: Array) -> "Found":

@@ -59,6 +59,8 @@ from validation.refutation.refute import NO_DOUBT
 from validation.refutation.spread import FIRST, PASSED_OVER, answers
 from validation.refutation.statistics import cramer_von_mises, p_values
 
+NARROW_TRUTH = {"theta": [0.5, 0.5], "mu_X": [-2.0, 2.0], "sigma_X": [1.0, 2.0]}
+
 # ---------------------------------------------------------------- the statistics
 
 
@@ -445,3 +447,11 @@ def test_simulated_truths_are_not_among_the_draws_they_are_held_against():
     together = torch.cat([predictive.draws["mu_X"], others.draws["mu_X"]])
     assert sorted(together.tolist()) == sorted(fit.draws["mu_X"].tolist())
     assert split(Fit.from_greeks(ONE_SCALE, TWO))[1].num_draws == 1
+
+
+@pytest.mark.slow
+def test_nothing_is_refuted_where_an_answer_could_not_be_tested():
+    """A right model of 16 rows whose best mode is refuted: of its rival, refits to most data sets lose a class."""
+    fit = fit_quietly(EM(), SCALES, hidden(SCALES, NARROW_TRUTH, 16, 193), seed=193)
+    with pytest.raises(EstimationError, match=r"answer 1 of fit.modes could not be .*so nothing is; fit more rows"):
+        refute(fit, set_labels(SCALES, NARROW_TRUTH, (10, 10), 9193), seed=193, num_simulations=199, level=0.05)

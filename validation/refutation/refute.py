@@ -162,18 +162,27 @@ class _Held:
 def _held_against_modes(
     fit: Fit, experiment: Data, labels: str, level: float, num_simulations: int, seed: int
 ) -> list[_Held]:
-    """The experiment against each mode, the fit's own first, until one leaves no doubt."""
-    held, doubt = list[_Held](), max(NO_DOUBT, level)
+    """The experiment against each mode, the fit's own first, until one leaves no doubt.
+
+    Raises EstimationError where all that could be tested are refuted, and one could not be.
+    """
+    held, doubt, untested = list[_Held](), max(NO_DOUBT, level), ""
     for number, answer in enumerate(answers(fit, level)):
         which = _matched(answer, experiment) if labels == "matched" else _identity(answer, experiment)
         try:
             held.append(_held_against(answer, number, which, doubt, num_simulations, seed))
-        except EstimationError:  # a rival that has lost a class predicts nothing
+        except EstimationError as problem:
             if number == 0:
                 raise
+            untested = f"answer {number} of fit.modes could not be ({str(problem).removeprefix('refute: ')})"
             continue
         if held[-1].p.of_smallest > doubt:
-            break
+            return held
+    if untested and max(one.p.of_smallest for one in held) <= level:
+        raise EstimationError(
+            f"refute: the fit has other answers; those that could be held against the experiment are refuted, but "
+            f"{untested}, so nothing is; fit more rows, or use NUTS()"
+        )
     return held
 
 

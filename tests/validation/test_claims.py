@@ -265,6 +265,7 @@ def test_an_odd_shape_of_ranks_is_refuted_though_location_and_spread_are_right(s
     ]
     found = findings(scenarios["prior_truths"], POSTERIOR, odd, "standard")
     assert found["calibration"].verdict is Verdict.FAIL and found["calibration"].worst.endswith("γ")
+    assert found["calibration"].used is None  # beyond all that is allowed
 
 
 @pytest.mark.parametrize(("error", "verdict"), [(9e-6, Verdict.PASS), (2e-5, Verdict.FAIL)])

@@ -208,7 +208,7 @@ def test_a_report_that_cannot_be_written(copied, capsys):
         (["--scenario", "sepparated_100"], "--scenario: no scenario 'sepparated_100'; did you mean separated_100?"),
         (["--estimator", "em"], "--estimator: no estimator 'em'; did you mean EM? There are: EM, MAP, Exact"),
         (["--scenario", "qqqq"], "no scenario 'qqqq'. There are: five_points, separated_100"),
-        (["--scenario", "separated_100", "--estimator", "Exact"], "runs on small scenarios only"),
+        (["--scenario", "separated_100", "--estimator", "Exact"], "Exact and SMC run on small scenarios only"),
         (["--output", "/proc/nowhere"], "--output: cannot write to /proc/nowhere"),
         (["--output", "/dev/null"], "--output: cannot write to /dev/null"),
         (["--cluster", "nonsense"], "--cluster: no scheduler answers at nonsense"),

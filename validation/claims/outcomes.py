@@ -38,8 +38,8 @@ class IsCandid(Kind):
 
     name = "candour"
     sentence = (
-        "A fit that does not warn is not wrong: a share of at most {allowed} leaves the truth of a contrast out of its "
-        "set of answers (the 99.9 % likelihood intervals of its modes, or the range of its draws) and says nothing"
+        "A share of at most {allowed} of the fits leaves the truth of a contrast out of its set of answers (the 99.9 % "
+        "likelihood intervals of its modes, or the range of its draws) and says nothing"
     )
     unit = "share of fits silent and wrong"
     counts_failures = True

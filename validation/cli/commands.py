@@ -265,7 +265,10 @@ def _study_of(arguments: Mapping[str, Any]) -> Study:
     except ValueError as problem:
         raise UnusableArgumentError(str(problem)) from problem
     if not study.tasks():
-        raise UnusableArgumentError("--estimator Exact runs on small scenarios only, and none was chosen; see `list`")
+        raise UnusableArgumentError(
+            "--estimator: none of those chosen runs on the scenarios chosen: Exact and SMC run on small scenarios "
+            "only, and NUTS alone where a posterior is compared with another program's; see `list`"
+        )
     return study
 
 

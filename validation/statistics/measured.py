@@ -163,6 +163,8 @@ class Measured:
     def used(self) -> float:
         """How much of what is allowed the interval takes: up to 1 is a PASS."""
         (low, high), (least, most), right = self.interval, self.allowed, self.right
+        if not least <= right <= most:
+            return math.inf
         shares = [_share(high - right, most - right), _share(right - low, right - least)]
         return max(shares)
 

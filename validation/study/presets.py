@@ -35,7 +35,7 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "three minutes on two cores: six scenarios, three estimators",
+            "three minutes on two cores: six scenarios, three estimators, no intervals of point fits",
             {
                 Truth.FIXED: 300,
                 Truth.PRIOR: 300,
@@ -58,8 +58,9 @@ PRESETS: Mapping[str, Preset] = {
                 Truth.PRIOR: 150,
                 Truth.POSTERIOR: 150,
                 Truth.EXACT: 3,
+                Truth.SAMPLED: 3,
                 Truth.OUTSIDE: 50,
-                Truth.RANDOM: 40,
+                Truth.RANDOM: 70,
             },
             named={
                 "prior_truths": 1500,
@@ -67,7 +68,7 @@ PRESETS: Mapping[str, Preset] = {
                 "few_rows": 300,
                 "hidden_confounder": 300,
                 "rival_effects": 200,
-                "unidentified_confounder": 60,
+                "unidentified_confounder": 70,
             },
         ),
         Preset(

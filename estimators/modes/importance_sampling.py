@@ -33,8 +33,8 @@ MOST_IMAGES = 24
 EVEN_DRAWS, HALVINGS = 20, 12
 # Points about whose neighbours a t is fitted, at most, and how many times the average their weight is, at least.
 HEAVIEST, HEAVY = 8, 5.0
-# Turns end at this share of effective points where none has so much more than an effective one's weight: another turn
-# finds nothing then, and makes the weights no more even.
+# Turns end at this share of effective points where none has so much more than an effective one's weight: more turns
+# were measured to make weights no more even.
 EVEN_SHARE, FAR_ABOVE = 0.3, 5.0
 
 

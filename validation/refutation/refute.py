@@ -54,7 +54,8 @@ class Refutation:
     """How an experiment came out against a fit's predictions.
 
     ``p_value`` is of the smallest of the p-values in ``statistics`` ("pit", "contrast", "log_score", as far as they
-    apply; ``not_applied`` says which do not, and why), ``refuted`` whether it is at most ``level``. ``labels`` says
+    apply; ``not_applied`` says which do not, and why), ``refuted`` whether it is at most ``level`` and every answer of
+    the fit could be tested: what could not is not refuted, as the ``sentence`` then says. ``labels`` says
     which label of the experiment was held to be which of the fit; everything else is in the fit's labels. ``spread``
     says where the Greeks of the ``num_simulations`` simulated experiments come from. All of it is of the fit's mode
     number ``mode``, under which the rows are the least improbable.
@@ -110,7 +111,8 @@ def refute(
 
     A model is refuted where every answer is that the fitted rows allow: each mode of a fit (`Fit.modes`), down to a
     share of a tenth of `level`, is held against the experiment by itself, until one leaves no doubt, and the largest
-    p-value counts. ``mode`` says whose it is. A rival that has lost a class predicts nothing, and has no say.
+    p-value counts. ``mode`` says whose it is. Where one of them cannot be tested, as it has lost a class, nothing is
+    refuted.
 
     ``labels="identity"``: label k of the experiment is label k of the fit, and the free labels of every draw are
     in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows
@@ -128,13 +130,13 @@ def refute(
     """
     experiment = checked(fit, experiment, seed, num_simulations, level, labels)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else int(seed)
-    held = _held_against_modes(fit, experiment, labels, level, num_simulations, seed)
+    held, untested = _held_against_modes(fit, experiment, labels, level, num_simulations, seed)
     best = max(held, key=lambda one: one.p.of_smallest)
     return Refutation(
         p_value=best.p.of_smallest,
         level=level,
-        refuted=best.p.of_smallest <= level,
-        sentence=_sentence(best, len(held), level),
+        refuted=best.p.of_smallest <= level and not untested,
+        sentence=_sentence(best, len(held), level, untested),
         statistics=best.statistics,
         not_applied=_not_applied(best.statistics, best.comparison.experiments),
         labels=best.labels.words,
@@ -161,11 +163,8 @@ class _Held:
 
 def _held_against_modes(
     fit: Fit, experiment: Data, labels: str, level: float, num_simulations: int, seed: int
-) -> list[_Held]:
-    """The experiment against each mode, the fit's own first, until one leaves no doubt.
-
-    Raises EstimationError where all that could be tested are refuted, and one could not be.
-    """
+) -> tuple[list[_Held], str]:
+    """The experiment against each mode, the fit's own first, until one leaves no doubt; what could not be tested."""
     held, doubt, untested = list[_Held](), max(NO_DOUBT, level), ""
     for number, answer in enumerate(answers(fit, level)):
         which = _matched(answer, experiment) if labels == "matched" else _identity(answer, experiment)
@@ -174,16 +173,11 @@ def _held_against_modes(
         except EstimationError as problem:
             if number == 0:
                 raise
-            untested = f"answer {number} of fit.modes could not be ({str(problem).removeprefix('refute: ')})"
+            untested = f"fit.modes[{number}] could not be tested ({str(problem).removeprefix('refute: ')})"
             continue
         if held[-1].p.of_smallest > doubt:
-            return held
-    if untested and max(one.p.of_smallest for one in held) <= level:
-        raise EstimationError(
-            f"refute: the fit has other answers; those that could be held against the experiment are refuted, but "
-            f"{untested}, so nothing is; fit more rows, or use NUTS()"
-        )
-    return held
+            return held, ""
+    return held, untested
 
 
 def _held_against(answer: Fit, mode: int, labels: Labels, doubt: float, num_simulations: int, seed: int) -> _Held:
@@ -245,7 +239,7 @@ def _matched(fit: Fit, experiment: Data) -> Labels:
 # -------------------------------------------------------------------- words
 
 
-def _sentence(best: _Held, num_held: int, level: float) -> str:
+def _sentence(best: _Held, num_held: int, level: float, untested: str) -> str:
     p, statistics, experiments = best.p, best.statistics, best.comparison.experiments
     of = f"p = {p.of_smallest:.3g}"
     if num_held > 1:
@@ -256,6 +250,8 @@ def _sentence(best: _Held, num_held: int, level: float) -> str:
         arms = _listed([arm.words for arm in experiments.arms])
         rows = f"the {experiments.design.num_rows} rows under {arms} are as predicted"
         return f"Not refuted ({of}): {rows}"
+    if untested:
+        return f"Not refuted ({of}), since {untested}: fit more rows, or use NUTS()"
     # A distribution or a contrast says more than a log density, so the first that is significant by itself is named.
     significant = [statistic for statistic in statistics.values() if statistic.p_value <= level]
     worst = significant[0] if significant else min(statistics.values(), key=lambda statistic: statistic.p_value)

@@ -111,8 +111,7 @@ def refute(
 
     A model is refuted where every answer is that the fitted rows allow: each mode of a fit (`Fit.modes`), down to a
     share of a tenth of `level`, is held against the experiment by itself, until one leaves no doubt, and the largest
-    p-value counts. ``mode`` says whose it is. Where one of them cannot be tested, as it has lost a class, nothing is
-    refuted.
+    p-value counts. ``mode`` says whose it is. Where one cannot be tested, having lost a class, nothing is refuted.
 
     ``labels="identity"``: label k of the experiment is label k of the fit, and the free labels of every draw are
     in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows

@@ -72,6 +72,11 @@ def noisy(fit: Fit, rng: np.random.Generator) -> Fit:
     return _with(fit, name, fit.draws[name] + sd * torch.as_tensor(rng.normal(size=sd.shape)))
 
 
+def far_off(fit: Fit, rng: np.random.Generator) -> Fit:
+    """One fit in twelve is far from the truth."""
+    return biased(fit, rng, by=20.0) if rng.random() < 1 / 12 else fit
+
+
 def flipped(fit: Fit, rng: np.random.Generator) -> Fit:
     """Labels by coin flip."""
     return fit.relabel([1, 0]) if rng.random() < 0.5 else fit
@@ -118,6 +123,7 @@ def controls() -> tuple[Contender, ...]:
         "bias-1": Spoilt(MAXIMUM, twice_biased),
         "twice-variance": Spoilt(MAXIMUM, noisy),
         "one-row-in-25": Spoilt(MAXIMUM, as_it_is, every=25),
+        "far-off-in-1-of-12": Spoilt(MAXIMUM, far_off),
         "coin-flip": Spoilt(MAXIMUM, flipped),
         "quarter-stopped": Spoilt(MAXIMUM, stopped),
         "one-mode": Spoilt(MAXIMUM, as_it_is, searches=False),

@@ -48,6 +48,7 @@ def efficient_rows(limits) -> Callable[..., list[Row]]:
         swapped=False,
         flips=0.0,
         lame=0.0,
+        gross=0.0,
         seed=0,
         status=CONVERGED,
     ):
@@ -56,6 +57,8 @@ def efficient_rows(limits) -> Callable[..., list[Row]]:
         rows = []
         for replicate in range(n):
             errors = {entry: sd * (bias + inflation * rng.normal()) for entry, sd in reference.sd.items()}
+            if luck.random() < gross:
+                errors["mu_X[0]"] += 20 * reference.sd["mu_X[0]"]
             estimate = {entry: reference.truth[entry] + error for entry, error in errors.items()}
             kl = {of: kl * (inflation**2 * rng.chisquare(2) / 2 + bias**2) for of, kl in reference.kl.items()}
             if swapped or luck.random() < flips:

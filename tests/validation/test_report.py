@@ -594,7 +594,7 @@ def test_results_json_is_complete_and_has_no_nan(results, tmp_path):
     path = tmp_path / "results.json"
     write_results(results, path)
     document = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in results.json"))
-    assert (document["schema"], document["schema_version"]) == ("exact-estimators/results", 3)
+    assert (document["schema"], document["schema_version"]) == ("exact-estimators/results", 4)
     assert len(document["rows"]) == len(results.rows)
     assert len(document["findings"]) == len(results.findings) == len(document["plan"]["claims"])
     assert document["environments"][0]["packages"]["torch"]

@@ -36,10 +36,10 @@ def study(scenarios):
 
 @pytest.fixture
 def results(study, efficient_rows, posterior_rows):
-    """EM is as it should be; NUTS has intervals half as wide, and three fits over prior truths."""
+    """EM is as it should be; NUTS has intervals of .4 the width, and three fits over prior truths."""
     rows = [
         *(replace(row, intervals={}) for row in efficient_rows(REGULAR, "EM", n=300)),
-        *efficient_rows(REGULAR, "NUTS", n=300, width=0.5),
+        *efficient_rows(REGULAR, "NUTS", n=300, width=0.4),
         *posterior_rows(PRIOR, "NUTS", n=3),
     ]
     return assess(study.plan(), rows)
@@ -56,8 +56,8 @@ def test_the_sentence_counts_what_came_of_the_claims(results, page):
     of = {verdict: sum(f.verdict is verdict for f in results.findings) for verdict in Verdict}
     assert all(of.values())
     assert sentence.startswith(f"Of {len(results.findings)} claims in ")
-    assert f"{of[Verdict.PASS]} are shown, {of[Verdict.FAIL]} refuted and {of[Verdict.UNDERPOWERED]} not" in sentence
-    assert f"at most {number(results.plan.budget)} that any" in sentence
+    assert f"{of[Verdict.PASS]} are shown, {of[Verdict.FAIL]} failed and {of[Verdict.UNDERPOWERED]} not" in sentence
+    assert f"at most {number(results.plan.miss)} that any" in sentence
     biases = [f.most for f in results.findings if f.kind == "bias" and f.verdict is Verdict.PASS]
     assert f"bias is below {number(min(biases))}" in sentence
 
@@ -113,7 +113,8 @@ def test_what_is_not_shown_stands_above_all_claims_with_what_it_would_take(resul
             at.append((body.index(title), finding.verdict))
             assert finding.sentence in body and f"Measured {number(finding.statistic)}" in body
         if finding.needed is not None:
-            assert f"{finding.needed} replicates would do if the value stays; there are {finding.replicates}." in body
+            needed = f"{finding.needed} replicates would do if the value stays, for the sentence of so many"
+            assert f"{needed}; there are {finding.replicates}." in body
     failed = [place for place, verdict in at if verdict is Verdict.FAIL]
     others = [place for place, verdict in at if verdict is not Verdict.FAIL]
     assert max(failed) < min(others)
@@ -125,7 +126,7 @@ def test_nothing_is_named_where_everything_is_shown(study, results):
     passed = replace(results, findings=tuple(f for f in results.findings if f.verdict is Verdict.PASS))
     html = render(passed)
     assert "What is not shown" not in html and 'class="open"' not in html
-    assert "all are shown, none is refuted" in html
+    assert "all are shown, none failed" in html
 
 
 @pytest.mark.slow

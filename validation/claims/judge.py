@@ -23,10 +23,11 @@ class Finding:
     """A claim with what came out: the number that is worst of those it is about, with its interval.
 
     PASS if the interval ``[low, high]`` lies in what the sentence allows, ``[least, most]``, FAIL if it lies outside,
-    UNDERPOWERED otherwise: `needed` replicates would then pass with this value (None: none would). `used` is how much
-    of what is allowed the interval takes, 1 where it ends at the bound. `alpha` is the probability that the intervals
-    of the claim miss what is true. `sees` is the value that would not have passed with probability 0.95. `missing` fits
-    gave nothing, and `why` says what else keeps a claim from being judged.
+    UNDERPOWERED otherwise: `needed` replicates would then pass with this value (None: none would). `allowed` is the
+    number in the sentence, and `used` how much of what it allows the interval takes, 1 where it ends at the bound.
+    `alpha` is the probability that the intervals of the claim miss what is true. `sees` is the value that would not
+    have passed with probability 0.95. `missing` fits gave nothing, and `why` says what else keeps a claim from being
+    judged.
     """
 
     scenario: str
@@ -34,6 +35,7 @@ class Finding:
     kind: str
     only: str
     sentence: str
+    allowed: float
     unit: str
     worst: str
     statistic: float | None
@@ -79,11 +81,12 @@ def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, 
     counted = rows if kind.counts_failures else with_result
     replicates = scenario.replicates.get(claim.estimator, len(rows))
     allowed = kind.allowed(max(replicates, 1)) if claim.allowed is None else claim.allowed
-    finding = _unknown(claim, kind, kind.said(allowed), len(rows), len(rows) - len(with_result))
+    allowed_of = kind.allowed if claim.allowed is None else None
+    finding = _unknown(claim, kind, allowed, len(rows), len(rows) - len(with_result))
     if limits is None and kind.needs_asymptotics:
         return replace(finding, why="the efficient error is not known: the information of the scenario is singular")
     by_replicate = {row.replicate: row for row in others if kind.has_result(row)}
-    asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference)
+    asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference, allowed_of)
     measured = kind.measure(counted, asked) if counted else []
     if not measured:
         return finding
@@ -92,14 +95,15 @@ def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, 
     return replace(_of(finding, worst), verdict=finding.verdict if finding.verdict is Verdict.FAIL else verdict)
 
 
-def _unknown(claim: Claim, kind: Kind, sentence: str, replicates: int, missing: int) -> Finding:
+def _unknown(claim: Claim, kind: Kind, allowed: float, replicates: int, missing: int) -> Finding:
     """A claim of which nothing was measured; lost fits fail it all the same."""
     return Finding(
         scenario=claim.scenario,
         estimator=claim.estimator,
         kind=claim.kind,
         only=claim.only,
-        sentence=sentence,
+        sentence=kind.said(allowed),
+        allowed=allowed,
         unit=kind.unit,
         worst="",
         statistic=None,

@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping
 
-from validation.claims.errors import AgreesWithEM, BiasIsSmall, DivergenceIsSmall, IsEfficient, SpreadIsEfficient
+from validation.claims.errors import (
+    AgreesWithEM,
+    BiasIsSmall,
+    DivergenceIsSmall,
+    IsEfficient,
+    IsNeverGrosslyOff,
+    SpreadIsEfficient,
+)
 from validation.claims.kind import Kind
-from validation.claims.outcomes import Converges, IsCandid
+from validation.claims.outcomes import Converges, IsAnswered, IsCandid
 from validation.claims.posteriors import AgreesWithExact, AgreesWithReference, Covers, CoversAtLeast, IsCalibrated
 
 KINDS: Mapping[str, Kind] = {
@@ -12,6 +19,7 @@ KINDS: Mapping[str, Kind] = {
     for kind in (
         BiasIsSmall(),
         IsEfficient(),
+        IsNeverGrosslyOff(),
         DivergenceIsSmall(),
         AgreesWithEM(),
         SpreadIsEfficient(),
@@ -21,6 +29,7 @@ KINDS: Mapping[str, Kind] = {
         AgreesWithExact(),
         AgreesWithReference(),
         IsCandid(),
+        IsAnswered(),
         Converges(),
     )
 }

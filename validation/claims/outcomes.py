@@ -1,11 +1,10 @@
 """Claims about how fits end: that they converge, that they are not silent and wrong, that they find what is known."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from validation.claims.endings import Ending, answered, ending
-from validation.claims.kind import REACH, Asked, Kind
+from validation.claims.kind import Asked, Kind, Limits, at_least, at_most, shown_share
 from validation.statistics.measured import Known, Measured, Proportion
 from validation.study.row import CONVERGED, Row
 
@@ -18,11 +17,12 @@ class Converges(Kind):
     unit = "share of fits"
     counts_failures = True
 
-    most = 0.2
+    most = 0.3
+    least = 0.05
 
     def attainable(self, replicates: int) -> float:
         """One fit in forty, and what so many replicates cannot tell from it."""
-        return 0.025 + REACH * math.sqrt(0.025 / replicates)
+        return shown_share(0.025, replicates)[1]
 
     def has_result(self, row: Row) -> bool:
         return not row.failed
@@ -30,7 +30,7 @@ class Converges(Kind):
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count."""
         share = sum(row.status != CONVERGED for row in rows) / len(rows)
-        return [asked.of("", share, len(rows), Proportion(), (-math.inf, asked.allowed))]
+        return [asked.of("", share, len(rows), Proportion(), at_most)]
 
 
 class IsCandid(Kind):
@@ -45,28 +45,46 @@ class IsCandid(Kind):
     counts_failures = True
 
     most = 0.35
+    least = 0.01
 
     def attainable(self, replicates: int) -> float:
-        """One in a thousand by the level of the sets; none, one or two of n leave 12 to 18 of n possible."""
-        return 0.003 + 16 / replicates
+        """One in a thousand by the level of the sets, and some more as draws are too few to promise that."""
+        return shown_share(0.003, replicates)[1]
 
     def has_result(self, row: Row) -> bool:
         return bool(row.answers)
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count of each contrast."""
-        names = answered(rows)
-        return [
-            asked.of(
-                name,
-                sum(ending(row, name) is Ending.SILENT for row in rows) / len(rows),
-                len(rows),
-                Proportion(),
-                (-math.inf, asked.allowed),
-                shared_by=len(names),
-            )
-            for name in names
-        ]
+        return _shares(rows, asked, Ending.SILENT, at_most)
+
+
+class IsAnswered(Kind):
+    """The share of fits that say, where one answer is true, what it is: no warning, and the truth in their set.
+
+    Beside candour, which an estimator that always warns has too.
+    """
+
+    name = "answered"
+    sentence = (
+        "A share of at least {allowed} of the fits answers a contrast without a warning, and its set of answers holds "
+        "the truth"
+    )
+    unit = "share of fits that are right"
+    counts_failures = True
+
+    most = 0.5
+
+    def attainable(self, replicates: int) -> float:
+        """Nine fits of ten."""
+        return max(shown_share(0.9, replicates)[0], 0.01)
+
+    def has_result(self, row: Row) -> bool:
+        return bool(row.answers)
+
+    def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
+        """An exact binomial interval of the count of each contrast."""
+        return _shares(rows, asked, Ending.RIGHT, at_least)
 
 
 @dataclass(frozen=True)
@@ -82,5 +100,20 @@ class IsExpected(Kind):
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """The largest error of each entry over replicates, about which nothing is random."""
         errors = {name: max(abs(row.estimate[name] - value) for row in rows) for name, value in self.expected}
-        limits = (-math.inf, asked.allowed)
-        return [asked.of(name, error, len(rows), Known(), limits) for name, error in errors.items()]
+        return [asked.of(name, error, len(rows), Known(), at_most) for name, error in errors.items()]
+
+
+def _shares(rows: Sequence[Row], asked: Asked, of: Ending, limits: Limits) -> list[Measured]:
+    names, count = answered(rows), len(rows)
+    return [
+        asked.of(
+            name,
+            sum(ending(row, name) is of for row in rows) / count,
+            count,
+            Proportion(),
+            limits,
+            right=float(of is Ending.RIGHT),
+            shared_by=len(names),
+        )
+        for name in names
+    ]

@@ -6,11 +6,12 @@ from functools import cache
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
-from validation.claims.kind import REACH, Asked, Kind
+from validation.claims.kind import REACH, Asked, Kind, Limits, at_least, by_a_factor, rounded_up, shown_share, within
 from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
-from validation.statistics.measured import Known, Mean, Measured, Proportion, Sampled, Square
+from validation.statistics.measured import Ends, Known, Mean, Measured, Proportion, Sampled, Square
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.row import LEVEL, RANKED, Row
 
@@ -28,19 +29,19 @@ class Covers(Kind):
     unit = "coverage"
     counts_failures = True
 
-    most = 0.25
+    most = 0.3
+    least = 0.02
 
     def attainable(self, replicates: int) -> float:
-        """A share of 0.9 of n has the error 0.3/√n."""
-        return REACH * math.sqrt(LEVEL * (1 - LEVEL) / replicates)
+        """What so many replicates can show of a share of 0.9, which reaches further down than up."""
+        return LEVEL - shown_share(LEVEL, replicates)[0]
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of each count; more than all is no coverage, so no bound above 1."""
-        most = LEVEL + asked.allowed
-        return _coverage(rows, asked, (LEVEL - asked.allowed, most if most < 1 else math.inf))
+        return _coverage(rows, asked, _about_the_level)
 
 
 class CoversAtLeast(Covers):
@@ -56,11 +57,11 @@ class CoversAtLeast(Covers):
 
     def attainable(self, replicates: int) -> float:
         """Of intervals that are a little too short, holding the truth in 86 %."""
-        return max(SHORT - REACH * math.sqrt(SHORT * (1 - SHORT) / replicates), 0.01)
+        return max(shown_share(SHORT, replicates)[0], 0.01)
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of each count."""
-        return _coverage(rows, asked, (asked.allowed, math.inf))
+        return _coverage(rows, asked, at_least)
 
 
 class IsCalibrated(Kind):
@@ -80,6 +81,7 @@ class IsCalibrated(Kind):
     unit = "mean normal score of ranks; mean square; p-value of γ"
 
     most = 0.85
+    least = 0.1
 
     def attainable(self, replicates: int) -> float:
         """Normal scores have an sd of one."""
@@ -87,7 +89,7 @@ class IsCalibrated(Kind):
 
     def said(self, allowed: float) -> str:
         """The sentence with its two numbers."""
-        return self.sentence.format(allowed=f"{allowed:g}", factor=f"{_variance_factor(allowed):g}")
+        return self.sentence.format(allowed=f"{allowed:g}", factor=f"{_ranked_factor(allowed):g}")
 
     def has_result(self, row: Row) -> bool:
         return bool(row.intervals)
@@ -96,16 +98,25 @@ class IsCalibrated(Kind):
         """Three numbers of each quantity: location, spread, and a p-value that is only to be above alpha."""
         names = list(rows[0].intervals)
         ranked = [name for name in (*shown(names), LOG_LIKELIHOOD) if name in names]
-        factor, measured, count = _variance_factor(asked.allowed), [], len(rows)
+        measured, count, share = [], len(rows), 3 * len(ranked)
         for name in ranked:
             ranks = np.array([row.intervals[name].rank for row in rows])
             scores = _normal_scores()[ranks]
-            share, limits = 3 * len(ranked), (-asked.allowed, asked.allowed)
             mean, square, p_value = float(scores.mean()), float(np.mean(scores**2)), uniformity_p_value(ranks, RANKED)
             measured += [
-                asked.of(f"{name}: location", mean, count, Mean.of(scores), limits, shared_by=share),
-                asked.of(f"{name}: spread", square, count, Square(), (1 / factor, factor), right=1.0, shared_by=share),
-                asked.of(f"{name}: γ", p_value, count, Known(), (asked.alpha / share, math.inf), right=p_value),
+                asked.of(f"{name}: location", mean, count, Mean.of(scores), _mean_scores, shared_by=share),
+                asked.of(
+                    f"{name}: spread",
+                    square,
+                    count,
+                    Square(_worth_of_scores()),
+                    _mean_squares,
+                    right=1.0,
+                    shared_by=share,
+                ),
+                asked.of(
+                    f"{name}: γ", p_value, count, Known(), lambda _: (asked.alpha / share, math.inf), right=p_value
+                ),
             ]
         return measured
 
@@ -122,6 +133,7 @@ class AgreesWithExact(Kind):
     unit = "mean gap in probability"
 
     most = 0.05
+    least = 0.02
 
     def attainable(self, replicates: int) -> float:
         """A gap of some hundred effective draws has an sd of about 0.04; draws by weights have a bias too."""
@@ -132,13 +144,12 @@ class AgreesWithExact(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """Student's interval of the mean gap over replicates, each with draws of its own on both sides."""
-        names, limits = shown(rows[0].exactness), (-asked.allowed, asked.allowed)
-        measured = []
+        names, measured = shown(rows[0].exactness), []
         for name in names:
             gaps = np.array([row.exactness[name].gaps for row in rows])
             for level, values in zip(LEVELS, gaps.T, strict=True):
                 entry, law, count = f"{name} at {100 * level:g} %", Mean.of(values), len(names) * len(LEVELS)
-                measured.append(asked.of(entry, float(values.mean()), len(rows), law, limits, shared_by=count))
+                measured.append(asked.of(entry, float(values.mean()), len(rows), law, within, shared_by=count))
         return measured
 
 
@@ -157,6 +168,7 @@ class AgreesWithReference(Kind):
     unit = "mean, in sds of the reference; sd over that of the reference"
 
     most = 0.5
+    least = 0.1
 
     def attainable(self, replicates: int) -> float:
         """A fit has some 700 effective draws, the reference 10,000."""
@@ -171,7 +183,6 @@ class AgreesWithReference(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """Two numbers of each entry, averaged over fits that differ in their seeds alone."""
-        factor, limits = math.sqrt(_variance_factor(asked.allowed)), (-asked.allowed, asked.allowed)
         measured, count, share = [], len(rows), 2 * len(asked.moments)
         for name, (mean, mean_error, sd, sd_error) in asked.moments.items():
             intervals = [row.intervals[name] for row in rows]
@@ -180,8 +191,8 @@ class AgreesWithReference(Kind):
             ratio = float(np.mean([interval.sd for interval in intervals])) / sd
             by_mean, by_sd = Sampled(error, mean_error / sd), Sampled(error * sd_error / mean_error, sd_error / sd)
             measured += [
-                asked.of(f"{name}: mean", off, count, by_mean, limits, shared_by=share),
-                asked.of(f"{name}: sd", ratio, count, by_sd, (1 / factor, factor), right=1.0, shared_by=share),
+                asked.of(f"{name}: mean", off, count, by_mean, within, shared_by=share),
+                asked.of(f"{name}: sd", ratio, count, by_sd, _sds, right=1.0, shared_by=share),
             ]
         return measured
 
@@ -192,7 +203,12 @@ def covers(row: Row, name: str) -> bool:
     return interval is not None and interval.lower <= row.truth[name] <= interval.upper
 
 
-def _coverage(rows: Sequence[Row], asked: Asked, limits: tuple[float, float]) -> list[Measured]:
+def _about_the_level(allowed: float) -> Ends:
+    most = LEVEL + allowed
+    return LEVEL - allowed, most if most < 1 else math.inf
+
+
+def _coverage(rows: Sequence[Row], asked: Asked, limits: Limits) -> list[Measured]:
     # All that have an interval but the log-likelihood, which is only ranked.
     names = shown(next((row.intervals for row in rows if row.intervals), {}))
     return [
@@ -210,11 +226,55 @@ def _coverage(rows: Sequence[Row], asked: Asked, limits: tuple[float, float]) ->
 
 
 def _variance_factor(allowed: float) -> float:
-    """The factor of variance whose relative precision is that of a location: both are sums over replicates.
-
-    A mean of n scores has the error 1/√n, a log mean square √2/√n.
-    """
+    """The factor of variance whose relative precision is that of a location: a log mean square has √2 of its error."""
     return round(math.exp(math.sqrt(2) * allowed), 2)
+
+
+def _sds(allowed: float) -> Ends:
+    return by_a_factor(math.sqrt(_variance_factor(allowed)))
+
+
+def _mean_scores(allowed: float) -> Ends:
+    """Mean scores of ranks among draws of a posterior that is off by so many of its standard deviations."""
+    return within(float(_rank_probabilities(allowed, 1.0) @ _normal_scores()))
+
+
+def _mean_squares(allowed: float) -> Ends:
+    """Mean squares of them where its variance is too large, and too small, by what is allowed of it."""
+    factor = _ranked_factor(allowed)
+    return _mean_square(1 / factor), _mean_square(factor)
+
+
+@cache
+def _ranked_factor(allowed: float) -> float:
+    """The factor of variance at which the mean square of scores is off as much as so many replicates see.
+
+    A mean of n scores has the error 1/√n, their log mean square that of a square. Scores end with the ranks, so they
+    tell a factor less well than normal numbers would.
+    """
+    square = math.exp(math.sqrt(2 / _worth_of_scores()) * allowed)
+    log = brentq(lambda log: _mean_square(math.exp(log)) - square, 0.0, 10.0)
+    return rounded_up(math.exp(log))
+
+
+def _mean_square(variance: float) -> float:
+    return float(_rank_probabilities(0.0, variance) @ _normal_scores() ** 2)
+
+
+@cache
+def _worth_of_scores() -> float:
+    """Of how many normal numbers the mean square tells as much as that of one score does."""
+    return float(2 / (np.mean(_normal_scores() ** 4) - 1))
+
+
+@cache
+def _rank_probabilities(off: float, variance: float) -> np.ndarray:
+    """Those of the ranks of a truth drawn from Normal(off, variance) among so many draws of Normal(0, 1).
+
+    A rank is taken for the share of the posterior below the truth, which it is for many draws.
+    """
+    ends = stats.norm.ppf(np.arange(RANKED + 2) / (RANKED + 1))
+    return np.asarray(np.diff(stats.norm.cdf((ends - off) / math.sqrt(variance))))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 The file holds one object; numbers that are infinite or undefined are null, never NaN.
 
-- ``schema`` (``exact-estimators/results``) and ``schema_version`` (3).
+- ``schema`` (``exact-estimators/results``) and ``schema_version`` (4).
 - ``plan``: the fields of `validation.study.plan.Plan`: ``seed``, ``preset``, ``budget`` (the probability of any false
   alarm), ``contenders`` (settings by name), ``scenarios`` (the fields of `PlannedScenario`: ``replicates`` by
   estimator, ``asymptotics`` where the truth is fixed: true quantities, efficient standard deviations, expected
@@ -33,7 +33,7 @@ from validation.study.plan import Plan
 from validation.study.row import LEVEL, RANKED, Row
 from validation.study.store import Store, StoreError
 
-SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 3
+SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 4
 PLAIN = converter(lambda number: number if math.isfinite(number) else None)
 
 

@@ -9,6 +9,7 @@ SHOWN_BY: Mapping[str, str] = {
     "mode": "recovery",
     "agreement": "recovery",
     "efficiency": "efficiency",
+    "gross": "recovery",
     "divergence": "interventions",
     "spread": "coverage",
     "coverage": "coverage",
@@ -17,6 +18,7 @@ SHOWN_BY: Mapping[str, str] = {
     "exactness": "exactness",
     "reference": "recovery",
     "candour": "candour",
+    "answered": "candour",
     "convergence": "endings",
 }
 

@@ -3,23 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from validation.claims.judge import Finding
+from validation.claims.judge import HARM, Finding
 from validation.claims.results import Results
 from validation.report.anchors import Anchors
-from validation.report.verdicts import ORDER
 from validation.report.words import count, interval, number, short
 from validation.statistics.check import Verdict
-from validation.study.row import LEVEL
 
 NAMED = 4  # claims that the first screen names of each verdict
 STRENGTH: Mapping[str, str] = {
     "bias": "bias is below {} efficient sd",
     "efficiency": "squared errors are within a factor of {} of the bound",
+    "gross": "at most a share of {} is grossly off",
     "coverage": "90 % intervals cover 90 %, give or take {}",
     "floor": "those that promise less cover at least {}",
-    "calibration": "posteriors are calibrated",
-    "reference": "posteriors agree with another program's",
+    "calibration": "posteriors are off by less than {} of their sds",
+    "reference": "means of posteriors are those of another program within {} sd",
     "candour": "at most a share of {} is silent and wrong",
+    "answered": "where one answer is true, at least a share of {} gives it",
 }
 
 
@@ -40,17 +40,17 @@ def headline(results: Results) -> str:
     findings = results.findings
     if not findings:
         return "Nothing was claimed of these estimators, so nothing is shown of them but figures."
-    looks = len({claim.look for claim in results.plan.claims})
     number_of = {verdict: sum(finding.verdict is verdict for finding in findings) for verdict in Verdict}
     passed = number_of[Verdict.PASS]
     outcomes = f"{_all_or(passed, len(findings))} shown"
-    outcomes += f", {number_of[Verdict.FAIL]} refuted" if number_of[Verdict.FAIL] else ", none is refuted"
+    outcomes += f", {number_of[Verdict.FAIL]} failed" if number_of[Verdict.FAIL] else ", none failed"
     if number_of[Verdict.UNDERPOWERED]:
         outcomes += f" and {number_of[Verdict.UNDERPOWERED]} not shown with so few replicates"
     strength = _strength(findings)
+    looks, miss = count(results.plan.num_looks, "look"), number(results.plan.miss)
     return (
-        f"Of {count(len(findings), 'claim')} in {count(looks, 'look')} at data {outcomes}, with a probability of at "
-        f"most {number(results.plan.budget)} that any of it is wrong{': ' if strength else ''}{strength}."
+        f"Of {count(len(findings), 'claim')} in {looks} at data {outcomes}, with a probability of at most {miss} that "
+        f"any of it is wrong{': ' if strength else ''}{strength}."
     )
 
 
@@ -66,13 +66,13 @@ def open_claims(results: Results, anchors: Anchors) -> list[OpenClaim]:
             measured=_measured(finding),
             takes=_takes(finding),
         )
-        for finding in sorted(unshown, key=lambda finding: ORDER.index(finding.verdict))
+        for finding in sorted(unshown, key=lambda finding: HARM.index(finding.verdict))
     ]
 
 
 def named(claims: Sequence[OpenClaim]) -> list[tuple[Verdict, list[OpenClaim], int]]:
     """Return for each verdict the claims that are named at the top, and how many more there are."""
-    by_verdict = [(verdict, [claim for claim in claims if claim.verdict is verdict]) for verdict in ORDER]
+    by_verdict = [(verdict, [claim for claim in claims if claim.verdict is verdict]) for verdict in HARM]
     return [(verdict, of[:NAMED], len(of) - len(of[:NAMED])) for verdict, of in by_verdict if of]
 
 
@@ -87,20 +87,10 @@ def _strength(findings: Sequence[Finding]) -> str:
     words = []
     for kind, sentence in STRENGTH.items():
         passed = [finding for finding in findings if finding.kind == kind and finding.verdict is Verdict.PASS]
-        numbers = [value for finding in passed if (value := _claimed(finding)) is not None]
         if passed:
-            ends = [number(min(numbers)), number(max(numbers))] if numbers else []
+            ends = [number(end(finding.allowed for finding in passed)) for end in (min, max)]
             words.append(sentence.format(" to ".join(dict.fromkeys(ends))))
     return "; ".join(words)
-
-
-def _claimed(finding: Finding) -> float | None:
-    """The number in the sentence of a claim."""
-    if finding.kind == "floor":
-        return finding.least
-    if finding.kind == "coverage":
-        return None if finding.least is None else LEVEL - finding.least
-    return finding.most
 
 
 def _title(finding: Finding) -> str:
@@ -133,9 +123,11 @@ def _takes(finding: Finding) -> str:
         said.append(f"{finding.missing} of {count(finding.replicates, 'replicate')} gave no result.")
     if finding.needed is not None:
         needed = count(finding.needed, "replicate")
-        said.append(f"{needed} would do if the value stays; there are {finding.replicates}.")
+        said.append(
+            f"{needed} would do if the value stays, for the sentence of so many; there are {finding.replicates}."
+        )
     elif finding.verdict is Verdict.UNDERPOWERED and finding.statistic is not None:
-        said.append("With this value no number of replicates would do.")
+        said.append("With this value no number of replicates would do: of more, the sentence says more.")
     if finding.why:
         said.append(f"{finding.why[0].upper()}{finding.why[1:]}.")
     return " ".join(said)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from validation.claims.judge import Finding
+from validation.claims.judge import HARM, Finding
 from validation.claims.results import Results
 from validation.report.anchors import Anchors
-from validation.report.verdicts import MARK, ORDER
+from validation.report.verdicts import MARK
 from validation.report.words import count, number
 from validation.statistics.check import Verdict
 
@@ -77,7 +77,7 @@ def _square(
     findings = groups.get((scenario, estimator), ())
     if not findings:
         return Square(estimator, None, "", "", "", f"{estimator} on {scenario}: nothing is claimed")
-    verdict = min((finding.verdict for finding in findings), key=ORDER.index)
+    verdict = min((finding.verdict for finding in findings), key=HARM.index)
     worst = max(
         (finding for finding in findings if finding.verdict is verdict),
         key=lambda finding: -1.0 if finding.statistic is None else _used(finding),
@@ -85,7 +85,7 @@ def _square(
     taken = number(margin(findings), 2)
     came_out = ", ".join(
         f"{sum(finding.verdict is one for finding in findings)} {one.value}"
-        for one in ORDER
+        for one in HARM
         if any(finding.verdict is one for finding in findings)
     )
     description = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from validation.claims.judge import HARM
 from validation.claims.results import Results
 from validation.report import candour, headline, matrix, own_data, topics, trust, verdicts
 from validation.report.anchors import Anchors
@@ -161,7 +162,7 @@ class Contents:
                 f"truth: {scenario.truth.value}",
                 f"{scenario.role.name}: {scenario.role.value}",
             ],
-            verdicts=[(verdict, came_out[verdict]) for verdict in verdicts.ORDER if came_out[verdict]],
+            verdicts=[(verdict, came_out[verdict]) for verdict in HARM if came_out[verdict]],
             topics=[*own[:-1], *efficiency, *own[-1:]],
             is_open=bool(came_out),
         )

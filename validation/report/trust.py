@@ -6,21 +6,21 @@ Everything is read from findings: a word stands for claims that passed, and a nu
 import re
 from collections.abc import Mapping, Sequence
 
-from validation.claims.judge import Finding
+from validation.claims.judge import HARM, Finding
 from validation.claims.results import Results
 from validation.report.anchors import Anchors
 from validation.report.tables import Cell, Column, Table, name_cell, number_cell
-from validation.report.verdicts import MARK, ORDER
+from validation.report.verdicts import MARK
 from validation.report.words import number
 from validation.statistics.check import Verdict
 from validation.study.plan import PlannedScenario
 
 # What a reader asks, and the kinds of claims that answer, the one that says most first.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
-    "numbers": ("mode", "efficiency", "bias", "agreement"),
+    "numbers": ("mode", "efficiency", "bias", "agreement", "gross"),
     "predictions": ("divergence",),
     "intervals": ("coverage", "floor", "calibration", "exactness", "reference", "spread"),
-    "warnings": ("candour",),
+    "warnings": ("candour", "answered"),
     "convergence": ("convergence",),
 }
 SHOWN: Mapping[str, str] = {
@@ -28,14 +28,16 @@ SHOWN: Mapping[str, str] = {
     "efficiency": "errors efficient, within ×{most}",
     "bias": "bias below {most} sd",
     "agreement": "agrees with EM within {most} sd",
+    "gross": "off by 6 sd and more: {statistic}",
     "divergence": "predictions efficient, within ×{most}",
     "coverage": "intervals hold {statistic} (0.9 is right)",
     "floor": "intervals hold {statistic} (floor {least})",
-    "calibration": "posterior calibrated",
+    "calibration": "posterior off by less than {allowed} sd",
     "exactness": "draws exact within {most}",
     "reference": "draws agree with another program's",
     "spread": "sd of draws within ×{most}",
     "candour": "warns or is right: silent and wrong {statistic}",
+    "answered": "answers without a warning, and is right: {statistic}",
     "convergence": "converges",
 }
 INTERVENTION = re.compile(r"(.+) \| do\((.+)\)")
@@ -77,7 +79,7 @@ def asked(scenario: PlannedScenario) -> str:
 def in_words(finding: Finding) -> str:
     """Return what came of a claim in a few words."""
     if finding.verdict is Verdict.PASS:
-        numbers = {key: number(getattr(finding, key), 2) for key in ("statistic", "least", "most")}
+        numbers = {key: number(getattr(finding, key), 2) for key in ("statistic", "least", "most", "allowed")}
         return SHOWN.get(finding.kind, finding.kind).format(**numbers)
     if finding.verdict is Verdict.UNDERPOWERED:
         return f"{finding.kind}: not shown"
@@ -138,5 +140,5 @@ def _cell(findings: Sequence[Finding]) -> Cell:
     for of_aspect in _aspects(findings).values():
         shown = of_aspect[:1] if _passes(of_aspect) else [f for f in of_aspect if f.verdict is not Verdict.PASS]
         lines += [f"{MARK[finding.verdict]} {in_words(finding)}" for finding in shown]
-    worst = min((finding.verdict for finding in findings), key=ORDER.index)
-    return Cell("\n".join(lines), ORDER.index(worst), css="said")
+    worst = min((finding.verdict for finding in findings), key=HARM.index)
+    return Cell("\n".join(lines), HARM.index(worst), css="said")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from validation.claims import kinds
-from validation.claims.judge import Finding
+from validation.claims.judge import HARM, Finding
 from validation.claims.outcomes import IsExpected
 from validation.claims.results import Results
 from validation.report.tables import Cell, Column, Table, number_cell
@@ -17,7 +17,6 @@ MEANING = {
     Verdict.FAIL: "the opposite of what the sentence says is shown",
     Verdict.UNDERPOWERED: "neither is excluded: more replicates would tell",
 }
-ORDER = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS)
 MARK = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.UNDERPOWERED: "?"}
 KINDS = (IsExpected.name, *kinds.KINDS)
 COLUMNS = (
@@ -48,7 +47,7 @@ EXIT = {
 def verdict_table(results: Results, anchors: Mapping[str, str]) -> Table:
     """Return every finding, the failed first; `anchors` are those of scenarios on the page."""
     order = {scenario.name: i for i, scenario in enumerate(results.plan.scenarios)}
-    findings = sorted(results.findings, key=lambda f: (ORDER.index(f.verdict), order[f.scenario], _kind(f)))
+    findings = sorted(results.findings, key=lambda f: (HARM.index(f.verdict), order[f.scenario], _kind(f)))
     lines = tuple(_line(finding, order, results.plan, anchors) for finding in findings)
     return Table("verdicts", COLUMNS, lines, tuple(finding.verdict.name for finding in findings))
 
@@ -82,7 +81,7 @@ def _line(finding: Finding, order: Mapping[str, int], plan: Plan, anchors: Mappi
     f = finding
     estimators = plan.scenario(f.scenario).estimators
     return (
-        Cell(f.verdict.name, ORDER.index(f.verdict), css=f"verdict {f.verdict.name}"),
+        Cell(f.verdict.name, HARM.index(f.verdict), css=f"verdict {f.verdict.name}"),
         Cell(f.scenario, order[f.scenario], href=anchors.get(f.scenario, "")),
         Cell(f.estimator, estimators.index(f.estimator) if f.estimator in estimators else len(estimators)),
         Cell(f"{f.kind}: {f.only}" if f.only else f.kind),

@@ -64,7 +64,7 @@ def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> tuple
     return float(interval.low), float(interval.high)
 
 
-def chi_square_mean_above(weights: tuple[float, ...], n: int, *, alpha: float) -> float:
+def chi_square_mean_above(weights: tuple[float, ...], n: float, *, alpha: float) -> float:
     """Return a bound that the mean of n independent draws of ``Σ_i weights_i · χ²_1`` exceeds with P ≤ alpha.
 
     Chernoff's bound: with ``t(s) = Σ w_i/(1-2 s w_i)`` and ``rate(s) = s·t(s) + ½ Σ log(1-2 s w_i)``, s > 0, the mean
@@ -78,7 +78,7 @@ def chi_square_mean_above(weights: tuple[float, ...], n: int, *, alpha: float) -
     return float(np.sum(w / (1 - 2 * s * w)))
 
 
-def chi_square_mean_below(weights: tuple[float, ...], n: int, *, alpha: float) -> float:
+def chi_square_mean_below(weights: tuple[float, ...], n: float, *, alpha: float) -> float:
     """Return a bound that the mean of n independent draws of ``Σ_i weights_i · χ²_1`` falls below with P ≤ alpha."""
     w = _positive(weights)
     if n < 1:

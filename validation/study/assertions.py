@@ -58,7 +58,7 @@ def _kinds(scenario: Scenario, contender: Contender, name: str) -> list[str]:
     kinds = [MODE] if name in scenario.expected else []
     if truth is Truth.FIXED and scenario.is_regular:
         if not is_approximate:
-            kinds += ["bias", "efficiency"] if contender.efficient else ["bias"]
+            kinds += ["bias", "efficiency", "gross"] if contender.efficient else ["bias", "gross"]
             kinds += ["divergence"] if contender.efficient else ["divergence", "agreement"]
         if has_draws:
             kinds += ["spread", "floor"]
@@ -68,10 +68,16 @@ def _kinds(scenario: Scenario, contender: Contender, name: str) -> list[str]:
     if scenario.reference and contender.posterior:
         kinds.append("reference")
     if scenario.allowed is not None and contender.candid and not is_approximate:
-        kinds.append("candour")
+        kinds += ["candour", "answered"] if _is_to_answer(scenario, contender) else ["candour"]
     if _is_to_converge(scenario, contender) and not is_approximate:
         kinds.append("convergence")
     return kinds
+
+
+def _is_to_answer(scenario: Scenario, contender: Contender) -> bool:
+    """Whether a warning would be a fault: one answer is true, or draws hold the few in proportion."""
+    is_one = scenario.allowed in (Allowed.ONE, Allowed.AT_AN_END)
+    return is_one or (scenario.allowed is Allowed.SEVERAL and contender.posterior)
 
 
 def _is_to_converge(scenario: Scenario, contender: Contender) -> bool:

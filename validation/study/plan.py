@@ -3,6 +3,7 @@
 A plan holds descriptions, not code: the rows of a study and its plan are enough to judge every claim again.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,10 +60,19 @@ class Plan:
         return sum(sum(scenario.replicates.values()) for scenario in self.scenarios)
 
     @property
+    def num_looks(self) -> int:
+        """At how many different things the claims look."""
+        return len({claim.look for claim in self.claims})
+
+    @property
     def looks(self) -> str:
         """How many claims there are, and at how many different things they look, in words."""
-        looks = {claim.look for claim in self.claims}
-        return f"{len(self.claims)} claims in {len(looks)} looks: estimators on the same data are one look"
+        return f"{len(self.claims)} claims in {self.num_looks} looks: estimators on the same data are one look"
+
+    @property
+    def miss(self) -> float:
+        """The most that the probability can be that any interval of a claim misses what is true."""
+        return math.fsum(claim.alpha for claim in self.claims)
 
     @property
     def order(self) -> dict[tuple[str, str], int]:

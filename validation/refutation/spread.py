@@ -70,8 +70,8 @@ def answers(fit: Fit, level: float) -> tuple[Fit, ...]:
 
     Other Greeks may fit the same rows as well (an effect of -1, or of 0.8). The truth is one of them, so that draws of
     all in proportion are not draws about the truth: the less its mode weighs by chance, the oftener they would refute
-    a right model. A mode of less than a share of the likelihood has the truth with no more than that probability
-    (Markov's inequality, for the ratio of two likelihoods).
+    a right model. Of two fixed answers, the likelihood of the true one is less than a share of the other's with no more
+    than that probability (Markov's inequality); of two modes nearly so.
     """
     is_divided = fit.kind in POINT_KINDS or "mode" in fit.info
     if fit.found is None or not is_divided:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 from scipy.optimize import brentq
 
 from validation.statistics.check import POWER
@@ -58,10 +58,10 @@ def binomial_detectable_high(n: int, high: int, *, power: float = POWER) -> floa
 
 def proportion_interval(successes: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
     """Return the exact (Clopper-Pearson) interval of a proportion; (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    interval = stats.binomtest(successes, n).proportion_ci(confidence_level=level, method="exact")
-    return float(interval.low), float(interval.high)
+    tail = (1 - level) / 2
+    low = float(special.betaincinv(successes, n - successes + 1, tail)) if successes > 0 else 0.0
+    high = float(special.betainccinv(successes + 1, n - successes, tail)) if successes < n else 1.0
+    return low, high
 
 
 def chi_square_mean_above(weights: tuple[float, ...], n: float, *, alpha: float) -> float:

@@ -12,7 +12,7 @@ class Preset:
 
     `scenarios` and `contenders` are those that are run where nobody names any; none listed are all. `named` are the
     replicates of single scenarios: many where what is small is to be seen, few where a fit takes many times as long.
-    `laplace` says whether point fits are given intervals, a row of their own.
+    `laplace` says whether the command gives point fits intervals, a row of their own; from Python contenders say so.
     """
 
     name: str

@@ -275,11 +275,11 @@ def num_sets(greeks: Greeks) -> int:
 
 
 def _kernel_for(terms: Terms) -> MakeKernel:
-    """The compiled kernel, but for terms whose functions are Python, or where numba is told to compile nothing."""
+    """The compiled kernel, but for functions of terms in Python alone, or where numba is told to compile nothing."""
     # Numba takes half a second to import, which only a fit or a question needs.
     from numba import config
 
-    if terms.general or config.DISABLE_JIT:
+    if not terms.are_compiled or config.DISABLE_JIT:
         return ReferenceKernel
     from estimators.estep.compiled.kernel import CompiledKernel
 

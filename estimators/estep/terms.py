@@ -12,7 +12,14 @@ from estimators.estep.newton import NewtonStep
 from estimators.estep.term import Columns, General, LogLinear, Term
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
-from estimators.mechanisms.protocol import GeneralFamily, Greeks, LogLinearFamily, Mechanism, Reference
+from estimators.mechanisms.protocol import (
+    CompiledFamily,
+    GeneralFamily,
+    Greeks,
+    LogLinearFamily,
+    Mechanism,
+    Reference,
+)
 from estimators.parameters.parameter import Array
 
 Index = NDArray[np.integer[Any]] | slice
@@ -151,6 +158,13 @@ class GeneralVariable(_OfVariable):
             yield slice(row * size, (row + 1) * size), level == row, inputs[level == row] if node.num_inputs else inputs
 
 
+@dataclass(frozen=True, eq=False)
+class CompiledVariable(GeneralVariable):
+    """A general variable whose functions are compiled, too."""
+
+    family: CompiledFamily
+
+
 class Terms:
     """The terms of a model by slot: that of theta in a slot of its own, 0, and those of the variables in their order.
 
@@ -161,11 +175,16 @@ class Terms:
         self.weights, self.names = weights, list(nodes)
         self.log_linear: dict[int, LogLinear] = {0: weights}
         self.general: dict[int, General] = {}
-        self.tabulated: dict[int, LogLinearVariable] = {}
+        self.tabulated: dict[int, LogLinearVariable | CompiledVariable] = {}
         self.variables: dict[str, LogLinearVariable | GeneralVariable] = {}
         for slot, node in enumerate(nodes.values(), 1):
             node.mechanism.term(_Slot(self, slot, node))
         self.all: list[Term] = [weights, *self.variables.values()]
+
+    @property
+    def are_compiled(self) -> bool:
+        """Whether compiled code can take all of them."""
+        return len(self.tabulated) == len(self.variables)
 
     def sums_given(self, entries: "Entries", shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
         """Σ_n w R Φ of log-linear terms by slot [S, K, width], for R [S, K, N], about references that cells share."""
@@ -204,8 +223,13 @@ class _Slot:
 
     def general(self, family: GeneralFamily) -> None:
         """A general term."""
-        term = GeneralVariable(self.node, family)
+        self.terms.general[self.slot] = self.terms.variables[self.node.name] = GeneralVariable(self.node, family)
+
+    def compiled(self, family: CompiledFamily) -> None:
+        """A general term with compiled functions."""
+        term = CompiledVariable(self.node, family)
         self.terms.general[self.slot] = self.terms.variables[self.node.name] = term
+        self.terms.tabulated[self.slot] = term
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,8 @@
 """How each observed variable is caused: one family of conditional distributions per file."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from estimators.mechanisms.bernoulli import Bernoulli
 from estimators.mechanisms.categorical import Categorical
 from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
@@ -9,6 +12,12 @@ from estimators.mechanisms.gaussian.scalar import Gaussian
 from estimators.mechanisms.poisson import Poisson
 from estimators.mechanisms.protocol import Mechanism, Reference
 
+if TYPE_CHECKING:
+    from estimators.mechanisms.regressions.logistic import Logistic
+
+# Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
+_COMPILED = {"Logistic": "logistic"}
+
 __all__ = [
     "Bernoulli",
     "Categorical",
@@ -16,7 +25,14 @@ __all__ = [
     "FullGaussian",
     "Gaussian",
     "LinearGaussian",
+    "Logistic",
     "Mechanism",
     "Poisson",
     "Reference",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _COMPILED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.regressions.{_COMPILED[name]}"), name)

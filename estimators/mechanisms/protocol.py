@@ -188,6 +188,13 @@ class GeneralFamily(Mechanism, Protocol):
         """``-Σ_n R d² log f / dC²`` as [S, K, W, W]."""
 
 
+class CompiledFamily(GeneralFamily, Protocol):
+    """A general family whose log joint and pullback are compiled, too, for the kernel to call by their addresses."""
+
+    def tabulate(self, table: "VariableTable") -> None:
+        """Say to the compiled kernel what the term is."""
+
+
 class Terms(Protocol):
     """What a mechanism gives its term to: a model's E-step."""
 
@@ -196,6 +203,17 @@ class Terms(Protocol):
 
     def general(self, family: GeneralFamily) -> None:
         """It is not."""
+
+    def compiled(self, family: CompiledFamily) -> None:
+        """It is not, and its functions are compiled."""
+
+
+class GeneralCode(NamedTuple):
+    """Where the compiled functions of a family are in this process, and how many rows of scratch they need."""
+
+    log_joint: int
+    pullback: int
+    num_work: int
 
 
 class VariableTable(Protocol):
@@ -226,6 +244,9 @@ class VariableTable(Protocol):
 
     def correlated(self, given: Given, location: str, scale: str, correlation: str) -> None:
         """Gaussians with the factor ``diag(scale) correlation``."""
+
+    def general(self, given: Given, location: str, scale: str, code: GeneralCode) -> None:
+        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another."""
 
     def features(self) -> None:
         """The family's own features and coefficients, about the column's reference: any family that is not centred."""

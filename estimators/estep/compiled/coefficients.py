@@ -21,12 +21,14 @@ from estimators.estep.compiled.layout import (
     CORRELATION_CLASS,
     COUNT,
     GAUSSIAN,
+    GENERAL,
     LINE,
     LOCATION,
     LOCATION_CELL,
     LOCATION_CLASS,
     LOG,
     LOG_REST,
+    NUM_LOGS,
     OP,
     S_AT,
     S_WIDTH,
@@ -76,6 +78,12 @@ def coefficients(K: int, terms: Any, constants: Any, greeks: Any, C: Any) -> Non
                 elif op == CORRELATED:
                     corr = terms[t, CORRELATION] + k * terms[t, CORRELATION_CLASS] + cell * terms[t, CORRELATION_CELL]
                     _correlated(width, constants[unit:], greeks, (place, scale, corr), C[k, at:])
+                elif op == GENERAL:
+                    first = width - terms[t, NUM_LOGS]
+                    for f in range(first):
+                        C[k, at + f] = greeks[VALUE, place + f]
+                    for f in range(first, width):
+                        C[k, at + f] = greeks[LOG, scale + f - first]
                 else:
                     for f in range(width):
                         C[k, at + f] = greeks[VALUE, place + f]
@@ -145,6 +153,12 @@ def slopes(K: int, terms: Any, constants: Any, greeks: Any, C: Any, S: Any, g: A
                     corr = terms[t, CORRELATION] + k * terms[t, CORRELATION_CLASS] + cell * terms[t, CORRELATION_CELL]
                     places = place, scale, corr
                     _of_correlated(width, constants[unit:], greeks, places, C[k, at:], S[k, to:], g)
+                elif op == GENERAL:
+                    first = width - terms[t, NUM_LOGS]
+                    for f in range(first):
+                        g[VALUE, place + f] += S[k, to + f]
+                    for f in range(first, width):
+                        g[LOG, scale + f - first] += S[k, to + f]
                 else:
                     for f in range(width):
                         g[VALUE, place + f] += S[k, to + f]

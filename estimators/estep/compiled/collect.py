@@ -3,6 +3,7 @@
 from typing import Any
 
 from estimators.estep.compiled.arithmetic import dot, total
+from estimators.estep.compiled.general import pullback_at
 from estimators.estep.compiled.jit import EXACT, SUMS, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
@@ -13,9 +14,11 @@ from estimators.estep.compiled.layout import (
     CORRELATED,
     COUNT,
     GAUSSIAN,
+    GENERAL,
     LINE,
     OP,
     PLACE,
+    PULLBACK_AT,
     S_AT,
     S_WIDTH,
     START,
@@ -56,6 +59,8 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
             to[1] += dot(shares, columns[0, start:stop])
             if is_whole:
                 to[2] += _expected_count(shares, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
+        elif op == GENERAL:
+            pullback_at(terms[t, PULLBACK_AT], own[:width], columns, start, shares, to[:width], work)
         else:
             for f in range(width):
                 to[f] += dot(shares, columns[f, start:stop])

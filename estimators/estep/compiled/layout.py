@@ -18,15 +18,17 @@ from estimators.parameters.parameter import Array
 Whole = NDArray[np.int64]
 
 # What a term is: masses of levels; counts; independent Gaussians of WIDTH columns; a Gaussian about a line of WIDTH
-# inputs; correlated Gaussians of WIDTH columns; any WIDTH features.
-CATEGORICAL, BERNOULLI, COUNT, GAUSSIAN, LINE, CORRELATED, FEATURES = range(7)
+# inputs; correlated Gaussians of WIDTH columns; any WIDTH features; a general term of WIDTH numbers, by its functions.
+CATEGORICAL, BERNOULLI, COUNT, GAUSSIAN, LINE, CORRELATED, FEATURES, GENERAL = range(8)
 
 # The table of terms.
 OP, CELLS, WIDTH, COLUMN, CONSTANT, C_AT, C_WIDTH, S_AT, S_WIDTH = range(9)
 LOCATION, LOCATION_CLASS, LOCATION_CELL = range(9, 12)
 SCALE, SCALE_CLASS, SCALE_CELL = range(12, 15)
 CORRELATION, CORRELATION_CLASS, CORRELATION_CELL = range(15, 18)
-NUM_FIELDS = 18
+# Of a general term, where its functions are in this process, and how many of its numbers are logs of scales.
+LOG_JOINT_AT, PULLBACK_AT, NUM_LOGS = range(18, 21)
+NUM_FIELDS = 21
 
 # The table of segments: rows START to STOP, their class, and from PLACE on the place in each term.
 START, STOP, CLASS, PLACE = range(4)

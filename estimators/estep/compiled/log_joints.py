@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from estimators.estep.compiled.arithmetic import log_and_inverse
+from estimators.estep.compiled.general import log_joint_at
 from estimators.estep.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
@@ -17,7 +18,9 @@ from estimators.estep.compiled.layout import (
     COUNT,
     FEATURES,
     GAUSSIAN,
+    GENERAL,
     LINE,
+    LOG_JOINT_AT,
     OP,
     PLACE,
     START,
@@ -32,11 +35,11 @@ SMALLEST = 1e-300
 def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) -> None:
     """One class's L of the rows, from its numbers C [F]; -inf where they are known to be in another."""
     terms, constants, known = tables.terms, tables.constants, segment[CLASS]
-    # The constants of all terms that have one: a count's is in its row, and features may have any.
+    # The constants of all terms that have one: a count's is in its row, features and general terms may have any.
     base = 0.0
     for t in range(len(terms)):
         place = segment[PLACE + t]
-        if place >= 0 and terms[t, OP] != COUNT and terms[t, OP] != FEATURES:
+        if place >= 0 and terms[t, OP] != COUNT and terms[t, OP] < FEATURES:
             width = 1 if terms[t, OP] <= BERNOULLI else terms[t, C_WIDTH]
             base += C[terms[t, C_AT] + place * width]
     if known >= 0 and known != k:
@@ -62,6 +65,8 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
             _add_correlated(row, columns[:width], start, own, units, work)
         elif op == COUNT:
             _add_count(row, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
+        elif op == GENERAL:
+            log_joint_at(terms[t, LOG_JOINT_AT], own[:width], columns, start, row, work)
         else:
             for f in range(width):
                 feature, c = columns[f, start:stop], own[f]

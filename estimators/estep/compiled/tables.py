@@ -1,7 +1,7 @@
 """The tables of a model and its rows: each family says in its own words what its term is."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -14,15 +14,19 @@ from estimators.estep.compiled.layout import (
     COUNT,
     FEATURES,
     GAUSSIAN,
+    GENERAL,
     LINE,
     LOCATION,
+    LOG_JOINT_AT,
     NUM_FIELDS,
+    NUM_LOGS,
+    PULLBACK_AT,
     SCALE,
     Whole,
 )
-from estimators.estep.terms import Entries, LogLinearVariable, Terms
+from estimators.estep.terms import CompiledVariable, Entries, LogLinearVariable, Terms
 from estimators.estep.weights import WEIGHTS
-from estimators.mechanisms.protocol import Given, Reference
+from estimators.mechanisms.protocol import GeneralCode, Given, LogLinearFamily, Reference
 from estimators.parameters.parameter import Array, Parameter
 
 # Rows of scratch that every block needs; correlated Gaussians need two more than they have columns.
@@ -95,7 +99,9 @@ class ModelTables:
 class VariableTable:
     """What a family's `tabulate` is given: it calls the method of its kind, with what it is given for its Greeks."""
 
-    def __init__(self, tables: ModelTables, term: LogLinearVariable, reference: Reference, slot: int) -> None:
+    def __init__(
+        self, tables: ModelTables, term: LogLinearVariable | CompiledVariable, reference: Reference, slot: int
+    ) -> None:
         self._tables, self._term, self.reference, self._slot = tables, term, reference, slot
         self._node = term.node
         self.column = tables.entries.columns[term.node.name]
@@ -145,17 +151,30 @@ class VariableTable:
         corr = self._address(given, correlation, D * D) if is_estimated else self._known(np.ones((1, 1)))
         row[CORRELATION : CORRELATION + 3] = corr
 
+    def general(self, given: Given, location: str, scale: str, code: GeneralCode) -> None:
+        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another."""
+        inputs = self._node.inputs(self._tables.entries.columns)
+        num_logs = 1 if scale else 0
+        width = self._term.width // self._node.num_levels
+        self._tables.num_work = max(self._tables.num_work, code.num_work)
+        row = self._add(GENERAL, width, (width, width), [self.column, *np.ascontiguousarray(inputs.T)])
+        row[LOCATION : LOCATION + 3] = self._address(given, location, width - num_logs)
+        if scale:
+            row[SCALE : SCALE + 3] = self._scale(given, scale, 1)
+        row[LOG_JOINT_AT], row[PULLBACK_AT], row[NUM_LOGS] = code.log_joint, code.pullback, num_logs
+
     def features(self) -> None:
         """The family's own features and coefficients, about the column's reference."""
         node, total = self._node, self._term.width
-        if self._term.is_centred:
-            family = type(self._term.family).__name__
+        family = cast(LogLinearFamily, self._term.family)
+        if family.is_centred:
+            name = type(family).__name__
             raise TypeError(
-                f"{family}.tabulate: features are formed about one centre here, and {family} needs one for each cell "
+                f"{name}.tabulate: features are formed about one centre here, and {name} needs one for each cell "
                 "(is_centred); call the method of the table for its kind"
             )
         width, inputs = total // node.num_levels, node.inputs(self._tables.entries.columns)
-        columns = list(np.ascontiguousarray(self._term.family.features(self.column, inputs, self.reference)))
+        columns = list(np.ascontiguousarray(family.features(self.column, inputs, self.reference)))
         row = self._add(FEATURES, width, (width, width), columns)
         start = self._tables.made[self._slot] = self._tables.greeks.add(np.zeros(node.K * total))
         row[LOCATION : LOCATION + 3] = start, total, width

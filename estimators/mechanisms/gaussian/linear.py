@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pyro.distributions as dist
@@ -13,8 +13,6 @@ from torch.distributions import constraints
 from estimators.checks import check_flag
 from estimators.data.remarks import Remark, of_inputs, without_noise
 from estimators.mechanisms.gaussian.family import (
-    DIGITS_LOST,
-    EPS,
     LOCATION_WIDTH,
     GaussianFamily,
     precision_of,
@@ -24,35 +22,13 @@ from estimators.mechanisms.gaussian.family import (
 )
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.mechanisms.line import Line, centre_of_most, line_of
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Linear, Positive, Transform
-
-
-@dataclass(frozen=True)
-class Line(Reference):
-    """The line in standardised inputs ``t = (1, (inputs - input_centre) / input_scale)`` that is taken off a column.
-
-    ``u = (y - centre · (1, inputs)) / scale``, with ``centre`` [1 + P] in the inputs' own units: a far input does not
-    cost the others digits.
-    """
-
-    input_centre: Any = ()
-    input_scale: Any = ()
-
-    def design(self, inputs: Array) -> Array:
-        """t as [N, 1 + P]."""
-        return np.concatenate([np.ones((len(inputs), 1)), (inputs - self.input_centre) / self.input_scale], 1)
-
-    @property
-    def matrix(self) -> Array:
-        """A [1 + P, 1 + P] with ``A @ beta`` the line in standardised inputs."""
-        found = np.diag([1.0, *np.asarray(self.input_scale)])
-        found[0, 1:] = self.input_centre
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +76,7 @@ class LinearGaussian(GaussianFamily):
         """``beta`` as the line in standardised units; ``sigma`` as the log of its ratio to the column's scale."""
         if parameter.name == "sigma":
             return Positive(reference.scale)
-        return Linear(np.linalg.inv(_line(reference).matrix) * reference.scale, reference.centre)
+        return Linear(np.linalg.inv(line_of(reference).matrix) * reference.scale, reference.centre)
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         return StableNormal(self.mean(greeks, cell, inputs), self.given["sigma"].in_cell(greeks.get("sigma"), cell))
@@ -138,13 +114,13 @@ class LinearGaussian(GaussianFamily):
         own, width = standardised(column), inputs.shape[-1]
         centre, scale = np.zeros(width), np.ones(width)
         if len(column):
-            centre = _centre_of_most(inputs)
+            centre = centre_of_most(inputs)
             scale = spread(inputs, centre)
         line = np.array([own.centre, *np.zeros(width)])
         return Line(line, own.scale, False, centre, scale)
 
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
-        line, design = np.asarray(reference.centre), _line(reference).design(inputs)
+        line, design = np.asarray(reference.centre), line_of(reference).design(inputs)
         return np.vstack([design.T, (column - line[0] - inputs @ line[1:]) / reference.scale])
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
@@ -167,7 +143,7 @@ class LinearGaussian(GaussianFamily):
         residual = cross - _product(squares, line)
         found = {}
         if "beta" in greeks:
-            found["beta"] = (residual * precision[..., None]) @ _line(reference).matrix / reference.scale
+            found["beta"] = (residual * precision[..., None]) @ line_of(reference).matrix / reference.scale
         if "sigma" in greeks:
             left = total - ((cross + residual) * line).sum(-1)
             found["sigma"] = self.scale_slope(left, squares[..., 0, 0], precision, scale * reference.scale)
@@ -183,7 +159,7 @@ class LinearGaussian(GaussianFamily):
             # A step from the line before, which keeps what a class's rows leave open as it was.
             residual = cross[..., None] - squares @ line[..., None]
             line = np.where(count[..., None] > 0, line + _solved(squares, residual)[..., 0], line)
-            moved = np.linalg.solve(_line(reference).matrix, reference.scale * line[..., None])[..., 0]
+            moved = np.linalg.solve(line_of(reference).matrix, reference.scale * line[..., None])[..., 0]
             found["beta"] = reference.centre + moved
         if "sigma" in previous:
             left = total - 2.0 * (cross * line).sum(-1) + (_product(squares, line) * line).sum(-1)
@@ -192,11 +168,11 @@ class LinearGaussian(GaussianFamily):
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """The cells' own lines, about which the quadratic feature is the squared residual itself."""
-        beta, sigma = self._beta(greeks, len(_line(reference).input_scale)), self.array("sigma", greeks)
+        beta, sigma = self._beta(greeks, len(line_of(reference).input_scale)), self.array("sigma", greeks)
         return reference.at(np.broadcast_to(beta, (*np.broadcast_shapes(beta.shape[:-1], sigma.shape), beta.shape[-1])))
 
     def tabulate(self, table: VariableTable) -> None:
-        own = _line(table.reference)
+        own = line_of(table.reference)
         table.line(self.given, "beta", "sigma", own.input_centre, own.input_scale)
 
     def equation(self, greeks: Greeks, num_inputs: int) -> Equation:
@@ -208,7 +184,7 @@ class LinearGaussian(GaussianFamily):
 
     def forms(self, equation: Equation, inputs: Array, noise: Array, reference: Reference) -> Array:
         """(t, u)."""
-        centre, own = np.asarray(reference.centre), _line(reference)
+        centre, own = np.asarray(reference.centre), line_of(reference)
         # The difference of the lines first: where they are the same, u is the noise alone, to the last digit.
         u = equation.factor @ noise + (equation.slopes - centre[..., None, 1:]) @ inputs
         u[..., 0] += equation.intercept - centre[..., :1]
@@ -218,7 +194,7 @@ class LinearGaussian(GaussianFamily):
 
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The lines less the reference's own [..., cells, 1 + P], scales and precisions [..., cells], standardised."""
-        own = _line(reference)
+        own = line_of(reference)
         line = (self._beta(greeks, len(own.input_scale)) - own.centre) @ own.matrix.T / own.scale
         scale = self.array("sigma", greeks) / own.scale
         return line, scale, precision_of(scale)
@@ -227,11 +203,6 @@ class LinearGaussian(GaussianFamily):
         """The lines [..., cells | 1, 1 + P]."""
         beta = self.array("beta", greeks)
         return np.broadcast_to(beta, (*beta.shape[:-1], 1 + num_inputs))
-
-
-def _line(reference: Reference) -> Line:
-    """The reference that `LinearGaussian.reference` makes."""
-    return cast(Line, reference)
 
 
 def _moments(statistics: Array, size: int) -> tuple[Array, Array, Array]:
@@ -251,16 +222,3 @@ def _solved(squares: Array, residual: Array) -> Array:
     size = np.where(size > 0, size, 1.0)
     inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=1e-13, hermitian=True)
     return np.asarray(inverse @ (residual / size) / size)
-
-
-def _centre_of_most(columns: Array) -> Array:
-    """Means [P]; of a column in which digits would be lost about its mean by what most of it is, the median."""
-    count, places = len(columns), np.arange(columns.shape[1])
-    near, far = np.sort(columns, 0)[[(count - 1) // 2, count // 2]]
-    # Of two in the middle, the one that is itself known more finely.
-    median, mean = np.where(np.abs(near) <= np.abs(far), near, far), columns.mean(0)
-    away = np.sort(np.abs(columns - median), 0)
-    # The usual distance from the median, or the least of those that are none of its copies.
-    usual = away[np.maximum((count - 1) // 2, np.minimum((away == 0).sum(0), count - 1)), places]
-    usual = np.where(median != 0, np.minimum(usual, np.abs(median)), usual)
-    return np.asarray(np.where(EPS * np.abs(mean - median) > DIGITS_LOST * usual, median, mean))

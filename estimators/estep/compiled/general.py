@@ -1,0 +1,62 @@
+"""General terms: functions of a block of rows that a family has compiled, called by their addresses.
+
+What touches rows is compiled once for all models, and a family by itself. Its functions take the numbers C [width] of
+one class and cell, the columns from its own on (the variable, then the inputs of a regression), the first row, and
+scratch rows.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.extending import intrinsic
+
+from estimators.estep.compiled.jit import EXACT, Function, address_of, call_at, compiled, signature_at
+from estimators.mechanisms.protocol import GeneralCode
+
+LOG_JOINT = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[:,::1])"
+PULLBACK = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[::1], float64[:,::1])"
+
+
+def log_joint_code() -> Callable[[Function], Function]:
+    """Compile ``f(C, columns, start, row, work)``: ``row[i] += log f(row start + i; C)``."""
+    return compiled(LOG_JOINT, **EXACT)
+
+
+def pullback_code() -> Callable[[Function], Function]:
+    """Compile ``f(C, columns, start, shares, out, work)``: ``out += Σ_i shares[i] d log f(row start + i; C) / dC``."""
+    return compiled(PULLBACK, **EXACT)
+
+
+def code_of(log_joint: Any, pullback: Any, num_work: int) -> GeneralCode:
+    """The addresses of compiled functions."""
+    return GeneralCode(address_of(log_joint), address_of(pullback), num_work)
+
+
+@log_joint_code()
+def _no_log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
+    """What the signature of a call is read from."""
+
+
+@pullback_code()
+def _no_pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
+    """What the signature of a call is read from."""
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def log_joint_at(context: Any, address: Any, C: Any, columns: Any, start: Any, row: Any, work: Any) -> Any:
+    """Call the log joint at an address."""
+
+    def build(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return call_at(builder, ctx, _no_log_joint, args[0], args[1:])
+
+    return signature_at(_no_log_joint), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pullback_at(context: Any, address: Any, C: Any, columns: Any, start: Any, shares: Any, out: Any, work: Any) -> Any:
+    """Call the pullback at an address."""
+
+    def build(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return call_at(builder, ctx, _no_pullback, args[0], args[1:])
+
+    return signature_at(_no_pullback), build

@@ -1,0 +1,51 @@
+"""The inputs of a regression about their centres, in units of their spreads."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS
+from estimators.mechanisms.protocol import Reference
+from estimators.parameters.parameter import Array
+
+
+@dataclass(frozen=True)
+class Line(Reference):
+    """The line in standardised inputs ``t = (1, (inputs - input_centre) / input_scale)`` that is taken off a column.
+
+    ``u = (y - centre · (1, inputs)) / scale``, with ``centre`` [1 + P] in the inputs' own units: a far input does not
+    cost the others digits.
+    """
+
+    input_centre: Any = ()
+    input_scale: Any = ()
+
+    def design(self, inputs: Array) -> Array:
+        """t as [N, 1 + P]."""
+        return np.concatenate([np.ones((len(inputs), 1)), (inputs - self.input_centre) / self.input_scale], 1)
+
+    @property
+    def matrix(self) -> Array:
+        """A [1 + P, 1 + P] with ``A @ beta`` the line in standardised inputs."""
+        found = np.diag([1.0, *np.asarray(self.input_scale)])
+        found[0, 1:] = self.input_centre
+        return found
+
+
+def line_of(reference: Reference) -> Line:
+    """The reference of a regression."""
+    return cast(Line, reference)
+
+
+def centre_of_most(columns: Array) -> Array:
+    """Means [P]; of a column in which digits would be lost about its mean by what most of it is, the median."""
+    count, places = len(columns), np.arange(columns.shape[1])
+    near, far = np.sort(columns, 0)[[(count - 1) // 2, count // 2]]
+    # Of two in the middle, the one that is itself known more finely.
+    median, mean = np.where(np.abs(near) <= np.abs(far), near, far), columns.mean(0)
+    away = np.sort(np.abs(columns - median), 0)
+    # The usual distance from the median, or the least of those that are none of its copies.
+    usual = away[np.maximum((count - 1) // 2, np.minimum((away == 0).sum(0), count - 1)), places]
+    usual = np.where(median != 0, np.minimum(usual, np.abs(median)), usual)
+    return np.asarray(np.where(EPS * np.abs(mean - median) > DIGITS_LOST * usual, median, mean))

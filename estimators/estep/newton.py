@@ -19,54 +19,68 @@ FLAT = 1e-13
 
 
 class NewtonStep:
-    """A step of one parameter set, halved until the value does not fall; ``shares`` are R [K, N]."""
+    """A step of each parameter set, halved until its value does not fall; ``shares`` are R [S, K, N]."""
 
     def __init__(self, term: General, transforms: Mapping[str, Transform], columns: Columns, shares: Array) -> None:
-        self._term, self._transforms, self._columns, self._shares = term, transforms, columns, shares[None]
+        self._term, self._transforms, self._columns, self._shares = term, transforms, columns, shares
 
     def from_greeks(self, greeks: Greeks, reference: Reference) -> dict[str, Array]:
-        """The Greeks after the step."""
+        """The Greeks [S, *shape] after the step."""
+        found = {name: np.array(value) for name, value in greeks.items()}
+        left = np.arange(len(self._shares))
         with np.errstate(all="ignore"):
-            before, step = self._value(greeks, reference), self._step(greeks, reference)
+            before, step = self._value(greeks, reference, left), self._step(greeks, reference)
             for _ in range(MOST_HALVINGS):
-                moved = self._moved(greeks, step)
-                if self._value(moved, reference) >= before:
-                    return moved
-                step = {name: 0.5 * part for name, part in step.items()}
-        return dict(greeks)
+                moved = self._moved({name: value[left] for name, value in greeks.items()}, step[left])
+                is_better = self._value(moved, reference, left) >= before[left]
+                for name, value in found.items():
+                    value[left[is_better]] = moved[name][is_better]
+                left = left[~is_better]
+                if not len(left):
+                    break
+                step = 0.5 * step
+        return found
 
-    def _value(self, greeks: Greeks, reference: Reference) -> float:
-        numbers = self._term.coefficients(greeks, reference)[None]
-        return float(self._term.complete(numbers, self._columns, self._shares)[0])
+    def _value(self, greeks: Greeks, reference: Reference, sets: np.ndarray) -> Array:
+        """J of some sets, at their Greeks."""
+        return self._term.complete(self._term.coefficients(greeks, reference), self._columns, self._shares[sets])
 
-    def _step(self, greeks: Greeks, reference: Reference) -> dict[str, Array]:
-        numbers = self._term.coefficients(greeks, reference)[None]
-        slope = self._term.pullback(numbers, self._columns, self._shares)[0]
-        curvature = self._term.curvature(numbers, self._columns, self._shares)[0]
+    def _step(self, greeks: Greeks, reference: Reference) -> Array:
+        """The steps [S, D] in coordinates."""
+        numbers = self._term.coefficients(greeks, reference)
+        slope = self._term.pullback(numbers, self._columns, self._shares)
+        curvature = self._term.curvature(numbers, self._columns, self._shares)
         chain = self._jacobian(greeks, slope.shape, reference)
-        by_class = chain.reshape(*slope.shape, -1)
-        hessian = np.einsum("kpi,kpq,kqj->ij", by_class, curvature, by_class)
-        values, vectors = np.linalg.eigh(hessian)
+        hessian = np.einsum("skpi,skpq,skqj->sij", chain, curvature, chain, optimize=True)
+        gradient = np.einsum("skp,skpi->si", slope, chain)
+        is_finite = np.isfinite(hessian).all((-1, -2)) & np.isfinite(gradient).all(-1)
+        values, vectors = np.linalg.eigh(np.where(is_finite[:, None, None], hessian, 0.0))
         # Where the value is not concave, the step still goes up.
         size = np.abs(values)
-        usable = size > FLAT * size.max(initial=0.0)
-        along = np.where(usable, vectors.T @ (slope.reshape(-1) @ chain) / np.where(usable, size, 1.0), 0.0)
-        ends = np.cumsum([self._transforms[name].size(value.shape) for name, value in greeks.items()])
-        return dict(zip(greeks, np.split(vectors @ along, ends[:-1]), strict=True))
+        usable = size > FLAT * size.max(-1, initial=0.0, keepdims=True)
+        along = np.einsum("sij,si->sj", vectors, np.where(is_finite[:, None], gradient, 0.0))
+        along = np.where(usable, along / np.where(usable, size, 1.0), 0.0)
+        return np.asarray(np.einsum("sij,sj->si", vectors, along))
 
     def _jacobian(self, greeks: Greeks, shape: tuple[int, ...], reference: Reference) -> Array:
-        """dC/dv [K · width, coordinates]: the chain rule, once for each of the numbers."""
-        count = int(np.prod(shape))
-        slopes = self._term.gradient(greeks, np.eye(count).reshape(count, *shape), reference)
-        rows = []
-        for number in range(count):
-            by_name = ((name, slopes[name][number].reshape(-1)) for name in greeks)
-            rows.append([self._transforms[n].pull_back(greeks[n].reshape(-1), slope) for n, slope in by_name])
-        return np.stack([np.concatenate(row) for row in rows])
+        """dC/dv [S, K, width, D]: the chain rule, once for each of the numbers."""
+        sets, *own = shape
+        count = int(np.prod(own))
+        each = np.broadcast_to(np.eye(count).reshape(count, 1, *own), (count, *shape))
+        slopes = self._term.gradient(greeks, each, reference)
+        pulled = [
+            self._transforms[name].pull_back(value.reshape(sets, -1), slopes[name].reshape(count, sets, -1))
+            for name, value in greeks.items()
+        ]
+        return np.moveaxis(np.concatenate(pulled, -1), 0, 1).reshape(*shape, -1)
 
-    def _moved(self, greeks: Greeks, step: Mapping[str, Array]) -> dict[str, Array]:
-        moved = {}
+    def _moved(self, greeks: Greeks, step: Array) -> dict[str, Array]:
+        """The Greeks after a step [S, D]."""
+        moved, start = {}, 0
         for name, value in greeks.items():
             transform = self._transforms[name]
-            moved[name] = transform.forward(transform.inverse(value.reshape(-1)) + step[name]).reshape(value.shape)
+            at = transform.inverse(value.reshape(len(value), -1))
+            own = step[:, start : start + at.shape[-1]]
+            moved[name] = transform.forward(at + own).reshape(value.shape)
+            start += at.shape[-1]
         return moved

@@ -28,6 +28,8 @@ Mask = NDArray[np.bool_]
 NO_INPUTS = np.zeros((0, 0))
 # Rows whose features are made at one time.
 TOGETHER = 65_536
+# Responsibilities that are held at one time in a Newton step.
+MOST_NUMBERS = 2_000_000
 
 
 class _OfVariable:
@@ -135,16 +137,22 @@ class GeneralVariable(_OfVariable):
 
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
         """One Newton step of each parameter set in the coordinates of its Greeks: Lange's (1995) EM gradient."""
-        own = {parameter.name: np.asarray(greeks[parameter.name]) for parameter in self.node.parameters}
+        batch = shares.shape[:-2]
+        own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.node.parameters}
         if not own:
             return {}
-        stepped, transforms = {name: np.array(value) for name, value in own.items()}, self.node.transforms(reference)
-        for index in np.ndindex(shares.shape[:-2]):
-            one = {name: value[index] for name, value in own.items()}
-            found = NewtonStep(self, transforms, columns, shares[index]).from_greeks(one, reference)
-            for name, value in found.items():
-                stepped[name][index] = value
-        return stepped
+        sets, transforms = shares.reshape(-1, *shares.shape[-2:]), self.node.transforms(reference)
+        # Few at a time where there are many rows.
+        part = max(MOST_NUMBERS // max(sets[0].size, 1), 1)
+        found = []
+        for start in range(0, len(sets), part):
+            which = slice(start, start + part)
+            step = NewtonStep(self, transforms, columns, sets[which])
+            found.append(step.from_greeks({name: value[which] for name, value in own.items()}, reference))
+        return {
+            name: np.concatenate([one[name] for one in found]).reshape(*batch, *value.shape[1:])
+            for name, value in own.items()
+        }
 
     def _levels(self, columns: Columns) -> Iterator[tuple[slice, slice | NDArray[np.bool_], Array]]:
         """For each level, where its numbers are, which rows it has, and their inputs."""

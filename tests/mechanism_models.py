@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import torch
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import log_expit, logsumexp
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -19,8 +19,10 @@ from estimators.mechanisms import (
     FullGaussian,
     Gaussian,
     LinearGaussian,
+    Logistic,
     Mechanism,
     Poisson,
+    PoissonRegression,
 )
 from estimators.mixture.program import blocks, observe
 
@@ -57,6 +59,18 @@ MODELS: dict[str, CausalMixture] = {
             "C": Categorical(3),
             "X": Gaussian(),
             "Y": LinearGaussian(parents=["T", "C", "X"]),
+        },
+    ),
+    "Logistic": CausalMixture(
+        2, {"C": Categorical(3), "X": Gaussian(), "T": Logistic(parents=["C", "X"]), "Y": LinearGaussian(parents=["T"])}
+    ),
+    "PoissonRegression": CausalMixture(
+        3,
+        {
+            "T": Bernoulli(),
+            "X": Gaussian(),
+            "R": PoissonRegression(parents=["T", "X"], coefficients=dist.Normal(0.0, 0.5)),
+            "Y": Logistic(parents=["T"], coefficients=[0.5, -1.0]),
         },
     ),
     "a line alone in its scale": CausalMixture(
@@ -211,12 +225,17 @@ def log_density_by_hand(
         return float(np.log(of("p", mechanism.prior, 1)[int(x)]))
     if isinstance(mechanism, Poisson):
         return float(stats.poisson.logpmf(x, of("rate", mechanism.prior)))
-    if isinstance(mechanism, LinearGaussian):
+    if mechanism.is_regression:
         inputs = [1.0]
         for parent in mechanism.parents:
             levels = model.mechanisms[parent].num_levels
             inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
-        return float(stats.norm.logpdf(x, of("beta", None, 1) @ np.array(inputs), of("sigma", mechanism.scale)))
+        eta = of("beta", mechanism.coefficients, 1) @ np.array(inputs)
+        if isinstance(mechanism, Logistic):
+            return float(log_expit((2.0 * x - 1.0) * eta))
+        if isinstance(mechanism, PoissonRegression):
+            return float(stats.poisson.logpmf(x, np.exp(eta)))
+        return float(stats.norm.logpdf(x, eta, of("sigma", mechanism.scale)))
     if isinstance(mechanism, Gaussian):
         return float(stats.norm.logpdf(x, of("mu", mechanism.loc), of("sigma", mechanism.scale)))
     mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 1)

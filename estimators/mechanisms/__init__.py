@@ -14,9 +14,10 @@ from estimators.mechanisms.protocol import Mechanism, Reference
 
 if TYPE_CHECKING:
     from estimators.mechanisms.regressions.logistic import Logistic
+    from estimators.mechanisms.regressions.poisson import PoissonRegression
 
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
-_COMPILED = {"Logistic": "logistic"}
+_COMPILED = {"Logistic": "logistic", "PoissonRegression": "poisson"}
 
 __all__ = [
     "Bernoulli",
@@ -28,6 +29,7 @@ __all__ = [
     "Logistic",
     "Mechanism",
     "Poisson",
+    "PoissonRegression",
     "Reference",
 ]
 

@@ -245,8 +245,13 @@ class VariableTable(Protocol):
     def correlated(self, given: Given, location: str, scale: str, correlation: str) -> None:
         """Gaussians with the factor ``diag(scale) correlation``."""
 
-    def general(self, given: Given, location: str, scale: str, code: GeneralCode) -> None:
-        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another."""
+    def general(
+        self, given: Given, location: str, scale: str, code: GeneralCode, constant: Array | None = None
+    ) -> None:
+        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another.
+
+        A `constant` [N] of each row is the last of its columns.
+        """
 
     def features(self) -> None:
         """The family's own features and coefficients, about the column's reference: any family that is not centred."""

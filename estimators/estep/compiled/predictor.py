@@ -32,6 +32,13 @@ def add_slopes(pull: Any, columns: Any, start: int, num_inputs: int, out: Any) -
 
 
 @compiled(forceinline=True, **EXACT)
+def exp_of(eta: Any) -> Any:
+    """``e^eta``, 0 and infinite beyond what floats hold."""
+    small = exp_of_negative(-abs(eta))
+    return 1.0 / small if eta > 0.0 else small
+
+
+@compiled(forceinline=True, **EXACT)
 def chance(eta: Any) -> Any:
     """``1 / (1 + e^-eta)`` and its logarithm."""
     small = exp_of_negative(-abs(eta))
@@ -39,11 +46,3 @@ def chance(eta: Any) -> Any:
     # The digits of a small number that 1 + small does not hold.
     logarithm += (small - ((1.0 + small) - 1.0)) * inverse
     return (1.0 if eta > 0.0 else small) * inverse, (eta if eta < 0.0 else 0.0) - logarithm
-
-
-@compiled(forceinline=True, **EXACT)
-def log_one_plus(u: Any) -> Any:
-    """``log(1 + u)`` with all its digits, and ``1 / (1 + u)``, of u >= 0."""
-    w = 1.0 + u
-    logarithm, inverse = log_and_inverse(w)
-    return logarithm + (u - (w - 1.0)) * inverse, inverse

@@ -151,13 +151,19 @@ class VariableTable:
         corr = self._address(given, correlation, D * D) if is_estimated else self._known(np.ones((1, 1)))
         row[CORRELATION : CORRELATION + 3] = corr
 
-    def general(self, given: Given, location: str, scale: str, code: GeneralCode) -> None:
-        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another."""
+    def general(
+        self, given: Given, location: str, scale: str, code: GeneralCode, constant: Array | None = None
+    ) -> None:
+        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another.
+
+        A `constant` [N] of each row is the last of its columns.
+        """
         inputs = self._node.inputs(self._tables.entries.columns)
         num_logs = 1 if scale else 0
         width = self._term.width // self._node.num_levels
         self._tables.num_work = max(self._tables.num_work, code.num_work)
-        row = self._add(GENERAL, width, (width, width), [self.column, *np.ascontiguousarray(inputs.T)])
+        columns = [self.column, *np.ascontiguousarray(inputs.T), *([] if constant is None else [constant])]
+        row = self._add(GENERAL, width, (width, width), columns)
         row[LOCATION : LOCATION + 3] = self._address(given, location, width - num_logs)
         if scale:
             row[SCALE : SCALE + 3] = self._scale(given, scale, 1)

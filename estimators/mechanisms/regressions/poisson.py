@@ -1,0 +1,87 @@
+"""A count whose log rate is linear in observed causes, with a line for each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+from torch.distributions import constraints
+
+from estimators.estep.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.estep.compiled.log_joints import log_poisson as log_poisson_at
+from estimators.estep.compiled.predictor import add_slopes, exp_of, predict
+from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.mechanisms.protocol import VariableTable
+from estimators.mechanisms.regressions.generalised import GeneralisedLinear, check_line
+from estimators.parameters.distributions import CountingPoisson, log_poisson
+from estimators.parameters.parameter import Array
+from estimators.parameters.priors import default_prior
+
+
+@log_joint_code()
+def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
+    """``log Poisson(x; e^eta)``; the log mass at a rate of x itself stands after the inputs."""
+    n = len(row)
+    x, largest, eta = columns[0, start : start + n], columns[len(C), start : start + n], work[0]
+    predict(C, columns, start, n, eta)
+    for i in range(n):
+        row[i] += log_poisson_at(x[i], largest[i], exp_of(eta[i]), exp_of(-eta[i]))
+
+
+@pullback_code()
+def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
+    """``Σ r (x - e^eta) (1, inputs)``."""
+    n = len(shares)
+    x, eta = columns[0, start : start + n], work[0]
+    predict(C, columns, start, n, eta)
+    for i in range(n):
+        eta[i] = shares[i] * (x[i] - exp_of(eta[i]))
+    add_slopes(eta[:n], columns, start, len(C) - 1, out)
+
+
+@dataclass(frozen=True, eq=False)
+class PoissonRegression(GeneralisedLinear):
+    """``x | Z = k, parents ~ Poisson(exp(beta_k · (1, parents)))``: a log-linear rate for each class.
+
+    Greek: ``beta`` [K, 1 + P], log rates, the intercept first. A parent of L > 2 levels enters as L - 1 indicators,
+    level 0 the baseline; any other as itself. ``coefficients`` is a prior over the reals (with one for each of the 1 +
+    P where it is batched) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for no
+    parents. Source: Agresti (2013), "Categorical Data Analysis", section 4.3.
+
+    >>> PoissonRegression(parents=["T", "age"]).parents
+    ('T', 'age')
+    """
+
+    parents: Sequence[str]
+    coefficients: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 5.0))
+
+    code = code_of(log_joint, pullback, 1)
+
+    def __post_init__(self) -> None:
+        self.take({"beta": KnownOrPrior("coefficients", self.coefficients, constraints.real, (1,))})
+        check_line(self.parents, "count", "Poisson()")
+
+    def tabulate(self, table: VariableTable) -> None:
+        column = torch.from_numpy(table.column)
+        table.general(self.given, "beta", "", self.code, log_poisson(column, column).numpy())
+
+    def law_at(self, eta: Tensor) -> TorchDistributionMixin:
+        law: TorchDistributionMixin = CountingPoisson(eta.exp())  # type: ignore[no-untyped-call]
+        return law
+
+    def mean_at(self, eta: Tensor) -> Tensor:
+        return eta.exp()
+
+    def log_density(self, column: Array, eta: Array) -> Array:
+        counts = torch.from_numpy(column)
+        return np.asarray(log_poisson(counts, torch.from_numpy(np.exp(eta))).numpy())
+
+    def slope(self, column: Array, eta: Array) -> Array:
+        return np.asarray(column - np.exp(eta))
+
+    def steepness(self, column: Array, eta: Array) -> Array:
+        return np.exp(eta)

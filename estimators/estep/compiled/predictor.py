@@ -9,6 +9,9 @@ from typing import Any
 from estimators.estep.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
 from estimators.estep.compiled.jit import EXACT, compiled
 
+# Of a rate: its exponential is a number with room for products, and nothing infinite meets a share of 0.
+LARGEST_EXPONENT = 600.0
+
 
 @compiled(**EXACT)
 def predict(line: Any, columns: Any, start: int, n: int, eta: Any) -> None:
@@ -33,8 +36,8 @@ def add_slopes(pull: Any, columns: Any, start: int, num_inputs: int, out: Any) -
 
 @compiled(forceinline=True, **EXACT)
 def exp_of(eta: Any) -> Any:
-    """``e^eta``, 0 and infinite beyond what floats hold."""
-    small = exp_of_negative(-abs(eta))
+    """``e^eta``, held where it and its inverse are numbers."""
+    small = exp_of_negative(max(-abs(eta), -LARGEST_EXPONENT))
     return 1.0 / small if eta > 0.0 else small
 
 

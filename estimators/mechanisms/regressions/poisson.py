@@ -13,7 +13,7 @@ from torch.distributions import constraints
 
 from estimators.estep.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.estep.compiled.log_joints import log_poisson as log_poisson_at
-from estimators.estep.compiled.predictor import add_slopes, exp_of, predict
+from estimators.estep.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable
 from estimators.mechanisms.regressions.generalised import GeneralisedLinear, check_line
@@ -70,18 +70,23 @@ class PoissonRegression(GeneralisedLinear):
         table.general(self.given, "beta", "", self.code, log_poisson(column, column).numpy())
 
     def law_at(self, eta: Tensor) -> TorchDistributionMixin:
-        law: TorchDistributionMixin = CountingPoisson(eta.exp())  # type: ignore[no-untyped-call]
+        law: TorchDistributionMixin = CountingPoisson(self.mean_at(eta))  # type: ignore[no-untyped-call]
         return law
 
     def mean_at(self, eta: Tensor) -> Tensor:
-        return eta.exp()
+        """e^eta, held where it is a number: far out, where an average has no weight, it must not be infinite."""
+        return eta.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
 
     def log_density(self, column: Array, eta: Array) -> Array:
         counts = torch.from_numpy(column)
-        return np.asarray(log_poisson(counts, torch.from_numpy(np.exp(eta))).numpy())
+        return np.asarray(log_poisson(counts, torch.from_numpy(_rate(eta))).numpy())
 
     def slope(self, column: Array, eta: Array) -> Array:
-        return np.asarray(column - np.exp(eta))
+        return np.asarray(column - _rate(eta))
 
     def steepness(self, column: Array, eta: Array) -> Array:
-        return np.exp(eta)
+        return _rate(eta)
+
+
+def _rate(eta: Array) -> Array:
+    return np.asarray(np.exp(np.clip(eta, -LARGEST_EXPONENT, LARGEST_EXPONENT)))

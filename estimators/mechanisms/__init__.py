@@ -13,11 +13,11 @@ from estimators.mechanisms.poisson import Poisson
 from estimators.mechanisms.protocol import Mechanism, Reference
 
 if TYPE_CHECKING:
-    from estimators.mechanisms.regressions.logistic import Logistic
-    from estimators.mechanisms.regressions.poisson import PoissonRegression
+    from estimators.mechanisms.logistic import Logistic
+    from estimators.mechanisms.poisson_regression import PoissonRegression
 
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
-_COMPILED = {"Logistic": "logistic", "PoissonRegression": "poisson"}
+_COMPILED = {"Logistic": "logistic", "PoissonRegression": "poisson_regression"}
 
 __all__ = [
     "Bernoulli",
@@ -37,4 +37,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _COMPILED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.regressions.{_COMPILED[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_COMPILED[name]}"), name)

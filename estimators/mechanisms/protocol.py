@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.compiled.code import GeneralCode
 from estimators.data.remarks import Remark
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.parameters.parameter import Array, Parameter
@@ -206,14 +207,6 @@ class Terms(Protocol):
 
     def compiled(self, family: CompiledFamily) -> None:
         """It is not, and its functions are compiled."""
-
-
-class GeneralCode(NamedTuple):
-    """Where the compiled functions of a family are in this process, and how many rows of scratch they need."""
-
-    log_joint: int
-    pullback: int
-    num_work: int
 
 
 class VariableTable(Protocol):

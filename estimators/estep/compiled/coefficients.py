@@ -7,7 +7,7 @@ units of the column, which stand among the constants.
 from math import log
 from typing import Any
 
-from estimators.estep.compiled.jit import EXACT, compiled
+from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,

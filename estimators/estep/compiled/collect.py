@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from estimators.estep.compiled.arithmetic import dot, total
-from estimators.estep.compiled.general import pullback_at
-from estimators.estep.compiled.jit import EXACT, SUMS, compiled
+from estimators.compiled.arithmetic import dot, log_poisson, total
+from estimators.compiled.general import pullback_at
+from estimators.compiled.jit import EXACT, SUMS, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,
@@ -25,7 +25,7 @@ from estimators.estep.compiled.layout import (
     STOP,
     WIDTH,
 )
-from estimators.estep.compiled.log_joints import centred, log_poisson, residuals
+from estimators.estep.compiled.log_joints import centred, residuals
 
 
 @compiled(**EXACT)
@@ -60,7 +60,7 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
             if is_whole:
                 to[2] += _expected_count(shares, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
         elif op == GENERAL:
-            pullback_at(terms[t, PULLBACK_AT], own[:width], columns, start, shares, to[:width], work)
+            pullback_at((terms[t, PULLBACK_AT], start), own[:width], columns, shares, to[:width], work)
         else:
             for f in range(width):
                 to[f] += dot(shares, columns[f, start:stop])

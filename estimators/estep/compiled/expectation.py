@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numba.extending import intrinsic
 
-from estimators.estep.compiled.arithmetic import total
+from estimators.compiled.arithmetic import total
+from estimators.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 from estimators.estep.compiled.coefficients import coefficients
 from estimators.estep.compiled.collect import collect, collect_levels
-from estimators.estep.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, START, STOP, WHOLE
 from estimators.estep.compiled.log_joints import log_joint, log_joint_of_levels
 from estimators.estep.compiled.softmax import normalise

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from estimators.estep.compiled.arithmetic import log_and_inverse
-from estimators.estep.compiled.general import log_joint_at
-from estimators.estep.compiled.jit import EXACT, compiled
+from estimators.compiled.arithmetic import log_poisson
+from estimators.compiled.general import log_joint_at
+from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,
@@ -27,8 +27,6 @@ from estimators.estep.compiled.layout import (
     STOP,
     WIDTH,
 )
-
-SMALLEST = 1e-300
 
 
 @compiled(**EXACT)
@@ -66,7 +64,7 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
         elif op == COUNT:
             _add_count(row, columns[0, start:stop], columns[1, start:stop], own[0], own[1])
         elif op == GENERAL:
-            log_joint_at(terms[t, LOG_JOINT_AT], own[:width], columns, start, row, work)
+            log_joint_at((terms[t, LOG_JOINT_AT], start), own[:width], columns, row, work)
         else:
             for f in range(width):
                 feature, c = columns[f, start:stop], own[f]
@@ -140,15 +138,3 @@ def _add_count(row: Any, x: Any, largest: Any, rate: Any, inverse: Any) -> None:
     """``h(x) - (x log(x / rate) - x + rate)``: no digits are lost where both are large."""
     for i in range(len(row)):
         row[i] += log_poisson(x[i], largest[i], rate, inverse)
-
-
-@compiled(forceinline=True, **EXACT)
-def log_poisson(x: Any, largest: Any, rate: Any, inverse: Any) -> Any:
-    """Log Poisson(x; rate), `largest` that at a rate of x itself."""
-    d = (x - rate) * inverse
-    q = 1.0 + d
-    q = SMALLEST if q < SMALLEST else q
-    logarithm, one_by_q = log_and_inverse(q)
-    # What is lost of d in 1 + d.
-    logarithm += (d - (q - 1.0)) * one_by_q
-    return largest - (x * logarithm - (x - rate))

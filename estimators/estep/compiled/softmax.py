@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from estimators.estep.compiled.arithmetic import exp_of_negative, log_and_inverse
-from estimators.estep.compiled.jit import EXACT, compiled
+from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse
+from estimators.compiled.jit import EXACT, compiled
 
 
 @compiled(**EXACT)

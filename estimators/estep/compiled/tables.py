@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from estimators.compiled.code import GeneralCode
 from estimators.estep.compiled.greeks import Address, GreekPlaces
 from estimators.estep.compiled.layout import (
     BERNOULLI,
@@ -26,7 +27,7 @@ from estimators.estep.compiled.layout import (
 )
 from estimators.estep.terms import CompiledVariable, Entries, LogLinearVariable, Terms
 from estimators.estep.weights import WEIGHTS
-from estimators.mechanisms.protocol import GeneralCode, Given, LogLinearFamily, Reference
+from estimators.mechanisms.protocol import Given, LogLinearFamily, Reference
 from estimators.parameters.parameter import Array, Parameter
 
 # Rows of scratch that every block needs; correlated Gaussians need two more than they have columns.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from estimators.estep.compiled.jit import EXACT, compiled, pointer_to
+from estimators.compiled.jit import EXACT, compiled, pointer_to
 from estimators.estep.compiled.layout import Tables
 
 # One address for each field, below: one more field without another line would read what is no table.

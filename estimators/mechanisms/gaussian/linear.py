@@ -21,8 +21,8 @@ from estimators.mechanisms.gaussian.family import (
     weak_scale,
 )
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
+from estimators.mechanisms.gaussian.line import Line, centre_of_most, line_of
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.line import Line, centre_of_most, line_of
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import Array, Parameter

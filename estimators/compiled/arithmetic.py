@@ -6,7 +6,7 @@ Microsystems 1993) in (m - 1) / (m + 1).
 
 from typing import Any
 
-from estimators.estep.compiled.jit import EXACT, SUMS, bits_of, compiled, number_of
+from estimators.compiled.jit import EXACT, SUMS, bits_of, compiled, number_of
 
 # Adding 1.5 · 2^52 rounds to a whole number and leaves it in the low bits, where vectors have no other way to.
 ROUNDER = 6755399441055744.0
@@ -14,6 +14,7 @@ LOG_2_HIGH, LOG_2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 SMALLEST_EXPONENT = -708.0
 HALF_ROOT_BITS = 0x3FE6A09E667F3BCD
 MANTISSA = 0xFFFFFFFFFFFFF
+SMALLEST = 1e-300
 
 
 @compiled(**EXACT)
@@ -50,6 +51,18 @@ def log_and_inverse(x: Any) -> Any:
     half = 0.5 * f * f
     logarithm = k * LOG_2_HIGH - ((half - (s * (half + odd + z * even) + k * LOG_2_LOW)) - f)
     return logarithm, (2.0 + f) * quotient
+
+
+@compiled(forceinline=True, **EXACT)
+def log_poisson(x: Any, largest: Any, rate: Any, inverse: Any) -> Any:
+    """Log Poisson(x; rate), `largest` that at a rate of x itself."""
+    d = (x - rate) * inverse
+    q = 1.0 + d
+    q = SMALLEST if q < SMALLEST else q
+    logarithm, one_by_q = log_and_inverse(q)
+    # What is lost of d in 1 + d.
+    logarithm += (d - (q - 1.0)) * one_by_q
+    return largest - (x * logarithm - (x - rate))
 
 
 @compiled(**SUMS)

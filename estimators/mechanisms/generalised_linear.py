@@ -8,12 +8,13 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.compiled.code import GeneralCode
 from estimators.data.remarks import Remark, of_inputs
 from estimators.mechanisms.defaults import General
 from estimators.mechanisms.gaussian.family import spread
 from estimators.mechanisms.gaussian.forms import Places, pairs
-from estimators.mechanisms.line import Line, centre_of_most, line_of
-from estimators.mechanisms.protocol import GeneralCode, Greeks, Reference, Terms, VariableTable
+from estimators.mechanisms.gaussian.line import Line, centre_of_most, line_of
+from estimators.mechanisms.protocol import Greeks, Reference, Terms, VariableTable
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Linear, Transform

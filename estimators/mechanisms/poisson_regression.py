@@ -11,12 +11,12 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.estep.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.estep.compiled.log_joints import log_poisson as log_poisson_at
-from estimators.estep.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
+from estimators.compiled.arithmetic import log_poisson as log_poisson_at
+from estimators.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
+from estimators.mechanisms.generalised_linear import GeneralisedLinear, check_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable
-from estimators.mechanisms.regressions.generalised import GeneralisedLinear, check_line
 from estimators.parameters.distributions import CountingPoisson, log_poisson
 from estimators.parameters.parameter import Array
 from estimators.parameters.priors import default_prior

@@ -6,12 +6,14 @@ scratch rows.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from numba import types
 from numba.extending import intrinsic
 
-from estimators.estep.compiled.jit import EXACT, Function, address_of, call_at, compiled, signature_at
-from estimators.mechanisms.protocol import GeneralCode
+from estimators.compiled.code import GeneralCode
+from estimators.compiled.jit import EXACT, Function, address_of, call_at, compiled
 
 LOG_JOINT = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[:,::1])"
 PULLBACK = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[::1], float64[:,::1])"
@@ -43,20 +45,24 @@ def _no_pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: 
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def log_joint_at(context: Any, address: Any, C: Any, columns: Any, start: Any, row: Any, work: Any) -> Any:
-    """Call the log joint at an address."""
-
-    def build(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return call_at(builder, ctx, _no_log_joint, args[0], args[1:])
-
-    return signature_at(_no_log_joint), build
+def log_joint_at(context: Any, at: Any, C: Any, columns: Any, row: Any, work: Any) -> Any:
+    """Call the log joint at an address, from a first row: `at` are both."""
+    return _with_start(_no_log_joint), partial(_called, _no_log_joint)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def pullback_at(context: Any, address: Any, C: Any, columns: Any, start: Any, shares: Any, out: Any, work: Any) -> Any:
-    """Call the pullback at an address."""
+def pullback_at(context: Any, at: Any, C: Any, columns: Any, shares: Any, out: Any, work: Any) -> Any:
+    """Call the pullback at an address, from a first row: `at` are both."""
+    return _with_start(_no_pullback), partial(_called, _no_pullback)
 
-    def build(ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return call_at(builder, ctx, _no_pullback, args[0], args[1:])
 
-    return signature_at(_no_pullback), build
+def _with_start(function: Any) -> Any:
+    """The signature of a call whose first argument is the address and the first row."""
+    ((C, columns, start, *others),) = function.overloads
+    return types.void(types.UniTuple(start, 2), C, columns, *others)
+
+
+def _called(function: Any, ctx: Any, builder: Any, signature: Any, args: Any) -> Any:
+    (at, C, columns, *others) = args
+    address, start = (builder.extract_value(at, place) for place in (0, 1))
+    return call_at(builder, ctx, function, address, [C, columns, start, *others])

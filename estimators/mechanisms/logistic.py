@@ -11,11 +11,11 @@ from scipy.special import expit, log_expit
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.estep.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.estep.compiled.predictor import add_slopes, chance, predict
+from estimators.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.compiled.predictor import add_slopes, chance, predict
+from estimators.mechanisms.generalised_linear import GeneralisedLinear, check_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import check_whole_numbers
-from estimators.mechanisms.regressions.generalised import GeneralisedLinear, check_line
 from estimators.parameters.parameter import Array
 from estimators.parameters.priors import default_prior
 

@@ -6,8 +6,8 @@ called.
 
 from typing import Any
 
-from estimators.estep.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
-from estimators.estep.compiled.jit import EXACT, compiled
+from estimators.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
+from estimators.compiled.jit import EXACT, compiled
 
 # Of a rate: its exponential is a number with room for products, and nothing infinite meets a share of 0.
 LARGEST_EXPONENT = 600.0

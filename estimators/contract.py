@@ -29,7 +29,7 @@ from estimators.optimise.objective import (
 )
 from estimators.parameters.edges import Edge, Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Symmetry
+from estimators.parameters.symmetry import Symmetry
 
 __all__ = [
     "LATENT",

@@ -13,7 +13,7 @@ from torch import Tensor
 from estimators import CausalMixture, Data, EstimationError, Fit
 from estimators.isolation import isolated
 from estimators.mechanisms import Gaussian, LinearGaussian
-from estimators.symmetry import permute
+from estimators.parameters.symmetry import permute
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
 from validation.testing import Stat
 

@@ -14,7 +14,7 @@ from estimators.fits.alignment import MAX_ROWS, aligned
 from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
-from estimators.symmetry import assigned, permute
+from estimators.parameters.symmetry import assigned, permute
 from tests.label_draws import Draws, clusters, draws_around, equal, shuffled
 from tests.models import fit_quietly
 

@@ -28,12 +28,12 @@ from estimators.fits.relabel import relabelled
 from estimators.fits.summary import line_of, summary_of
 from estimators.isolation import own_modes
 from estimators.modes.table import Modes
+from estimators.parameters.symmetry import Symmetry
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
 from estimators.queries.labels import Labels
 from estimators.queries.query import Query
 from estimators.status import Status
-from estimators.symmetry import Symmetry
 
 
 @dataclass(frozen=True, eq=False)

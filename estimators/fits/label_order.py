@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Groups, Indices
+from estimators.parameters.symmetry import Groups, Indices
 
 # The order of a key is sure at two standard deviations.
 DIFFERS = 0.975

@@ -24,7 +24,7 @@ from estimators.fits.label_order import Doubt, Order, ascending, first_that_diff
 from estimators.fits.mirror_images import probability_of_names
 from estimators.fits.point_draws import draws_about_all
 from estimators.fits.sample import Rivals, Sample
-from estimators.symmetry import Draws, Indices, Symmetry, permute
+from estimators.parameters.symmetry import Draws, Indices, Symmetry, permute
 
 # Keys of one draw that differ by less of their size are equal, wherever a climb ended.
 EQUAL = 1e-6

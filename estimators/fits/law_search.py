@@ -15,7 +15,7 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.law_rows import design_of
 from estimators.modes.row_law import law_of
 from estimators.optimise.ascent import LIMIT
-from estimators.symmetry import Draws
+from estimators.parameters.symmetry import Draws
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit

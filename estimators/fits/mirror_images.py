@@ -25,7 +25,7 @@ from estimators.fits.rows import in_blocks
 from estimators.fits.sample import Sample
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Indices, Symmetry
+from estimators.parameters.symmetry import Draws, Indices, Symmetry
 
 # Draws that are looked at, evenly spaced.
 MOST_DRAWS = 2_000

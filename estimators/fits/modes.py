@@ -18,8 +18,8 @@ from estimators.modes.found import Found
 from estimators.modes.table import SHARE, Modes
 from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
+from estimators.parameters.symmetry import Draws
 from estimators.status import Status
-from estimators.symmetry import Draws
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit

@@ -16,7 +16,7 @@ from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Indices, Symmetry
+from estimators.parameters.symmetry import Draws, Indices, Symmetry
 
 # As many proposals as make this many numbers, but no fewer and no more than so many.
 NUMBERS, LEAST, MOST = 2_000_000, 512, 4_096

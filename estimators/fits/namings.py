@@ -15,7 +15,7 @@ from torch import Tensor
 from estimators.fits.sample import Sample
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Groups, Indices, Symmetry, permute
+from estimators.parameters.symmetry import Draws, Groups, Indices, Symmetry, permute
 
 # All namings of so many labels are compared; of more, those that differ by one swap.
 MOST_LABELS = 4

@@ -9,7 +9,7 @@ from estimators.fits.sample import Sample
 from estimators.modes.student import Student
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws, Indices
+from estimators.parameters.symmetry import Draws, Indices
 
 # As many draws as make this many numbers, but no fewer and no more than so many.
 NUMBERS, LEAST, MOST = 50_000, 256, 1_024

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.fits.advice import with_labels
+from estimators.parameters.symmetry import Symmetry, permute
 from estimators.queries.labels import names_of
-from estimators.symmetry import Symmetry, permute
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit

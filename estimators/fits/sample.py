@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Draws
+from estimators.parameters.symmetry import Draws
 
 
 class Sample(NamedTuple):

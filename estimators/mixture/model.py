@@ -33,7 +33,7 @@ from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_settings, check_values
 from estimators.mixture.symmetry import exchangeable, order_keys, symmetry_of
 from estimators.parameters.parameter import Parameter, check_draws
-from estimators.symmetry import Symmetry
+from estimators.parameters.symmetry import Symmetry
 
 
 @dataclass(frozen=True, eq=False)

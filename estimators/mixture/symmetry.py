@@ -7,7 +7,7 @@ from torch import Tensor
 
 from estimators.data.data import LATENT
 from estimators.estep.weights import WEIGHTS
-from estimators.symmetry import Symmetry, entries_by_label
+from estimators.parameters.symmetry import Symmetry, entries_by_label
 
 if TYPE_CHECKING:
     from estimators.mixture.model import CausalMixture

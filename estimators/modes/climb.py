@@ -10,7 +10,7 @@ from estimators.optimise.ascent import MOST_FOR_NEWTON
 from estimators.optimise.ascent import climb as lbfgs
 from estimators.optimise.stationary import stationary_points
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Indices
+from estimators.parameters.symmetry import Indices
 
 # Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
 ROUNDS = (3, 4, 5)

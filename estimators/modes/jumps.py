@@ -7,7 +7,7 @@ import numpy as np
 from estimators.modes.rows import Rows
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Symmetry
+from estimators.parameters.symmetry import Symmetry
 
 Rng = np.random.Generator
 MOST_SWAPS, SPLITS, MOST_MIRRORS = 12, 4, 23

@@ -8,7 +8,7 @@ import numpy as np
 from estimators.contract import Density, Model
 from estimators.optimise.stationary import NEAR
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Indices, Symmetry, assigned, permute
+from estimators.parameters.symmetry import Indices, Symmetry, assigned, permute
 
 # Of so many labellings every one is tried; of more, classes are matched by their Greeks.
 MOST_TRIED = 24

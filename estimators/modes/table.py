@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from estimators.parameters.parameter import Array
-from estimators.symmetry import permute
+from estimators.parameters.symmetry import permute
 
 # A mode of this share of the posterior, or of the likelihood (4.6 nats below the best), counts. Two modes of one law
 # fit rows by chance: the right one is often more than the 1.92 nats below at which a point is excluded at .95.

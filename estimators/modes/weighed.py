@@ -8,8 +8,8 @@ from estimators.contract import Combination, log_prior
 from estimators.diagnostics import PARETO_LIMIT, importance
 from estimators.modes.proposals import Proposals, Regions
 from estimators.parameters.parameter import Array
+from estimators.parameters.symmetry import Indices
 from estimators.status import EstimationError
-from estimators.symmetry import Indices
 
 # Points are evaluated so many numbers at a time, and no more than so many are in a turn, but for the least number.
 BLOCK, MOST_ELEMENTS, LEAST_PROPOSALS = 40_000_000, 100_000_000, 1_000

@@ -16,6 +16,7 @@ from estimators.data.data import Data
 from estimators.isolation import isolated, own_modes
 from estimators.parameters.parameter import checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
+from estimators.parameters.symmetry import Symmetry, entries_by_label
 from estimators.programs.call import Program, parameters_of, rows_alone
 from estimators.programs.conditioned import conditioned, row_program, simulated
 from estimators.programs.density import ProgramDensity
@@ -27,7 +28,6 @@ from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
-from estimators.symmetry import Symmetry, entries_by_label
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from estimators.data.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
+from estimators.parameters.symmetry import Symmetry
 from estimators.programs.factors import by_value, posterior
 from estimators.programs.independence import spread
 from estimators.programs.marginal import ProgramMarginal
-from estimators.symmetry import Symmetry
 
 # Rows on which symmetry is tried, the size of the random move from the estimate, and how exact it must be.
 SOME_ROWS = 200

@@ -10,7 +10,7 @@ from estimators.contract import Density, Model
 from estimators.diagnostics import diagnostics
 from estimators.modes.weighed import Weighed
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Symmetry, permute
+from estimators.parameters.symmetry import Symmetry, permute
 
 # What both say is the same within so many standard errors, and rounding.
 SAME, ROUNDING = 3.0, 1e-9

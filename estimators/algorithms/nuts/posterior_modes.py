@@ -15,7 +15,7 @@ from estimators.modes.student import Student
 from estimators.modes.table import SHARE
 from estimators.optimise.curvature import curvature
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Indices, Symmetry
+from estimators.parameters.symmetry import Indices, Symmetry
 
 # Modes of less weight than this, by Laplace, are left out of what is weighed.
 NO_WEIGHT = 1e-4

@@ -6,7 +6,7 @@ import numpy as np
 
 from estimators.modes.weighed import Weighed
 from estimators.parameters.parameter import Array
-from estimators.symmetry import Indices
+from estimators.parameters.symmetry import Indices
 
 Rng = np.random.Generator
 # Chains stand for a mode where they have this share of the draws that it takes; else importance sampling does.

@@ -81,7 +81,8 @@ def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, 
     counted = rows if kind.counts_failures else with_result
     replicates = scenario.replicates.get(claim.estimator, len(rows))
     allowed = kind.allowed(max(replicates, 1)) if claim.allowed is None else claim.allowed
-    allowed_of = kind.allowed if claim.allowed is None else None
+    # The sentence of a study that is not at its end is that of the whole one.
+    allowed_of = (lambda n: kind.allowed(max(n, replicates))) if claim.allowed is None else None
     finding = _unknown(claim, kind, allowed, len(rows), len(rows) - len(with_result))
     if limits is None and kind.needs_asymptotics:
         return replace(finding, why="the efficient error is not known: the information of the scenario is singular")

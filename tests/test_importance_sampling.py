@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_t, t
 
-from estimators import Data, Exact, GaussianMixture
+from estimators import NUTS, CausalMixture, Data, Exact, GaussianMixture
 from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
 from estimators.algorithms.protocol import begin
 from estimators.contract import Objective, log_posterior, log_prior
+from estimators.mechanisms import Bernoulli
 from estimators.mixture.density import Density
 from estimators.modes import Search
 from estimators.modes.importance_sampling import weighed_in_turns
 from estimators.modes.student import DEGREES, Student
 from estimators.modes.weighed import Weighed
+from tests.models import fit_quietly
 from tests.prior_draws import drawn_from_prior
 from validation.testing import Stat
 
@@ -39,6 +41,18 @@ def test_the_t_is_scipy_s() -> None:
     expected = multivariate_t(student.location, covariance, df=DEGREES).logpdf(points)
     np.testing.assert_allclose(student.log_density(points), expected, rtol=1e-10)
     assert student.log_volume == pytest.approx(0.5 * np.linalg.slogdet(covariance)[1])
+    assert student.log_density(np.array([[np.inf, 0.0, 0.0], [np.inf, -np.inf, 1.0]])).tolist() == [-np.inf, -np.inf]
+
+
+@pytest.mark.parametrize(("num_classes", "num_items", "num_rows", "seed"), [(3, 5, 15, 0), (2, 4, 9, 10)])
+def test_points_at_infinity_spoil_no_others(num_classes: int, num_items: int, num_rows: int, seed: int) -> None:
+    """A few rows of coins: a probability next to 1 is 1 in another labelling, and has an infinite logit."""
+    items = {f"X{number}": Bernoulli() for number in range(num_items)}
+    model = CausalMixture(num_classes, items, concentration=float(num_classes == 2) + 1.0)
+    rows = model.simulate(num_rows, model.prior_greeks(seed=seed), seed=1000 + seed)
+    short = NUTS(num_samples=150, warmup_steps=200, num_chains=2)
+    fit = fit_quietly(short, model, Data(**{name: rows[name] for name in items}), seed)
+    assert fit.stats["pareto_k"] < 0.7
 
 
 @pytest.mark.statistical(min_effect=0.03)

@@ -137,7 +137,9 @@ def _about_heaviest(last: Weighed) -> list[tuple[Student, float]]:
     Where the proposals are too thin by far, few points have large weights: too few for a cluster of their own.
     """
     size, fitted = last.points.shape[1], list[tuple[Student, float]]()
-    number, scaled = EVEN_DRAWS * size, last.images / last.images.std(0)
+    # Points at infinity have no weight, and would leave no scale to the others.
+    spread = last.images[np.isfinite(last.images).all(1)].std(0)
+    number, scaled = EVEN_DRAWS * size, last.images / spread
     left = np.ones(len(scaled), dtype=bool)
     for _ in range(HEAVIEST):
         heaviest = int(np.argmax(np.where(left, last.weights, 0.0)))

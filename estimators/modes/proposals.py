@@ -86,7 +86,8 @@ def images_of(labelling: Labelling | None, points: Array) -> Array:
 def log_ratios(density: Density, images: Array, logs: Array) -> Array:
     """log J(v) - log J(g v) [G, S] where an image [G, S, D] has a part in the largest of log densities [G, S]."""
     ratios = np.zeros(logs.shape)
-    counts: NDArray[np.bool_] = (logs >= logs.max(0) - NEGLIGIBLE) & (np.arange(len(images)) > 0)[:, None]
+    is_large = np.isfinite(logs) & (logs >= logs.max(0) - NEGLIGIBLE)
+    counts: NDArray[np.bool_] = is_large & (np.arange(len(images)) > 0)[:, None]
     if not counts.any():
         return ratios
     own = counts.any(0)

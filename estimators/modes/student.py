@@ -65,9 +65,11 @@ class Student:
         return np.asarray(self.location + self.unit * ((standard / np.sqrt(self.values)) @ self.vectors.T))
 
     def log_density(self, points: Array) -> Array:
-        """The log density [...] at points [..., D]."""
+        """The log density [...] at points [..., D]; none at infinity, where a relabelled weight of 0 is."""
         size = len(self.values)
-        standard = ((points - self.location) / self.unit) @ self.vectors * np.sqrt(self.values)
+        with np.errstate(invalid="ignore"):
+            standard = ((points - self.location) / self.unit) @ self.vectors * np.sqrt(self.values)
         constant = gammaln(0.5 * (DEGREES + size)) - gammaln(0.5 * DEGREES) - 0.5 * size * np.log(DEGREES * np.pi)
         distance = (standard**2).sum(-1)
-        return np.asarray(constant - self.log_volume - 0.5 * (DEGREES + size) * np.log1p(distance / DEGREES))
+        logs = constant - self.log_volume - 0.5 * (DEGREES + size) * np.log1p(distance / DEGREES)
+        return np.where(np.isnan(logs), -np.inf, logs)

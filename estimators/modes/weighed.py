@@ -64,10 +64,12 @@ def weighed(
     values, priors = _in_blocks(combination, proposals, points)
     with np.errstate(all="ignore"):
         log_weights = values - proposals.log_density(points, priors)
-    if not np.isfinite(log_weights).any():
-        raise EstimationError("the density is not a number at any point around its modes; rescale the columns")
-    found = importance(np.where(np.isfinite(log_weights), log_weights, -np.inf))
     modes, images = regions.of(points)
+    # A probability next to 1 is 1 in another labelling, and its logit infinite: such points would have no neighbours.
+    is_sound = np.isfinite(log_weights) & np.isfinite(images).all(1)
+    if not is_sound.any():
+        raise EstimationError("the density is not a number at any point around its modes; rescale the columns")
+    found = importance(np.where(is_sound, log_weights, -np.inf))
     return Weighed(points, found.weights, modes, images, found.pareto_k, found.ess)
 
 

@@ -11,7 +11,7 @@ prior leaves open about each entry of the Greeks: its share in the directions wi
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -162,8 +162,8 @@ def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:
         information=information,
         prior_information=prior,
         uninformed=dict(zip(names, _shares(moves, ratios < THRESHOLD).tolist(), strict=True)),
-        groups=tuple(group for group, _ in groups),
-        directions=tuple(words for _, words in groups),
+        groups=tuple(group.entries for group in groups),
+        directions=tuple(group.sentence for group in groups),
         comparison=f"{_point_in_words(draws, fit.status)}, what the data tell in each direction over what {other}",
     )
 
@@ -232,8 +232,25 @@ def _shares(moves: Array, flat: NDArray[np.bool_]) -> Array:
     return np.asarray((moves[:, flat] ** 2).sum(1) / np.where(total > 0, total, 1.0))
 
 
-def open_groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
-    """The entries that flat directions move together, whatever their basis, and a sentence for each such group."""
+class OpenGroup(NamedTuple):
+    """Entries of the Greeks that flat directions move together; whether nothing at all is told of them."""
+
+    entries: tuple[str, ...]
+    is_untold: bool
+
+    @property
+    def sentence(self) -> str:
+        """What the rows leave open."""
+        if len(self.entries) == 1:
+            return f"{self.entries[0]} is {'not' if self.is_untold else 'only partly'} informed by these data"
+        listed = f"{', '.join(self.entries[:-1])} and {self.entries[-1]}"
+        if self.is_untold:
+            return f"{listed} are not informed by these data"
+        return f"{listed} cannot be told apart from these data"
+
+
+def open_groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[OpenGroup]:
+    """The entries that flat directions move together, whatever their basis."""
     flat = ratios < THRESHOLD
     if not flat.any():
         return []
@@ -248,20 +265,13 @@ def open_groups(ratios: Array, moves: Array, names: Sequence[str]) -> list[tuple
     groups = []
     for number in range(num_groups):
         group = open_entries[group_of == number]
-        entries = tuple(names[i] for i in group)
-        groups.append((entries, _sentence(entries, _is_open(moves[group][:, flat], moves[group]))))
+        is_untold = _are_untold(moves[group][:, flat], moves[group])
+        groups.append(OpenGroup(tuple(names[i] for i in group), is_untold))
     return groups
 
 
-def _is_open(flat: Array, moves: Array) -> bool:
+def _are_untold(flat: Array, moves: Array) -> bool:
     """Whether the data leave all of what these entries can do open, and not only a combination of them."""
     whole = moves @ moves.T
     free = np.linalg.matrix_rank(whole, tol=ROUNDING * len(whole), hermitian=True)
     return bool(np.trace(np.linalg.pinv(whole, rcond=ROUNDING, hermitian=True) @ flat @ flat.T) > free - 0.5)
-
-
-def _sentence(names: Sequence[str], is_open: bool) -> str:
-    if len(names) == 1:
-        return f"{names[0]} is {'not' if is_open else 'only partly'} informed by these data"
-    listed = f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{listed} are not informed by these data" if is_open else f"{listed} cannot be told apart from these data"

@@ -1,9 +1,11 @@
 """What the modes of a search say of a fit: rivals, what the rows leave open, and whether it is a maximum at all."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from estimators.contract import Density
-from estimators.fits.identifiability import greek_slopes, open_groups
+from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
 from estimators.modes.table import SHARE
@@ -26,9 +28,9 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     if density.at_boundary(best.point):
         # The Greeks of a class without rows are open, and are not the reason.
         return findings
-    is_open = _open_in_words(density, best) if best.is_flat else ""
-    if is_open:
-        findings[Status.NOT_IDENTIFIED] = is_open
+    left_open = groups_left_open(density, best)
+    if left_open:
+        findings[Status.NOT_IDENTIFIED] = groups_in_words(left_open)
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
     if rivals:
         findings[Status.RIVAL_MODES] = rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
@@ -49,9 +51,10 @@ def rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_pri
     return f"{number} with {SHARE:.0%} of the likelihood or more, the best of them {gap:.2g} nats below"
 
 
-def _open_in_words(density: Density, mode: Mode) -> str:
-    """Which entries of the Greeks the flat directions move, and together with which; "" where they move none."""
-    assert mode.curve is not None
+def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
+    """Which entries of the Greeks the flat directions of a mode move, and together with which."""
+    if mode.curve is None or not mode.is_flat:
+        return []
     greeks = density.constrain(mode.point)
     names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), (), ())]
     # How levels that never occur share what is none of the probability, no Greek shows.
@@ -60,9 +63,12 @@ def _open_in_words(density: Density, mode: Mode) -> str:
     moves = greek_slopes(density, mode.point)[:, mode.free] @ directions
     unit = np.abs(greek_slopes(density, np.zeros(density.size))).max(1, initial=0.0)
     flat = mode.curve.is_flat & (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
-    if not flat.any():
-        return ""
-    return "; ".join(words for _, words in open_groups(np.where(flat, NONE, MUCH), moves, names))
+    return open_groups(np.where(flat, NONE, MUCH), moves, names)
+
+
+def groups_in_words(groups: Sequence[OpenGroup]) -> str:
+    """What of the Greeks is open."""
+    return "; ".join(group.sentence for group in groups)
 
 
 def spurious_remarks(found: Found) -> list[str]:

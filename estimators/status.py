@@ -17,9 +17,9 @@ class Status(Enum):
     happened: str
 
     NOT_IDENTIFIED = (
-        "The rows leave some Greeks open: others fit them as well, and these are one choice of many; "
-        "`fit.identifiability()` says what is open, and seen Z, rows with something set, another measure of Z, or "
-        "informative priors may settle it"
+        "The rows leave some Greeks open: others fit them as well, so a point is one choice of many, and draws are as "
+        "the priors have it; `fit.identifiability()` says what is open, and seen Z, rows with something set, or "
+        "another measure of Z may settle it"
     )
     RIVAL_MODES = (
         "Other Greeks explain the rows about as well, and may answer otherwise; `print(fit.modes)` lists them, and "

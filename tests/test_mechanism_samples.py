@@ -29,6 +29,7 @@ from tests.mechanism_models import (
     hidden_rows,
     random_greeks,
 )
+from tests.models import fit_quietly
 from validation.testing import Stat
 
 EVERY_FAMILY = pytest.mark.parametrize("mechanism", FAMILIES.values(), ids=FAMILIES)
@@ -200,7 +201,8 @@ def evidence_by_brute_force(model: CausalMixture, data: Data) -> float:
 def test_exact_evidence_of_one_column(family: str) -> None:
     model = CausalMixture(2, {"X": CONJUGATE[family]}, concentration=[0.7, 1.4])
     data = Data(X=[1.0, 0.0, 1.0, 1.0] if family == "Bernoulli" else [2.0, 0.0, 1.0, 2.0])
-    fit = Exact(num_draws=10).fit(model, data, seed=0)
+    # One column of levels leaves two classes open, and the fit says so.
+    fit = fit_quietly(Exact(num_draws=10), model, data, 0)
     assert fit.stats["log_evidence"] == pytest.approx(evidence_by_brute_force(model, data), rel=1e-7)
 
 

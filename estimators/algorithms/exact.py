@@ -27,6 +27,8 @@ class Exact:
     ``p(φ | x) = Σ_z p(z | x) p(φ | x, z)`` over all K^(hidden rows) allocations z, with
     ``p(z, x) = Dirichlet-multinomial(counts(z)) Π_k ∫ p(φ_k) Π_{n: z_n = k} p(x_n | φ_k) dφ_k``.
 
+    The status is NOT_IDENTIFIED where the rows leave Greeks open, and the priors answer.
+
     Raises ValueError where a mechanism is not conjugate (a Gaussian needs a known scale and a Normal prior), for
     weights, and beyond 2^20 allocations.
 

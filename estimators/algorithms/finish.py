@@ -19,6 +19,7 @@ from estimators.fits.edge_words import words_at_boundary, words_at_ends
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
+from estimators.fits.left_open import left_open
 from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
@@ -74,6 +75,9 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
+    if uses_prior and Status.NOT_IDENTIFIED not in findings:
+        is_open = left_open(task.model, density, labelled.draws, estimated.best)
+        findings |= {Status.NOT_IDENTIFIED: is_open} if is_open else {}
     if estimated.kind.has_chains:
         known = estimated.checked or Checked(labelled, *chain_status(labelled.draws, estimated.num_chains, 0))
         of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}

@@ -42,6 +42,11 @@ def rises_from(ridge: Mode, better: Mode, objective: Objective, starts: RandomSt
     return bool(values.max() > ridge.value)
 
 
+def has_joined(shares: Array) -> bool:
+    """Whether two classes of some responsibilities [K, ...] are one."""
+    return any(_are_one(one, other) for one, other in combinations(shares, 2))
+
+
 def _are_one(one: Array, other: Array) -> bool:
     together = one + other
     part = one[together > ALIKE] / together[together > ALIKE]

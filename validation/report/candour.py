@@ -32,7 +32,7 @@ NOTES = (
     "length stands in the table. Where not one of n fits is silent and wrong, the share may still be up to about 3.7 "
     "/ n. A posterior keeps its level over truths drawn from its prior, not at each one: where the rows allow a range "
     "it is largely the prior's, and a truth at the end of that range is left out by draws that are right for their "
-    "prior. That is no fault of the sampler, and no less silent."
+    "prior. That is no fault of the sampler, which says NOT_IDENTIFIED there."
 )
 COLUMNS = (
     Column("Scenario", numeric=False),

@@ -1,0 +1,91 @@
+"""What the rows leave open of a posterior: there the priors answer, and draws look as sure of it as of anything else.
+
+A direction is open if log p of no row moves along it at a draw, and if the likelihood by itself is flat in it at the
+maximum above. The first alone may be for want of rows, as where there are fewer than coordinates. The second alone may
+be chance: where two classes look like one, the likelihood is often highest at one, and then any shares of it are as
+good, while other draws tell them apart.
+"""
+
+import numpy as np
+import torch
+
+from estimators.contract import Density, Draws, Model, Objective, log_likelihood
+from estimators.data.working_rows import working_rows
+from estimators.fits.identifiability import OpenGroup
+from estimators.fits.mode_findings import groups_in_words, groups_left_open
+from estimators.modes.joined import has_joined
+from estimators.modes.law_rows import design_of
+from estimators.modes.mode import law_at, mode_at
+from estimators.modes.mode_search import WORKING_ROWS
+from estimators.modes.row_law import few_rows, law_of
+from estimators.modes.starts import RandomStarts
+from estimators.optimise.ascent import ascend
+from estimators.parameters.parameter import Array
+
+# The gradient per row at which the likelihood is at a maximum.
+TOLERANCE, STATIONARY = 1e-8, 1e-6
+# Rows are one where log p is the same to so many digits.
+DIGITS, ROWS_BY_COORDINATE = 9, 2
+# Places at which log p of the rows is looked at, and from which the likelihood is climbed in turn.
+PLACES = 3
+
+
+@np.errstate(all="ignore")
+def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
+    """Which entries of the Greeks the rows leave open, at the ``best`` of draws [S, *shape] and others; "" for none.
+
+    Greeks that no row tells anything of are not named for themselves: their draws are the prior's, which is said there.
+    """
+    if not density.size:
+        return ""
+    # Chosen by fixed numbers, so that the same fit has the same status every time.
+    rng = np.random.default_rng(0)
+    free = density.beyond_priors()
+    if free.data.num_rows > WORKING_ROWS:
+        free = free.of(working_rows(free.data, WORKING_ROWS, rng)[0])
+    few, places = few_rows(free, rng), _places(density, draws, best, rng)
+    points = free.unconstrain({name: value.numpy() for name, value in places.items()})
+    for number, at in enumerate(points):
+        draw = {name: value[number : number + 1] for name, value in places.items()}
+        if np.isfinite(at).all() and _are_told(model, free, few, draw, at):
+            return ""
+    for at in points:
+        groups = _open_above(free, at) if np.isfinite(at).all() else []
+        if groups:
+            return "" if all(group.is_untold for group in groups) else groups_in_words(groups)
+    return ""
+
+
+def _places(density: Density, draws: Draws, best: int, rng: np.random.Generator) -> Draws:
+    """The best of draws [S, *shape] and others; beside a point, where classes may be one, draws of the prior."""
+    num_draws = len(next(iter(draws.values())))
+    others, chosen = draws, np.linspace(0, num_draws - 1, PLACES - 1).astype(int)
+    if num_draws == 1:
+        others, chosen = density.draws(density.draw_prior(PLACES - 1, rng)), np.arange(PLACES - 1)
+    return {name: torch.cat([value[best : best + 1], others[name][chosen]]) for name, value in draws.items()}
+
+
+def _are_told(model: Model, density: Density, few: Density, draw: Draws, at: Array) -> bool:
+    """Whether log p of some row moves in every direction at a point [D]; of few rows, whether that of more would."""
+    rng = np.random.default_rng(0)
+    if law_of(density, few, at, rng).rank(at) == density.size:
+        return True
+    if len(np.unique(law_at(few, at[None]).round(DIGITS))) >= ROWS_BY_COORDINATE * density.size:
+        return False
+    more = few_rows(model.density(design_of(model, draw, density.data).rows(0).data), rng)
+    return law_of(density, more, at, rng).rank(at) == density.size
+
+
+def _open_above(density: Density, start: Array) -> list[OpenGroup]:
+    """What is open at the maximum of the likelihood above a point [D]; nothing where a maximum has not all classes.
+
+    Nor is it where the set of maxima has a corner at the ends of several Greeks.
+    """
+    objective = Objective(density, log_likelihood)
+    summit = ascend(objective, start, TOLERANCE)
+    end = summit.coordinates
+    if summit.gradient_norm > STATIONARY or density.has_collapsed(end, summit.gradient) or density.at_boundary(end):
+        return []
+    if has_joined(RandomStarts(density).responsibilities(end)):
+        return []
+    return groups_left_open(density, mode_at(objective, density, end))

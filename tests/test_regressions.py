@@ -141,3 +141,37 @@ def test_what_is_wrong_is_said(family):
     model = CausalMixture(2, {"A": Gaussian(), "Y": make(parents=["A"])})
     with pytest.raises(ValueError, match=r"column Y: expected whole numbers from 0.*got \[1.5\] in row\(s\) \[1\]"):
         EM().fit(model, Data(A=[0.0, 1.0, 2.0], Y=[0.0, 1.5, 1.0]))
+
+
+def brute_force(setting, at):
+    """P(Y <= at) and E[Y] under do(A=1) and a setting of T, or its own law."""
+    below = mean = 0.0
+    for k, share in enumerate(TRUTH["theta"]):
+        chance = special.expit(np.dot(TRUTH["beta_T"][k], [1.0, 1.0]))
+        for t, weight in ((1, chance), (0, 1 - chance)) if setting is None else ((setting, 1.0),):
+            rate = np.exp(np.dot(TRUTH["beta_Y"][k], [1.0, t, 1.0]))
+            below += share * weight * stats.poisson.cdf(at, rate)
+            mean += share * weight * rate
+    return below, mean
+
+
+@pytest.mark.parametrize("setting", [None, 0, 1])
+def test_a_treatment_that_is_not_set_is_summed_over_what_it_can_be(setting):
+    """Torch's Bernoulli gives a number to 2 as well, and a treatment of 2 is none."""
+    query = Fit.from_greeks(CLINIC, GREEKS).do(A=1.0, **({} if setting is None else {"T": setting}))
+    below, mean = brute_force(setting, 2.0)
+    assert float(query.cdf("Y", 2.0)) == pytest.approx(below, rel=1e-9)
+    assert float(query.mean("Y").value) == pytest.approx(mean, rel=1e-9)
+
+
+def test_what_is_seen_of_a_count_is_weighed_by_the_treatments_that_there_are():
+    """p(Z = 1 | A, Y) by Bayes' rule, T summed over."""
+    query = Fit.from_greeks(CLINIC, GREEKS).given(A=1.0, Y=3)
+    joint = []
+    for k, share in enumerate(TRUTH["theta"]):
+        own = share * stats.norm.pdf(1.0, TRUTH["mu_A"][k], TRUTH["sigma_A"][k])
+        chance = special.expit(np.dot(TRUTH["beta_T"][k], [1.0, 1.0]))
+        rates = np.exp([np.dot(TRUTH["beta_Y"][k], [1.0, t, 1.0]) for t in (0, 1)])
+        joint.append(own * stats.poisson.pmf(3, rates) * [1 - chance, chance])
+    expected = np.sum(joint, 0)[1] / np.sum(joint)
+    assert float(query.mean("T").value) == pytest.approx(expected, rel=1e-9)

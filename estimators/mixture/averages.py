@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estimators.mixture.integration import Weighed, open_variables, weigh
 from estimators.mixture.situation import Situation
-from estimators.parameters.laws import bounds_of, is_in_support
+from estimators.parameters.laws import bounds_of, log_prob_of
 
 # Elements of a [points, draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
@@ -105,11 +105,6 @@ def over_all_draws(totals: Sequence[Total]) -> Total:
     shares = torch.softmax(logs, 0).nan_to_num()
     changes = [s[:, None] * t.changes for s, t in zip(shares, totals, strict=True) if t.changes is not None]
     return Total(logs.logsumexp(0), torch.stack(changes).sum(0) if changes else None)
-
-
-def log_prob_of(component: Any, at: Tensor) -> Tensor:
-    """The log density, -inf outside the support."""
-    return torch.where(is_in_support(component, at), component.log_prob(at), -torch.inf)
 
 
 def log_cdf_of(component: Any, at: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from estimators.estep.inputs import tensor_inputs
 from estimators.mechanisms.protocol import JointlyGaussian
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
-from estimators.parameters.laws import MISSED, is_integer, log_mass
+from estimators.parameters.laws import MISSED, is_integer, log_mass, log_prob_of
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 
@@ -113,7 +113,7 @@ class Joint:
             total = total + self.log_mass(name)
         for name in self._others:
             if name in situation.seen:
-                total = total + situation.distribution(name, self.values).log_prob(situation.seen[name])
+                total = total + log_prob_of(situation.distribution(name, self.values), situation.seen[name])
         if self._seen:
             residual, factor = self._residual
             total = total + dist.MultivariateNormal(torch.zeros_like(residual), scale_tril=factor).log_prob(residual)
@@ -126,7 +126,7 @@ class Joint:
         if name in situation.laws:
             return log_mass(situation.laws[name], value)
         if situation.levels(name) is None:
-            return situation.distribution(name, self.values).log_prob(value)  # type: ignore[no-any-return]
+            return log_prob_of(situation.distribution(name, self.values), value)
         masses = pick(situation.log_masses(name), situation.cell(name, self.values))
         shape = np.broadcast_shapes(masses.shape[:-1], value.shape)
         index = value.long().expand(shape)[..., None]

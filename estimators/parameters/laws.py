@@ -130,7 +130,7 @@ def log_prob_of_law(law: Any, at: Tensor) -> Tensor:
     if is_finite(law):
         values = levels(law)
         return torch.where(at[:, None] == values, log_mass(law, values).double(), -torch.inf).logsumexp(-1)
-    return torch.where(is_in_support(law, at), law.log_prob(at), -torch.inf).double()
+    return log_prob_of(law, at).double()
 
 
 def cdf_of_whole(law: Any, at: Tensor) -> Tensor | None:
@@ -191,6 +191,11 @@ def is_in_support(law: Any, value: Tensor) -> Tensor:
     """Where a value is one that the law can have, as far as the law says."""
     support = _support(law)
     return torch.tensor(True) if support is None else torch.as_tensor(law.support.check(value))
+
+
+def log_prob_of(law: Any, value: Tensor) -> Tensor:
+    """The log density, -inf outside the support, where a law that is not asked to check gives numbers too."""
+    return torch.where(is_in_support(law, value), law.log_prob(value), -torch.inf)
 
 
 def _outwards(law: Any, bound: float, location: float, scale: float, side: int) -> Tensor:

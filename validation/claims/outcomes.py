@@ -56,7 +56,7 @@ class IsCandid(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count of each contrast."""
-        return _shares(rows, asked, Ending.SILENT, at_most)
+        return _shares(rows, answered(rows), asked, Ending.SILENT, at_most)
 
 
 class IsAnswered(Kind):
@@ -84,7 +84,8 @@ class IsAnswered(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count of each contrast."""
-        return _shares(rows, asked, Ending.RIGHT, at_least)
+        # Where no fit gave an answer to any, none was given.
+        return _shares(rows, answered(rows) or [""], asked, Ending.RIGHT, at_least)
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ class IsExpected(Kind):
         return [asked.of(name, error, len(rows), Known(), at_most) for name, error in errors.items()]
 
 
-def _shares(rows: Sequence[Row], asked: Asked, of: Ending, limits: Limits) -> list[Measured]:
-    names, count = answered(rows), len(rows)
+def _shares(rows: Sequence[Row], names: Sequence[str], asked: Asked, of: Ending, limits: Limits) -> list[Measured]:
+    count = len(rows)
     return [
         asked.of(
             name,

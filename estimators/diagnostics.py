@@ -1,19 +1,23 @@
-"""What draws say of themselves, by ArviZ: R-hat, effective sample sizes, importance weights, the status of chains."""
+"""What draws say of themselves: R-hat, effective sample sizes, importance weights, the status of chains."""
 
-from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from torch import Tensor
 
 from estimators.isolation import quietly_imported
 from estimators.status import Status
 
-if TYPE_CHECKING:
-    import xarray
-
 Draws = Mapping[str, Tensor]
+Array = NDArray[np.float64]
 R_HAT_LIMIT = 1.01
+TAILS = (0.05, 0.95)
 # χ² of one degree of freedom, less 1, that the halves of one chain exceed once in seventy.
 BY_CHANCE = 5.0
 ESS_PER_CHAIN = 100
@@ -30,37 +34,12 @@ def import_arviz() -> Any:
     return quietly_imported("arviz")
 
 
-def dataset(draws: Draws, num_chains: int, dims: Mapping[str, list[str]] | None = None) -> "xarray.Dataset":
-    """Draws [S, *shape] as a data set over (chain, draw, ...)."""
-    import xarray
-
-    variables = {}
-    for name, value in draws.items():
-        array = value.numpy()
-        array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
-        names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
-        variables[name] = (("chain", "draw", *(unused(dim, draws) for dim in names)), array)
-    coordinates = {
-        dim: np.arange(size)
-        for names, array in variables.values()
-        for dim, size in zip(names, array.shape, strict=True)
-    }
-    return xarray.Dataset(variables, coords=coordinates)
-
-
-def unused(dim: str, variables: Container[str]) -> str:
-    """The name of an axis, or the next that is not a variable's: xarray takes a variable so called for its labels."""
-    while dim in variables:
-        dim += "_"
-    return dim
-
-
 class Diagnostics(NamedTuple):
     """R-hat (of one chain: of its halves), and effective sample sizes of the bulk and of the 5 % tails, by Greek."""
 
-    r_hat: dict[str, np.ndarray]
-    bulk: dict[str, np.ndarray]
-    tail: dict[str, np.ndarray]
+    r_hat: dict[str, Array]
+    bulk: dict[str, Array]
+    tail: dict[str, Array]
 
 
 def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
@@ -71,35 +50,68 @@ def diagnostics(draws: Draws, num_chains: int) -> Diagnostics:
             f"effective sample size: expected at least {LEAST_DRAWS} draws per chain, got {num_draws // num_chains}; "
             "raise `num_samples`"
         )
-    # xarray would take a Greek that is called as an axis, `draw` say, for that axis's labels.
-    aliases = {name: f"x{number}" for number, name in enumerate(draws)}
-    data = dataset({alias: draws[name] for name, alias in aliases.items()}, num_chains)
-    with np.errstate(all="ignore"):
-        sizes = [import_arviz().ess(data, method=method) for method in ("bulk", "tail")]
-        r_hat = _r_hats({alias: draws[name] for name, alias in aliases.items()}, data, num_chains)
-    constant = {name: np.ptp(value.numpy(), axis=0) == 0 for name, value in draws.items()}
-    bulk, tail = (
-        {name: _settled(ess[aliases[name]].values, constant[name], float(num_draws), 1.0) for name in draws}
-        for ess in sizes
-    )
-    r_hats = {} if r_hat is None else {n: _settled(r_hat[aliases[n]].values, constant[n], 1.0, np.inf) for n in draws}
-    return Diagnostics(r_hats, bulk, tail)
-
-
-def _r_hats(draws: Draws, data: "xarray.Dataset", num_chains: int) -> Any:
-    """Of chains; of one that of its halves; None where these are too short."""
+    shapes = {name: value.shape[1:] for name, value in draws.items()}
+    columns = np.concatenate([value.numpy().reshape(num_draws, -1) for value in draws.values()], axis=1)
+    chains = columns.T.reshape(-1, num_chains, num_draws // num_chains)
+    is_constant = np.ptp(columns, axis=0) == 0
+    bulk, tail = bulk_and_tail_sizes(chains)
+    half = num_draws // 2
     if num_chains == 1:
-        num_draws = len(next(iter(draws.values())))
-        half = num_draws // 2
-        if half < LEAST_DRAWS:
-            return None
-        data = dataset({name: value[num_draws - 2 * half :] for name, value in draws.items()}, 2)
-    return import_arviz().rhat(data, method="rank")
+        chains = columns[num_draws - 2 * half :].T.reshape(-1, 2, half)
+    r_hat = _r_hats(chains) if chains.shape[2] >= LEAST_DRAWS else None
+    return Diagnostics(
+        {} if r_hat is None else _by_greek(np.where(is_constant, 1.0, _or(r_hat, np.inf)), shapes),
+        _by_greek(np.where(is_constant, float(num_draws), _or(bulk, 1.0)), shapes),
+        _by_greek(np.where(is_constant, float(num_draws), _or(tail, 1.0)), shapes),
+    )
 
 
-def _settled(values: np.ndarray, constant: np.ndarray, if_constant: float, if_stuck: float) -> np.ndarray:
-    """Diagnostics without NaN: ArviZ returns NaN for a constant, and where chains are each stuck at their own value."""
-    return np.where(constant, if_constant, np.where(np.isfinite(values), values, if_stuck))
+def _or(values: Array, if_stuck: float) -> Array:
+    """Numbers without NaN, which they are where chains are each stuck at a value of their own."""
+    return np.where(np.isfinite(values), values, if_stuck)
+
+
+def _by_greek(values: Array, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Entries [Q] of all Greeks, by Greek."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(values, ends[:-1])
+    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+def bulk_and_tail_sizes(chains: Array) -> tuple[Array, Array]:
+    """Bulk and tail ESS [Q] of quantities' chains [Q, C, S], of at least 4 draws each; NaN where a draw is.
+
+    Of rank-normalised halves of chains, and of the indicators of either 5 % tail: as ArviZ has them of one quantity.
+    Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16(2).
+    """
+    halves = _halves(chains)
+    limits = np.quantile(chains, TAILS, axis=(1, 2))[:, :, None, None]
+    bulk, *tails = _sizes(np.concatenate([_normal_scores(halves), *(halves <= limits)])).reshape(3, -1)
+    unknown = np.isnan(chains).any((1, 2))
+    return np.where(unknown, np.nan, bulk), np.where(unknown, np.nan, np.minimum(*tails))
+
+
+def sizes_of_means(chains: Array) -> Array:
+    """The ESS [Q] of the means of quantities' chains [Q, C, S]."""
+    return _sizes(_halves(chains))
+
+
+def _r_hats(chains: Array) -> Array:
+    """R-hat [Q] of rank-normalised halves of chains [Q, C, S], or that of distances from the median where larger."""
+    halves = _halves(chains)
+    folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
+    scores = _normal_scores(np.concatenate([halves, folded]))
+    num_draws = scores.shape[2]
+    with np.errstate(all="ignore"):
+        between, within = num_draws * scores.mean(2).var(1, ddof=1), scores.var(2, ddof=1).mean(1)
+        r_hats = np.sqrt((between / within + num_draws - 1.0) / num_draws)
+    return np.asarray(r_hats.reshape(2, -1).max(0))
+
+
+def _normal_scores(chains: Array) -> Array:
+    """Normal quantiles of the ranks [Q, C, S] of each quantity's draws (Blom 1958)."""
+    ranks = rankdata(chains.reshape(len(chains), -1), axis=1).reshape(chains.shape)
+    return np.asarray(ndtri((ranks - 0.375) / (chains[0].size + 0.25)))
 
 
 def mean_error(draws: Tensor, num_chains: int) -> float:
@@ -110,20 +122,55 @@ def mean_error(draws: Tensor, num_chains: int) -> float:
     values = draws.numpy().reshape(num_chains, -1)
     if np.ptp(values) == 0:
         return 0.0
-    with np.errstate(all="ignore"):
-        ess = float(import_arviz().ess(values, method="mean"))
+    ess = float(sizes_of_means(values[None])[0])
     return float(values.std(ddof=1)) / float(np.sqrt(ess if np.isfinite(ess) else 1.0))
+
+
+def _halves(chains: Array) -> Array:
+    """Chains [M, C, S] as [M, 2C, S // 2], without the one in the middle of an odd number."""
+    half = chains.shape[2] // 2
+    return np.concatenate([chains[:, :, :half], chains[:, :, -half:]], axis=1)
+
+
+def _sizes(chains: Array) -> Array:
+    """``C S / τ`` of chains [M, C, S], τ by Geyer's initial monotone sequence; C S of one value alone."""
+    _, num_chains, num_draws = chains.shape
+    total = num_chains * num_draws
+    covariance = _autocovariance(chains).mean(1)
+    within = covariance[:, 0] * num_draws / (num_draws - 1)
+    overall = covariance[:, 0] + (chains.mean(2).var(1, ddof=1) if num_chains > 1 else 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        correlation = 1.0 - (within[:, None] - covariance) / overall[:, None]
+    correlation[:, 0] = 1.0
+    num_pairs = max((num_draws - 1) // 2, 1)
+    even, odd = (correlation[:, start : 2 * num_pairs : 2] for start in (0, 1))
+    pairs = even + odd
+    # Up to the first pair that is not positive, of which an even part that is counts once.
+    last = np.where((pairs <= 0).any(1), (pairs <= 0).argmax(1), num_pairs - 1)
+    before = np.arange(num_pairs) < last[:, None]
+    tau = 2.0 * np.sum(np.minimum.accumulate(pairs, axis=1), axis=1, where=before) - 1.0
+    tau += np.maximum(even[np.arange(len(even)), last], 0.0)
+    is_constant = np.ptp(chains, axis=(1, 2)) < np.finfo(float).resolution
+    return np.asarray(np.where(is_constant, total, total / np.maximum(tau, 1.0 / math.log10(total))))
+
+
+def _autocovariance(chains: Array) -> Array:
+    """The autocovariance [M, C, S] at every lag, over S at each."""
+    num_draws = chains.shape[2]
+    size = next_fast_len(2 * num_draws, real=True)
+    spectrum = rfft(chains - chains.mean(2, keepdims=True), n=size, axis=2)
+    return np.asarray(irfft(spectrum * spectrum.conj(), n=size, axis=2)[:, :, :num_draws] / num_draws)
 
 
 class Importance(NamedTuple):
     """Normalised importance weights [S], their effective number, and the Pareto shape k̂ of their tail."""
 
-    weights: np.ndarray
+    weights: Array
     ess: float
     pareto_k: float
 
 
-def importance(log_weights: np.ndarray) -> Importance:
+def importance(log_weights: Array) -> Importance:
     """Pareto-smoothed importance weights [S] from their logs; what is not a number weighs nothing.
 
     Source: Vehtari et al. (2024), JMLR 25(72).

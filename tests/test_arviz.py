@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from estimators import EM, NUTS, CausalMixture, Data, Estimate, EstimationWarning, Exact, Fit, GaussianMixture, Status
-from estimators.diagnostics import chain_status, dataset, diagnostics
+from estimators.diagnostics import chain_status, diagnostics
+from estimators.fits.arviz_bridge import dataset
 from estimators.fits.summary import summary_table
 from estimators.mechanisms import Gaussian
 

@@ -4,14 +4,14 @@ Written against what ArviZ 0.23 and ArviZ 1 share: functions on `xarray.Dataset`
 `InferenceData` under 0.23 and an `xarray.DataTree` under 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.diagnostics import dataset, import_arviz, unused
+from estimators.diagnostics import import_arviz
 from estimators.fits.rows import fitted_rows, in_blocks
 from estimators.status import warn_user
 
@@ -69,6 +69,33 @@ def _rows_dataset(columns: Mapping[str, Tensor]) -> "xarray.Dataset":
         axes = [unused(f"{name}_dim_{axis}", columns) for axis in range(column.ndim - 1)]
         variables[name] = ((row, *axes), column.numpy())
     return xarray.Dataset(variables, coords={row: np.arange(size)})
+
+
+def dataset(
+    draws: Mapping[str, Tensor], num_chains: int, dims: Mapping[str, list[str]] | None = None
+) -> "xarray.Dataset":
+    """Draws [S, *shape] as a data set over (chain, draw, ...)."""
+    import xarray
+
+    variables = {}
+    for name, value in draws.items():
+        array = value.numpy()
+        array = array.reshape(num_chains, len(array) // num_chains, *array.shape[1:])
+        names = (dims or {}).get(name, [f"{name}_dim_{axis}" for axis in range(array.ndim - 2)])
+        variables[name] = (("chain", "draw", *(unused(dim, draws) for dim in names)), array)
+    coordinates = {
+        dim: np.arange(size)
+        for names, array in variables.values()
+        for dim, size in zip(names, array.shape, strict=True)
+    }
+    return xarray.Dataset(variables, coords=coordinates)
+
+
+def unused(dim: str, variables: Container[str]) -> str:
+    """The name of an axis, or the next that is not a variable's: xarray takes a variable so called for its labels."""
+    while dim in variables:
+        dim += "_"
+    return dim
 
 
 def exported_fit(fit: "Fit") -> Any:

@@ -186,12 +186,12 @@ def test_candour(silent, verdict, scenarios):
 
 
 @pytest.mark.slow
-def test_one_maximum_alone_fails_where_there_are_rivals(scenarios):
-    """The wrong estimator that this kind of claim must refuse: EM without a search, said to be candid."""
+def test_one_maximum_alone_does_not_pass_where_there_are_rivals(scenarios):
+    """EM without a search, said to be candid, is silent and wrong once in six times: too often for what 100 show."""
     study = Study((scenarios["rival_effects"],), (ALONE, SEARCHED))
     with ThreadPoolExecutor(1) as executor:
         found = findings(study, run(study, executor=executor))
-    assert found["EM-unsearched", "candour"].verdict is Verdict.FAIL
+    assert found["EM-unsearched", "candour"].verdict is not Verdict.PASS
     assert found["EM", "candour"].verdict is Verdict.PASS
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators import Fit
-from validation.statistics.chain_sizes import bulk_and_tail_sizes
+from estimators.diagnostics import bulk_and_tail_sizes
 
 Array = NDArray[np.float64]
 
@@ -17,5 +17,5 @@ def effective_sizes(fit: Fit, draws: list[Array]) -> list[float]:
     """
     if fit.kind != "posterior":
         return [min(float(fit.num_draws), float(fit.stats.get("importance_ess", np.inf)))] * len(draws)
-    sizes = bulk_and_tail_sizes(np.stack(draws).reshape(len(draws), fit.num_chains, -1))
+    sizes = np.minimum(*bulk_and_tail_sizes(np.stack(draws).reshape(len(draws), fit.num_chains, -1)))
     return [float(ess) if np.isfinite(ess) else 1.0 for ess in sizes]

@@ -258,6 +258,30 @@ def test_the_mean_of_a_class_that_may_be_empty_has_no_end() -> None:
     assert only(fit.do(Z=rare).mean("X").profile(0.95)).high == np.inf
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_difference_of_classes_each_of_which_may_be_empty_has_no_end(seed: int) -> None:
+    """On either side, without a warning: where one class has no weight the likelihood is that of the other alone."""
+    x = np.random.default_rng(seed).normal(0.0, 1.0, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = EM().fit(GaussianMixture(K=2), {"X": x}, seed=0, search=None)
+        asked = fit.contrast("X", do={"Z": 1}, versus={"Z": 0})
+    assert fit.stats["log_likelihood"] - norm.logpdf(x, x.mean(), 1.0).sum() < cut(0.999)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        difference = only(asked.profile(0.999))
+    assert difference == (-np.inf, np.inf)
+
+
+def test_where_a_prior_is_infinite_at_an_empty_class_the_interval_does_not_settle() -> None:
+    """With a concentration below 1 the density of weights grows without end, and any mean of that class with it."""
+    x = np.random.default_rng(0).normal(0.0, 1.0, 8)
+    with pytest.warns(EstimationWarning):
+        fit = MAP().fit(GaussianMixture(K=2), {"X": x}, seed=0, search=None)
+    with pytest.warns(EstimationWarning, match="reaches at least to -.* and "):
+        fit.contrast("X", do={"Z": 1}, versus={"Z": 0}).profile(0.999)
+
+
 def test_what_is_simulated_has_the_same_random_numbers_at_all_greeks() -> None:
     """Without jumps from one point to the next, along which no search would find its way."""
     standard = Gaussian(loc=0.0, scale=1.0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from estimators.modes.region import OPEN, SETTLED, End, Region, Shape, rounding_of_slopes
+from estimators.modes.region import OPEN, SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
 from estimators.optimise.ascent import climb
 from estimators.parameters.parameter import Array
 
@@ -44,7 +44,8 @@ def ends_around(region: Region, mode: Array) -> list[End]:
         ends.append(_farthest(found, sign))
     # At an end of the support, where the quantity's slope vanishes, it may have no interval to this side at all.
     width = ends[1].value - ends[0].value
-    return [end._replace(is_settled=end.is_settled or end.left <= SETTLED * width) for end in ends]
+    settled = SETTLED * width if np.isfinite(width) else 0.0
+    return [end._replace(is_settled=end.is_settled or end.left <= settled) for end in ends]
 
 
 def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: float) -> list[End]:
@@ -60,7 +61,8 @@ def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: fl
 def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
     """Where a search ends, continued in the axes of its end until it settles or has no end.
 
-    Where that gains nothing, the axes were not good for so far, and the next search goes less far.
+    Where that gains nothing, the axes were not good for so far, and the next search goes less far; else it may go
+    farther again.
     """
     best, reach = region.farthest(start, axes, sign, REACH), REACH
     for _ in range(ROUNDS):
@@ -70,7 +72,7 @@ def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
         gain = sign * (end.value - best.value)
         if gain > 0.0 and _has_no_end(region, best, end, sign):
             return End(sign * np.inf, end.point, 0.0, True)
-        reach = reach if gain > 0.0 else 0.25 * reach
+        reach = min(2.0 * reach, REACH) if gain > 0.0 else 0.25 * reach
         if gain > 0.0 or (end.is_settled and gain > -SETTLED * best.left):
             best = end
     return best
@@ -82,7 +84,7 @@ def _has_no_end(region: Region, before: End, end: End, sign: float) -> bool:
     As that of a class does whose weight may be 0.
     """
     points = end.point + AHEAD[:, None] * (end.point - before.point)
-    if not (region.excess(points) >= 0.0).all():
+    if not (region.excess(points) >= -10.0 * SLACK).all():
         return False
     gains = sign * (region.quantity(region.held(points)) - end.value)
     return bool((gains >= 0.5 * AHEAD * abs(end.value - before.value)).all())

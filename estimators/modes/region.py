@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.curvature import curvature, eigen
@@ -26,6 +26,8 @@ STEP = 1e-5
 MOST_STEPS = 30
 # By how much, in nats, an end may miss the bound; the share of the quantity's slope that may be left at a settled end.
 SLACK, SETTLED = 1e-3, 2e-2
+# How near a limit of logs and logits is at it, and the slope, in nats, from which on the objective rises there.
+SAME_LIMIT, RISING = 1e-6, 1e-3
 # In place of what is not a number.
 FAR_BELOW = -1e100
 
@@ -102,7 +104,11 @@ class Region:
         if unit <= least:
             return End(value, start, unit, True)
         problem = _Problem(self, start, axes, sign / unit)
-        constraint = {"type": "ineq", "fun": problem.excess, "jac": problem.slope_of_excess}
+        constraints = [{"type": "ineq", "fun": problem.excess, "jac": problem.slope_of_excess}]
+        sides = self._sides(np.abs(start) + reach * np.abs(axes).sum(1))
+        if len(sides):
+            room, moves = LIMIT - sides @ start, sides @ axes
+            constraints.append({"type": "ineq", "fun": lambda w: room - moves @ w, "jac": lambda w: -moves})
         options = {"maxiter": MOST_STEPS, "ftol": 1e-8}
         with np.errstate(all="ignore"):
             found = minimize(
@@ -111,7 +117,7 @@ class Region:
                 jac=True,
                 method="SLSQP",
                 bounds=[(-reach, reach)] * len(start),
-                constraints=constraint,
+                constraints=constraints,
                 options=options,
             ).x
         point = self._inside(start, self.held(start + axes @ np.nan_to_num(found)))
@@ -127,13 +133,21 @@ class Region:
         is_inside = self.excess(points) >= -SLACK
         return np.asarray(points[int(np.flatnonzero(is_inside)[-1])] if is_inside.any() else start)
 
+    def _sides(self, farthest: Array) -> Array:
+        """The outward normals [M, D] of the limits of logs and logits that are as far as this [D]."""
+        units = np.eye(len(farthest))[self.objective.bounded & (farthest >= LIMIT - SAME_LIMIT)]
+        return np.concatenate([units, -units])
+
     def _left(self, point: Array, slope: Array, axes: Array) -> float:
-        """The quantity's slope along the axes that is left at an end, aside from what leads out of the region."""
-        excess, normal = self.excess_and_slope(point)
-        normal = axes.T @ normal
-        if excess < 10.0 * SLACK and normal.any():
-            slope = slope - normal * min(float(slope @ normal / (normal @ normal)), 0.0)
-        return float(np.linalg.norm(slope))
+        """The quantity's slope along the axes that is left at an end, aside from what leads out of the region.
+
+        Beyond a limit up to which the objective rises the region goes on: what leads there is left.
+        """
+        excess, gradient = self.excess_and_slope(point)
+        sides = self._sides(np.abs(point))
+        outward = [side for side in sides if side @ point > LIMIT - SAME_LIMIT and side @ gradient <= RISING]
+        outward += [-gradient] if excess < 10.0 * SLACK and gradient.any() else []
+        return float(nnls(axes.T @ np.transpose(outward), slope)[1]) if outward else float(np.linalg.norm(slope))
 
 
 def rounding_of_slopes(value: float, axes: Array) -> float:

@@ -20,8 +20,8 @@ TRIED = 40
 # How often a search is continued; how far along each axis it goes at most, since further out the axes are others; and
 # how far it must go at least.
 ROUNDS, REACH, LEAST_REACH = 15, 2.0, 0.1
-# A quantity that grows in proportion over so many times the last step grows without end.
-AHEAD = np.array([1e1, 1e2, 1e3])
+# A quantity that grows in proportion over so many times a step grows without end; the step of one coordinate alone.
+AHEAD, UNIT = np.array([1.0, 1e1, 1e2, 1e3]), 1.0
 # Two ends that differ by less than this share of their distance from the mode are one.
 SAME = 1e-3
 
@@ -65,29 +65,33 @@ def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
     farther again.
     """
     best, reach = region.farthest(start, axes, sign, REACH), REACH
+    way = best.point - start
     for _ in range(ROUNDS):
         if best.is_settled or reach < LEAST_REACH:
             break
+        if _has_no_end(region, best, way, sign):
+            return best._replace(value=sign * np.inf, left=0.0, is_settled=True)
         end = region.farthest(best.point, region.shape(best.point).axes, sign, reach)
-        gain = sign * (end.value - best.value)
-        if gain > 0.0 and _has_no_end(region, best, end, sign):
-            return End(sign * np.inf, end.point, 0.0, True)
+        gain, way = sign * (end.value - best.value), end.point - best.point
         reach = min(2.0 * reach, REACH) if gain > 0.0 else 0.25 * reach
         if gain > 0.0 or (end.is_settled and gain > -SETTLED * best.left):
             best = end
     return best
 
 
-def _has_no_end(region: Region, before: End, end: End, sign: float) -> bool:
-    """Whether the line on from one end through a farther one stays in the region, and the quantity grows along it.
+def _has_no_end(region: Region, end: End, way: Array, sign: float) -> bool:
+    """Whether on a line from an end, on along the way to it or along one coordinate, the quantity grows and grows.
 
-    As that of a class does whose weight may be 0.
+    As the mean of a class does whose weight may be 0: far out the line is in the region.
     """
-    points = end.point + AHEAD[:, None] * (end.point - before.point)
-    if not (region.excess(points) >= -10.0 * SLACK).all():
-        return False
-    gains = sign * (region.quantity(region.held(points)) - end.value)
-    return bool((gains >= 0.5 * AHEAD * abs(end.value - before.value)).all())
+    alone = UNIT * np.eye(len(way))[~region.objective.bounded]
+    steps = np.concatenate([way[None], alone, -alone])
+    points = end.point + AHEAD[:, None, None] * steps
+    shape, points = points.shape[:2], points.reshape(-1, len(way))
+    stays = (region.excess(points) >= -10.0 * SLACK).reshape(shape)
+    gains = sign * (region.quantity(region.held(points)) - end.value).reshape(shape)
+    grows = (gains[0] > 0.0) & (gains >= 0.5 * AHEAD[:, None] * gains[0])
+    return bool((stays & grows).all(0).any())
 
 
 def _farthest(ends: Sequence[End], sign: float) -> End:

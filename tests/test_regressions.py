@@ -6,6 +6,7 @@ import torch
 from scipy import integrate, optimize, special, stats
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, Status
+from estimators.data.columns import LARGEST
 from estimators.mechanisms import Categorical, Gaussian, Logistic, PoissonRegression
 
 TRUTH = {
@@ -122,6 +123,19 @@ def test_rates_and_chances_far_out_are_numbers(family):
     statistics = marginal.statistics(arrays)
     assert np.isfinite(statistics.log_likelihood)
     assert all(np.isfinite(slope).all() for slope in marginal.gradient(arrays, statistics).values())
+
+
+def test_counts_of_rates_far_out_are_counts_that_a_column_may_hold():
+    """Torch's counts overflow beyond 2^63, to negative ones."""
+    eta = torch.tensor([0.0, 40.0, 44.0, 100.0, 1e3], dtype=torch.float64)
+    torch.manual_seed(0)
+    drawn = PoissonRegression(parents=["A"]).law_at(eta).sample((4,))
+    assert bool((drawn == drawn.floor()).all()) and float(drawn.max()) < LARGEST
+    np.testing.assert_allclose(drawn[:, 1:4], eta[1:4].exp().expand(4, 3), rtol=1e-7)
+    model = CausalMixture(2, {"A": Gaussian(), "Y": PoissonRegression(parents=["A"])})
+    # One row leaves lines to their priors, of which rates have no end.
+    with pytest.warns(match="COMPONENT_COLLAPSED"):
+        MAP().fit(model, Data(A=[1.0], Y=[1.0]), seed=0)
 
 
 def test_a_fit_is_saved_and_read(tmp_path):

@@ -9,8 +9,8 @@ from typing import Any
 from estimators.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
 from estimators.compiled.jit import EXACT, compiled
 
-# Of a rate: its exponential is a number with room for products, and nothing infinite meets a share of 0.
-LARGEST_EXPONENT = 600.0
+# Of a rate: counts are numbers that a column may hold (1e100), and nothing infinite meets a share of 0.
+LARGEST_EXPONENT = 230.0
 
 
 @compiled(**EXACT)

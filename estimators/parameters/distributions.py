@@ -10,6 +10,8 @@ from torch.distributions.utils import lazy_property
 
 # Counts from here on have Stirling's series for log y!, to 1e-15.
 LARGE = 30.0
+# Rates beyond which torch draws counts as whole numbers of 64 bits that overflow.
+OVERFLOWING = 2.0**62
 
 
 class StableNormal(dist.Normal):
@@ -45,7 +47,17 @@ class ExactCategorical(dist.Categorical):
 
 
 class CountingPoisson(dist.Poisson):
-    """Pyro's Poisson with a density that keeps its digits at large counts, a CDF, its complement, and quantiles."""
+    """Pyro's Poisson with a density that keeps its digits at large counts, a CDF, its complement, and quantiles.
+
+    Draws of rates beyond 2^62 are normal ones, whose law is theirs to 1e-9: numbers of this size are whole.
+    """
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        drawn: Tensor = super().sample(torch.Size(sample_shape))
+        is_far = self.rate > OVERFLOWING
+        if not bool(is_far.any()):
+            return drawn
+        return torch.where(is_far, self.rate + self.rate.sqrt() * torch.randn_like(drawn), drawn)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

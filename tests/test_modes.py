@@ -1,6 +1,7 @@
 """Every mode that the data allow: against brute force on a grid, published maxima, and known rivals."""
 
 import warnings
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: 
         point = density.unconstrain({name: value[0].numpy() for name, value in mode.draws.items()})
         value, slope = Objective(density, log_likelihood).value_and_gradient(point)
         assert value == pytest.approx(mode.stats["log_likelihood"], abs=1e-6) and np.abs(slope).max() < 1e-3
+
+
+def test_each_mode_says_what_the_rows_leave_open() -> None:
+    rows = CONFOUNDER.simulate(1000, TRUTH, seed=0)
+    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    assert list(fit.modes[1].findings) == [Status.RIVAL_MODES]
+    opened = replace(fit, status=Status.NOT_IDENTIFIED, findings={Status.NOT_IDENTIFIED: "p_T[0]", **fit.findings})
+    for mode in opened.modes:
+        assert mode.status is Status.NOT_IDENTIFIED and mode.findings[Status.NOT_IDENTIFIED] == "p_T[0]"
+        assert Status.RIVAL_MODES in mode.findings
 
 
 def test_an_answer_shows_its_rivals_and_its_profile_has_an_interval_for_each() -> None:

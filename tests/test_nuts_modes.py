@@ -151,6 +151,8 @@ def test_each_mode_is_a_fit_of_its_draws(tmp_path: Path) -> None:
         assert float(part.draws["mu_X"].std(0).max()) < 1.0 < float(fit.draws["mu_X"].std(0).max())
         assert part.do(Z=0).mean("X").interval(0.9)
     assert fit.modes.weights.tolist() == fit.stats["mode_masses"]
+    opened = replace(fit, status=Status.NOT_IDENTIFIED, findings={Status.NOT_IDENTIFIED: "mu_X[0]"})
+    assert [list(part.findings) for part in opened.modes] == 2 * [[Status.NOT_IDENTIFIED, Status.RIVAL_MODES]]
     fit.save(tmp_path / "fit")
     again = Fit.load(tmp_path / "fit")
     assert again.modes[1].draws["mu_X"].equal(fit.modes[1].draws["mu_X"])

@@ -19,7 +19,7 @@ from estimators.modes.table import SHARE, Modes
 from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Draws
-from estimators.status import Status
+from estimators.status import Status, in_order
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -54,7 +54,7 @@ class FitModes:
         value = {name: float(modes.values[0]) for name in ("log_likelihood", "log_joint") if name in self._fit.stats}
         stats = {**{name: self._fit.stats[name] for name in KEPT if name in self._fit.stats}, **value}
         # A mode below another always has a rival: that other.
-        said: dict[str, Any] = {"status": Status.RIVAL_MODES, "findings": {Status.RIVAL_MODES: ""}, "remarks": ()}
+        said = _with_a_rival(self._fit)
         return replace(self._fit, draws=draws, found=modes, stats=stats, info={}, **said)
 
     def __iter__(self) -> "Iterator[Fit]":
@@ -101,12 +101,19 @@ class FitModes:
         return f"{head}{many}\n{self.table().to_string(float_format='{:.4g}'.format)}"
 
 
+def _with_a_rival(fit: "Fit") -> dict[str, Any]:
+    """What is said of one mode of several: that there are others, and what the rows leave open, of whichever mode."""
+    left_open = {status: words for status, words in fit.findings.items() if status is Status.NOT_IDENTIFIED}
+    findings = in_order({**left_open, Status.RIVAL_MODES: ""})
+    return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
+
+
 def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
     """The draws of a posterior that belong to one of its modes; of a mode without draws its point."""
     said: dict[str, Any] = {"stats": {name: fit.stats[name] for name in KEPT if name in fit.stats}, "found": modes}
     if len(modes) > 1:
         # A part has a rival: the others.
-        said |= {"status": Status.RIVAL_MODES, "findings": {Status.RIVAL_MODES: ""}, "remarks": ()}
+        said |= _with_a_rival(fit)
     inside = fit.info["mode"] == place
     if not bool(inside.any()):
         return replace(fit, draws=point, num_chains=1, info={}, kind=Kind.KNOWN, **said)

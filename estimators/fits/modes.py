@@ -103,8 +103,10 @@ class FitModes:
 
 def _with_a_rival(fit: "Fit") -> dict[str, Any]:
     """What is said of one mode of several: that there are others, and what the rows leave open, of whichever mode."""
-    left_open = {status: words for status, words in fit.findings.items() if status is Status.NOT_IDENTIFIED}
-    findings = in_order({**left_open, Status.RIVAL_MODES: ""})
+    findings = {Status.RIVAL_MODES: ""}
+    if Status.NOT_IDENTIFIED in fit.findings:
+        findings[Status.NOT_IDENTIFIED] = fit.findings[Status.NOT_IDENTIFIED]
+    findings = in_order(findings)
     return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
 
 

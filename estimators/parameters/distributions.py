@@ -53,7 +53,7 @@ class CountingPoisson(dist.Poisson):
     """
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
-        drawn: Tensor = super().sample(torch.Size(sample_shape))
+        drawn: Tensor = super().sample(torch.Size(sample_shape))  # type: ignore[no-untyped-call]
         is_far = self.rate > OVERFLOWING
         if not bool(is_far.any()):
             return drawn

@@ -155,8 +155,8 @@ class AgreesWithEM(Kind):
 
     name = "agreement"
     sentence = (
-        "On the same rows, estimates of each quantity differ from the maximum of the likelihood by less than {allowed} "
-        "efficient standard deviations on average"
+        "On the same rows, the mean difference of each quantity to the maximum of the likelihood, signs kept, is less "
+        "than {allowed} efficient standard deviations"
     )
     unit = "mean difference to EM / efficient sd"
     needs_asymptotics = True

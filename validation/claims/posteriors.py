@@ -128,7 +128,7 @@ class AgreesWithExact(Kind):
     sentence = (
         "Draws have the exact posterior's distribution: at its "
         + ", ".join(f"{100 * level:g}" for level in LEVELS)
-        + " % points the distribution functions differ by less than {allowed} on average"
+        + " % points the mean difference of the distribution functions, signs kept, is less than {allowed}"
     )
     unit = "mean gap in probability"
 

@@ -304,6 +304,12 @@ def test_a_lost_fit_is_not_forgotten(scenarios, efficient_rows):
     assert found["convergence"].statistic == pytest.approx(1 / len(rows))
 
 
+def test_a_comparison_with_nothing_says_so(scenarios, efficient_rows):
+    em, rows = (efficient_rows("separated_100", name, n=20) for name in ("EM", "NUTS"))
+    found = findings(scenarios["separated_100"], POSTERIOR, [*map(lost, em), *rows], beside=[POINT])["agreement"]
+    assert found.verdict is Verdict.UNDERPOWERED and found.why == "EM has no fit to compare with on the same rows"
+
+
 def test_a_replicate_without_an_interval_does_not_cover(scenarios, posterior_rows):
     rows = posterior_rows("prior_truths", "NUTS", n=200)
     some = [lost(row) if row.replicate % 2 else row for row in rows]

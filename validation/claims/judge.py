@@ -87,6 +87,8 @@ def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, 
     if limits is None and kind.needs_asymptotics:
         return replace(finding, why="the efficient error is not known: the information of the scenario is singular")
     by_replicate = {row.replicate: row for row in others if kind.has_result(row)}
+    if counted and kind.compares_with and not by_replicate:
+        return replace(finding, why=f"{kind.compares_with} has no fit to compare with on the same rows")
     asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference, allowed_of)
     measured = kind.measure(counted, asked) if counted else []
     if not measured:

@@ -357,6 +357,10 @@ class Model(Protocol):
     def component_axes(self) -> Mapping[str, Sequence[int]]:
         """The axes of the Greeks that run over components, as far as the model says so by itself."""
 
+    @property
+    def level_axes(self) -> Mapping[str, Mapping[int, str]]:
+        """The axes of the Greeks that run over levels, and whose levels, as far as the model says so by itself."""
+
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
         """Which labels are free near these Greeks in the posterior (or likelihood), and the axes that they index."""
 

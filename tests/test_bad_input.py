@@ -34,9 +34,11 @@ COLUMNS = [
     case("many NaN", lambda: Data(X=[NAN] * 9), ValueError, "row(s) 0, 1, 2, 3, 4 and 4 more"),
     case("infinite", lambda: Data(X=[0.0, -INF]), ValueError, "column X", "infinite", "row(s) 1"),
     case("too large", lambda: Data(X=[0.0, -2e100]), ValueError, "column X", "1e+100", "row(s) 1", "rescale"),
-    case("text", lambda: Data(X=["a", "b"]), TypeError, "column X", "expected numbers"),
+    case("text", lambda: MODEL.check(Data(X=["a", "b"])), TypeError, "column X", "expected numbers", "'a', 'b'"),
     case("text among numbers", lambda: Data(X=[1.0, "b"]), TypeError, "column X", "expected"),
-    case("text in a frame", lambda: as_data(pd.DataFrame({"X": ["a", "b"]})), TypeError, "column X", "expected"),
+    case(
+        "text in a frame", lambda: EM().fit(MODEL, pd.DataFrame({"X": ["a", "b"]})), TypeError, "column X", "expected"
+    ),
     case("complex", lambda: Data(X=[1j, 2.0]), TypeError, "column X", "complex"),
     case("dates", lambda: Data(X=np.array(["2020-01-01"], dtype="M8[D]")), TypeError, "column X", "datetime"),
     case(

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.columns import (
-    LARGEST,
     MARGINALIZE,
-    SMALLEST,
     as_array,
     check_name,
     check_same_rows,
@@ -22,6 +20,8 @@ from estimators.data.columns import (
     named_columns,
     numeric_array,
 )
+from estimators.data.levels import BOOLEANS, Levels, coded, in_words, joined, renumbered
+from estimators.data.weights import need_positive, row_weights
 from estimators.isolation import own_modes
 
 LATENT = "Z"
@@ -38,12 +38,14 @@ class Data:
     [N], or [N, ...] where a row holds several numbers (a vector, a sequence). A single number is a scalar, an argument
     of a Pyro program that is the same for every row. A mapping or a data frame given as the first argument is columns
     only: one of its columns may be called ``weights`` or ``missing``.
+    Text, categories and booleans [N] become ``levels`` 0 to L - 1 with names: categories in their own order, text
+    sorted (``{"T": ("control", "treated")}``).
     ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
     ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
     ``missing="marginalize"`` other columns may have NaN or masked entries too, which are summed or integrated out.
 
-    Raises ValueError or TypeError, naming the column, for columns of different length or type, NaN or infinite
+    Raises ValueError or TypeError, naming the column, for columns of different length or type, dates, NaN or infinite
     entries, values beyond 1e100, differences below 1e-100, pandas or xarray columns whose indices differ (they are
     never joined by position), weights that are negative or all zero, and set entries without a value.
 
@@ -58,6 +60,7 @@ class Data:
     weights: Tensor | None
     scalars: Mapping[str, float | int]
     missing: str | None
+    levels: Levels
 
     @own_modes()
     def __init__(
@@ -73,7 +76,7 @@ class Data:
         if missing is not None and not (isinstance(missing, str) and missing == MARGINALIZE):
             raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
         given = _named_values(source, columns)
-        tensors, scalars = _columns_and_scalars(given, allow_missing=missing is not None)
+        tensors, scalars, levels = _columns_and_scalars(given, allow_missing=missing is not None)
         if not tensors:
             raise ValueError(
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
@@ -81,9 +84,9 @@ class Data:
         num_rows = _common_length(tensors)
         masks = _masks({} if intervened is None else intervened, tensors, num_rows)
         marks = {f"intervened[{name!r}]": mask for name, mask in (intervened or {}).items()}
-        counted = _weights(weights, num_rows)
+        counted = row_weights(weights, num_rows)
         check_same_rows([*given.items(), *marks.items(), ("weights", weights)])
-        self._fill(tensors, scalars, masks, counted, missing)
+        self._fill(tensors, scalars, masks, counted, missing, levels)
 
     def _fill(
         self,
@@ -92,6 +95,7 @@ class Data:
         intervened: dict[str, Tensor],
         weights: Tensor | None,
         missing: str | None,
+        levels: Levels,
     ) -> "Data":
         """Set the fields to what is known to be right."""
         object.__setattr__(self, "columns", MappingProxyType(columns))
@@ -99,10 +103,12 @@ class Data:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "scalars", MappingProxyType(dict(scalars)))
         object.__setattr__(self, "missing", missing)
+        object.__setattr__(self, "levels", MappingProxyType(dict(levels)))
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (dict(self.columns), dict(self.scalars), dict(self.intervened), self.weights, self.missing)
+        fields = (dict(self.columns), dict(self.scalars), dict(self.intervened), self.weights, self.missing)
+        return _rebuilt, (*fields, dict(self.levels))
 
     @property
     def num_rows(self) -> int:
@@ -157,14 +163,30 @@ class Data:
     def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
         """Return the same data with other values of some columns, or other weights."""
         changed = _named_values(source, columns) if source is not None or columns else {}
-        replaced, replaced_scalars = _columns_and_scalars(changed, allow_missing=self.missing is not None)
+        replaced, replaced_scalars, new_levels = _columns_and_scalars(changed, allow_missing=self.missing is not None)
         tensors = {name: column for name, column in self.columns.items() if name not in replaced_scalars} | replaced
         scalars = {name: number for name, number in self.scalars.items() if name not in replaced} | replaced_scalars
         num_rows = _common_length(tensors)
         masks = _masks(self.intervened, tensors, num_rows)
-        counted = self.weights if weights is ... else _weights(weights, num_rows)
+        counted = self.weights if weights is ... else row_weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
-        return Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing)
+        levels = {name: names for name, names in self.levels.items() if name not in changed} | new_levels
+        return Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing, levels)
+
+    @own_modes()
+    def numbered_as(self, levels: Levels) -> "Data":
+        """Return the same rows with levels that have names numbered as in ``levels``, those of other data.
+
+        Raises ValueError for a name that these do not have; numbers without names stay as they are.
+        """
+        columns = {
+            name: renumbered(name, column, self.levels.get(name), levels.get(name))
+            for name, column in self.columns.items()
+        }
+        known = {name: names for name, names in levels.items() if name in columns}
+        if known == self.levels:
+            return self
+        return Data.__new__(Data)._fill(columns, self.scalars, dict(self.intervened), self.weights, self.missing, known)
 
     @own_modes()
     def repeated(self, what: str, instead: str) -> "Data":
@@ -184,9 +206,9 @@ class Data:
         _common_length(columns)
         masks = {name: mask[index] for name, mask in self.intervened.items()}
         masks = {name: mask for name, mask in masks.items() if bool(mask.any())}
-        weights = None if self.weights is None else _need_positive(self.weights[index])
+        weights = None if self.weights is None else need_positive(self.weights[index])
         # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
-        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing)
+        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing, self.levels)
 
     @own_modes()
     def unweighted_rows(self, index: Tensor) -> "Data":
@@ -198,7 +220,7 @@ class Data:
     def concat(parts: Sequence["Data"]) -> "Data":
         """Stack data sets by rows; an absent Z is "not seen", an absent mask False, absent weights 1.
 
-        Raises ValueError where another column is missing from a part.
+        Levels are joined by name. Raises ValueError where another column is missing from a part.
 
         >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
         [-1, 1]
@@ -212,7 +234,7 @@ def _rebuilt(*fields: Any) -> Data:
 
 def _stacked(
     data_sets: Sequence[Data],
-) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, Tensor], Tensor | None, str | None]:
+) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, Tensor], Tensor | None, str | None, Levels]:
     """The fields of the rows of all data sets, one data set after the other."""
     if isinstance(data_sets, Data) or not all(isinstance(data, Data) for data in data_sets):
         given = type(data_sets).__name__ if isinstance(data_sets, Data) else [type(data).__name__ for data in data_sets]
@@ -229,6 +251,9 @@ def _stacked(
         for name, value in data.scalars.items():
             if scalars.setdefault(name, value) != value:
                 raise ValueError(f"Data.concat: the scalar {name} is {scalars[name]} in one part, {value} in another")
+    named = list(dict.fromkeys(name for data in data_sets for name in data.levels))
+    levels = {name: joined(name, [data.levels.get(name) for data in data_sets]) for name in named}
+    data_sets = [data.numbered_as(levels) for data in data_sets]
     columns = {
         name: torch.cat([data.latent() if name == LATENT else data.columns[name] for data in data_sets])
         for name in names
@@ -242,7 +267,7 @@ def _stacked(
         )
     masks = {name: torch.cat([data.is_set(name) for data in data_sets]) for name in masked}
     rule = MARGINALIZE if any(data.missing for data in data_sets) else None
-    return columns, scalars, masks, weights, rule
+    return columns, scalars, masks, weights, rule, levels
 
 
 def as_data(value: object) -> Data:
@@ -268,11 +293,20 @@ def _named_values(source: object, columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def _columns_and_scalars(
     given: Mapping[str, Any], *, allow_missing: bool
-) -> tuple[dict[str, Tensor], dict[str, float | int]]:
-    """What is given as columns and as single numbers."""
+) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, tuple[str, ...]]]:
+    """What is given as columns, and as single numbers, and the names of levels."""
     scalars = {name: _scalar(name, value) for name, value in given.items() if _is_scalar(value)}
-    rest = {name: values for name, values in given.items() if name not in scalars}
-    return {name: _column(name, values, allow_missing=allow_missing) for name, values in rest.items()}, scalars
+    tensors, levels = {}, {}
+    for name, values in given.items():
+        if name in scalars:
+            continue
+        numbers, names = coded(name, values)
+        if names and name == LATENT:
+            _need_labels(names)
+        elif names:
+            levels[name] = names
+        tensors[name] = _column(name, numbers, allow_missing=allow_missing)
+    return tensors, scalars, levels
 
 
 def _common_length(columns: Mapping[str, Tensor]) -> int:
@@ -302,6 +336,16 @@ def _column(name: str, values: Any, *, allow_missing: bool) -> Tensor:
         if array.ndim == 1:
             return _latent(array, missing)
     return column_tensor(name, values, allow_missing=allow_missing)
+
+
+def _need_labels(names: Sequence[str]) -> None:
+    """Raise a TypeError for names in place of labels of the hidden cause."""
+    if names != BOOLEANS:
+        numbers = ", ".join(f"{name!r}: {k}" for k, name in enumerate(names[:2]))
+        raise TypeError(
+            f"column {LATENT}: expected numbers, labels 0 to K - 1, with -1 or NaN where it is not seen, got text: "
+            f"{in_words(names)}; give numbers, and afterwards names, fit.relabel({{{numbers}}})"
+        )
 
 
 def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
@@ -348,26 +392,3 @@ def _mask(name: str, value: Any, num_rows: int) -> Tensor:
     if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
         raise TypeError(f"intervened {name}: expected booleans, got values of type {array.dtype}")
     return torch.from_numpy(array.astype(bool))
-
-
-def _weights(values: Any, num_rows: int) -> Tensor | None:
-    if values is None:
-        return None
-    array, missing = as_array("weights", values)
-    if array.shape != (num_rows,):
-        raise ValueError(f"weights: expected shape ({num_rows},), one per row, got {array.shape}")
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"weights: expected numbers, got values of type {array.dtype}")
-    weights = array.astype(np.float64)
-    bad = missing | ~np.isfinite(weights) | (weights < 0) | (weights > LARGEST)
-    if bad.any():
-        raise ValueError(f"weights: expected finite values >= 0 up to {LARGEST:g}, not so in {in_rows(bad)}")
-    if 0 < weights.max() < SMALLEST:
-        raise ValueError(f"weights: all are below {SMALLEST:g}; rescale the weights")
-    return _need_positive(torch.from_numpy(weights))
-
-
-def _need_positive(weights: Tensor) -> Tensor:
-    if not bool((weights > 0).any()):
-        raise ValueError("weights: all are zero; at least one row must count")
-    return weights

@@ -72,6 +72,17 @@ class Node:
         return sum(self.widths)
 
     @property
+    def level_axes(self) -> dict[str, dict[int, str]]:
+        """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
+        found, first = {}, int(self.is_below)
+        for parameter, (_, name, by_cell, entry) in zip(self.parameters, self._own, strict=False):
+            axes = dict(enumerate(self.parents, first)) if by_cell and self.levels else {}
+            if entry == (self.mechanism.num_levels,):
+                axes[len(parameter.shape) - 1] = self.name
+            found[name] = axes
+        return found
+
+    @property
     def num_cells(self) -> int:
         """Rows of the table, of all components together."""
         return self.num_levels * (self.K if self.is_below else 1)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-VERSION = 5
+VERSION = 6
 DOCUMENT = "header"
 SUFFIX = ".npy"
 DIGEST_LENGTH = 64

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from estimators.contract import Model
 from estimators.data.data import Data
+from estimators.fits.level_names import levels_of
 from estimators.queries.labels import Labels
 
 if TYPE_CHECKING:
@@ -18,16 +19,16 @@ CERTAIN = 0.9
 def labels_of(fit: "Fit") -> Labels:
     """The labels of a fit, with the doubt that its statistics give."""
     certainty, data = fit.stats.get("label_certainty", 1.0), fit.data
-    sites = partial(_labelled_sites, fit)
+    sites, levels = partial(_labelled_sites, fit), levels_of(fit)
     if data is not None and not fit.stats.get("labels_fixed", True):
-        return Labels(fit.label_names, sites, fit.stats.get("labels"), partial(_hidden_sites, fit.model, data))
+        return Labels(fit.label_names, sites, levels, fit.stats.get("labels"), partial(_hidden_sites, fit.model, data))
     if data is None or certainty >= CERTAIN:
-        return Labels(fit.label_names, sites)
+        return Labels(fit.label_names, sites, levels)
     doubt = (
         f"the labels are uncertain (label_certainty {certainty:.2f}), so what is said of one component may be of "
         "another; give rows in which it is seen, more rows, or fewer components"
     )
-    return Labels(fit.label_names, sites, doubt, sites)
+    return Labels(fit.label_names, sites, levels, doubt, sites)
 
 
 # A question holds these functions, and pickle takes none that is made inside another.

@@ -56,7 +56,7 @@ def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
     if mode.curve is None or not mode.is_flat:
         return []
     greeks = density.constrain(mode.point)
-    names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), (), ())]
+    names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), {})]
     # How levels that never occur share what is none of the probability, no Greek shows.
     directions = mode.curve.unit[:, None] * mode.curve.vectors
     directions /= np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300)

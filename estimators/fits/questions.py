@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from estimators.checks import check_seed
 from estimators.contract import Draws, Model, Predictive
 from estimators.data.columns import check_same_rows, named_columns
-from estimators.data.data import Data, as_data
+from estimators.data.data import Data
+from estimators.fits.level_names import rows_for
 from estimators.fits.maxima import maxima_of, maximised_density, rival_greeks
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, difference
@@ -60,7 +61,7 @@ def counterfactual(
     known = fit.labels.numbered(call, do)
     fit.labels.warn_of(known)
     draws, seed = dict(fit.draws), check_seed(seed)
-    worlds = fit.model.structural(draws, as_data(data), do=known, assumptions=assumptions, seed=seed)
+    worlds = fit.model.structural(draws, rows_for(fit, data), do=known, assumptions=assumptions, seed=seed)
     return Counterfactual(worlds, fit.num_chains)
 
 

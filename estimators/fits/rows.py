@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from estimators.contract import Density
-from estimators.data.data import Data, as_data
+from estimators.data.data import Data
+from estimators.fits.level_names import rows_for
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -33,7 +34,7 @@ def density_behind(fit: "Fit", data: Data) -> Density:
 
 def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
     """p(site = k | row) as [N, K], averaged over draws."""
-    density = fit.model.density(as_data(data))
+    density = fit.model.density(rows_for(fit, data))
     name = density.site(site)
     totals = [density.responsibilities(draws, name).sum(0) for draws in in_blocks(fit.draws, density.row_size)]
     return torch.stack(totals).sum(0) / fit.num_draws
@@ -41,7 +42,7 @@ def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
 
 def log_density(fit: "Fit", rows: Any) -> Tensor:
     """``log mean_s p(row | φ_s)`` of each row [N]."""
-    density = fit.model.density(as_data(rows))
+    density = fit.model.density(rows_for(fit, rows))
     blocks = in_blocks(fit.draws, density.data.num_rows)
     totals = [torch.logsumexp(density.pointwise(draws), 0) for draws in blocks]
     return torch.logsumexp(torch.stack(totals), 0) - log(fit.num_draws)

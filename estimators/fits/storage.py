@@ -9,6 +9,7 @@ from torch import Tensor
 
 from estimators.contract import Model, WrongModelError
 from estimators.data.data import Data
+from estimators.data.levels import from_numbers
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
 from estimators.fits.kind import Kind
@@ -51,6 +52,7 @@ def save(fit: Any, path: Path) -> None:
         "model": fit.model.describe(fit.data, fit.draws),
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
+        "levels": {} if fit.data is None else dict(fit.data.levels),
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
     arrays |= {f"info/{name}": value.numpy() for name, value in fit.info.items()}
@@ -143,8 +145,9 @@ def _read_modes(words: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> Modes
 def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> Data | None:
     if not groups["columns"]:
         return None
+    named = {name: from_numbers(groups["columns"][name], tuple(names)) for name, names in document["levels"].items()}
     return Data(
-        {**groups["columns"], **document["scalars"]},
+        {**groups["columns"], **named, **document["scalars"]},
         intervened=groups["intervened"],
         weights=groups["weights"].get(""),
         missing=document["missing"],

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from estimators.diagnostics import LEAST_DRAWS, diagnostics
 from estimators.fits.advice import sentences
+from estimators.fits.level_names import names_along_axes
 from estimators.queries.labels import entry_names
 from estimators.status import EstimationError, Status, warn_user
 
@@ -31,9 +32,9 @@ def summary_of(fit: "Fit", level: float) -> pd.DataFrame:
 
 
 def entries_of(fit: "Fit") -> dict[str, list[str]]:
-    """The names of every Greek's entries: ``mu_X[1]``, or ``mu_X[high]`` where labels have names."""
-    axes, names = fit.symmetry.axes if fit.label_names else {}, fit.label_names
-    return {greek: entry_names(greek, v.shape[1:], axes.get(greek, ()), names) for greek, v in fit.draws.items()}
+    """The names of every Greek's entries: ``p_T[1, 0]``, or ``p_T[high, treated]`` with names of labels and levels."""
+    names = names_along_axes(fit)
+    return {greek: entry_names(greek, value.shape[1:], names[greek]) for greek, value in fit.draws.items()}
 
 
 def say_status(fit: "Fit", *, strict: bool) -> None:

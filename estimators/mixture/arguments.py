@@ -10,6 +10,7 @@ from torch import Tensor
 from estimators.checks import check_in_memory
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
+from estimators.data.levels import check_levels
 from estimators.isolation import float64
 from estimators.mechanisms.protocol import Mechanism
 from estimators.mixture.program import ROWS, plates_of
@@ -27,7 +28,11 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
     known = {*model.mechanisms, LATENT}
     unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
     if unknown:
-        raise ValueError(f"data: the model has no variable {unknown[0]!r}; it has {sorted(known)}")
+        variables = ", ".join(f'"{name}"' for name in model.mechanisms)
+        raise ValueError(
+            f"data: the model has no variable {', '.join(map(repr, unknown))}; it has {sorted(known)}; of a data frame "
+            f"give its columns alone, frame[[{variables}]]"
+        )
     if data.scalars:
         raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
     if LATENT in data.columns and data.columns[LATENT].ndim > 1:
@@ -41,6 +46,8 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         if tuple(column.shape) != shape:
             expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
             raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
+        if variable in data.levels:
+            check_levels(variable, data.levels[variable], mechanism.num_levels, type(mechanism).__name__)
         present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
         mechanism.check(variable, column[present])
     latent = data.latent()

@@ -133,6 +133,13 @@ class CausalMixture(MixtureProgram):
     def component_axes(self) -> dict[str, tuple[int, ...]]:
         return {p.name: (p.component_axis,) for p in self.parameters if p.component_axis is not None}
 
+    @property
+    def level_axes(self) -> dict[str, dict[int, str]]:
+        axes = {WEIGHTS: dict(enumerate(self.latent_parents))}
+        for node in self.nodes.values():
+            axes |= node.level_axes
+        return axes
+
     def symmetry(
         self, data: Data | None, greeks: Mapping[str, Tensor] | None = None, *, uses_prior: bool = True
     ) -> Symmetry:

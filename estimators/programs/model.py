@@ -209,6 +209,7 @@ class PyroModel:
 
     # A program does not say which axes of its Greeks run over components: its symmetry finds them, on data.
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    level_axes: ClassVar[Mapping[str, Mapping[int, str]]] = {}
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
         return symmetry_of_program(

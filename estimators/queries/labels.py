@@ -16,11 +16,13 @@ from estimators.status import warn_user
 class Labels:
     """The labels of a fit: ``names`` of 0 to K - 1 (or none), and why they may not be relied on, if so.
 
-    Which sites they number, and of which the ``doubt`` is, are functions: to say it a program has to be run.
+    ``levels`` are the names of the levels of observed variables. Which sites the labels number, and of which the
+    ``doubt`` is, are functions: to say it a program has to be run.
     """
 
     names: Sequence[str]
     sites: Callable[[], Collection[str]]
+    levels: Mapping[str, Sequence[str]]
     doubt: str | None = None
     doubted: Callable[[], Collection[str]] = tuple
     # The warning is given once.
@@ -31,12 +33,18 @@ class Labels:
         return frozenset(self.doubted())
 
     def numbered(self, call: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The same question with labels by number where they are given by name; ValueError for an unknown name."""
-        if not self.names:
-            return dict(asked)
-        sites = self.sites()
+        """The same question with labels and levels by number where they are given by name.
+
+        Raises ValueError for an unknown name.
+        """
+        labels = dict.fromkeys(self.sites(), self.names) if self.names else {}
         return {
-            site: numbers_of(call, site, value, self.names) if site in sites else value for site, value in asked.items()
+            name: numbers_of(f"{call}: {name} has no label", value, labels[name])
+            if name in labels
+            else numbers_of(f"{call}: {name} has no level", value, self.levels[name])
+            if name in self.levels
+            else value
+            for name, value in asked.items()
         }
 
     def warn_of(self, asked: Collection[str]) -> None:
@@ -66,10 +74,10 @@ def names_of(order: Mapping[Any, Any], num_labels: int) -> tuple[str, ...]:
     return tuple(sorted(order, key=order.__getitem__))
 
 
-def numbers_of(what: str, site: str, value: Any, names: Sequence[str]) -> Any:
-    """A label, or a list of them, by number where it is given by name; anything else as it is.
+def numbers_of(problem: str, value: Any, names: Sequence[str]) -> Any:
+    """A label or a level, or a list of them, by number where it is given by name; anything else as it is.
 
-    Raises ValueError for a name that no label has.
+    Raises ValueError, with the problem, for a name that is none of the names.
     """
     if isinstance(value, Tensor):
         return value
@@ -78,20 +86,20 @@ def numbers_of(what: str, site: str, value: Any, names: Sequence[str]) -> Any:
         return value
     unknown = [label for label in labels.flat if isinstance(label, str) and label not in names]
     if unknown:
-        raise ValueError(f"{what}: {site} has no label {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
+        raise ValueError(f"{problem} {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
     numbers = [names.index(label) if isinstance(label, str) else label for label in labels.flat]
     return numbers if labels.ndim else numbers[0]
 
 
-def entry_names(greek: str, shape: Sequence[int], label_axes: Collection[int], names: Sequence[str]) -> list[str]:
-    """The names of a Greek's entries, labels by name along their axes.
+def entry_names(greek: str, shape: Sequence[int], names: Mapping[int, Sequence[str]]) -> list[str]:
+    """The names of a Greek's entries; ``names`` are those along its axes, where they have any.
 
-    >>> entry_names("p_T", (2, 1), (0,), ("low", "high"))
+    >>> entry_names("p_T", (2, 1), {0: ("low", "high")})
     ['p_T[low, 0]', 'p_T[high, 0]']
     """
 
     def entry(index: tuple[int, ...]) -> str:
-        positions = [names[k] if axis in label_axes else str(k) for axis, k in enumerate(index)]
+        positions = [names[axis][k] if axis in names else str(k) for axis, k in enumerate(index)]
         return f"{greek}[{', '.join(positions)}]" if positions else greek
 
     return [entry(index) for index in np.ndindex(*shape)]

@@ -1,0 +1,194 @@
+"""Levels by name: columns of text, categories and booleans as whole numbers 0 to L - 1, and what these are called.
+
+Text is numbered in sorted order, categories in their own, False and True as 0 and 1. Numbers are no names.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, time, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from estimators.data.columns import in_rows
+
+Names = tuple[str, ...]
+Levels = Mapping[str, Names]
+
+BOOLEANS: Names = ("False", "True")
+DATES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period)
+MOST_NAMED = 6
+LEAVE_OUT = 'leave the column out, as Data(frame[["T", "Y"]]) does'
+
+
+def coded(column: str, values: Any) -> tuple[Any, Names]:
+    """A column of names as a masked array of levels [N], and their names; any other as it is, without names.
+
+    Raises TypeError or ValueError, naming the column, for dates, and for text that cannot be told from a number or from
+    a missing entry.
+    """
+    if isinstance(values, Tensor):
+        return values, BOOLEANS if values.dtype is torch.bool and values.ndim == 1 else ()
+    if hasattr(getattr(values, "type", None), "index_type"):
+        # Of a dictionary of pyarrow's, `to_numpy` gives missing entries a value.
+        values = values.to_pandas()
+    entries = _entries(values)
+    if entries is None or entries.ndim == 0 or entries.dtype.kind not in "bOmM":
+        return values, ()
+    missing = np.asarray(pd.isna(entries))
+    there = entries[~missing]
+    _refuse_dates(column, entries.dtype, there)
+    levels = _categories(values) or _levels(column, there)
+    if levels is None:
+        return values, ()
+    if entries.ndim > 1:
+        if all(isinstance(level, bool) for level in levels):
+            return values, ()
+        raise TypeError(f"column {column}: expected numbers in {entries.ndim} dimensions, got text: {there[0]!r}")
+    names = _checked(column, levels)
+    number = {level: k for k, level in enumerate(levels)}
+    numbers = np.zeros(len(entries), dtype=np.int64)
+    numbers[~missing] = [number[entry] for entry in there]
+    return np.ma.MaskedArray(numbers, mask=missing), names
+
+
+def _entries(values: Any) -> np.ndarray | None:
+    """A column as an array, of objects where it may hold text; None where it is none."""
+    if isinstance(values, np.ma.MaskedArray):
+        entries = np.array(values.data, dtype=object)
+        entries[np.ma.getmaskarray(values)] = None
+        return entries
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    try:
+        array = np.asarray(values)
+        # NumPy makes text of what stands beside text in a list, a missing entry too.
+        return np.asarray(values, dtype=object) if array.dtype.kind in "UO" else array
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _categories(values: Any) -> list[Any] | None:
+    """The levels of pandas' categories and of polars' Enum, in their order; None of other columns."""
+    declared = getattr(getattr(values, "dtype", None), "categories", None)
+    levels = list(declared) if isinstance(declared, Collection) else []
+    return [False, True] if levels and all(isinstance(level, bool | np.bool_) for level in levels) else levels or None
+
+
+def _levels(column: str, entries: np.ndarray) -> list[Any] | None:
+    """The levels that entries name, in order; None of numbers."""
+    is_text = [isinstance(entry, str) for entry in entries]
+    if not any(is_text):
+        is_boolean = len(entries) > 0 and all(isinstance(entry, bool | np.bool_) for entry in entries)
+        return [False, True] if is_boolean else None
+    if all(is_text):
+        return sorted(set(entries))
+    raise TypeError(
+        f"column {column}: expected numbers, or names of levels, got both: {entries[is_text.index(True)]!r} and "
+        f"{entries[is_text.index(False)]!r}; make all of them numbers (pandas.to_numeric) or text (astype(str)), or "
+        f"{LEAVE_OUT}"
+    )
+
+
+def _refuse_dates(column: str, dtype: Any, entries: np.ndarray) -> None:
+    if dtype.kind in "mM" or any(isinstance(entry, DATES) for entry in entries.flat[:1]):
+        kind = dtype if dtype.kind in "mM" else type(entries.flat[0]).__name__
+        raise TypeError(
+            f"column {column}: expected numbers, or names of levels, got dates or durations ({kind}); give a number, "
+            f"such as the days since the first, ({column} - {column}.min()).dt.days, or {LEAVE_OUT}"
+        )
+
+
+def _checked(column: str, declared: Sequence[Any]) -> Names:
+    """The names of levels as text, each of which means one thing."""
+    names = tuple(str(level) for level in declared)
+    for k, name in enumerate(names):
+        if not name.strip():
+            raise ValueError(
+                f"column {column}: a level has an empty name; give it one, or None where it is missing, or {LEAVE_OUT}"
+            )
+        if name != str(k) and _is_number(name):
+            raise TypeError(
+                f"column {column}: expected numbers, or names of levels, got text that is a number: {name!r}; make the "
+                f"column numbers (pandas.to_numeric), give the level a name of its own, or {LEAVE_OUT}"
+            )
+    if len(set(names)) < len(names):
+        raise ValueError(f"column {column}: two levels have one name among {in_words(names)}; rename one of them")
+    return names
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Some names, each in quotation marks: ``'control', 'treated'``."""
+    known = list(names)
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"{', '.join(map(repr, known[:MOST_NAMED]))}{more}"
+
+
+def from_numbers(levels: Tensor, names: Names) -> Any:
+    """The column with names [N] of which `coded` made these levels, NaN where an entry is missing."""
+    numbers = torch.where(torch.isnan(levels), -1, levels)
+    return pd.Categorical.from_codes(numbers.numpy().astype(np.int64), categories=list(names))
+
+
+def check_levels(column: str, names: Names, num_levels: int | None, family: str) -> None:
+    """Raise where a variable has no levels, or another number of them than a column has names.
+
+    False and True are numbers where numbers are due.
+    """
+    if num_levels is None and names != BOOLEANS:
+        raise TypeError(f"column {column}: expected numbers for {family}, got text: {in_words(names)}")
+    if num_levels is None or len(names) == num_levels:
+        return
+    hint = "; is it an identifier of rows?" if len(names) > 10 * num_levels else ""
+    if len(names) < num_levels:
+        hint = f"; name those too that no row has: pandas.Categorical({column}, categories=[...])"
+    raise ValueError(
+        f"column {column}: expected {num_levels} levels for {family}, got {len(names)}: {in_words(names)}{hint}"
+    )
+
+
+def renumbered(column: str, values: Tensor, own: Names | None, known: Names | None) -> Tensor:
+    """The levels [N] of a column with names of its own, in the numbers of others with the same names.
+
+    Numbers without names are as they are. Raises ValueError for a name that is not known.
+    """
+    if own is None or own == known or (known is None and own == BOOLEANS):
+        return values
+    if known is None:
+        raise ValueError(
+            f"column {column}: got names of levels, {in_words(own)}, where the fit knows numbers, 0 to {len(own) - 1}; "
+            "give these, or fit to rows with the names"
+        )
+    number = torch.tensor([known.index(name) if name in known else -1 for name in own], dtype=torch.int64)
+    is_missing = torch.isnan(values)
+    levels = number[values.nan_to_num().long()]
+    unknown = (levels < 0) & ~is_missing
+    if bool(unknown.any()):
+        name = own[int(values[unknown][0])]
+        raise ValueError(
+            f"column {column}: no level is called {name!r}, which is in {in_rows(unknown.numpy())}; the fit knows "
+            f"{in_words(known)}"
+        )
+    return torch.where(is_missing, torch.nan, levels.double()) if bool(is_missing.any()) else levels
+
+
+def joined(column: str, parts: Sequence[Names | None]) -> Names:
+    """The names of a column in several data sets: those of one that has all, else all of them in sorted order."""
+    named = [names for names in parts if names is not None]
+    every = {name for names in named for name in names}
+    if len(named) < len(parts) and every - {*BOOLEANS}:
+        raise ValueError(
+            f"Data.concat: column {column} has names of levels in one part, {in_words(sorted(every))}, and numbers in "
+            "another; give names in all of them"
+        )
+    return next((names for names in named if len(names) == len(every)), tuple(sorted(every)))

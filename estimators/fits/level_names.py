@@ -1,0 +1,30 @@
+"""What a fit calls the levels of its variables and its labels, and rows in which they are called the same."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from estimators.data.data import Data, as_data
+from estimators.data.levels import Levels
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+
+def levels_of(fit: "Fit") -> Levels:
+    """The names of levels in the rows that were fitted."""
+    return {} if fit.data is None else fit.data.levels
+
+
+def rows_for(fit: "Fit", rows: Any) -> Data:
+    """Rows as `Data`, with levels numbered as in the fit; raises ValueError for a name that it does not know."""
+    return as_data(rows).numbered_as(levels_of(fit))
+
+
+def names_along_axes(fit: "Fit") -> dict[str, Mapping[int, tuple[str, ...]]]:
+    """By Greek, the names along its axes, of labels and of levels, where they have any."""
+    levels, names = levels_of(fit), dict[str, Mapping[int, tuple[str, ...]]]()
+    labelled = fit.symmetry.axes if fit.label_names else {}
+    for greek in fit.draws:
+        axes = {axis: levels[name] for axis, name in fit.model.level_axes.get(greek, {}).items() if name in levels}
+        names[greek] = {**axes, **dict.fromkeys(labelled.get(greek, ()), fit.label_names)}
+    return names

@@ -1,7 +1,7 @@
 """What rows say of a column by themselves, whatever the Greeks: constant, collinear, unused, piled onto one value."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.advice}"
+
+    def naming(self, names: Sequence[str]) -> "Remark":
+        """The same with the names of levels, where it is about some that occur in no row."""
+        return replace(self, what=_without_rows([names[level] for level in self.levels])) if self.levels else self
 
     @property
     def sentence(self) -> str:
@@ -78,7 +82,7 @@ def unused(column: Array, num_levels: int, greek: str) -> list[Remark]:
     them = "it" if len(empty) == 1 else "them"
     return [
         Remark(
-            f"has no row with {_listed('level', empty)}",
+            _without_rows(empty),
             f"leave {them} out, or use a prior that keeps {them} off 0 (MAP, NUTS)",
             greek=greek,
             levels=empty,
@@ -152,7 +156,11 @@ def is_constant(column: Array) -> bool:
     return len(column) > 1 and bool((column == column[0]).all())
 
 
-def _listed(noun: str, numbers: Sequence[int]) -> str:
+def _without_rows(levels: Sequence[int | str]) -> str:
+    return f"has no row with {_listed('level', levels)}"
+
+
+def _listed(noun: str, numbers: Sequence[int | str]) -> str:
     plural = "s" if len(numbers) > 1 else ""
     return f"{noun}{plural} {', '.join(map(str, numbers[:MOST_NAMED]))}{_more(numbers)}"
 

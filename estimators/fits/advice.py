@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from estimators.status import Status
 
 Axes = Mapping[str, Sequence[int]]
+# By Greek, the names along its axes.
+Names = Mapping[str, Mapping[int, Sequence[str]]]
+# The numbers of an entry, between brackets.
+PLACES = r"(?<!\w){greek}\[(\d+(?:, \d+)*)\]"
 
 
-def sentences(findings: Mapping[Status, str], remarks: Sequence[str]) -> tuple[str, ...]:
-    """A sentence for each status that holds, and the remarks."""
-    return (*(status.sentence(about) for status, about in findings.items()), *remarks)
+def sentences(findings: Mapping[Status, str], remarks: Sequence[str], names: Names) -> tuple[str, ...]:
+    """A sentence for each status that holds, and the remarks, with ``names`` of labels and levels."""
+    said = (*(status.sentence(about) for status, about in findings.items()), *remarks)
+    return tuple(with_names(sentence, names) for sentence in said)
 
 
 def with_labels(text: str, axes: Axes, order: Sequence[int]) -> str:
@@ -27,5 +32,22 @@ def with_labels(text: str, axes: Axes, order: Sequence[int]) -> str:
             moved = [labels.index(place) if axis in along else place for axis, place in enumerate(places)]
             return f"{greek}[{', '.join(map(str, moved))}]"
 
-        text = re.sub(rf"(?<!\w){re.escape(greek)}\[(\d+(?:, \d+)*)\]", renamed, text)
+        text = re.sub(PLACES.format(greek=re.escape(greek)), renamed, text)
+    return text
+
+
+def with_names(text: str, names: Names) -> str:
+    """The same text with entries of Greeks called as in the summary, by the names of labels and levels.
+
+    >>> with_names("p_T[0, 1] at 0", {"p_T": {1: ("control", "treated")}})
+    'p_T[0, treated] at 0'
+    """
+    for greek, along in names.items():
+
+        def named(entry: re.Match[str], greek: str = greek, along: Mapping[int, Sequence[str]] = along) -> str:
+            places = [int(place) for place in entry[1].split(",")]
+            words = [along[axis][place] if axis in along else str(place) for axis, place in enumerate(places)]
+            return f"{greek}[{', '.join(words)}]"
+
+        text = re.sub(PLACES.format(greek=re.escape(greek)), named, text) if along else text
     return text

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators.diagnostics import import_arviz
+from estimators.fits.level_names import levels_of
 from estimators.fits.rows import fitted_rows, in_blocks
 from estimators.status import warn_user
 
@@ -132,14 +133,17 @@ def _without_rounding(pointwise: Tensor) -> Tensor:
 
 
 def _posterior(fit: "Fit") -> "xarray.Dataset":
-    """The draws, with an axis of components, which has the labels' names where they have any."""
-    axes = fit.symmetry.axes if fit.label_names else fit.model.component_axes
-    axis_names = {
-        name: ["component" if axis == first else f"{name}_dim_{axis}" for axis in range(fit.draws[name].ndim - 1)]
-        for name, (first, *_) in axes.items()
-    }
+    """The draws, with an axis of components, and of levels that have names; names are coordinates."""
+    labelled = fit.symmetry.axes if fit.label_names else fit.model.component_axes
+    coordinates = {f"{variable}_level": names for variable, names in levels_of(fit).items()}
+    coordinates |= {"component": fit.label_names} if fit.label_names else {}
+    axis_names = {}
+    for name, value in fit.draws.items():
+        axes = {axis: f"{variable}_level" for axis, variable in fit.model.level_axes.get(name, {}).items()}
+        axes = {axis: dim for axis, dim in axes.items() if dim in coordinates}
+        axes |= dict.fromkeys(labelled.get(name, ())[:1], "component")
+        axis_names[name] = [axes.get(axis, f"{name}_dim_{axis}") for axis in range(value.ndim - 1)]
     posterior = dataset(fit.draws, fit.num_chains, axis_names)
-    if fit.label_names and axis_names:
-        labels = {name: list(fit.label_names) for name in posterior.dims if str(name).rstrip("_") == "component"}
-        posterior = posterior.assign_coords(labels)
-    return posterior
+    # A Greek that is called as an axis has it called otherwise: see `unused`.
+    named = {unused(dim, fit.draws): list(names) for dim, names in coordinates.items()}
+    return posterior.assign_coords({dim: names for dim, names in named.items() if dim in posterior.dims})

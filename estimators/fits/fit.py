@@ -22,6 +22,7 @@ from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
+from estimators.fits.level_names import names_along_axes
 from estimators.fits.modes import FitModes, modes_of
 from estimators.fits.quantities import Question
 from estimators.fits.relabel import relabelled
@@ -221,7 +222,7 @@ class Fit:
     @property
     def advice(self) -> tuple[str, ...]:
         """Sentences: of the status, of all else that holds of the fit, and of its data and priors."""
-        return sentences(self.findings, self.remarks)
+        return sentences(self.findings, self.remarks, names_along_axes(self))
 
     @property
     def modes(self) -> FitModes:

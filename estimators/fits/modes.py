@@ -10,8 +10,10 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.contract import Density, Model
+from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
+from estimators.fits.level_names import names_along_axes
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
@@ -87,7 +89,8 @@ class FitModes:
             flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
             columns |= dict(zip(entries, flat.T, strict=True))
         if any(modes.ends):
-            columns["at an end"] = modes.ends
+            names = names_along_axes(self._fit)
+            columns["at an end"] = tuple(with_names(end, names) for end in modes.ends)
         return pd.DataFrame(columns, index=pd.RangeIndex(len(modes), name="mode"))
 
     def __repr__(self) -> str:

@@ -41,7 +41,7 @@ def say_status(fit: "Fit", *, strict: bool) -> None:
     """Warn once of all that holds where the status is not CONVERGED, or, if strict, raise EstimationError."""
     if fit.status is Status.CONVERGED:
         return
-    words = " ".join(sentences(fit.findings, ()))
+    words = " ".join(sentences(fit.findings, (), names_along_axes(fit)))
     if strict:
         raise EstimationError(words)
     warn_user(words)

@@ -18,6 +18,7 @@ def remarks_of(nodes: Mapping[str, Node], data: Data, num_components: int) -> li
         if len(column) < 2:
             continue
         for remark in node.mechanism.remarks(column, inputs):
+            remark = remark.naming(data.levels[name]) if name in data.levels else remark
             greek = f"{remark.greek}_{name}" if remark.greek else ""
             found.append(replace(remark, what=f"column {name} {remark.what}", greek=greek))
     distinct = num_distinct_rows(data, list(nodes), num_components)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import NOT_SEEN, Data
+from estimators.data.levels import check_levels
 from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.handlers import Evidence
 from estimators.programs.missing import stand_in
@@ -17,6 +18,7 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
     support, and for a site that is hidden and cannot be summed out.
     """
     columns = _site_columns(fn, structure, data)
+    _check_names(structure, data)
     hidden, values, seen, is_missing = [], dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
     for name, site in structure.sites.items():
         if name in data.scalars:
@@ -57,7 +59,7 @@ def evidence_of(fn: Program, structure: Structure, data: Data) -> Evidence:
 
 def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Tensor]:
     """The column of each site: of its own name, or an entry of a column [N, T] for the sites x_0 ... x_{T-1}."""
-    known, columns = parameters_of(fn), dict[str, Tensor]()
+    known, columns, unknown = parameters_of(fn), dict[str, Tensor](), list[str]()
     for name, column in data.columns.items():
         series = sorted(
             (int(site.rpartition("_")[2]), site)
@@ -80,14 +82,26 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
                 f"data: column {name!r} is named like a site outside the plate over rows; give one number to fix it"
             )
         else:
-            raise ValueError(
-                f"data: the program has no site and no parameter {name!r}; its sites in a row are "
-                f"{list(structure.sites)}, its parameters {list(known)}"
-            )
+            unknown.append(name)
+    if unknown:
+        raise ValueError(
+            f"data: the program has no site and no parameter {', '.join(map(repr, unknown))}; its sites in a row are "
+            f"{list(structure.sites)}, its parameters {list(known)}; of a data frame give the columns of these alone, "
+            "frame[[...]]"
+        )
     for name in data.scalars:
         if name not in known and name not in structure.names:
             raise ValueError(f"data: the program has no parameter {name!r}; it has {list(known)}")
     return columns
+
+
+def _check_names(structure: Structure, data: Data) -> None:
+    """Raise where a column has names of levels that its site does not have."""
+    for name, names in data.levels.items():
+        if name in structure.sites:
+            site = structure.sites[name]
+            is_numbered = site.is_discrete and site.values.tolist() == list(range(site.cardinality))
+            check_levels(name, names, site.cardinality if is_numbered else None, f"a site of {site.family.__name__}")
 
 
 def _need_enumerable(site: RowSite) -> None:

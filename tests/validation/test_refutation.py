@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -397,6 +398,26 @@ def test_figure_has_a_panel_for_each_variable_and_setting():
     assert np.trapezoid(density.get_ydata(), density.get_xdata()) == pytest.approx(1.0, abs=1e-3)
     masses = figure.axes[0].lines[-1].get_ydata()
     assert masses == pytest.approx([0.8, 0.2])
+
+
+def test_levels_are_matched_and_called_by_their_names():
+    model = CausalMixture(2, {"T": Bernoulli(), "W": Bernoulli(parents=["T"])})
+    greeks = {"theta": [0.5, 0.5], "p_T": [0.4, 0.6], "p_W": [[0.2, 0.9], [0.4, 0.7]]}
+    fit = replace(Fit.from_greeks(model, greeks), data=Data(T=["control", "treated"], W=["ill", "well"]))
+    rows = model.simulate(60, greeks, seed=0)
+    in_order = Data(T=rows["T"], W=rows["W"], intervened={"T": True})
+    named = {"T": ("treated", "control"), "W": ("ill", "well")}
+    treatments = pd.Categorical(np.array(["control", "treated"])[rows["T"].long()], categories=named["T"])
+    by_name = Data(T=treatments, W=np.array(named["W"])[rows["W"].long()], intervened={"T": True})
+    found, expected = (refute(fit, experiment, seed=0, num_simulations=99) for experiment in (by_name, in_order))
+    assert found.p_value == expected.p_value
+    assert "do(T='control'), do(T='treated')" in found.sentence
+    figure = found.figure()
+    assert figure.axes[0].get_title(loc="left").startswith("do(T='control')")
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["ill", "well"]
+    unknown = Data(T=["placebo"] * 6, W=["ill", "well"] * 3, intervened={"T": True})
+    with pytest.raises(ValueError, match=r"experiment: column T: no level is called 'placebo'.*'control', 'treated'"):
+        refute(fit, unknown, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,12 @@ def checked(fit: Any, experiment: Any, seed: Any, num_simulations: Any, level: A
     unknown = [name for name in data.columns if name not in known]
     if unknown:
         raise ValueError(f"experiment: the fit has no variable {unknown[0]!r}; it has {sorted(known)}")
-    if fit.model.variables:
-        try:
+    try:
+        data = data.numbered_as({} if fit.data is None else fit.data.levels)
+        if fit.model.variables:
             fit.model.check(data)
-        except ValueError as error:
-            raise ValueError(f"experiment: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"experiment: {error}") from None
     return data
 
 

@@ -1,7 +1,7 @@
 """What an experiment fixes (which entries of which rows were set), and experiments of the same design from a fit."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from numbers import Number
 from typing import Any
 
@@ -24,11 +24,16 @@ class Arm:
 
     settings: Mapping[str, float]
     rows: NDArray[np.intp]
+    levels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
-        """The intervention as one writes it: ``do(Z=1)``."""
-        return f"do({', '.join(f'{name}={value:g}' for name, value in self.settings.items())})"
+        """The intervention as one writes it: ``do(Z=1)``, ``do(T='treated')``."""
+        values = {
+            name: repr(self.levels[name][int(value)]) if name in self.levels else f"{value:g}"
+            for name, value in self.settings.items()
+        }
+        return f"do({', '.join(f'{name}={value}' for name, value in values.items())})"
 
 
 def arms_of(experiment: Data) -> tuple[Arm, ...]:
@@ -43,7 +48,7 @@ def arms_of(experiment: Data) -> tuple[Arm, ...]:
         settings = {name: float(value[i]) for i, name in enumerate(names) if is_set[i]}
         if LATENT in settings:
             settings[LATENT] = int(settings[LATENT])
-        arms.append(Arm(settings, rows))
+        arms.append(Arm(settings, rows, experiment.levels))
     return tuple(arms)
 
 

@@ -85,7 +85,8 @@ def _panel(axes: Axes, fit: Fit, experiment: Data, arm: Arm, name: str, *, first
         axes.plot(levels, masses, "o", color=PREDICTED, markersize=5)
         label = "probability"
         if len(levels) <= MOST_TICKS:
-            axes.set_xticks(levels)
+            names = experiment.levels.get(name)
+            axes.set_xticks(levels, None if names is None else [names[int(level)] for level in levels])
     axes.set_ylim(bottom=0)
     axes.set_xlabel(name)
     if first:

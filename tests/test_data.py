@@ -213,6 +213,8 @@ def test_the_callers_arrays_are_neither_kept_nor_changed(wrap: Callable[[Any], A
 def test_the_text_of_data_says_what_is_in_it() -> None:
     data = Data(X=NUMBERS, Z=[0, 1, 1], intervened={"Z": True}, weights=[1, 2, 3])
     assert repr(data) == "Data(3 rows: X, Z, intervened Z, weights)"
+    named = Data(T=["b", "a", "b"], id=pd.Categorical.from_codes([0, 1, 2], [f"row {k}" for k in range(9)]))
+    assert repr(named) == "Data(3 rows: T (a, b), id (9 levels))"
 
 
 def test_a_hidden_cause_of_several_columns_can_be_set() -> None:

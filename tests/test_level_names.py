@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow
+import pyro.distributions as dist
 import pytest
 import torch
 import xarray
@@ -216,6 +217,14 @@ QUESTIONS: list[tuple[Callable[[Fit], Any], Callable[[Fit], Any]]] = [
     (lambda fit: fit.do(T=["treated", "control"]).mean("Y").draws, lambda fit: fit.do(T=[1, 0]).mean("Y").draws),
     (lambda fit: fit.do(T=FRAME["T"]).mean("Y").draws, lambda fit: fit.do(T=ROWS["T"]).mean("Y").draws),
     (lambda fit: fit.do(W=FRAME["W"]).mean("T").draws, lambda fit: fit.do(W=ROWS["W"]).mean("T").draws),
+    (
+        lambda fit: fit.do(T={"treated": 0.3, "control": 0.7}).mean("Y").draws,
+        lambda fit: fit.do(T=dist.Bernoulli(torch.tensor(0.3, dtype=torch.float64))).mean("Y").draws,
+    ),
+    (
+        lambda fit: fit.do(W={"young": 0.25, "old": 0.75}).mean("Y").draws,
+        lambda fit: fit.do(W=dist.Categorical(torch.tensor([0.25, 0.0, 0.75]))).mean("Y").draws,
+    ),
     (lambda fit: fit.do(W="old").log_density("T", "treated"), lambda fit: fit.do(W=2).log_density("T", 1)),
     (lambda fit: fit.given(T="treated").log_density("W", AGES), lambda fit: fit.given(T=1).log_density("W", [0, 1, 2])),
     (lambda fit: fit.given(Y=1.0).cdf("W", "middle"), lambda fit: fit.given(Y=1.0).cdf("W", 1)),
@@ -279,6 +288,12 @@ WRONG = [
         lambda: NAMED.contrast("Y", do={"T": "treated"}, versus={"T": "none"}),
         *(ValueError, "versus: T", "'none'", "['control', 'treated']"),
     ),
+    case("at random", lambda: NAMED.do(T={"placebo": 1.0}), ValueError, "do: T", "'placebo'", "['control', 'treated']"),
+    case("shares", lambda: NAMED.do(T={"treated": 0.3}), ValueError, "do: T", "probabilities that sum to 1", "0.3"),
+    case("negative", lambda: NAMED.do(T={"treated": 2, "control": -1}), ValueError, "do: T", "probabilities", "-1"),
+    case("shares of text", lambda: NAMED.do(T={"treated": "all"}), TypeError, "do: T", "expected numbers", "'all'"),
+    case("seen at random", lambda: NAMED.given(T={"treated": 1.0}), ValueError, "given", "T expects a value"),
+    case("a distribution of what has no names", lambda: CODED.do(T={"treated": 1.0}), TypeError, "do: T", "treated"),
     case("one of several rows", lambda: NAMED.do(T=["treated", "x"]), ValueError, "do: T", "'x'"),
     case("a point", lambda: NAMED.do(W="old").log_density("T", "x"), ValueError, "log_density: T", "'x'"),
     case("responsibilities", lambda: NAMED.responsibilities(UNSEEN), ValueError, "column T", "'placebo'", "row(s) 1"),

@@ -92,6 +92,9 @@ def test_a_program_takes_levels_by_name(tmp_path: Path) -> None:
         assert torch.equal(named.draws[name], value), name
     assert torch.equal(named.do(t="yes").mean("y").draws, coded.do(t=1).mean("y").draws)
     assert torch.equal(named.given(t="no").mean("y").draws, coded.given(t=0).mean("y").draws)
+    at_random = dist.Bernoulli(torch.tensor(0.3, dtype=torch.float64))
+    by_name = named.do(t={"yes": 0.3, "no": 0.7}).mean("y").draws
+    torch.testing.assert_close(by_name, coded.do(t=at_random).mean("y").draws)
     assert torch.equal(named.log_density({"t": ["yes"], "y": [1.0]}), coded.log_density({"t": [1], "y": [1.0]}))
     named.save(tmp_path / "fit")
     loaded = Fit.load(tmp_path / "fit", model=model)

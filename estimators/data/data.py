@@ -20,7 +20,7 @@ from estimators.data.columns import (
     named_columns,
     numeric_array,
 )
-from estimators.data.levels import BOOLEANS, Levels, coded, in_words, joined, renumbered
+from estimators.data.levels import BOOLEANS, Levels, coded, few_words, in_words, joined, renumbered
 from estimators.data.weights import need_positive, row_weights
 from estimators.isolation import own_modes
 
@@ -119,7 +119,8 @@ class Data:
         return self.num_rows
 
     def __repr__(self) -> str:
-        names = [*self.columns, *(f"intervened {name}" for name in self.intervened)]
+        names = [f"{name} ({few_words(self.levels[name])})" if name in self.levels else name for name in self.columns]
+        names += [f"intervened {name}" for name in self.intervened]
         names += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
         return f"Data({self.num_rows} rows: {', '.join(names)})"
 

@@ -127,6 +127,11 @@ def _is_number(name: str) -> bool:
     return True
 
 
+def few_words(names: Names) -> str:
+    """The names where they are few, else their number."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} levels"
+
+
 def in_words(names: Iterable[str]) -> str:
     """Some names, each in quotation marks: ``'control', 'treated'``."""
     known = list(names)

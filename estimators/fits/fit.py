@@ -110,7 +110,7 @@ class Fit:
     def do(self, /, **settings: Any) -> Query:
         """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
 
-        Raises ValueError for an unknown variable or label.
+        By names: ``do(T="treated")``, ``do(T={"treated": 0.3, "control": 0.7})``. ValueError for an unknown name.
         """
         return questions.under(self, settings)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
@@ -47,6 +48,8 @@ def checked_law(structure: Structure, what: str, name: str, law: Any) -> Any:
         values = law.enumerate_support(expand=False) if law.has_enumerate_support else None
         if values is None or not torch.equal(values.double(), site.values.double()):
             raise ValueError(f"{what}: {name} expects a distribution over {site.values.tolist()}, got {law}")
+        if site.values.is_floating_point() and isinstance(law, dist.Categorical):
+            return dist.Bernoulli(law.probs[..., 1])
         if values.is_floating_point() != site.values.is_floating_point():
             raise ValueError(
                 f"{what}: {name} has whole numbers for values, which index tables; write {law} as a Categorical"

@@ -1,15 +1,20 @@
 """Labels of hidden sites: their names, and whether a question may rely on what they mean."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pyro.distributions as dist
 from torch import Tensor
 
+from estimators.data.values import numbers
 from estimators.status import warn_user
+
+# Probabilities sum to 1 but for this.
+ROUNDING = 1e-6
 
 
 @dataclass(eq=False)
@@ -38,12 +43,10 @@ class Labels:
         Raises ValueError for an unknown name.
         """
         labels = dict.fromkeys(self.sites(), self.names) if self.names else {}
+        nouns = {**dict.fromkeys(self.levels, "level"), **dict.fromkeys(labels, "label")}
+        names = {**self.levels, **labels}
         return {
-            name: numbers_of(f"{call}: {name} has no label", value, labels[name])
-            if name in labels
-            else numbers_of(f"{call}: {name} has no level", value, self.levels[name])
-            if name in self.levels
-            else value
+            name: numbers_of(f"{call}: {name}", nouns[name], value, names[name]) if name in names else value
             for name, value in asked.items()
         }
 
@@ -74,21 +77,37 @@ def names_of(order: Mapping[Any, Any], num_labels: int) -> tuple[str, ...]:
     return tuple(sorted(order, key=order.__getitem__))
 
 
-def numbers_of(problem: str, value: Any, names: Sequence[str]) -> Any:
+def numbers_of(what: str, noun: str, value: Any, names: Sequence[str]) -> Any:
     """A label or a level, or a list of them, by number where it is given by name; anything else as it is.
 
-    Raises ValueError, with the problem, for a name that is none of the names.
+    A mapping of names to probabilities is the distribution of a stochastic setting. Raises ValueError for a name that
+    is none of the names.
     """
     if isinstance(value, Tensor):
         return value
+    if isinstance(value, Mapping):
+        return _law_of(what, noun, value, names)
     labels = np.asarray(value, dtype=object)
     if labels.ndim > 1 or not any(isinstance(label, str) for label in labels.flat):
         return value
-    unknown = [label for label in labels.flat if isinstance(label, str) and label not in names]
-    if unknown:
-        raise ValueError(f"{problem} {unknown[0]!r}; it has {list(names)}, or 0 to {len(names) - 1}")
-    numbers = [names.index(label) if isinstance(label, str) else label for label in labels.flat]
-    return numbers if labels.ndim else numbers[0]
+    _need_known(what, noun, (label for label in labels.flat if isinstance(label, str)), names)
+    known = [names.index(label) if isinstance(label, str) else label for label in labels.flat]
+    return known if labels.ndim else known[0]
+
+
+def _law_of(what: str, noun: str, shares: Mapping[Any, Any], names: Sequence[str]) -> Any:
+    """The distribution of a label or level whose probabilities are given by name; what is not named has none."""
+    _need_known(what, noun, shares, names)
+    probabilities = numbers(what, [shares.get(name, 0.0) for name in names])
+    if not bool((probabilities >= 0).all()) or abs(float(probabilities.sum()) - 1.0) > ROUNDING:
+        raise ValueError(f"{what} expects probabilities that sum to 1, got {dict(shares)}")
+    return dist.Categorical(probabilities)
+
+
+def _need_known(what: str, noun: str, asked: Iterable[Any], names: Sequence[str]) -> None:
+    unknown = next((name for name in asked if name not in names), None)
+    if unknown is not None:
+        raise ValueError(f"{what} has no {noun} {unknown!r}; it has {list(names)}, or 0 to {len(names) - 1}")
 
 
 def entry_names(greek: str, shape: Sequence[int], names: Mapping[int, Sequence[str]]) -> list[str]:

@@ -132,6 +132,7 @@ NO_LEVELS = [
     case("categories of such", lambda: Data(T=pd.Categorical(["1", "2"])), TypeError, "column T", "'1'", "to_numeric"),
     case("NaN as text", lambda: Data(T=["a", "nan"]), TypeError, "column T", "a number: 'nan'"),
     case("no name", lambda: Data(T=["a", " "]), ValueError, "column T", "empty name", "None where it is missing"),
+    case("half a character", lambda: Data(T=["a", "\ud800"]), ValueError, "column T", "Unicode"),
     case("one name twice", lambda: Data(T=pd.Categorical([True, "True"])), ValueError, "column T", "'True'", "rename"),
     case("text in two dimensions", lambda: Data(T=[["a", "b"]]), TypeError, "column T", "2 dimensions", "'a'"),
     case("labels of text", lambda: Data(Z=["low", "high"]), TypeError, "column Z", "'high', 'low'", "fit.relabel({"),
@@ -359,6 +360,22 @@ def test_entries_of_the_greeks_are_called_by_the_names_of_levels() -> None:
     ]
     named = NAMED.relabel({"low": 0, "high": 1}).relabel([1, 0])
     assert list(named.summary().index[2:4]) == ["p_W[high, young]", "p_W[high, middle]"]
+
+
+def test_questions_and_fits_with_names_can_be_pickled() -> None:
+    expected = NAMED.do(T="treated").given(W="old").mean("Y").draws
+    for one in (NAMED, NAMED.do(T="treated")):
+        copied = pickle.loads(pickle.dumps(one))
+        query = copied.do(T="treated") if isinstance(copied, Fit) else copied
+        assert torch.equal(query.given(W="old").mean("Y").draws, expected)
+
+
+def test_booleans_are_numbers_where_numbers_are_due() -> None:
+    rows = {"X": [True, False, True, True]}
+    fit = EM(num_starts=2).fit(CausalMixture(1, {"X": Gaussian(scale=1.0)}), rows, seed=0)
+    assert fit["mu_X"].tolist() == [0.75]
+    assert fit.data is not None and not fit.data.levels
+    assert fit.log_density(rows).shape == (4,)
 
 
 def test_names_of_the_causes_of_z_are_those_of_its_weights() -> None:

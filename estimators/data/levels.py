@@ -6,6 +6,7 @@ Text is numbered in sorted order, categories in their own, False and True as 0 a
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, time, timedelta
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,9 @@ def coded(column: str, values: Any) -> tuple[Any, Names]:
         # Of a dictionary of pyarrow's, `to_numpy` gives missing entries a value.
         values = values.to_pandas()
     entries = _entries(values)
-    if entries is None or entries.ndim == 0 or entries.dtype.kind not in "bOmM":
+    if entries is not None and entries.dtype.kind == "b":
+        return entries, BOOLEANS if entries.ndim == 1 else ()
+    if entries is None or entries.ndim == 0 or entries.dtype.kind not in "OmM":
         return values, ()
     missing = np.asarray(pd.isna(entries))
     there = entries[~missing]
@@ -105,6 +108,8 @@ def _checked(column: str, declared: Sequence[Any]) -> Names:
     """The names of levels as text, each of which means one thing."""
     names = tuple(str(level) for level in declared)
     for k, name in enumerate(names):
+        if any(category(letter) == "Cs" for letter in name):
+            raise ValueError(f"column {column}: the level {name!r} is not valid Unicode; give it another name")
         if not name.strip():
             raise ValueError(
                 f"column {column}: a level has an empty name; give it one, or None where it is missing, or {LEAVE_OUT}"

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
+from torch.distributions import constraints
 
 from estimators.estep.inputs import array_inputs, tensor_inputs
 from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
@@ -77,7 +78,7 @@ class Node:
         found, first = {}, int(self.is_below)
         for parameter, (_, name, by_cell, entry) in zip(self.parameters, self._own, strict=False):
             axes = dict(enumerate(self.parents, first)) if by_cell and self.levels else {}
-            if entry == (self.mechanism.num_levels,):
+            if entry == (self.mechanism.num_levels,) and parameter.support is constraints.simplex:
                 axes[len(parameter.shape) - 1] = self.name
             found[name] = axes
         return found

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def levels_of(fit: "Fit") -> Levels:
     """The names of levels in the rows that were fitted."""
-    return {} if fit.data is None else fit.data.levels
+    return {} if fit.data is None else dict(fit.data.levels)
 
 
 def rows_for(fit: "Fit", rows: Any) -> Data:

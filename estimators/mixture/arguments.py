@@ -55,7 +55,8 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
         raise ValueError(f"Z: expected -1 (not seen) to {model.K - 1}, got {int(latent[row])} in row {row}")
-    return data
+    # False and True of a variable without levels are numbers.
+    return data.numbered_as({name: data.levels[name] for name in data.levels if model.variables[name].num_levels})
 
 
 def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:

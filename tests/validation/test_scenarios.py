@@ -330,6 +330,28 @@ def program(N=1):
         return pyro.sample("X", Normal(mu[z], 1.0))
 
 
+def test_data_sets_like_rows_with_names_have_the_names():
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    greeks = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.5, 1.0]}
+    rows = model.simulate(60, greeks, seed=0)
+    data = Data(T=np.array(["control", "treated"])[rows["T"].long()], Y=rows["Y"])
+    known = Fit.from_greeks(model, greeks)
+    several = {name: value.expand(2, *value.shape[1:]) for name, value in known.draws.items()}
+    asked = (Intervention("Y", {"T": "control"}), Intervention("Y", {"T": 1}))
+    for make, fit in (
+        (Scenario.from_fit, replace(known, data=data)),
+        (Scenario.from_fit, replace(known, data=data.replace(weights=[2.0] * 60))),
+        (Scenario.around_posterior, replace(known, data=data, draws=several)),
+    ):
+        scenario = pickle.loads(pickle.dumps(make(fit, interventions=asked)))
+        assert [one.name for one in scenario.interventions] == ["Y | do(T=control)", "Y | do(T=treated)"]
+        assert [one.settings for one in scenario.interventions] == [{"T": 0}, {"T": 1}]
+        drawn = scenario.source.draw(scenario, SEEDS).data
+        assert dict(drawn.levels) == {"T": ("control", "treated")}
+        with pytest.raises(ValueError, match=r"do: T has no level 'placebo'; it has \['control', 'treated'\]"):
+            make(fit, interventions=(Intervention("Y", {"T": "placebo"}),))
+
+
 def test_from_fit_of_a_program():
     model = PyroModel(program)
     fit = replace(Fit.from_greeks(model, {"theta": (0.3, 0.7), "mu": (-4.0, 4.0)}), data=Data(X=[0.0, 1.0, 2.0]))

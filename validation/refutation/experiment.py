@@ -48,7 +48,7 @@ def arms_of(experiment: Data) -> tuple[Arm, ...]:
         settings = {name: float(value[i]) for i, name in enumerate(names) if is_set[i]}
         if LATENT in settings:
             settings[LATENT] = int(settings[LATENT])
-        arms.append(Arm(settings, rows, experiment.levels))
+        arms.append(Arm(settings, rows, dict(experiment.levels)))
     return tuple(arms)
 
 

@@ -23,7 +23,7 @@ class Design:
     """N rows. `settings` are columns [N] of values that an experimenter set, NaN where none was.
 
     `seen` are the rows [N] in which Z is seen though nobody set it; `missing` masks [N] entries that were not recorded;
-    `weights` [N] count a row w times.
+    `weights` [N] count a row w times, `levels` are the names of levels by column.
     """
 
     num_rows: int
@@ -31,6 +31,7 @@ class Design:
     seen: Mask | None = None
     missing: Mapping[str, Mask] = field(default_factory=dict)
     weights: Array | None = None
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @staticmethod
     def partly(num_rows: int, *, K: int, seen: float = 0.0, set: float = 0.0) -> "Design":
@@ -60,6 +61,7 @@ class Design:
             seen if seen is not None and seen.any() else None,
             {name: mask for name, mask in gaps.items() if mask.any()},
             None if data.weights is None else np.asarray(data.weights, dtype=np.float64),
+            dict(data.levels),
         )
 
     @property
@@ -75,6 +77,7 @@ class Design:
             None if self.seen is None else np.tile(self.seen, times),
             {name: np.concatenate([mask] * times) for name, mask in self.missing.items()},
             None if self.weights is None else np.tile(self.weights, times),
+            self.levels,
         )
 
     def simulate(self, model: Model, greeks: Greeks, *, hidden: tuple[str, ...], seed: int) -> Data:
@@ -83,10 +86,10 @@ class Design:
         if self.is_plain:
             rows = model.simulate(self.num_rows, known, seed=seed)
             seen: dict[str, Any] = {name: column for name, column in rows.items() if name not in hidden}
-            return Data(seen)
+            return Data(seen).numbered_as(self.levels)
         if LATENT not in model.hidden:
             raise ValueError("design: of a Pyro program only plain rows can be made, nothing set, seen or missing")
-        return self._recorded(_under_settings(model, known, self._groups(), seed))
+        return self._recorded(_under_settings(model, known, self._groups(), seed)).numbered_as(self.levels)
 
     def _groups(self) -> list[tuple[Mask, dict[str, Any]]]:
         """Rows that have the same variables set, with the values they are set to."""

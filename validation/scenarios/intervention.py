@@ -1,24 +1,30 @@
 """What is asked of a fit: the distribution of an outcome under an intervention, and contrasts between two of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Intervention:
-    """``p(outcome | do(...))``.
+    """``p(outcome | do(...))``; ``levels`` are the names of levels, by which it is called.
 
     >>> Intervention("X", {"Z": 1}).mean_name
     'E[X | do(Z=1)]'
     """
 
     outcome: str
-    do: Mapping[str, float]
+    do: Mapping[str, Any]
+    levels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """As in ``X | do(Z=1)``."""
-        return f"{self.outcome} | do({', '.join(f'{name}={value:g}' for name, value in self.do.items())})"
+        values = {
+            name: self.levels[name][int(value)] if name in self.levels else f"{value:g}"
+            for name, value in self.settings.items()
+        }
+        return f"{self.outcome} | do({', '.join(f'{name}={value}' for name, value in values.items())})"
 
     @property
     def mean_name(self) -> str:
@@ -27,7 +33,11 @@ class Intervention:
     @property
     def settings(self) -> dict[str, float]:
         """What is set, whole numbers as such: a label or a level is one."""
-        return {name: int(value) if float(value).is_integer() else value for name, value in self.do.items()}
+        numbers = {
+            name: self.levels[name].index(value) if value in self.levels.get(name, ()) else value
+            for name, value in self.do.items()
+        }
+        return {name: int(value) if float(value).is_integer() else value for name, value in numbers.items()}
 
 
 @dataclass(frozen=True)

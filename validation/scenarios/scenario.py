@@ -201,10 +201,11 @@ def _rows_like(call: str, fit: Fit) -> _Rows:
 def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) -> tuple[Intervention, ...]:
     interventions = interventions if interventions is not None else _every_label(call, fit.model)
     # One draw is enough to ask whether the model has the variables and values, and does not warn of unsure labels.
-    one = Fit.from_greeks(fit.model, {key: value[0] for key, value in fit.draws.items()})
+    one = replace(Fit.from_greeks(fit.model, {key: value[0] for key, value in fit.draws.items()}), data=fit.data)
     for intervention in interventions:
         one.do(**intervention.do).mean(intervention.outcome)
-    return interventions
+    levels = {} if fit.data is None else dict(fit.data.levels)
+    return tuple(replace(intervention, levels=levels) for intervention in interventions)
 
 
 def _told_apart_by(fit: Fit) -> str | None:

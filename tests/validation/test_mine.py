@@ -198,6 +198,23 @@ def test_models_that_cannot_be_made(frame, tmp_path, monkeypatch):
     assert own_data.model_of(replace(ARGUMENTS, model=f"{own}:make"), columns).K == 2
 
 
+def test_a_model_of_ones_own_takes_text_as_levels(frame, quick, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = tmp_path / "text_models.py"
+    own.write_text(
+        OWN_MODEL.replace("Gaussian\n", "Bernoulli, Gaussian\n").replace("1.0)}", '1.0), "who": Bernoulli()}')
+    )
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    asked = replace(ARGUMENTS, file=str(tmp_path / "data.csv"), columns=("X", "who"), model=f"{own}:make")
+    columns = json.loads(json.dumps(own_data.read(asked)))
+    assert columns["who"] == frame["who"].tolist()
+    (scenario,), _ = own_data.prepare(asked, columns, seed=0)
+    drawn = scenario.source.draw(scenario, Seeds(1, 2, 3, 4, 5, 6)).data
+    assert dict(drawn.levels) == {"who": ("a", "b")}
+    with pytest.raises(DataError, match="column 'who' has 60 entries that are not finite numbers"):
+        own_data.read(replace(asked, model="gaussian_mixture"))
+
+
 # ---------------------------------------------------------------- the truth and the claims
 
 

@@ -56,8 +56,11 @@ class Arguments:
     truth: str | None = None
 
 
-def read(arguments: Arguments) -> dict[str, list[float]]:
-    """Return the columns of a CSV or Parquet file; raises DataError that says what is wrong with it."""
+def read(arguments: Arguments) -> dict[str, list[Any]]:
+    """Return the columns of a CSV or Parquet file, numbers, and for a model of one's own also text that names levels.
+
+    Raises DataError that says what is wrong with it.
+    """
     path = Path(arguments.file)
     suffix = path.suffix.lower()
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
@@ -79,7 +82,16 @@ def read(arguments: Arguments) -> dict[str, list[float]]:
         raise DataError(f"--columns: {twice[0]!r} is there more than once; rename one of the columns, or name it once")
     if not len(frame):
         raise DataError(f"{path}: expected rows below the names of the columns, got none")
-    return {name: _numbers(name, frame[name]) for name in arguments.columns}
+    takes_text = ":" in arguments.model
+    return {
+        name: frame[name].tolist() if takes_text and _is_text(frame[name]) else _numbers(name, frame[name])
+        for name in arguments.columns
+    }
+
+
+def _is_text(column: pd.Series) -> bool:
+    """Whether every entry is text, and some is no number."""
+    return all(isinstance(entry, str) for entry in column) and bool(pd.to_numeric(column, errors="coerce").isna().any())
 
 
 def _numbers(name: str, column: pd.Series) -> list[float]:
@@ -101,7 +113,7 @@ def _numbers(name: str, column: pd.Series) -> list[float]:
     return entries
 
 
-def model_of(arguments: Arguments, columns: Mapping[str, Sequence[float]]) -> Model:
+def model_of(arguments: Arguments, columns: Mapping[str, Sequence[Any]]) -> Model:
     """Return a mixture whose weak priors are centred on the data: a mean within two sd, a scale up to about the sd."""
     if ":" in arguments.model:
         return _own_model(arguments)
@@ -118,7 +130,7 @@ def model_of(arguments: Arguments, columns: Mapping[str, Sequence[float]]) -> Mo
         return CausalMixture(arguments.K, mechanisms, concentration=arguments.concentration)
 
 
-def data_of(columns: Mapping[str, Sequence[float]]) -> Data:
+def data_of(columns: Mapping[str, Sequence[Any]]) -> Data:
     """Return the rows; raises DataError for columns that no model can be fitted to."""
     if "Z" in columns:
         raise DataError("--columns: 'Z' is the hidden cause, which is what is estimated; rename the column")
@@ -166,7 +178,7 @@ def contenders() -> tuple[Contender, ...]:
 
 
 def prepare(
-    arguments: Arguments, columns: Mapping[str, Sequence[float]], *, seed: int
+    arguments: Arguments, columns: Mapping[str, Sequence[Any]], *, seed: int
 ) -> tuple[tuple[Scenario, ...], dict[str, Any]]:
     """Fit every estimator to the data and take a fit as the truth: EM's maximum, or the first that converged.
 
@@ -211,7 +223,7 @@ def truths(scenarios: Sequence[Scenario]) -> dict[str, Any]:
 
 
 def rebuilt(
-    arguments: Arguments, columns: Mapping[str, Sequence[float]], known: Mapping[str, Any]
+    arguments: Arguments, columns: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
 ) -> tuple[Scenario, ...]:
     """Return the scenarios of an earlier `prepare` from the data and what was kept of their truths."""
     data, model = data_of(columns), model_of(arguments, columns)

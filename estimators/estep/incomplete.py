@@ -7,7 +7,7 @@ part in another's; `residuals` integrates in these residuals u. Features of a Ga
 ``A (1, u)``, so the moments of u given what is known make the expected features: ``E[Φ] = A E[(1, u) (1, u)'] A'``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class IncompleteRows:
         self.index = np.flatnonzero(missing.incomplete)
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
         step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
-        self._parts = [
+        self.parts = [
             _Part(terms, nodes, num_components, missing, self.index[start : start + step], references)
             for start in range(0, len(self.index), step)
         ]
@@ -51,7 +51,7 @@ class IncompleteRows:
         sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
         for s, one in enumerate(sets):
             own = {slot: collected[s] for slot, collected in sums.items()}
-            for part in self._parts:
+            for part in self.parts:
                 joint, solved, integral = part.joint(one)
                 row_values, shares = part.normalise(joint)
                 values[s] += float(np.sum(part.weights * row_values))
@@ -62,25 +62,39 @@ class IncompleteRows:
         """ℓ [S, n] and R [S, K, n] of the incomplete rows, in the order of `index`."""
         values, shares = [], []
         for one in sets:
-            parts = [(part, *part.normalise(part.joint(one)[0])) for part in self._parts]
+            parts = [(part, *part.normalise(part.joint(one)[0])) for part in self.parts]
             values.append(np.concatenate([own for _, own, _ in parts]))
             shares.append(np.concatenate([np.add.reduceat(share, part.starts, axis=1) for part, _, share in parts], 1))
         return np.stack(values), np.stack(shares)
 
-    def sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
+    def shares(self, sets: Sequence[ParameterSet]) -> list[Array]:
+        """w R [S, K, n] of the combinations of levels of each part."""
+        return [np.stack([part.shares(one) for one in sets]) for part in self.parts]
+
+    def given(
+        self, shares: Array, references: Sequence[Reference], one: ParameterSet | None
+    ) -> tuple[dict[int, Array], Callable[[], list[Array]]]:
+        """Sums [S, K, width] under given R [S, K, N], and what makes w R of each part.
+
+        What is missing has its law at a parameter set given Z and the rest; without one, all levels alike.
+        """
+        if one is None:
+            return self._sums_given(shares, references), lambda: [part.spread(shares) for part in self.parts]
+        return self._sums_under(one, shares[0]), lambda: [part.under(one, shares[0])[None] for part in self.parts]
+
+    def _sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
         """Each term's sums [K, width] under given R [K, N]; what is missing has its law given Z and the rest."""
         sums = {slot: np.zeros((self._K, term.width)) for slot, term in enumerate(self._terms.all)}
-        for part in self._parts:
+        for part in self.parts:
             joint, solved, integral = part.joint(one)
-            part.collect(part.within_classes(joint, shares[:, part.index]), solved, integral, one, sums)
+            part.collect(part.within_classes(joint, shares), solved, integral, one, sums)
         return sums
 
-    def sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
+    def _sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
         """Sums of log-linear terms under R [S, K, N]; missing entries at a value of their column, or at all levels."""
         sums = {s: np.zeros((*shares.shape[:-1], term.width)) for s, term in self._terms.log_linear.items()}
-        for part in self._parts:
-            given = shares[..., part.index] * part.weights
-            spread = (given / np.bincount(part.row))[..., part.row]
+        for part in self.parts:
+            spread = part.spread(shares)
             for slot in sums:
                 sums[slot] += np.einsum("...n,fn->...f", spread, part.features(slot, references[slot]))
         return sums
@@ -104,7 +118,8 @@ class _Part:
         self.starts = np.searchsorted(self.row, np.arange(len(index)))
         rows = index[self.row]
         own = entries.rows(rows)
-        self._latent, self._columns, self._active = own.latent, {**own.columns, **levels}, own.active
+        self.columns, self.active = {**own.columns, **levels}, own.active
+        self._latent = own.latent
         gaussian = {name: slot for slot, (name, node) in enumerate(nodes.items(), 1) if node.mechanism.is_gaussian}
         others = [slot for slot in terms.log_linear if slot not in gaussian.values()]
         self._others = {slot: self.features(slot, references[slot]) for slot in others}
@@ -112,22 +127,22 @@ class _Part:
         used = [name for name in nodes if name in gaussian or name in inputs]
         # The numbers that Gaussian variables are quadratic in; whatever else they depend on is a row's config.
         self._numbers = [name for name in used if not nodes[name].mechanism.num_levels]
-        marks = [self._columns[name] for name in used if name not in self._numbers]
-        marks += [self._active[slot] for slot in gaussian.values() if slot in self._active]
+        marks = [self.columns[name] for name in used if name not in self._numbers]
+        marks += [self.active[slot] for slot in gaussian.values() if slot in self.active]
         self._first, config = _distinct(marks, len(rows))
-        self._x = _side_by_side([self._columns[name] for name in self._numbers], len(rows))
+        self._x = _side_by_side([self.columns[name] for name in self._numbers], len(rows))
         gone = _side_by_side([missing.unknown(name, rows).astype(np.float64) for name in self._numbers], len(rows))
         self._patterns = Patterns.of(config, gone > 0)
-        widths = [int(np.prod(self._columns[name].shape[1:])) for name in self._numbers]
+        widths = [int(np.prod(self.columns[name].shape[1:])) for name in self._numbers]
         ends = np.cumsum(widths)
         numbers = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
         # 1 for a number with a mechanism's factor of its own, 0 for one that was set or is no Gaussian variable's.
         self._has_law = np.zeros((len(self._first), self._x.shape[1]))
         for name, slot in gaussian.items():
-            law = self._active[slot][self._first, None] if slot in self._active else 1.0
+            law = self.active[slot][self._first, None] if slot in self.active else 1.0
             self._has_law[:, numbers[name]] = law
         self._shift, self._step = _frame(self._x, self._has_law, config)
-        at_first = {name: column[self._first] for name, column in self._columns.items()}
+        at_first = {name: column[self._first] for name, column in self.columns.items()}
         self._gaussian = gaussian
         self._equations = Equations(
             [nodes[name] for name in gaussian], at_first, numbers, self._has_law, num_components
@@ -135,7 +150,7 @@ class _Part:
 
     def features(self, slot: int, reference: Reference, component: int | None = None) -> Array:
         """A term's features [F, n], with a value of its column in place of a missing number."""
-        return self._counted(slot, self._terms.log_linear[slot].features(self._columns, reference, component))
+        return self._counted(slot, self._terms.log_linear[slot].features(self.columns, reference, component))
 
     def joint(self, one: ParameterSet) -> tuple[Array, Solved, Integrated]:
         """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
@@ -149,13 +164,13 @@ class _Part:
             else:
                 joint = joint + own @ shared
         for slot, term in self._terms.general.items():
-            joint = joint + self._counted(slot, term.log_joint(one.coefficients[slot][None], self._columns)[0])
+            joint = joint + self._counted(slot, term.log_joint(one.coefficients[slot][None], self.columns)[0])
         is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])
         return np.where(is_other, -np.inf, joint), solved, integral
 
     def _counted(self, slot: int, values: Array) -> Array:
         """Values [..., n], zero where a term is left out."""
-        return values * self._active[slot] if slot in self._active else values
+        return values * self.active[slot] if slot in self.active else values
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
         """logsumexp over classes and combinations as [rows], and the softmax [K, n]."""
@@ -164,13 +179,25 @@ class _Part:
         total = np.add.reduceat(shares.sum(0), self.starts)
         return largest + np.log(total), shares / total[self.row]
 
+    def shares(self, one: ParameterSet) -> Array:
+        """w R of each combination of levels [K, n]."""
+        return self.normalise(self.joint(one)[0])[1] * self.weights[self.row]
+
+    def spread(self, given: Array) -> Array:
+        """The same, R [..., K, N] of all rows divided among a row's combinations alike."""
+        return np.asarray((given[..., self.index] * self.weights / np.bincount(self.row))[..., self.row])
+
+    def under(self, one: ParameterSet, given: Array) -> Array:
+        """The same, divided as these are likely in the class."""
+        return self.within_classes(self.joint(one)[0], given)
+
     def within_classes(self, joint: Array, given: Array) -> Array:
-        """w R of each combination of levels [K, n]: R [K, rows], divided as these are likely in the class."""
+        """The same from log p(row, levels, Z = k)."""
         largest = np.maximum.reduceat(joint, self.starts, axis=1)
         largest = np.where(np.isfinite(largest), largest, 0.0)
         shares = np.exp(joint - largest[:, self.row])
         total = np.add.reduceat(shares, self.starts, axis=1)
-        weights = np.where(total > 0, given * self.weights / np.where(total > 0, total, 1.0), 0.0)
+        weights = np.where(total > 0, given[:, self.index] * self.weights / np.where(total > 0, total, 1.0), 0.0)
         return np.asarray(shares * weights[:, self.row])
 
     def collect(
@@ -199,7 +226,7 @@ class _Part:
                 into[slot][:] += weights @ shared.T
         for slot, term in self._terms.general.items():
             counted = self._counted(slot, weights)[None]
-            into[slot][:] += term.pullback(one.coefficients[slot][None], self._columns, counted)[0]
+            into[slot][:] += term.pullback(one.coefficients[slot][None], self.columns, counted)[0]
 
     def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
         """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""

@@ -23,11 +23,12 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.estep.centring import parameter_set, parameter_sets, references_at
+from estimators.estep.completed import Completed, Completion, no_parts
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
 from estimators.estep.reference import ReferenceKernel
-from estimators.estep.term import General
+from estimators.estep.term import Columns, General
 from estimators.estep.terms import Entries, Index, Terms, entries_of
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
@@ -41,14 +42,14 @@ class Statistics(NamedTuple):
     """Expected sufficient statistics of all rows, with the references in which they were formed.
 
     ``log_likelihood`` [...]; ``counts`` [..., K, F] of the rows that inform theta, by the level of Z's observed causes;
-    ``sums`` variable → [..., K, F]; ``responsibilities`` gives R [..., K, N], which general terms maximise J by.
+    ``sums`` variable → [..., K, F]; ``completed`` gives the rows with their w R, which general terms maximise J by.
     """
 
     log_likelihood: Array
     counts: Array
     sums: Mapping[str, Array]
     references: Mapping[str, Reference]
-    responsibilities: Callable[[], Array]
+    completed: Callable[[], Completed]
 
 
 class MixtureMarginal:
@@ -86,7 +87,7 @@ class MixtureMarginal:
             self._complete = np.flatnonzero(~missing.incomplete)
             entries = entries.rows(self._complete)
             self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._shared)
-        self._rows = entries
+        self._rows, self._completion = entries, Completion(entries, self._complete, self._incomplete)
         parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
         self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
         # Whether the kernel has all rows, and all that is summed of them in tables.
@@ -113,7 +114,7 @@ class MixtureMarginal:
         """The statistics of a kernel's sums [S, K, F] by slot, at Greeks [..., *shape]."""
         own = references_at(self._terms, greeks, self._shared)
         references = dict(zip(self.nodes, own[1:], strict=True))
-        return self._statistics(value, sums, batch, references, partial(self._responsibilities, greeks))
+        return self._statistics(value, sums, batch, references, partial(self._completed, greeks))
 
     def gradient(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """dJ(φ; S)/dφ: at the φ where S was computed, the gradient of the log-likelihood. O(K F)."""
@@ -128,9 +129,9 @@ class MixtureMarginal:
         for name, linear in self._terms.log_linear_variables():
             coefficients = linear.coefficients(greeks, statistics.references[name])
             value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
-        for name, general, shares in self._general(statistics):
+        for name, general, columns, shares in self._general(statistics):
             numbers = general.coefficients(greeks, statistics.references[name])
-            value = value + general.complete(numbers, self._entries.columns, shares)
+            value = value + general.complete(numbers, columns, shares)
         return np.asarray(value)
 
     def argmax(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
@@ -138,8 +139,8 @@ class MixtureMarginal:
         best = self.weights.argmax(greeks, statistics.counts, Reference())
         for name, linear in self._terms.log_linear_variables():
             best.update(linear.argmax(greeks, statistics.sums[name], statistics.references[name]))
-        for name, general, shares in self._general(statistics):
-            best.update(general.argmax(greeks, self._entries.columns, shares, statistics.references[name]))
+        for name, general, columns, shares in self._general(statistics):
+            best.update(general.argmax(greeks, columns, shares, statistics.references[name]))
         return best
 
     def statistics_given(self, responsibilities: Array, greeks: Greeks | None = None) -> Statistics:
@@ -148,17 +149,17 @@ class MixtureMarginal:
         What is missing in a row is by its law at the Greeks (of one parameter set); without any, a missing entry is at
         a value of its column.
         """
-        batch, responsibilities = responsibilities.shape[:-2], self._as_known(responsibilities)
-        shares = responsibilities.reshape(-1, *responsibilities.shape[-2:])
+        batch, latent = responsibilities.shape[:-2], self.data.latent().numpy()
+        given = np.where(latent >= 0, latent == np.arange(self.K)[:, None], responsibilities)
+        shares = given.reshape(-1, *given.shape[-2:])
         complete = shares if self._complete is None else shares[..., self._complete]
-        sums = self._terms.sums_given(self._rows, complete, self._shared)
+        sums, of_parts = self._terms.sums_given(self._rows, complete, self._shared), no_parts
         if self._incomplete is not None:
-            if greeks is None:
-                more = self._incomplete.sums_given(shares, self._shared)
-            else:
-                more = self._incomplete.sums_under(parameter_set(self._terms, greeks, self._shared), shares[0])
+            one = None if greeks is None else parameter_set(self._terms, greeks, self._shared)
+            more, of_parts = self._incomplete.given(shares, self._shared, one)
             sums = {slot: own + more[slot] for slot, own in sums.items()}
-        return self._statistics(np.zeros(len(shares)), sums, batch, self.references, lambda: responsibilities)
+        completed = partial(self._completion.of, given, of_parts)
+        return self._statistics(np.zeros(len(shares)), sums, batch, self.references, completed)
 
     def has_collapsed(self, greeks: Greeks) -> bool:
         """Whether a component has shrunk onto a point."""
@@ -205,11 +206,6 @@ class MixtureMarginal:
 
     # ---------------------------------------------------------------- inside
 
-    def _as_known(self, responsibilities: Array) -> Array:
-        """R [..., K, N], one-hot where Z is known."""
-        latent = self.data.latent().numpy()
-        return np.where(latent >= 0, latent == np.arange(self.K)[:, None], responsibilities)
-
     def _responsibilities(self, greeks: Greeks) -> Array:
         """R as [..., K, N]."""
         sets, batch = self._flat(greeks)
@@ -239,18 +235,23 @@ class MixtureMarginal:
         sums: Mapping[int, Array],
         batch: tuple[int, ...],
         references: Mapping[str, Reference],
-        responsibilities: Callable[[], Array],
+        completed: Callable[[], Completed],
     ) -> Statistics:
         by_name = {n: sums[s].reshape(batch + sums[s].shape[1:]) for s, n in enumerate(self.nodes, 1) if s in sums}
         counts = sums[0].reshape(batch + sums[0].shape[1:])
-        return Statistics(value.reshape(batch), counts, by_name, references, responsibilities)
+        return Statistics(value.reshape(batch), counts, by_name, references, completed)
 
-    def _general(self, statistics: Statistics) -> Iterator[tuple[str, General, Array]]:
-        """The general terms by variable, with w R [..., K, N] of the rows that they are not left out of."""
-        weights = 1.0 if self._entries.weights is None else self._entries.weights
-        for slot, term in self._terms.general.items():
-            counted = statistics.responsibilities() * (weights * self._entries.active.get(slot, 1.0))
-            yield self._terms.names[slot - 1], term, counted
+    def _completed(self, greeks: Greeks) -> Completed:
+        """The rows with w R at some Greeks [..., *shape]."""
+        own = [] if self._incomplete is None else parameter_sets(self._terms, self._flat(greeks)[0], self._shared)
+        return self._completion.at(own, self._responsibilities(greeks))
+
+    def _general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
+        """The general terms by variable, with the rows and w R [..., K, n], 0 where the term is left out."""
+        if self._terms.general:
+            rows = statistics.completed()
+            for slot, term in self._terms.general.items():
+                yield self._terms.names[slot - 1], term, rows.columns, rows.counted(slot)
 
 
 def parameters_of(weights: Weights, nodes: Mapping[str, Node]) -> list[Parameter]:

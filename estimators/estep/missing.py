@@ -57,19 +57,18 @@ class Missing:
         for slot, (name, node) in enumerate(nodes.items(), 1):
             summed = some[name] & ~left_out[name]
             family = type(node.mechanism).__name__
-            if summed.any() and (
-                slot in terms.general or not (node.mechanism.num_levels or node.mechanism.is_gaussian)
-            ):
+            if summed.any() and not (node.mechanism.num_levels or node.mechanism.is_gaussian):
                 raise ValueError(
                     f"column {name}: missing in row {int(np.flatnonzero(summed)[0])}, where what it causes is known; "
                     f"a {family} {_WHY_NOT[slot in terms.general]}; drop these rows"
                 )
-            for parent in node.parents if slot in terms.general else ():
+            numbers = [parent for parent in node.parents if not nodes[parent].mechanism.num_levels]
+            for parent in numbers if slot in terms.general else ():
                 lost = some[parent] & ~left_out[name]
                 if lost.any():
                     raise ValueError(
                         f"column {parent}: missing in row {int(np.flatnonzero(lost)[0])}, where {name} is known, which "
-                        f"it causes; a {family} is not summed or integrated over its causes; drop these rows"
+                        f"it causes; a {family} is not integrated over its causes; drop these rows"
                     )
 
     def informative(self, slot: int, names: Sequence[str]) -> Entries:

@@ -22,6 +22,7 @@ from estimators.mechanisms.protocol import (
     LogLinearFamily,
     Reference,
     Terms,
+    Turn,
     VariableTable,
     check_parents,
     check_whole_numbers,
@@ -71,6 +72,11 @@ class Family:
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         return self.law(*(one.in_cell(greeks.get(symbol), cell) for symbol, one in self.given.items()))
+
+    def turning(
+        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
+    ) -> Turn | None:
+        return None
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of whole numbers: levels, or counts where there are none."""

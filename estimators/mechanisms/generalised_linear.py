@@ -14,7 +14,7 @@ from estimators.mechanisms.defaults import General
 from estimators.mechanisms.gaussian.family import spread
 from estimators.mechanisms.gaussian.forms import Places, pairs
 from estimators.mechanisms.gaussian.line import Line, centre_of_most, line_of
-from estimators.mechanisms.protocol import Greeks, Reference, Terms, VariableTable
+from estimators.mechanisms.protocol import Greeks, Reference, Terms, Turn, VariableTable
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Linear, Transform
@@ -53,6 +53,10 @@ class GeneralisedLinear(General):
 
     def steepness(self, column: Array, eta: Array) -> Array:
         """-d² log p / d eta²."""
+        raise NotImplementedError
+
+    def turn(self, value: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Where log p of a value turns in eta, and within what width; the mean where it is None."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------- the line
@@ -96,6 +100,12 @@ class GeneralisedLinear(General):
     def mean(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> Tensor:
         """E[x | cell, inputs]."""
         return self.mean_at(self.predictor(greeks, cell, inputs))
+
+    def turning(
+        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
+    ) -> Turn | None:
+        turn = self.turn(value)
+        return None if turn is None else Turn(self.predictor(greeks, cell, inputs), *turn)
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         beta = self.array("beta", greeks)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
+import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import expit, log_expit
 from torch import Tensor
@@ -15,7 +16,6 @@ from estimators.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.compiled.predictor import add_slopes, chance, predict
 from estimators.mechanisms.generalised_linear import GeneralisedLinear, check_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import check_whole_numbers
 from estimators.parameters.parameter import Array
 from estimators.parameters.priors import default_prior
 
@@ -58,13 +58,11 @@ class Logistic(GeneralisedLinear):
     coefficients: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 5.0))
 
     code = code_of(log_joint, pullback, 1)
+    num_levels = 2
 
     def __post_init__(self) -> None:
         self.take({"beta": KnownOrPrior("coefficients", self.coefficients, constraints.real, (1,))})
         check_line(self.parents, "yes or no", "Bernoulli()")
-
-    def check(self, name: str, column: Tensor) -> Tensor:
-        return check_whole_numbers(name, column, 2)
 
     def law_at(self, eta: Tensor) -> TorchDistributionMixin:
         law: TorchDistributionMixin = dist.Bernoulli(logits=eta)
@@ -72,6 +70,9 @@ class Logistic(GeneralisedLinear):
 
     def mean_at(self, eta: Tensor) -> Tensor:
         return eta.sigmoid()
+
+    def turn(self, value: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        return torch.zeros(1, 1, 1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.float64)
 
     def log_density(self, column: Array, eta: Array) -> Array:
         return np.asarray(log_expit((2.0 * column - 1.0) * eta))

@@ -77,6 +77,9 @@ class PoissonRegression(GeneralisedLinear):
         """e^eta, held where it is a number: far out, where an average has no weight, it must not be infinite."""
         return eta.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
 
+    def turn(self, value: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        return None if value is None else (value.clamp_min(1.0).log(), value.clamp_min(1.0).rsqrt())
+
     def log_density(self, column: Array, eta: Array) -> Array:
         counts = torch.from_numpy(column)
         return np.asarray(log_poisson(counts, torch.from_numpy(_rate(eta))).numpy())

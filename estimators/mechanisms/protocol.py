@@ -63,6 +63,14 @@ class Equation(NamedTuple):
     factor: Array
 
 
+class Turn(NamedTuple):
+    """A linear predictor, and at which of its values a log density turns, within what width."""
+
+    predictor: Tensor
+    centre: Tensor
+    width: Tensor
+
+
 class Mechanism(Protocol):
     """One family p(x | Z = k, parents; φ), in what its kinds have in common.
 
@@ -99,6 +107,11 @@ class Mechanism(Protocol):
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell, inputs) as a Pyro distribution; Greeks are [cells] or, one set per row, [N, cells]."""
+
+    def turning(
+        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
+    ) -> Turn | None:
+        """Where quadrature over an input needs its nodes for a value, or for the mean; None where nothing turns."""
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """The column as float64, or a ValueError that says what is wrong with it."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
-from estimators.mechanisms.protocol import JointlyGaussian
+from estimators.mechanisms.protocol import JointlyGaussian, Turn
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_integer, log_mass, log_prob_of
@@ -125,7 +125,7 @@ class Joint:
         situation, value = self._situation, self.values[name]
         if name in situation.laws:
             return log_mass(situation.laws[name], value)
-        if situation.levels(name) is None:
+        if not situation.has_table(name):
             return log_prob_of(situation.distribution(name, self.values), value)
         masses = pick(situation.log_masses(name), situation.cell(name, self.values))
         shape = np.broadcast_shapes(masses.shape[:-1], value.shape)
@@ -136,7 +136,8 @@ class Joint:
     def _residual(self) -> tuple[Tensor, Tensor]:
         """Residuals [S, M, C, d'] of the Gaussian variables that are seen, and the factor of their covariance."""
         seen = self._situation.seen
-        residual = torch.stack([seen[self.gaussian[index]] - self._mean[..., index] for index in self._seen], -1)
+        errors = [seen[self.gaussian[index]] - self._mean[..., index] for index in self._seen]
+        residual = torch.stack(torch.broadcast_tensors(*errors), -1)
         loadings = self._loadings[..., self._seen, :]
         return residual, torch.linalg.cholesky(loadings @ loadings.mT)
 
@@ -181,11 +182,15 @@ class Joint:
 
     def component(self, name: str) -> Any:
         """p(name | configuration, seen) with batch shape [S, M, C]."""
-        if name in self.gaussian:
+        if name in self.gaussian and name not in self._situation.seen:
             return StableNormal(*self.moments(name), validate_args=False)
         if name in self.values:
             return dist.Delta(self.values[name])
         return self._situation.distribution(name, self.values)
+
+    def turning(self, name: str, value: Tensor | None) -> Turn | None:
+        """Where a regression's density of a value turns in its predictor, [S, M, C]."""
+        return self._situation.turning(name, self.values, value)
 
     def draw(self) -> dict[str, Tensor]:
         """One value [S] of every variable for each draw of the Greeks (M = 1), given what is seen."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
 from estimators.estep.weights import WEIGHTS
+from estimators.mechanisms.protocol import Turn
 from estimators.mixture.graph import causes
 from estimators.mixture.program import MixtureProgram
 from estimators.parameters.laws import is_finite, is_integer, levels
@@ -106,8 +107,12 @@ class Situation:
         zeros = dict.fromkeys((LATENT, *self.model.nodes[name].parents), torch.zeros(1, 1, 1, dtype=torch.float64))
         return is_integer(self.distribution(name, zeros))
 
+    def has_table(self, name: str) -> bool:
+        """Whether the law of a variable that is not set has its masses in a table, rather than as those of a line."""
+        return name == LATENT or (self.levels(name) is not None and not self.model.mechanisms[name].is_regression)
+
     def log_masses(self, name: str) -> Tensor:
-        """log p of every level [S, cells, L] of a discrete variable with finitely many levels."""
+        """log p of every level [S, cells, L] of a variable that has a table."""
         if name == LATENT:
             theta = self.draws[WEIGHTS]
             return theta.reshape(self.num_draws, -1, theta.shape[-1]).log()
@@ -132,11 +137,17 @@ class Situation:
             return self.laws[name]
         if name == LATENT:
             return dist.Categorical(pick(self.log_masses(name), self.cell(name, values)).exp())
+        return self.model.nodes[name].mechanism.distribution(*self._given(name, values))
+
+    def turning(self, name: str, values: Mapping[str, Tensor], value: Tensor | None) -> Turn | None:
+        """Where a regression's density of a value turns in its predictor, [S, M, C]."""
+        return self.model.nodes[name].mechanism.turning(*self._given(name, values), value)
+
+    def _given(self, name: str, values: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """What a mechanism's law is given: its Greeks, the cell, and its inputs."""
         node = self.model.nodes[name]
         local = {symbol: value[:, None, None] for symbol, value in node.local(self.draws).items()}
-        return node.mechanism.distribution(
-            local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
-        )
+        return local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
 
 
 def all_draws(value: Tensor, num_draws: int, num_axes: int) -> Tensor:

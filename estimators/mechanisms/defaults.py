@@ -73,9 +73,7 @@ class Family:
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         return self.law(*(one.in_cell(greeks.get(symbol), cell) for symbol, one in self.given.items()))
 
-    def turning(
-        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
-    ) -> Turn | None:
+    def turning(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None) -> Turn | None:
         return None
 
     def check(self, name: str, column: Tensor) -> Tensor:

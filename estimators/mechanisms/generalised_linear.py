@@ -101,9 +101,7 @@ class GeneralisedLinear(General):
         """E[x | cell, inputs]."""
         return self.mean_at(self.predictor(greeks, cell, inputs))
 
-    def turning(
-        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
-    ) -> Turn | None:
+    def turning(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None) -> Turn | None:
         turn = self.turn(value)
         return None if turn is None else Turn(self.predictor(greeks, cell, inputs), *turn)
 

@@ -108,9 +108,7 @@ class Mechanism(Protocol):
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell, inputs) as a Pyro distribution; Greeks are [cells] or, one set per row, [N, cells]."""
 
-    def turning(
-        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
-    ) -> Turn | None:
+    def turning(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None) -> Turn | None:
         """Where quadrature over an input needs its nodes for a value, or for the mean; None where nothing turns."""
 
     def check(self, name: str, column: Tensor) -> Tensor:

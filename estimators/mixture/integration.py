@@ -195,7 +195,9 @@ def open_variables(situation: Situation, names: Sequence[str], target: str | Non
 
 def _integrated(situation: Situation, names: Sequence[str], target: str | None) -> list[str]:
     """What has no closed form, with every Gaussian cause of what is not Gaussian."""
-    found = {name for name in names if name not in situation.seen and _has_no_closed_form(situation, name, names, target)}
+    found = {
+        name for name in names if name not in situation.seen and _has_no_closed_form(situation, name, names, target)
+    }
     for name in names:
         if role_of(situation, name, names) != "gaussian":
             found |= _gaussian_causes(situation, name, names)

@@ -163,6 +163,9 @@ class _Part:
                 joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
             else:
                 joint = joint + own @ shared
+        for slot, linear in self._terms.log_linear.items():
+            if (offset := linear.offset(self.columns)) is not None:
+                joint = joint + self._counted(slot, offset)
         for slot, term in self._terms.general.items():
             joint = joint + self._counted(slot, term.log_joint(one.coefficients[slot][None], self.columns)[0])
         is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])

@@ -8,15 +8,13 @@ from torch import Tensor
 
 from estimators.parameters.parameter import Array
 
-# A parent of L levels enters as L - 1 indicators, its width, any other as itself, at a width of 1.
-NONE = np.zeros((0, 0))
-
 
 def array_inputs(parents: Sequence[str], widths: Sequence[int], columns: Mapping[str, Array]) -> Array:
     """The parents as numbers [N, P]."""
-    if not sum(widths):
-        return NONE
+    if not widths:
+        return np.zeros((len(next(iter(columns.values()))), 0))
     parts = []
+    # A parent of L levels enters as L - 1 indicators, its width, any other as itself, at a width of 1.
     for parent, width in zip(parents, widths, strict=True):
         value = columns[parent]
         parts.append(value[..., None] if width == 1 else (value[..., None] == np.arange(1.0, width + 1)) * 1.0)

@@ -66,7 +66,9 @@ class ReferenceKernel:
     def _normalised(self, one: ParameterSet, rows: Entries) -> tuple[Array, Array]:
         """ℓ [n] and R [K, n]."""
         joint = np.zeros((self._K, rows.num_rows))
-        for slot in self._terms.log_linear:
+        for slot, linear in self._terms.log_linear.items():
+            if (offset := linear.offset(rows.columns)) is not None:
+                joint += self._active(slot, rows) * offset
             for k in range(self._K):
                 joint[k] += one.coefficients[slot][k] @ self._features(slot, k, one, rows)
         for slot, term in self._terms.general.items():

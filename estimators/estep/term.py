@@ -38,6 +38,9 @@ class LogLinear(Term, Protocol):
     def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
         """Φ as [width, N]; of one component, where the reference has one centre for each cell."""
 
+    def offset(self, columns: Columns) -> Array | None:
+        """What is added to C Φ that no Greek enters, [N]; None for 0."""
+
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """The M-step: the Greeks that maximise ``Σ_k C_k · S_k``."""
 

@@ -41,7 +41,7 @@ class _OfVariable:
 
     def reference(self, columns: Columns) -> Reference:
         """The centre and scale of the column."""
-        inputs = self.node.inputs(columns) if self.node.num_inputs else NO_INPUTS
+        inputs = self.node.inputs(columns) if self.family.is_regression else NO_INPUTS
         return self.family.reference(columns[self.node.name], inputs)
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
@@ -74,13 +74,17 @@ class LogLinearVariable(_OfVariable):
     def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
         """Φ as [F, N], zero but at the row's own level."""
         node, column = self.node, columns[self.node.name]
-        inputs = node.inputs(columns) if node.num_inputs else NO_INPUTS
+        inputs = node.inputs(columns) if self.family.is_regression else NO_INPUTS
         first = 0 if component is None or not node.is_below else component * node.num_levels
         if not node.levels:
             return self.family.features(column, inputs, reference.of_cell(first))
         level = node.level(columns)
         own = (self.family.features(column, inputs, reference.of_cell(first + row)) for row in range(node.num_levels))
         return np.concatenate([features * (level == row) for row, features in enumerate(own)])
+
+    def offset(self, columns: Columns) -> Array | None:
+        """What no Greek enters."""
+        return self.family.offset(columns[self.node.name])
 
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """The M-step, in closed form."""

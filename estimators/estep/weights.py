@@ -55,6 +55,10 @@ class Weights:
             return np.ones((1, len(next(iter(columns.values())))))
         return np.asarray((self.level(columns) == np.arange(self.width)[:, None]) * 1.0)
 
+    def offset(self, columns: Mapping[str, Array]) -> Array | None:
+        """Nothing is added."""
+        return None
+
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
         """log theta as [..., K, F]."""
         logs = greeks[LOG_WEIGHTS] if LOG_WEIGHTS in greeks else log_weights(greeks[WEIGHTS])

@@ -49,6 +49,8 @@ class Family:
     is_gaussian = False
     num_levels: int | None = None
     num_columns: int | None = None
+    is_positive = False
+    exposure: str | None = None
 
     def take(self, given: Mapping[str, KnownOrPrior]) -> None:
         """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
@@ -73,8 +75,10 @@ class Family:
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         return self.law(*(one.in_cell(greeks.get(symbol), cell) for symbol, one in self.given.items()))
 
-    def turning(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None) -> Turn | None:
-        return None
+    def turning(
+        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
+    ) -> Sequence[Turn]:
+        return ()
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """A column [N] of whole numbers: levels, or counts where there are none."""
@@ -97,7 +101,7 @@ class Family:
         may_differ = (symbol for symbol, one in self.given.items() if symbol in greeks or one.is_per_cell)
         symbol = next(may_differ, next(iter(self.given)))
         value = self.tensor(symbol, greeks)
-        return value[..., 0] if self.given[symbol].entry else value
+        return value.flatten(value.ndim - entry)[..., 0] if (entry := len(self.given[symbol].entry)) else value
 
     def exchangeable(self, num_components: int, *, uses_prior: bool = True) -> list[int]:
         values = [one.value for one in self.given.values() if one.is_per_cell]
@@ -135,6 +139,9 @@ class LogLinear(Family):
     features: Callable[[Array, Array, Reference], Array]
 
     is_centred = False
+
+    def offset(self, column: Array) -> Array | None:
+        return None
 
     def term(self, terms: Terms) -> None:
         terms.log_linear(cast(LogLinearFamily, self))

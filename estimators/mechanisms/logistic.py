@@ -10,14 +10,11 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import expit, log_expit
 from torch import Tensor
-from torch.distributions import constraints
 
 from estimators.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.compiled.predictor import add_slopes, chance, predict
-from estimators.mechanisms.generalised_linear import GeneralisedLinear, check_line
-from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
 from estimators.parameters.parameter import Array
-from estimators.parameters.priors import default_prior
 
 
 @log_joint_code()
@@ -55,30 +52,27 @@ class Logistic(GeneralisedLinear):
     """
 
     parents: Sequence[str]
-    coefficients: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 5.0))
+    coefficients: Any = field(default_factory=weak_line)
 
     code = code_of(log_joint, pullback, 1)
     num_levels = 2
 
     def __post_init__(self) -> None:
-        self.take({"beta": KnownOrPrior("coefficients", self.coefficients, constraints.real, (1,))})
-        check_line(self.parents, "yes or no", "Bernoulli()")
+        self.take_line()
+        self.need_parents("yes or no", "Bernoulli()")
 
-    def law_at(self, eta: Tensor) -> TorchDistributionMixin:
+    def law_at(self, eta: Tensor, *others: Tensor) -> TorchDistributionMixin:
         law: TorchDistributionMixin = dist.Bernoulli(logits=eta)
         return law
 
-    def mean_at(self, eta: Tensor) -> Tensor:
-        return eta.sigmoid()
-
-    def turn(self, value: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def turn(self, value: Tensor | None, *others: Tensor) -> tuple[Tensor, Tensor] | None:
         return torch.zeros(1, 1, 1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.float64)
 
-    def log_density(self, column: Array, eta: Array) -> Array:
+    def log_density(self, column: Array, eta: Array, *logs: Array) -> Array:
         return np.asarray(log_expit((2.0 * column - 1.0) * eta))
 
-    def slope(self, column: Array, eta: Array) -> Array:
-        return np.asarray(column - expit(eta))
+    def slopes(self, column: Array, eta: Array, *logs: Array) -> tuple[Array, ...]:
+        return (np.asarray(column - expit(eta)),)
 
     def steepness(self, column: Array, eta: Array) -> Array:
         return np.asarray(expit(eta) * expit(-eta))

@@ -99,6 +99,14 @@ class Mechanism(Protocol):
     def is_gaussian(self) -> bool:
         """Whether the log density is quadratic in the value and in a regression's inputs."""
 
+    @property
+    def is_positive(self) -> bool:
+        """Whether every value is above 0, as an exposure's must be."""
+
+    @property
+    def exposure(self) -> str | None:
+        """The last of the parents, where its log is added to the predictor with no coefficient."""
+
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         """The Greeks with their priors, under their symbols, for a table of cells (K, levels of the parents...)."""
 
@@ -108,8 +116,10 @@ class Mechanism(Protocol):
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """p(x | cell, inputs) as a Pyro distribution; Greeks are [cells] or, one set per row, [N, cells]."""
 
-    def turning(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None) -> Turn | None:
-        """Where quadrature over an input needs its nodes for a value, or for the mean; None where nothing turns."""
+    def turning(
+        self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
+    ) -> Sequence[Turn]:
+        """Where quadrature over an input needs its nodes for a value, or for the mean."""
 
     def check(self, name: str, column: Tensor) -> Tensor:
         """The column as float64, or a ValueError that says what is wrong with it."""
@@ -158,7 +168,7 @@ class Mechanism(Protocol):
 
 
 class LogLinearFamily(Mechanism, Protocol):
-    """A family with ``log p = C_cell(φ) · Φ(x, parents)``."""
+    """A family with ``log p = C_cell(φ) · Φ(x, parents) + h(x)``."""
 
     @property
     def is_centred(self) -> bool:
@@ -169,6 +179,9 @@ class LogLinearFamily(Mechanism, Protocol):
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
         """Φ as [F, N]."""
+
+    def offset(self, column: Array) -> Array | None:
+        """h [N], where ``log p = C · Φ + h``: what no Greek enters; None for 0."""
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Where it `is_centred`, a reference with one centre per cell, about which features keep their digits."""
@@ -231,6 +244,13 @@ class VariableTable(Protocol):
     def reference(self) -> Reference:
         """Its reference, shared by all cells."""
 
+    @property
+    def inputs(self) -> Array:
+        """A regression's inputs [N, P]."""
+
+    def changed(self, column: Array, offset: Array) -> "VariableTable":
+        """The same of a function of the column [N], with the log of its derivative as a constant of each row."""
+
     def masses(self, given: Given, symbol: str, num_levels: int) -> None:
         """``log p`` of the row's level, `symbol` the masses of all levels."""
 
@@ -250,11 +270,11 @@ class VariableTable(Protocol):
         """Gaussians with the factor ``diag(scale) correlation``."""
 
     def general(
-        self, given: Given, location: str, scale: str, code: GeneralCode, constant: Array | None = None
+        self, given: Given, location: str, logs: Sequence[str], code: GeneralCode, columns: Sequence[Array]
     ) -> None:
-        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another.
+        """Functions of the numbers of one Greek, and after these of the logs of up to two others, and of some columns.
 
-        A `constant` [N] of each row is the last of its columns.
+        The variable's own column stands before these.
         """
 
     def features(self) -> None:
@@ -307,7 +327,12 @@ def check_whole_numbers(name: str, column: Tensor, below: int | None = None) -> 
     if below is not None:
         bad = bad | (values >= below)
     if bool(bad.any()):
-        rows = bad.nonzero()[:5, 0].tolist()
         expected = "whole numbers from 0" if below is None else f"whole numbers from 0 to {below - 1}"
-        raise ValueError(f"column {name}: expected {expected}, got {values[rows].tolist()} in row(s) {rows}")
+        raise ValueError(f"column {name}: expected {expected}, got {rows_named(values, bad)}")
     return values
+
+
+def rows_named(values: Tensor, bad: Tensor) -> str:
+    """The first of the values that are bad, and their rows, in words."""
+    rows = bad.nonzero()[:5, 0].tolist()
+    return f"{values[rows].tolist()} in row(s) {rows}"

@@ -68,6 +68,11 @@ def widths_of(mechanisms: Mapping[str, Mechanism], name: str) -> tuple[int, ...]
                 f"mechanisms[{name!r}]: the parent {parent!r} is a column of vectors; a regression takes parents of "
                 "one number per row"
             )
+        if parent == mechanisms[name].exposure and not mechanism.is_positive:
+            raise ValueError(
+                f"mechanisms[{name!r}]: the exposure {parent!r} is a {type(mechanism).__name__}, which may be 0 or "
+                "negative; expected LogNormal(), which has a law of its own until do(...) sets it"
+            )
         widths.append(max((mechanism.num_levels or 2) - 1, 1))
     return tuple(widths)
 

@@ -355,8 +355,7 @@ def _turns(joint: Joint, question: Question) -> list[Peak]:
         if question.name in situation.edges[name] and name not in joint.gaussian:
             asked = question.points if name == question.target else None
             value = joint.values.get(name, None if asked is None else asked.reshape(1, -1, 1))
-            turn = joint.turning(name, value)
-            if turn is not None:
+            for turn in joint.turning(name, value):
                 first, slope = _line(turn.predictor, situation.num_rows)
                 # Of what is seen by row, every row is there twice.
                 step = 2 if situation.num_rows > 1 and turn.centre.shape[1] > 1 else 1

@@ -188,7 +188,7 @@ class Joint:
             return dist.Delta(self.values[name])
         return self._situation.distribution(name, self.values)
 
-    def turning(self, name: str, value: Tensor | None) -> Turn | None:
+    def turning(self, name: str, value: Tensor | None) -> Sequence[Turn]:
         """Where a regression's density of a value turns in its predictor, [S, M, C]."""
         return self._situation.turning(name, self.values, value)
 

@@ -139,7 +139,7 @@ class Situation:
             return dist.Categorical(pick(self.log_masses(name), self.cell(name, values)).exp())
         return self.model.nodes[name].mechanism.distribution(*self._given(name, values))
 
-    def turning(self, name: str, values: Mapping[str, Tensor], value: Tensor | None) -> Turn | None:
+    def turning(self, name: str, values: Mapping[str, Tensor], value: Tensor | None) -> Sequence[Turn]:
         """Where a regression's density of a value turns in its predictor, [S, M, C]."""
         return self.model.nodes[name].mechanism.turning(*self._given(name, values), value)
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
+from scipy.special import betainc, stdtr, stdtrit
 from torch import Tensor
 from torch.distributions.utils import lazy_property
+
+from estimators.parameters.gamma_ratios import log_ratio
 
 # Counts from here on have Stirling's series for log y!, to 1e-15.
 LARGE = 30.0
@@ -46,7 +49,28 @@ class ExactCategorical(dist.Categorical):
         return self.probs.clamp_min(torch.finfo(self.probs.dtype).tiny).log()
 
 
-class CountingPoisson(dist.Poisson):
+class Counting:
+    """Quantiles of a law of counts that has a CDF."""
+
+    def icdf(self: Any, value: Tensor) -> Tensor:
+        """The smallest count whose CDF is at least the level."""
+        level, mean = torch.broadcast_tensors(torch.as_tensor(value, dtype=self.mean.dtype), self.mean)
+        spread = 1.0 + self.stddev.expand(mean.shape)
+        low, high = torch.full_like(mean, -1.0), (mean + spread).ceil()
+        while bool((short := (self.cdf(high) < level) & (level < 1.0)).any()):
+            low, spread = torch.where(short, high, low), 2.0 * spread
+            high = torch.where(short, (high + spread).ceil(), high)
+        # Bisection between a count that is too small and one that is not, as far as numbers of this size differ by 1.
+        while True:
+            middle = ((low + high) / 2.0).floor()
+            inside = (middle > low) & (middle < high)
+            if not bool(inside.any()):
+                return torch.where(level >= 1.0, torch.inf, high)
+            enough = self.cdf(middle) >= level
+            low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)
+
+
+class CountingPoisson(Counting, dist.Poisson):
     """Pyro's Poisson with a density that keeps its digits at large counts, a CDF, its complement, and quantiles.
 
     Draws of rates beyond 2^62 are normal ones, whose law is theirs to 1e-9: numbers of this size are whole.
@@ -76,23 +100,52 @@ class CountingPoisson(dist.Poisson):
         probability = torch.special.gammainc(whole.clamp_min(0.0) + 1.0, self.rate)
         return torch.where(whole < 0, 1.0, probability)
 
+
+class CountingNegativeBinomial(Counting, dist.NegativeBinomial):  # type: ignore[misc]
+    """Pyro's negative binomial with a density that keeps its digits near a Poisson's, a CDF and its complement."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        value = torch.as_tensor(value, dtype=self.logits.dtype)
+        rising = log_ratio(self.total_count, value) - torch.lgamma(value + 1.0)
+        softplus = torch.nn.functional.softplus(self.logits)
+        log: Tensor = rising + value * self.logits - (value + self.total_count) * softplus
+        return log
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(count <= value), at any real value."""
+        whole = torch.as_tensor(value).double().floor()
+        below = _by_scipy(betainc, self.total_count, whole.clamp_min(0.0) + 1.0, torch.sigmoid(-self.logits))
+        return torch.where(whole < 0, 0.0, below)
+
+    def survival(self, value: Tensor) -> Tensor:
+        """P(count > value), whose digits 1 - P(count <= value) does not have."""
+        whole = torch.as_tensor(value).double().floor()
+        above = _by_scipy(betainc, whole.clamp_min(0.0) + 1.0, self.total_count, torch.sigmoid(self.logits))
+        return torch.where(whole < 0, 1.0, above)
+
+
+class StableStudentT(dist.StudentT):  # type: ignore[misc]
+    """Pyro's Student-t with a CDF, its complement, and quantiles."""
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """P(x <= value)."""
+        return _by_scipy(stdtr, self.df, (value - self.loc) / self.scale)
+
+    def survival(self, value: Tensor) -> Tensor:
+        """P(x > value), whose digits 1 - P(x <= value) does not have."""
+        return _by_scipy(stdtr, self.df, (self.loc - value) / self.scale)
+
     def icdf(self, value: Tensor) -> Tensor:
-        """The smallest count whose CDF is at least the level."""
-        level = torch.as_tensor(value, dtype=self.rate.dtype)
-        level, rate = torch.broadcast_tensors(level, self.rate)
-        spread = 1.0 + rate.sqrt()
-        low, high = torch.full_like(rate, -1.0), (rate + spread).ceil()
-        while bool((short := (self.cdf(high) < level) & (level < 1.0)).any()):
-            low, spread = torch.where(short, high, low), 2.0 * spread
-            high = torch.where(short, (high + spread).ceil(), high)
-        # Bisection between a count that is too small and one that is not, as far as numbers of this size differ by 1.
-        while True:
-            middle = ((low + high) / 2.0).floor()
-            inside = (middle > low) & (middle < high)
-            if not bool(inside.any()):
-                return torch.where(level >= 1.0, torch.inf, high)
-            enough = self.cdf(middle) >= level
-            low, high = torch.where(inside & ~enough, middle, low), torch.where(inside & enough, middle, high)
+        """The value whose CDF is the level."""
+        found: Tensor = self.loc + self.scale * _by_scipy(stdtrit, self.df, torch.as_tensor(value).double())
+        return found
+
+
+def _by_scipy(function: Any, *numbers: Tensor) -> Tensor:
+    """A function that torch has not, without a gradient."""
+    return torch.as_tensor(function(*(number.detach().numpy() for number in numbers)))
 
 
 def log_poisson(count: Tensor, rate: Any) -> Tensor:

@@ -29,6 +29,7 @@ from estimators.estep.compiled.layout import (
     LOG,
     LOG_REST,
     NUM_LOGS,
+    NUM_MORE,
     OP,
     S_AT,
     S_WIDTH,
@@ -79,11 +80,15 @@ def coefficients(K: int, terms: Any, constants: Any, greeks: Any, C: Any) -> Non
                     corr = terms[t, CORRELATION] + k * terms[t, CORRELATION_CLASS] + cell * terms[t, CORRELATION_CELL]
                     _correlated(width, constants[unit:], greeks, (place, scale, corr), C[k, at:])
                 elif op == GENERAL:
-                    first = width - terms[t, NUM_LOGS]
+                    more = terms[t, CORRELATION] + k * terms[t, CORRELATION_CLASS] + cell * terms[t, CORRELATION_CELL]
+                    last = width - terms[t, NUM_MORE]
+                    first = last - terms[t, NUM_LOGS]
                     for f in range(first):
                         C[k, at + f] = greeks[VALUE, place + f]
-                    for f in range(first, width):
+                    for f in range(first, last):
                         C[k, at + f] = greeks[LOG, scale + f - first]
+                    for f in range(last, width):
+                        C[k, at + f] = greeks[LOG, more + f - last]
                 else:
                     for f in range(width):
                         C[k, at + f] = greeks[VALUE, place + f]
@@ -154,11 +159,15 @@ def slopes(K: int, terms: Any, constants: Any, greeks: Any, C: Any, S: Any, g: A
                     places = place, scale, corr
                     _of_correlated(width, constants[unit:], greeks, places, C[k, at:], S[k, to:], g)
                 elif op == GENERAL:
-                    first = width - terms[t, NUM_LOGS]
+                    more = terms[t, CORRELATION] + k * terms[t, CORRELATION_CLASS] + cell * terms[t, CORRELATION_CELL]
+                    last = width - terms[t, NUM_MORE]
+                    first = last - terms[t, NUM_LOGS]
                     for f in range(first):
                         g[VALUE, place + f] += S[k, to + f]
-                    for f in range(first, width):
+                    for f in range(first, last):
                         g[LOG, scale + f - first] += S[k, to + f]
+                    for f in range(last, width):
+                        g[LOG, more + f - last] += S[k, to + f]
                 else:
                     for f in range(width):
                         g[VALUE, place + f] += S[k, to + f]

@@ -26,9 +26,12 @@ OP, CELLS, WIDTH, COLUMN, CONSTANT, C_AT, C_WIDTH, S_AT, S_WIDTH = range(9)
 LOCATION, LOCATION_CLASS, LOCATION_CELL = range(9, 12)
 SCALE, SCALE_CLASS, SCALE_CELL = range(12, 15)
 CORRELATION, CORRELATION_CLASS, CORRELATION_CELL = range(15, 18)
-# Of a general term, where its functions are in this process, and how many of its numbers are logs of scales.
-LOG_JOINT_AT, PULLBACK_AT, NUM_LOGS = range(18, 21)
-NUM_FIELDS = 21
+# Of a general term, where its functions are in this process, and how many of its last numbers are logs of scales, and
+# after these of what stands at CORRELATION.
+LOG_JOINT_AT, PULLBACK_AT, NUM_LOGS, NUM_MORE = range(18, 22)
+# Which of the term's columns is a constant of each row, that no Greek enters; 0 where there is none.
+OFFSET = 22
+NUM_FIELDS = 23
 
 # The table of segments: rows START to STOP, their class, and from PLACE on the place in each term.
 START, STOP, CLASS, PLACE = range(4)

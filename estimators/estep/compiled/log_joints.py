@@ -21,6 +21,7 @@ from estimators.estep.compiled.layout import (
     GENERAL,
     LINE,
     LOG_JOINT_AT,
+    OFFSET,
     OP,
     PLACE,
     START,
@@ -70,6 +71,10 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
                 feature, c = columns[f, start:stop], own[f]
                 for i in range(len(row)):
                     row[i] += c * feature[i]
+        if terms[t, OFFSET] > 0:
+            offset = columns[terms[t, OFFSET], start:stop]
+            for i in range(len(row)):
+                row[i] += offset[i]
 
 
 @compiled(**EXACT)

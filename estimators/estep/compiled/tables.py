@@ -1,6 +1,8 @@
 """The tables of a model and its rows: each family says in its own words what its term is."""
 
 from collections.abc import Sequence
+from copy import copy
+from math import prod
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -21,6 +23,8 @@ from estimators.estep.compiled.layout import (
     LOG_JOINT_AT,
     NUM_FIELDS,
     NUM_LOGS,
+    NUM_MORE,
+    OFFSET,
     PULLBACK_AT,
     SCALE,
     Whole,
@@ -106,6 +110,18 @@ class VariableTable:
         self._tables, self._term, self.reference, self._slot = tables, term, reference, slot
         self._node = term.node
         self.column = tables.entries.columns[term.node.name]
+        self._offset: Array | None = None
+
+    @property
+    def inputs(self) -> Array:
+        """A regression's inputs [N, P]."""
+        return self._node.inputs(self._tables.entries.columns)
+
+    def changed(self, column: Array, offset: Array) -> "VariableTable":
+        """The same of a function of the column [N], with the log of its derivative as a constant of each row."""
+        other = copy(self)
+        other.column, other._offset = column, offset
+        return other
 
     def masses(self, given: Given, symbol: str, num_levels: int) -> None:
         """``log p`` of the row's level, `symbol` the masses of all levels."""
@@ -133,7 +149,7 @@ class VariableTable:
 
     def line(self, given: Given, location: str, scale: str, centre: Array, units: Array) -> None:
         """A Gaussian about a line of the inputs; sums are formed of these less `centre` in `units` [P]."""
-        inputs = self._node.inputs(self._tables.entries.columns)
+        inputs = self.inputs
         P = inputs.shape[1]
         widths = 3 + P, (P + 1) * (P + 2) // 2 + P + 2
         constants = [float(number) for number in (self.reference.scale, *centre, *units)]
@@ -153,22 +169,20 @@ class VariableTable:
         row[CORRELATION : CORRELATION + 3] = corr
 
     def general(
-        self, given: Given, location: str, scale: str, code: GeneralCode, constant: Array | None = None
+        self, given: Given, location: str, logs: Sequence[str], code: GeneralCode, columns: Sequence[Array]
     ) -> None:
-        """Functions of the numbers of one Greek of all inputs, and, where it is not "", of the log of another.
+        """Functions of the numbers of one Greek, and after these of the logs of up to two others, and of some columns.
 
-        A `constant` [N] of each row is the last of its columns.
+        The variable's own column stands before these.
         """
-        inputs = self._node.inputs(self._tables.entries.columns)
-        num_logs = 1 if scale else 0
         width = self._term.width // self._node.num_levels
         self._tables.num_work = max(self._tables.num_work, code.num_work)
-        columns = [self.column, *np.ascontiguousarray(inputs.T), *([] if constant is None else [constant])]
-        row = self._add(GENERAL, width, (width, width), columns)
-        row[LOCATION : LOCATION + 3] = self._address(given, location, width - num_logs)
-        if scale:
-            row[SCALE : SCALE + 3] = self._scale(given, scale, 1)
-        row[LOG_JOINT_AT], row[PULLBACK_AT], row[NUM_LOGS] = code.log_joint, code.pullback, num_logs
+        sizes = [prod(given[symbol].entry) for symbol in logs]
+        row = self._add(GENERAL, width, (width, width), [self.column, *columns])
+        row[LOCATION : LOCATION + 3] = self._address(given, location, width - sum(sizes))
+        for at, count, symbol, size in zip((SCALE, CORRELATION), (NUM_LOGS, NUM_MORE), logs, sizes, strict=False):
+            row[at : at + 3], row[count] = self._scale(given, symbol, size), size
+        row[LOG_JOINT_AT], row[PULLBACK_AT] = code.log_joint, code.pullback
 
     def features(self) -> None:
         """The family's own features and coefficients, about the column's reference."""
@@ -180,8 +194,8 @@ class VariableTable:
                 f"{name}.tabulate: features are formed about one centre here, and {name} needs one for each cell "
                 "(is_centred); call the method of the table for its kind"
             )
-        width, inputs = total // node.num_levels, node.inputs(self._tables.entries.columns)
-        columns = list(np.ascontiguousarray(family.features(self.column, inputs, self.reference)))
+        width = total // node.num_levels
+        columns = list(np.ascontiguousarray(family.features(self.column, self.inputs, self.reference)))
         row = self._add(FEATURES, width, (width, width), columns)
         start = self._tables.made[self._slot] = self._tables.greeks.add(np.zeros(node.K * total))
         row[LOCATION : LOCATION + 3] = start, total, width
@@ -194,8 +208,11 @@ class VariableTable:
         columns: Sequence[Array],
         constants: Sequence[float] = (),
     ) -> Whole:
-        size = Size(op, self._node.num_levels, width, *widths)
-        return self._tables.add(size, self._level, self._slot, columns, constants)
+        size, offset = Size(op, self._node.num_levels, width, *widths), self._offset
+        with_offset = columns if offset is None else [*columns, offset]
+        row = self._tables.add(size, self._level, self._slot, with_offset, constants)
+        row[OFFSET] = 0 if offset is None else len(columns)
+        return row
 
     def _add_levels(self, op: int, width: int, address: Address) -> None:
         # A level that is missing stands in a row whose term is left out.

@@ -1,13 +1,17 @@
 """The inputs of a regression about their centres, in units of their spreads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 
-from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS
+from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, spread
 from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
+from estimators.parameters.priors import default_prior
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,33 @@ class Line(Reference):
 def line_of(reference: Reference) -> Line:
     """The reference of a regression."""
     return cast(Line, reference)
+
+
+def line_about(inputs: Array, centre: float = 0.0, scale: float = 1.0) -> Line:
+    """The reference of a column with a centre and a scale: inputs [N, P] by their means and standard deviations.
+
+    A deviation of 0 is 1; an input whose mean is so far from most of it that these would lose their digits has its
+    median for a centre.
+    """
+    width = inputs.shape[-1]
+    middle, unit = np.zeros(width), np.ones(width)
+    if inputs.size:
+        middle = centre_of_most(inputs)
+        unit = spread(inputs, middle)
+    return Line(np.array([centre, *np.zeros(width)]), scale, False, middle, unit)
+
+
+def line_prior(inputs: Mapping[str, Array], centre: float, width: float) -> TorchDistributionMixin:
+    """Slopes ``Normal(0, width / sd(t))``, and the intercept that goes with a column of mean `centre`.
+
+    The intercept is the line at t = 0, which may be far from every row: its sd is that of ``mean(y) - Σ slope
+    mean(t)``, with `width` of its own.
+    """
+    middles = np.array([values.mean() for values in inputs.values()])
+    units = np.array([float(spread(values, middle)) for values, middle in zip(inputs.values(), middles, strict=True)])
+    widths = width / units
+    own = np.sqrt(width**2 + ((widths * middles) ** 2).sum())
+    return default_prior(dist.Normal, np.array([centre, *np.zeros(len(units))]), np.array([own, *widths]))
 
 
 def centre_of_most(columns: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyro.distributions as dist
@@ -16,12 +16,11 @@ from estimators.mechanisms.gaussian.family import (
     LOCATION_WIDTH,
     GaussianFamily,
     precision_of,
-    spread,
     standardised,
     weak_scale,
 )
 from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_one
-from estimators.mechanisms.gaussian.line import Line, centre_of_most, line_of
+from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.distributions import StableNormal
@@ -53,6 +52,7 @@ class LinearGaussian(GaussianFamily):
     shared_scale: bool = False
 
     is_regression = True
+    needs_parents: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_flag("shared_scale", self.shared_scale)
@@ -60,7 +60,7 @@ class LinearGaussian(GaussianFamily):
         beta = KnownOrPrior("coefficients", self.coefficients, constraints.real, (1,))
         sigma = KnownOrPrior("scale", self.scale, constraints.positive, is_shared=self.shared_scale)
         self.take({"beta": beta, "sigma": sigma})
-        if not self.parents:
+        if self.needs_parents and not self.parents:
             raise ValueError("parents: expected at least one; a measurement without observed causes is Gaussian()")
 
     def products(self, num_inputs: int) -> tuple[Places, Places]:
@@ -93,31 +93,15 @@ class LinearGaussian(GaussianFamily):
         return super().remarks(column, inputs) + of_inputs(inputs) + exact
 
     def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
-        """Slopes ``Normal(0, 2.5 sd(y) / sd(t))``, an intercept as wide as these let it be, a Gaussian's scale.
-
-        The intercept is the line at t = 0, which may be far from every row: its sd is that of ``mean(y) - Σ slope
-        mean(t)``, with 2.5 sd(y) of its own.
-        """
-        own, design = standardised(column), np.reshape(list(inputs.values()), (len(inputs), -1)).T
-        centre = design.mean(0)
-        widths = LOCATION_WIDTH * own.scale / spread(design, centre)
-        width = np.sqrt((LOCATION_WIDTH * own.scale) ** 2 + ((widths * centre) ** 2).sum())
-        means = np.array([own.centre, *np.zeros(len(widths))])
-        line = default_prior(dist.Normal, means, np.array([width, *widths]))
+        """Slopes ``Normal(0, 2.5 sd(y) / sd(t))``, an intercept as wide as these let it be, a Gaussian's scale."""
+        own = standardised(column)
+        line = line_prior(inputs, own.centre, LOCATION_WIDTH * own.scale)
         return self.with_priors({"beta": line, "sigma": weak_scale(own.scale)})
 
     def reference(self, column: Array, inputs: Array) -> Reference:
-        """The means and standard deviations of the column and of the inputs (1 where they are constant).
-
-        An input whose mean is so far from most of it that these would lose their digits has its median for a centre.
-        """
-        own, width = standardised(column), inputs.shape[-1]
-        centre, scale = np.zeros(width), np.ones(width)
-        if len(column):
-            centre = centre_of_most(inputs)
-            scale = spread(inputs, centre)
-        line = np.array([own.centre, *np.zeros(width)])
-        return Line(line, own.scale, False, centre, scale)
+        """The means and standard deviations of the column and of the inputs (1 where they are constant)."""
+        own = standardised(column)
+        return line_about(inputs, own.centre, own.scale)
 
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
         line, design = np.asarray(reference.centre), line_of(reference).design(inputs)

@@ -9,6 +9,7 @@ from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
 from estimators.mechanisms.gaussian.full import FullGaussian
 from estimators.mechanisms.gaussian.linear import LinearGaussian
 from estimators.mechanisms.gaussian.scalar import Gaussian
+from estimators.mechanisms.log_normal import LogNormal
 from estimators.mechanisms.poisson import Poisson
 from estimators.mechanisms.protocol import Mechanism, Reference
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from estimators.mechanisms.poisson_regression import PoissonRegression
 
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
-_COMPILED = {"Logistic": "logistic", "PoissonRegression": "poisson_regression"}
+_COMPILED = {
+    "Logistic": "logistic",
+    "PoissonRegression": "poisson_regression",
+}
 
 __all__ = [
     "Bernoulli",
@@ -26,6 +30,7 @@ __all__ = [
     "FullGaussian",
     "Gaussian",
     "LinearGaussian",
+    "LogNormal",
     "Logistic",
     "Mechanism",
     "Poisson",

@@ -15,11 +15,13 @@ from estimators.mechanisms.protocol import Mechanism, Reference
 
 if TYPE_CHECKING:
     from estimators.mechanisms.logistic import Logistic
+    from estimators.mechanisms.negative_binomial import NegativeBinomial
     from estimators.mechanisms.poisson_regression import PoissonRegression
 
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
 _COMPILED = {
     "Logistic": "logistic",
+    "NegativeBinomial": "negative_binomial",
     "PoissonRegression": "poisson_regression",
 }
 
@@ -33,6 +35,7 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "Mechanism",
+    "NegativeBinomial",
     "Poisson",
     "PoissonRegression",
     "Reference",

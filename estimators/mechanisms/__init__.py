@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from estimators.mechanisms.logistic import Logistic
     from estimators.mechanisms.negative_binomial import NegativeBinomial
     from estimators.mechanisms.poisson_regression import PoissonRegression
+    from estimators.mechanisms.student_t import StudentT
 
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
 _COMPILED = {
     "Logistic": "logistic",
     "NegativeBinomial": "negative_binomial",
     "PoissonRegression": "poisson_regression",
+    "StudentT": "student_t",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "Poisson",
     "PoissonRegression",
     "Reference",
+    "StudentT",
 ]
 
 

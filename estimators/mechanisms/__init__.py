@@ -15,6 +15,7 @@ from estimators.mechanisms.protocol import Mechanism, Reference
 
 if TYPE_CHECKING:
     from estimators.mechanisms.logistic import Logistic
+    from estimators.mechanisms.multinomial_logit import MultinomialLogit
     from estimators.mechanisms.negative_binomial import NegativeBinomial
     from estimators.mechanisms.poisson_regression import PoissonRegression
     from estimators.mechanisms.student_t import StudentT
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Families that have compiled functions of their own are imported when they are asked for, by the name of their file.
 _COMPILED = {
     "Logistic": "logistic",
+    "MultinomialLogit": "multinomial_logit",
     "NegativeBinomial": "negative_binomial",
     "PoissonRegression": "poisson_regression",
     "StudentT": "student_t",
@@ -37,6 +39,7 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "Mechanism",
+    "MultinomialLogit",
     "NegativeBinomial",
     "Poisson",
     "PoissonRegression",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from estimators.mechanisms.logistic import Logistic
     from estimators.mechanisms.multinomial_logit import MultinomialLogit
     from estimators.mechanisms.negative_binomial import NegativeBinomial
+    from estimators.mechanisms.ordered_logistic import OrderedLogistic
     from estimators.mechanisms.poisson_regression import PoissonRegression
     from estimators.mechanisms.student_t import StudentT
 
@@ -25,6 +26,7 @@ _COMPILED = {
     "Logistic": "logistic",
     "MultinomialLogit": "multinomial_logit",
     "NegativeBinomial": "negative_binomial",
+    "OrderedLogistic": "ordered_logistic",
     "PoissonRegression": "poisson_regression",
     "StudentT": "student_t",
 }
@@ -41,6 +43,7 @@ __all__ = [
     "Mechanism",
     "MultinomialLogit",
     "NegativeBinomial",
+    "OrderedLogistic",
     "Poisson",
     "PoissonRegression",
     "Reference",

@@ -1,11 +1,13 @@
 """Small models with every mechanism, alone and with parents, their Greeks, and rows of every kind."""
 
+from typing import Any
+
 import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 from scipy import stats
-from scipy.special import log_expit, logsumexp
+from scipy.special import expit, log_expit, log_softmax, logsumexp
 from torch import Tensor
 from torch.distributions import constraints
 
@@ -20,9 +22,14 @@ from estimators.mechanisms import (
     Gaussian,
     LinearGaussian,
     Logistic,
+    LogNormal,
     Mechanism,
+    MultinomialLogit,
+    NegativeBinomial,
+    OrderedLogistic,
     Poisson,
     PoissonRegression,
+    StudentT,
 )
 from estimators.mixture.program import blocks, observe
 
@@ -72,6 +79,34 @@ MODELS: dict[str, CausalMixture] = {
             "R": PoissonRegression(parents=["T", "X"], coefficients=dist.Normal(0.0, 0.5)),
             "Y": Logistic(parents=["T"], coefficients=[0.5, -1.0]),
         },
+    ),
+    "NegativeBinomial": CausalMixture(
+        2, {"X": Gaussian(scale=1.0), "Y": NegativeBinomial(["X"], dist.Normal(0.0, 0.5), dist.LogNormal(0.0, 1.0))}
+    ),
+    "an exposure": CausalMixture(
+        2,
+        {
+            "T": Bernoulli(),
+            "days": LogNormal(coefficients=dist.Normal(2.0, 0.5), scale=0.5),
+            "Y": PoissonRegression(["T"], dist.Normal(0.0, 0.5), exposure="days"),
+        },
+    ),
+    "StudentT": CausalMixture(
+        2,
+        {
+            "X": StudentT(scale=dist.HalfNormal(1.0)),
+            "C": Categorical(3),
+            "Y": StudentT(["X", "C"], dist.Normal(0.0, 0.5), df=dist.Gamma(4.0, 0.5)),
+        },
+    ),
+    "LogNormal": CausalMixture(
+        2, {"C": Categorical(3), "X": Gaussian(), "Y": LogNormal(["C", "X"], dist.Normal(0.0, 0.5), shared_scale=True)}
+    ),
+    "MultinomialLogit": CausalMixture(
+        2, {"X": Gaussian(), "C": MultinomialLogit(3, ["X"]), "W": MultinomialLogit(4), "Y": Gaussian(parents=["C"])}
+    ),
+    "OrderedLogistic": CausalMixture(
+        2, {"T": Bernoulli(), "X": OrderedLogistic(4, ["T"]), "W": OrderedLogistic(3), "Y": LinearGaussian(["X"])}
     ),
     "a line alone in its scale": CausalMixture(
         2, {"X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["X"], shared_scale=True)}
@@ -228,14 +263,14 @@ def log_density_by_hand(
     if mechanism.is_regression:
         inputs = [1.0]
         for parent in mechanism.parents:
+            if parent == mechanism.exposure:
+                continue
             levels = model.mechanisms[parent].num_levels
             inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
-        eta = of("beta", mechanism.coefficients, 1) @ np.array(inputs)
-        if isinstance(mechanism, Logistic):
-            return float(log_expit((2.0 * x - 1.0) * eta))
-        if isinstance(mechanism, PoissonRegression):
-            return float(stats.poisson.logpmf(x, np.exp(eta)))
-        return float(stats.norm.logpdf(x, eta, of("sigma", mechanism.scale)))
+        eta = of("beta", mechanism.coefficients, 2 if isinstance(mechanism, MultinomialLogit) else 1) @ np.array(inputs)
+        if mechanism.exposure is not None:
+            eta = eta + np.log(row[mechanism.exposure])
+        return float(log_density_of_line(mechanism, of, x, eta))
     if isinstance(mechanism, Gaussian):
         return float(stats.norm.logpdf(x, of("mu", mechanism.loc), of("sigma", mechanism.scale)))
     mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 1)
@@ -243,3 +278,26 @@ def log_density_by_hand(
     factor = np.eye(len(x)) if corr is None else corr[cell]
     scaled = np.broadcast_to(sigma, x.shape)[:, None] * factor
     return float(stats.multivariate_normal.logpdf(x, np.broadcast_to(mu, x.shape), scaled @ scaled.T))
+
+
+def log_density_of_line(mechanism: Mechanism, of: Any, x: np.ndarray, eta: np.ndarray) -> float:
+    """log p of a regression by SciPy, of its predictor and its other Greeks."""
+    if isinstance(mechanism, Logistic):
+        return log_expit((2.0 * x - 1.0) * eta)
+    if isinstance(mechanism, PoissonRegression):
+        return stats.poisson.logpmf(x, np.exp(eta))
+    if isinstance(mechanism, NegativeBinomial):
+        alpha = of("alpha", mechanism.dispersion)
+        return stats.nbinom.logpmf(x, 1.0 / alpha, 1.0 / (1.0 + alpha * np.exp(eta)))
+    if isinstance(mechanism, StudentT):
+        return stats.t.logpdf(x, of("df", mechanism.df), eta, of("sigma", mechanism.scale))
+    if isinstance(mechanism, LogNormal):
+        return stats.lognorm.logpdf(x, of("sigma", mechanism.scale), scale=np.exp(eta))
+    if isinstance(mechanism, MultinomialLogit):
+        return log_softmax(np.array([0.0, *eta]))[int(x)]
+    if isinstance(mechanism, OrderedLogistic):
+        cuts = [-np.inf, 0.0, *np.cumsum(of("gap", mechanism.gaps, 1)), np.inf]
+        low, high = cuts[int(x)] - eta, cuts[int(x) + 1] - eta
+        # In the tail that both are in, where differences keep their digits.
+        return np.log(expit(high) - expit(low) if low < 0 else expit(-low) - expit(-high))
+    return stats.norm.logpdf(x, eta, of("sigma", mechanism.scale))

@@ -42,7 +42,7 @@ class Status(Enum):
         "together with MAP or NUTS",
     )
     BOUNDARY = (
-        "A component has lost its rows, or a Greek ran to an end of its prior, and was held just short of it",
+        "A component has lost its rows, or a Greek ran to an end of its prior or to infinity, and was held short of it",
         "use a prior that keeps away from that end (MAP, NUTS)",
     )
     MAX_ITERATIONS = (

@@ -10,7 +10,19 @@ from scipy import integrate, optimize, special, stats
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, Status
 from estimators.data.columns import LARGEST
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Logistic, PoissonRegression
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    LinearGaussian,
+    Logistic,
+    LogNormal,
+    MultinomialLogit,
+    NegativeBinomial,
+    OrderedLogistic,
+    PoissonRegression,
+    StudentT,
+)
 
 TRUTH = {
     "theta": [0.4, 0.6],
@@ -234,11 +246,43 @@ def test_chains_and_maxima_agree():
 def test_complete_separation_is_said_and_a_prior_settles_it():
     data = Data(A=np.r_[np.linspace(-3, -1, 50), np.linspace(1, 3, 50)], T=np.r_[np.zeros(50), np.ones(50)])
     model = CausalMixture(1, {"A": Gaussian(), "T": Logistic(parents=["A"])})
-    with pytest.warns(match="beta_T"):
+    with pytest.warns(match=r"beta_T\[0, 1\] at infinity \(no finite value is best.*complete separation"):
         fit = EM().fit(model, data, seed=0)
-    assert fit.status is not Status.CONVERGED and bool(torch.isfinite(fit["beta_T"]).all())
+    assert fit.status is Status.BOUNDARY and bool(torch.isfinite(fit["beta_T"]).all())
+    # T is certain: what is left of the likelihood at its supremum is that of A.
+    a = data.columns["A"].numpy()
+    assert fit.stats["log_likelihood"] == pytest.approx(stats.norm.logpdf(a, a.mean(), a.std()).sum(), abs=1e-6)
+    with pytest.warns(match="complete separation"):
+        plain = EM(num_starts=3).fit(model, data, seed=0, search=None)
+    assert plain.stats["evaluations"] < 200
+    assert plain.stats["log_likelihood"] == pytest.approx(fit.stats["log_likelihood"], abs=1e-6)
     settled = MAP().fit(model.scaled_to(data), data, seed=0)
     assert settled.status is Status.CONVERGED and 0.5 < float(settled["beta_T"][0, 1]) < 10.0
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "all_alike", "words"),
+    [
+        (Logistic(["C"]), 1.0, "beta_Y[0, 2] at infinity"),
+        (PoissonRegression(["C"]), 0.0, "beta_Y[0, 2] at -infinity"),
+        (NegativeBinomial(["C"]), 0.0, "beta_Y[0, 2] at -infinity"),
+        (MultinomialLogit(2, ["C"]), 1.0, "beta_Y[0, 0, 2] at infinity"),
+        (OrderedLogistic(3, ["C"]), 2.0, "beta_Y[0, 2] at infinity"),
+    ],
+)
+def test_one_level_that_tells_the_outcome_is_named_alone(mechanism, all_alike, words):
+    rng = np.random.default_rng(0)
+    c, y = rng.integers(0, 3, 300), rng.integers(0, 2, 300).astype(float)
+    y[:100] += y[:100] * (all_alike == 2.0)
+    model = CausalMixture(1, {"C": Categorical(3), "Y": mechanism})
+    with pytest.warns(match="complete separation"):
+        fit = EM().fit(model, Data(C=c, Y=np.where(c == 2, all_alike, y)), seed=0)
+    assert words in fit.findings[Status.BOUNDARY]
+    assert "[0, 1] at" not in fit.findings[Status.BOUNDARY] and "[0, 0] at" not in fit.findings[Status.BOUNDARY]
+    # The control: one row that says otherwise.
+    y = np.where(c == 2, all_alike, y)
+    y[np.flatnonzero(c == 2)[:5]] = 1.0 - min(all_alike, 1.0)
+    assert Status.BOUNDARY not in EM().fit(model, Data(C=c, Y=y), seed=0).findings
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

@@ -15,7 +15,7 @@ from estimators.contract import Density
 from estimators.data.remarks import Remark
 from estimators.diagnostics import chain_status
 from estimators.fits.advice import with_labels
-from estimators.fits.edge_words import words_at_boundary, words_at_ends
+from estimators.fits.edge_words import separated, words_at_boundary, words_at_ends
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
@@ -24,6 +24,7 @@ from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
 from estimators.modes.found import Found
+from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
 from estimators.status import Status, in_order
 
@@ -75,6 +76,9 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
+    if estimated.kind.is_mode and Status.BOUNDARY not in findings:
+        lost = words_of_edges(separated(density, {name: value[0].numpy() for name, value in labelled.draws.items()}))
+        findings |= {Status.BOUNDARY: lost} if lost else {}
     if uses_prior and Status.NOT_IDENTIFIED not in findings:
         is_open = left_open(task.model, density, labelled.draws, estimated.best)
         findings |= {Status.NOT_IDENTIFIED: is_open} if is_open else {}

@@ -129,7 +129,7 @@ class MixtureMarginal:
         for name, linear in self._terms.log_linear_variables():
             coefficients = linear.coefficients(greeks, statistics.references[name])
             value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
-        for name, general, columns, shares in self._general(statistics):
+        for name, general, columns, shares in self.general(statistics):
             numbers = general.coefficients(greeks, statistics.references[name])
             value = value + general.complete(numbers, columns, shares)
         return np.asarray(value)
@@ -139,7 +139,7 @@ class MixtureMarginal:
         best = self.weights.argmax(greeks, statistics.counts, Reference())
         for name, linear in self._terms.log_linear_variables():
             best.update(linear.argmax(greeks, statistics.sums[name], statistics.references[name]))
-        for name, general, columns, shares in self._general(statistics):
+        for name, general, columns, shares in self.general(statistics):
             best.update(general.argmax(greeks, columns, shares, statistics.references[name]))
         return best
 
@@ -246,7 +246,7 @@ class MixtureMarginal:
         own = [] if self._incomplete is None else parameter_sets(self._terms, self._flat(greeks)[0], self._shared)
         return self._completion.at(own, self._responsibilities(greeks))
 
-    def _general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
+    def general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
         """The general terms by variable, with the rows and w R [..., K, n], 0 where the term is left out."""
         if self._terms.general:
             rows = statistics.completed()

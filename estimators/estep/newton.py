@@ -41,6 +41,13 @@ class NewtonStep:
                 step = 0.5 * step
         return found
 
+    def information(self, greeks: Greeks, reference: Reference) -> Array:
+        """-d²J/dv² in coordinates, [S, D, D]."""
+        numbers = self._term.coefficients(greeks, reference)
+        curvature = self._term.curvature(numbers, self._columns, self._shares)
+        chain = self._jacobian(greeks, curvature.shape[:-1], reference)
+        return np.asarray(np.einsum("skpi,skpq,skqj->sij", chain, curvature, chain, optimize=True))
+
     def _value(self, greeks: Greeks, reference: Reference, sets: np.ndarray) -> Array:
         """J of some sets, at their Greeks."""
         return self._term.complete(self._term.coefficients(greeks, reference), self._columns, self._shares[sets])
@@ -49,9 +56,7 @@ class NewtonStep:
         """The steps [S, D] in coordinates."""
         numbers = self._term.coefficients(greeks, reference)
         slope = self._term.pullback(numbers, self._columns, self._shares)
-        curvature = self._term.curvature(numbers, self._columns, self._shares)
-        chain = self._jacobian(greeks, slope.shape, reference)
-        hessian = np.einsum("skpi,skpq,skqj->sij", chain, curvature, chain, optimize=True)
+        chain, hessian = self._jacobian(greeks, slope.shape, reference), self.information(greeks, reference)
         gradient = np.einsum("skp,skpi->si", slope, chain)
         is_finite = np.isfinite(hessian).all((-1, -2)) & np.isfinite(gradient).all(-1)
         values, vectors = np.linalg.eigh(np.where(is_finite[:, None, None], hessian, 0.0))

@@ -10,6 +10,7 @@ from estimators.contract import Density
 from estimators.data.remarks import Remark
 from estimators.optimise.ascent import LIMIT
 from estimators.parameters.edges import Edge, End, words_of_edges
+from estimators.parameters.parameter import Array
 
 
 def words_at_boundary(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> str:
@@ -25,7 +26,13 @@ def words_at_boundary(density: Density, draws: Mapping[str, Tensor], remarks: Se
 
 def words_at_ends(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> str:
     """What a maximum has at an end of its support; "" for nothing."""
-    return words_of_edges([edge for edge in _edges(density, draws, remarks) if edge.kind.is_maximum])
+    ends = (edge for edge in _edges(density, draws, remarks) if edge.kind is not End.SEPARATED)
+    return words_of_edges([edge for edge in ends if edge.kind.is_maximum])
+
+
+def separated(density: Density, greeks: Mapping[str, Array]) -> list[Edge]:
+    """The entries of a point estimate that no finite value is best of."""
+    return [edge for edge in density.edges(greeks) if edge.kind is End.SEPARATED]
 
 
 def _edges(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> list[Edge]:

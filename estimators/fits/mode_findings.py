@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from estimators.contract import Density
+from estimators.fits.edge_words import separated
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
@@ -28,7 +29,9 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     if density.at_boundary(best.point):
         # The Greeks of a class without rows are open, and are not the reason.
         return findings
-    left_open = groups_left_open(density, best)
+    # What ran to a limit is flat there, and is said as that.
+    gone = {edge.entry for edge in separated(density, density.constrain(best.point))}
+    left_open = [group for group in groups_left_open(density, best) if not gone.issuperset(group.entries)]
     if left_open:
         findings[Status.NOT_IDENTIFIED] = groups_in_words(left_open)
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]

@@ -15,6 +15,7 @@ from estimators.estep.weights import WEIGHTS
 from estimators.mixture.arguments import check_distinct_rows
 from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
+from estimators.mixture.limits import edges_at_limits
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.remarks import remarks_of
 from estimators.mixture.spurious import is_spurious
@@ -116,13 +117,18 @@ class Density:
 
     def at_boundary(self, coordinates: Array) -> bool:
         """Whether a class has lost its rows, or a Greek has run into an end of its prior."""
-        return any(not edge.kind.is_maximum for edge in self.edges(self.constrain(coordinates)))
+        return any(not edge.kind.is_maximum for edge in self._ends(self.constrain(coordinates)))
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Weights that nothing keeps off 0, probabilities and rates that are a hundredth of a row from their ends.
 
-        And Greeks that have run into an end of their priors.
+        And Greeks that have run into an end of their priors, or, where these play no part, to a limit.
         """
+        limits = [] if self._within_priors else edges_at_limits(self.marginal, greeks, LEAST_ROWS)
+        return self._ends(greeks) + limits
+
+    def _ends(self, greeks: Mapping[str, Array]) -> list[Edge]:
+        """Those that take no look at the rows."""
         weights = edges_where(
             WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", End.WEIGHT
         )

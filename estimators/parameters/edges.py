@@ -29,6 +29,12 @@ class End(Enum):
         "what it is the probability of does not occur; leave it out, or use a prior that keeps it off 0 (MAP, NUTS)",
         True,
     )
+    SEPARATED = (
+        "no finite value is best: its parents tell the outcomes apart where it counts (complete separation), and the "
+        "likelihood is at its supremum here; a prior holds it, as `model.scaled_to(data)` has with MAP or NUTS",
+        True,
+    )
+    SIMPLER = "the rows are as under the simpler law at that end; a prior keeps it off (MAP, NUTS)", True
     PRIOR = "the data ask for values beyond; use a wider prior, or check the units of the column", False
     SUPPORT = "the density still grows there; use a prior that keeps away from the end of the support", False
 
@@ -55,10 +61,14 @@ class Edge:
         return self.because or self.kind.value
 
     @property
+    def entry(self) -> str:
+        """As in ``mu_X[0]``."""
+        return f"{self.greek}[{', '.join(map(str, self.index))}]" if self.index else self.greek
+
+    @property
     def words(self) -> str:
         """As in ``mu_X[0] at the upper end of its prior, 5``."""
-        entry = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        return f"{self.greek}{entry} at {self.end}"
+        return f"{self.entry} at {self.end}"
 
 
 def edges_where(greek: str, marked: Mask, end: str, kind: End) -> list[Edge]:

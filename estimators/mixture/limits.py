@@ -1,0 +1,50 @@
+"""Greeks of regressions that ran to a limit: no finite value is best, and nothing is left that the rows tell of them.
+
+Where parents tell the outcomes of a class apart, a logistic regression is the steeper the better: complete separation
+(Albert & Anderson 1984, "On the existence of maximum likelihood estimates in logistic regression models"). There the
+likelihood is at its supremum to the last digit, and the information about these coefficients has gone as well.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from estimators.estep.marginal import MixtureMarginal
+from estimators.estep.newton import NewtonStep
+from estimators.parameters.edges import Edge, End, edges_where
+from estimators.parameters.parameter import Array
+from estimators.parameters.transforms import Linear, Real, Transform
+
+# In units of the column and the inputs, or of a log.
+FAR = 8.0
+
+
+def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], least: float) -> list[Edge]:
+    """The entries that are far out, where less than `least` of a row informs about them, the others held."""
+    found = list[Edge]()
+    statistics = marginal.statistics(greeks)
+    for name, term, columns, shares in marginal.general(statistics):
+        node, reference = marginal.nodes[name], statistics.references[name]
+        # A line's entries one by one, not the line in standardised inputs: a level may be separated by itself.
+        transforms = {
+            key: transform if transform.bounded else _entries(transform, greeks[key].size)
+            for key, transform in node.transforms(reference).items()
+        }
+        step = NewtonStep(term, transforms, columns, shares[None])
+        with np.errstate(all="ignore"):
+            information = step.information({key: greeks[key][None] for key in transforms}, reference)[0]
+        told = np.split(np.diagonal(information), np.cumsum([greeks[key].size for key in transforms])[:-1])
+        for (key, transform), own in zip(transforms.items(), told, strict=True):
+            value = greeks[key]
+            at, is_told = transform.inverse(value.reshape(-1)).reshape(value.shape), own.reshape(value.shape) >= least
+            kind, low = (End.SIMPLER, "0") if transform.bounded else (End.SEPARATED, "-infinity")
+            found += edges_where(key, ~is_told & (at < -FAR), low, kind)
+            found += edges_where(key, ~is_told & (at > FAR), "infinity", kind)
+    return found
+
+
+def _entries(transform: Transform, size: int) -> Transform:
+    """The entries of lines in units of the column and of their inputs."""
+    units: Any = np.diag(cast(Linear, transform).matrix)
+    return Real(0.0, np.resize(units, size))  # type: ignore[arg-type]

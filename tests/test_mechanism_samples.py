@@ -217,7 +217,8 @@ def test_exact_evidence_with_a_table(family: str) -> None:
     }[family]
     model = CausalMixture(2, {"T": Bernoulli(prior=dist.Beta(0.8, 1.2)), "X": child})
     data = Data(T=[0, 1, 1, 0], X=[1.0, 0.0, 1.0, 1.0])
-    fit = Exact(num_draws=10).fit(model, data, seed=0)
+    # Two columns of levels leave two classes open, too.
+    fit = fit_quietly(Exact(num_draws=10), model, data, 0)
     assert fit.stats["log_evidence"] == pytest.approx(evidence_by_brute_force(model, data), rel=1e-7)
 
 

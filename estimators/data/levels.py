@@ -179,7 +179,8 @@ def renumbered(column: str, values: Tensor, own: Names | None, known: Names | No
             f"column {column}: got names of levels, {in_words(own)}, where the fit knows numbers, 0 to {len(own) - 1}; "
             "give these, or fit to rows with the names"
         )
-    number = torch.tensor([known.index(name) if name in known else -1 for name in own], dtype=torch.int64)
+    numbers = {name: number for number, name in enumerate(known)}
+    number = torch.tensor([numbers.get(name, -1) for name in own], dtype=torch.int64)
     is_missing = torch.isnan(values)
     levels = number[values.nan_to_num().long()]
     unknown = (levels < 0) & ~is_missing

@@ -121,10 +121,10 @@ class Query:
         """Draw rows from p(· | do(...)) with `pyro.do`, each row with Greeks from a draw of the fit's own.
 
         Returns every variable [num_rows, ...] but hidden ones, and these too where something was seen, drawn from
-        p(hidden | seen). Settings per row must have this length. Of a mixture, draws given what is seen are exact where
-        answers are in closed form, and by the inverse CDF of the quadrature where they need one; where an answer states
-        an error, they are resampled from up to 100,000 draws. Columns that a program takes are those of a fitted row,
-        drawn in proportion to p(seen | row).
+        p(hidden | seen); labels and levels are numbers, also where they have names. Settings per row must have this
+        length. Of a mixture, draws given what is seen are exact where answers are in closed form, and by the inverse
+        CDF of the quadrature where they need one; where an answer states an error, they are resampled from up to
+        100,000 draws. Columns that a program takes are those of a fitted row, drawn in proportion to p(seen | row).
         """
         if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
             raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")

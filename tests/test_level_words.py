@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from estimators import EM, CausalMixture, Data, EstimationWarning, Fit, PyroModel
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Logistic,
+    Mechanism,
+    MultinomialLogit,
+    OrderedLogistic,
+)
 from tests.refusals import case, refused
 
 MODEL = CausalMixture(2, {"W": Categorical(3), "X": Gaussian(scale=1.0)})
@@ -57,6 +65,30 @@ def test_effects_are_called_by_the_names_of_levels() -> None:
         fit = EM(num_starts=3).fit(model, rows, seed=0)
     verdicts = fit.identifiability().globally.verdicts
     assert {"effect of W on T (b against a)", "effect of W on T (c against a)"} <= {*verdicts}
+
+
+OUTCOMES: dict[str, Mechanism] = {
+    "Bernoulli": Bernoulli(),
+    "Categorical": Categorical(3),
+    "Logistic": Logistic(parents=["X"]),
+    "MultinomialLogit": MultinomialLogit(3, parents=["X"]),
+    "OrderedLogistic": OrderedLogistic(3, parents=["X"]),
+}
+
+
+@pytest.mark.parametrize("mechanism", OUTCOMES.values(), ids=OUTCOMES)
+def test_every_family_of_levels_takes_names(mechanism: Mechanism) -> None:
+    names = ["low", "middle", "high"][: mechanism.num_levels]
+    model = CausalMixture(1, {"X": Gaussian(scale=1.0), "W": mechanism})
+    numbers = np.array([0, 1, 1, 0, 1, 0] if len(names) == 2 else [0, 2, 1, 2, 1, 0])
+    named, coded = (
+        EM(num_starts=2).fit(model, {"X": [0.0, 0.5, -1.0, 2.0, 1.0, 0.3], "W": column}, seed=0)
+        for column in (pd.Categorical.from_codes(numbers, names, ordered=True), numbers)
+    )
+    for name, value in coded.draws.items():
+        assert torch.equal(named.draws[name], value), name
+    found, expected = named.do(X=1.0).log_density("W", names), coded.do(X=1.0).log_density("W", range(len(names)))
+    assert torch.equal(found, expected)
 
 
 def program(N: int) -> None:

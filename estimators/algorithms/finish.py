@@ -19,7 +19,7 @@ from estimators.fits.edge_words import separated, words_at_boundary, words_at_en
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
-from estimators.fits.left_open import left_open
+from estimators.fits.left_open import left_open, open_at_maximum
 from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
@@ -79,9 +79,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     if estimated.kind.is_mode and Status.BOUNDARY not in findings:
         lost = words_of_edges(separated(density, {name: value[0].numpy() for name, value in labelled.draws.items()}))
         findings |= {Status.BOUNDARY: lost} if lost else {}
-    if uses_prior and Status.NOT_IDENTIFIED not in findings:
-        is_open = left_open(task.model, density, labelled.draws, estimated.best)
-        findings |= {Status.NOT_IDENTIFIED: is_open} if is_open else {}
+    findings |= _what_is_open(task, density, estimated, labelled, findings)
     if estimated.kind.has_chains:
         known = estimated.checked or Checked(labelled, *chain_status(labelled.draws, estimated.num_chains, 0))
         of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}
@@ -116,6 +114,18 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     )
     say_status(fit, strict=task.strict)
     return fit
+
+
+def _what_is_open(
+    task: Task, density: Density, estimated: Estimated, labelled: Labelling, findings: Mapping[Status, str]
+) -> dict[Status, str]:
+    """NOT_IDENTIFIED where the rows leave something open that is not said yet."""
+    is_open = ""
+    if estimated.kind.uses_prior and Status.NOT_IDENTIFIED not in findings:
+        is_open = left_open(task.model, density, labelled.draws, estimated.best)
+    elif estimated.found is None and set(findings) <= {Status.CONVERGED}:
+        is_open = open_at_maximum(density, labelled.draws)
+    return {Status.NOT_IDENTIFIED: is_open} if is_open else {}
 
 
 def _explained(

@@ -1,5 +1,7 @@
 """What the rows leave open of a posterior: there the priors answer, and draws look as sure of it as of anything else.
 
+And of a maximum of the likelihood that no search has looked at: there the start answers.
+
 A direction is open if log p of no row moves along it at a draw, and if the likelihood by itself is flat in it at the
 maximum above. The first alone may be for want of rows, as where there are fewer than coordinates. The second alone may
 be chance: where two classes look like one, the likelihood is often highest at one, and then any shares of it are as
@@ -54,6 +56,15 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
         if groups:
             return "" if all(group.is_untold for group in groups) else groups_in_words(groups)
     return ""
+
+
+@np.errstate(all="ignore")
+def open_at_maximum(density: Density, draws: Draws) -> str:
+    """Which entries of the Greeks the rows leave open at a maximum of the likelihood, one draw; "" for none."""
+    if not density.size:
+        return ""
+    at = density.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
+    return groups_in_words(_open_above(density, at)) if np.isfinite(at).all() else ""
 
 
 def _places(density: Density, draws: Draws, best: int, rng: np.random.Generator) -> Draws:

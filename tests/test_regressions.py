@@ -16,12 +16,10 @@ from estimators.mechanisms import (
     Gaussian,
     LinearGaussian,
     Logistic,
-    LogNormal,
     MultinomialLogit,
     NegativeBinomial,
     OrderedLogistic,
     PoissonRegression,
-    StudentT,
 )
 
 TRUTH = {

@@ -49,6 +49,7 @@ class Family:
     is_gaussian = False
     num_levels: int | None = None
     num_columns: int | None = None
+    is_ordered = False
     is_positive = False
     exposure: str | None = None
 

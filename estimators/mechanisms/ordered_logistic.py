@@ -97,6 +97,7 @@ class OrderedLogistic(Regression):
     gaps: Any = field(default_factory=lambda: default_prior(dist.Gamma, 2.0, 1.0))
 
     code = code_of(log_joint, pullback, 6)
+    is_ordered = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=3))

@@ -100,6 +100,10 @@ class Mechanism(Protocol):
         """Whether the log density is quadratic in the value and in a regression's inputs."""
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether the order of more than two levels means something."""
+
+    @property
     def is_positive(self) -> bool:
         """Whether every value is above 0, as an exposure's must be."""
 

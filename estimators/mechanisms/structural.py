@@ -77,9 +77,9 @@ class Residual:
 class MonotoneInverse:
     """``x = F⁻¹(u)`` with uniform u and F the CDF: what raises the chance of a large x never lowers x.
 
-    The assumption for Bernoulli, Poisson, and continuous families that are not Gaussian (of these u = F(x) is
-    identified). The noise is u in the lower half and u - 1 in the upper, so that both tails keep their digits. Source:
-    Pearl (2009), Causality, section 9.2 (monotonicity).
+    The assumption for two levels and ordered ones, counts, and continuous families that are not Gaussian (of these
+    u = F(x) is identified). The noise is u in the lower half and u - 1 in the upper, so that both tails keep their
+    digits. Source: Pearl (2009), Causality, section 9.2 (monotonicity).
     """
 
     def abduct(self, distribution: Any, value: Tensor) -> Tensor:
@@ -123,8 +123,8 @@ class MonotoneInverse:
 class GumbelMax:
     """``x = argmax_j log p_j + noise_j`` with Gumbel noise: no option is left for one that loses odds to it.
 
-    The assumption for Categorical and for Z. Of two options it is `MonotoneInverse`. Source: Oberst & Sontag (2019),
-    "Counterfactual off-policy evaluation with Gumbel-max structural causal models".
+    The assumption for more than two levels without an order, and for Z. Of two options it is `MonotoneInverse`. Source:
+    Oberst & Sontag (2019), "Counterfactual off-policy evaluation with Gumbel-max structural causal models".
     """
 
     def abduct(self, distribution: Any, value: Tensor) -> Tensor:
@@ -170,7 +170,8 @@ def assumption(mechanism: Mechanism) -> Structural:
     """The structural assumption that is made for a mechanism unless another is given."""
     if mechanism.is_gaussian:
         return Residual()
-    return GumbelMax() if mechanism.num_levels is not None and mechanism.num_levels > 2 else MonotoneInverse()
+    has_options = mechanism.num_levels is not None and mechanism.num_levels > 2 and not mechanism.is_ordered
+    return GumbelMax() if has_options else MonotoneInverse()
 
 
 def _certain(value: Tensor, own: int) -> tuple[Tensor, Tensor]:

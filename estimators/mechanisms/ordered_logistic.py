@@ -32,14 +32,16 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     n, num_levels, size = len(row), int(columns[1, start]), len(C) - int(columns[1, start]) + 2
     x, eta, above, below, cuts = columns[0, start : start + n], work[0], work[1], work[2], work[3]
     predict(C[:size], columns[1:], start, n, eta)
-    cuts[0], cuts[1], cuts[num_levels] = -FAR, 0.0, FAR
+    inner = work[4]
+    cuts[0], cuts[1], cuts[num_levels], inner[0], inner[num_levels - 1] = -FAR, 0.0, FAR, 0.0, 0.0
     for level in range(2, num_levels):
-        cuts[level] = cuts[level - 1] + exp_of(C[size + level - 2])
+        gap = exp_of(C[size + level - 2])
+        cuts[level], inner[level - 1] = cuts[level - 1] + gap, log(-expm1(-gap))
     # A loop of look-ups, and one of arithmetic that makes vectors.
     for i in range(n):
         level = int(x[i])
         above[i], below[i] = cuts[level + 1] - eta[i], eta[i] - cuts[level]
-        row[i] += log(-expm1(-exp_of(C[size + level - 1]))) if 0 < level < num_levels - 1 else 0.0
+        row[i] += inner[level]
     for i in range(n):
         row[i] += chance(above[i])[1] + chance(below[i])[1]
 

@@ -1,5 +1,6 @@
 """Every family of regressions through a whole analysis: rows to Greeks, every estimator, and every kind of question."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,7 @@ from estimators.mechanisms import (
 )
 from estimators.mechanisms.structural import GumbelMax
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
+from estimators.status import EstimationWarning
 from tests.mechanism_models import log_density_of_line
 from tests.models import fit_quietly
 
@@ -93,14 +95,18 @@ def density(name: str, k: int, t: float, a: float, y: float) -> float:
     return float(np.exp(log_density_of_line(mechanism, of, np.asarray(y), eta)))
 
 
+@pytest.mark.slow
 @EVERY_FAMILY
 def test_the_truth_is_recovered_from_weighed_rows_with_gaps(name: str) -> None:
-    model, rows, greeks = model_of(name), rows_of(name, 1500), greeks_of(name)
-    gone = torch.arange(1500) % 10 == 0
+    model, rows, greeks = model_of(name), rows_of(name, 800), greeks_of(name)
+    gone = torch.arange(800) % 10 == 0
     rows["Y"] = torch.where(gone, torch.nan, rows["Y"])
-    rows["T"] = torch.where(torch.arange(1500) % 10 == 5, torch.nan, rows["T"])
-    fit = fit_quietly(EM(), model, Data(rows, weights=torch.ones(1500), missing="marginalize"), 0)
-    drawn = fit.laplace(num_draws=200, seed=0).draws
+    rows["T"] = torch.where(torch.arange(800) % 10 == 5, torch.nan, rows["T"])
+    fit = fit_quietly(EM(), model, Data(rows, weights=torch.ones(800), missing="marginalize"), 0)
+    with warnings.catch_warnings():
+        # Degrees of freedom have a long tail.
+        warnings.simplefilter("ignore", EstimationWarning)
+        drawn = fit.laplace(num_draws=200, seed=0).draws
     for key, value in greeks.items():
         away = (fit[key] - value).abs() / drawn[key].std(0)
         assert float(away.max()) < 5.0, (key, fit[key], value)
@@ -154,6 +160,7 @@ def test_samples_have_the_law(name: str) -> None:
     assert abs(float(drawn.mean() - fit.do(T=1, A=0.5, Z=0).mean("Y").value)) > 5 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [NUTS(num_samples=200, warmup_steps=200, num_chains=2), SMC(num_particles=200)])
 @EVERY_FAMILY
 def test_posteriors_are_about_their_mode(name: str, estimator: NUTS | SMC) -> None:

@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import multivariate_t, t
 
 from estimators import NUTS, CausalMixture, Data, Exact, GaussianMixture
-from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
 from estimators.algorithms.protocol import begin
 from estimators.contract import Objective, log_posterior, log_prior
 from estimators.mechanisms import Bernoulli
 from estimators.mixture.density import Density
 from estimators.modes import Search
 from estimators.modes.importance_sampling import weighed_in_turns
+from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.modes.student import DEGREES, Student
 from estimators.modes.weighed import Weighed
 from tests.models import fit_quietly
@@ -27,7 +27,7 @@ def modes_of(model: GaussianMixture, data: Data, seed: int = 0) -> tuple[Density
     task = begin(model, data, seed, False)
     density = model.density(task.data)
     assert isinstance(density, Density)
-    modes = posterior_modes(Search(), task, density, np.random.default_rng(seed))
+    modes = posterior_modes(Search(), task.model, density, np.random.default_rng(seed))
     assert modes is not None
     return density, modes
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 
-from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status, modes
+from estimators import EM, MAP, SMC, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status, modes
 from estimators.algorithms import progress
 from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
@@ -215,6 +216,25 @@ def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
     plain = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0]}, seed=0, search=None)
     with pytest.raises(ValueError, match="without a search"):
         plain.modes  # noqa: B018
+
+
+def test_draws_that_were_made_without_a_search_are_divided_over_the_modes_when_asked() -> None:
+    """Of SMC, which needs no search: each mode has the draws of its own effect, and all of them together are there."""
+    rows = CONFOUNDER.simulate(150, TRUTH, seed=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = SMC(num_particles=400).fit(CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=0)
+    asked = {"do": {"T": 1}, "versus": {"T": 0}}
+    effect = fit.contrast("Y", **asked).draws
+    assert len(fit.modes) == 2
+    parts = [part.contrast("Y", **asked).draws for part in fit.modes]
+    assert sorted(torch.cat(parts).tolist()) == sorted(effect.tolist())
+    assert {bool((part < 0.1).all()) for part in parts} == {True, False} and all(
+        (part < 0.1).unique().numel() == 1 for part in parts
+    )
+    shares = [len(part) / len(effect) for part in parts]
+    assert fit.modes.weights.tolist() == pytest.approx(shares) and min(shares) > 0.05
+    assert all(part.status is Status.RIVAL_MODES for part in fit.modes)
 
 
 def test_the_same_seed_finds_the_same() -> None:

@@ -24,12 +24,12 @@ from estimators import (
     modes,
 )
 from estimators.algorithms.nuts.chain_starts import starts_off
-from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
 from estimators.algorithms.nuts.proportions import _meeting
 from estimators.algorithms.nuts.resampled import resampled
 from estimators.algorithms.protocol import begin
 from estimators.mechanisms import Bernoulli, LinearGaussian
 from estimators.modes import importance_sampling, weighed
+from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.modes.weighed import Weighed
 from tests.models import TUTORIAL_ROWS, fit_quietly
 from tests.posteriors import check_other_posterior, check_same_posterior
@@ -46,7 +46,7 @@ THREE = Data(X=np.r_[RNG.normal(0, 0.3, 5) - 5.7, RNG.normal(0, 0.3, 5), RNG.nor
 
 def modes_of(model: Any, data: Data) -> PosteriorModes:
     task = begin(model, data, 0, False)
-    found = posterior_modes(modes.Search(), task, model.density(task.data), np.random.default_rng(0))
+    found = posterior_modes(modes.Search(), model, model.density(task.data), np.random.default_rng(0))
     assert found is not None
     return found
 

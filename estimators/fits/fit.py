@@ -226,7 +226,7 @@ class Fit:
 
     @property
     def modes(self) -> FitModes:
-        """Every answer within reach that a search found; raises ValueError for a fit that was made without one."""
+        """Every answer within reach that a search found; one is made now for draws of a posterior, else ValueError."""
         return modes_of(self)
 
     @cached_property

@@ -17,6 +17,8 @@ from estimators.fits.level_names import names_along_axes
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
+from estimators.modes.mode_search import DEFAULT
+from estimators.modes.posterior_modes import posterior_modes
 from estimators.modes.table import SHARE, Modes
 from estimators.parameters.edges import words_of_edges
 from estimators.parameters.parameter import Array
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 # Rivals that labels are looked at under.
 MOST_RIVALS = 5
+# Draws of a posterior.
+DRAWN = (Kind.POSTERIOR, Kind.EXACT)
 # What holds of all modes of a fit alike.
 KEPT = ("estimator", "seed", "labels", "labels_by", "labels_fixed", "label_certainty")
 
@@ -49,7 +53,7 @@ class FitModes:
         order = [place, *(i for i in range(len(self)) if i != place)]
         modes = self._modes.ordered(order)
         draws = {name: value[:1] for name, value in modes.greeks.items()}
-        if self._fit.kind.has_chains:
+        if "mode" in self._fit.info:
             return _part_of(self._fit, place, draws, modes)
         if place == 0:
             return self._fit
@@ -129,12 +133,30 @@ def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
 
 
 def modes_of(fit: "Fit") -> FitModes:
-    """The modes that a fit keeps."""
+    """The modes that a fit keeps, or, of draws that were made without a search, those that one finds now."""
+    if fit.found is None and fit.kind in DRAWN:
+        fit = _divided(fit)
     if fit.found is None:
         raise ValueError(
             "modes: this fit was made without a search (fit with search=modes.Search()), or the search found no maximum"
         )
     return FitModes(fit, fit.found)
+
+
+def _divided(fit: "Fit") -> "Fit":
+    """A posterior's draws with the mode of each, by the search that NUTS makes; without, where none is sought."""
+    if fit.data is None:
+        return fit
+    density = fit.model.density(fit.data)
+    # By fixed numbers, so that the same fit has the same modes every time.
+    modes = posterior_modes(DEFAULT, fit.model, density, np.random.default_rng(0))
+    if modes is None:
+        return fit
+    points = density.unconstrain({name: value.numpy() for name, value in fit.draws.items()})
+    at, _ = modes.regions.of(points)
+    shares = np.bincount(at, minlength=len(modes)) / len(at)
+    found = kept_modes(modes.found, fit.model, density, shares, fit.stats.get("labels_by", ""), uses_prior=True)
+    return replace(fit, found=found, info={**fit.info, "mode": torch.from_numpy(at.astype(np.int64))})
 
 
 def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:

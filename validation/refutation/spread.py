@@ -22,6 +22,7 @@ from validation.refutation.predictions import OfEach, OfOne, Predictions, own_lo
 from validation.refutation.predictive import MAX_DRAWS, best_labels, log_densities, split
 
 POINT_KINDS = ("map", "ml")
+DRAWN_KINDS = ("posterior", "exact")
 # A point fit to fewer rows for each coordinate of its Greeks is refitted: log-densities are not yet quadratic.
 FEW_ROWS = 10
 # Refits of the first stage.
@@ -73,12 +74,15 @@ def answers(fit: Fit, level: float) -> tuple[Fit, ...]:
     a right model. Of two fixed answers, the likelihood of the true one is less than a share of the other's with no more
     than that probability (Markov's inequality); of two modes nearly so.
     """
-    is_divided = fit.kind in POINT_KINDS or "mode" in fit.info
-    if fit.found is None or not is_divided:
+    is_divided = fit.found is not None if fit.kind in POINT_KINDS else fit.kind in DRAWN_KINDS
+    try:
+        modes = fit.modes if is_divided else None
+    except ValueError:  # of a program, where no search was made
+        modes = None
+    if modes is None:
         return (fit,)
-    weights = fit.found.weights
-    rivals = [number for number in range(1, len(weights)) if weights[number] >= PASSED_OVER * level]
-    return tuple(replace(fit.modes[number], found=None) for number in (0, *rivals)) if rivals else (fit,)
+    rivals = [number for number in range(1, len(modes)) if modes.weights[number] >= PASSED_OVER * level]
+    return tuple(replace(modes[number], found=None) for number in (0, *rivals)) if rivals else (fit,)
 
 
 def spread_of(fit: Fit, num_simulations: int, seed: int) -> Spread:

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from estimators.algorithms.nuts.posterior_modes import PosteriorModes
 from estimators.algorithms.nuts.proportions import Drawn
 from estimators.fits.mode_findings import proportion_remark, rivals_in_words
+from estimators.modes.posterior_modes import PosteriorModes
 from estimators.modes.table import SHARE
 from estimators.status import Status
 

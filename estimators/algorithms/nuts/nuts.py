@@ -16,7 +16,6 @@ from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.nuts.chain_starts import chain_starts, starts_off
 from estimators.algorithms.nuts.mode_words import findings_of_modes, remarks_of_modes, stats_of_modes
 from estimators.algorithms.nuts.nutpie_chains import nutpie_chains
-from estimators.algorithms.nuts.posterior_modes import PosteriorModes, posterior_modes
 from estimators.algorithms.nuts.proportions import in_proportion
 from estimators.algorithms.nuts.pyro_chains import conditioned, pyro_chains
 from estimators.algorithms.progress import search_progress
@@ -28,6 +27,7 @@ from estimators.fits.kind import Kind
 from estimators.isolation import own_modes, program_mode, spawn_seeds
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
+from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
 
@@ -99,7 +99,7 @@ class NUTS:
         modes = None
         if search is not None:
             with search_progress("NUTS", self.progress_bar) as bar:
-                modes = posterior_modes(search, task, density, np.random.default_rng(task.seed), bar.update)
+                modes = posterior_modes(search, task.model, density, np.random.default_rng(task.seed), bar.update)
         if modes is None:
             starts = chain_starts(task, density, self.num_chains)
         else:

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from estimators.algorithms.checked import Checked, checked
 from estimators.algorithms.nuts.moments import SAME, Moments
-from estimators.algorithms.nuts.posterior_modes import PosteriorModes
 from estimators.algorithms.nuts.resampled import Resampled, resampled
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
 from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, diagnostics
 from estimators.modes.importance_sampling import weighed_in_turns
+from estimators.modes.posterior_modes import PosteriorModes
 from estimators.modes.weighed import Weighed
 from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Indices

@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from estimators.algorithms.protocol import Task
-from estimators.contract import Density, Objective, log_posterior
+from estimators.contract import Density, Model, Objective, log_posterior
 from estimators.modes.finder import Finder
 from estimators.modes.found import Found, Tick, untold
 from estimators.modes.importance_sampling import MOST_IMAGES, OF_PRIOR, mode_proposals
@@ -51,7 +50,7 @@ class PosteriorModes:
 
 
 def posterior_modes(
-    search: Finder, task: Task, density: Density, rng: np.random.Generator, tick: Tick = untold
+    search: Finder, model: Model, density: Density, rng: np.random.Generator, tick: Tick = untold
 ) -> PosteriorModes | None:
     """What a search finds of a posterior; None where it finds nothing.
 
@@ -59,7 +58,7 @@ def posterior_modes(
     """
     if not density.size:
         return None
-    found = search.found(task.model, density, log_posterior, rng, tick)
+    found = search.found(model, density, log_posterior, rng, tick)
     if found is None:
         return None
     modes = sorted((*found.modes, *found.spurious), key=lambda mode: -mode.value)
@@ -72,7 +71,7 @@ def posterior_modes(
     weights = np.exp(logs - logs.max())
     kept = [number for number, weight in enumerate(weights / weights.sum()) if weight >= NO_WEIGHT]
     parts, weights = [parts[number] for number in kept], weights[kept] / weights[kept].sum()
-    labelling = Labelling.of(task.model, density, uses_prior=True)
+    labelling = Labelling.of(model, density, uses_prior=True)
     is_whole = labelling.num_images <= MOST_IMAGES
     proposals, regions = mode_proposals(density, labelling, parts, weights)
     if is_whole and density.has_prior:

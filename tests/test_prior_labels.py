@@ -125,7 +125,7 @@ def test_the_order_is_the_best_of_all_by_pyros_own_prior(seed: int) -> None:
         }
         return float(poutine.trace(poutine.condition(model.sample_greeks, data=moved)).get_trace().log_prob_sum())
 
-    table = label_densities(model.parameters, greeks)
+    table = label_densities(model.parameters, greeks, model.K)
     for groups in ([[0, 1, 2, 3]], [[0, 2], [1], [3]]):
         orders = [
             order

@@ -14,21 +14,21 @@ Python, which the plain kernel sums; no result depends on the thread count.
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.data.data import Data
+from estimators.data.data import LATENT, Data
 from estimators.estep.centring import parameter_set, parameter_sets, references_at
 from estimators.estep.completed import Completed, Completion, no_parts
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
 from estimators.estep.reference import ReferenceKernel
-from estimators.estep.term import Columns, General
+from estimators.estep.term import Columns, General, LogLinear
 from estimators.estep.terms import Entries, Index, Terms, entries_of
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
@@ -41,22 +41,26 @@ from estimators.parameters.transforms import LOGS
 class Statistics(NamedTuple):
     """Expected sufficient statistics of all rows, with the references in which they were formed.
 
-    ``log_likelihood`` [...]; ``counts`` [..., K, F] of the rows that inform theta, by the level of Z's observed causes;
-    ``sums`` variable → [..., K, F]; ``completed`` gives the rows with their w R, which general terms maximise J by.
+    ``log_likelihood`` [...]; ``sums`` variable → [..., K, F], those of Z of the rows that inform its weights;
+    ``completed`` gives the rows with their w R, which general terms maximise J by.
     """
 
     log_likelihood: Array
-    counts: Array
     sums: Mapping[str, Array]
     references: Mapping[str, Reference]
     completed: Callable[[], Completed]
+
+    @property
+    def counts(self) -> Array:
+        """The rows of each class that inform theta, by the level of Z's observed causes [..., K, F]."""
+        return self.sums[LATENT]
 
 
 class MixtureMarginal:
     """The marginal of a causal mixture on a data set.
 
     Rows with Z hidden are summed over. A set entry leaves its own term out, that term's 1 included; a set Z adds
-    nothing to theta's counts. A missing entry that causes nothing known does the same; rows with any other are
+    nothing to its weights' sums. A missing entry that causes nothing known does the same; rows with any other are
     `IncompleteRows`, all others the kernel's.
     """
 
@@ -74,12 +78,15 @@ class MixtureMarginal:
         self._shapes = {as_.format(p.name): p.shape for p in parameters_of(weights, nodes) for as_ in names}
         self._kernel_given, self.num_rows = kernel, data.num_rows
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
-        self._entries = entries = entries_of(data, nodes) if missing is None else missing.entries
+        entries = entries_of(data, nodes) if missing is None else missing.entries
+        # The columns of the rows that inform the weights of Z.
+        self.causal_columns = entries.counted(0).columns
         self.total_weight = float(data.num_rows if entries.weights is None else entries.weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
         self.count = max(float(data.num_rows), self.total_weight)
-        self.references = _references(self._terms, nodes, entries, missing)
-        self._shared = (Reference(), *self.references.values())
+        of_variables = _references(self._terms, nodes, entries, missing)
+        self.references = {LATENT: weights.reference(self.causal_columns), **of_variables}
+        self._shared = tuple(self.references.values())
         # The rows that are the kernel's: all, as a rule.
         self._complete: NDArray[np.intp] | None = None
         self._incomplete = None
@@ -113,20 +120,20 @@ class MixtureMarginal:
     ) -> Statistics:
         """The statistics of a kernel's sums [S, K, F] by slot, at Greeks [..., *shape]."""
         own = references_at(self._terms, greeks, self._shared)
-        references = dict(zip(self.nodes, own[1:], strict=True))
+        references = dict(zip(self._terms.names, own, strict=True))
         return self._statistics(value, sums, batch, references, partial(self._completed, greeks))
 
     def gradient(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """dJ(φ; S)/dφ: at the φ where S was computed, the gradient of the log-likelihood. O(K F)."""
-        slopes = self.weights.gradient(greeks, statistics.counts, Reference())
-        for name, term in self._terms.variables.items():
+        slopes: dict[str, Array] = {}
+        for name, term in self._terms.by_name.items():
             slopes.update(term.gradient(greeks, statistics.sums[name], statistics.references[name]))
         return slopes
 
     def complete(self, greeks: Greeks, statistics: Statistics) -> Array:
         """J(φ; S) as [...]: the expected complete-data log-likelihood."""
-        value = (self.weights.coefficients(greeks, Reference()) * statistics.counts).sum((-1, -2))
-        for name, linear in self._terms.log_linear_variables():
+        value: Array | float = 0.0
+        for name, linear in self._log_linear():
             coefficients = linear.coefficients(greeks, statistics.references[name])
             value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
         for name, general, columns, shares in self.general(statistics):
@@ -136,8 +143,8 @@ class MixtureMarginal:
 
     def argmax(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """The M-step: the Greeks that maximise J, or raise it where a mechanism has no closed form."""
-        best = self.weights.argmax(greeks, statistics.counts, Reference())
-        for name, linear in self._terms.log_linear_variables():
+        best: dict[str, Array] = {}
+        for name, linear in self._log_linear():
             best.update(linear.argmax(greeks, statistics.sums[name], statistics.references[name]))
         for name, general, columns, shares in self.general(statistics):
             best.update(general.argmax(greeks, columns, shares, statistics.references[name]))
@@ -237,21 +244,24 @@ class MixtureMarginal:
         references: Mapping[str, Reference],
         completed: Callable[[], Completed],
     ) -> Statistics:
-        by_name = {n: sums[s].reshape(batch + sums[s].shape[1:]) for s, n in enumerate(self.nodes, 1) if s in sums}
-        counts = sums[0].reshape(batch + sums[0].shape[1:])
-        return Statistics(value.reshape(batch), counts, by_name, references, completed)
+        by_name = {n: sums[s].reshape(batch + sums[s].shape[1:]) for s, n in enumerate(self._terms.names) if s in sums}
+        return Statistics(value.reshape(batch), by_name, references, completed)
 
     def _completed(self, greeks: Greeks) -> Completed:
         """The rows with w R at some Greeks [..., *shape]."""
         own = [] if self._incomplete is None else parameter_sets(self._terms, self._flat(greeks)[0], self._shared)
         return self._completion.at(own, self._responsibilities(greeks))
 
+    def _log_linear(self) -> Iterator[tuple[str, LogLinear]]:
+        """The log-linear terms by variable."""
+        return ((self._terms.names[slot], term) for slot, term in self._terms.log_linear.items())
+
     def general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
         """The general terms by variable, with the rows and w R [..., K, n], 0 where the term is left out."""
         if self._terms.general:
             rows = statistics.completed()
             for slot, term in self._terms.general.items():
-                yield self._terms.names[slot - 1], term, rows.columns, rows.counted(slot)
+                yield self._terms.names[slot], term, rows.columns, rows.counted(slot)
 
 
 def parameters_of(weights: Weights, nodes: Mapping[str, Node]) -> list[Parameter]:
@@ -270,7 +280,7 @@ def _references(
     return found
 
 
-def num_sets(greeks: Greeks) -> int:
+def num_sets(greeks: Mapping[str, Any]) -> int:
     """S, of Greeks [S, *shape]."""
     return len(next(iter(greeks.values())))
 

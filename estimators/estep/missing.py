@@ -80,7 +80,7 @@ class Missing:
 
     def unknown(self, name: str, rows: NDArray[np.intp]) -> Mask:
         """The entries of a column in some rows that are to be summed or integrated out, in the column's shape."""
-        mask, slot = self._is_missing[name][rows], 1 + self._terms.names.index(name)
+        mask, slot = self._is_missing[name][rows], self._terms.names.index(name)
         if slot in self.entries.active:
             mask = mask & (self.entries.active[slot][rows] > 0).reshape(-1, *[1] * (mask.ndim - 1))
         return np.asarray(mask)

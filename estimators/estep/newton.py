@@ -18,6 +18,35 @@ MOST_HALVINGS = 50
 FLAT = 1e-13
 
 
+# Responsibilities that are held at one time.
+MOST_NUMBERS = 2_000_000
+
+
+def newton_step(
+    term: General,
+    transforms: Mapping[str, Transform],
+    greeks: Greeks,
+    columns: Columns,
+    shares: Array,
+    reference: Reference,
+) -> dict[str, Array]:
+    """The Greeks [..., *shape] after a step from Greeks [S, *shape], for R [..., K, N]: the EM gradient."""
+    if not greeks:
+        return {}
+    sets = shares.reshape(-1, *shares.shape[-2:])
+    # Few at a time where there are many rows.
+    part = max(MOST_NUMBERS // max(sets[0].size, 1), 1)
+    found = []
+    for start in range(0, len(sets), part):
+        which = slice(start, start + part)
+        step = NewtonStep(term, transforms, columns, sets[which])
+        found.append(step.from_greeks({name: value[which] for name, value in greeks.items()}, reference))
+    return {
+        name: np.concatenate([one[name] for one in found]).reshape(*shares.shape[:-2], *value.shape[1:])
+        for name, value in greeks.items()
+    }
+
+
 class NewtonStep:
     """A step of each parameter set, halved until its value does not fall; ``shares`` are R [S, K, N]."""
 
@@ -44,9 +73,9 @@ class NewtonStep:
     def information(self, greeks: Greeks, reference: Reference) -> Array:
         """-d²J/dv² in coordinates, [S, D, D]."""
         numbers = self._term.coefficients(greeks, reference)
-        curvature = self._term.curvature(numbers, self._columns, self._shares)
-        chain = self._jacobian(greeks, curvature.shape[:-1], reference)
-        return np.asarray(np.einsum("skpi,skpq,skqj->sij", chain, curvature, chain, optimize=True))
+        return self._term.curvature(
+            numbers, self._columns, self._shares, self._jacobian(greeks, numbers.shape, reference)
+        )
 
     def _value(self, greeks: Greeks, reference: Reference, sets: np.ndarray) -> Array:
         """J of some sets, at their Greeks."""
@@ -56,7 +85,8 @@ class NewtonStep:
         """The steps [S, D] in coordinates."""
         numbers = self._term.coefficients(greeks, reference)
         slope = self._term.pullback(numbers, self._columns, self._shares)
-        chain, hessian = self._jacobian(greeks, slope.shape, reference), self.information(greeks, reference)
+        chain = self._jacobian(greeks, slope.shape, reference)
+        hessian = self._term.curvature(numbers, self._columns, self._shares, chain)
         gradient = np.einsum("skp,skpi->si", slope, chain)
         is_finite = np.isfinite(hessian).all((-1, -2)) & np.isfinite(gradient).all(-1)
         values, vectors = np.linalg.eigh(np.where(is_finite[:, None, None], hessian, 0.0))

@@ -6,7 +6,7 @@ is any function of them, given with its derivatives. Of both, the sums are dJ/dC
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array
@@ -57,11 +57,18 @@ class General(Term, Protocol):
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
         """``S = Σ_n R[k, n] d log f / dC_k`` as [S, K, width], from R [S, K, n]."""
 
-    def curvature(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        """``-Σ_n R[k, n] d² log f / dC_k²`` as [S, K, width, width]."""
+    def curvature(self, numbers: Array, columns: Columns, shares: Array, chain: Array) -> Array:
+        """``-Σ_kn R[k, n] d² log f / dv²`` as [S, D, D], for C linear in v: ``chain`` [S, K, width, D] is dC/dv."""
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
         """``Σ_kn R[k, n] log f(row; C_k)`` as [S]."""
 
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
         """Greeks of a higher ``Σ_kn R[k, n] log f``: the M-step has no closed form."""
+
+
+class Slots(Protocol):
+    """Where terms stand by their slot, those of a kind together."""
+
+    log_linear: dict[int, Any]
+    general: dict[int, Any]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.newton import NewtonStep
+from estimators.estep.newton import newton_step
 from estimators.estep.term import Columns, General, LogLinear, Term
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
@@ -28,8 +28,6 @@ Mask = NDArray[np.bool_]
 NO_INPUTS = np.zeros((0, 0))
 # Rows whose features are made at one time.
 TOGETHER = 65_536
-# Responsibilities that are held at one time in a Newton step.
-MOST_NUMBERS = 2_000_000
 
 
 class _OfVariable:
@@ -126,13 +124,14 @@ class GeneralVariable(_OfVariable):
             out[..., own] = self.family.pullback(numbers[..., own], column[rows], inputs, shares[..., rows])
         return out
 
-    def curvature(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        """[S, K, width, width], nothing between two levels."""
-        column, out = columns[self.node.name], np.zeros((*numbers.shape, self.width))
+    def curvature(self, numbers: Array, columns: Columns, shares: Array, chain: Array) -> Array:
+        """[S, D, D], nothing between two classes, nor between two levels."""
+        column, found = columns[self.node.name], np.zeros((len(numbers), chain.shape[-1], chain.shape[-1]))
         for own, rows, inputs in self._levels(columns):
             of_level = self.family.curvature(numbers[..., own], column[rows], inputs, shares[..., rows])
-            out[..., own, own] = of_level
-        return out
+            to_level = chain[..., own, :]
+            found += np.einsum("skpi,skpq,skqj->sij", to_level, of_level, to_level, optimize=True)
+        return found
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
         """``Σ_kn R[k, n] log f`` as [S]."""
@@ -140,23 +139,9 @@ class GeneralVariable(_OfVariable):
         return np.asarray(np.where(shares > 0, shares * self.log_joint(numbers, columns), 0.0).sum((-1, -2)))
 
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
-        """One Newton step of each parameter set in the coordinates of its Greeks: Lange's (1995) EM gradient."""
-        batch = shares.shape[:-2]
+        """One Newton step."""
         own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.node.parameters}
-        if not own:
-            return {}
-        sets, transforms = shares.reshape(-1, *shares.shape[-2:]), self.node.transforms(reference)
-        # Few at a time where there are many rows.
-        part = max(MOST_NUMBERS // max(sets[0].size, 1), 1)
-        found = []
-        for start in range(0, len(sets), part):
-            which = slice(start, start + part)
-            step = NewtonStep(self, transforms, columns, sets[which])
-            found.append(step.from_greeks({name: value[which] for name, value in own.items()}, reference))
-        return {
-            name: np.concatenate([one[name] for one in found]).reshape(*batch, *value.shape[1:])
-            for name, value in own.items()
-        }
+        return newton_step(self, self.node.transforms(reference), own, columns, shares, reference)
 
     def _levels(self, columns: Columns) -> Iterator[tuple[slice, slice | NDArray[np.bool_], Array]]:
         """For each level, where its numbers are, which rows it has, and their inputs."""
@@ -178,20 +163,22 @@ class CompiledVariable(GeneralVariable):
 
 
 class Terms:
-    """The terms of a model by slot: that of theta in a slot of its own, 0, and those of the variables in their order.
+    """The terms of a model by slot: that of the weights of Z in slot 0, and those of the variables in their order.
 
-    A mechanism says which kind its own is, by the method that it calls.
+    Weights, or a mechanism, say which kind their own is.
     """
 
     def __init__(self, weights: Weights, nodes: Mapping[str, Node]) -> None:
-        self.weights, self.names = weights, list(nodes)
-        self.log_linear: dict[int, LogLinear] = {0: weights}
+        self.weights, self.names = weights, [LATENT, *nodes]
+        self.log_linear: dict[int, LogLinear] = {}
         self.general: dict[int, General] = {}
         self.tabulated: dict[int, LogLinearVariable | CompiledVariable] = {}
         self.variables: dict[str, LogLinearVariable | GeneralVariable] = {}
+        weights.put(self)
         for slot, node in enumerate(nodes.values(), 1):
             node.mechanism.term(_Slot(self, slot, node))
-        self.all: list[Term] = [weights, *self.variables.values()]
+        self.by_name: dict[str, Term] = {LATENT: weights, **self.variables}
+        self.all = list(self.by_name.values())
 
     @property
     def are_compiled(self) -> bool:
@@ -206,17 +193,10 @@ class Terms:
             rows = entries.rows(which)
             counted = shares[..., which] if rows.weights is None else shares[..., which] * rows.weights
             for slot, term in self.log_linear.items():
-                # Without a table of causes, theta's feature is 1.
-                is_one = slot == 0 and not self.weights.levels
-                features = np.ones((1, rows.num_rows)) if is_one else term.features(rows.columns, references[slot])
-                features = features * rows.active.get(slot, 1.0)
+                features = term.features(rows.columns, references[slot]) * rows.active.get(slot, 1.0)
                 # einsum, not a matrix product, whose sums depend on the thread count.
                 sums[slot] += np.einsum("...n,fn->...f", counted, features)
         return sums
-
-    def log_linear_variables(self) -> Iterator[tuple[str, LogLinear]]:
-        """The log-linear terms but for theta's, by variable."""
-        return ((self.names[slot - 1], term) for slot, term in self.log_linear.items() if slot)
 
 
 @dataclass(frozen=True)

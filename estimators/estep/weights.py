@@ -1,9 +1,9 @@
-"""The weights theta of the hidden cause, as a term of the E-step."""
+"""The weights of the hidden cause given its observed causes, as a term of the E-step; and those that are a table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyro.distributions as dist
@@ -12,22 +12,83 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
+from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
-from estimators.mechanisms.protocol import Reference
+from estimators.mechanisms.protocol import Reference, Turn
+from estimators.optimise.ascent import LEAST_ROWS
+from estimators.parameters.edges import Edge, End, edges_where
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
-from estimators.parameters.transforms import LOGS
+from estimators.parameters.transforms import LOGS, Simplex, Transform
 
 WEIGHTS = "theta"
 LOG_WEIGHTS = LOGS[0].format(WEIGHTS)
 
 
+class WeightsTable(Protocol):
+    """What weights say their term is, to the compiled kernel."""
+
+    def masses(self, num_levels: int, level: Callable[[Columns], Any] | None) -> None:
+        """``log theta[level, k]``, of as many levels; `level` says which one each row is in."""
+
+
+class Weights(Term, Protocol):
+    """p(Z | its observed causes): a term in slot 0, and what queries, labels and advice ask of it."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The observed causes."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The Greeks."""
+
+    @property
+    def level_axes(self) -> dict[str, dict[int, str]]:
+        """By the name of a Greek, its axes that run over the levels of causes."""
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the masses of Z stand in a table, of which `log_masses` and `level` are."""
+
+    def put(self, slots: Slots) -> None:
+        """Take slot 0 among the terms of its kind."""
+
+    def tabulate(self, table: WeightsTable) -> None:
+        """Say to the compiled kernel what the term is: call the method of `table` for it."""
+
+    def reference(self, columns: Columns) -> Reference:
+        """About which numbers are centred, from the rows that inform the weights."""
+
+    def transforms(self, reference: Reference) -> dict[str, Transform]:
+        """The unconstrained coordinates of every Greek."""
+
+    def distribution(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> TorchDistributionMixin:
+        """p(Z | observed causes) for every row; Greeks may have one set for each."""
+
+    def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """The log of the table [S, levels, K] at draws of the Greeks."""
+
+    def level(self, columns: Mapping[str, Any]) -> Any:
+        """The row of the table that each row's observed causes are in."""
+
+    def turning(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Sequence[Turn]:
+        """Where quadrature over a cause needs its nodes."""
+
+    def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:
+        """What must be equal of components whose labels are free, one for each."""
+
+    def edges(self, greeks: Mapping[str, Array], rows: Columns, num_rows: float, *, has_prior: bool) -> list[Edge]:
+        """Classes that have less than a hundredth of a row, where no prior keeps them from it."""
+
+
 @dataclass(frozen=True, eq=False)
-class Weights:
+class Theta:
     """``log theta[levels of the latent parents, k]``, once for each row of the table of Z's observed causes."""
 
     parents: tuple[str, ...]
     levels: tuple[int, ...]
     parameters: tuple[Parameter, ...]
+    has_table = True
 
     @property
     def width(self) -> int:
@@ -35,6 +96,48 @@ class Weights:
         return prod(self.levels)
 
     is_centred = False
+
+    @property
+    def level_axes(self) -> dict[str, dict[int, str]]:
+        """The axes of theta but the last."""
+        return {WEIGHTS: dict(enumerate(self.parents))}
+
+    def put(self, slots: Slots) -> None:
+        """A log-linear term."""
+        slots.log_linear[0] = self
+
+    def tabulate(self, table: WeightsTable) -> None:
+        """Masses."""
+        table.masses(self.width, self.level if self.levels else None)
+
+    def reference(self, columns: Columns) -> Reference:
+        """Nothing to centre."""
+        return Reference()
+
+    def transforms(self, reference: Reference) -> dict[str, Transform]:
+        """Sticks."""
+        return {WEIGHTS: Simplex(self.parameters[0].shape[-1], self.width)}
+
+    def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:
+        """Equal concentrations."""
+        concentration = self.parameters[0].prior.concentration
+        by_component = [tuple(numbers) for numbers in concentration.reshape(-1, concentration.shape[-1]).T.tolist()]
+        return by_component if uses_prior else [()] * len(by_component)
+
+    def edges(self, greeks: Mapping[str, Array], rows: Columns, num_rows: float, *, has_prior: bool) -> list[Edge]:
+        """Weights of concentration <= 1, or without a prior."""
+        few = greeks[WEIGHTS] * num_rows < LEAST_ROWS
+        is_free = self.parameters[0].prior.concentration.numpy() <= 1.0
+        return edges_where(WEIGHTS, few & is_free if has_prior else few, "0", End.WEIGHT)
+
+    def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
+        """log theta as [S, levels, K]."""
+        theta = greeks[WEIGHTS]
+        return theta.reshape(len(theta), -1, theta.shape[-1]).log()
+
+    def turning(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Sequence[Turn]:
+        """Nothing: causes are levels."""
+        return ()
 
     def level(self, columns: Mapping[str, Any]) -> Any:
         """The row of the table that each row's observed causes are in."""

@@ -35,7 +35,7 @@ class Allocations:
     def posterior_draws(self, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Array]:
         counts, sums = self._collect(numbers)
         weights = dirichlet_draws(self._concentration + counts, rng)
-        draws = {WEIGHTS: weights.reshape(len(numbers), *self._marginal.weights.levels, self._marginal.K)}
+        draws = {WEIGHTS: weights.reshape(len(numbers), *self._marginal.weights.parameters[0].shape)}
         for name, node in self._marginal.nodes.items():
             mechanism, reference = cast(Conjugate, node.mechanism), self._marginal.references[name]
             draws.update(node.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))

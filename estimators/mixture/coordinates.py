@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from estimators.estep.weights import WEIGHTS
+from estimators.data.data import LATENT
 from estimators.isolation import isolated
 from estimators.mechanisms.protocol import Reference
 from estimators.mixture.greeks import ByLogs, ByValue, shaped
@@ -15,7 +15,7 @@ from estimators.parameters.edges import Mask
 from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.sparse import in_logs
-from estimators.parameters.transforms import Logged, Simplex, Transform
+from estimators.parameters.transforms import Logged, Transform
 
 
 def transforms_of(
@@ -25,7 +25,7 @@ def transforms_of(
 
     Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
     """
-    found: dict[str, Transform] = {WEIGHTS: Simplex(model.K, model.weights.width)}
+    found = model.weights.transforms(references[LATENT])
     for name, node in model.nodes.items():
         own = node.transforms(references[name])
         if within_priors:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estimators.contract import Answer, Variable
 from estimators.data.data import LATENT, Data
-from estimators.estep.weights import WEIGHTS
+from estimators.estep.marginal import num_sets
 from estimators.isolation import isolated
 from estimators.mechanisms.structural import GumbelMax, Structural, assumption
 from estimators.mixture.program import MixtureProgram
@@ -50,7 +50,7 @@ class MixtureWorlds:
         return self.model.variables
 
     def mean(self, name: str) -> Answer:
-        fact, num_draws = self.data.columns[name].double(), len(self.draws[WEIGHTS])
+        fact, num_draws = self.data.columns[name].double(), num_sets(self.draws)
         if name not in self._changed:
             value = self.settings.get(name, fact).double()
             return Answer(value.expand(num_draws, *fact.shape))
@@ -68,7 +68,7 @@ class MixtureWorlds:
     def sample(self) -> dict[str, Tensor]:
         # Worlds from the same random numbers share Greeks, Z (as it was) and noise, whatever is set.
         num_rows = self.data.num_rows
-        which = torch.randint(len(self.draws[WEIGHTS]), (num_rows,))
+        which = torch.randint(num_sets(self.draws), (num_rows,))
         greeks = {name: value[which] for name, value in self.draws.items()}
         shares = torch.empty(num_rows, self.model.K, dtype=torch.float64)
         for draw in which.unique():
@@ -108,7 +108,7 @@ class MixtureWorlds:
                 marginal = self.model.marginal(block.data)
                 step = max(MAX_ELEMENTS // (size * len(rows)), 1)
                 by_draw = []
-                for start in range(0, len(self.draws[WEIGHTS]), step):
+                for start in range(0, num_sets(self.draws), step):
                     greeks = {key: value[start : start + step] for key, value in self.draws.items()}
                     shares = marginal.responsibilities(greeks)
                     repeated = {key: value.repeat_interleave(worlds, 0) for key, value in greeks.items()}

@@ -11,7 +11,6 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.data.remarks import Remark
 from estimators.estep.marginal import MixtureMarginal, Statistics
-from estimators.estep.weights import WEIGHTS
 from estimators.mixture.arguments import check_distinct_rows
 from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
@@ -41,8 +40,6 @@ class Density:
         self._coordinates = Coordinates(self.parameters, transforms)
         self.size, self.bounded = self._coordinates.size, self._coordinates.bounded
         self.data, self.total_weight, self.count = marginal.data, marginal.total_weight, marginal.count
-        # Components whose weight nothing keeps off 0: all without a prior, those of concentration <= 1 with one.
-        self._free_weights = model.concentration.numpy() <= 1.0 if within_priors else np.ones(model.K, dtype=bool)
 
     @property
     def names(self) -> list[str]:
@@ -129,9 +126,8 @@ class Density:
 
     def _ends(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Those that take no look at the rows."""
-        weights = edges_where(
-            WEIGHTS, (greeks[WEIGHTS] * self.count < LEAST_ROWS) & self._free_weights, "0", End.WEIGHT
-        )
+        rows, has_prior = self.marginal.causal_columns, self._within_priors
+        weights = self._model.weights.edges(greeks, rows, self.count, has_prior=has_prior)
         return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._coordinates, greeks)
 
     def remarks(self) -> list[Remark]:

@@ -16,7 +16,7 @@ from estimators.contract import Draws, Model, Settings, WrongModelTypeError
 from estimators.data.data import LATENT, Data, as_data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
-from estimators.estep.weights import WEIGHTS, Weights
+from estimators.estep.weights import WEIGHTS, Theta, Weights
 from estimators.isolation import own_modes
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mechanisms.protocol import check_parents
@@ -79,7 +79,7 @@ class CausalMixture(MixtureProgram):
         order = causal_order(self.mechanisms, parents)
         levels = levels_of(self.mechanisms, parents, "latent_parents")
         prior = dist.Dirichlet(self.concentration).expand(levels)
-        weights = Weights(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
+        weights = Theta(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
         nodes = {name: self._node(name) for name in order}
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
@@ -135,7 +135,7 @@ class CausalMixture(MixtureProgram):
 
     @property
     def level_axes(self) -> dict[str, dict[int, str]]:
-        axes = {WEIGHTS: dict(enumerate(self.latent_parents))}
+        axes = self.weights.level_axes
         for node in self.nodes.values():
             axes |= node.level_axes
         return axes
@@ -151,7 +151,7 @@ class CausalMixture(MixtureProgram):
 
     def likeliest_order(self, data: Data, draws: Mapping[str, Tensor], free: Symmetry, key: Tensor) -> NDArray[np.intp]:
         at = {name: value[0] for name, value in draws.items()}
-        return likeliest_order(label_densities(self.parameters, at), free.groups, key.numpy())
+        return likeliest_order(label_densities(self.parameters, at, self.K), free.groups, key.numpy())
 
     def permuted(self, order: Sequence[int]) -> "CausalMixture":
         """The same model with component k renamed to what ``order[k]`` was (itself, where priors are all equal)."""
@@ -214,7 +214,8 @@ class CausalMixture(MixtureProgram):
         [('T', 'Y'), ('Z', 'T'), ('Z', 'Y')]
         """
         greeks = {name: [parameter.name for parameter in node.parameters] for name, node in self.nodes.items()}
-        return digraph(self.mechanisms, self.latent_parents, {**greeks, LATENT: [WEIGHTS]})
+        greeks[LATENT] = [parameter.name for parameter in self.weights.parameters]
+        return digraph(self.mechanisms, self.latent_parents, greeks)
 
     def order_keys(self, draws: Mapping[str, Tensor], free: Symmetry | None = None) -> dict[str, Tensor]:
         return order_keys(self, draws)

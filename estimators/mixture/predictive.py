@@ -12,7 +12,7 @@ from torch import Tensor
 
 from estimators.contract import Answer, Variable
 from estimators.data.data import LATENT
-from estimators.estep.weights import WEIGHTS
+from estimators.estep.marginal import num_sets
 from estimators.isolation import isolated, without_validation
 from estimators.mixture.averages import (
     MAX_ELEMENTS,
@@ -58,7 +58,7 @@ class MixturePredictive:
 
     @property
     def num_draws(self) -> int:
-        return len(self.draws[WEIGHTS])
+        return num_sets(self.draws)
 
     @cached_property
     def variables(self) -> dict[str, Variable]:

@@ -23,13 +23,14 @@ from estimators.parameters.prior_densities import unvalidated
 EQUAL = 1e-9
 
 
-def label_densities(parameters: Sequence[Parameter], greeks: Mapping[str, Tensor]) -> Array:
+def label_densities(parameters: Sequence[Parameter], greeks: Mapping[str, Tensor], K: int) -> Array:
     """The log prior density [K, K] of the values of component j as those of label k, up to a constant."""
-    K = greeks[WEIGHTS].shape[-1]
     total = np.zeros((K, K))
     labels = np.arange(K)
     for parameter in parameters:
-        if parameter.component_axis is None:
+        # A prior of all components together, but for Dirichlet's, is the same in every order.
+        is_joint = parameter.component_axis is not None and parameter.component_axis >= len(parameter.prior.batch_shape)
+        if parameter.component_axis is None or (is_joint and parameter.name != WEIGHTS):
             continue
         value = greeks[parameter.name].double()
         for shift in range(K):

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
-from estimators.estep.weights import WEIGHTS
+from estimators.estep.marginal import num_sets
 from estimators.mechanisms.protocol import Turn
 from estimators.mixture.graph import causes
 from estimators.mixture.program import MixtureProgram
@@ -39,7 +38,7 @@ class Situation:
     @property
     def num_draws(self) -> int:
         """S, the number of draws of the Greeks."""
-        return len(self.draws[WEIGHTS])
+        return num_sets(self.draws)
 
     @cached_property
     def values(self) -> dict[str, Tensor]:
@@ -109,13 +108,14 @@ class Situation:
 
     def has_table(self, name: str) -> bool:
         """Whether the law of a variable that is not set has its masses in a table, rather than as those of a line."""
-        return name == LATENT or (self.levels(name) is not None and not self.model.mechanisms[name].is_regression)
+        if name == LATENT:
+            return self.model.weights.has_table
+        return self.levels(name) is not None and not self.model.mechanisms[name].is_regression
 
     def log_masses(self, name: str) -> Tensor:
         """log p of every level [S, cells, L] of a variable that has a table."""
         if name == LATENT:
-            theta = self.draws[WEIGHTS]
-            return theta.reshape(self.num_draws, -1, theta.shape[-1]).log()
+            return self.model.weights.log_masses(self.draws)
         node = self.model.nodes[name]
         return all_draws(node.mechanism.log_masses(node.local(self.draws)), self.num_draws, 2)  # type: ignore[attr-defined]
 
@@ -136,17 +136,24 @@ class Situation:
         if name in self.laws:
             return self.laws[name]
         if name == LATENT:
-            return dist.Categorical(pick(self.log_masses(name), self.cell(name, values)).exp())
+            return self.model.weights.distribution(self._by_row(self.draws), values)
         return self.model.nodes[name].mechanism.distribution(*self._given(name, values))
 
     def turning(self, name: str, values: Mapping[str, Tensor], value: Tensor | None) -> Sequence[Turn]:
         """Where a regression's density of a value turns in its predictor, [S, M, C]."""
+        if name == LATENT:
+            return self.model.weights.turning(self._by_row(self.draws), values)
         return self.model.nodes[name].mechanism.turning(*self._given(name, values), value)
+
+    @staticmethod
+    def _by_row(greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Greeks [S, ...] as [S, 1, 1, ...]."""
+        return {name: value[:, None, None] for name, value in greeks.items()}
 
     def _given(self, name: str, values: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """What a mechanism's law is given: its Greeks, the cell, and its inputs."""
         node = self.model.nodes[name]
-        local = {symbol: value[:, None, None] for symbol, value in node.local(self.draws).items()}
+        local = self._by_row(node.local(self.draws))
         return local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
 
 

@@ -1,12 +1,12 @@
 """Which labels of a mixture are free, how they are fixed, in words, and what they may be put in order by."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from estimators.data.data import LATENT
-from estimators.estep.weights import WEIGHTS
+from estimators.estep.marginal import num_sets
 from estimators.parameters.symmetry import Symmetry, entries_by_label
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def exchangeable(model: "CausalMixture", pinned: Collection[int] = (), *, uses_p
 
     Without ``uses_prior`` those whose labels are free in the likelihood, where known values alone must be equal.
     """
-    keys = [model.concentration.tolist()] if uses_prior else [[0] * model.K]
+    keys: list[list[Any]] = [model.weights.exchangeable(uses_prior=uses_prior)]
     keys += [
         node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_below
     ]
@@ -48,10 +48,10 @@ def order_keys(model: "CausalMixture", draws: Mapping[str, Tensor]) -> dict[str,
             key = node.mechanism.order_key(node.local(draws))
             key = key.reshape(*key.shape[:-1], model.K, -1).mean(-1) if node.levels and key.ndim else key
             words = f"the intercept of {name}" if node.mechanism.is_regression else f"the mean of {name}"
-            found[words] = key.expand(len(draws[WEIGHTS]), model.K)
-    weights, others = {WEIGHTS: model.component_axes[WEIGHTS]}, dict(model.component_axes)
-    del others[WEIGHTS]
-    return found | entries_by_label(draws, {**others, **weights})
+            found[words] = key.expand(num_sets(draws), model.K)
+    of_weights = [parameter.name for parameter in model.weights.parameters]
+    others = {name: axes for name, axes in model.component_axes.items() if name not in of_weights}
+    return found | entries_by_label(draws, others | {name: model.component_axes[name] for name in of_weights})
 
 
 def _ordered(groups: Groups) -> str:

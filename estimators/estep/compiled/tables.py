@@ -1,6 +1,6 @@
 """The tables of a model and its rows: each family says in its own words what its term is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from math import prod
 from typing import Any, NamedTuple, cast
@@ -29,6 +29,7 @@ from estimators.estep.compiled.layout import (
     SCALE,
     Whole,
 )
+from estimators.estep.term import Columns
 from estimators.estep.terms import CompiledVariable, Entries, LogLinearVariable, Terms
 from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms.protocol import Given, LogLinearFamily, Reference
@@ -66,7 +67,7 @@ class ModelTables:
         self.num_work = WORK
         self.columns, self.constants, self.places = list[Array](), list[float](), list[Whole]()
         self.rows, self.widths, self.C_width, self.S_width = list[Whole](), list[int](), 0, 0
-        self._add_weights(terms)
+        terms.weights.tabulate(WeightsTable(self))
         for slot, term in terms.tabulated.items():
             term.family.tabulate(VariableTable(self, term, references[slot], slot))
 
@@ -93,12 +94,20 @@ class ModelTables:
         self.rows.append(row)
         return row
 
-    def _add_weights(self, terms: Terms) -> None:
-        weights = terms.weights
-        self.greeks.with_logs.add(WEIGHTS)
-        level = weights.level(self.entries.columns) if weights.levels else 0
-        row = self.add(Size(CATEGORICAL, weights.width, 1, 1, 1), level, 0)
-        row[LOCATION : LOCATION + 3] = self.greeks.slices[WEIGHTS].start, 1, self.K
+
+class WeightsTable:
+    """What the `tabulate` of the weights of Z is given."""
+
+    def __init__(self, tables: ModelTables) -> None:
+        self._tables = tables
+
+    def masses(self, num_levels: int, level: Callable[[Columns], Any] | None) -> None:
+        """``log theta[level, k]``, of as many levels; `level` says which one each row is in."""
+        tables = self._tables
+        tables.greeks.with_logs.add(WEIGHTS)
+        own = 0 if level is None else level(tables.entries.columns)
+        row = tables.add(Size(CATEGORICAL, num_levels, 1, 1, 1), own, 0)
+        row[LOCATION : LOCATION + 3] = tables.greeks.slices[WEIGHTS].start, 1, tables.K
 
 
 class VariableTable:

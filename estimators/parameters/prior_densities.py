@@ -16,6 +16,7 @@ from scipy.special import gammaln
 
 from estimators.parameters.parameter import TINY, Array
 from estimators.parameters.priors import parameters_of
+from estimators.parameters.zero_sum import ZeroSumNormal
 
 LogDensity = Callable[[Array], tuple[Array, Array]]
 LogDensityOfLogs = Callable[[Sequence[Array]], tuple[Array, tuple[Array, ...]]]
@@ -121,6 +122,17 @@ def _uniform(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
+def _zero_sum(p: Mapping[str, Array], dims: int) -> LogDensity:
+    normal = _normal({"loc": np.zeros_like(p["scale"]), "scale": p["scale"]}, dims + 2)
+    twice = np.sum(np.log(p["scale"][..., 0, :]) + HALF_LOG_2PI)
+
+    def evaluate(x: Array) -> tuple[Array, Array]:
+        value, slope = normal(x)
+        return value + twice, slope
+
+    return evaluate
+
+
 def _exponential(p: Mapping[str, Array], dims: int) -> LogDensity:
     return _gamma({"concentration": np.ones_like(p["rate"]), "rate": p["rate"]}, dims)
 
@@ -178,6 +190,7 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
     dist.Exponential: _exponential,
     dist.Dirichlet: _dirichlet,
     dist.Uniform: _uniform,
+    ZeroSumNormal: _zero_sum,
 }
 _OF_LOGS: dict[type, Callable[[Mapping[str, Array], int], LogDensityOfLogs]] = {
     dist.Dirichlet: _dirichlet_of_logs,

@@ -16,6 +16,7 @@ from scipy.special import gammaln
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import parameters_of
+from estimators.parameters.zero_sum import ZeroSumNormal
 
 NORMAL, LOG_NORMAL, POWER, BETA, DIRICHLET, LKJ, FLAT = range(7)
 
@@ -97,6 +98,12 @@ def _lkj(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
     return TabulatedPrior(LKJ, orders.reshape(-1), float(constant))
 
 
+def _zero_sum(p: Mapping[str, Array], parameter: Parameter) -> TabulatedPrior:
+    free = 1.0 - 1.0 / parameter.shape[0]
+    whole = _normal({"loc": np.zeros_like(p["scale"]), "scale": p["scale"]}, parameter)
+    return whole._replace(constant=free * whole.constant)
+
+
 _FAMILIES: dict[type, Callable[[Mapping[str, Array], Parameter], TabulatedPrior]] = {
     dist.Normal: _normal,
     dist.LogNormal: _log_normal,
@@ -107,4 +114,5 @@ _FAMILIES: dict[type, Callable[[Mapping[str, Array], Parameter], TabulatedPrior]
     dist.Dirichlet: _dirichlet,
     dist.LKJCholesky: _lkj,
     dist.Uniform: _uniform,
+    ZeroSumNormal: _zero_sum,
 }

@@ -17,7 +17,7 @@ from scipy.special import expit, log_expit, logit
 from estimators.parameters.parameter import TINY, Array
 
 # The maps that compiled code has.
-REAL, POSITIVE, UNIT, SIMPLEX, LINE, CORRELATION, INTERVAL = range(7)
+REAL, POSITIVE, UNIT, SIMPLEX, LINE, CORRELATION, INTERVAL, CONTRASTS = range(8)
 
 
 class TabulatedMap(NamedTuple):

@@ -12,7 +12,7 @@ from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import LOG, LOG_REST, VALUE
 from estimators.mixture.native.sites import COORDINATE, COPIES, GREEK, LAW, LAW_AT, LENGTH, MAP, MAP_AT
 from estimators.parameters.tabulated_priors import BETA, DIRICHLET, LKJ, LOG_NORMAL, NORMAL, POWER
-from estimators.parameters.transforms import CORRELATION, INTERVAL, LINE, POSITIVE, REAL, SIMPLEX, UNIT
+from estimators.parameters.transforms import CONTRASTS, CORRELATION, INTERVAL, LINE, POSITIVE, REAL, SIMPLEX, UNIT
 
 # Where the exponent of a positive number is held.
 FARTHEST = 705.0
@@ -60,6 +60,13 @@ def constrain(v: Any, tables: Any, greeks: Any) -> None:
                     for q in range(length):
                         value += numbers[a + length + p * length + q] * v[at + j * length + q]
                     greeks[VALUE, to + j * length + p] = value
+        elif site[MAP] == CONTRASTS:
+            width = int(numbers[a])
+            for p in range(length):
+                value = 0.0
+                for q in range(width):
+                    value += numbers[a + 1 + p * width + q] * v[at + q]
+                greeks[VALUE, to + p] = value
         else:
             for _ in range(count):
                 at = _unit_rows(v, at, length, to, greeks)
@@ -246,6 +253,11 @@ def pull_back(v: Any, tables: Any, greeks: Any, g: Any, gradient: Any) -> None:
                     for p in range(length):
                         value += numbers[a + length + p * length + q] * g[VALUE, to + j * length + p]
                     gradient[at + j * length + q] += value
+        elif site[MAP] == CONTRASTS:
+            width = int(numbers[a])
+            for p in range(length):
+                for q in range(width):
+                    gradient[at + q] += numbers[a + 1 + p * width + q] * g[VALUE, to + p]
         else:
             for _ in range(count):
                 for i in range(length):

@@ -1,5 +1,6 @@
 """Small models with every mechanism, alone and with parents, their Greeks, and rows of every kind."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from estimators.mechanisms import (
     Categorical,
     DiagonalGaussian,
     FullGaussian,
+    Gate,
     Gaussian,
     LinearGaussian,
     Logistic,
@@ -33,6 +35,7 @@ from estimators.mechanisms import (
 )
 from estimators.mixture.program import blocks, observe
 
+STANDARD = dist.Normal(0.0, 1.0)
 # Every family without parents, under its defaults.
 FAMILIES: dict[str, Mechanism] = {
     "Bernoulli": Bernoulli(),
@@ -131,6 +134,19 @@ MODELS: dict[str, CausalMixture] = {
         {"W": Categorical(3), "T": Bernoulli(parents=["W"]), "R": Poisson(parents=["T"]), "V": FullGaussian(2)},
         latent_parents=["W", "T"],
     ),
+    "a gate of Z": CausalMixture(
+        3,
+        {"A": Gaussian(STANDARD, 1.0), "W": Categorical(3), "X": Gaussian(parents=["W"]), "R": Poisson()},
+        latent=Gate(["A", "W"], coefficients=STANDARD),
+    ),
+    "a gate with one scale for each input": CausalMixture(
+        2,
+        {"W": Bernoulli(), "T": Bernoulli(parents=["W"]), "C": Categorical(3)},
+        latent=Gate(["T", "W"], coefficients=dist.Normal(0.0, torch.tensor([1.0, 2.0, 0.5]))),
+    ),
+    "a gate of known numbers": CausalMixture(
+        2, {"A": Gaussian(STANDARD, 1.0), "X": Gaussian()}, latent=Gate(["A"], coefficients=[[0.5, 1.0], [0.0, -0.5]])
+    ),
     "known numbers": CausalMixture(
         2,
         {
@@ -223,7 +239,7 @@ def by_hand(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> np.n
     rows = []
     for n in range(data.num_rows):
         row = {name: data.columns[name][n].numpy() for name in model.mechanisms}
-        place = tuple(int(row[parent]) for parent in model.latent_parents)
+        weights = log_weights_by_hand(model, arrays, row)
         above = sum(
             log_density_by_hand(model, name, arrays, row, None)
             for name in model.latent_parents
@@ -231,13 +247,30 @@ def by_hand(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> np.n
         )
         terms = []
         for k in range(model.K) if latent[n] < 0 else [latent[n]]:
-            value = above + (0.0 if z_is_set[n] else np.log(arrays[WEIGHTS][(*place, k)]))
+            value = above + (0.0 if z_is_set[n] else weights[k])
             for name in model.mechanisms:
                 if name not in model.latent_parents and not data.is_set(name)[n]:
                     value += log_density_by_hand(model, name, arrays, row, k)
             terms.append(value)
         rows.append(logsumexp(terms))
     return np.array(rows)
+
+
+def log_weights_by_hand(model: CausalMixture, greeks: dict[str, np.ndarray], row: dict[str, np.ndarray]) -> np.ndarray:
+    """log p(Z = k | its causes) of every class."""
+    if model.latent is None:
+        return np.log(greeks[WEIGHTS][tuple(int(row[parent]) for parent in model.latent_parents)])
+    beta = np.asarray(greeks.get("beta_Z", model.latent.coefficients))
+    return log_softmax(beta @ inputs_by_hand(model, model.latent_parents, row))
+
+
+def inputs_by_hand(model: CausalMixture, parents: Sequence[str], row: dict[str, np.ndarray]) -> np.ndarray:
+    """(1, parents), of a parent with levels the indicators of all but the first."""
+    inputs = [1.0]
+    for parent in parents:
+        levels = model.mechanisms[parent].num_levels
+        inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
+    return np.array(inputs)
 
 
 def log_density_by_hand(
@@ -261,13 +294,8 @@ def log_density_by_hand(
     if isinstance(mechanism, Poisson):
         return float(stats.poisson.logpmf(x, of("rate", mechanism.prior)))
     if mechanism.is_regression:
-        inputs = [1.0]
-        for parent in mechanism.parents:
-            if parent == mechanism.exposure:
-                continue
-            levels = model.mechanisms[parent].num_levels
-            inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
-        eta = of("beta", mechanism.coefficients, 2 if isinstance(mechanism, MultinomialLogit) else 1) @ np.array(inputs)
+        inputs = inputs_by_hand(model, [p for p in mechanism.parents if p != mechanism.exposure], row)
+        eta = of("beta", mechanism.coefficients, 2 if isinstance(mechanism, MultinomialLogit) else 1) @ inputs
         if mechanism.exposure is not None:
             eta = eta + np.log(row[mechanism.exposure])
         return float(log_density_of_line(mechanism, of, x, eta))

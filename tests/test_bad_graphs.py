@@ -23,7 +23,7 @@ from estimators.mechanisms import Bernoulli, Categorical, DiagonalGaussian, Gaus
             "is a cycle; a cause of a latent parent must be in latent_parents too",
         ),
         ({"X": Gaussian()}, ["W"], "latent_parents: 'W' has no mechanism"),
-        ({"W": Gaussian(), "X": Gaussian()}, ["W"], "latent_parents: the parent 'W' is a Gaussian"),
+        ({"W": DiagonalGaussian(2), "X": Gaussian()}, ["W"], "latent_parents: the parent 'W' is a column of vectors"),
         ({"P": Poisson(), "X": Gaussian(parents=["P"])}, [], r"mechanisms\['X'\]: the parent 'P' is a Poisson"),
         (
             {"V": DiagonalGaussian(2), "Y": LinearGaussian(parents=["V"])},

@@ -210,7 +210,7 @@ def test_the_m_step_is_the_argmax_of_q(model: CausalMixture) -> None:
     given = marginal.statistics(arrays)
     best = marginal.argmax(arrays, given)
     density = Density(model, marginal, within_priors=False)
-    if any(isinstance(mechanism, General) for mechanism in model.mechanisms.values()):
+    if model.latent is not None or any(isinstance(mechanism, General) for mechanism in model.mechanisms.values()):
         # One step of Newton's is not the maximum; and sums are slopes where they were made alone.
         for _ in range(60):
             best = marginal.argmax(best, given)

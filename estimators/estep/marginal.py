@@ -28,7 +28,7 @@ from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
 from estimators.estep.reference import ReferenceKernel
-from estimators.estep.term import Columns, General, LogLinear
+from estimators.estep.term import Columns, General
 from estimators.estep.terms import Entries, Index, Terms, entries_of
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
@@ -74,18 +74,16 @@ class MixtureMarginal:
     ) -> None:
         self.nodes, self.K, self.weights, self.data = nodes, num_components, weights, data
         self._terms = Terms(weights, nodes)
-        names = ("{}", *LOGS)
-        self._shapes = {as_.format(p.name): p.shape for p in parameters_of(weights, nodes) for as_ in names}
+        self._shapes = {n.format(p.name): p.shape for p in parameters_of(weights, nodes) for n in ("{}", *LOGS)}
         self._kernel_given, self.num_rows = kernel, data.num_rows
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
         entries = entries_of(data, nodes) if missing is None else missing.entries
-        # The columns of the rows that inform the weights of Z.
-        self.causal_columns = entries.counted(0).columns
+        # The rows that inform the weights of Z.
+        self.weighing = entries.counted(0)
         self.total_weight = float(data.num_rows if entries.weights is None else entries.weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
         self.count = max(float(data.num_rows), self.total_weight)
-        of_variables = _references(self._terms, nodes, entries, missing)
-        self.references = {LATENT: weights.reference(self.causal_columns), **of_variables}
+        self.references = _references(self._terms, nodes, entries, missing)
         self._shared = tuple(self.references.values())
         # The rows that are the kernel's: all, as a rule.
         self._complete: NDArray[np.intp] | None = None
@@ -133,7 +131,7 @@ class MixtureMarginal:
     def complete(self, greeks: Greeks, statistics: Statistics) -> Array:
         """J(φ; S) as [...]: the expected complete-data log-likelihood."""
         value: Array | float = 0.0
-        for name, linear in self._log_linear():
+        for name, linear in self._terms.log_linear_by_name():
             coefficients = linear.coefficients(greeks, statistics.references[name])
             value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
         for name, general, columns, shares in self.general(statistics):
@@ -144,7 +142,7 @@ class MixtureMarginal:
     def argmax(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """The M-step: the Greeks that maximise J, or raise it where a mechanism has no closed form."""
         best: dict[str, Array] = {}
-        for name, linear in self._log_linear():
+        for name, linear in self._terms.log_linear_by_name():
             best.update(linear.argmax(greeks, statistics.sums[name], statistics.references[name]))
         for name, general, columns, shares in self.general(statistics):
             best.update(general.argmax(greeks, columns, shares, statistics.references[name]))
@@ -252,10 +250,6 @@ class MixtureMarginal:
         own = [] if self._incomplete is None else parameter_sets(self._terms, self._flat(greeks)[0], self._shared)
         return self._completion.at(own, self._responsibilities(greeks))
 
-    def _log_linear(self) -> Iterator[tuple[str, LogLinear]]:
-        """The log-linear terms by variable."""
-        return ((self._terms.names[slot], term) for slot, term in self._terms.log_linear.items())
-
     def general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
         """The general terms by variable, with the rows and w R [..., K, n], 0 where the term is left out."""
         if self._terms.general:
@@ -273,7 +267,7 @@ def _references(
     terms: Terms, nodes: Mapping[str, Node], entries: Entries, missing: Missing | None
 ) -> dict[str, Reference]:
     """The centre and scale of every column in the rows that say something of it."""
-    found = {}
+    found = {LATENT: terms.weights.reference(entries.counted(0).columns)}
     for slot, (name, node) in enumerate(nodes.items(), 1):
         counted = entries.counted(slot) if missing is None else missing.informative(slot, (name, *node.parents))
         found[name] = terms.variables[name].reference(counted.columns)

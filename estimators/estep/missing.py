@@ -36,13 +36,14 @@ class Missing:
         some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self._is_missing.items()}
         self._whole = whole
         is_set = {name: data.is_set(name).numpy() for name in (*nodes, LATENT)}
+        causes = {LATENT: weights.parents, **{name: node.parents for name, node in nodes.items()}}
         children: dict[str, list[str]] = {name: [] for name in nodes}
-        for name, node in nodes.items():
-            for parent in node.parents:
+        for name, parents in causes.items():
+            for parent in parents:
                 children[parent].append(name)
         left_out = {LATENT: is_set[LATENT]}
         for name in reversed(list(nodes)):
-            effects = [*children[name], *([LATENT] if name in weights.parents else [])]
+            effects = children[name]
             barren = whole[name] & np.all([left_out[child] for child in effects], axis=0) if effects else whole[name]
             left_out[name] = is_set[name] | barren
         slots = {slot: left_out[name] for slot, name in enumerate((LATENT, *nodes))}
@@ -62,13 +63,16 @@ class Missing:
                     f"column {name}: missing in row {int(np.flatnonzero(summed)[0])}, where what it causes is known; "
                     f"a {family} {_WHY_NOT[slot in terms.general]}; drop these rows"
                 )
-            numbers = [parent for parent in node.parents if not nodes[parent].mechanism.num_levels]
+        for slot, (name, parents) in enumerate(causes.items()):
+            numbers = [parent for parent in parents if not nodes[parent].mechanism.num_levels]
             for parent in numbers if slot in terms.general else ():
                 lost = some[parent] & ~left_out[name]
                 if lost.any():
+                    where = "which causes Z" if name == LATENT else f"where {name} is known, which it causes"
+                    family = "gate" if name == LATENT else type(nodes[name].mechanism).__name__
                     raise ValueError(
-                        f"column {parent}: missing in row {int(np.flatnonzero(lost)[0])}, where {name} is known, which "
-                        f"it causes; a {family} is not integrated over its causes; drop these rows"
+                        f"column {parent}: missing in row {int(np.flatnonzero(lost)[0])}, {where}; a {family} is not "
+                        "integrated over its causes; drop these rows"
                     )
 
     def informative(self, slot: int, names: Sequence[str]) -> Entries:

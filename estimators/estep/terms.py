@@ -185,6 +185,10 @@ class Terms:
         """Whether compiled code can take all of them."""
         return len(self.tabulated) == len(self.variables)
 
+    def log_linear_by_name(self) -> Iterator[tuple[str, LogLinear]]:
+        """The log-linear terms by variable."""
+        return ((self.names[slot], term) for slot, term in self.log_linear.items())
+
     def sums_given(self, entries: "Entries", shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
         """Σ_n w R Φ of log-linear terms by slot [S, K, width], for R [S, K, N], about references that cells share."""
         sums = {slot: np.zeros((*shares.shape[:-1], term.width)) for slot, term in self.log_linear.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyro.distributions as dist
@@ -20,6 +20,9 @@ from estimators.parameters.edges import Edge, End, edges_where
 from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
 from estimators.parameters.transforms import LOGS, Simplex, Transform
 
+if TYPE_CHECKING:
+    from estimators.estep.terms import Entries
+
 WEIGHTS = "theta"
 LOG_WEIGHTS = LOGS[0].format(WEIGHTS)
 
@@ -30,6 +33,9 @@ class WeightsTable(Protocol):
     def masses(self, num_levels: int, level: Callable[[Columns], Any] | None) -> None:
         """``log theta[level, k]``, of as many levels; `level` says which one each row is in."""
 
+    def logits(self, name: str, known: Array | None, inputs: Callable[[Columns], Array]) -> None:
+        """``softmax_k beta_k · (1, inputs)``, beta [K, 1 + P] the Greek of a name, or known numbers."""
+
 
 class Weights(Term, Protocol):
     """p(Z | its observed causes): a term in slot 0, and what queries, labels and advice ask of it."""
@@ -37,6 +43,10 @@ class Weights(Term, Protocol):
     @property
     def parents(self) -> tuple[str, ...]:
         """The observed causes."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The numbers that each enters as; nothing where they are levels of a table."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -77,7 +87,7 @@ class Weights(Term, Protocol):
     def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:
         """What must be equal of components whose labels are free, one for each."""
 
-    def edges(self, greeks: Mapping[str, Array], rows: Columns, num_rows: float, *, has_prior: bool) -> list[Edge]:
+    def edges(self, greeks: Mapping[str, Array], rows: "Entries", num_rows: float, *, has_prior: bool) -> list[Edge]:
         """Classes that have less than a hundredth of a row, where no prior keeps them from it."""
 
 
@@ -89,6 +99,7 @@ class Theta:
     levels: tuple[int, ...]
     parameters: tuple[Parameter, ...]
     has_table = True
+    widths = ()
 
     @property
     def width(self) -> int:
@@ -124,7 +135,7 @@ class Theta:
         by_component = [tuple(numbers) for numbers in concentration.reshape(-1, concentration.shape[-1]).T.tolist()]
         return by_component if uses_prior else [()] * len(by_component)
 
-    def edges(self, greeks: Mapping[str, Array], rows: Columns, num_rows: float, *, has_prior: bool) -> list[Edge]:
+    def edges(self, greeks: Mapping[str, Array], rows: "Entries", num_rows: float, *, has_prior: bool) -> list[Edge]:
         """Weights of concentration <= 1, or without a prior."""
         few = greeks[WEIGHTS] * num_rows < LEAST_ROWS
         is_free = self.parameters[0].prior.concentration.numpy() <= 1.0

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from estimators.mechanisms.bernoulli import Bernoulli
 from estimators.mechanisms.categorical import Categorical
+from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
 from estimators.mechanisms.gaussian.full import FullGaussian
 from estimators.mechanisms.gaussian.linear import LinearGaussian
@@ -36,6 +37,7 @@ __all__ = [
     "Categorical",
     "DiagonalGaussian",
     "FullGaussian",
+    "Gate",
     "Gaussian",
     "LinearGaussian",
     "LogNormal",

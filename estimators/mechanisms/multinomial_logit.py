@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from estimators.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.compiled.jit import EXACT, compiled
 from estimators.compiled.predictor import add_slopes, exp_of, predict
 from estimators.mechanisms.generalised_linear import Regression, weak_line
-from estimators.mechanisms.protocol import Turn, VariableTable
+from estimators.mechanisms.protocol import Turn, VariableTable, turns_between
 from estimators.parameters.parameter import Array
 
 
@@ -124,8 +123,7 @@ class MultinomialLogit(Regression):
         self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor, value: Tensor | None
     ) -> Sequence[Turn]:
         """Where one level becomes likelier than another."""
-        eta, one = self.predictor(greeks, cell, inputs), torch.ones(1, 1, 1, dtype=torch.float64)
-        return [Turn(eta[..., b] - eta[..., a], 0.0 * one, one) for a, b in combinations(range(self.num_levels), 2)]
+        return turns_between(self.predictor(greeks, cell, inputs))
 
     def log_joint(self, numbers: Array, column: Array, inputs: Array) -> Array:
         return self._logs(numbers, column, inputs)[1]

@@ -6,9 +6,11 @@ per cell, so that a family is written once, for components, and serves its table
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
@@ -69,6 +71,13 @@ class Turn(NamedTuple):
     predictor: Tensor
     centre: Tensor
     width: Tensor
+
+
+def turns_between(logits: Tensor) -> list[Turn]:
+    """Where one of several levels becomes likelier than another, of logits [S, M, C, L]."""
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    pairs = combinations(logits.unbind(-1), 2)
+    return [Turn(other - this, 0.0 * one, one) for this, other in pairs]
 
 
 class Mechanism(Protocol):

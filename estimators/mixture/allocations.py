@@ -9,7 +9,8 @@ from scipy.special import gammaln
 from estimators.data.data import Data
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.weights import WEIGHTS
-from estimators.mechanisms.protocol import Conjugate, Mechanism
+from estimators.mechanisms.protocol import Conjugate
+from estimators.mixture.program import MixtureProgram
 from estimators.parameters.parameter import Array
 from estimators.parameters.sparse import dirichlet_draws
 
@@ -52,9 +53,14 @@ class Allocations:
         return np.swapaxes(statistics.counts, -1, -2), statistics.sums
 
 
-def check_conjugate(mechanisms: Mapping[str, Mechanism], data: Data) -> None:
+def check_conjugate(model: MixtureProgram, data: Data) -> None:
     """Raise ValueError where the Greeks cannot be integrated out, row by row."""
-    for name, mechanism in mechanisms.items():
+    if not model.weights.has_table:
+        causes = list(model.latent_parents)
+        raise ValueError(
+            f"model: Exact needs weights of Z that integrate out, and a gate of {causes} has no closed form"
+        )
+    for name, mechanism in model.mechanisms.items():
         reason = mechanism.why_not_conjugate()
         if reason:
             raise ValueError(f"model: Exact needs conjugate mechanisms, and {name} is not one: {reason}")

@@ -12,7 +12,8 @@ from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.data.levels import check_levels
 from estimators.isolation import float64
-from estimators.mechanisms.protocol import Mechanism
+from estimators.mechanisms.gate import Gate
+from estimators.mechanisms.protocol import Mechanism, check_parents
 from estimators.mixture.program import ROWS, plates_of
 from estimators.parameters.parameter import Parameter
 
@@ -102,6 +103,25 @@ def checked_concentration(concentration: object, num_components: int) -> Tensor:
     if not bool((torch.isfinite(values) & (values > 0)).all()):
         raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
     return values.expand(num_components).clone()
+
+
+def checked_causes(latent_parents: object, latent: object) -> tuple[str, ...]:
+    """The observed causes of Z; raises TypeError or ValueError for what are none, or others than a gate's."""
+    parents = check_parents(latent_parents)
+    if not isinstance(latent, Gate | None):
+        raise TypeError(f'latent: expected Gate(["age"]), got {latent!r}')
+    if latent is not None and parents not in ((), tuple(latent.parents)):
+        raise ValueError(f"latent_parents: the gate names them, {list(latent.parents)}; got {list(parents)}")
+    return parents if latent is None else tuple(latent.parents)
+
+
+def check_no_concentration(concentration: Tensor) -> None:
+    """Raise a ValueError for another concentration than the default where there is no theta."""
+    if bool((concentration != 1.0).any()):
+        raise ValueError(
+            f"concentration: is of theta, which Z has not where causes are numbers, got {concentration.tolist()}; its "
+            "prior is Gate([...], coefficients=Normal(0, scale))"
+        )
 
 
 def check_distinct_rows(data: Data, names: Sequence[str], num_components: int) -> None:

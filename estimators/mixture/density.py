@@ -126,13 +126,13 @@ class Density:
 
     def _ends(self, greeks: Mapping[str, Array]) -> list[Edge]:
         """Those that take no look at the rows."""
-        rows, has_prior = self.marginal.causal_columns, self._within_priors
+        rows, has_prior = self.marginal.weighing, self._within_priors
         weights = self._model.weights.edges(greeks, rows, self.count, has_prior=has_prior)
         return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._coordinates, greeks)
 
     def remarks(self) -> list[Remark]:
         """What the rows say by themselves of each variable, and of K."""
-        return remarks_of(self.marginal.nodes, self.data, self.marginal.K)
+        return remarks_of(self.marginal.weights, self.marginal.nodes, self.data, self.marginal.K)
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -10,6 +10,10 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 import estimators.mechanisms as families
+from estimators.data.data import LATENT
+from estimators.estep.gated import BETA
+from estimators.estep.weights import WEIGHTS
+from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.protocol import Mechanism
 from estimators.parameters.priors import parameters_of
 
@@ -17,32 +21,39 @@ CLASS = "mixture"
 
 
 def described(
-    K: int, mechanisms: Mapping[str, Mechanism], concentration: Tensor, latent_parents: Sequence[str]
+    K: int,
+    mechanisms: Mapping[str, Mechanism],
+    concentration: Tensor,
+    latent_parents: Sequence[str],
+    latent: Gate | None,
 ) -> dict[str, Any]:
     """Return the arguments of a model as JSON; raises TypeError for a mechanism or a prior of one's own."""
     written = {}
     for variable, mechanism in mechanisms.items():
-        family, settings = type(mechanism), cast(Any, mechanism)
+        family = type(mechanism)
         if getattr(families, family.__name__, None) is not family:
             raise TypeError(f"save: mechanism {family.__name__} of {variable} is not one of this package's")
-        written[variable] = {
-            "family": family.__name__,
-            "settings": {f.name: _written(variable, getattr(mechanism, f.name)) for f in fields(settings) if f.init},
-        }
+        written[variable] = {"family": family.__name__, "settings": _settings(variable, mechanism)}
     return {
         "class": CLASS,
         "K": K,
         "concentration": concentration.tolist(),
         "mechanisms": written,
         "latent_parents": list(latent_parents),
+        "latent": None if latent is None else _settings(LATENT, latent),
     }
 
 
 def arguments_from(
-    description: Mapping[str, Any], num_weights: int
-) -> tuple[int, dict[str, Mechanism], list[float], list[str]]:
-    """Return the arguments of the model that was described, which has so many weights."""
+    description: Mapping[str, Any], draws: Mapping[str, Tensor]
+) -> tuple[int, dict[str, Mechanism], list[float], list[str], Gate | None]:
+    """Return the arguments of the model that was described, which has such draws."""
+    latent = description["latent"]
+    gate = None if latent is None else Gate(**{name: _read(value) for name, value in latent.items()})
     # Before anything of that size is made.
+    num_weights = (
+        draws[WEIGHTS].shape[-1] if gate is None else len(gate.coefficients if gate.is_known else draws[BETA][0])
+    )
     if description["K"] != num_weights:
         raise ValueError(f"K = {description['K']!r} where the draws have {num_weights} weights")
     mechanisms = {}
@@ -51,7 +62,11 @@ def arguments_from(
             raise ValueError(f"unknown mechanism {mechanism['family']!r}")
         settings = {name: _read(value) for name, value in mechanism["settings"].items()}
         mechanisms[variable] = getattr(families, mechanism["family"])(**settings)
-    return description["K"], mechanisms, description["concentration"], description["latent_parents"]
+    return description["K"], mechanisms, description["concentration"], description["latent_parents"], gate
+
+
+def _settings(variable: str, given: Any) -> dict[str, Any]:
+    return {f.name: _written(variable, getattr(given, f.name)) for f in fields(given) if f.init}
 
 
 def _written(variable: str, value: Any) -> Any:

@@ -58,19 +58,21 @@ def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose
     return tuple(levels)
 
 
-def widths_of(mechanisms: Mapping[str, Mechanism], name: str) -> tuple[int, ...]:
+def widths_of(
+    mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose: str, exposure: str | None = None
+) -> tuple[int, ...]:
     """How many numbers each parent of a regression enters as: the levels of a discrete one but the first, else 1."""
     widths = []
-    for parent in mechanisms[name].parents:
+    for parent in parents:
         mechanism = mechanisms[parent]
         if mechanism.num_columns is not None:
             raise ValueError(
-                f"mechanisms[{name!r}]: the parent {parent!r} is a column of vectors; a regression takes parents of "
+                f"{whose}: the parent {parent!r} is a column of vectors; a regression takes parents of "
                 "one number per row"
             )
-        if parent == mechanisms[name].exposure and not mechanism.is_positive:
+        if parent == exposure and not mechanism.is_positive:
             raise ValueError(
-                f"mechanisms[{name!r}]: the exposure {parent!r} is a {type(mechanism).__name__}, which may be 0 or "
+                f"{whose}: the exposure {parent!r} is a {type(mechanism).__name__}, which may be 0 or "
                 "negative; expected LogNormal(), which has a law of its own until do(...) sets it"
             )
         widths.append(max((mechanism.num_levels or 2) - 1, 1))

@@ -14,19 +14,26 @@ from torch import Tensor
 
 from estimators.contract import Draws, Model, Settings, WrongModelTypeError
 from estimators.data.data import LATENT, Data, as_data
+from estimators.estep.gated import GatedWeights
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Theta, Weights
 from estimators.isolation import own_modes
-from estimators.mechanisms import Gaussian, Mechanism
-from estimators.mechanisms.protocol import check_parents
+from estimators.mechanisms import Gate, Gaussian, Mechanism
 from estimators.mixture.allocations import Allocations, check_conjugate
-from estimators.mixture.arguments import check_names, check_rows, checked_concentration, checked_mechanisms
+from estimators.mixture.arguments import (
+    check_names,
+    check_no_concentration,
+    check_rows,
+    checked_causes,
+    checked_concentration,
+    checked_mechanisms,
+)
 from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
-from estimators.mixture.informing import informing, pinned_labels
+from estimators.mixture.informing import informing, informing_weights, pinned_labels
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import MixtureProgram
@@ -42,9 +49,9 @@ class CausalMixture(MixtureProgram):
 
     ``p(x) = Σ_k theta_k Π_j p(x_j | Z = k, parents_j)``, with ``theta ~ Dirichlet(concentration)``. Greeks: ``theta``
     [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean, or what differs
-    first, orders the components. ``latent_parents`` are the discrete observed causes of Z: ``theta`` [levels, ..., K],
-    and each of them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not
-    [K]).
+    first, orders the components. ``latent_parents`` are the observed causes of Z: ``theta`` [levels, ..., K] where all
+    are discrete, else, or where ``latent`` is a `Gate`, a multinomial logit ``beta_Z`` [K, 1 + P] in its place. Each of
+    them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]).
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
@@ -60,6 +67,7 @@ class CausalMixture(MixtureProgram):
     mechanisms: Mapping[str, Mechanism]
     concentration: Any = 1.0
     latent_parents: Sequence[str] = ()
+    latent: Gate | None = None
     parameters: tuple[Parameter, ...] = field(init=False, repr=False)
     weights: Weights = field(init=False, repr=False)
     # In an order in which causes come before effects.
@@ -74,12 +82,9 @@ class CausalMixture(MixtureProgram):
         object.__setattr__(self, "K", int(self.K))
         object.__setattr__(self, "mechanisms", checked_mechanisms(self.mechanisms))
         object.__setattr__(self, "concentration", checked_concentration(self.concentration, self.K))
-        object.__setattr__(self, "latent_parents", check_parents(self.latent_parents))
-        parents = tuple(self.latent_parents)
-        order = causal_order(self.mechanisms, parents)
-        levels = levels_of(self.mechanisms, parents, "latent_parents")
-        prior = dist.Dirichlet(self.concentration).expand(levels)
-        weights = Theta(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
+        object.__setattr__(self, "latent_parents", checked_causes(self.latent_parents, self.latent))
+        order = causal_order(self.mechanisms, self.latent_parents)
+        weights = self._weights(tuple(self.latent_parents))
         nodes = {name: self._node(name) for name in order}
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
@@ -87,17 +92,27 @@ class CausalMixture(MixtureProgram):
         object.__setattr__(self, "parameters", (*weights.parameters, *of_mechanisms))
         check_names(self.mechanisms, self.parameters)
 
+    def _weights(self, parents: tuple[str, ...]) -> Weights:
+        if self.latent is None and any(self.mechanisms[parent].num_levels is None for parent in parents):
+            object.__setattr__(self, "latent", Gate(parents))
+        if self.latent is not None:
+            check_no_concentration(self.concentration)
+            return GatedWeights(self.latent, widths_of(self.mechanisms, parents, "latent_parents"), self.K)
+        levels = levels_of(self.mechanisms, parents, "latent_parents")
+        prior = dist.Dirichlet(self.concentration).expand(levels)
+        return Theta(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
+
     def _node(self, name: str) -> Node:
         mechanism = self.mechanisms[name]
         is_line, parents = mechanism.is_regression, mechanism.parents
         levels = () if is_line else levels_of(self.mechanisms, parents, f"mechanisms[{name!r}]")
-        widths = widths_of(self.mechanisms, name) if is_line else ()
+        widths = widths_of(self.mechanisms, parents, f"mechanisms[{name!r}]", mechanism.exposure) if is_line else ()
         return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
 
     takes_greeks_per_row: ClassVar[bool] = True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents)
+        return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents, self.latent)
 
     @own_modes()
     def check(self, data: Data) -> Data:
@@ -126,7 +141,7 @@ class CausalMixture(MixtureProgram):
 
     @own_modes()
     def conjugate(self, data: Data) -> Allocations:
-        check_conjugate(self.mechanisms, data)
+        check_conjugate(self, data)
         return Allocations(self.marginal(data), self.concentration.numpy())
 
     @property
@@ -161,7 +176,8 @@ class CausalMixture(MixtureProgram):
             name: mechanism.permuted(order) if self.nodes[name].is_below else mechanism
             for name, mechanism in self.mechanisms.items()
         }
-        return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents)
+        latent = None if self.latent is None else self.latent.permuted(order)
+        return CausalMixture(self.K, mechanisms, self.concentration[list(order)], self.latent_parents, latent)
 
     @own_modes()
     def scaled_to(self, data: Any) -> "CausalMixture":
@@ -180,7 +196,8 @@ class CausalMixture(MixtureProgram):
         given = self.check(as_data(data))
         mechanisms = {name: node.mechanism.scaled_to(*informing(node, given)) for name, node in self.nodes.items()}
         in_order = {name: mechanisms[name] for name in self.mechanisms}
-        return CausalMixture(self.K, in_order, self.concentration, self.latent_parents)
+        latent = None if self.latent is None else self.latent.scaled_to(informing_weights(self.weights, given))
+        return CausalMixture(self.K, in_order, self.concentration, self.latent_parents, latent)
 
     def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
         """The model as JSON; raises TypeError for a mechanism or prior of one's own, ValueError for other draws."""
@@ -188,7 +205,7 @@ class CausalMixture(MixtureProgram):
             check_draws(draws, {p.name: (p.shape, p.support) for p in self.parameters})
         except ValueError as error:
             raise ValueError(f"save: {error}; what cannot be loaded again is not written") from None
-        return described(self.K, self.mechanisms, self.concentration, self.latent_parents)
+        return described(self.K, self.mechanisms, self.concentration, self.latent_parents, self.latent)
 
     @staticmethod
     def restore(
@@ -197,7 +214,7 @@ class CausalMixture(MixtureProgram):
         """The model that was described, with draws and rows that are its own; raises WrongModelError for another."""
         if not isinstance(given, CausalMixture | None):
             raise WrongModelTypeError(f"model: the file holds its CausalMixture itself; leave model out, got {given!r}")
-        model = CausalMixture(*arguments_from(description, draws[WEIGHTS].shape[-1]))
+        model = CausalMixture(*arguments_from(description, draws))
         check_draws(draws, {p.name: (p.shape, p.support) for p in model.parameters})
         if data is not None:
             model.check(data)

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from estimators.data.data import Data
-from estimators.data.remarks import Remark
+from estimators.data.data import LATENT, Data
+from estimators.data.remarks import Remark, of_inputs
 from estimators.estep.variable import Node
+from estimators.estep.weights import Weights
 from estimators.mixture.arguments import num_distinct_rows
-from estimators.mixture.informing import informing
+from estimators.mixture.informing import informing, informing_weights
 
 
-def remarks_of(nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
-    """Remarks on each variable, by the rows that inform its mechanism, and on K."""
-    found = []
+def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
+    """Remarks on the causes of Z and on each variable, by the rows that inform their laws, and on K."""
+    inputs = informing_weights(weights, data)
+    found = [replace(remark, what=f"{LATENT} {remark.what}") for remark in of_inputs(inputs)]
     for name, node in nodes.items():
         column, inputs = informing(node, data)
         if len(column) < 2:

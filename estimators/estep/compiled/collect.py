@@ -13,6 +13,7 @@ from estimators.estep.compiled.layout import (
     CONSTANT,
     CORRELATED,
     COUNT,
+    GATE,
     GAUSSIAN,
     GENERAL,
     LINE,
@@ -35,7 +36,7 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
     count = total(shares)
     for t in range(len(terms)):
         op, place, j, width = terms[t, OP], segment[PLACE + t], terms[t, COLUMN], terms[t, WIDTH]
-        if place < 0:
+        if place < 0 or op == GATE:
             continue
         if op <= BERNOULLI:
             S[terms[t, S_AT] + place] += count
@@ -67,11 +68,11 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
 
 
 @compiled(**EXACT)
-def collect_levels(shares: Any, tables: Any, first: int, S: Any) -> None:
-    """The same of segments of one row each from the first on, where no term is of a number."""
-    terms, segments = tables.terms, tables.segments
+def collect_levels(shares: Any, tables: Any, begin: tuple[int, int], S: Any) -> None:
+    """The same of segments of one row each from the first on, of the terms from the first on, of levels all."""
+    terms, segments, (first, first_term) = tables.terms, tables.segments, begin
     for i in range(len(shares)):
-        for t in range(len(terms)):
+        for t in range(first_term, len(terms)):
             place = segments[first + i, PLACE + t]
             if place >= 0:
                 S[terms[t, S_AT] + place] += shares[i]

@@ -13,8 +13,9 @@ from estimators.compiled.arithmetic import total
 from estimators.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 from estimators.estep.compiled.coefficients import coefficients
 from estimators.estep.compiled.collect import collect, collect_levels
-from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, START, STOP, WHOLE
-from estimators.estep.compiled.log_joints import log_joint, log_joint_of_levels
+from estimators.estep.compiled.gate import add_log_weights, collect_weights
+from estimators.estep.compiled.layout import BLOCK, CHUNK, GATE, OP, ROWS, START, STOP, WHOLE
+from estimators.estep.compiled.log_joints import has_numbers_in, log_joint, log_joint_of_levels
 from estimators.estep.compiled.softmax import normalise
 from estimators.estep.compiled.tables_at import tables_at
 
@@ -27,19 +28,23 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
     """
     tables, (chunk, what) = tables_at(where), task
     K, is_weighted, num_rows = tables.sizes[0], tables.sizes[4] > 0, tables.sizes[5]
-    ones, value, has_numbers = np.ones(BLOCK), 0.0, len(tables.columns) > 0
+    ones, value, num_gates = np.ones(BLOCK), 0.0, 1 if tables.terms[0, OP] == GATE else 0
+    has_numbers = has_numbers_in(tables.terms[num_gates:])
     for block in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(tables.blocks) - 1)):
         begin = block * BLOCK
         n = min(BLOCK, num_rows - begin)
-        first, last = tables.blocks[block], tables.blocks[block + 1] if has_numbers else tables.blocks[block]
+        first, stop = tables.blocks[block], tables.blocks[block + 1]
+        last = stop if has_numbers else first
         if not has_numbers:
             for k in range(K):
-                log_joint_of_levels(scratch[k, :n], tables, first, k, C[k])
+                log_joint_of_levels(scratch[k, :n], tables, (first, num_gates), k, C[k])
         for s in range(first, last):
             segment = tables.segments[s]
             for k in range(K):
                 row = scratch[k, segment[START] - begin : segment[STOP] - begin]
                 log_joint(row, tables, segment, k, C[k], scratch[K:])
+        if num_gates:
+            add_log_weights(scratch[:, :n], begin, tables, first, stop, C)
         weights = tables.weights[begin : begin + n] if is_weighted and what != ROWS else ones[:n]
         normalise(scratch[:K], n, weights, scratch[K], scratch[K + 1])
         if what == ROWS:
@@ -52,7 +57,9 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
         value += total(scratch[K, :n])
         if not has_numbers:
             for k in range(K):
-                collect_levels(scratch[k, :n], tables, first, out[k])
+                collect_levels(scratch[k, :n], tables, (first, num_gates), out[k])
+        if num_gates:
+            collect_weights(scratch[:, :n], begin, tables, out)
         for s in range(first, last):
             segment = tables.segments[s]
             for k in range(K):

@@ -39,7 +39,8 @@ class CompiledKernel:
         rows = arranged(made)
         self.places = made.greeks
         self._position, self._size = rows.position, rows.columns.shape[1]
-        sizes = num_components, made.C_width, made.S_width, made.num_work, int(len(rows.weights) > 0), self._size
+        num_scratch = made.num_work + made.num_kept
+        sizes = num_components, made.C_width, made.S_width, num_scratch, int(len(rows.weights) > 0), self._size
         self.tables = Tables(
             np.array([*sizes, EXPECTATION], dtype=np.int64),
             np.stack(made.rows),

@@ -18,8 +18,9 @@ from estimators.parameters.parameter import Array
 Whole = NDArray[np.int64]
 
 # What a term is: masses of levels; counts; independent Gaussians of WIDTH columns; a Gaussian about a line of WIDTH
-# inputs; correlated Gaussians of WIDTH columns; any WIDTH features; a general term of WIDTH numbers, by its functions.
-CATEGORICAL, BERNOULLI, COUNT, GAUSSIAN, LINE, CORRELATED, FEATURES, GENERAL = range(8)
+# inputs; correlated Gaussians of WIDTH columns; any WIDTH features; a general term of WIDTH numbers, by its functions;
+# the weights of Z by a logit of WIDTH numbers, which is the first term or none.
+CATEGORICAL, BERNOULLI, COUNT, GAUSSIAN, LINE, CORRELATED, FEATURES, GENERAL, GATE = range(9)
 
 # The table of terms.
 OP, CELLS, WIDTH, COLUMN, CONSTANT, C_AT, C_WIDTH, S_AT, S_WIDTH = range(9)

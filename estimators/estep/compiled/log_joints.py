@@ -17,6 +17,7 @@ from estimators.estep.compiled.layout import (
     CORRELATED,
     COUNT,
     FEATURES,
+    GATE,
     GAUSSIAN,
     GENERAL,
     LINE,
@@ -47,7 +48,7 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
         row[i] = base
     for t in range(len(terms)):
         op, place, j, width = terms[t, OP], segment[PLACE + t], terms[t, COLUMN], terms[t, WIDTH]
-        if place < 0 or op <= BERNOULLI:
+        if place < 0 or op <= BERNOULLI or op == GATE:
             continue
         own, units = C[terms[t, C_AT] + place * terms[t, C_WIDTH] :], constants[terms[t, CONSTANT] :]
         # Slices of single columns, whose numbers lie side by side: of several at once the compiler does not know it.
@@ -78,12 +79,21 @@ def log_joint(row: Any, tables: Any, segment: Any, k: int, C: Any, work: Any) ->
 
 
 @compiled(**EXACT)
-def log_joint_of_levels(row: Any, tables: Any, first: int, k: int, C: Any) -> None:
-    """One class's L of segments of one row each from the first on, where no term is of a number."""
-    terms, segments = tables.terms, tables.segments
+def has_numbers_in(terms: Any) -> Any:
+    """Whether a term is of more than levels."""
+    found = False
+    for t in range(len(terms)):
+        found = found or terms[t, OP] > BERNOULLI
+    return found
+
+
+@compiled(**EXACT)
+def log_joint_of_levels(row: Any, tables: Any, begin: tuple[int, int], k: int, C: Any) -> None:
+    """One class's L of segments of one row each from the first on, of the terms from the first on, of levels all."""
+    terms, segments, (first, first_term) = tables.terms, tables.segments, begin
     for i in range(len(row)):
         value, known = 0.0, segments[first + i, CLASS]
-        for t in range(len(terms)):
+        for t in range(first_term, len(terms)):
             place = segments[first + i, PLACE + t]
             if place >= 0:
                 value += C[terms[t, C_AT] + place]

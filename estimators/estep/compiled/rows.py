@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimators.estep.compiled.layout import BLOCK, PLACE, Whole
+from estimators.estep.compiled.layout import BLOCK, GATE, OP, PLACE, Whole
+from estimators.estep.compiled.log_joints import has_numbers_in
 from estimators.estep.compiled.tables import ModelTables
 from estimators.parameters.parameter import Array
 
@@ -41,6 +42,10 @@ def arranged(tables: ModelTables) -> Arranged:
     weights = entries.weights if entries.weights is None or order is None else entries.weights[order]
     if tables.columns:
         own = [column if order is None else column[order] for column in tables.columns]
+        if not has_numbers_in(np.stack([row for row in tables.rows if row[OP] != GATE])):
+            # Each row by itself, where only causes of Z are numbers.
+            change = np.arange(num_rows)
+            keys = np.stack([mark if order is None else mark[order] for mark in marks])
         columns = own[0].reshape(1, -1) if len(own) == 1 else np.stack(own)
         counted = np.zeros(0) if weights is None else weights
     else:

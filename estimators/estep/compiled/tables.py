@@ -16,6 +16,7 @@ from estimators.estep.compiled.layout import (
     CORRELATION,
     COUNT,
     FEATURES,
+    GATE,
     GAUSSIAN,
     GENERAL,
     LINE,
@@ -67,6 +68,8 @@ class ModelTables:
         self.num_work = WORK
         self.columns, self.constants, self.places = list[Array](), list[float](), list[Whole]()
         self.rows, self.widths, self.C_width, self.S_width = list[Whole](), list[int](), 0, 0
+        # Rows of scratch that no variable's term writes to.
+        self.num_kept = 0
         terms.weights.tabulate(WeightsTable(self))
         for slot, term in terms.tabulated.items():
             term.family.tabulate(VariableTable(self, term, references[slot], slot))
@@ -108,6 +111,17 @@ class WeightsTable:
         own = 0 if level is None else level(tables.entries.columns)
         row = tables.add(Size(CATEGORICAL, num_levels, 1, 1, 1), own, 0)
         row[LOCATION : LOCATION + 3] = tables.greeks.slices[WEIGHTS].start, 1, tables.K
+
+    def logits(self, name: str, known: Array | None, inputs: Callable[[Columns], Array]) -> None:
+        """``softmax_k beta_k · (1, inputs)``, beta [K, 1 + P] the Greek of a name, or known numbers."""
+        tables, columns = self._tables, self._tables.entries.columns
+        own = np.ascontiguousarray(inputs(columns).T)
+        # Where a variable has its own column, weights have none.
+        no_column, width = np.zeros(own.shape[1]), 1 + len(own)
+        row = tables.add(Size(GATE, 1, width, width, width), 0, 0, [no_column, *own])
+        start = tables.greeks.slices[name].start if known is None else tables.greeks.add(known)
+        row[LOCATION : LOCATION + 3] = start, width, 0
+        tables.num_kept = tables.K + 1
 
 
 class VariableTable:

@@ -1,0 +1,63 @@
+"""Weights of Z by a multinomial logit of its causes, for all classes of a block of rows at once.
+
+The last K + 1 rows of scratch hold the weights p [K, n] and which rows they count in, from L to the sums.
+"""
+
+from typing import Any
+
+from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse
+from estimators.compiled.jit import EXACT, compiled
+from estimators.compiled.predictor import add_slopes, predict
+from estimators.estep.compiled.layout import C_AT, COLUMN, PLACE, S_AT, START, STOP, WIDTH
+
+
+@compiled(**EXACT)
+def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int, C: Any) -> None:
+    """``eta_k - log Σ_l e^eta_l`` to L, the first K rows of scratch, of the segments from the first on."""
+    K, n, term = len(C), scratch.shape[1], tables.terms[0]
+    L, top, rest, p, counts = scratch[:K], scratch[K], scratch[K + 1], scratch[len(scratch) - K - 1 :], scratch[-1]
+    for s in range(first, last):
+        segment = tables.segments[s]
+        for i in range(segment[START] - begin, segment[STOP] - begin):
+            counts[i] = 1.0 if segment[PLACE] >= 0 else 0.0
+    for k in range(K):
+        predict(C[k, term[C_AT] : term[C_AT] + term[WIDTH]], tables.columns[term[COLUMN] :], begin, n, p[k])
+    for i in range(n):
+        top[i], rest[i] = p[0, i], 0.0
+    for k in range(1, K):
+        for i in range(n):
+            top[i] = max(top[i], p[k, i])
+    for k in range(K):
+        for i in range(n):
+            below = p[k, i] - top[i]
+            L[k, i] += counts[i] * below
+            p[k, i] = exp_of_negative(below)
+            rest[i] += p[k, i]
+    for i in range(n):
+        top[i], rest[i] = log_and_inverse(rest[i])
+    for k in range(K):
+        for i in range(n):
+            L[k, i] -= counts[i] * top[i]
+            p[k, i] *= rest[i]
+
+
+@compiled(**EXACT)
+def collect_weights(scratch: Any, begin: int, tables: Any, S: Any) -> None:
+    """``Σ (r_k - p_k Σ_l r_l) (1, inputs)`` of each class, from the responsibilities in the first K rows of scratch."""
+    K, n, term = len(S), scratch.shape[1], tables.terms[0]
+    shares, whole, pull, p, counts = (
+        scratch[:K],
+        scratch[K],
+        scratch[K + 1],
+        scratch[len(scratch) - K - 1 :],
+        scratch[-1],
+    )
+    for i in range(n):
+        whole[i] = 0.0
+    for k in range(K):
+        for i in range(n):
+            whole[i] += shares[k, i]
+    for k in range(K):
+        for i in range(n):
+            pull[i] = counts[i] * (shares[k, i] - whole[i] * p[k, i])
+        add_slopes(pull, tables.columns[term[COLUMN] :], begin, term[WIDTH] - 1, S[k, term[S_AT] :])

@@ -25,6 +25,8 @@ def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], leas
     found = list[Edge]()
     statistics = marginal.statistics(greeks)
     for name, term, columns, shares in marginal.general(statistics):
+        if name not in marginal.nodes:
+            continue  # the weights of Z, which say their own
         node, reference = marginal.nodes[name], statistics.references[name]
         # A line's entries one by one, not the line in standardised inputs: a level may be separated by itself.
         transforms = {

@@ -59,7 +59,29 @@ MIXED_GREEKS = {
     "sigma_X": [[[1.0, 0.5], [1.0, 1.0], [0.7, 1.0]], [[1.0, 2.0], [0.5, 1.0], [1.0, 1.0]]],
 }
 
+# A → T → M → Y with Z → T and Z → Y alone: an instrument, and the front door.
+FRONT_DOOR = CausalMixture(
+    2,
+    {
+        "A": Bernoulli(caused_by_latent=False),
+        "T": Bernoulli(parents=["A"]),
+        "M": LinearGaussian(parents=["T"], caused_by_latent=False),
+        "Y": LinearGaussian(parents=["M"]),
+    },
+    concentration=2.0,
+)
+FRONT_DOOR_GREEKS = {
+    "theta": [0.4, 0.6],
+    "p_A": 0.3,
+    "p_T": [[0.2, 0.7], [0.5, 0.9]],
+    "beta_M": [0.5, 1.5],
+    "sigma_M": 0.7,
+    "beta_Y": [[0.0, 1.0], [3.0, 1.0]],
+    "sigma_Y": [1.0, 0.5],
+}
+
 WORLDS = {
+    "front door": (FRONT_DOOR, FRONT_DOOR_GREEKS),
     "confounder": (CONFOUNDER, CONFOUNDER_GREEKS),
     "mediated": (MEDIATED, MEDIATED_GREEKS),
     "mixed": (MIXED, MIXED_GREEKS),

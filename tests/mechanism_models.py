@@ -147,6 +147,20 @@ MODELS: dict[str, CausalMixture] = {
     "a gate of known numbers": CausalMixture(
         2, {"A": Gaussian(STANDARD, 1.0), "X": Gaussian()}, latent=Gate(["A"], coefficients=[[0.5, 1.0], [0.0, -0.5]])
     ),
+    "what Z does not cause": CausalMixture(
+        2,
+        {
+            "V": Bernoulli(caused_by_latent=False),
+            "W": Bernoulli(parents=["V"]),
+            "X": FullGaussian(2, parents=["W"]),
+            "T": Logistic(["V"]),
+            "M": LinearGaussian(["T"], caused_by_latent=False),
+            "R": NegativeBinomial(["M"], dist.Normal(0.0, 0.3), caused_by_latent=False),
+            "C": Categorical(3, parents=["W"], caused_by_latent=False),
+            "U": DiagonalGaussian(2, parents=["C"], caused_by_latent=False),
+        },
+        latent_parents=["W"],
+    ),
     "known numbers": CausalMixture(
         2,
         {
@@ -240,16 +254,13 @@ def by_hand(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> np.n
     for n in range(data.num_rows):
         row = {name: data.columns[name][n].numpy() for name in model.mechanisms}
         weights = log_weights_by_hand(model, arrays, row)
-        above = sum(
-            log_density_by_hand(model, name, arrays, row, None)
-            for name in model.latent_parents
-            if not data.is_set(name)[n]
-        )
+        apart = {name for name, one in model.mechanisms.items() if not one.caused_by_latent} | {*model.latent_parents}
+        above = sum(log_density_by_hand(model, name, arrays, row, None) for name in apart if not data.is_set(name)[n])
         terms = []
         for k in range(model.K) if latent[n] < 0 else [latent[n]]:
             value = above + (0.0 if z_is_set[n] else weights[k])
             for name in model.mechanisms:
-                if name not in model.latent_parents and not data.is_set(name)[n]:
+                if name not in apart and not data.is_set(name)[n]:
                     value += log_density_by_hand(model, name, arrays, row, k)
             terms.append(value)
         rows.append(logsumexp(terms))
@@ -276,7 +287,7 @@ def inputs_by_hand(model: CausalMixture, parents: Sequence[str], row: dict[str, 
 def log_density_by_hand(
     model: CausalMixture, name: str, greeks: dict[str, np.ndarray], row: dict[str, np.ndarray], k: int | None
 ) -> float:
-    """log p(row[name] | Z = k, its parents) by SciPy; k is None for a cause of Z."""
+    """log p(row[name] | Z = k, its parents) by SciPy; k is None where Z does not cause it."""
     mechanism, x = model.mechanisms[name], row[name]
     cell = (() if k is None else (k,)) + tuple(
         int(row[parent]) for parent in mechanism.parents if not mechanism.is_regression

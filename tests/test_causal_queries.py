@@ -26,6 +26,8 @@ SETTINGS = [
     ("mediated", {"W": 0, "Z": 1}),
     ("mediated", {"M": 2.0}),
     ("mediated", {"V": 2.0}),
+    ("front door", {"T": 1}),
+    ("front door", {"A": 0, "M": 1.0}),
     ("mixed", {"C": 2}),
     ("mixed", {"P": 3}),
     ("mixed", {"Z": 1, "C": 0}),

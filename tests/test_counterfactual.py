@@ -15,7 +15,7 @@ from tests.gallery import tutorial
 from validation.testing import Stat
 
 EVERY_WORLD = pytest.mark.parametrize("name", WORLDS)
-CAUSES = {"confounder": "T", "mediated": "T", "mixed": "C"}
+CAUSES = {"front door": "T", "confounder": "T", "mediated": "T", "mixed": "C"}
 
 
 def rows_of(name: str, num_rows: int = 40) -> tuple[Data, dict[str, Tensor]]:

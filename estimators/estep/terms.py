@@ -43,7 +43,7 @@ class _OfVariable:
         return self.family.reference(columns[self.node.name], inputs)
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
-        """C as [..., K, width], the same for all components of a variable above Z."""
+        """C as [..., K, width], the same for all components of a variable that Z does not cause."""
         return self.node.by_component(self.family.natural_parameters(self.node.local(greeks), reference))
 
     def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
@@ -73,7 +73,7 @@ class LogLinearVariable(_OfVariable):
         """Φ as [F, N], zero but at the row's own level."""
         node, column = self.node, columns[self.node.name]
         inputs = node.inputs(columns) if self.family.is_regression else NO_INPUTS
-        first = 0 if component is None or not node.is_below else component * node.num_levels
+        first = 0 if component is None or not node.is_effect else component * node.num_levels
         if not node.levels:
             return self.family.features(column, inputs, reference.of_cell(first))
         level = node.level(columns)

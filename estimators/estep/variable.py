@@ -27,14 +27,14 @@ from estimators.parameters.transforms import LOGS, Transform
 class Node:
     """A variable of the model: ``levels`` are those of each parent in its table, ``widths`` those of a regression's.
 
-    A variable above Z (``is_below`` False) has one cell for all components. A regression's parent of L levels enters as
+    A variable that is no effect of Z has one cell for all components. A regression's parent of L levels enters as
     L - 1 indicators (level 0 is the baseline), any other as itself.
     """
 
     name: str
     mechanism: Mechanism
     K: int
-    is_below: bool
+    is_effect: bool
     levels: tuple[int, ...]
     widths: tuple[int, ...]
     parameters: tuple[Parameter, ...] = field(init=False)
@@ -42,12 +42,12 @@ class Node:
     _own: tuple[tuple[str, str, bool, tuple[int, ...]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        table = (self.K, *self.levels) if self.is_below else self.levels
+        table = (self.K, *self.levels) if self.is_effect else self.levels
         found, own = [], []
         for parameter in self.mechanism.parameters(table, self.num_inputs):
             name, per_cell = f"{parameter.name}_{self.name}", parameter.component_axis is not None
             own.append((parameter.name, name, per_cell, parameter.shape[len(table) :] if per_cell else parameter.shape))
-            axis = 0 if per_cell and self.is_below else None
+            axis = 0 if per_cell and self.is_effect else None
             found.append(replace(parameter, name=name, component_axis=axis))
         object.__setattr__(self, "parameters", tuple(found))
         own += [
@@ -75,7 +75,7 @@ class Node:
     @property
     def level_axes(self) -> dict[str, dict[int, str]]:
         """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
-        found, first = {}, int(self.is_below)
+        found, first = {}, int(self.is_effect)
         for parameter, (_, name, by_cell, entry) in zip(self.parameters, self._own, strict=False):
             axes = dict(enumerate(self.parents, first)) if by_cell and self.levels else {}
             if entry == (self.mechanism.num_levels,) and parameter.support is constraints.simplex:
@@ -86,7 +86,7 @@ class Node:
     @property
     def num_cells(self) -> int:
         """Rows of the table, of all components together."""
-        return self.num_levels * (self.K if self.is_below else 1)
+        return self.num_levels * (self.K if self.is_effect else 1)
 
     def is_by_cell(self, symbol: str) -> bool:
         """Whether an estimated Greek has an entry for each cell."""
@@ -106,7 +106,7 @@ class Node:
 
     def local(self, greeks: Mapping[str, Any]) -> dict[str, Any]:
         """The mechanism's Greeks under their symbols, flat over cells: ``{'mu': greeks['mu_X']}``."""
-        if self.is_below and not self.levels:
+        if self.is_effect and not self.levels:
             return {symbol: greeks[name] for symbol, name, _, _ in self._own if name in greeks}
         found = {}
         for symbol, name, per_cell, entry in self._own:
@@ -114,14 +114,14 @@ class Node:
                 continue
             value = greeks[name]
             if per_cell:
-                batch = value.shape[: value.ndim - len(entry) - len(self.levels) - self.is_below]
+                batch = value.shape[: value.ndim - len(entry) - len(self.levels) - self.is_effect]
                 value = value.reshape((*batch, -1, *entry))
             found[symbol] = value
         return found
 
     def named(self, local: Mapping[str, Array]) -> dict[str, Array]:
         """What a mechanism returns under its symbols, in the shape and under the name of the model's Greek."""
-        if self.is_below and not self.levels:
+        if self.is_effect and not self.levels:
             return {name: local[symbol] for symbol, name, _, _ in self._own if symbol in local}
         found = {}
         for symbol, name, per_cell, entry in self._own:
@@ -129,34 +129,34 @@ class Node:
                 value = np.asarray(local[symbol])
                 if per_cell:
                     batch = value.shape[: value.ndim - len(entry) - 1]
-                    value = value.reshape((*batch, *((self.K,) if self.is_below else ()), *self.levels, *entry))
+                    value = value.reshape((*batch, *((self.K,) if self.is_effect else ()), *self.levels, *entry))
                 found[name] = value
         return found
 
     def by_component(self, cells: Array) -> Array:
         """[..., cells, F'] as [..., K, F]."""
-        if self.is_below and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
+        if self.is_effect and not self.levels and cells.ndim > 1 and cells.shape[-2] == self.K:
             return cells
         if cells.ndim < 2 or cells.shape[-2] != self.num_cells:
             # Known numbers serve all cells.
             cells = np.broadcast_to(
                 cells if cells.ndim > 1 else cells[None], (*cells.shape[:-2], self.num_cells, cells.shape[-1])
             )
-        if self.is_below and not self.levels:
+        if self.is_effect and not self.levels:
             return cells
-        rows = cells.reshape(*cells.shape[:-2], self.K if self.is_below else 1, -1)
-        return rows if self.is_below else np.broadcast_to(rows, (*rows.shape[:-2], self.K, rows.shape[-1]))
+        rows = cells.reshape(*cells.shape[:-2], self.K if self.is_effect else 1, -1)
+        return rows if self.is_effect else np.broadcast_to(rows, (*rows.shape[:-2], self.K, rows.shape[-1]))
 
     def by_cell(self, sums: Array) -> Array:
         """Statistics [..., K, F] as [..., cells, F']."""
-        if self.is_below and not self.levels:
+        if self.is_effect and not self.levels:
             return sums
-        rows = sums if self.is_below else sums.sum(-2, keepdims=True)
+        rows = sums if self.is_effect else sums.sum(-2, keepdims=True)
         return rows.reshape(*rows.shape[:-2], -1, rows.shape[-1] // self.num_levels)
 
     def cells(self, level: NDArray[np.intp]) -> NDArray[np.intp]:
         """The cells [K, N] of some rows of the table [N] in each component."""
-        first = np.arange(self.K) * (self.num_levels if self.is_below else 0)
+        first = np.arange(self.K) * (self.num_levels if self.is_effect else 0)
         return np.asarray(first[:, None] + level)
 
     def equation(self, greeks: Mapping[str, Array], cells: NDArray[np.intp]) -> Equation:
@@ -188,7 +188,7 @@ class Node:
         """p(x | Z = latent, parents) for every row; Greeks are the model's, or one set per row."""
         local = self.local(greeks)
         level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
-        cell = latent * self.num_levels + level if self.is_below else torch.as_tensor(level)
+        cell = latent * self.num_levels + level if self.is_effect else torch.as_tensor(level)
         return self.mechanism.distribution(local, cell, tensor_inputs(self.parents, self.widths, columns))
 
 

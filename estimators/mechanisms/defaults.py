@@ -13,6 +13,7 @@ import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import check_flag
 from estimators.data.remarks import Remark, constant, of_inputs
 from estimators.mechanisms.conjugate import ConjugatePrior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
@@ -27,6 +28,7 @@ from estimators.mechanisms.protocol import (
     check_parents,
     check_whole_numbers,
 )
+from estimators.mechanisms.sharing import Sharing
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import are_equal, as_prior, groups, permuted
 
@@ -34,7 +36,7 @@ from estimators.parameters.priors import are_equal, as_prior, groups, permuted
 STEP = 1e-5
 
 
-class Family:
+class Family(Sharing):
     """A family of one number, of either kind, that needs no centre and whose likelihood is bounded.
 
     ``given`` holds what it is given for each Greek, by its symbol; ``law`` makes the variable's distribution of their
@@ -55,6 +57,7 @@ class Family:
 
     def take(self, given: Mapping[str, KnownOrPrior]) -> None:
         """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
+        check_flag("caused_by_latent", self.caused_by_latent)
         object.__setattr__(self, "given", given)
         for one in given.values():
             object.__setattr__(self, one.argument, one.value)
@@ -110,7 +113,7 @@ class Family:
 
     def permuted(self, order: Sequence[int]) -> Self:
         renamed = {one.argument: permuted(one.value, order) for one in self.given.values() if one.is_per_cell}
-        return replace(self, **renamed)  # type: ignore[type-var]
+        return replace(self, **renamed)
 
     def why_not_conjugate(self) -> str | None:
         return "it has no closed form"
@@ -125,13 +128,13 @@ class Family:
 
     def with_priors(self, priors: Mapping[str, TorchDistributionMixin]) -> Self:
         """The same with priors, by symbol, for those Greeks that have the default one."""
-        makers = {field.name: field.default_factory for field in fields(self)}  # type: ignore[arg-type]
+        makers = {field.name: field.default_factory for field in fields(self)}
         changed = {}
         for symbol, prior in priors.items():
             given, make = self.given[symbol], makers[self.given[symbol].argument]
             if make is not MISSING and are_equal(given.value, as_prior(given.argument, make())):
                 changed[given.argument] = prior
-        return replace(self, **changed)  # type: ignore[type-var]
+        return replace(self, **changed)
 
 
 class LogLinear(Family):

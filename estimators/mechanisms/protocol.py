@@ -93,6 +93,10 @@ class Mechanism(Protocol):
         """The observed variables that cause this one."""
 
     @property
+    def caused_by_latent(self) -> bool:
+        """Whether Z causes it: False for a mediator, an instrument, or an outcome of other variables alone."""
+
+    @property
     def is_regression(self) -> bool:
         """Whether parents enter as numbers, rather than through a table with a cell for each of their levels."""
 

@@ -1,4 +1,4 @@
-"""The causal graph of a mixture: Z, its observed causes, and the variables it causes with their observed parents."""
+"""The causal graph of a mixture: Z, its observed causes, and the variables with their observed parents."""
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -12,12 +12,13 @@ def causes(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -
     """The direct causes of every variable, Z included: the edges of the graph."""
     edges = {LATENT: list(latent_parents)}
     for name, mechanism in mechanisms.items():
-        edges[name] = [*([] if name in latent_parents else [LATENT]), *mechanism.parents]
+        is_effect = mechanism.caused_by_latent and name not in latent_parents
+        edges[name] = [*([LATENT] if is_effect else []), *mechanism.parents]
     return edges
 
 
 def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -> list[str]:
-    """The variables, causes before effects, or a ValueError that names an unknown parent, a self-parent or a cycle."""
+    """Z and the variables, causes before effects, or a ValueError that names what is no parent, or a cycle."""
     for name in latent_parents:
         if name not in mechanisms:
             raise ValueError(
@@ -36,12 +37,12 @@ def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[s
                     f"the variables are {list(mechanisms)}"
                 )
     try:
-        order = list(TopologicalSorter(causes(mechanisms, latent_parents)).static_order())
+        return list(TopologicalSorter(causes(mechanisms, latent_parents)).static_order())
     except CycleError as error:
         cycle = error.args[1]
         hint = "; a cause of a latent parent must be in latent_parents too" if LATENT in cycle else ""
+        hint += ", or have caused_by_latent=False" if hint else ""
         raise ValueError(f"mechanisms: {' → '.join(cycle)} is a cycle{hint}") from None
-    return [name for name in order if name != LATENT]
 
 
 def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose: str) -> tuple[int, ...]:

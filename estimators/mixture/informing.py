@@ -39,7 +39,7 @@ def tells_classes_apart(nodes: Mapping[str, Node], data: Data) -> Tensor:
     tells = torch.zeros(data.num_rows, dtype=torch.bool)
     for name, node in nodes.items():
         differs = any(parameter.component_axis is not None for parameter in node.parameters)
-        if node.is_below and (differs or len(set(node.mechanism.exchangeable(node.K, uses_prior=False))) > 1):
+        if node.is_effect and (differs or len(set(node.mechanism.exchangeable(node.K, uses_prior=False))) > 1):
             tells |= ~data.is_missing(name).reshape(data.num_rows, -1).all(1) & ~data.is_set(name)
     return tells
 

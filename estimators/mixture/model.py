@@ -32,7 +32,7 @@ from estimators.mixture.arguments import (
 from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
-from estimators.mixture.graph import causal_order, digraph, levels_of, widths_of
+from estimators.mixture.graph import causal_order, causes, digraph, levels_of, widths_of
 from estimators.mixture.informing import informing, informing_weights, pinned_labels
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
@@ -51,7 +51,9 @@ class CausalMixture(MixtureProgram):
     [K] and ``<symbol>_<variable>`` of each mechanism, e.g. ``mu_X`` [K]. The first mechanism's mean, or what differs
     first, orders the components. ``latent_parents`` are the observed causes of Z: ``theta`` [levels, ..., K] where all
     are discrete, else, or where ``latent`` is a `Gate`, a multinomial logit ``beta_Z`` [K, 1 + P] in its place. Each of
-    them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]).
+    them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]). So
+    is any mechanism with ``caused_by_latent=False``: a mediator, an instrument, or an outcome that Z does not cause,
+    but for the causes that it has. Its Greeks have no axis for classes, and the graph has no edge from Z to it.
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
@@ -85,7 +87,7 @@ class CausalMixture(MixtureProgram):
         object.__setattr__(self, "latent_parents", checked_causes(self.latent_parents, self.latent))
         order = causal_order(self.mechanisms, self.latent_parents)
         weights = self._weights(tuple(self.latent_parents))
-        nodes = {name: self._node(name) for name in order}
+        nodes = {name: self._node(name) for name in order if name != LATENT}
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
         of_mechanisms = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
@@ -107,7 +109,8 @@ class CausalMixture(MixtureProgram):
         is_line, parents = mechanism.is_regression, mechanism.parents
         levels = () if is_line else levels_of(self.mechanisms, parents, f"mechanisms[{name!r}]")
         widths = widths_of(self.mechanisms, parents, f"mechanisms[{name!r}]", mechanism.exposure) if is_line else ()
-        return Node(name, mechanism, self.K, name not in self.latent_parents, levels, widths)
+        is_effect = LATENT in causes(self.mechanisms, self.latent_parents)[name]
+        return Node(name, mechanism, self.K, is_effect, levels, widths)
 
     takes_greeks_per_row: ClassVar[bool] = True
 
@@ -173,7 +176,7 @@ class CausalMixture(MixtureProgram):
         if len(exchangeable(self)) == 1:
             return self
         mechanisms = {
-            name: mechanism.permuted(order) if self.nodes[name].is_below else mechanism
+            name: mechanism.permuted(order) if self.nodes[name].is_effect else mechanism
             for name, mechanism in self.mechanisms.items()
         }
         latent = None if self.latent is None else self.latent.permuted(order)

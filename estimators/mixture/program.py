@@ -17,6 +17,7 @@ from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms.protocol import Mechanism
+from estimators.mixture.graph import causal_order
 from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
 
@@ -51,8 +52,7 @@ class MixtureProgram:
     @cached_property
     def order(self) -> list[str]:
         """Every variable, Z included, causes before effects."""
-        above = [name for name, node in self.nodes.items() if not node.is_below]
-        return [*above, LATENT, *(name for name in self.nodes if name not in above)]
+        return causal_order(self.mechanisms, self.latent_parents)
 
     @property
     def hidden(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class MixtureProgram:
 
         A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
         """
-        # Causes of Z have the same mechanism in all components: of any label.
+        # What Z does not cause has the same mechanism in all components: of any label.
         columns, latent = dict[str, Tensor](), torch.tensor(0)
         with pyro.plate(ROWS, num_rows):
             for name in self.order:

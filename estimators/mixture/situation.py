@@ -126,7 +126,7 @@ class Situation:
         else:
             node = self.model.nodes[name]
             cell = node.level(values)
-            if node.is_below:
+            if node.is_effect:
                 cell = values[LATENT].long() * node.num_levels + cell
         cell = torch.as_tensor(cell).long()
         return cell.reshape(1, 1, 1) if cell.ndim < 3 else cell

@@ -34,7 +34,7 @@ def is_spurious(density: "Density", coordinates: Array) -> bool:
     shares, weights = None, 1.0 if marginal.data.weights is None else marginal.data.weights.numpy()
     for name, node in marginal.nodes.items():
         spreads = node.mechanism.own_spreads(node.local(greeks), marginal.references[name])
-        if spreads is None or not node.is_below:
+        if spreads is None or not node.is_effect:
             continue
         by_class = spreads.reshape(marginal.K, -1, spreads.shape[-1])
         narrow = (by_class < NARROW * by_class.max((0, 1))).any((1, 2))

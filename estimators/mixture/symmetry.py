@@ -22,7 +22,7 @@ def exchangeable(model: "CausalMixture", pinned: Collection[int] = (), *, uses_p
     """
     keys: list[list[Any]] = [model.weights.exchangeable(uses_prior=uses_prior)]
     keys += [
-        node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_below
+        node.mechanism.exchangeable(model.K, uses_prior=uses_prior) for node in model.nodes.values() if node.is_effect
     ]
     groups: dict[object, list[int]] = {}
     for k in range(model.K):
@@ -44,7 +44,7 @@ def order_keys(model: "CausalMixture", draws: Mapping[str, Tensor]) -> dict[str,
     found = {}
     for name in model.mechanisms:
         node = model.nodes[name]
-        if node.is_below:
+        if node.is_effect:
             key = node.mechanism.order_key(node.local(draws))
             key = key.reshape(*key.shape[:-1], model.K, -1).mean(-1) if node.levels and key.ndim else key
             words = f"the intercept of {name}" if node.mechanism.is_regression else f"the mean of {name}"

@@ -276,7 +276,7 @@ class VariableTable:
         return self._steps(start, numbers.shape[1] if len(numbers) > 1 else 0)
 
     def _steps(self, start: int, by_cell: int) -> Address:
-        return Address(start, by_cell * self._node.num_levels if self._node.is_below else 0, by_cell)
+        return Address(start, by_cell * self._node.num_levels if self._node.is_effect else 0, by_cell)
 
     def _name(self, symbol: str) -> str:
         return f"{symbol}_{self._node.name}"

@@ -38,8 +38,8 @@ class Status(Enum):
     COMPONENT_COLLAPSED = (
         "Every start ended with a component shrunk onto a single value, where the density is unbounded: this is a "
         "spike, not an estimate",
-        "use fewer components, `shared_scale=True`, a known scale, or a prior on the scale that keeps away from 0 "
-        "together with MAP or NUTS",
+        "use fewer components, a scale that classes share (`shared=True`) or a known one, or a prior on the scale that "
+        "keeps away from 0 together with MAP or NUTS",
     )
     BOUNDARY = (
         "A component has lost its rows, or a Greek ran to an end of its prior or to infinity, and was held short of it",

@@ -77,7 +77,7 @@ def bounds(greeks: dict[str, Any]) -> tuple[float, float]:
 
 LINES = {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}
 PAIRED = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
-SHARED = {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"], shared_scale=True)}
+SHARED = {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"], shared=["scale"])}
 COINS = {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}
 TOSSED = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "p_Y": [[0.2, 0.4], [0.6, 0.8]]}
 NULL = {"theta": [0.5, 0.5], "p_T": [0.5, 0.5], "p_Y": [[0.3, 0.6], [0.3, 0.6]]}
@@ -118,6 +118,13 @@ CONFOUNDERS = {
     ),
     "shared spread, free slopes": Known(
         mixture(2, **SHARED), {**PAIRED, "sigma_Y": 0.7}, effect, SET, "the same", (-1.0, 0.8)
+    ),
+    "equal spreads, a shared slope": Known(
+        mixture(2, T=Bernoulli(), Y=LinearGaussian(parents=["T"], shared=["T"])),
+        {**PAIRED, "beta_Y": [[0.0], [3.0]], "shared_beta_Y": [-1.0]},
+        effect,
+        ONE,
+        "clusters that pair anew are not equally far apart",
     ),
     "unequal spreads": Known(
         mixture(2, **LINES),

@@ -103,7 +103,7 @@ MODELS: dict[str, CausalMixture] = {
         },
     ),
     "LogNormal": CausalMixture(
-        2, {"C": Categorical(3), "X": Gaussian(), "Y": LogNormal(["C", "X"], dist.Normal(0.0, 0.5), shared_scale=True)}
+        2, {"C": Categorical(3), "X": Gaussian(), "Y": LogNormal(["C", "X"], dist.Normal(0.0, 0.5), shared=["scale"])}
     ),
     "MultinomialLogit": CausalMixture(
         2, {"X": Gaussian(), "C": MultinomialLogit(3, ["X"]), "W": MultinomialLogit(4), "Y": Gaussian(parents=["C"])}
@@ -112,7 +112,7 @@ MODELS: dict[str, CausalMixture] = {
         2, {"T": Bernoulli(), "X": OrderedLogistic(4, ["T"]), "W": OrderedLogistic(3), "Y": LinearGaussian(["X"])}
     ),
     "a line alone in its scale": CausalMixture(
-        2, {"X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["X"], shared_scale=True)}
+        2, {"X": Gaussian(scale=1.0), "Y": LinearGaussian(parents=["X"], shared=["scale"])}
     ),
     "three components": CausalMixture(
         3,
@@ -160,6 +160,45 @@ MODELS: dict[str, CausalMixture] = {
             "U": DiagonalGaussian(2, parents=["C"], caused_by_latent=False),
         },
         latent_parents=["W"],
+    ),
+    "tied covariances": CausalMixture(
+        3,
+        {
+            "T": Bernoulli(),
+            "V": FullGaussian(3, shared=True),
+            "W": DiagonalGaussian(2, parents=["T"], shared=["scale"]),
+        },
+    ),
+    "shared slopes": CausalMixture(
+        2,
+        {
+            "C": Categorical(3),
+            "X": Gaussian(loc=dist.Normal(5.0, 1.0)),
+            "Y": LinearGaussian(["C", "X"], shared=["X"]),
+            "U": LogNormal(["X", "C"], dist.Normal(0.0, 0.1), shared=["C", "scale"]),
+            "M": LinearGaussian(["X"], dist.Normal(torch.tensor([0.0, 2.0]), 1.0), shared=True),
+        },
+    ),
+    "shared slopes of odds": CausalMixture(
+        2,
+        {
+            "C": Categorical(3),
+            "X": Gaussian(loc=dist.Normal(0.0, 1.0), scale=1.0),
+            "T": Logistic(["C", "X"], dist.Normal(0.0, 1.0), shared=["C"]),
+            "M": MultinomialLogit(3, ["X", "T"], dist.Normal(0.0, 0.5), shared=["X"]),
+            "O": OrderedLogistic(3, shared=["gaps"]),
+        },
+    ),
+    "shared slopes of means": CausalMixture(
+        2,
+        {
+            "T": Bernoulli(),
+            "X": Gaussian(loc=dist.Normal(0.0, 1.0), scale=1.0),
+            "days": LogNormal(coefficients=dist.Normal(2.0, 0.5), scale=0.5),
+            "N": PoissonRegression(["T"], dist.Normal(0.0, 0.5), exposure="days", shared=True),
+            "R": NegativeBinomial(["X", "T"], dist.Normal(0.0, 0.3), shared=["X", "dispersion"]),
+            "S": StudentT(["X", "T"], df=dist.Gamma(4.0, 0.5), shared=["T", "df"]),
+        },
     ),
     "known numbers": CausalMixture(
         2,
@@ -296,7 +335,18 @@ def log_density_by_hand(
     def of(symbol: str, known: object, event: int = 0) -> np.ndarray:
         value = greeks.get(f"{symbol}_{name}")
         value = np.asarray(known) if value is None else value
-        return value[cell] if value.ndim > event and value.ndim >= len(cell) + event else value
+        own = value[cell] if value.ndim > event and value.ndim >= len(cell) + event else value
+        common = greeks.get(f"shared_{symbol}_{name}")
+        if common is None:
+            return own
+        # The coefficients in the order of the parents, those of classes and those of all in turn.
+        own, common, parts = np.moveaxis(own, -1, 0), np.moveaxis(common, -1, 0), []
+        sources = {False: iter(own), True: iter(common)}
+        for parent in (None, *mechanism.parents):
+            if parent is None or parent != mechanism.exposure:
+                width = 1 if parent is None else max((model.mechanisms[parent].num_levels or 2) - 1, 1)
+                parts += [next(sources[parent in mechanism.shared_parents]) for _ in range(width)]
+        return np.stack(parts, -1)
 
     if isinstance(mechanism, Bernoulli):
         return float(stats.bernoulli.logpmf(x, of("p", mechanism.prior)))
@@ -313,8 +363,7 @@ def log_density_by_hand(
     if isinstance(mechanism, Gaussian):
         return float(stats.norm.logpdf(x, of("mu", mechanism.loc), of("sigma", mechanism.scale)))
     mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 1)
-    corr = greeks.get(f"corr_{name}")
-    factor = np.eye(len(x)) if corr is None else corr[cell]
+    factor = np.eye(len(x)) if f"corr_{name}" not in greeks else of("corr", None, 2)
     scaled = np.broadcast_to(sigma, x.shape)[:, None] * factor
     return float(stats.multivariate_normal.logpdf(x, np.broadcast_to(mu, x.shape), scaled @ scaled.T))
 

@@ -16,7 +16,7 @@ def two_columns() -> CausalMixture:
     """Two Gaussian columns, one of them with a scale shared by the components."""
     return CausalMixture(
         2,
-        {"X": Gaussian(scale=dist.LogNormal(0.0, 0.5)), "Y": Gaussian(scale=dist.HalfNormal(3.0), shared_scale=True)},
+        {"X": Gaussian(scale=dist.LogNormal(0.0, 0.5)), "Y": Gaussian(scale=dist.HalfNormal(3.0), shared=["scale"])},
         concentration=1.5,
     )
 
@@ -27,7 +27,7 @@ MODELS: dict[str, CausalMixture] = {
     "three components": GaussianMixture(K=3, concentration=2.0),
     "unknown scales": CausalMixture(2, {"X": Gaussian(scale=dist.Gamma(3.0, 2.0))}, concentration=2.0),
     "shared scale": CausalMixture(
-        2, {"X": Gaussian(scale=dist.LogNormal(0.0, 1.0), shared_scale=True)}, concentration=2.0
+        2, {"X": Gaussian(scale=dist.LogNormal(0.0, 1.0), shared=["scale"])}, concentration=2.0
     ),
     "unequal priors": CausalMixture(
         3,

@@ -141,7 +141,7 @@ def test_compare_prefers_two_components_for_two_clusters() -> None:
 
 
 def test_greeks_without_a_component_axis_and_several_columns() -> None:
-    pair = CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(shared_scale=True)}, concentration=2.0)
+    pair = CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(shared=["scale"])}, concentration=2.0)
     data = Data(X=ROWS, Y=[2.0 * x + 0.1 * (-1) ** n for n, x in enumerate(ROWS)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)

@@ -12,7 +12,7 @@ import torch
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, GaussianMixture
 from estimators.algorithms.protocol import Estimator
 from estimators.data.data import as_data
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.models import TUTORIAL_ROWS
 from tests.refusals import case, refused
 
@@ -138,10 +138,25 @@ MODELS = [
     ),
     case(
         "2 priors for one shared scale",
-        lambda: CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(torch.ones(2)), shared_scale=True)}),
+        lambda: CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(torch.ones(2)), shared=["scale"])}),
         *(ValueError, "scale", "(2,)"),
     ),
-    case("shared_scale", lambda: Gaussian(shared_scale="yes"), TypeError, "shared_scale", "True or False", "'yes'"),
+    case("shared", lambda: Gaussian(shared="yes"), TypeError, "shared", "list of variable names", "'yes'"),
+    case("shared of what is not there", lambda: Gaussian(shared=["T"]), ValueError, "shared", "'T'", "['scale']"),
+    case("nothing to share", lambda: Bernoulli(shared=True), ValueError, "shared", "caused_by_latent=False"),
+    case(
+        "shared twice", lambda: Gaussian(shared=True, caused_by_latent=False), ValueError, "shared", "caused_by_latent"
+    ),
+    case(
+        "shared slopes with priors by class",
+        lambda: CausalMixture(
+            2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], dist.Normal(torch.zeros(2, 2), 1.0), shared=["T"])}
+        ),
+        ValueError,
+        "coefficients",
+        "shape (2,)",
+        "(2, 2)",
+    ),
     case("no mechanism", lambda: CausalMixture(2, {}), TypeError, "mechanisms", "mapping"),
     case("mechanisms", lambda: CausalMixture(2, [Gaussian()]), TypeError, "mechanisms", "mapping"),
     case("a prior", lambda: CausalMixture(2, {"X": dist.Normal(0, 1)}), TypeError, "mechanisms['X']", "Gaussian()"),

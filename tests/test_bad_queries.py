@@ -139,7 +139,7 @@ def test_laplace_refuses_a_boundary_and_a_collapse() -> None:
     unknown = CausalMixture(2, {"X": Gaussian()})
     collapsed = quietly(EM(num_starts=3), unknown, SPIKE)
     assert collapsed.status is Status.COMPONENT_COLLAPSED
-    with refused(EstimationError, "laplace", "COMPONENT_COLLAPSED", "shared_scale=True"):
+    with refused(EstimationError, "laplace", "COMPONENT_COLLAPSED", "shared=True"):
         collapsed.laplace()
     boundary = quietly(MAP(num_starts=3, num_steps=5), GaussianMixture(K=2), Data(X=[3.0, 3.0, 3.0]))
     assert boundary.status is Status.BOUNDARY

@@ -40,7 +40,7 @@ SOME: dict[str, Mechanism] = {"C": Poisson(prior=dist.Uniform(0.2, 90.0)), "V": 
 MODELS = {
     "uniform": {"X": Gaussian(loc=dist.Uniform(-1.0, 100.0), scale=dist.Uniform(0.1, 5.0))},
     "far wider than the data": {"X": Gaussian(loc=dist.Uniform(-1e15, 1e14), scale=dist.Uniform(0.0, 1e6))},
-    "one scale for all": {"X": Gaussian(loc=dist.HalfNormal(20.0), scale=dist.Uniform(0.1, 9.0), shared_scale=True)},
+    "one scale for all": {"X": Gaussian(loc=dist.HalfNormal(20.0), scale=dist.Uniform(0.1, 9.0), shared=["scale"])},
     "of each component": {"X": Gaussian(loc=dist.Uniform(torch.tensor([-5.0, 5.0]), torch.tensor([5.0, 50.0])))},
     "beta between ends": {"X": Gaussian(loc=dist.AffineBeta(2.0, 3.0, -4.0, 40.0), scale=dist.Pareto(0.3, 1.5))},
     "half-lines": {"X": Gaussian(loc=dist.LogNormal(1.0, 1.0), scale=dist.InverseGamma(2.0, 1.0))},

@@ -38,7 +38,7 @@ MODELS: dict[str, CausalMixture] = {
     "known scale": GaussianMixture(K=2),
     "one component": GaussianMixture(K=1),
     "unknown scales": CausalMixture(2, {"X": Gaussian()}),
-    "shared scale": CausalMixture(2, {"X": Gaussian(scale=dist.LogNormal(0.0, 1.0), shared_scale=True)}),
+    "shared scale": CausalMixture(2, {"X": Gaussian(scale=dist.LogNormal(0.0, 1.0), shared=["scale"])}),
     "one unknown scale": CausalMixture(1, {"X": Gaussian()}),
 }
 KNOWN_SCALE = ("known scale", "one component")

@@ -20,7 +20,7 @@ MODEL = CausalMixture(
         "T": Bernoulli(),
         "W": Gaussian(),
         "C": Poisson(),
-        "X": Gaussian(parents=["T"], shared_scale=True),
+        "X": Gaussian(parents=["T"], shared=["scale"]),
         "Y": LinearGaussian(["T", "W"]),
         "V": DiagonalGaussian(2),
         "D": FullGaussian(3),

@@ -1,4 +1,4 @@
-"""Global identification: 40 models of which theory says what is identified, and laws that are told apart or not."""
+"""Global identification: 41 models of which theory says what is identified, and laws that are told apart or not."""
 
 import pickle
 import warnings
@@ -37,6 +37,7 @@ from tests.known_identification import KNOWN, LINES, PAIRED, Known, bounds, effe
 # The others take minutes in all.
 QUICK = [
     "binary, an experiment in some rows",
+    "equal spreads, a shared slope",
     "three coins",
     "two coins, Z seen in some rows",
     "Poissons",
@@ -66,8 +67,8 @@ def test_what_theory_says(name: str) -> None:
         assert verdict.values == pytest.approx(known.values, abs=1e-3)
 
 
-def test_there_are_forty() -> None:
-    assert len(KNOWN) == 40 and {known.extent for known in KNOWN.values()} == set(Extent)
+def test_there_are_forty_one() -> None:
+    assert len(KNOWN) == 41 and {known.extent for known in KNOWN.values()} == set(Extent)
 
 
 # What starts that end elsewhere may get wrong: ranges that go far, and classes that are alike.

@@ -16,7 +16,7 @@ from estimators.mechanisms import Gaussian
 from tests.models import MODELS, TUTORIAL_ROWS
 from validation.testing import Stat
 
-PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
+PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared=["scale"])})
 POINT = Fit.from_greeks(
     PAIR,
     {

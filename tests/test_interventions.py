@@ -12,7 +12,7 @@ from scipy.stats import norm
 from estimators import CausalMixture, Data, Fit, GaussianMixture, Status
 from estimators.mechanisms import Gaussian, LinearGaussian
 
-PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
+PAIR = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared=["scale"])})
 GREEKS: dict[str, Any] = {
     "theta": [0.2, 0.5, 0.3],
     "mu_X": [-4.0, 0.5, 3.0],

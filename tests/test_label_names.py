@@ -119,7 +119,7 @@ def test_names_may_be_given_anew() -> None:
 
 def test_the_summary_has_names_on_the_axes_of_components_alone() -> None:
     assert list(NAMED.summary().index) == ["theta[low]", "theta[high]", "mu_X[low]", "mu_X[high]"]
-    model = CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(1.0), shared_scale=True)})
+    model = CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(1.0), shared=["scale"])})
     fit = Fit.from_greeks(model, model.prior_greeks(seed=0)).relabel(NAMES)
     assert "sigma_X" in fit.summary().index
     assert list(TRUTH.summary().index) == ["theta[0]", "theta[1]", "mu_X[0]", "mu_X[1]"]

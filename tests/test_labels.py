@@ -26,7 +26,7 @@ SPREAD = CausalMixture(2, {"X": Gaussian()})
 
 
 def test_permute_takes_component_k_from_the_permutations_entry_k() -> None:
-    model = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared_scale=True)})
+    model = CausalMixture(3, {"X": Gaussian(), "Y": Gaussian(shared=["scale"])})
     rng = np.random.default_rng(0)
     draws = {p.name: torch.from_numpy(rng.normal(size=(7, *p.shape))) for p in model.parameters}
     before = {name: value.clone() for name, value in draws.items()}

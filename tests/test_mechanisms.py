@@ -195,12 +195,8 @@ def slope_of_q(model: CausalMixture, marginal: MixtureMarginal, at: dict[str, An
     """The gradient of the expected complete-data log-likelihood in unconstrained coordinates."""
     transforms, slopes = transforms_of(model, marginal.references, within_priors=False), marginal.gradient(at, given)
     return np.concatenate(
-        [transforms[name].pull_back(at[name].reshape(-1), slopes[name].reshape(-1)) for name in model_names(model)]
+        [transforms[block.joint.name].pull_back(block.flat(at), block.flat(slopes)) for block in model.blocks]
     )
-
-
-def model_names(model: CausalMixture) -> list[str]:
-    return [parameter.name for parameter in model.parameters]
 
 
 @EVERY_MODEL

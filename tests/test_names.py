@@ -35,7 +35,7 @@ TAKEN = [
     for name, others, why in [
         ("theta", {}, "a Greek"),
         ("mu_X", {"X": Gaussian()}, "a Greek"),
-        ("sigma_X", {"X": Gaussian(shared_scale=True)}, "a Greek"),
+        ("sigma_X", {"X": Gaussian(shared=["scale"])}, "a Greek"),
         ("p_T", {"T": Bernoulli()}, "a Greek"),
         ("p_T", {"T": Categorical(3)}, "a Greek"),
         ("rate_C", {"C": Poisson()}, "a Greek"),

@@ -27,7 +27,7 @@ from tests.test_kernels import some_rows
 PRIORS: dict[str, CausalMixture] = {
     "LogNormal": CausalMixture(2, {"X": Gaussian(scale=dist.LogNormal(0.5, 0.7))}),
     "Gamma": CausalMixture(3, {"X": Gaussian(scale=dist.Gamma(2.5, 0.5))}),
-    "Exponential": CausalMixture(2, {"X": Gaussian(scale=dist.Exponential(0.3), shared_scale=True)}),
+    "Exponential": CausalMixture(2, {"X": Gaussian(scale=dist.Exponential(0.3), shared=["scale"])}),
     "HalfNormal": CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(torch.tensor([1.0, 3.0])))}),
     "a rate, LogNormal": CausalMixture(2, {"C": Poisson(prior=dist.LogNormal(1.0, 0.5))}),
     "Beta": CausalMixture(2, {"T": Bernoulli(prior=dist.Beta(torch.tensor([0.3, 4.0]), 2.0))}),

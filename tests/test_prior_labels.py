@@ -102,7 +102,7 @@ def random_model(seed: int) -> CausalMixture:
         "T": Bernoulli(prior=dist.Beta(some(4), some(4))),
         "X": Gaussian(loc=dist.Normal(some(4, 2), some(4, 2)), scale=dist.Gamma(some(4, 2), 1.0), parents=["T"]),
         "C": Categorical(3, prior=dist.Dirichlet(some(4, 3))),
-        "Y": LinearGaussian(["T"], coefficients=dist.Normal(some(4, 2), 1.0), shared_scale=True),
+        "Y": LinearGaussian(["T"], coefficients=dist.Normal(some(4, 2), 1.0), shared=["scale"]),
         "V": DiagonalGaussian(2, loc=dist.Laplace(some(4, 2), 1.0), scale=dist.LogNormal(some(4, 2), 1.0)),
         "U": FullGaussian(2, loc=dist.Normal(some(4, 2), 1.0)),
     }

@@ -29,7 +29,7 @@ KNOWN: dict[str, CausalMixture] = {
     "Gamma scale": CausalMixture(2, {"X": Gaussian(scale=dist.Gamma(3.0, 2.0))}),
     "InverseGamma scale": CausalMixture(2, {"X": Gaussian(scale=dist.InverseGamma(3.0, 2.0))}),
     "a scale prior per component": CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(torch.tensor([1.0, 2.0])))}),
-    "shared scale": CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(3.0), shared_scale=True)}),
+    "shared scale": CausalMixture(2, {"X": Gaussian(scale=dist.HalfNormal(3.0), shared=["scale"])}),
     "known loc per component": CausalMixture(2, {"X": Gaussian(loc=[-1.0, 2.0], scale=dist.Exponential(1.0))}),
     "loc priors per component": CausalMixture(
         2, {"X": Gaussian(loc=dist.Normal(torch.tensor([-1.0, 1.0]), torch.tensor([2.0, 3.0])), scale=1.0)}

@@ -20,6 +20,7 @@ from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.line import line_about, line_of
 from estimators.mechanisms.protocol import Greeks, Reference, Turn, turns_between
 from estimators.optimise.ascent import LEAST_ROWS
+from estimators.parameters.block import Block
 from estimators.parameters.edges import Edge, End
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import Transform
@@ -124,7 +125,8 @@ class GatedWeights:
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
         """One Newton step."""
         own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.parameters}
-        return newton_step(self, self.transforms(reference), own, columns, shares, reference)
+        transforms = [(Block.of(p), self.transforms(reference)[p.name]) for p in self.parameters]
+        return newton_step(self, transforms, own, columns, shares, reference)
 
     # ---------------------------------------------------------------- what else is asked of weights
 

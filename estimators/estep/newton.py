@@ -4,27 +4,26 @@ Source: Lange (1995), "A gradient algorithm locally equivalent to the EM algorit
 rule affine in the coordinates (a scale enters C as its log), so that ``J' H J`` is the curvature in these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
 from estimators.estep.term import Columns, General
 from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.parameters.block import Block
 from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import Transform
 
 MOST_HALVINGS = 50
 # Directions whose curvature is below this share of the largest are left alone.
 FLAT = 1e-13
-
-
 # Responsibilities that are held at one time.
 MOST_NUMBERS = 2_000_000
 
 
 def newton_step(
     term: General,
-    transforms: Mapping[str, Transform],
+    transforms: Sequence[tuple[Block, Transform]],
     greeks: Greeks,
     columns: Columns,
     shares: Array,
@@ -50,7 +49,9 @@ def newton_step(
 class NewtonStep:
     """A step of each parameter set, halved until its value does not fall; ``shares`` are R [S, K, N]."""
 
-    def __init__(self, term: General, transforms: Mapping[str, Transform], columns: Columns, shares: Array) -> None:
+    def __init__(
+        self, term: General, transforms: Sequence[tuple[Block, Transform]], columns: Columns, shares: Array
+    ) -> None:
         self._term, self._transforms, self._columns, self._shares = term, transforms, columns, shares
 
     def from_greeks(self, greeks: Greeks, reference: Reference) -> dict[str, Array]:
@@ -103,19 +104,15 @@ class NewtonStep:
         count = int(np.prod(own))
         each = np.broadcast_to(np.eye(count).reshape(count, 1, *own), (count, *shape))
         slopes = self._term.gradient(greeks, each, reference)
-        pulled = [
-            self._transforms[name].pull_back(value.reshape(sets, -1), slopes[name].reshape(count, sets, -1))
-            for name, value in greeks.items()
-        ]
+        apart = {name: slope.reshape(count, sets, *greeks[name].shape[1:]) for name, slope in slopes.items()}
+        pulled = [transform.pull_back(block.flat(greeks), block.flat(apart)) for block, transform in self._transforms]
         return np.moveaxis(np.concatenate(pulled, -1), 0, 1).reshape(*shape, -1)
 
     def _moved(self, greeks: Greeks, step: Array) -> dict[str, Array]:
         """The Greeks after a step [S, D]."""
-        moved, start = {}, 0
-        for name, value in greeks.items():
-            transform = self._transforms[name]
-            at = transform.inverse(value.reshape(len(value), -1))
-            own = step[:, start : start + at.shape[-1]]
-            moved[name] = transform.forward(at + own).reshape(value.shape)
+        moved, start = dict[str, Array](), 0
+        for block, transform in self._transforms:
+            at = transform.inverse(block.flat(greeks))
+            moved |= block.apart(transform.forward(at + step[:, start : start + at.shape[-1]]))
             start += at.shape[-1]
         return moved

@@ -49,7 +49,7 @@ class _OfVariable:
     def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """``Σ_k S_k · dC_k/dφ``."""
         node = self.node
-        return node.named(self.family.gradient(node.local(greeks), node.by_cell(sums), reference))
+        return node.greeks.slopes(self.family.gradient(node.local(greeks), node.by_cell(sums), reference))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,8 @@ class LogLinearVariable(_OfVariable):
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """The M-step, in closed form."""
         node = self.node
-        return node.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks)))
+        shared = (node.shared_slopes,) if node.shared_slopes.any() else ()
+        return node.greeks.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks), *shared))
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """A reference with a centre for every cell, also where known numbers serve all of them."""
@@ -141,7 +142,7 @@ class GeneralVariable(_OfVariable):
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
         """One Newton step."""
         own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.node.parameters}
-        return newton_step(self, self.node.transforms(reference), own, columns, shares, reference)
+        return newton_step(self, self.node.greeks.transforms(reference), own, columns, shares, reference)
 
     def _levels(self, columns: Columns) -> Iterator[tuple[slice, slice | NDArray[np.bool_], Array]]:
         """For each level, where its numbers are, which rows it has, and their inputs."""

@@ -5,7 +5,7 @@ A node turns the model's Greeks (``mu_X`` [K, levels of the parents...]) into wh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Any, cast
@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
-from torch.distributions import constraints
 
 from estimators.estep.inputs import array_inputs, tensor_inputs
+from estimators.estep.variable_greeks import Place, VariableGreeks
 from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
+from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter
-from estimators.parameters.transforms import LOGS, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,25 +37,26 @@ class Node:
     is_effect: bool
     levels: tuple[int, ...]
     widths: tuple[int, ...]
-    parameters: tuple[Parameter, ...] = field(init=False)
-    # (symbol, name, whether it has one entry per cell, shape of an entry) of each Greek, and of its logs after these.
-    _own: tuple[tuple[str, str, bool, tuple[int, ...]], ...] = field(init=False)
+    greeks: VariableGreeks = field(init=False)
 
     def __post_init__(self) -> None:
         table = (self.K, *self.levels) if self.is_effect else self.levels
-        found, own = [], []
-        for parameter in self.mechanism.parameters(table, self.num_inputs):
-            name, per_cell = f"{parameter.name}_{self.name}", parameter.component_axis is not None
-            own.append((parameter.name, name, per_cell, parameter.shape[len(table) :] if per_cell else parameter.shape))
-            axis = 0 if per_cell and self.is_effect else None
-            found.append(replace(parameter, name=name, component_axis=axis))
-        object.__setattr__(self, "parameters", tuple(found))
-        own += [
-            (log.format(symbol), log.format(name), by_cell, entry)
-            for symbol, name, by_cell, entry in own
-            for log in LOGS
-        ]
-        object.__setattr__(self, "_own", tuple(own))
+        parameters = self.mechanism.parameters(table, self.num_inputs)
+        place = Place(self.name, table, self.is_effect, self.shared_slopes)
+        object.__setattr__(self, "greeks", VariableGreeks(place, parameters, self.mechanism))
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The Greeks."""
+        return tuple(parameter for block in self.greeks.blocks for parameter in block.parameters)
+
+    @cached_property
+    def shared_slopes(self) -> Mask:
+        """Which coefficients [1 + P] of a regression classes share."""
+        shared = [False]
+        for parent, width in zip(self.parents, self.widths, strict=bool(self.widths)):
+            shared += [self.is_effect and parent in self.mechanism.shared_parents] * width
+        return np.array(shared[: 1 + self.num_inputs - (self.mechanism.exposure is not None)])
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -73,24 +74,9 @@ class Node:
         return sum(self.widths)
 
     @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
-        """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
-        found, first = {}, int(self.is_effect)
-        for parameter, (_, name, by_cell, entry) in zip(self.parameters, self._own, strict=False):
-            axes = dict(enumerate(self.parents, first)) if by_cell and self.levels else {}
-            if entry == (self.mechanism.num_levels,) and parameter.support is constraints.simplex:
-                axes[len(parameter.shape) - 1] = self.name
-            found[name] = axes
-        return found
-
-    @property
     def num_cells(self) -> int:
         """Rows of the table, of all components together."""
         return self.num_levels * (self.K if self.is_effect else 1)
-
-    def is_by_cell(self, symbol: str) -> bool:
-        """Whether an estimated Greek has an entry for each cell."""
-        return next(by_cell for own, _, by_cell, _ in self._own if own == symbol)
 
     # ---------------------------------------------------------------- rows
 
@@ -106,32 +92,12 @@ class Node:
 
     def local(self, greeks: Mapping[str, Any]) -> dict[str, Any]:
         """The mechanism's Greeks under their symbols, flat over cells: ``{'mu': greeks['mu_X']}``."""
-        if self.is_effect and not self.levels:
-            return {symbol: greeks[name] for symbol, name, _, _ in self._own if name in greeks}
-        found = {}
-        for symbol, name, per_cell, entry in self._own:
-            if name not in greeks:
-                continue
-            value = greeks[name]
-            if per_cell:
-                batch = value.shape[: value.ndim - len(entry) - len(self.levels) - self.is_effect]
-                value = value.reshape((*batch, -1, *entry))
-            found[symbol] = value
-        return found
+        return self.greeks.local(greeks)
 
-    def named(self, local: Mapping[str, Array]) -> dict[str, Array]:
-        """What a mechanism returns under its symbols, in the shape and under the name of the model's Greek."""
-        if self.is_effect and not self.levels:
-            return {name: local[symbol] for symbol, name, _, _ in self._own if symbol in local}
-        found = {}
-        for symbol, name, per_cell, entry in self._own:
-            if symbol in local:
-                value = np.asarray(local[symbol])
-                if per_cell:
-                    batch = value.shape[: value.ndim - len(entry) - 1]
-                    value = value.reshape((*batch, *((self.K,) if self.is_effect else ()), *self.levels, *entry))
-                found[name] = value
-        return found
+    @property
+    def level_axes(self) -> dict[str, dict[int, str]]:
+        """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
+        return self.greeks.level_axes(self.parents if self.levels else (), self.mechanism.num_levels)
 
     def by_component(self, cells: Array) -> Array:
         """[..., cells, F'] as [..., K, F]."""
@@ -174,13 +140,6 @@ class Node:
     def products(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """The pairs of forms that the features of one cell are."""
         return cast(JointlyGaussian, self.mechanism).products(self.num_inputs)
-
-    def transforms(self, reference: Reference) -> dict[str, Transform]:
-        """The unconstrained coordinates of every Greek."""
-        return {
-            name: self.mechanism.transform(replace(parameter, name=symbol), reference)
-            for parameter, (symbol, name, _, _) in zip(self.parameters, self._own, strict=False)
-        }
 
     def distribution(
         self, greeks: Mapping[str, Tensor], latent: Tensor, columns: Mapping[str, Tensor]

@@ -83,5 +83,5 @@ def spurious_remarks(found: Found) -> list[str]:
         return []
     return [
         f"Set aside: {len(above)} maxima of a narrow class on few close rows, up to {max(above):.2g} nats above; "
-        "chance makes such places, and a prior on the spread, or `shared_scale=True`, rules them out."
+        "chance makes such places, and a prior on the spread, or `shared=True`, rules them out."
     ]

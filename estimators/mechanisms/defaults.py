@@ -13,7 +13,6 @@ import numpy as np
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.checks import check_flag
 from estimators.data.remarks import Remark, constant, of_inputs
 from estimators.mechanisms.conjugate import ConjugatePrior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
@@ -57,21 +56,25 @@ class Family(Sharing):
 
     def take(self, given: Mapping[str, KnownOrPrior]) -> None:
         """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
-        check_flag("caused_by_latent", self.caused_by_latent)
-        object.__setattr__(self, "given", given)
-        for one in given.values():
-            object.__setattr__(self, one.argument, one.value)
         object.__setattr__(self, "parents", check_parents(self.parents))
+        causes = [parent for parent in self.parents if self.is_regression and parent != self.exposure]
+        shared = self.take_shared(self.shareable(given), causes)
+        kept = {symbol: replace(one, is_shared=symbol in shared) for symbol, one in given.items()}
+        object.__setattr__(self, "given", kept)
+        for one in kept.values():
+            object.__setattr__(self, one.argument, one.value)
+
+    def shareable(self, given: Mapping[str, KnownOrPrior]) -> Mapping[str, str]:
+        """The symbols of the Greeks that classes may share, by what they are called: all but the location."""
+        return {one.argument: symbol for symbol, one in list(given.items())[1:]}
 
     def tensor(self, symbol: str, greeks: Mapping[str, Tensor]) -> Tensor:
         """A Greek [..., cells, *entry]; known numbers that serve all cells have no axis for them."""
         return greeks[symbol] if symbol in greeks else self.given[symbol].tensor
 
     def array(self, symbol: str, greeks: Greeks) -> Array:
-        """A Greek [..., cells, *entry]; of one cell where it serves all."""
-        if symbol not in greeks:
-            return self.given[symbol].array
-        return greeks[symbol][..., None] if self.given[symbol].is_shared else greeks[symbol]
+        """A Greek [..., cells, *entry]; of one cell where known numbers serve all."""
+        return greeks[symbol] if symbol in greeks else self.given[symbol].array
 
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         return tuple(p for symbol, one in self.given.items() for p in one.parameter(symbol, table, one.entry))

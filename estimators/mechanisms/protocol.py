@@ -18,6 +18,7 @@ from torch import Tensor
 from estimators.compiled.code import GeneralCode
 from estimators.data.remarks import Remark
 from estimators.mechanisms.known_or_prior import KnownOrPrior
+from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import Transform
 
@@ -95,6 +96,14 @@ class Mechanism(Protocol):
     @property
     def caused_by_latent(self) -> bool:
         """Whether Z causes it: False for a mediator, an instrument, or an outcome of other variables alone."""
+
+    @property
+    def shared_parents(self) -> Sequence[str]:
+        """The parents of a regression whose slopes in its first Greek, a line, are the same in all classes."""
+
+    @property
+    def given(self) -> Given:
+        """What it was given for each Greek, by its symbol."""
 
     @property
     def is_regression(self) -> bool:
@@ -206,8 +215,11 @@ class LogLinearFamily(Mechanism, Protocol):
     def tabulate(self, table: "VariableTable") -> None:
         """Say to the compiled kernel what the term is: call the method of `table` for it."""
 
-    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
-        """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones."""
+    def argmax(self, statistics: Array, reference: Reference, previous: Greeks, *shared: Mask) -> dict[str, Array]:
+        """The M-step: the Greeks that maximise Σ C · S; a cell with no rows keeps its previous ones.
+
+        A regression that lets classes share slopes is given a mask of these among its coefficients [1 + P] too.
+        """
 
 
 class GeneralFamily(Mechanism, Protocol):
@@ -330,11 +342,16 @@ class Conjugate(Protocol):
 
 def check_parents(parents: object) -> tuple[str, ...]:
     """Return the parents as names, or raise an error that says what is wrong with them."""
-    if isinstance(parents, str) or not isinstance(parents, Sequence) or not all(isinstance(p, str) for p in parents):
-        raise TypeError(f'parents: expected a list of variable names such as ["T"], got {parents!r}')
-    if len(set(parents)) < len(parents):
-        raise ValueError(f"parents: expected each once, got {list(parents)}")
-    return tuple(parents)
+    return check_names("parents", parents)
+
+
+def check_names(argument: str, names: object) -> tuple[str, ...]:
+    """Return names, each once, or raise an error that says what is wrong with them."""
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'{argument}: expected a list of variable names such as ["T"], got {names!r}')
+    if len(set(names)) < len(names):
+        raise ValueError(f"{argument}: expected each once, got {list(names)}")
+    return tuple(names)
 
 
 def check_whole_numbers(name: str, column: Tensor, below: int | None = None) -> Tensor:

@@ -114,7 +114,9 @@ class StudentT(Regression):
         return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
 
     def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
-        return np.asarray(greeks["sigma"] / reference.scale).reshape(-1, 1) if "sigma" in greeks else None
+        if "sigma" not in greeks or self.given["sigma"].is_shared:
+            return None
+        return np.asarray(greeks["sigma"] / reference.scale).reshape(-1, 1)
 
     def law_at(self, eta: Tensor, *others: Tensor) -> TorchDistributionMixin:
         sigma, df = others

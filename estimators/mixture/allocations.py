@@ -39,7 +39,7 @@ class Allocations:
         draws = {WEIGHTS: weights.reshape(len(numbers), *self._marginal.weights.parameters[0].shape)}
         for name, node in self._marginal.nodes.items():
             mechanism, reference = cast(Conjugate, node.mechanism), self._marginal.references[name]
-            draws.update(node.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))
+            draws.update(node.greeks.named(mechanism.posterior_draws(node.by_cell(sums[name]), reference, rng)))
         return draws
 
     def _collect(self, numbers: np.ndarray) -> tuple[Array, Mapping[str, Array]]:

@@ -9,8 +9,9 @@ import torch
 from estimators.data.data import LATENT
 from estimators.isolation import isolated
 from estimators.mechanisms.protocol import Reference
-from estimators.mixture.greeks import ByLogs, ByValue, shaped
+from estimators.mixture.greeks import ByLogs, ByValue
 from estimators.mixture.program import MixtureProgram
+from estimators.parameters.block import Block
 from estimators.parameters.edges import Mask
 from estimators.parameters.intervals import within_prior
 from estimators.parameters.parameter import Array, Parameter
@@ -21,16 +22,14 @@ from estimators.parameters.transforms import Logged, Transform
 def transforms_of(
     model: MixtureProgram, references: Mapping[str, Reference], *, within_priors: bool
 ) -> dict[str, Transform]:
-    """The map to every Greek from its coordinates.
+    """The map to every block of Greeks from its coordinates.
 
     Of values that its prior has, or (as the likelihood alone needs them) of all that the mechanism can take.
     """
     found = model.weights.transforms(references[LATENT])
     for name, node in model.nodes.items():
-        own = node.transforms(references[name])
-        if within_priors:
-            own = {p.name: within_prior(p, own[p.name]) for p in node.parameters}
-        found.update(own)
+        for block, transform in node.greeks.transforms(references[name]):
+            found[block.joint.name] = within_prior(block.joint, transform) if within_priors else transform
     return found
 
 
@@ -41,37 +40,30 @@ class Coordinates:
     marks coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], transforms: Mapping[str, Transform]) -> None:
+    def __init__(self, blocks: Sequence[Block], transforms: Mapping[str, Transform]) -> None:
         self.size, greeks, bounded = 0, list[ByValue | ByLogs](), []
-        for parameter in parameters:
-            transform = transforms[parameter.name]
-            size = transform.size(parameter.shape)
+        for block in blocks:
+            transform = transforms[block.joint.name]
+            size = transform.size(block.joint.shape)
             coordinates = slice(self.size, self.size + size)
             if transform.has_logs:
-                greeks.append(ByLogs(parameter, cast(Logged, transform), coordinates))
+                greeks.append(ByLogs(block, cast(Logged, transform), coordinates))
             else:
-                greeks.append(ByValue(parameter, transform, coordinates))
+                greeks.append(ByValue(block, transform, coordinates))
             bounded += [transform.bounded] * size
             self.size += size
         self.greeks, self.bounded = tuple(greeks), np.array(bounded, dtype=bool)
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v)."""
-        return {
-            greek.parameter.name: shaped(
-                greek.transform.forward(coordinates[..., greek.coordinates]), greek.parameter.shape
-            )
-            for greek in self.greeks
-        }
+        values: dict[str, Array] = {}
+        for greek in self.greeks:
+            values |= greek.block.apart(greek.transform.forward(coordinates[..., greek.coordinates]))
+        return values
 
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
         """v(φ)."""
-        parts = []
-        for greek in self.greeks:
-            value = np.asarray(greeks[greek.parameter.name])
-            batch = value.shape[: value.ndim - len(greek.parameter.shape)]
-            parts.append(greek.transform.inverse(value.reshape(*batch, -1)))
-        return np.concatenate(parts, axis=-1)
+        return np.concatenate([greek.transform.inverse(greek.block.flat(greeks)) for greek in self.greeks], axis=-1)
 
     def represented(self, coordinates: Array) -> dict[str, Array]:
         """What a density is a function of: Greeks, or in place of probabilities their logs."""
@@ -90,7 +82,7 @@ class Coordinates:
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
-        return [greek.parameter.name for greek in self.greeks if marked[greek.coordinates].any()]
+        return [name for greek in self.greeks for name in greek.names_at(marked[greek.coordinates])]
 
 
 def draw_priors(parameters: Sequence[Parameter], count: int, rng: np.random.Generator) -> dict[str, Array]:

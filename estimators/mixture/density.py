@@ -37,7 +37,7 @@ class Density:
         self._model, self.parameters, self._within_priors = model, model.parameters, within_priors
         self.marginal = marginal
         transforms = transforms_of(model, marginal.references, within_priors=within_priors)
-        self._coordinates = Coordinates(self.parameters, transforms)
+        self._coordinates = Coordinates(model.blocks, transforms)
         self.size, self.bounded = self._coordinates.size, self._coordinates.bounded
         self.data, self.total_weight, self.count = marginal.data, marginal.total_weight, marginal.count
 
@@ -226,7 +226,8 @@ def _edges_of_mechanisms(marginal: MixtureMarginal, greeks: Mapping[str, Array])
 def _edges_of_priors(coordinates: Coordinates, greeks: Mapping[str, Array]) -> list[Edge]:
     found = []
     for greek in coordinates.greeks:
-        name, shape = greek.parameter.name, greek.parameter.shape
-        for side, end, marked in at_ends_of_prior(greek.transform, greeks[name].reshape(-1)):
-            found += edges_of_prior(name, marked.reshape(shape), end.reshape(shape), side)
+        for side, end, marked in at_ends_of_prior(greek.transform, greek.block.flat(greeks)):
+            ends = greek.block.apart(end)
+            for name, own in greek.block.apart(marked).items():
+                found += edges_of_prior(name, own, ends[name], side)
     return found

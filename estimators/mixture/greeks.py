@@ -4,36 +4,42 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.block import Block
+from estimators.parameters.edges import Mask
+from estimators.parameters.parameter import Array
 from estimators.parameters.prior_densities import log_density, log_density_of_logs
 from estimators.parameters.transforms import LOGS, Logged, Transform
 
 
 class ByValue:
-    """A Greek at its value; ``coordinates`` are its own among those of all Greeks."""
+    """A Greek, or several in a block, at its value; ``coordinates`` are its own among those of all Greeks."""
 
-    def __init__(self, parameter: Parameter, transform: Transform, coordinates: slice) -> None:
-        self.parameter, self.transform, self.coordinates = parameter, transform, coordinates
-        self._name, self._shape = parameter.name, parameter.shape
-        self._log_prior = log_density(parameter.prior)
+    def __init__(self, block: Block, transform: Transform, coordinates: slice) -> None:
+        self.block, self.transform, self.coordinates = block, transform, coordinates
+        self._log_prior = log_density(block.joint.prior)
+
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greeks of which some coordinate is marked [D]."""
+        if len(self.block.parameters) == 1:
+            return [self.block.joint.name] if marked.any() else []
+        return [name for name, own in self.block.apart(marked).items() if own.any()]
 
     def put(self, coordinates: Array, into: dict[str, Array]) -> None:
         """Add φ(v) to the Greeks."""
-        into[self._name] = shaped(self.transform.far(coordinates[..., self.coordinates]), self._shape)
+        into |= self.block.apart(self.transform.far(coordinates[..., self.coordinates]))
 
     def log_prior(self, greeks: Mapping[str, Array]) -> tuple[Array, Sequence[Array]]:
         """log p(φ) and its gradient."""
-        value, slope = self._log_prior(greeks[self._name])
+        value, slope = self._log_prior(self.block.shaped(self.block.flat(greeks)))
         return value, (slope,)
 
     def log_jacobian(self, coordinates: Array, greeks: Mapping[str, Array]) -> Array | float:
         """log |dφ/dv|."""
-        return self.transform.log_jacobian(greeks[self._name].reshape(*coordinates.shape[:-1], -1))
+        return self.transform.log_jacobian(self.block.flat(greeks))
 
     def likelihood_slope(self, coordinates: Array, greeks: Mapping[str, Array], slopes: Mapping[str, Array]) -> Array:
         """The gradient of the log-likelihood with respect to v."""
-        flat = (*coordinates.shape[:-1], -1)
-        return self.transform.pull_back(greeks[self._name].reshape(flat), slopes[self._name].reshape(flat))
+        return self.transform.pull_back(self.block.flat(greeks), self.block.flat(slopes))
 
     def pull_back(
         self,
@@ -44,28 +50,32 @@ class ByValue:
         into: Array,
     ) -> None:
         """Put the gradients of likelihood, prior and Jacobian with respect to v into their place [3, ..., size]."""
-        flat = (*coordinates.shape[:-1], -1)
-        value = greeks[self._name].reshape(flat)
-        into[0] = self.transform.pull_back(value, slopes[self._name].reshape(flat))
-        into[1] = self.transform.pull_back(value, prior_slopes[0].reshape(flat))
+        value = self.block.flat(greeks)
+        into[0] = self.transform.pull_back(value, self.block.flat(slopes))
+        into[1] = self.transform.pull_back(value, prior_slopes[0].reshape(value.shape))
         into[2] = self.transform.jacobian_slope(value)
 
 
 class ByLogs:
     """A probability, or weights, by the logs: they keep their digits where the value is rounded to 0 or 1."""
 
-    def __init__(self, parameter: Parameter, transform: Logged, coordinates: slice) -> None:
-        self.parameter, self.transform, self.coordinates = parameter, transform, coordinates
+    def __init__(self, block: Block, transform: Logged, coordinates: slice) -> None:
+        self.block, self.transform, self.coordinates = block, transform, coordinates
+        parameter = block.joint
         self._shape, self._axes = parameter.shape, tuple(range(-len(parameter.shape), 0))
         count = len(transform.logs(np.zeros(transform.size(parameter.shape))))
         self._names = [name.format(parameter.name) for name in LOGS[:count]]
         self._log_prior = log_density_of_logs(parameter.prior)
 
+    def names_at(self, marked: Mask) -> list[str]:
+        """The Greek, if some coordinate is marked [D]."""
+        return [self.block.joint.name] if marked.any() else []
+
     def put(self, coordinates: Array, into: dict[str, Array]) -> None:
         """Add log φ(v) to the Greeks."""
         logs = self.transform.logs(coordinates[..., self.coordinates])
         for index, name in enumerate(self._names):
-            into[name] = shaped(logs[index], self._shape)
+            into[name] = self.block.shaped(logs[index])
 
     def log_prior(self, greeks: Mapping[str, Array]) -> tuple[Array, Sequence[Array]]:
         """log p(φ) and its gradients with respect to the logs."""
@@ -102,8 +112,3 @@ class ByLogs:
             parts[2] = 1.0
             of_parts.append(parts.reshape(flat))
         into[...] = self.transform.pull_back_logs(coordinates[..., self.coordinates], of_parts)
-
-
-def shaped(flat: Array, shape: tuple[int, ...]) -> Array:
-    """[..., size] as [..., *shape]."""
-    return flat if len(shape) == 1 else flat.reshape(flat.shape[:-1] + shape)

@@ -6,6 +6,7 @@ likelihood is at its supremum to the last digit, and the information about these
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -29,20 +30,22 @@ def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], leas
             continue  # the weights of Z, which say their own
         node, reference = marginal.nodes[name], statistics.references[name]
         # A line's entries one by one, not the line in standardised inputs: a level may be separated by itself.
-        transforms = {
-            key: transform if transform.bounded else _entries(transform, greeks[key].size)
-            for key, transform in node.transforms(reference).items()
-        }
-        step = NewtonStep(term, transforms, columns, shares[None])
+        blocks = [
+            (block, transform if transform.bounded else _entries(transform, prod(block.joint.shape)))
+            for block, transform in node.greeks.transforms(reference)
+        ]
+        step, own = NewtonStep(term, blocks, columns, shares[None]), [p.name for p in node.parameters]
         with np.errstate(all="ignore"):
-            information = step.information({key: greeks[key][None] for key in transforms}, reference)[0]
-        told = np.split(np.diagonal(information), np.cumsum([greeks[key].size for key in transforms])[:-1])
-        for (key, transform), own in zip(transforms.items(), told, strict=True):
-            value = greeks[key]
-            at, is_told = transform.inverse(value.reshape(-1)).reshape(value.shape), own.reshape(value.shape) >= least
+            information = step.information({key: greeks[key][None] for key in own}, reference)[0]
+        start = 0
+        for block, transform in blocks:
+            far = transform.inverse(block.flat(greeks))
+            told, start = np.diagonal(information)[start : start + far.shape[-1]], start + far.shape[-1]
+            is_told = block.apart(told >= least)
             kind, low = (End.SIMPLER, "0") if transform.bounded else (End.SEPARATED, "-infinity")
-            found += edges_where(key, ~is_told & (at < -FAR), low, kind)
-            found += edges_where(key, ~is_told & (at > FAR), "infinity", kind)
+            for key, at in block.apart(far).items():
+                found += edges_where(key, ~is_told[key] & (at < -FAR), low, kind)
+                found += edges_where(key, ~is_told[key] & (at > FAR), "infinity", kind)
     return found
 
 

@@ -18,6 +18,7 @@ from estimators.estep.weights import Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms.protocol import Mechanism
 from estimators.mixture.graph import causal_order
+from estimators.parameters.block import Block
 from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
 
@@ -53,6 +54,12 @@ class MixtureProgram:
     def order(self) -> list[str]:
         """Every variable, Z included, causes before effects."""
         return causal_order(self.mechanisms, self.latent_parents)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The Greeks by the blocks that have coordinates together."""
+        of_weights = [Block.of(parameter) for parameter in self.weights.parameters]
+        return of_weights + [block for name in self.mechanisms for block in self.nodes[name].greeks.blocks]
 
     @property
     def hidden(self) -> dict[str, int]:

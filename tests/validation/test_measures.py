@@ -211,7 +211,7 @@ def test_support_names_its_tail():
 def test_entries_are_named_like_a_summary():
     greeks = {"theta": np.array([0.4, 0.6]), "sigma_X": np.array(2.0), "beta_Y": np.ones((2, 2))}
     flat = entries(greeks)
-    lines = CausalMixture(2, {"X": Gaussian(loc=0.0, shared_scale=True), "Y": LinearGaussian(["X"], scale=1.0)})
+    lines = CausalMixture(2, {"X": Gaussian(loc=0.0, shared=["scale"]), "Y": LinearGaussian(["X"], scale=1.0)})
     assert list(flat) == list(Fit.from_greeks(lines, greeks).summary().index)
     assert flat["theta[1]"] == 0.6
     draws = columns({"mu_X": np.array([[1.0, 2.0], [3.0, 4.0]]), "sigma_X": np.array([5.0, 6.0])})

@@ -82,9 +82,9 @@ def _parts(rng: np.random.Generator) -> tuple[int, dict[str, Any]]:
         elif family == "poisson":
             parts[name] = Poisson(parents=tables)
         elif family == "line" and inputs:
-            parts[name] = LinearGaussian(parents=inputs, shared_scale=bool(rng.random() < 0.4))
+            parts[name] = LinearGaussian(parents=inputs, shared=["scale"] if rng.random() < 0.4 else False)
         else:
-            known: dict[str, Any] = {"scale": 1.0} if family == "known" else {"shared_scale": family == "shared"}
+            known: dict[str, Any] = {"scale": 1.0} if family == "known" else {"shared": family == "shared"}
             parts[name] = Gaussian(parents=tables, **known)
         if family in ("bernoulli", "categorical"):
             discrete.append(name)

@@ -52,6 +52,7 @@ class CompiledKernel:
             made.greeks.known(),
             np.zeros((0, 0), dtype=np.int64),
             np.zeros(0),
+            made.copies,
         )
         self._where = addresses(self.tables)
         self.num_chunks = -(-(len(rows.blocks) - 1) // CHUNK)
@@ -104,6 +105,8 @@ class CompiledKernel:
         for slot, start in self._made.made.items():
             own = self._terms.all[slot].coefficients(greeks, self._references[slot])
             numbers[:, 0, start : start + own[0].size] = own.reshape(len(own), -1)
+        to, source = self.tables.copies.T
+        numbers[:, :, to] = numbers[:, :, source]
         return numbers
 
     def spread(self, of: Callable[[slice, int, int], object], num_sets: int) -> None:

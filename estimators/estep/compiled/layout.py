@@ -69,6 +69,8 @@ class Tables(NamedTuple):
     # Where the Greeks stand among unconstrained coordinates, and the numbers of these maps and of priors.
     sites: Whole
     laws: Array
+    # Numbers that stand in several places: a place of the Greeks [n, 2] and that whose number it has.
+    copies: Whole
 
 
 def addresses(tables: Tables) -> Whole:

@@ -65,6 +65,8 @@ class ModelTables:
         self.greeks = GreekPlaces(parameters)
         # By slot, where the coefficients stand that a family makes itself.
         self.made: dict[int, int] = {}
+        # Places of the Greeks, and those whose numbers they have.
+        self.copies = np.zeros((0, 2), dtype=np.int64)
         self.num_work = WORK
         self.columns, self.constants, self.places = list[Array](), list[float](), list[Whole]()
         self.rows, self.widths, self.C_width, self.S_width = list[Whole](), list[int](), 0, 0
@@ -264,9 +266,17 @@ class VariableTable:
 
     def _address(self, given: Given, symbol: str, size: int) -> Address:
         """Of a Greek with `size` numbers in a cell."""
-        name, slices = self._name(symbol), self._tables.greeks.slices
+        name, greeks = self._name(symbol), self._tables.greeks
+        slices = greeks.slices
         if name in slices:
-            return self._steps(slices[name].start, size if self._node.is_by_cell(symbol) else 0)
+            places = self._node.greeks.places(symbol)
+            if places is not None:
+                # Of its own and of shared numbers, which stand one after the other.
+                start = greeks.add(np.zeros(places.size))
+                copies = np.stack([start + np.arange(places.size), slices[name].start + places.reshape(-1)], 1)
+                self._tables.copies = np.concatenate([self._tables.copies, copies])
+                return self._steps(start, size)
+            return self._steps(slices[name].start, size if self._node.greeks.is_by_cell(symbol) else 0)
         known = given[symbol].array.reshape(len(given[symbol].array), -1)
         return self._known(np.broadcast_to(known, (len(known), size)))
 

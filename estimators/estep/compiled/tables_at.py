@@ -1,4 +1,4 @@
-"""The tables of a model from their addresses: one array in place of ten at every call, and all that nutpie can hold."""
+"""The tables of a model from their addresses: one array for all at every call, which is what nutpie can hold."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from estimators.compiled.jit import EXACT, compiled, pointer_to
 from estimators.estep.compiled.layout import Tables
 
 # One address for each field, below: one more field without another line would read what is no table.
-assert len(Tables._fields) == 10
+assert len(Tables._fields) == 11
 
 
 @compiled(**EXACT)
 def tables_at(where: Any) -> Any:
-    """Tables of arrays at the addresses [10, 3], in the order of their fields."""
+    """Tables of arrays at the addresses [11, 3], in the order of their fields."""
     return Tables(
         carray(pointer_to(where[0, 0]), where[0, 1], np.int64),
         carray(pointer_to(where[1, 0]), (where[1, 1], where[1, 2]), np.int64),
@@ -26,4 +26,5 @@ def tables_at(where: Any) -> Any:
         carray(pointer_to(where[7, 0]), (where[7, 1], where[7, 2]), np.float64),
         carray(pointer_to(where[8, 0]), (where[8, 1], where[8, 2]), np.int64),
         carray(pointer_to(where[9, 0]), where[9, 1], np.float64),
+        carray(pointer_to(where[10, 0]), (where[10, 1], where[10, 2]), np.int64),
     )

@@ -141,25 +141,23 @@ class GaussianFamily(LogLinear):
 
     def scale_slope(self, squares: Array, count: Array, precision: Array, sigma: Array) -> Array:
         """dJ/dsigma from the rows' squared distances, standardised as their precision is, and their number."""
-        slope = (squares * precision - count) / sigma
-        return np.asarray(slope.sum(-1) if self.given["sigma"].is_shared else slope)
+        return np.asarray((squares * precision - count) / sigma)
 
     def best_scale(self, squares: Array, count: Array, previous: Array, reference: Reference) -> Array:
         """The root mean square distance (pooled where the scale is shared); the previous scale without rows."""
         squares = np.maximum(squares, 0.0)
         if self.given["sigma"].is_shared:
-            squares, count, previous = squares.sum(-1), count.sum(-1), previous[..., 0]
+            cells = -1 - len(self.given["sigma"].entry)
+            squares, count = squares.sum(cells, keepdims=True), count.sum(cells, keepdims=True)
         root = np.where(count > 0, np.sqrt(squares / np.where(count > 0, count, 1.0)), previous)
         return np.asarray(np.maximum(root, SCALE_FLOOR) * reference.scale)
 
 
-def mean_and_scale(
-    loc: Any, scale: Any, entry: tuple[int, ...] = (), *, shared_scale: bool = False
-) -> dict[str, KnownOrPrior]:
+def mean_and_scale(loc: Any, scale: Any, entry: tuple[int, ...] = ()) -> dict[str, KnownOrPrior]:
     """What is given for ``mu`` and ``sigma``, of an entry's shape."""
     return {
         "mu": KnownOrPrior("loc", loc, constraints.real, entry),
-        "sigma": KnownOrPrior("scale", scale, constraints.positive, entry, shared_scale),
+        "sigma": KnownOrPrior("scale", scale, constraints.positive, entry),
     }
 
 

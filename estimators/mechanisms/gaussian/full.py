@@ -19,6 +19,7 @@ from estimators.mechanisms.defaults import weighted_mean
 from estimators.mechanisms.gaussian.family import EPS, GaussianFamily, mean_and_scale
 from estimators.mechanisms.gaussian.forms import pairs, symmetric
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
+from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.correlations import CholeskyOfCorrelation
 from estimators.parameters.parameter import Array, Parameter
@@ -45,7 +46,8 @@ class FullGaussian(GaussianFamily):
 
     Greeks: ``mu`` and ``sigma`` (standard deviations) [K, D], and ``corr`` [K, D, D], the lower Cholesky factor of the
     correlation matrix, with prior ``LKJCholesky(D, correlation)`` (none where D = 1: there is nothing to correlate).
-    With discrete observed ``parents``: [K, levels, ..., D]. ``loc`` and ``scale`` are priors (over the reals and over
+    With discrete observed ``parents``: [K, levels, ..., D]. With ``shared=["covariance"]`` the covariance is tied: one
+    ``sigma`` [D] and one ``corr`` [D, D]. ``loc`` and ``scale`` are priors (over the reals and over
     the positive numbers; of batch shape [D] for one per column), or numbers (or D of them), which mean known. Raises
     TypeError or ValueError for anything else.
 
@@ -69,11 +71,15 @@ class FullGaussian(GaussianFamily):
         self.take(mean_and_scale(self.loc, self.scale, (self.num_columns,)))
 
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
-        found, size = super().parameters(table, num_inputs), self.num_columns
+        found, size, is_tied = super().parameters(table, num_inputs), self.num_columns, self.given["sigma"].is_shared
         if size > 1:
-            concentration = torch.full(table, self.correlation, dtype=torch.float64)
-            found += (Parameter("corr", (*table, size, size), dist.LKJCholesky(size, concentration)),)
+            cells = () if is_tied else table
+            prior = dist.LKJCholesky(size, torch.full(cells, self.correlation, dtype=torch.float64))
+            found += (Parameter("corr", (*cells, size, size), prior, None if is_tied else 0),)
         return found
+
+    def shareable(self, given: Mapping[str, KnownOrPrior]) -> Mapping[str, str]:
+        return {"covariance": "sigma"}
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``mu`` and ``sigma`` in units of the columns; ``corr`` as Pyro has it."""
@@ -137,8 +143,10 @@ class FullGaussian(GaussianFamily):
         if "mu" in previous:
             mean = weighted_mean(first, count, mean)
             found["mu"] = reference.centre + reference.scale * mean
-        old = factor @ np.swapaxes(factor, -1, -2)
-        covariance = weighted_mean(_about(mean, count, first, second), count[..., None], old)
+        old, about = factor @ np.swapaxes(factor, -1, -2), _about(mean, count, first, second)
+        if self.given["sigma"].is_shared:
+            about, count = about.sum(-3, keepdims=True), count.sum(-2, keepdims=True)
+        covariance = weighted_mean(about, count[..., None], old)
         if "sigma" in previous:
             best = _factor(covariance, VARIANCE_FLOOR * self.num_columns)
             sigma = np.sqrt((best * best).sum(-1))

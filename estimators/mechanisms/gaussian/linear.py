@@ -10,7 +10,6 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.checks import check_flag
 from estimators.data.remarks import Remark, of_inputs, without_noise
 from estimators.mechanisms.gaussian.family import (
     LOCATION_WIDTH,
@@ -24,10 +23,14 @@ from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.parameters.distributions import StableNormal
+from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Linear, Positive, Transform
+
+# Passes of a weighted fit whose weights it changes, and the change of a scale at which these end.
+MOST_FITS, STILL = 200, 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +40,10 @@ class LinearGaussian(GaussianFamily):
     ``log p = -log(sigma_k) - log(2π)/2 - (y - beta_k · t)² / (2 sigma_k²)``, so Φ = (t ⊗ t, u t, u²) with u and t the
     standardised y and (1, parents).
 
-    Greeks: ``beta`` [K, 1 + P], the intercept first, and ``sigma`` [K], or [] with ``shared_scale``. A parent of L > 2
-    levels enters as L - 1 indicators, level 0 the baseline; any other as itself. ``coefficients`` and ``scale`` are
-    priors (over the reals, with one for each of the 1 + P where they are batched, and over the positive numbers) or
-    numbers, which mean known. Raises TypeError or ValueError for anything else, and for no parents.
+    Greeks: ``beta`` [K, 1 + P], the intercept first, and ``sigma`` [K], or [] with ``shared=["scale"]``. A parent
+    of L > 2 levels enters as L - 1 indicators, level 0 the baseline; any other as itself. ``coefficients`` and
+    ``scale`` are priors (over the reals, with one for each of the 1 + P where they are batched, and over the positive
+    numbers) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for no parents.
 
     >>> LinearGaussian(parents=["T"], coefficients=dist.Normal(0.0, 5.0)).parents
     ('T',)
@@ -49,16 +52,14 @@ class LinearGaussian(GaussianFamily):
     parents: Sequence[str]
     coefficients: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
     scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
-    shared_scale: bool = False
 
     is_regression = True
     needs_parents: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_flag("shared_scale", self.shared_scale)
         # The number of inputs is the model's to say: one known coefficient serves any.
         beta = KnownOrPrior("coefficients", self.coefficients, constraints.real, (1,))
-        sigma = KnownOrPrior("scale", self.scale, constraints.positive, is_shared=self.shared_scale)
+        sigma = KnownOrPrior("scale", self.scale, constraints.positive)
         self.take({"beta": beta, "sigma": sigma})
         if self.needs_parents and not self.parents:
             raise ValueError("parents: expected at least one; a measurement without observed causes is Gaussian()")
@@ -133,21 +134,37 @@ class LinearGaussian(GaussianFamily):
             found["sigma"] = self.scale_slope(left, squares[..., 0, 0], precision, scale * reference.scale)
         return found
 
-    def argmax(self, statistics: Array, reference: Reference, previous: Greeks) -> dict[str, Array]:
-        """Weighted least squares, and the root mean square of its residuals (pooled with ``shared_scale``)."""
+    def argmax(
+        self, statistics: Array, reference: Reference, previous: Greeks, shared: Mask | None = None
+    ) -> dict[str, Array]:
+        """Weighted least squares, and the root mean square of its residuals (pooled where it is shared).
+
+        ``shared`` marks the coefficients [1 + P] that classes share. With scales of their own, by which such a fit is
+        weighted, it is made again until these are still.
+        """
         line, scale, _ = self.standardised_greeks(previous, reference)
         squares, cross, total = _moments(statistics, line.shape[-1])
-        count = squares[..., 0, 0]
-        found: dict[str, Array] = {}
+        count, is_pooled = squares[..., 0, 0], shared is not None and "beta" in previous
+        for _ in range(MOST_FITS):
+            if "beta" in previous:
+                # A step from the line before, which keeps what a class's rows leave open as it was.
+                residual = cross - _product(squares, line)
+                if shared is not None:
+                    line = line + _pooled(squares, residual, precision_of(scale), shared)
+                else:
+                    line = np.where(count[..., None] > 0, line + _solved(squares, residual), line)
+            if "sigma" not in previous:
+                break
+            left = total - 2.0 * (cross * line).sum(-1) + (_product(squares, line) * line).sum(-1)
+            best = self.best_scale(left, count, scale, reference) / reference.scale
+            is_still = bool((np.abs(best - scale) <= STILL * scale).all())
+            scale = best
+            if is_still or not is_pooled or self.given["sigma"].is_shared:
+                break
+        found = {"sigma": scale * reference.scale} if "sigma" in previous else {}
         if "beta" in previous:
-            # A step from the line before, which keeps what a class's rows leave open as it was.
-            residual = cross[..., None] - squares @ line[..., None]
-            line = np.where(count[..., None] > 0, line + _solved(squares, residual)[..., 0], line)
             moved = np.linalg.solve(line_of(reference).matrix, reference.scale * line[..., None])[..., 0]
             found["beta"] = reference.centre + moved
-        if "sigma" in previous:
-            left = total - 2.0 * (cross * line).sum(-1) + (_product(squares, line) * line).sum(-1)
-            found["sigma"] = self.best_scale(left, count, scale, reference)
         return found
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
@@ -205,4 +222,18 @@ def _solved(squares: Array, residual: Array) -> Array:
     size = np.sqrt(np.diagonal(squares, axis1=-2, axis2=-1))[..., None]
     size = np.where(size > 0, size, 1.0)
     inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=1e-13, hermitian=True)
-    return np.asarray(inverse @ (residual / size) / size)
+    return np.asarray((inverse @ (residual[..., None] / size) / size)[..., 0])
+
+
+def _pooled(squares: Array, residual: Array, precision: Array, shared: Mask) -> Array:
+    """The steps [..., K, 1 + P] of all lines at once, weighted by their precisions [..., K], alike where shared."""
+    count, size = residual.shape[-2:]
+    own = size - int(shared.sum())
+    # Which of all numbers each class's line is made of: first its own, then those of all.
+    places = np.where(shared, count * own + np.cumsum(shared) - 1, np.cumsum(~shared) - 1)
+    places = places + own * np.arange(count)[:, None] * ~shared
+    chosen = np.eye(count * own + size - own)[places]
+    weighted = precision[..., None, None] * squares
+    whole = np.einsum("kpi,...kpq,kqj->...ij", chosen, weighted, chosen, optimize=True)
+    step = _solved(whole, np.einsum("kpi,...kp->...i", chosen, precision[..., None] * residual))
+    return np.asarray(np.einsum("kpi,...i->...kp", chosen, step))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyro.distributions as dist
 
-from estimators.checks import check_flag
 from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale, precision_of
 from estimators.mechanisms.gaussian.vectors import without_inputs
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
@@ -41,10 +40,10 @@ class Gaussian(GaussianFamily):
 
     ``log p = -log(sigma_k) - log(2π)/2 - (x - mu_k)² / (2 sigma_k²)``, so Φ = (1, u, u²) with u the standardised x.
 
-    Greeks: ``mu`` [K]; ``sigma`` [K], or [] with ``shared_scale``. ``loc`` and ``scale`` are priors (over the reals and
-    over the positive numbers, or a part of them), or numbers, which mean known. With discrete observed ``parents``, one
-    ``mu`` and one ``sigma`` for each of their levels too: [K, levels, ...]. Raises TypeError or ValueError for anything
-    else.
+    Greeks: ``mu`` [K]; ``sigma`` [K], or [] with ``shared=["scale"]``. ``loc`` and ``scale`` are priors (over the reals
+    and over the positive numbers, or a part of them), or numbers, which mean known. With discrete observed ``parents``,
+    one ``mu`` and one ``sigma`` for each of their levels too: [K, levels, ...]. Raises TypeError or ValueError for
+    anything else.
 
     >>> Gaussian(loc=dist.Normal(0.0, 10.0), scale=1.0, parents=["T"]).parents
     ('T',)
@@ -52,14 +51,12 @@ class Gaussian(GaussianFamily):
 
     loc: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
     scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
-    shared_scale: bool = False
     parents: Sequence[str] = ()
 
     law = StableNormal
 
     def __post_init__(self) -> None:
-        check_flag("shared_scale", self.shared_scale)
-        self.take(mean_and_scale(self.loc, self.scale, shared_scale=self.shared_scale))
+        self.take(mean_and_scale(self.loc, self.scale))
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``mu`` in units of the column's scale from its centre; ``sigma`` as the log of its ratio to that scale."""

@@ -77,21 +77,23 @@ class NativeDensity:
         """The Greeks by their names, those that are probabilities by their logs."""
         named = {}
         for greek in self._coordinates.greeks:
-            name, shape = greek.parameter.name, greek.parameter.shape
-            places = self._kernel.places.slices[name]
-            if not greek.transform.has_logs:
-                named[name] = numbers[0, places].reshape(shape)
-                continue
-            named[LOGS[0].format(name)] = numbers[1, places].reshape(shape)
-            if name in self._kernel.places.with_rests:
-                named[LOGS[1].format(name)] = numbers[2, places].reshape(shape)
+            for parameter in greek.block.parameters:
+                name, shape = parameter.name, parameter.shape
+                places = self._kernel.places.slices[name]
+                if not greek.transform.has_logs:
+                    named[name] = numbers[0, places].reshape(shape)
+                    continue
+                named[LOGS[0].format(name)] = numbers[1, places].reshape(shape)
+                if name in self._kernel.places.with_rests:
+                    named[LOGS[1].format(name)] = numbers[2, places].reshape(shape)
         return named
 
 
 def native_density(marginal: MixtureMarginal, coordinates: Coordinates) -> NativeDensity | None:
     """None where a map or a prior has no table, or a family makes its coefficients itself."""
     kernel = cast(CompiledKernel, marginal.kernel)
-    parameters = [greek.parameter for greek in coordinates.greeks]
-    transforms = {greek.parameter.name: greek.transform for greek in coordinates.greeks}
+    # The Greeks of a block stand one after the other.
+    parameters = [greek.block.joint for greek in coordinates.greeks]
+    transforms = {greek.block.joint.name: greek.transform for greek in coordinates.greeks}
     tabulated = None if kernel.makes_coefficients else tabulated_sites(parameters, transforms, kernel.places.slices)
     return None if tabulated is None else NativeDensity(marginal, coordinates, *tabulated)

@@ -71,6 +71,9 @@ def constrain(v: Any, tables: Any, greeks: Any) -> None:
             for _ in range(count):
                 at = _unit_rows(v, at, length, to, greeks)
                 to += length * length
+    for copy in tables.copies:
+        for i in range(3):
+            greeks[i, copy[0]] = greeks[i, copy[1]]
 
 
 @compiled(**EXACT)

@@ -33,6 +33,9 @@ def _finish(tables: Any, v: Any, greeks: Any, C: Any, S: Any, values: Any, gradi
     g = np.zeros((3, tables.known.shape[1]))
     gradients[:, :] = 0.0
     slopes(tables.sizes[0], tables.terms, tables.constants, greeks, C, S, g)
+    for copy in tables.copies:
+        for i in range(3):
+            g[i, copy[1]] += g[i, copy[0]]
     pull_back(v, tables, greeks, g, gradients[0])
     g[:, :] = 0.0
     values[1] = add_log_prior(tables, greeks, g)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from estimators.checks import check_seed
 from estimators.contract import Draws, Model, Predictive
 from estimators.data.columns import check_same_rows, named_columns
@@ -11,7 +13,7 @@ from estimators.data.data import Data
 from estimators.fits.level_names import rows_for
 from estimators.fits.maxima import maxima_of, maximised_density, rival_greeks
 from estimators.queries.counterfactual import Counterfactual
-from estimators.queries.estimate import Estimate, difference
+from estimators.queries.estimate import Estimate, combined
 from estimators.queries.query import Query
 from estimators.queries.source import Origin
 
@@ -22,21 +24,40 @@ if TYPE_CHECKING:
 def under(fit: "Fit", settings: Mapping[str, Any], call: str = "do", seed: int = 0) -> Query:
     """p(· | do(settings)); ``call`` is what an error calls them, ``seed`` that of what has to be simulated."""
     _need_settings(settings, call)
-    return _asked(fit, settings, call, seed)
+    return ask(fit, settings, call, seed)
+
+
+def ask(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
+    """The same, where nothing may be set."""
+    # Before labels given by name become numbers, which have no index.
+    check_same_rows(settings.items(), call)
+    known = fit.labels.numbered(call, settings)
+    fit.labels.warn_of(known)
+    anew = partial(_predictive, fit.model, fit.data, known, call, seed)
+    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit))
+    return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
 
 
 def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
     """p(· | seen), where nothing is set."""
     _need_settings(seen, "given")
-    return _asked(fit, {}, "do", seed=0).where(seen)
+    return ask(fit, {}, "do", seed=0).where(seen)
 
 
 def contrast(
     fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
 ) -> Estimate:
-    """The difference of two means, draw by draw.
+    """The difference of two means, draw by draw."""
+    one, other, are_independent = two_means(fit, name, do, versus, given)
+    return combined(torch.sub, [one, other], are_independent=are_independent)
 
-    What is simulated has the same random numbers on both sides, where that makes its noise cancel, or else its own.
+
+def two_means(
+    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[Estimate, Estimate, bool]:
+    """The mean under either of two interventions, and whether what is simulated of them is independent.
+
+    It has the same random numbers on both sides, where that makes its noise cancel in a difference, or else its own.
     """
     asked = {"do": do, "versus": versus, "given": given}
     check_same_rows([(f"{call}[{key!r}]", value) for call in asked for key, value in asked[call].items()], "contrast")
@@ -47,7 +68,7 @@ def contrast(
     if all(sizes) and sizes[0] != sizes[1]:
         rows = [next(iter(size)) for size in sizes]
         raise ValueError(f"contrast: do has {rows[0]} rows and versus {rows[1]}; expected as many")
-    return difference(one.mean(name), other.mean(name), are_independent=are_independent)
+    return one.mean(name), other.mean(name), are_independent
 
 
 def counterfactual(
@@ -63,16 +84,6 @@ def counterfactual(
     draws, seed = dict(fit.draws), check_seed(seed)
     worlds = fit.model.structural(draws, rows_for(fit, data), do=known, assumptions=assumptions, seed=seed)
     return Counterfactual(worlds, fit.num_chains)
-
-
-def _asked(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
-    # Before labels given by name become numbers, which have no index.
-    check_same_rows(settings.items(), call)
-    known = fit.labels.numbered(call, settings)
-    fit.labels.warn_of(known)
-    anew = partial(_predictive, fit.model, fit.data, known, call, seed)
-    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit))
-    return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
 
 
 def _predictive(

@@ -1,5 +1,6 @@
 """A quantity under every draw of the Greeks."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from estimators.checks import check_level
 from estimators.diagnostics import mean_error
 from estimators.isolation import own_modes
 from estimators.modes.profile import Interval, profile
-from estimators.queries.source import Source, at_coordinates
+from estimators.queries.source import Source, aligned, at_coordinates, function_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,21 +112,22 @@ class Estimate:
         return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
 
 
-def difference(one: Estimate, other: Estimate, *, are_independent: bool) -> Estimate:
-    """One less the other, draw by draw, with the error of both.
+def combined(function: Callable[..., Tensor], estimates: Sequence[Estimate], *, are_independent: bool) -> Estimate:
+    """A function of several quantities, draw by draw and row by row, with its error by the delta method.
 
-    Of simulations that share random numbers, the sum of the errors, which that of the difference is at most.
+    Of simulations that share random numbers, the sum of what their errors make, which the error is at most.
     """
-    draws = _per_row(one.draws, other.draws) - _per_row(other.draws, one.draws)
-    source = None if one.source is None or other.source is None else one.source.less(other.source)
-    errors = [estimate.error for estimate in (one, other) if estimate.error is not None]
-    if not errors:
-        return Estimate(draws, one.num_chains, source=source)
-    both = torch.stack([_per_row(error, draws).expand(draws.shape) for error in errors])
-    error = both.square().sum(0).sqrt() if are_independent else both.sum(0)
-    return Estimate(draws, one.num_chains, error, source)
-
-
-def _per_row(draws: Tensor, other: Tensor) -> Tensor:
-    """Draws [S], or [S, 1] where they meet draws [S, rows]."""
-    return draws[:, None] if draws.ndim < other.ndim else draws
+    values = aligned([estimate.draws for estimate in estimates])
+    draws, num_chains = function(*values), estimates[0].num_chains
+    sources = [estimate.source for estimate in estimates if estimate.source is not None]
+    is_known = len(sources) == len(estimates)
+    source = Source(function_of(function, [one.values for one in sources]), sources[0].origin) if is_known else None
+    errors = [estimate.error for estimate in estimates]
+    if not any(error is not None for error in errors):
+        return Estimate(draws, num_chains, source=source)
+    points = [value.clone().requires_grad_() for value in values]
+    slopes = torch.autograd.grad(function(*points).sum(), points)
+    both = aligned([torch.zeros_like(e.draws) if e.error is None else e.error for e in estimates])
+    changes = torch.stack([slope.abs() * error for slope, error in zip(slopes, both, strict=True)])
+    error = changes.square().sum(0).sqrt() if are_independent else changes.sum(0)
+    return Estimate(draws, num_chains, error, source)

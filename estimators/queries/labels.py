@@ -37,18 +37,24 @@ class Labels:
     def _doubted_sites(self) -> frozenset[str]:
         return frozenset(self.doubted())
 
+    @property
+    def by_variable(self) -> dict[str, Sequence[str]]:
+        """The names of the levels, or labels, of every variable that has any."""
+        return {**self.levels, **(dict.fromkeys(self.sites(), self.names) if self.names else {})}
+
     def numbered(self, call: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The same question with labels and levels by number where they are given by name.
 
         Raises ValueError for an unknown name.
         """
-        labels = dict.fromkeys(self.sites(), self.names) if self.names else {}
-        nouns = {**dict.fromkeys(self.levels, "level"), **dict.fromkeys(labels, "label")}
-        names = {**self.levels, **labels}
+        names = self.by_variable
         return {
-            name: numbers_of(f"{call}: {name}", nouns[name], value, names[name]) if name in names else value
+            name: numbers_of(f"{call}: {name}", self._noun(name), value, names[name]) if name in names else value
             for name, value in asked.items()
         }
+
+    def _noun(self, name: str) -> str:
+        return "label" if self.names and name in self.sites() else "level"
 
     def warn_of(self, asked: Collection[str]) -> None:
         """Warn, once, where a question is about a hidden site whose labels are in doubt."""

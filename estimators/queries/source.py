@@ -3,7 +3,7 @@
 All of it can be pickled, as the questions that hold it are: functions of modules and what they were given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,10 +37,6 @@ class Source:
     values: Values
     origin: Origin
 
-    def less(self, other: "Source") -> "Source":
-        """The difference of two quantities of one fit."""
-        return Source(partial(_difference, self.values, other.values), self.origin)
-
 
 def seeing(asked: Asked, seen: Mapping[str, Any]) -> Asked:
     """The same question where something is also seen."""
@@ -57,8 +53,20 @@ def _evaluate(values: Values, density: Density, is_simulated: bool, coordinates:
     return torch.cat([values(density.draws(block)).values for block in blocks]).numpy()
 
 
-def _difference(one: Values, other: Values, draws: Draws) -> Answer:
-    return Answer(one(draws).values - other(draws).values)
+def function_of(function: Callable[..., Tensor], quantities: Sequence[Values]) -> Values:
+    """A function of several quantities of one fit."""
+    return partial(_function_of, function, tuple(quantities))
+
+
+def _function_of(function: Callable[..., Tensor], quantities: Sequence[Values], draws: Draws) -> Answer:
+    return Answer(function(*aligned([quantity(draws).values for quantity in quantities])))
+
+
+def aligned(values: Sequence[Tensor]) -> list[Tensor]:
+    """Values [S, ...] in one shape: one for all rows meets those of each row, [S, rows, ...]."""
+    axes = max(value.ndim for value in values)
+    same = [value.reshape(len(value), *[1] * (axes - value.ndim), *value.shape[1:]) for value in values]
+    return list(torch.broadcast_tensors(*same))
 
 
 def _given(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:

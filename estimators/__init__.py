@@ -13,6 +13,7 @@ from estimators.programs.description import CLASS as PROGRAM
 from estimators.programs.model import PyroModel
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
+from estimators.queries.scales import Difference, OddsRatio, Ratio
 from estimators.status import EstimationError, EstimationWarning, Status
 
 # Models and fits know nothing of each other's classes; a saved fit is read back into one of these.
@@ -26,14 +27,17 @@ __all__ = [
     "SMC",
     "CausalMixture",
     "Data",
+    "Difference",
     "Estimate",
     "EstimationError",
     "EstimationWarning",
     "Exact",
     "Fit",
     "GaussianMixture",
+    "OddsRatio",
     "PyroModel",
     "Query",
+    "Ratio",
     "Status",
     "identifiability",
     "isolated",

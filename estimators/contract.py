@@ -240,6 +240,9 @@ class Predictive(Protocol):
     def rows(self) -> Mapping[str, int]:
         """How many values there are of each variable that is set or seen to one value per row."""
 
+    def above(self, name: str) -> Collection[str]:
+        """All that a variable depends on, but what is set to a value; the variable itself may be among them."""
+
     def given(self, seen: Mapping[str, Any]) -> "Predictive":
         """The same where more is seen. Raises ValueError for an unknown variable, or a value that it cannot have."""
 

@@ -18,6 +18,7 @@ from estimators.data.data import Data
 from estimators.fits import arviz_bridge, questions, storage
 from estimators.fits import rows as rows_of
 from estimators.fits.advice import sentences
+from estimators.fits.effects import Effect, Names, Seen
 from estimators.fits.identifiability import Identifiability, identify
 from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
@@ -34,6 +35,7 @@ from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
 from estimators.queries.labels import Labels
 from estimators.queries.query import Query
+from estimators.queries.scales import DIFFERENCE, Scale
 from estimators.status import Status
 
 
@@ -82,8 +84,6 @@ class Fit:
         values = [getattr(self, field.name) for field in fields(self)]
         return Fit, tuple(dict(value) if isinstance(value, MappingProxyType) else value for value in values)
 
-    # ---------------------------------------------------------------- the Greeks
-
     def __getitem__(self, name: str) -> Tensor:
         """The estimate of a Greek: its posterior mean, or the point."""
         if name not in self.draws:
@@ -103,8 +103,6 @@ class Fit:
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
         return summary_of(self, level)
-
-    # ---------------------------------------------------------------- queries
 
     @own_modes()
     def do(self, /, **settings: Any) -> Query:
@@ -126,21 +124,27 @@ class Fit:
     def contrast(
         self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
     ) -> Estimate:
-        """E[name | do(...)] - E[name | do(versus)], draw by draw.
+        """E[name | do(...)] - E[name | do(versus)], draw by draw; ``error`` is that of both means, where simulated.
 
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
-        ``error`` is that of both means, where they had to be simulated.
         """
         return questions.contrast(self, name, dict(do), dict(versus), dict(given or {}))
 
     @own_modes()
+    def effect(
+        self, name: str, *, of: str, levels: Any = (), within: Names = (), given: Seen = None, scale: Scale = DIFFERENCE
+    ) -> Estimate:
+        """What ``do(of=levels[1])`` does to the mean of a variable, against ``do(of=levels[0])``, draw by draw.
+
+        Of two levels both are meant. Of everyone, or of those ``given={"W": 2}``; on the treated, the effect of T
+        ``given={"T": 1}``, as it was before it is set. ``within=["W"]`` is a table by level. As a `Difference`, `Ratio`
+        or `OddsRatio`. ValueError where what is given depends on ``of``; on the treated, where it has not two levels.
+        """
+        return Effect(self, name, of, levels, scale).estimate(within, given)
+
+    @own_modes()
     def counterfactual(
-        self,
-        data: Any,
-        *,
-        do: Mapping[str, Any],
-        assumptions: Mapping[str, Any] | None = None,
-        seed: int | None = None,
+        self, data: Any, *, do: Mapping[str, Any], assumptions: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> Counterfactual:
         """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
 
@@ -195,8 +199,6 @@ class Fit:
         or asked for (``.globally``): a search, as by `estimators.identifiability`. ValueError for a fit without data.
         """
         return identify(self, query)
-
-    # ---------------------------------------------------------------- export
 
     @own_modes()
     def to_arviz(self) -> Any:

@@ -71,6 +71,9 @@ class MixturePredictive:
     def rows(self) -> dict[str, int]:
         return {name: len(value) for name, value in self._values.items() if is_per_row(self.model, name, value)}
 
+    def above(self, name: str) -> list[str]:
+        return self._first.above([name])
+
     def given(self, seen: Mapping[str, Any]) -> "MixturePredictive":
         return replace(self, seen={**self.seen, **check_values(self.model, seen, "given")})
 

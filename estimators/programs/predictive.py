@@ -84,6 +84,9 @@ class ProgramPredictive:
     def rows(self) -> dict[str, int]:
         return {name: len(value) for name, value in {**self._values, **self.seen}.items() if value.ndim}
 
+    def above(self, name: str) -> frozenset[str]:
+        return self.situation().above(name)
+
     def given(self, seen: Mapping[str, Any]) -> "ProgramPredictive":
         more = {name: checked_value(self.structure, "given", name, value) for name, value in seen.items()}
         return replace(self, seen={**self.seen, **more})
@@ -117,8 +120,7 @@ class ProgramPredictive:
         return not site.is_discrete and (site.is_whole if law is None else is_integer(law))
 
     def bracket(self, name: str, level: float) -> tuple[float, float]:
-        """A program does not say where its quantiles are."""
-        return -1.0, 1.0
+        return -1.0, 1.0  # a program does not say where its quantiles are
 
     def sample(self, num_rows: int) -> dict[str, Tensor]:
         """Rows [N, ...] of every site with `pyro.do`, each with Greeks from a draw of the fit's own.
@@ -147,12 +149,10 @@ class ProgramPredictive:
 
     @property
     def _values(self) -> dict[str, Tensor]:
-        """The sites that are set to values."""
         return {name: value for name, value in self.settings.items() if isinstance(value, Tensor)}
 
     @property
     def _laws(self) -> dict[str, Any]:
-        """The sites that are set to distributions, in place of their own."""
         return {name: value for name, value in self.settings.items() if not isinstance(value, Tensor)}
 
     @cached_property

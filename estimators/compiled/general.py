@@ -29,9 +29,9 @@ def pullback_code() -> Callable[[Function], Function]:
     return compiled(PULLBACK, **EXACT)
 
 
-def code_of(log_joint: Any, pullback: Any, num_work: int) -> GeneralCode:
-    """The addresses of compiled functions."""
-    return GeneralCode(address_of(log_joint), address_of(pullback), num_work)
+def code_of(log_joint: Any, pullback: Any, num_work: int, *, num_lines: int = 0, first_input: int = 1) -> GeneralCode:
+    """The addresses of compiled functions, and what else `GeneralCode` says of them."""
+    return GeneralCode(address_of(log_joint), address_of(pullback), num_work, num_lines, first_input)
 
 
 @log_joint_code()

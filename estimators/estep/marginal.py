@@ -95,6 +95,7 @@ class MixtureMarginal:
         self._rows, self._completion = entries, Completion(entries, self._complete, self._incomplete)
         parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
         self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
+        self._general = _general_of(self._terms, make)
         # Whether the kernel has all rows, and all that is summed of them in tables.
         self.is_tabulated = self._incomplete is None and kernel is None and make is not ReferenceKernel
 
@@ -252,9 +253,9 @@ class MixtureMarginal:
 
     def general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:
         """The general terms by variable, with the rows and w R [..., K, n], 0 where the term is left out."""
-        if self._terms.general:
+        if self._general:
             rows = statistics.completed()
-            for slot, term in self._terms.general.items():
+            for slot, term in self._general.items():
                 yield self._terms.names[slot], term, rows.columns, rows.counted(slot)
 
 
@@ -289,6 +290,15 @@ def _kernel_for(terms: Terms) -> MakeKernel:
     from estimators.estep.compiled.kernel import CompiledKernel
 
     return CompiledKernel
+
+
+def _general_of(terms: Terms, make: MakeKernel) -> Mapping[int, General]:
+    """The general terms by slot, compiled where a kernel is."""
+    if make is ReferenceKernel or not terms.general:
+        return terms.general
+    from estimators.estep.compiled.general_term import compiled_terms
+
+    return compiled_terms(terms)
 
 
 def _arrays(greeks: Mapping[str, Tensor]) -> dict[str, Array]:

@@ -130,8 +130,7 @@ class GeneralVariable(_OfVariable):
         column, found = columns[self.node.name], np.zeros((len(numbers), chain.shape[-1], chain.shape[-1]))
         for own, rows, inputs in self._levels(columns):
             of_level = self.family.curvature(numbers[..., own], column[rows], inputs, shares[..., rows])
-            to_level = chain[..., own, :]
-            found += np.einsum("skpi,skpq,skqj->sij", to_level, of_level, to_level, optimize=True)
+            found += in_coordinates(of_level, chain[..., own, :])
         return found
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
@@ -154,6 +153,11 @@ class GeneralVariable(_OfVariable):
         level = node.level(columns)
         for row in range(node.num_levels):
             yield slice(row * size, (row + 1) * size), level == row, inputs[level == row] if node.num_inputs else inputs
+
+
+def in_coordinates(curvature: Array, chain: Array) -> Array:
+    """``Σ_k J_k' H_k J_k`` [S, D, D] of curvatures [S, K, W, W] in C and dC/dv [S, K, W, D]."""
+    return np.asarray(np.einsum("skpi,skpq,skqj->sij", chain, curvature, chain, optimize=True))
 
 
 @dataclass(frozen=True, eq=False)

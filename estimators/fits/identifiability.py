@@ -61,9 +61,9 @@ class Identifiability:
     All this is near the estimate. ``globally``, a search that is made when it is first asked for, says whether other
     Greeks give the rows the same law.
 
-    >>> coin = EM().fit(CausalMixture(2, {"X": Bernoulli()}), {"X": [0, 0, 1, 1, 1]}, seed=0, search=None)
-    >>> coin.identifiability().is_identified
-    False
+    >>> fit = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
+    >>> fit.identifiability().is_identified
+    True
     """
 
     ratios: Array

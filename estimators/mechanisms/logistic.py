@@ -54,7 +54,7 @@ class Logistic(GeneralisedLinear):
     parents: Sequence[str]
     coefficients: Any = field(default_factory=weak_line)
 
-    code = code_of(log_joint, pullback, 1)
+    code = code_of(log_joint, pullback, 1, num_lines=1)
     num_levels = 2
 
     def __post_init__(self) -> None:

@@ -72,7 +72,7 @@ def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any)
         add_slopes(eta[:n], columns[1:], start, size - 1, out[level * size :])
 
 
-CODE = code_of(log_joint, pullback, 2)
+CODE = code_of(log_joint, pullback, 2, first_input=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +98,8 @@ class MultinomialLogit(Regression):
 
     @property
     def code(self) -> GeneralCode:  # type: ignore[override]
-        """The compiled functions, which need a row of scratch for each of the log odds."""
-        return CODE._replace(num_work=self.num_levels + 1)
+        """The compiled functions, with a line and a row of scratch for each of the log odds."""
+        return CODE._replace(num_work=self.num_levels + 1, num_lines=self.num_levels - 1)
 
     def line_entry(self, size: int) -> tuple[int, ...]:
         return (self.num_levels - 1, size)

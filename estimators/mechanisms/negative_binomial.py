@@ -79,7 +79,7 @@ class NegativeBinomial(Regression):
     dispersion: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 1.0))
     exposure: str | None = None
 
-    code = code_of(log_joint, pullback, 2)
+    code = code_of(log_joint, pullback, 2, num_lines=1)
 
     def __post_init__(self) -> None:
         self.take_line(alpha=KnownOrPrior("dispersion", self.dispersion, constraints.positive))

@@ -98,7 +98,7 @@ class OrderedLogistic(Regression):
     coefficients: Any = field(default_factory=weak_line)
     gaps: Any = field(default_factory=lambda: default_prior(dist.Gamma, 2.0, 1.0))
 
-    code = code_of(log_joint, pullback, 6)
+    code = code_of(log_joint, pullback, 6, num_lines=1, first_input=2)
     is_ordered = True
 
     def __post_init__(self) -> None:

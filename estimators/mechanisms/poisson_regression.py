@@ -62,7 +62,7 @@ class PoissonRegression(GeneralisedLinear):
     coefficients: Any = field(default_factory=weak_line)
     exposure: str | None = None
 
-    code = code_of(log_joint, pullback, 1)
+    code = code_of(log_joint, pullback, 1, num_lines=1)
 
     def __post_init__(self) -> None:
         self.take_line()

@@ -86,7 +86,7 @@ class StudentT(Regression):
     scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
     df: Any = 4.0
 
-    code = code_of(log_joint, pullback, 3)
+    code = code_of(log_joint, pullback, 3, num_lines=1)
 
     def __post_init__(self) -> None:
         sigma = KnownOrPrior("scale", self.scale, constraints.positive)

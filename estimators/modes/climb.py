@@ -15,6 +15,8 @@ from estimators.parameters.symmetry import Indices
 # Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
 ROUNDS = (3, 4, 5)
 GAIN = 1e-3
+# A round that leaves more than this share of the points is the last one.
+FEW_MET = 0.9
 LONGEST_CYCLE = 64.0
 # Starts have met within so many standard deviations of one class's rows, and so many nats.
 MET, MET_NATS = 2.0, 0.1
@@ -93,7 +95,10 @@ def _one_by_one(objective: Objective, points: Array) -> Arrivals:
 
 @np.errstate(all="ignore")
 def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
-    """Cycles of SQUAREM (see `EM`) from starts [S, D]; those that have met go on as one."""
+    """Cycles of SQUAREM (see `EM`) from starts [S, D]; those that have met go on as one.
+
+    Where next to none have met in a round, EM is slow, and Newton's method is sooner at the end.
+    """
     points = np.where(density.bounded, np.clip(starts, -FAR, FAR), starts)
     group, values = np.arange(len(starts)), np.full(len(starts), -np.inf)
     for cycles in ROUNDS:
@@ -105,9 +110,11 @@ def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
             before = values[moving]
             points[moving], values[moving] = _cycle(density, points[moving])
             gained[moving] = values[moving] - before
-        met = meeting(density, labelling, points, values)
+        met, num_before = meeting(density, labelling, points, values), np.isfinite(values).sum()
         points, values = points[met.kept], values[met.kept]
         group = np.where(group >= 0, met.becomes[np.maximum(group, 0)], -1)
+        if len(points) > FEW_MET * num_before:
+            break
     return Met(points, values, group)
 
 

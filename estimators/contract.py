@@ -192,10 +192,14 @@ class Density(Protocol):
 
 
 class Variable(NamedTuple):
-    """An observed variable: its number of levels (None: not discrete), and of columns (None: one number, no vector)."""
+    """An observed variable: its number of levels (None: not discrete), and of columns (None: one number, no vector).
+
+    Rows are conditioned on one that has no law: it may be set, and not asked for.
+    """
 
     num_levels: int | None
     num_columns: int | None
+    has_law: bool = True
 
 
 class Answer(NamedTuple):

@@ -78,9 +78,15 @@ def test_a_class_has_every_method_with_the_same_arguments(protocol: type, given:
 def _accepts(wanted: list[tuple[str, Any, Any]], got: list[tuple[str, Any, Any]]) -> bool:
     """Whether a call that fits what is wanted fits what is there: the same names, more of them optional."""
     names = [name for name, _, _ in wanted]
-    return [name for name, _, _ in got] == names and all(
-        here == there or here is not inspect.Parameter.empty
-        for (_, _, there), (_, _, here) in zip(wanted, got, strict=True)
+    own, more = got[: len(wanted)], got[len(wanted) :]
+    is_optional = all(default is not inspect.Parameter.empty for _, _, default in more)
+    return (
+        [name for name, _, _ in own] == names
+        and is_optional
+        and all(
+            here == there or here is not inspect.Parameter.empty
+            for (_, _, there), (_, _, here) in zip(wanted, own, strict=True)
+        )
     )
 
 

@@ -161,14 +161,14 @@ class Data:
         return self.replace({name: renamed})
 
     @own_modes()
-    def replace(self, source: Any = None, /, *, weights: Any = ..., **columns: Any) -> "Data":
-        """Return the same data with other values of some columns, or other weights."""
+    def replace(self, source: Any = None, /, *, weights: Any = ..., intervened: Any = ..., **columns: Any) -> "Data":
+        """Return the same data with other values of some columns, other weights, or other entries set."""
         changed = _named_values(source, columns) if source is not None or columns else {}
         replaced, replaced_scalars, new_levels = _columns_and_scalars(changed, allow_missing=self.missing is not None)
         tensors = {name: column for name, column in self.columns.items() if name not in replaced_scalars} | replaced
         scalars = {name: number for name, number in self.scalars.items() if name not in replaced} | replaced_scalars
         num_rows = _common_length(tensors)
-        masks = _masks(self.intervened, tensors, num_rows)
+        masks = _masks(self.intervened if intervened is ... else intervened, tensors, num_rows)
         counted = self.weights if weights is ... else row_weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
         levels = {name: names for name, names in self.levels.items() if name not in changed} | new_levels

@@ -61,11 +61,12 @@ def questions_of(fit: "Fit", density: Density, query: Question | Mapping[str, Qu
 def effects_of(fit: "Fit", density: Density, predictive: Predictive, points: Array) -> list[Asked]:
     """The effect of each observed variable on each that it acts on, as the values at some points show."""
     names = [name for name in predictive.variables if name not in predictive.hidden]
+    outcomes = [name for name in names if predictive.variables[name].has_law]
     found, known = [], levels_of(fit)
     for cause in (name for name in names if predictive.variables[name].num_columns is None):
         levels = predictive.levels(cause)
         first, *others = [0.0, 1.0] if levels is None else levels.tolist()
-        for value, outcome in product(others, (name for name in names if name != cause)):
+        for value, outcome in product(others, (name for name in outcomes if name != cause)):
             pair = [known[cause][int(level)] if cause in known else f"{level:g}" for level in (value, first)]
             which = f" ({' against '.join(pair)})" if levels is None or len(others) > 1 or cause in known else ""
             question = partial(_contrast, outcome, cause, value, first)

@@ -56,7 +56,8 @@ class Remedies:
         predictive = self.design.predictive
         for name in self.design.observed:
             is_tried = any(kind.settings.keys() == {name} for kind in kinds)
-            if predictive.variables[name].num_columns is None and not is_tried:
+            variable = predictive.variables[name]
+            if variable.num_columns is None and variable.has_law and not is_tried:
                 levels = predictive.levels(name)
                 values = self.density.data.columns[name].double() if levels is None else levels.double()
                 values = values[~values.isnan()]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from estimators.mechanisms.bernoulli import Bernoulli
 from estimators.mechanisms.categorical import Categorical
+from estimators.mechanisms.covariate import Covariate
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
 from estimators.mechanisms.gaussian.full import FullGaussian
@@ -35,6 +36,7 @@ _COMPILED = {
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Covariate",
     "DiagonalGaussian",
     "FullGaussian",
     "Gate",

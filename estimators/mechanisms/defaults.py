@@ -24,7 +24,7 @@ from estimators.mechanisms.protocol import (
     Terms,
     Turn,
     VariableTable,
-    check_parents,
+    check_names,
     check_whole_numbers,
 )
 from estimators.mechanisms.sharing import Sharing
@@ -53,10 +53,11 @@ class Family(Sharing):
     is_ordered = False
     is_positive = False
     exposure: str | None = None
+    is_covariate = False
 
     def take(self, given: Mapping[str, KnownOrPrior]) -> None:
         """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
-        object.__setattr__(self, "parents", check_parents(self.parents))
+        object.__setattr__(self, "parents", check_names(self.parents))
         causes = [parent for parent in self.parents if self.is_regression and parent != self.exposure]
         shared = self.take_shared(self.shareable(given), causes)
         kept = {symbol: replace(one, is_shared=symbol in shared) for symbol, one in given.items()}

@@ -12,7 +12,7 @@ from torch.distributions import constraints
 from estimators.isolation import own_modes
 from estimators.mechanisms.gaussian.line import line_prior
 from estimators.mechanisms.generalised_linear import weak_line
-from estimators.mechanisms.protocol import check_parents
+from estimators.mechanisms.protocol import check_names
 from estimators.parameters.parameter import Array
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import are_equal, permuted
@@ -42,7 +42,7 @@ class Gate:
 
     @own_modes()
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parents", check_parents(self.parents))
+        object.__setattr__(self, "parents", check_names(self.parents))
         if not self.parents:
             raise ValueError("parents: expected at least one; without causes leave out latent, Z's weights are theta")
         given = known_or_prior("coefficients", self.coefficients, constraints.real)

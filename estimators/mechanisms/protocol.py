@@ -118,6 +118,10 @@ class Mechanism(Protocol):
         """D of a column of vectors [N, D]; None for a column of numbers [N]."""
 
     @property
+    def is_covariate(self) -> bool:
+        """Whether rows are conditioned on it, so that Z does not cause it and it has no law."""
+
+    @property
     def is_gaussian(self) -> bool:
         """Whether the log density is quadratic in the value and in a regression's inputs."""
 
@@ -340,15 +344,10 @@ class Conjugate(Protocol):
         """One draw of the Greeks per leading axis, from the posterior given the rows' summed features."""
 
 
-def check_parents(parents: object) -> tuple[str, ...]:
-    """Return the parents as names, or raise an error that says what is wrong with them."""
-    return check_names("parents", parents)
-
-
-def check_names(argument: str, names: object) -> tuple[str, ...]:
+def check_names(names: object, argument: str = "parents", example: str = "T") -> tuple[str, ...]:
     """Return names, each once, or raise an error that says what is wrong with them."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'{argument}: expected a list of variable names such as ["T"], got {names!r}')
+        raise TypeError(f'{argument}: expected a list of variable names such as ["{example}"], got {names!r}')
     if len(set(names)) < len(names):
         raise ValueError(f"{argument}: expected each once, got {list(names)}")
     return tuple(names)

@@ -40,7 +40,7 @@ class Sharing:
             raise ValueError(
                 f"shared: a {family} has a location alone, which classes differ in; caused_by_latent=False shares it"
             )
-        names = known if self.shared is True else check_names("shared", self.shared)
+        names = known if self.shared is True else check_names(self.shared, "shared")
         object.__setattr__(self, "shared", self.shared if self.shared is True else tuple(names))
         for name in names:
             if name not in known:

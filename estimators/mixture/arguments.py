@@ -12,8 +12,10 @@ from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.data.levels import check_levels
 from estimators.isolation import float64
+from estimators.mechanisms.covariate import Covariate
 from estimators.mechanisms.gate import Gate
-from estimators.mechanisms.protocol import Mechanism, check_parents
+from estimators.mechanisms.protocol import Mechanism
+from estimators.mechanisms.protocol import check_names as each_once
 from estimators.mixture.program import ROWS, plates_of
 from estimators.parameters.parameter import Parameter
 
@@ -56,6 +58,14 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
     if bool(outside.any()):
         row = int(outside.nonzero()[0])
         raise ValueError(f"Z: expected -1 (not seen) to {model.K - 1}, got {int(latent[row])} in row {row}")
+    for name in model.covariates:
+        if bool((gone := data.is_missing(name)).any()):
+            row = int(gone.nonzero()[0])
+            raise ValueError(
+                f"column {name}: missing in row {row}; rows are conditioned on a covariate, drop these rows"
+            )
+    if model.covariates:
+        data = data.replace(intervened={**data.intervened, **dict.fromkeys(model.covariates, True)})
     # False and True of a variable without levels are numbers.
     return data.numbered_as({name: data.levels[name] for name in data.levels if model.variables[name].num_levels})
 
@@ -75,6 +85,18 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
         if not hasattr(mechanism, "natural_parameters"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
     return MappingProxyType(dict(mechanisms))
+
+
+def with_covariates(mechanisms: object, covariates: object) -> object:
+    """The mechanisms with a `Covariate` for each name; raises TypeError or ValueError for other names, or one twice."""
+    if not isinstance(covariates, Mapping):
+        covariates = dict.fromkeys(each_once(covariates, "covariates", "age"))
+    if not isinstance(mechanisms, Mapping):
+        return mechanisms
+    for name in covariates:
+        if name in mechanisms and not getattr(mechanisms[name], "is_covariate", False):
+            raise ValueError(f"covariates: {name!r} has a mechanism too, {mechanisms[name]!r}; leave one of them out")
+    return {**{name: Covariate(num_levels) for name, num_levels in covariates.items()}, **mechanisms}
 
 
 def check_names(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
@@ -107,7 +129,7 @@ def checked_concentration(concentration: object, num_components: int) -> Tensor:
 
 def checked_causes(latent_parents: object, latent: object) -> tuple[str, ...]:
     """The observed causes of Z; raises TypeError or ValueError for what are none, or others than a gate's."""
-    parents = check_parents(latent_parents)
+    parents = each_once(latent_parents)
     if not isinstance(latent, Gate | None):
         raise TypeError(f'latent: expected Gate(["age"]), got {latent!r}')
     if latent is not None and parents not in ((), tuple(latent.parents)):

@@ -122,7 +122,7 @@ def log_cdf_of(component: Any, at: Tensor) -> Tensor:
 
 def points_at_once(situation: Situation) -> int:
     """How many points have nodes of their own at one time."""
-    return max(MAX_ELEMENTS // (situation.num_draws * situation.model.K * 1_000), 1)
+    return max(MAX_ELEMENTS // (situation.num_draws * situation.model.K * situation.num_averaged * 1_000), 1)
 
 
 def _concatenated(totals: Sequence[Total]) -> Total:

@@ -55,7 +55,7 @@ def _draw_open(situation: Situation, which: Tensor, seed: int) -> dict[str, Tens
     Draws lie along the first axis of the situation, which has one row (M = 1). Random numbers are torch's, but for the
     nodes, which are those of ``seed``.
     """
-    size = MAX_ELEMENTS // (situation.num_draws * 4 * situation.model.K)
+    size = MAX_ELEMENTS // (situation.num_draws * 4 * situation.model.K * situation.num_averaged)
     weighed = weigh(situation, None, None, seed, num_drawn=min(max(size, SIMULATED), MOST_DRAWN))
     if weighed.nodes is None:
         return {}

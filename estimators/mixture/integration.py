@@ -18,7 +18,6 @@ from estimators.isolation import isolated, without_validation
 from estimators.mixture.joint import (
     Joint,
     check_possible,
-    columns_of,
     configurations,
     is_count,
     joint_of,
@@ -225,7 +224,7 @@ def _drawn(
     """Draws of the open variables from their laws, in every configuration; random numbers are torch's."""
     discrete = [name for name in names if name not in is_open and role_of(situation, name, names) == "discrete"]
     rows = situation.repeated(size)
-    values = {**rows.values, **rows.seen, **columns_of(configurations(situation, discrete, num_counts))}
+    values = {**configurations(situation, names, discrete, num_counts)[1], **rows.values, **rows.seen}
     drawn: dict[str, Tensor] = {}
     for name in is_open:
         law = in_logs(rows.distribution(name, {**values, **drawn}))

@@ -19,6 +19,7 @@ from torch import Tensor
 from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
 from estimators.mechanisms.protocol import JointlyGaussian, Turn
+from estimators.mixture.program import ROWS
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_integer, log_mass, log_prob_of
@@ -46,14 +47,9 @@ class Joint:
         self._others = [name for name, role in roles.items() if role == "other"]
         # Positions of the Gaussian variables that are seen.
         self._seen = [index for index, name in enumerate(self.gaussian) if name in situation.seen]
-        self.grid = configurations(situation, self.discrete, num_counts)
+        self.grid, on_grid, self._log_shares = configurations(situation, names, self.discrete, num_counts)
         self.num_configurations = int(np.prod([len(level) for level in self.grid.values()]))
-        self.values: dict[str, Tensor] = {
-            **situation.values,
-            **situation.seen,
-            **situation.nodes,
-            **columns_of(self.grid),
-        }
+        self.values: dict[str, Tensor] = {**on_grid, **situation.values, **situation.seen, **situation.nodes}
         self._mean, self._loadings = self._linear()
         self.log_joint = self._weigh()
 
@@ -108,7 +104,7 @@ class Joint:
     def _weigh(self) -> Tensor:
         """log p(configuration, what is seen) as [S, M, C]."""
         situation = self._situation
-        total = torch.zeros(situation.num_draws, 1, 1, dtype=torch.float64)
+        total = self._log_shares.expand(situation.num_draws, 1, -1)
         for name in self.discrete:
             total = total + self.log_mass(name)
         for name in self._others:
@@ -156,7 +152,7 @@ class Joint:
 
     def log_most_without(self, name: str) -> Tensor:
         """An upper bound of log p(configuration, what is seen), a discrete variable apart, as [S, M, C]."""
-        total = torch.zeros(self._situation.num_draws, 1, 1, dtype=torch.float64)
+        total = self._log_shares.expand(self._situation.num_draws, 1, -1)
         for other in self.discrete:
             total = total + (self.log_mass(other) if other != name else 0.0)
         if self._seen:
@@ -234,7 +230,11 @@ def more_counts(situation: Situation, joint: Joint, log_joint: Tensor) -> dict[s
     of a setting, where what is seen would ask for ever larger counts, has as little to say here as in the answer.
     """
     log_joint = log_joint.logsumexp(2)
-    return {name: 2 * len(level) for name, level in joint.grid.items() if _is_cut(situation, joint, log_joint, name)}
+    return {
+        name: 2 * len(level)
+        for name, level in joint.grid.items()
+        if name != ROWS and _is_cut(situation, joint, log_joint, name)
+    }
 
 
 def _is_cut(situation: Situation, joint: Joint, log_joint: Tensor, name: str) -> bool:
@@ -283,8 +283,26 @@ def role_of(situation: Situation, name: str, names: Sequence[str]) -> str:
     return "discrete" if is_cause and situation.is_integer_valued(name) else "other"
 
 
-def configurations(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> dict[str, Tensor]:
-    """The levels of every discrete variable that is not seen, or an error where they have too many combinations."""
+def configurations(
+    situation: Situation, names: Sequence[str], discrete: Sequence[str], num_counts: Mapping[str, int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """What is summed over: the levels of every discrete variable that is not seen, and rows of covariates of ``names``.
+
+    Returns the levels, all of their combinations as columns [1, 1, C] of each variable, and the logs of the rows'
+    shares [1, 1, C | 1]. Raises NotImplementedError where levels have too many combinations.
+    """
+    grid = _levels_of(situation, discrete, num_counts)
+    rows = situation.averaged(names)
+    if rows is None:
+        return grid, columns_of(grid), torch.zeros(1, 1, 1, dtype=torch.float64)
+    grid = {ROWS: torch.arange(len(rows.log_shares), dtype=torch.float64), **grid}
+    columns = columns_of(grid)
+    which = columns.pop(ROWS).long()
+    free = {name: value[which] for name, value in rows.values.items() if name not in situation.settings}
+    return grid, {**columns, **free}, rows.log_shares[which]
+
+
+def _levels_of(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> dict[str, Tensor]:
     grid = {}
     for name in names:
         if name not in situation.seen:

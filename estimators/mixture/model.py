@@ -28,8 +28,10 @@ from estimators.mixture.arguments import (
     checked_causes,
     checked_concentration,
     checked_mechanisms,
+    with_covariates,
 )
 from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
+from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
 from estimators.mixture.graph import causal_order, causes, digraph, levels_of, widths_of
@@ -54,6 +56,10 @@ class CausalMixture(MixtureProgram):
     them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]). So
     is any mechanism with ``caused_by_latent=False``: a mediator, an instrument, or an outcome that Z does not cause,
     but for the causes that it has. Its Greeks have no axis for classes, and the graph has no edge from Z to it.
+    ``covariates``, names or names with their numbers of levels (``{"age": None, "site": 3}``), have none: rows are
+    conditioned on them. They may cause any variable, and Z; questions average over the fitted rows' (the g-formula, by
+    the rows' weights), or are at a value: ``do(age=50)`` and ``given(age=50)`` are one. Each is a `Covariate` among the
+    ``mechanisms``.
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
@@ -70,6 +76,7 @@ class CausalMixture(MixtureProgram):
     concentration: Any = 1.0
     latent_parents: Sequence[str] = ()
     latent: Gate | None = None
+    covariates: Any = ()
     parameters: tuple[Parameter, ...] = field(init=False, repr=False)
     weights: Weights = field(init=False, repr=False)
     # In an order in which causes come before effects.
@@ -82,7 +89,10 @@ class CausalMixture(MixtureProgram):
         if self.K < 1:
             raise ValueError(f"K: expected at least one component, got {self.K}")
         object.__setattr__(self, "K", int(self.K))
-        object.__setattr__(self, "mechanisms", checked_mechanisms(self.mechanisms))
+        mechanisms = checked_mechanisms(with_covariates(self.mechanisms, self.covariates))
+        object.__setattr__(self, "mechanisms", mechanisms)
+        covariates = tuple(name for name, mechanism in mechanisms.items() if mechanism.is_covariate)
+        object.__setattr__(self, "covariates", covariates)
         object.__setattr__(self, "concentration", checked_concentration(self.concentration, self.K))
         object.__setattr__(self, "latent_parents", checked_causes(self.latent_parents, self.latent))
         order = causal_order(self.mechanisms, self.latent_parents)
@@ -125,8 +135,7 @@ class CausalMixture(MixtureProgram):
     @own_modes()
     def marginal(self, data: Data) -> MixtureMarginal:
         """log p(data | φ) with Z summed out: the exact E-step that every estimator shares."""
-        self.check(data)
-        return MixtureMarginal(self.weights, self.nodes, self.K, data)
+        return MixtureMarginal(self.weights, self.nodes, self.K, self.check(data))
 
     @own_modes()
     def density(self, data: Data) -> Density:
@@ -136,7 +145,8 @@ class CausalMixture(MixtureProgram):
     def predictive(
         self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> MixturePredictive:
-        return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed)
+        rows = None if data is None or not self.covariates else CovariateRows.of(self.covariates, data)
+        return MixturePredictive(self, draws, check_settings(self, do, call), seed=seed, covariate_rows=rows)
 
     def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> MixtureWorlds:
         settings = check_values(self, do, "counterfactual do")

@@ -25,6 +25,7 @@ from estimators.mixture.averages import (
     total_of,
 )
 from estimators.mixture.conditional_draws import draw_rows
+from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.integration import has_open, open_variables, weigh
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
@@ -55,6 +56,7 @@ class MixturePredictive:
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
+    covariate_rows: CovariateRows | None = None
 
     @property
     def num_draws(self) -> int:
@@ -75,7 +77,11 @@ class MixturePredictive:
         return self._first.above([name])
 
     def given(self, seen: Mapping[str, Any]) -> "MixturePredictive":
-        return replace(self, seen={**self.seen, **check_values(self.model, seen, "given")})
+        known = check_values(self.model, seen, "given")
+        # To see a covariate is to set it: rows are conditioned on it.
+        held = {name: value for name, value in known.items() if name in self.model.covariates}
+        more = {name: value for name, value in known.items() if name not in held}
+        return replace(self, settings={**self.settings, **held}, seen={**self.seen, **more})
 
     def mean(self, name: str) -> Answer:
         law, num_rows = self._own_law(name), self._first.num_rows
@@ -138,6 +144,9 @@ class MixturePredictive:
         which = torch.randint(self.num_draws, (num_rows,))
         greeks = {name: value[which] for name, value in self.draws.items()}
         values = self._drawn_given(which) if self.seen else {}
+        if self.covariate_rows is not None:
+            of_rows = self.covariate_rows.drawn(num_rows)
+            values = {**{name: value for name, value in of_rows.items() if name not in self.settings}, **values}
         settings: dict[str, Any] = {
             name: values[name] if name in values else self._drawn(name, value, num_rows)
             for name, value in self._values.items()
@@ -161,7 +170,7 @@ class MixturePredictive:
             {name: self._along(name, value, 1) for name, value in values.items()}
             for values in (self.settings, self.seen)
         )
-        return Situation(self.model, draws, settings, seen)
+        return Situation(self.model, draws, settings, seen, covariate_rows=self.covariate_rows)
 
     @cached_property
     def _first(self) -> Situation:
@@ -171,7 +180,7 @@ class MixturePredictive:
     @property
     def _situations(self) -> Iterable[Situation]:
         """The situation at the draws of the Greeks, as many at a time as there is room for."""
-        size = self._first.num_rows * self.model.K * (2_000 if has_open(self._first) else 8)
+        size = self._first.num_rows * self._first.num_averaged * self.model.K * (2_000 if has_open(self._first) else 8)
         step = max(MAX_ELEMENTS // size, 1)
         if step >= self.num_draws:
             return [self._whole]
@@ -186,7 +195,8 @@ class MixturePredictive:
     def _drawn_given(self, which: Tensor) -> dict[str, Tensor]:
         """Values [N] of all that what is seen informs about, for rows of the given draws of the Greeks [N]."""
         seed = int(torch.randint(2**31, ()))
-        step = max(MAX_ELEMENTS // (self.model.K * (1_000 if has_open(self._first) else 8)), 1)
+        size = self._first.num_averaged * self.model.K * (1_000 if has_open(self._first) else 8)
+        step = max(MAX_ELEMENTS // size, 1)
         blocks = [self._drawn_rows(which, rows, seed) for rows in torch.arange(len(which)).split(step)]
         return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
@@ -195,7 +205,7 @@ class MixturePredictive:
             {n: self._along(n, v[rows] if is_per_row(self.model, n, v) else v, 0) for n, v in values.items()}
             for values in (self.settings, self.seen)
         )
-        situation = Situation(self.model, self.draws, settings, seen)
+        situation = Situation(self.model, self.draws, settings, seen, covariate_rows=self.covariate_rows)
         return draw_rows(situation, which[rows], seed, is_per_row=bool(self.rows))
 
     def _drawn(self, name: str, value: Any, num_rows: int) -> Tensor:
@@ -208,6 +218,11 @@ class MixturePredictive:
 
     def _own_law(self, name: str) -> Any:
         """The distribution that a variable is set to, where nothing that is seen informs about it, else None."""
+        if name in self.model.covariates and name not in self.settings:
+            raise ValueError(
+                f"{name} is a covariate: rows are conditioned on it, so that it has no mean, density or quantiles; "
+                f"give it a mechanism, or set it, do({name}=...)"
+            )
         law = self._first.laws.get(name)
         if law is None or name in self._first.above(list(self.seen)):
             return None

@@ -6,17 +6,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Variable
 from estimators.data.data import LATENT, Data
+from estimators.data.values import numbers
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms.protocol import Mechanism
+from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.graph import causal_order
 from estimators.parameters.block import Block
 from estimators.parameters.parameter import Parameter, checked_greeks
@@ -35,6 +38,7 @@ class MixtureProgram:
         mechanisms: Mapping[str, Mechanism]
         concentration: Any
         latent_parents: Sequence[str]
+        covariates: Sequence[str]
         parameters: tuple[Parameter, ...]
         weights: Weights
         nodes: Mapping[str, Node]
@@ -43,7 +47,10 @@ class MixtureProgram:
 
     @property
     def variables(self) -> dict[str, Variable]:
-        return {name: Variable(family.num_levels, family.num_columns) for name, family in self.mechanisms.items()}
+        return {
+            name: Variable(family.num_levels, family.num_columns, not family.is_covariate)
+            for name, family in self.mechanisms.items()
+        }
 
     @cached_property
     def row_variables(self) -> dict[str, Variable]:
@@ -65,9 +72,9 @@ class MixtureProgram:
     def hidden(self) -> dict[str, int]:
         return {LATENT: self.K}
 
-    def __call__(self, num_rows: int) -> dict[str, Tensor]:
-        """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows."""
-        return self.rows(self.sample_greeks(), num_rows)
+    def __call__(self, num_rows: int, covariates: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+        """Run as a Pyro program: draw the Greeks from their priors, then `num_rows` rows with values of covariates."""
+        return self.rows(self.sample_greeks(), num_rows, covariates)
 
     def sample_greeks(self) -> dict[str, Tensor]:
         """Run the part of the program above the rows: every Greek from its prior, entries in plates of their own."""
@@ -80,30 +87,58 @@ class MixtureProgram:
                 greeks[parameter.name] = pyro.sample(parameter.name, in_logs(parameter.prior))
         return greeks
 
-    def rows(self, greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
+    def rows(
+        self, greeks: Mapping[str, Tensor], num_rows: int, covariates: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
         """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
 
         A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
         """
         # What Z does not cause has the same mechanism in all components: of any label.
-        columns, latent = dict[str, Tensor](), torch.tensor(0)
+        columns, latent, given = dict[str, Tensor](), torch.tensor(0), self._checked(covariates, num_rows)
         with pyro.plate(ROWS, num_rows):
             for name in self.order:
                 if name == LATENT:
                     latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
                     latent = torch.as_tensor(latent).long()
                 else:
-                    columns[name] = pyro.sample(name, self.nodes[name].distribution(greeks, latent, columns))
+                    law = dist.Delta(given[name]) if name in given else None
+                    law = self.nodes[name].distribution(greeks, latent, columns) if law is None else law
+                    columns[name] = pyro.sample(name, law)
+                    self._need_covariate(name, columns[name])
         columns[LATENT] = latent
         in_order = {name: torch.as_tensor(columns[name]) for name in (*self.mechanisms, LATENT)}
         return {name: column if column.ndim else column.expand(num_rows) for name, column in in_order.items()}
+
+    def _checked(self, covariates: Mapping[str, Any] | None, num_rows: int) -> dict[str, Tensor]:
+        """Values of covariates as columns, checked."""
+        columns = {}
+        for name, value in ({} if covariates is None else covariates).items():
+            if name not in self.covariates:
+                raise ValueError(f"covariates: expected some of {list(self.covariates)}, got {name!r}")
+            column = self.mechanisms[name].check(name, numbers(name, value))
+            if tuple(column.shape) not in ((), (num_rows,)):
+                raise ValueError(f"covariates: expected {num_rows} values of {name}, got shape {tuple(column.shape)}")
+            columns[name] = column.expand(num_rows)
+        return columns
+
+    def _need_covariate(self, name: str, column: Tensor) -> None:
+        if name in self.covariates and bool(torch.isnan(column).any()):
+            raise ValueError(
+                f"{name} is a covariate, which has no law to be drawn from; give its values, "
+                f"covariates={{{name!r}: [...]}}"
+            )
 
     def row_program(
         self, data: Data | None
     ) -> tuple[Callable[[Mapping[str, Tensor], int], dict[str, Tensor]], frozenset[str]]:
 
         def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-            return self.rows({name: pyro.deterministic(name, value) for name, value in greeks.items()}, num_rows)
+            given = None if data is None or not self.covariates else CovariateRows.of(self.covariates, data)
+            values = None if given is None else given.drawn(num_rows)
+            if data is not None and num_rows == data.num_rows:
+                values = {name: data.columns[name] for name in self.covariates}
+            return self.rows({n: pyro.deterministic(n, value) for n, value in greeks.items()}, num_rows, values)
 
         return run_rows, frozenset(self.mechanisms)
 
@@ -126,9 +161,15 @@ class MixtureProgram:
 
     @own_modes()
     def simulate(
-        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+        self,
+        num_rows: int,
+        greeks: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:
         """Draw `num_rows` rows, Z included, at given Greeks or at Greeks drawn from the prior.
+
+        A model's ``covariates`` need their values: one for each row, or one for all.
 
         >>> rows = GaussianMixture(K=2).simulate(3, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]}, seed=1)
         >>> len(rows["X"])
@@ -137,7 +178,7 @@ class MixtureProgram:
         check_num_rows(num_rows)
         known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
         with isolated(check_seed(seed)):
-            return self.rows(known, int(num_rows))
+            return self.rows(known, int(num_rows), covariates)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -188,6 +229,8 @@ def _observe_one(
     data: Data,
     number: int,
 ) -> Tensor:
+    if node.mechanism.is_covariate:
+        return node.mechanism.check(node.name, data.columns[node.name])
     law = node.distribution(greeks, latent, columns)
     if not bool(data.is_missing(node.name).any()):
         column = node.mechanism.check(node.name, data.columns[node.name])

@@ -58,7 +58,7 @@ def _law(model: MixtureProgram, call: str, name: str, value: Any) -> TorchDistri
             f"{call}: {name} expects a distribution of one number, got batch {tuple(law.batch_shape)}, "
             f"event {tuple(law.event_shape)}"
         )
-    num_levels, num_columns = model.row_variables[name]
+    num_levels, num_columns, _ = model.row_variables[name]
     if num_columns is not None:
         raise ValueError(f"{call}: {name} is a column of vectors; set it to values")
     if num_levels is None:

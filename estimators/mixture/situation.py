@@ -13,6 +13,7 @@ from estimators.data.data import LATENT
 from estimators.estep.inputs import tensor_inputs
 from estimators.estep.marginal import num_sets
 from estimators.mechanisms.protocol import Turn
+from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.graph import causes
 from estimators.mixture.program import MixtureProgram
 from estimators.parameters.laws import is_finite, is_integer, levels
@@ -34,6 +35,8 @@ class Situation:
     settings: Mapping[str, Setting]
     seen: Mapping[str, Tensor]
     nodes: Mapping[str, Tensor] = field(default_factory=dict)
+    # Those over which answers are averages, of covariates that are not set.
+    covariate_rows: CovariateRows | None = None
 
     @property
     def num_draws(self) -> int:
@@ -75,7 +78,27 @@ class Situation:
         for name in reversed(self.model.order):
             if name in ancestors:
                 ancestors.update(self.edges[name])
-        return [name for name in self.model.order if name in ancestors and name not in self.values]
+        free = self._free_covariates
+        return [name for name in self.model.order if name in ancestors and name not in self.values and name not in free]
+
+    @cached_property
+    def _free_covariates(self) -> set[str]:
+        return set(self.model.covariates) - set(self.settings)
+
+    def averaged(self, names: Sequence[str]) -> CovariateRows | None:
+        """The rows of covariates that are summed over where one that is not set is a cause of these, else None."""
+        causes = {cause for name in names for cause in self.edges[name] if cause in self._free_covariates}
+        if causes and self.covariate_rows is None:
+            raise ValueError(
+                f"{sorted(causes)[0]} is a covariate, and there are no fitted rows to average over: give its value, "
+                f"do({sorted(causes)[0]}=...), or fit a model to data"
+            )
+        return self.covariate_rows if causes else None
+
+    @property
+    def num_averaged(self) -> int:
+        """How many rows of covariates may be summed over."""
+        return 1 if self.covariate_rows is None else len(self.covariate_rows.log_shares)
 
     def is_cause(self, name: str, names: Sequence[str]) -> bool:
         """Whether one of the variables has this one among its direct causes."""

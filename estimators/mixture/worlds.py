@@ -50,6 +50,8 @@ class Worlds:
     def draw_all(self, changed: Sequence[str]) -> dict[str, Tensor]:
         """Every variable of one world each, with noise drawn for all, so that it is the same whatever is set."""
         for name in self._situation.model.order:
+            if name in self._situation.model.covariates:
+                continue
             drawn = self._drawn(name, name in changed)
             if name in changed:
                 self._set(name, drawn)

@@ -33,7 +33,7 @@ def checked(fit: Any, experiment: Any, seed: Any, num_simulations: Any, level: A
     try:
         data = data.numbered_as({} if fit.data is None else fit.data.levels)
         if fit.model.variables:
-            fit.model.check(data)
+            data = fit.model.check(data)
     except ValueError as error:
         raise ValueError(f"experiment: {error}") from None
     return data

@@ -227,5 +227,5 @@ def _every_label(call: str, model: Model) -> tuple[Intervention, ...]:
         raise ValueError(
             f"{call}: say what is asked of a Pyro program, e.g. interventions=(Intervention('Y', {{'T': 1}}),)"
         )
-    names = [name for name, variable in model.variables.items() if variable.num_columns is None]
+    names = [name for name, one in model.variables.items() if one.num_columns is None and one.has_law]
     return tuple(Intervention(name, {z: k}) for name in names for z, K in model.hidden.items() for k in range(K))

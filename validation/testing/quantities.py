@@ -106,7 +106,8 @@ def _shaped(name: str, truth: Truth, shape: tuple[int, ...]) -> Array:
 def _outcomes(fit: Fit, do: Mapping[str, Any]) -> list[str]:
     if not fit.model.variables:
         raise ValueError("outcome: expected the name of a site: a Pyro program does not say which are outcomes")
-    outcomes = [name for name, column in fit.model.variables.items() if name not in do and column.num_columns is None]
+    scalars = [name for name, one in fit.model.variables.items() if one.num_columns is None and one.has_law]
+    outcomes = [name for name in scalars if name not in do]
     if not outcomes:
         raise ValueError(f"do: no scalar variable is left to predict under do({_settings(do)})")
     return outcomes

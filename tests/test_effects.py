@@ -15,8 +15,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import xlogy
-from scipy.stats import chi2
+from scipy.special import expit, xlogy
+from scipy.stats import chi2, norm
 
 from estimators import (
     EM,
@@ -31,7 +31,15 @@ from estimators import (
     identifiability,
     modes,
 )
-from estimators.mechanisms import Bernoulli, Categorical, DiagonalGaussian, LinearGaussian
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Gaussian,
+    LinearGaussian,
+    Logistic,
+    PoissonRegression,
+)
 from estimators.queries.effect_table import EffectTable
 from estimators.queries.estimate import combined
 from estimators.queries.scales import Scale
@@ -167,6 +175,24 @@ def test_on_the_treated_of_lines_the_slopes_are_weighed_by_who_is_treated() -> N
     np.testing.assert_allclose(found.draws, np.stack([slopes, slopes], -1), atol=1e-12)
 
 
+def test_a_continuous_confounder_is_integrated_over_who_is_treated() -> None:
+    model = CausalMixture(
+        2, {"W": Gaussian(), "T": Logistic(parents=["W"]), "Y": PoissonRegression(parents=["T", "W"])}
+    )
+    greeks: dict[str, Any] = {"theta": [0.4, 0.6], "mu_W": [0.0, 1.0], "sigma_W": [1.0, 0.7]}
+    greeks |= {"beta_T": [[-1.0, 1.0], [0.5, -0.5]], "beta_Y": [[0.2, 0.5, 0.3], [1.0, -0.4, 0.2]]}
+    fit, (theta, mu, sigma, t, y) = Fit.from_greeks(model, greeks), (np.array(value).T for value in greeks.values())
+    w = np.linspace(-12.0, 12.0, 20_001)[:, None]
+    density, p = theta * norm.pdf(w, mu, sigma), expit(t[0] + t[1] * w)
+    means = [np.exp(y[0] + y[1] * level + y[2] * w) for level in (1, 0)]
+    for given, weights in (({}, density), ({"T": 1}, density * p), ({"T": 0}, density * (1.0 - p))):
+        one, other = ((weights * mean).sum() / weights.sum() for mean in means)
+        for scale, compared in SCALES.values():
+            if not isinstance(scale, OddsRatio):
+                found = fit.effect("Y", of="T", given=given, scale=scale)
+                assert float(found.value) == pytest.approx(compared(one, other), rel=1e-9) and found.error is None
+
+
 def test_of_a_continuous_cause_two_values_are_compared() -> None:
     fit = posterior_of("mediated")
     found = fit.effect("Y", of="M", levels=(-1.0, 2.5), within="Z")
@@ -290,6 +316,19 @@ def test_the_likelihood_interval_of_a_ratio(name: str, level: float) -> None:
         means = [fit.do(T=1).mean("Y"), fit.do(T=0).mean("Y")]
         (logs,) = combined(log_ratio, means, are_independent=True).profile(level)
         np.testing.assert_allclose(np.exp(logs), found, rtol=1e-5)
+
+
+def test_a_ratio_over_what_may_be_0_has_no_end_and_one_of_it_begins_at_0() -> None:
+    """Of lines, whose means may be below 0: from the level on at which the interval of the one below reaches 0."""
+    rng, t = np.random.default_rng(1), np.arange(30) % 2
+    model = CausalMixture(1, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    fit = EM().fit(model, {"T": t, "Y": 0.4 + t + rng.normal(0.0, 1.0, 30)}, seed=0)
+    over, under = (fit.effect("Y", of="T", levels=levels, scale=Ratio()) for levels in ((0, 1), (1, 0)))
+    for level, has_end in ((0.5, True), (0.9, False)):
+        assert (fit.do(T=0).mean("Y").profile(level)[0].low > 0.0) == has_end
+        ((low, high),), ((other_low, other_high),) = over.profile(level), under.profile(level)
+        assert (high < np.inf) == (other_low > 0.0) == has_end
+        np.testing.assert_allclose([other_low, other_high], [1 / high, 1 / low], rtol=1e-5)
 
 
 def test_the_likelihood_interval_of_a_ratio_begins_at_0_where_the_estimate_is() -> None:

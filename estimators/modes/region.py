@@ -84,7 +84,8 @@ class Region:
         moves = STEP * np.eye(len(point))
         values = self.quantity(self.held(np.concatenate([point[None], point + moves, point - moves])))
         ahead, behind = values[1 : len(point) + 1], values[len(point) + 1 :]
-        return float(values[0]), np.nan_to_num((ahead - behind) / (2.0 * STEP))
+        with np.errstate(invalid="ignore"):  # a ratio is infinite on both sides
+            return float(values[0]), np.nan_to_num((ahead - behind) / (2.0 * STEP))
 
     def shape(self, point: Array) -> "Shape":
         """How the objective falls around a point."""

@@ -9,7 +9,6 @@ import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from estimators.estep.inputs import array_inputs, tensor_inputs
@@ -97,18 +96,18 @@ class GatedWeights:
 
     def log_joint(self, numbers: Array, columns: Columns) -> Array:
         """log p(Z = k) as [S, K, n]."""
-        return np.asarray(log_softmax(numbers @ self._design(columns).T, axis=-2))
+        return _log_softmax(numbers @ self._design(columns).T)
 
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
         """``Σ_n (R_k - p_k Σ_l R_l) (1, causes)`` as [S, K, 1 + P]."""
         design = self._design(columns)
-        p = softmax(numbers @ design.T, axis=-2)
+        p = np.exp(_log_softmax(numbers @ design.T))
         return np.asarray((shares - p * shares.sum(-2, keepdims=True)) @ design)
 
     def curvature(self, numbers: Array, columns: Columns, shares: Array, chain: Array) -> Array:
         """``Σ_n r (diag(p) - p p') ⊗ (1, causes) (1, causes)'`` with ``r = Σ_l R_l``, as [S, D, D]."""
         design = self._design(columns)
-        p, counted = softmax(numbers @ design.T, axis=-2), shares.sum(-2)
+        p, counted = np.exp(_log_softmax(numbers @ design.T)), shares.sum(-2)
         products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
         found = np.zeros((len(p), chain.shape[-1], chain.shape[-1]))
         for k, other in combinations_with_replacement(range(self.num_components), 2):
@@ -155,7 +154,7 @@ class GatedWeights:
         """Intercepts that have run to -∞; a prior keeps them from it."""
         if has_prior or not self.parameters:
             return []
-        p = softmax(greeks[BETA] @ self._design(rows.columns).T, axis=-2)
+        p = np.exp(_log_softmax(greeks[BETA] @ self._design(rows.columns).T))
         expected = (p if rows.weights is None else p * rows.weights).sum(-1)
         words = "the data support fewer components; lower K, or use a prior (MAP, NUTS)"
         emptied = np.flatnonzero(expected < LEAST_ROWS) if len(rows.latent) else ()
@@ -175,3 +174,9 @@ class GatedWeights:
         """(1, causes) [n, 1 + P]."""
         inputs = self._inputs(columns)
         return np.concatenate([np.ones((len(inputs), 1)), inputs], -1)
+
+
+def _log_softmax(logits: Array) -> Array:
+    """log p [..., K, n] of logits: less is done than in SciPy's, for infinite ones, which there are none of."""
+    below = logits - logits.max(-2, keepdims=True)
+    return np.asarray(below - np.log(np.exp(below).sum(-2, keepdims=True)))

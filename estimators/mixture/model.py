@@ -56,10 +56,9 @@ class CausalMixture(MixtureProgram):
     them has its mechanism in ``mechanisms`` too, which is then the same for all components (``p_W`` [], not [K]). So
     is any mechanism with ``caused_by_latent=False``: a mediator, an instrument, or an outcome that Z does not cause,
     but for the causes that it has. Its Greeks have no axis for classes, and the graph has no edge from Z to it.
-    ``covariates``, names or names with their numbers of levels (``{"age": None, "site": 3}``), have none: rows are
-    conditioned on them. They may cause any variable, and Z; questions average over the fitted rows' (the g-formula, by
-    the rows' weights), or are at a value: ``do(age=50)`` and ``given(age=50)`` are one. Each is a `Covariate` among the
-    ``mechanisms``.
+    ``covariates``, by name or with numbers of levels (``{"age": None, "site": 3}``), have no mechanism: rows are
+    conditioned on them. Questions average over the fitted rows' (the g-formula, by the rows' weights), or are at a
+    value: ``do(age=50)`` and ``given(age=50)`` are one.
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.
@@ -91,17 +90,15 @@ class CausalMixture(MixtureProgram):
         object.__setattr__(self, "K", int(self.K))
         mechanisms = checked_mechanisms(with_covariates(self.mechanisms, self.covariates))
         object.__setattr__(self, "mechanisms", mechanisms)
-        covariates = tuple(name for name, mechanism in mechanisms.items() if mechanism.is_covariate)
-        object.__setattr__(self, "covariates", covariates)
+        object.__setattr__(self, "covariates", tuple(name for name, one in mechanisms.items() if one.is_covariate))
         object.__setattr__(self, "concentration", checked_concentration(self.concentration, self.K))
         object.__setattr__(self, "latent_parents", checked_causes(self.latent_parents, self.latent))
         order = causal_order(self.mechanisms, self.latent_parents)
-        weights = self._weights(tuple(self.latent_parents))
+        object.__setattr__(self, "weights", self._weights(tuple(self.latent_parents)))
         nodes = {name: self._node(name) for name in order if name != LATENT}
-        object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "nodes", MappingProxyType(nodes))
         of_mechanisms = [parameter for name in self.mechanisms for parameter in nodes[name].parameters]
-        object.__setattr__(self, "parameters", (*weights.parameters, *of_mechanisms))
+        object.__setattr__(self, "parameters", (*self.weights.parameters, *of_mechanisms))
         check_names(self.mechanisms, self.parameters)
 
     def _weights(self, parents: tuple[str, ...]) -> Weights:

@@ -41,7 +41,7 @@ def newton_step(
         step = NewtonStep(term, transforms, columns, sets[which])
         found.append(step.from_greeks({name: value[which] for name, value in greeks.items()}, reference))
     return {
-        name: np.concatenate([one[name] for one in found]).reshape(*shares.shape[:-2], *value.shape[1:])
+        name: np.concatenate([one[name] for one in found]).reshape((*shares.shape[:-2], *value.shape[1:]))
         for name, value in greeks.items()
     }
 

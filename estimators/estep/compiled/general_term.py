@@ -81,6 +81,9 @@ class CompiledTerm(GeneralVariable):
         """Call `of` with each class of each parameter set, on as many threads as are worth it."""
         count, num_rows = prod(numbers.shape[:-1]), shares.shape[-1]
         C = np.array(numbers, order="C").reshape(count, -1)
+        if shares.shape[:-1] != numbers.shape[:-1]:
+            # The same for all parameter sets.
+            shares = np.array(np.broadcast_to(shares, (*numbers.shape[:-1], num_rows)))
         R = np.ascontiguousarray(shares).reshape(count, num_rows)
         flat = out.reshape(count, *out.shape[numbers.ndim - 1 :])
         num_work = rows.code.num_work + max(rows.code.num_lines, 1)

@@ -25,7 +25,7 @@ from estimators.mechanisms import (
 from estimators.mechanisms.structural import GumbelMax
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
 from estimators.status import EstimationWarning
-from tests.mechanism_models import log_density_of_line
+from tests.mechanism_models import log_density_by_hand
 from tests.models import fit_quietly
 
 # By family: the mechanism, its Greeks in both classes, and a value that Y may have.
@@ -54,6 +54,21 @@ CASES: dict[str, tuple[Mechanism, dict[str, list], float]] = {
     "OrderedLogistic": (
         OrderedLogistic(4, ["T", "A"]),
         {"beta_Y": [[0.5, 1.0, 0.5], [2.0, 1.0, -0.5]], "gap_Y": [[1.0, 1.5], [0.7, 2.0]]},
+        2.0,
+    ),
+    "NegativeBinomial with one slope and dispersion": (
+        NegativeBinomial(["T", "A"], shared=["T", "dispersion"]),
+        {"beta_Y": [[0.5, 0.3], [1.5, -0.2]], "shared_beta_Y": [0.7], "alpha_Y": 0.4},
+        2.0,
+    ),
+    "StudentT with one spread": (
+        StudentT(["T", "A"], df=dist.Gamma(2.0, 0.1), shared=True),
+        {"beta_Y": [[0.5], [-1.5]], "shared_beta_Y": [1.7, 1.0], "sigma_Y": 0.6, "df_Y": 5.0},
+        0.7,
+    ),
+    "MultinomialLogit with one slope": (
+        MultinomialLogit(3, ["T", "A"], shared=["A"]),
+        {"beta_Y": [[[0.5, 0.7], [-0.5, 1.0]], [[1.5, -0.4], [0.0, 1.0]]], "shared_beta_Y": [[0.3], [-1.0]]},
         2.0,
     ),
 }
@@ -86,13 +101,9 @@ def rows_of(name: str, num_rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
 
 def density(name: str, k: int, t: float, a: float, y: float) -> float:
     """p(Y = y | Z = k, T = t, A = a) by SciPy."""
-    greeks, mechanism = greeks_of(name), CASES[name][0]
-
-    def of(symbol: str, known: object, event: int = 0) -> np.ndarray:
-        return greeks[f"{symbol}_Y"][k].numpy() if f"{symbol}_Y" in greeks else np.asarray(known)
-
-    eta = greeks["beta_Y"][k].numpy() @ [1.0, t, a]
-    return float(np.exp(log_density_of_line(mechanism, of, np.asarray(y), eta)))
+    row = {"T": np.asarray(t), "A": np.asarray(a), "Y": np.asarray(y)}
+    greeks = {key: value.numpy() for key, value in greeks_of(name).items()}
+    return float(np.exp(log_density_by_hand(model_of(name), "Y", greeks, row, k)))
 
 
 @pytest.mark.slow

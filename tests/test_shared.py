@@ -23,7 +23,7 @@ from estimators.mechanisms import (
 )
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "published"
 # Z → T, Z → Y, T → Y: the effect of T is one number.
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], shared=True)}, concentration=2.0)
 TRUTH: dict[str, Any] = {
@@ -121,17 +121,6 @@ def test_a_covariance_of_faithful_tied_over_three_classes_is_mclusts() -> None:
     assert float(free.log_density(data).sum()) > -1125.0
 
 
-def test_two_lines_of_co2_on_gnp_are_mixtools() -> None:
-    """mixtools' regmixEM: -66.940; GNP, which the class does not cause, has a law apart."""
-    gnp, co2 = np.loadtxt(FILES / "CO2data.csv", delimiter=",", skiprows=1, usecols=(0, 1)).T
-    model = CausalMixture(2, {"GNP": Gaussian(caused_by_latent=False), "CO2": LinearGaussian(["GNP"])})
-    data = Data(GNP=gnp, CO2=co2)
-    with pytest.warns(UserWarning):
-        fit = EM().fit(model, data, seed=0)
-    own = -0.5 * len(gnp) * (np.log(2.0 * np.pi * gnp.var()) + 1.0)
-    assert float(fit.log_density(data).sum()) - own == pytest.approx(-66.940, abs=5e-4)
-
-
 # ------------------------------------------------------------------ identities
 
 
@@ -203,6 +192,17 @@ def test_a_cause_far_from_0_costs_a_shared_slope_nothing() -> None:
     # What the intercepts of two lines far away are, less the slope times the distance, is what they are near.
     moved = far["beta_Y"][:, 0] + 2000.0 * far["shared_beta_Y"]
     np.testing.assert_allclose(moved, near["beta_Y"][:, 0], atol=0.15)
+
+
+def test_a_covariate_may_have_one_slope_for_all_classes() -> None:
+    rng = np.random.default_rng(0)
+    z, age = np.arange(120) % 2, rng.normal(40.0, 5.0, 120)
+    y = 6.0 * z + 0.3 * age + rng.standard_normal(120)
+    model = CausalMixture(2, {"Y": LinearGaussian(["age"], shared=True)}, covariates=["age"])
+    fit = EM().fit(model, Data(age=age, Y=y, Z=z), seed=0)
+    best = np.linalg.lstsq(np.column_stack([z == 0, z == 1, age]), y, rcond=None)[0]
+    np.testing.assert_allclose([*fit["beta_Y"][:, 0], *fit["shared_beta_Y"]], best, rtol=1e-8)
+    assert float(fit.contrast("Y", do={"age": 50.0}, versus={"age": 40.0}).value) == pytest.approx(10.0 * best[2])
 
 
 # ------------------------------------------------------------------ a whole analysis

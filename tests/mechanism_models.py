@@ -31,6 +31,7 @@ from estimators.mechanisms import (
     OrderedLogistic,
     Poisson,
     PoissonRegression,
+    SphericalGaussian,
     StudentT,
 )
 from estimators.mixture.program import blocks, observe
@@ -168,6 +169,10 @@ MODELS: dict[str, CausalMixture] = {
             "V": FullGaussian(3, shared=True),
             "W": DiagonalGaussian(2, parents=["T"], shared=["scale"]),
         },
+    ),
+    "spherical": CausalMixture(
+        2,
+        {"T": Bernoulli(), "V": SphericalGaussian(3, parents=["T"]), "W": SphericalGaussian(2, shared=["scale"])},
     ),
     "shared slopes": CausalMixture(
         2,
@@ -362,7 +367,8 @@ def log_density_by_hand(
         return float(log_density_of_line(mechanism, of, x, eta))
     if isinstance(mechanism, Gaussian):
         return float(stats.norm.logpdf(x, of("mu", mechanism.loc), of("sigma", mechanism.scale)))
-    mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 1)
+    is_one = isinstance(mechanism, SphericalGaussian)
+    mu, sigma = of("mu", mechanism.loc, 1), of("sigma", mechanism.scale, 0 if is_one else 1)
     factor = np.eye(len(x)) if f"corr_{name}" not in greeks else of("corr", None, 2)
     scaled = np.broadcast_to(sigma, x.shape)[:, None] * factor
     return float(stats.multivariate_normal.logpdf(x, np.broadcast_to(mu, x.shape), scaled @ scaled.T))

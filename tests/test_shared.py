@@ -19,6 +19,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Logistic,
     Mechanism,
+    SphericalGaussian,
     StudentT,
 )
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
@@ -33,7 +34,9 @@ TRUTH: dict[str, Any] = {
     "shared_beta_Y": [-1.0],
     "sigma_Y": 0.7,
 }
-SHARING = pytest.mark.parametrize("name", [name for name in MODELS if "shared" in name or "tied" in name])
+SHARING = pytest.mark.parametrize(
+    "name", [name for name in MODELS if "shared" in name or name in ("tied covariances", "spherical")]
+)
 
 
 def rows(num_rows: int = 400, seed: int = 0) -> Data:
@@ -109,6 +112,11 @@ def test_with_z_seen_a_tied_covariance_is_that_within_classes() -> None:
     np.testing.assert_allclose(factor @ factor.T, expected, atol=1e-10)
     fit = EM().fit(CausalMixture(2, {"V": DiagonalGaussian(3, shared=True)}), Data(V=v, Z=z), seed=0)
     np.testing.assert_allclose(fit["sigma_V"] ** 2, np.diag(expected), atol=1e-10)
+    fit = EM().fit(CausalMixture(2, {"V": SphericalGaussian(3, shared=True)}), Data(V=v, Z=z), seed=0)
+    np.testing.assert_allclose(fit["sigma_V"] ** 2, np.diag(expected).mean(), atol=1e-10)
+    fit = EM().fit(CausalMixture(2, {"V": SphericalGaussian(3)}), Data(V=v, Z=z), seed=0)
+    expected = [(within[z == k] ** 2).mean() for k in range(2)]
+    np.testing.assert_allclose(fit["sigma_V"] ** 2, expected, atol=1e-10)
 
 
 def test_a_covariance_of_faithful_tied_over_three_classes_is_mclusts() -> None:

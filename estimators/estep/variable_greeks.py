@@ -86,15 +86,17 @@ class VariableGreeks:
             found.append((block, transform))
         return found
 
-    def places(self, symbol: str) -> NDArray[np.intp] | None:
-        """Where the numbers of each cell [cells, size] stand among those of a block; None where it has one Greek."""
+    def places(self, symbol: str, size: int) -> NDArray[np.intp] | None:
+        """Where the numbers of each cell [cells, size] stand among those of a block; None where they do in this order.
+
+        A cell with one number has it for all `size`.
+        """
         block = next(block for block in self._of_mechanism if block.joint.name == symbol)
-        if len(block.parameters) == 1:
-            return None
         numbers = block.apart(np.arange(prod(block.joint.shape)))
-        return np.asarray(self.local({self._name(n): own for n, own in numbers.items()})[symbol]).reshape(
-            prod(self._place.table), -1
-        )
+        whole = self.local({self._name(name): own for name, own in numbers.items()})[symbol]
+        cells = np.asarray(whole).reshape(prod(self._place.table), -1)
+        is_direct = len(block.parameters) == 1 and cells.shape[1] == size
+        return None if is_direct else np.repeat(cells, size // cells.shape[1], 1)
 
     # ---------------------------------------------------------------- there and back
 

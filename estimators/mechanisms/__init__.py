@@ -11,6 +11,7 @@ from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
 from estimators.mechanisms.gaussian.full import FullGaussian
 from estimators.mechanisms.gaussian.linear import LinearGaussian
 from estimators.mechanisms.gaussian.scalar import Gaussian
+from estimators.mechanisms.gaussian.spherical import SphericalGaussian
 from estimators.mechanisms.log_normal import LogNormal
 from estimators.mechanisms.poisson import Poisson
 from estimators.mechanisms.protocol import Mechanism, Reference
@@ -51,6 +52,7 @@ __all__ = [
     "Poisson",
     "PoissonRegression",
     "Reference",
+    "SphericalGaussian",
     "StudentT",
 ]
 

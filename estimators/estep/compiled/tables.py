@@ -269,9 +269,9 @@ class VariableTable:
         name, greeks = self._name(symbol), self._tables.greeks
         slices = greeks.slices
         if name in slices:
-            places = self._node.greeks.places(symbol)
+            places = self._node.greeks.places(symbol, size)
             if places is not None:
-                # Of its own and of shared numbers, which stand one after the other.
+                # Of a block, own and shared numbers stand one after the other.
                 start = greeks.add(np.zeros(places.size))
                 copies = np.stack([start + np.arange(places.size), slices[name].start + places.reshape(-1)], 1)
                 self._tables.copies = np.concatenate([self._tables.copies, copies])

@@ -1,4 +1,4 @@
 """Gaussian mechanisms: one number, several independent or correlated ones, and a line through observed causes.
 
-Read `scalar` first, then `linear`; `diagonal` and `full` are of one column of vectors.
+Read `scalar` first, then `linear`; `diagonal`, `spherical` and `full` are of one column of vectors.
 """

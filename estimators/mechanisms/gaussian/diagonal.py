@@ -13,6 +13,7 @@ from estimators.checks import check_whole
 from estimators.mechanisms.gaussian.family import GaussianFamily, mean_and_scale
 from estimators.mechanisms.gaussian.forms import Places
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
+from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
@@ -42,7 +43,11 @@ class DiagonalGaussian(GaussianFamily):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_columns", check_whole("num_columns", self.num_columns, least=1))
-        self.take(mean_and_scale(self.loc, self.scale, (self.num_columns,)))
+        self.take(self.given_of((self.num_columns,)))
+
+    def given_of(self, entry: tuple[int, ...]) -> dict[str, KnownOrPrior]:
+        """What is given for the Greeks, of D columns."""
+        return mean_and_scale(self.loc, self.scale, entry)
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         return standard_units(parameter, reference)

@@ -205,6 +205,15 @@ MODELS: dict[str, CausalMixture] = {
             "S": StudentT(["X", "T"], df=dist.Gamma(4.0, 0.5), shared=["T", "df"]),
         },
     ),
+    "covariates": CausalMixture(
+        2,
+        {"T": Logistic(["A"]), "X": Gaussian(parents=["S"]), "Y": LinearGaussian(["T", "A", "S"])},
+        latent=Gate(["A"], STANDARD),
+        covariates={"A": None, "S": 3},
+    ),
+    "levels below a covariate": CausalMixture(
+        3, {"C": Categorical(3), "T": Bernoulli()}, latent=Gate(["A"], STANDARD), covariates=["A"]
+    ),
     "known numbers": CausalMixture(
         2,
         {
@@ -256,10 +265,19 @@ def is_simplex(support: object) -> bool:
     return support is constraints.simplex
 
 
+def drawn_rows(model: CausalMixture, num_rows: int, greeks: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Simulated rows, covariates of all levels, or standard normal."""
+    rng, covariates = np.random.default_rng(seed), {}
+    for name in model.covariates:
+        levels = model.mechanisms[name].num_levels
+        covariates[name] = rng.normal(size=num_rows) if levels is None else rng.integers(0, levels, num_rows)
+    return model.simulate(num_rows, greeks, seed, covariates)
+
+
 def any_rows(model: CausalMixture, num_rows: int = 30, seed: int = 0) -> Data:
     """Rows with Z hidden, seen and set, with set entries in two columns, and with whole-number weights."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = model.simulate(num_rows, random_greeks(model, seed), seed)
+    drawn = drawn_rows(model, num_rows, random_greeks(model, seed), seed)
     latent = torch.randint(0, model.K, (num_rows,), generator=generator)
     row = torch.arange(num_rows)
     names = list(model.mechanisms)
@@ -271,7 +289,7 @@ def any_rows(model: CausalMixture, num_rows: int = 30, seed: int = 0) -> Data:
 
 def hidden_rows(model: CausalMixture, num_rows: int, seed: int = 0) -> Data:
     """Rows with Z hidden and nothing set."""
-    drawn = model.simulate(num_rows, random_greeks(model, seed), seed)
+    drawn = drawn_rows(model, num_rows, random_greeks(model, seed), seed)
     return Data(**{name: drawn[name] for name in model.mechanisms})
 
 
@@ -333,6 +351,8 @@ def log_density_by_hand(
 ) -> float:
     """log p(row[name] | Z = k, its parents) by SciPy; k is None where Z does not cause it."""
     mechanism, x = model.mechanisms[name], row[name]
+    if mechanism.is_covariate:
+        return 0.0
     cell = (() if k is None else (k,)) + tuple(
         int(row[parent]) for parent in mechanism.parents if not mechanism.is_regression
     )

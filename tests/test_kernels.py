@@ -16,7 +16,7 @@ from estimators.estep.reference import ReferenceKernel
 from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, Poisson
 from estimators.mechanisms.protocol import VariableTable
 from tests.general_families import GENERAL_MODELS
-from tests.mechanism_models import MODELS, random_greeks
+from tests.mechanism_models import MODELS, drawn_rows, random_greeks
 
 EVERY_MODEL = {**MODELS, **GENERAL_MODELS}
 TOLERANCE = 1e-12
@@ -24,7 +24,7 @@ TOLERANCE = 1e-12
 
 def some_rows(model: CausalMixture, num_rows: int, seed: int) -> Data:
     """Rows with Z hidden, seen and set, entries set, and weights."""
-    columns = model.simulate(num_rows, random_greeks(model, seed), seed=seed)
+    columns = drawn_rows(model, num_rows, random_greeks(model, seed), seed)
     rng = np.random.default_rng(seed)
     latent = torch.where(torch.from_numpy(rng.random(num_rows) < 0.3), columns["Z"], -1)
     masks = {name: torch.from_numpy(rng.random(num_rows) < 0.2) for name in (*model.mechanisms, "Z")}
@@ -46,7 +46,7 @@ def compared(found: Any, expected: Any, least: float = 0.0) -> None:
 
 def hold(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> None:
     fast = model.marginal(data)
-    plain = MixtureMarginal(model.weights, model.nodes, model.K, data, kernel=ReferenceKernel)
+    plain = MixtureMarginal(model.weights, model.nodes, model.K, model.check(data), kernel=ReferenceKernel)
     arrays = {name: value.numpy() for name, value in greeks.items()}
     compared(fast.pointwise(greeks), plain.pointwise(greeks))
     compared(fast.responsibilities(greeks), plain.responsibilities(greeks))
@@ -104,7 +104,7 @@ def test_rows_alike_without_a_number_are_counted_once() -> None:
 
 @pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
 def test_so_it_is_where_z_is_known_in_every_row(model: CausalMixture) -> None:
-    data = Data(model.simulate(6, random_greeks(model, 1), seed=1))
+    data = Data(drawn_rows(model, 6, random_greeks(model, 1), 1))
     hold(model, data, random_greeks(model, 2))
     hold(model, data, batch_of(model, 2))
 

@@ -23,7 +23,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Poisson,
 )
-from tests.mechanism_models import MODELS, random_greeks
+from tests.mechanism_models import MODELS, drawn_rows, random_greeks
 
 RNG = np.random.default_rng(0)
 Y = RNG.normal(np.where(RNG.random(200) < 0.5, 3.0, -3.0), 1.0)
@@ -93,7 +93,7 @@ def test_what_is_the_matter_is_named(model: Model, rows: dict[str, Any], words: 
 def test_nothing_is_the_matter_with_ordinary_rows(name: str) -> None:
     """The control: rows of every family, at Greeks at which no level is rare, of which there is nothing to say."""
     model = MODELS[name]
-    drawn = model.simulate(2_000, random_greeks(model, 0), 0)
+    drawn = drawn_rows(model, 2_000, random_greeks(model, 0), 0)
     assert not remarks(model, {column: drawn[column] for column in model.mechanisms})
 
 

@@ -37,7 +37,7 @@ class Covariate(LogLinear):
     def __post_init__(self) -> None:
         object.__setattr__(self, "parents", ())
         object.__setattr__(self, "caused_by_latent", False)
-        # To the E-step, which leaves it out in every row, it is of one level that has all the mass.
+        # To the E-step it is of one level that has all the mass.
         object.__setattr__(self, "given", {"p": KnownOrPrior("p", [1.0], constraints.simplex, (1,))})
         if self.num_levels is not None:
             object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=2))
@@ -56,7 +56,7 @@ class Covariate(LogLinear):
         return []
 
     def num_features(self, num_inputs: int) -> int:
-        """F = 1: a constant, left out in every row."""
+        """F = 1: a constant."""
         return 1
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
@@ -72,7 +72,8 @@ class Covariate(LogLinear):
         return {}
 
     def tabulate(self, table: VariableTable) -> None:
-        table.masses(self.given, "p", 1)
+        nothing = np.zeros(len(table.column))
+        table.changed(nothing, nothing).masses(self.given, "p", 1)
 
     def why_not_conjugate(self) -> str | None:
         return None

@@ -47,8 +47,8 @@ from estimators.parameters.sparse import in_logs
 class MixturePredictive:
     """What is asked of a mixture: mixtures over draws, Z and the unset discrete causes, Gaussian causes integrated out.
 
-    Where several continuous settings matter to an answer, or one whose density cannot be integrated, 2,000 of their
-    values are drawn, with random numbers of ``seed``, and each is weighed by p(seen | value).
+    Where several continuous settings matter to an answer, or one whose density cannot be integrated, 2,000 values are
+    drawn, with random numbers of ``seed``, and each is weighed by p(seen | value).
     """
 
     model: MixtureProgram
@@ -219,10 +219,8 @@ class MixturePredictive:
     def _own_law(self, name: str) -> Any:
         """The distribution that a variable is set to, where nothing that is seen informs about it, else None."""
         if name in self.model.covariates and name not in self.settings:
-            raise ValueError(
-                f"{name} is a covariate: rows are conditioned on it, so that it has no mean, density or quantiles; "
-                f"give it a mechanism, or set it, do({name}=...)"
-            )
+            why = "is a covariate: rows are conditioned on it, so that it has no mean, density or quantiles"
+            raise ValueError(f"{name} {why}; give it a mechanism, or set it, do({name}=...)")
         law = self._first.laws.get(name)
         if law is None or name in self._first.above(list(self.seen)):
             return None

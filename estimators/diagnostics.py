@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
-from scipy.stats import rankdata
 from torch import Tensor
 
 from estimators.isolation import quietly_imported
@@ -110,6 +109,8 @@ def _r_hats(chains: Array) -> Array:
 
 def _normal_scores(chains: Array) -> Array:
     """Normal quantiles of the ranks [Q, C, S] of each quantity's draws (Blom 1958)."""
+    from scipy.stats import rankdata  # half a second, which only chains need
+
     ranks = rankdata(chains.reshape(len(chains), -1), axis=1).reshape(chains.shape)
     return np.asarray(ndtri((ranks - 0.375) / (chains[0].size + 0.25)))
 

@@ -78,8 +78,7 @@ class MixtureMarginal:
         self._kernel_given, self.num_rows = kernel, data.num_rows
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
         entries = entries_of(data, nodes) if missing is None else missing.entries
-        # The rows that inform the weights of Z.
-        self.weighing = entries.counted(0)
+        self.weighing = entries.counted(0)  # what informs the weights of Z
         self.total_weight = float(data.num_rows if entries.weights is None else entries.weights.sum())
         # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
         self.count = max(float(data.num_rows), self.total_weight)

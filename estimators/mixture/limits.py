@@ -7,7 +7,7 @@ likelihood is at its supremum to the last digit, and the information about these
 
 from collections.abc import Mapping
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.newton import NewtonStep
 from estimators.parameters.edges import Edge, End, edges_where
 from estimators.parameters.parameter import Array
-from estimators.parameters.transforms import Linear, Real, Transform
+from estimators.parameters.transforms import Real, Transform
 
 # In units of the column and the inputs, or of a log.
 FAR = 8.0
@@ -26,8 +26,9 @@ def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], leas
     found = list[Edge]()
     statistics = marginal.statistics(greeks)
     for name, term, columns, shares in marginal.general(statistics):
-        if name not in marginal.nodes:
-            continue  # the weights of Z, which say their own
+        # The weights of Z say their own.
+        if name not in marginal.nodes or not marginal.nodes[name].parameters:
+            continue
         node, reference = marginal.nodes[name], statistics.references[name]
         # A line's entries one by one, not the line in standardised inputs: a level may be separated by itself.
         blocks = [
@@ -50,6 +51,6 @@ def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], leas
 
 
 def _entries(transform: Transform, size: int) -> Transform:
-    """The entries of lines in units of the column and of their inputs."""
-    units: Any = np.diag(cast(Linear, transform).matrix)
-    return Real(0.0, np.resize(units, size))  # type: ignore[arg-type]
+    """The entries of what is affine in its coordinates, in units of the column and of their inputs."""
+    units: Any = np.diagonal(transform.forward(np.eye(size)) - transform.forward(np.zeros(size)))
+    return Real(0.0, units)

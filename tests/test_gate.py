@@ -183,6 +183,42 @@ def test_missing_levels_of_causes_are_summed_and_numbers_are_refused_unless_z_is
     assert bool(torch.isfinite(model.marginal(z_set).pointwise(greeks)).all())
 
 
+def test_rows_with_gaps_have_the_gradient_of_differences_and_em_never_falls():
+    model = CausalMixture(2, {"W": Categorical(3), "A": Gaussian(), "X": Gaussian()}, latent=Gate(["W", "A"]))
+    data = rows(80, model=model, greeks=model.prior_greeks(2))
+    columns = {name: column.double().clone() for name, column in data.columns.items()}
+    columns["W"][::3] = torch.nan
+    columns["X"][1::4] = torch.nan
+    marginal = model.marginal(Data(columns, weights=np.arange(80) % 3 + 1.0, missing="marginalize"))
+    at = {name: value.numpy() for name, value in model.prior_greeks(3).items()}
+    statistics = marginal.statistics(at)
+    slopes = marginal.gradient(at, statistics)["beta_Z"]
+    for place in np.ndindex(2, 4):
+        ends = []
+        for side in (1e-5, -1e-5):
+            moved = at["beta_Z"].copy()
+            moved[place] += side
+            ends.append(float(marginal.statistics({**at, "beta_Z": moved}).log_likelihood))
+        assert slopes[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-5)
+    values = []
+    for _ in range(15):
+        statistics = marginal.statistics(at)
+        values.append(float(statistics.log_likelihood))
+        at = marginal.argmax(at, statistics)
+    assert np.diff(values).min() > -1e-9 * abs(values[-1]) and values[-1] > values[0] + 1.0
+
+
+def test_what_the_rows_leave_open_is_said():
+    model = CausalMixture(2, {"X": Gaussian()}, latent_parents=["A"], covariates=["A"])
+    x = np.r_[np.linspace(0.0, 1.0, 30), np.linspace(8.0, 9.0, 30)]
+    for a, words in ((np.ones(60), "Z has an input A that is 1 in every row"), (x - 4.5, "NOT_IDENTIFIED")):
+        with pytest.warns(match=r"beta_Z\[0, 1\]"):
+            fit = EM().fit(model, Data(A=a, X=x), seed=0)
+        assert fit.status is Status.NOT_IDENTIFIED and any(words in sentence for sentence in fit.advice)
+    one = CausalMixture(1, {"X": Gaussian()}, latent_parents=["A"], covariates=["A"])
+    assert EM().fit(one, Data(A=x, X=x), seed=0)["beta_Z"].tolist() == [[0.0, 0.0]]
+
+
 def test_the_truth_is_recovered_by_every_estimator():
     data = rows(1500, seed=3)
     em = EM().fit(MODEL, data, seed=0)

@@ -126,7 +126,7 @@ class MixtureProgram:
         if name in self.covariates and bool(torch.isnan(column).any()):
             raise ValueError(
                 f"{name} is a covariate, which has no law to be drawn from; give its values, "
-                f"covariates={{{name!r}: [...]}}"
+                f"simulate(..., covariates={{{name!r}: [...]}}) or do({name}=...)"
             )
 
     def row_program(

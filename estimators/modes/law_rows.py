@@ -143,12 +143,18 @@ class Design:
 def design_of(model: Model, draws: Draws, data: Data | None) -> Design:
     """The kinds of some rows; without rows, all variables observed and nothing set.
 
-    Raises ValueError for a model that does not say which sites are hidden until it is run on rows.
+    Raises ValueError, without rows, for a model that does not say which sites are hidden until it is run on some, or
+    that is conditioned on some of their columns.
     """
     if data is None and not model.hidden:
         raise ValueError(
             "data: this model says which of its sites are hidden when it is run on rows; give some, of the kinds that "
             "are meant, e.g. identifiability(model, greeks, data=rows)"
+        )
+    if data is None and (given := [name for name, one in model.variables.items() if not one.has_law]):
+        raise ValueError(
+            f"data: rows are conditioned on {', '.join(given)}, which have no law here; give some rows, e.g. "
+            "identifiability(model, greeks, data=rows)"
         )
     if data is None:
         return Design(model, draws, None, (RowKind({}),))

@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Fit, PyroModel, Status
+from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Exact, Fit, PyroModel, Status
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -23,6 +23,7 @@ from estimators.mechanisms import (
     StudentT,
 )
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
+from tests.refusals import refused
 
 FILES = Path(__file__).parent / "published"
 # Z → T, Z → Y, T → Y: the effect of T is one number.
@@ -242,3 +243,39 @@ def test_a_point_fit_has_intervals_of_a_shared_slope() -> None:
     ((low, high),) = fit.contrast("Y", do={"T": 1}, versus={"T": 0}).profile(0.9)
     draws = fit.laplace(num_draws=500, seed=0)["shared_beta_Y"]
     assert low < float(draws) < high and high - low < 0.6
+
+
+@pytest.mark.parametrize(
+    "prior", [dist.Uniform(-5.0, 5.0), dist.Laplace(0.0, 2.0), dist.Uniform(torch.tensor([-9.0, -2.0]), 9.0)]
+)
+def test_a_prior_with_ends_holds_own_and_shared_coefficients(prior: dist.Distribution) -> None:
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], prior, scale=1.0, shared=["T"])})
+    data = Data(T=rows(60).columns["T"], Y=rows(60).columns["Y"])
+    fit = MAP().fit(model, data, seed=0)
+    laws = {p.name: p.prior for p in model.parameters}
+    assert all(bool(laws[n].support.check(fit[n]).all()) for n in ("beta_Y", "shared_beta_Y"))
+    density = model.density(data)
+    at = density.unconstrain({name: value.numpy()[0] for name, value in fit.draws.items()})
+    slopes = sum(density.evaluate(at)[1])
+    ahead, behind = (density.values(at + side * 1e-5 * np.eye(density.size)) for side in (1.0, -1.0))
+    np.testing.assert_allclose(slopes, (sum(ahead) - sum(behind)) / 2e-5, atol=1e-4)
+    expected = sum(float(laws[n].log_prob(fit[n]).sum()) for n in laws)
+    assert float(density.values(at).prior) == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_class_and_a_law_without_classes_are_what_they_are_alone() -> None:
+    x, y = torch.linspace(0.0, 9.0, 40), torch.linspace(1.0, 3.0, 40) + torch.sin(torch.arange(40.0))
+    one = CausalMixture(1, {"X": Gaussian(), "Y": LinearGaussian(["X"], shared=True)})
+    apart = CausalMixture(1, {"X": Gaussian(), "Y": LinearGaussian(["X"], caused_by_latent=False)})
+    fits = [EM().fit(model, Data(X=x, Y=y), seed=0) for model in (one, apart)]
+    line = torch.cat([fits[0]["beta_Y"][0], fits[0]["shared_beta_Y"]])
+    np.testing.assert_allclose(line, fits[1]["beta_Y"], rtol=1e-8)
+
+
+def test_exact_integrates_what_has_no_classes_and_refuses_what_it_cannot() -> None:
+    parts = {"A": Bernoulli(caused_by_latent=False), "X": Gaussian(scale=1.0)}
+    data = Data(A=[0, 1, 1, 1, 0, 1], X=[-3.0, -2.5, 3.0, 2.0, -2.0, 2.5])
+    fit = Exact(num_draws=4000).fit(CausalMixture(2, parts, concentration=2.0), data, seed=0)
+    assert float(fit["p_A"]) == pytest.approx(5.0 / 8.0, abs=5 * 0.16 / np.sqrt(4000))
+    with refused(ValueError, "Exact", "Y", "scale is unknown"):
+        Exact().fit(CausalMixture(2, {"Y": Gaussian(shared=True)}), Data(Y=data.columns["X"]), seed=0)

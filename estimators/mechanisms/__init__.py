@@ -1,4 +1,7 @@
-"""How each observed variable is caused: one family of conditional distributions per file."""
+"""How each observed variable is caused: one family of conditional distributions per file.
+
+Every one takes ``shared`` and ``caused_by_latent``, what is the same in all classes: see `Sharing` in ``sharing.py``.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel
 from estimators.contract import Density, Objective, log_joint, log_likelihood
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import Gaussian, Logistic
 from estimators.modes.best_starts import WORKING_ROWS, best_starts
 from estimators.modes.rows import rows_of
 from estimators.modes.starts import FROM_SHARES, KINDS, RandomStarts
@@ -68,3 +69,21 @@ def test_of_many_rows_some_lead_next_to_the_maximum_of_all(model: CausalMixture 
     highest = EM().fit(model, data, seed=0).stats["log_likelihood"]
     # Both have at most five Greeks: the chi-square of a sample a third as large is three times that of all.
     assert objective.value(starts_on(density, 3)[:1])[0] > highest - 50.0
+
+
+def test_no_start_of_a_likelihood_depends_on_the_origin_of_a_column() -> None:
+    model = CausalMixture(2, {"A": Gaussian(), "T": Logistic(["A"])})
+    rows = {name: value.double() for name, value in model.simulate(40, model.prior_greeks(seed=1), seed=1).items()}
+    rows = {"A": rows["A"], "T": rows["T"]}
+    moved = {**rows, "A": rows["A"] + 1024.0}
+
+    def drawn(columns: dict[str, torch.Tensor], *, within_priors: bool) -> np.ndarray:
+        density = model.density(Data(columns))
+        density = density if within_priors else density.beyond_priors()
+        return density.draw_prior(5, np.random.default_rng(0))
+
+    one, two = (drawn(columns, within_priors=False) for columns in (rows, moved))
+    np.testing.assert_allclose(one, two, rtol=1e-9)
+    # The control: draws of a posterior's priors are in the column's own units.
+    one, two = (drawn(columns, within_priors=True) for columns in (rows, moved))
+    assert not np.allclose(one, two, rtol=1e-2)

@@ -175,7 +175,11 @@ class Regression(General):
         return super().remarks(column, {name: values for name, values in inputs.items() if name != self.exposure})
 
     def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
-        """Slopes ``Normal(0, 2.5 / sd(t))``, and an intercept as wide as these let it be at t = 0."""
+        """Slopes ``Normal(0, 2.5 / sd(t))``, and an intercept as wide as these let it be at t = 0.
+
+        Entries are independent, so the predictor at the inputs' means is the wider the further these are from 0: its sd
+        is ``2.5 sqrt(1 + 2 Σ (mean(t) / sd(t))²)``. Inputs about 0 have a prior of the same width at every row.
+        """
         slopes = {name: values for name, values in inputs.items() if name != self.exposure}
         line = line_prior(slopes, 0.0, self.slope_width)
         return self.with_priors({"beta": line.expand(self.line_entry(1 + len(slopes)))})

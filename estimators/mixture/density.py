@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 from estimators.data.data import LATENT, Data
 from estimators.data.remarks import Remark
@@ -52,8 +53,17 @@ class Density:
         return {parameter.name: parameter.prior.support for parameter in self.parameters}
 
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
-        """Coordinates [count, D] of Greeks drawn from their priors."""
-        return self.unconstrain(draw_priors(self.parameters, count, rng))
+        """Coordinates [count, D] of Greeks drawn from their priors.
+
+        Beyond the priors draws are starts alone: there locations and lines are as if columns were standardised, so that
+        no start depends on the origin of a column.
+        """
+        greeks = draw_priors(self.parameters, count, rng)
+        drawn = self.unconstrain(greeks)
+        for greek in () if self._within_priors else self._coordinates.greeks:
+            if greek.parameter.support is constraints.real:
+                drawn[:, greek.coordinates] = greeks[greek.parameter.name].reshape(count, -1)
+        return drawn
 
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""

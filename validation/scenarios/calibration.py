@@ -2,10 +2,18 @@
 
 from typing import Any
 
-from pyro.distributions import HalfNormal, Normal
+from pyro.distributions import HalfNormal, LogNormal, Normal
 
 from estimators import CausalMixture, GaussianMixture
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    LinearGaussian,
+    Logistic,
+    NegativeBinomial,
+    Poisson,
+)
 from validation.scenarios.base import Role
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.scenario import Scenario, do_each
@@ -35,6 +43,16 @@ def of_every_family() -> CausalMixture:
         "C": Categorical(3),
         "N": Poisson(),
         "Y": LinearGaussian(parents=["T"], coefficients=Normal(0, 3), scale=HalfNormal(2)),
+    }
+    return CausalMixture(2, mechanisms, concentration=2.0)
+
+
+def of_regressions() -> CausalMixture:
+    """Return a clinic: age and a hidden type of patient cause a treatment, the type and the treatment a count."""
+    mechanisms: dict[str, Any] = {
+        "age": Gaussian(loc=Normal(0, 2), scale=1.0),
+        "T": Logistic(["age"], Normal(0, 1)),
+        "Y": NegativeBinomial(["T"], Normal(0, 1), LogNormal(-1.0, 0.5)),
     }
     return CausalMixture(2, mechanisms, concentration=2.0)
 
@@ -86,6 +104,19 @@ CALIBRATION = (
         num_rows=60,
         interventions=(Intervention("Y", {"T": 0}), Intervention("Y", {"T": 1})),
         sort_by="mu_M",
+        role=Role.HARD,
+    ),
+    Scenario(
+        name="prior_regressions",
+        sentence=(
+            "Truths drawn from the prior of a clinic: a hidden type of patient and age cause a treatment (logistic), "
+            "the type and the treatment a count (negative binomial); 100 rows."
+        ),
+        make_model=of_regressions,
+        source=PriorTruth(),
+        num_rows=100,
+        interventions=(Intervention("Y", {"T": 0}), Intervention("Y", {"T": 1})),
+        sort_by="mu_age",
         role=Role.HARD,
     ),
 )

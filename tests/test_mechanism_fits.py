@@ -258,6 +258,10 @@ def test_every_estimator_fits_every_model(model: CausalMixture, estimator: Estim
 
 @EVERY_MODEL
 def test_a_model_is_a_program(model: CausalMixture) -> None:
+    if model.covariates:
+        with pytest.raises(ValueError, match="is a covariate, which has no law"):
+            model(5)
+        return
     drawn = model(5)
     predicted = model.prior_predictive(5, seed=0)
     for name, mechanism in model.mechanisms.items():

@@ -61,8 +61,8 @@ class Density:
         greeks = draw_priors(self.parameters, count, rng)
         drawn = self.unconstrain(greeks)
         for greek in () if self._within_priors else self._coordinates.greeks:
-            if greek.parameter.support is constraints.real:
-                drawn[:, greek.coordinates] = greeks[greek.parameter.name].reshape(count, -1)
+            if greek.block.joint.support is constraints.real:
+                drawn[:, greek.coordinates] = greek.block.flat(greeks)
         return drawn
 
     def need_maximum(self) -> None:

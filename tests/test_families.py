@@ -123,7 +123,9 @@ def test_the_truth_is_recovered_from_weighed_rows_with_gaps(name: str) -> None:
         assert float(away.max()) < 5.0, (key, fit[key], value)
 
 
-@EVERY_FAMILY
+@pytest.mark.parametrize(
+    "name", [name if number == 0 else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(CASES)]
+)
 def test_do_and_given_are_the_truncated_factorisation(name: str) -> None:
     """A is summed out by quadrature, T and Z by hand."""
     g, y = greeks_of(name), CASES[name][2]

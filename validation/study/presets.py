@@ -35,7 +35,7 @@ PRESETS: Mapping[str, Preset] = {
     for preset in (
         Preset(
             "quick",
-            "less than four minutes on two cores: six scenarios, three estimators, no intervals of point fits",
+            "three minutes on two cores: six scenarios, three estimators, no intervals of point fits",
             {
                 Truth.FIXED: 300,
                 Truth.PRIOR: 300,

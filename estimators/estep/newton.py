@@ -15,6 +15,8 @@ from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import Transform
 
 MOST_HALVINGS = 50
+# A step from which so small a share of the value is expected, and which lowers it, is no step: that is rounding.
+ROUNDING = 1e-15
 # Directions whose curvature is below this share of the largest are left alone.
 FLAT = 1e-13
 # Responsibilities that are held at one time.
@@ -59,16 +61,16 @@ class NewtonStep:
         found = {name: np.array(value) for name, value in greeks.items()}
         left = np.arange(len(self._shares))
         with np.errstate(all="ignore"):
-            before, step = self._value(greeks, reference, left), self._step(greeks, reference)
+            before, (step, gain) = self._value(greeks, reference, left), self._step(greeks, reference)
             for _ in range(MOST_HALVINGS):
                 moved = self._moved({name: value[left] for name, value in greeks.items()}, step[left])
                 is_better = self._value(moved, reference, left) >= before[left]
                 for name, value in found.items():
                     value[left[is_better]] = moved[name][is_better]
-                left = left[~is_better]
+                step, gain = 0.5 * step, 0.5 * gain
+                left = left[~is_better & (gain[left] > ROUNDING * np.abs(before[left]))]
                 if not len(left):
                     break
-                step = 0.5 * step
         return found
 
     def information(self, greeks: Greeks, reference: Reference) -> Array:
@@ -82,8 +84,8 @@ class NewtonStep:
         """J of some sets, at their Greeks."""
         return self._term.complete(self._term.coefficients(greeks, reference), self._columns, self._shares[sets])
 
-    def _step(self, greeks: Greeks, reference: Reference) -> Array:
-        """The steps [S, D] in coordinates."""
+    def _step(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array]:
+        """The steps [S, D] in coordinates, and what the slope promises of them [S]."""
         numbers = self._term.coefficients(greeks, reference)
         slope = self._term.pullback(numbers, self._columns, self._shares)
         chain = self._jacobian(greeks, slope.shape, reference)
@@ -94,9 +96,11 @@ class NewtonStep:
         # Where the value is not concave, the step still goes up.
         size = np.abs(values)
         usable = size > FLAT * size.max(-1, initial=0.0, keepdims=True)
-        along = np.einsum("sij,si->sj", vectors, np.where(is_finite[:, None], gradient, 0.0))
+        gradient = np.where(is_finite[:, None], gradient, 0.0)
+        along = np.einsum("sij,si->sj", vectors, gradient)
         along = np.where(usable, along / np.where(usable, size, 1.0), 0.0)
-        return np.asarray(np.einsum("sij,sj->si", vectors, along))
+        step = np.einsum("sij,sj->si", vectors, along)
+        return step, (step * gradient).sum(-1)
 
     def _jacobian(self, greeks: Greeks, shape: tuple[int, ...], reference: Reference) -> Array:
         """dC/dv [S, K, width, D]: the chain rule, once for each of the numbers."""

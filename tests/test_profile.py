@@ -274,6 +274,18 @@ def test_a_difference_of_classes_each_of_which_may_be_empty_has_no_end(seed: int
     assert difference == (-np.inf, np.inf)
 
 
+@pytest.mark.parametrize("width", [1e1, 1e5])
+def test_a_wide_prior_ends_what_the_rows_do_not(width: float) -> None:
+    """No class needs to have rows: then its mean is as far out as the prior lets it be, which is not without end."""
+    x = np.random.default_rng(2).normal(0.0, 1.0, 8)
+    model = GaussianMixture(K=2, concentration=1.0, loc_scale=width)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        fit = MAP().fit(model, {"X": x}, seed=0, search=None)
+        found = only(fit.contrast("X", do={"Z": 1}, versus={"Z": 0}).profile(0.999))
+    assert width < -found.low < 10.0 * width and width < found.high < 10.0 * width
+
+
 def test_where_a_prior_is_infinite_at_an_empty_class_the_interval_does_not_settle() -> None:
     """With a concentration below 1 the density of weights grows without end, and any mean of that class with it."""
     x = np.random.default_rng(0).normal(0.0, 1.0, 8)

@@ -21,7 +21,7 @@ TRIED = 40
 # how far it must go at least.
 ROUNDS, REACH, LEAST_REACH = 15, 2.0, 0.1
 # A quantity that grows in proportion over so many times a step grows without end; the step of one coordinate alone.
-AHEAD, UNIT = np.array([1.0, 1e1, 1e2, 1e3]), 1.0
+AHEAD, UNIT = np.array([1.0, 1e1, 1e2, 1e3, 1e6, 1e9]), 1.0
 # Two ends that differ by less than this share of their distance from the mode are one.
 SAME = 1e-3
 

@@ -6,7 +6,7 @@ region would move the quantity: there its gradient is a multiple of the density'
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +62,8 @@ class Region:
     objective: Objective
     quantity: Quantity
     bound: float
+    # Where a search ends the next begins, and each asks at its ends again.
+    _known: dict[bytes, tuple[float, Array]] = field(default_factory=dict, repr=False)
 
     def held(self, points: Array) -> Array:
         """Points [..., D] whose logs and logits are within what an ascent may reach."""
@@ -81,6 +83,12 @@ class Region:
 
     def quantity_and_slope(self, point: Array) -> tuple[float, Array]:
         """The quantity at one point [D] and its gradient [D], by central differences in one call."""
+        known = point.tobytes()
+        if known not in self._known:
+            self._known[known] = self._differences(point)
+        return self._known[known]
+
+    def _differences(self, point: Array) -> tuple[float, Array]:
         moves = STEP * np.eye(len(point))
         values = self.quantity(self.held(np.concatenate([point[None], point + moves, point - moves])))
         ahead, behind = values[1 : len(point) + 1], values[len(point) + 1 :]

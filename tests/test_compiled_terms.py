@@ -1,6 +1,7 @@
 """What an M-step asks of a general term, by the family's compiled functions: the numbers of its NumPy functions."""
 
 from collections.abc import Iterator, Mapping
+from math import prod
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.reference import ReferenceKernel
 from estimators.estep.terms import GeneralVariable
 from estimators.isolation import own_modes
+from estimators.mechanisms.generalised_linear import Regression
+from estimators.optimise.ascent import LIMIT
 from estimators.parameters.parameter import Array
 from tests.mechanism_models import MODELS, random_greeks
 
@@ -127,3 +130,19 @@ def test_rows_with_gaps_are_taken_once_for_each_of_their_levels() -> None:
         values = [plain.complete({**at, **each.argmax(at, each.statistics(at))}, statistics) for each in (fast, plain)]
         assert values[0] == pytest.approx(float(values[1]), rel=1e-6)
         assert values[0] > plain.complete(at, statistics)
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("far", [30.0, 300.0, 3000.0])
+@np.errstate(over="ignore")
+def test_far_out_compiled_functions_are_those_of_numpy(model: CausalMixture, far: float) -> None:
+    """Where a start of a search may lie: lines beyond what an exponential holds, logs as far as they are let go."""
+    rng = np.random.default_rng(0)
+    for fast, plain, numbers, columns, shares in terms_of(model.marginal(rows_of(model, 40)), sets_of(model)):
+        assert isinstance(fast.family, Regression)
+        is_log = np.arange(numbers.shape[-1]) >= numbers.shape[-1] - sum(prod(o.entry) for _, o in fast.family.logged)
+        for _ in range(20):
+            away = numbers + np.where(is_log, min(far, LIMIT), far) * rng.uniform(-1.0, 1.0, numbers.shape)
+            given = away, columns, shares
+            np.testing.assert_allclose(fast.complete(*given), plain.complete(*given), rtol=1e-9)
+            np.testing.assert_allclose(fast.pullback(*given), plain.pullback(*given), rtol=1e-6, atol=1e-6)

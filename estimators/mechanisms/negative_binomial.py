@@ -40,7 +40,8 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     predict(C[:first], columns, start, n, eta)
     for i in range(n):
         u = eta[i] + exposure[i] - log_r
-        row[i] += constant[i] + log_rising(r, x[i]) + x[i] * u - (x[i] + r) * log1p_and_inverse(exp_of(u))[0]
+        logarithm = log1p_and_inverse(exp_of(u))[0] + max(u - LARGEST_EXPONENT, 0.0)
+        row[i] += constant[i] + log_rising(r, x[i]) + x[i] * u - (x[i] + r) * logarithm
 
 
 @pullback_code()
@@ -51,8 +52,10 @@ def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any)
     exposure = columns[first, start : start + n]
     predict(C[:first], columns, start, n, eta)
     for i in range(n):
-        u = exp_of(eta[i] + exposure[i] - log_r)
+        log_u = eta[i] + exposure[i] - log_r
+        u = exp_of(log_u)
         logarithm, inverse = log1p_and_inverse(u)
+        logarithm += max(log_u - LARGEST_EXPONENT, 0.0)
         d = x[i] - (x[i] + r) * u * inverse
         of_log[i] = shares[i] * (d + r * (logarithm - rising_slope(r, x[i])))
         eta[i] = shares[i] * d

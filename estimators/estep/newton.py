@@ -15,7 +15,8 @@ from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import Transform
 
 MOST_HALVINGS = 50
-# A step from which so small a share of the value is expected, and which lowers it, is no step: that is rounding.
+# A step from which so small a share of the value, or so little by row, is expected, and which lowers it, is no step:
+# that is rounding.
 ROUNDING = 1e-15
 # Directions whose curvature is below this share of the largest are left alone.
 FLAT = 1e-13
@@ -59,7 +60,7 @@ class NewtonStep:
     def from_greeks(self, greeks: Greeks, reference: Reference) -> dict[str, Array]:
         """The Greeks [S, *shape] after the step."""
         found = {name: np.array(value) for name, value in greeks.items()}
-        left = np.arange(len(self._shares))
+        left, weight = np.arange(len(self._shares)), self._shares.sum((-1, -2))
         with np.errstate(all="ignore"):
             before, (step, gain) = self._value(greeks, reference, left), self._step(greeks, reference)
             for _ in range(MOST_HALVINGS):
@@ -68,7 +69,7 @@ class NewtonStep:
                 for name, value in found.items():
                     value[left[is_better]] = moved[name][is_better]
                 step, gain = 0.5 * step, 0.5 * gain
-                left = left[~is_better & (gain[left] > ROUNDING * np.abs(before[left]))]
+                left = left[~is_better & (gain[left] > ROUNDING * (np.abs(before) + weight)[left])]
                 if not len(left):
                     break
         return found

@@ -20,8 +20,9 @@ FEW_MET = 0.9
 LONGEST_CYCLE = 64.0
 # Starts have met within so many standard deviations of one class's rows, and so many nats.
 MET, MET_NATS = 2.0, 0.1
-# Steps of Newton's method between looks at which climbs have met, and how often these are taken.
-STEPS, TURNS = 10, 12
+# Steps of Newton's method between looks at which climbs have met, and how often these are taken; the gain of as many
+# steps below which a climb that is out of reach is given up: where classes are one, it may go on to infinity.
+STEPS, TURNS, LITTLE = 10, 12, 0.1
 # Logs and logits at which starts are held.
 FAR = 25.0
 # Where coordinates are many: climbs, their steps, and the gradients by row at which they end, and stand still.
@@ -45,10 +46,13 @@ class Arrivals(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def climb(objective: Objective, density: Density, labelling: Labelling, points: Array) -> Arrivals:
+def climb(
+    objective: Objective, density: Density, labelling: Labelling, points: Array, least: float = -np.inf
+) -> Arrivals:
     """From points [G, D] to the ends of their climbs, by Newton's method; what rises without end has none.
 
-    Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides.
+    Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides. What hardly
+    rises any more, below what matters, is given up.
     """
     if objective.size > MOST_FOR_NEWTON:
         return _one_by_one(objective, points)
@@ -58,12 +62,13 @@ def climb(objective: Objective, density: Density, labelling: Labelling, points: 
     for _ in range(TURNS):
         if not len(under_way):
             break
-        ends = stationary_points(objective, places[under_way], STEPS)
+        ends, before = stationary_points(objective, places[under_way], STEPS), values[under_way]
         places[under_way], values[under_way], has_arrived[under_way] = ends.points, ends.values, ends.stationary
         sides = len(places) + np.arange(len(ends.ways))
         # The first of its two sides is where a climb to a saddle has led.
         leads_to[under_way[ends.origins[::-1]]] = sides[::-1]
-        under_way = under_way[ends.under_way]
+        goes_on = (ends.values >= least) | (ends.values > before + LITTLE)
+        under_way = under_way[ends.under_way & goes_on]
         together = np.concatenate([np.flatnonzero(has_arrived), under_way])
         met = meeting(density, labelling, places[together], values[together])
         leads_to[together] = np.where(met.becomes >= 0, together[met.kept][met.becomes], together)

@@ -95,6 +95,8 @@ class _Run:
         self.modes: list[Mode] = []
         self._num_starts = self._num_random = 0
         self._highest = -np.inf
+        # Ends so many nats below the best mode are none of what is found.
+        self._far = 2.0 * search.reach
 
     def found(self) -> Found:
         """Turn after turn, until settled or at an end of the patience."""
@@ -126,6 +128,10 @@ class _Run:
         sound = [mode for mode in self.modes if not mode.is_spurious]
         best = max((mode.value for mode in sound), default=-np.inf)
         return sorted((mode for mode in sound if mode.value >= best - reach), key=lambda mode: -mode.value)
+
+    def _highest_mode(self) -> float:
+        """The value of the best mode, of which spikes are none."""
+        return max((mode.value for mode in self.modes if not mode.is_spurious), default=-np.inf)
 
     def _kept(self) -> tuple[Mode, ...]:
         """The modes within reach; those that have lost a class are no rivals of one that has all.
@@ -191,7 +197,7 @@ class _Run:
         while waiting:
             # What is far below a mode is not climbed to the end: other starts find what rises still from there. What is
             # under way is no measure, since it may be a spike that rises without end.
-            least = max((mode.value for mode in self._near(0.0)), default=-np.inf) - HOPELESS
+            least = self._highest_mode() - HOPELESS
             new = [i for i in waiting[:TOGETHER] if met.values[i] >= least]
             for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
                 modes[i] = mode
@@ -205,7 +211,7 @@ class _Run:
 
     def _climbed(self, points: Array) -> list[Mode | None]:
         """The modes to which climbs from points [G, D] lead."""
-        arrivals = climb(self._objective, self._density, self._labelling, points)
+        arrivals = climb(self._objective, self._density, self._labelling, points, self._highest_mode() - self._far)
         met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
         ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
         modes = [self._place(*end) for end in zip(ends, values, strict=True)]
@@ -227,7 +233,7 @@ class _Run:
 
     def _place(self, point: Array, value: float) -> Mode | None:
         """The mode that an end belongs to, else a new one; None for a spike, and for what is out of reach."""
-        if value < max((mode.value for mode in self._near(0.0)), default=-np.inf) - 2.0 * self._search.reach:
+        if value < self._highest_mode() - self._far:
             return None
         known = known_mode(self.modes, self._density, self._labelling, point, value)
         if known is not None:

@@ -8,10 +8,14 @@ import pytest
 import torch
 
 from estimators import CausalMixture, Data
-from estimators.estep.compiled.general_term import LEAST_WORK, CompiledTerm
+from estimators.estep.compiled.gated_term import CompiledGate
+from estimators.estep.compiled.general_term import CompiledTerm
 from estimators.estep.compiled.layout import BLOCK
+from estimators.estep.compiled.threads import LEAST_WORK
+from estimators.estep.gated import GatedWeights
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.reference import ReferenceKernel
+from estimators.estep.term import General
 from estimators.estep.terms import GeneralVariable
 from estimators.isolation import own_modes
 from estimators.mechanisms.generalised_linear import Regression
@@ -27,6 +31,7 @@ NAMES = (
     "StudentT",
     "MultinomialLogit",
     "OrderedLogistic",
+    "a gate of Z",
 )
 EVERY_MODEL = pytest.mark.parametrize("model", [MODELS[name] for name in NAMES], ids=NAMES)
 SETS = 3
@@ -44,15 +49,22 @@ def sets_of(model: CausalMixture) -> dict[str, Array]:
 
 def terms_of(
     marginal: MixtureMarginal, greeks: Mapping[str, Array]
-) -> Iterator[tuple[CompiledTerm, GeneralVariable, Array, Mapping[str, Array], Array]]:
+) -> Iterator[tuple[CompiledTerm | CompiledGate, General, Array, Mapping[str, Array], Array]]:
     """Each term compiled and not, with its numbers, and rows with shares of which some are 0."""
     statistics = marginal.statistics(greeks)
     for name, term, columns, shares in marginal.general(statistics):
-        assert isinstance(term, CompiledTerm)
         shares = np.where(np.arange(shares.shape[-1]) % 5 == 4, 0.0, shares)
         numbers = term.coefficients(greeks, statistics.references[name])
         numbers = np.broadcast_to(numbers, (*shares.shape[:-1], term.width))
-        yield term, GeneralVariable(term.node, term.family), numbers, columns, np.ascontiguousarray(shares)
+        yield *both(term), numbers, columns, np.ascontiguousarray(shares)
+
+
+def both(term: General) -> tuple[CompiledTerm | CompiledGate, General]:
+    """A compiled term, and that of NumPy which it stands for."""
+    if isinstance(term, CompiledGate):
+        return term, GatedWeights(term.gate, term.widths, term.num_components)
+    assert isinstance(term, CompiledTerm)
+    return term, GeneralVariable(term.node, term.family)
 
 
 def each_number(numbers: Array) -> Array:
@@ -75,7 +87,7 @@ def test_compiled_functions_are_those_of_numpy(model: CausalMixture, num_rows: i
         ):
             np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance * scale)
         # The control: other numbers are told apart by each.
-        other = numbers + 1e-3, columns, shares
+        other = numbers + 1e-3 * np.arange(1.0, 1.0 + numbers.shape[1])[:, None], columns, shares
         assert np.abs(fast.complete(*other) - plain.complete(*given)).max() > 1e-11 * scale
         assert np.abs(fast.curvature(*other, chain) - plain.curvature(*given, chain)).max() > 1e-6 * scale
 
@@ -87,18 +99,18 @@ def test_an_m_step_is_as_good(model: CausalMixture) -> None:
     fast = model.marginal(rows_of(model, BLOCK + 30))
     statistics = fast.statistics(greeks)
     for name, term, columns, shares in fast.general(statistics):
-        assert isinstance(term, CompiledTerm)
-        given, plain = (columns, shares, statistics.references[name]), GeneralVariable(term.node, term.family)
-        values = []
-        for at in ({}, plain.argmax(greeks, *given), term.argmax(greeks, *given)):
+        given, (compiled, plain) = (columns, shares, statistics.references[name]), both(term)
+        values, steps = [], [plain.argmax(greeks, *given), compiled.argmax(greeks, *given)]
+        for at in ({}, *steps):
             numbers = plain.coefficients({**greeks, **at}, statistics.references[name])
             values.append(plain.complete(numbers, columns, shares))
         np.testing.assert_allclose(values[2], values[1], rtol=1e-6)
-        assert not term.node.parameters or (values[2] > values[0]).all()
+        assert not steps[1] or (values[2] > values[0]).all()
 
 
-def test_it_has_the_same_bits_on_any_number_of_threads() -> None:
-    model = MODELS["NegativeBinomial"]
+@pytest.mark.parametrize("name", ["NegativeBinomial", "a gate of Z"])
+def test_it_has_the_same_bits_on_any_number_of_threads(name: str) -> None:
+    model = MODELS[name]
     data = rows_of(model, LEAST_WORK)
     before = torch.get_num_threads()
     found = []
@@ -139,8 +151,9 @@ def test_far_out_compiled_functions_are_those_of_numpy(model: CausalMixture, far
     """Where a start of a search may lie: lines beyond what an exponential holds, logs as far as they are let go."""
     rng = np.random.default_rng(0)
     for fast, plain, numbers, columns, shares in terms_of(model.marginal(rows_of(model, 40)), sets_of(model)):
-        assert isinstance(fast.family, Regression)
-        is_log = np.arange(numbers.shape[-1]) >= numbers.shape[-1] - sum(prod(o.entry) for _, o in fast.family.logged)
+        family = fast.family if isinstance(fast, CompiledTerm) else None
+        num_logs = sum(prod(one.entry) for _, one in family.logged) if isinstance(family, Regression) else 0
+        is_log = np.arange(numbers.shape[-1]) >= numbers.shape[-1] - num_logs
         for _ in range(20):
             away = numbers + np.where(is_log, min(far, LIMIT), far) * rng.uniform(-1.0, 1.0, numbers.shape)
             given = away, columns, shares

@@ -14,7 +14,7 @@ STEP = 1e-5
 
 
 @compiled(**SUMS)
-def _add_products(row: Any, inputs: Any, start: int, out: Any, work: Any) -> None:
+def add_products(row: Any, inputs: Any, start: int, out: Any, work: Any) -> None:
     """``Σ_i w_i t t'`` with t = (1, inputs)."""
     n = len(row)
     out[0, 0] += total(row)
@@ -93,7 +93,7 @@ def curvatures(code: tuple[int, int, int, int], C: Any, columns: Any, shares: An
                     row, to = kept[other, :n], other * size
                     for i in range(n):
                         row[i] = (work[other, i] - row[i]) / (2.0 * step)
-                    _add_products(row, inputs, start, out[m, at : at + size, to : to + size], work[other, :n])
+                    add_products(row, inputs, start, out[m, at : at + size, to : to + size], work[other, :n])
             for p in range(num_lines * size, width):
                 step = STEP * (1.0 + abs(C[m, p]))
                 ahead[:], behind[:] = 0.0, 0.0

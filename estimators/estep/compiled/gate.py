@@ -12,6 +12,22 @@ from estimators.estep.compiled.layout import C_AT, COLUMN, PLACE, S_AT, START, S
 
 
 @compiled(**EXACT)
+def logits_below(C: Any, columns: Any, begin: int, n: int, eta: Any, top: Any) -> None:
+    """``eta_k`` less the largest of a row's, to `eta` [K, n]."""
+    K = len(C)
+    for k in range(K):
+        predict(C[k], columns, begin, n, eta[k])
+    for i in range(n):
+        top[i] = eta[0, i]
+    for k in range(1, K):
+        for i in range(n):
+            top[i] = max(top[i], eta[k, i])
+    for k in range(K):
+        for i in range(n):
+            eta[k, i] -= top[i]
+
+
+@compiled(**EXACT)
 def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int, C: Any) -> None:
     """``eta_k - log Σ_l e^eta_l`` to L, the first K rows of scratch, of the segments from the first on."""
     K, n, term = len(C), scratch.shape[1], tables.terms[0]
@@ -20,18 +36,13 @@ def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int
         segment = tables.segments[s]
         for i in range(segment[START] - begin, segment[STOP] - begin):
             counts[i] = 1.0 if segment[PLACE] >= 0 else 0.0
-    for k in range(K):
-        predict(C[k, term[C_AT] : term[C_AT] + term[WIDTH]], tables.columns[term[COLUMN] :], begin, n, p[k])
+    logits_below(C[:, term[C_AT] : term[C_AT] + term[WIDTH]], tables.columns[term[COLUMN] :], begin, n, p, top)
     for i in range(n):
-        top[i], rest[i] = p[0, i], 0.0
-    for k in range(1, K):
-        for i in range(n):
-            top[i] = max(top[i], p[k, i])
+        rest[i] = 0.0
     for k in range(K):
         for i in range(n):
-            below = p[k, i] - top[i]
-            L[k, i] += counts[i] * below
-            p[k, i] = exp_of_negative(below)
+            L[k, i] += counts[i] * p[k, i]
+            p[k, i] = exp_of_negative(p[k, i])
             rest[i] += p[k, i]
     for i in range(n):
         top[i], rest[i] = log_and_inverse(rest[i])

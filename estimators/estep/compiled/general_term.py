@@ -1,9 +1,7 @@
 """A general term as an M-step takes it: by the compiled functions of its family, on rows that stay the same."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import prod
 from typing import Any, cast
 
@@ -11,15 +9,17 @@ import numpy as np
 
 from estimators.compiled.code import GeneralCode
 from estimators.estep.compiled import completed_data
+from estimators.estep.compiled.gated_term import CompiledGate
 from estimators.estep.compiled.layout import BLOCK
+from estimators.estep.compiled.threads import LEAST_WORK, in_ranges
+from estimators.estep.gated import GatedWeights
 from estimators.estep.term import Columns, General
 from estimators.estep.terms import CompiledVariable, GeneralVariable, Terms, in_coordinates
-from estimators.isolation import num_threads
 from estimators.mechanisms.protocol import CompiledFamily, Given, Greeks, Reference, VariableTable
 from estimators.parameters.parameter import Array
 
-# Shares for which a thread is worth its start.
-LEAST_WORK = 20_000
+# The slot of Z.
+OF_Z = 0
 
 
 @dataclass(eq=False)
@@ -91,19 +91,14 @@ class CompiledTerm(GeneralVariable):
         def part(a: int, b: int) -> None:
             of(code, C[a:b], rows.columns, R[a:b], flat[a:b], np.empty((num_work, BLOCK)))
 
-        threads = min(num_threads(), count, R.size // LEAST_WORK)
-        if threads < 2:
-            part(0, count)
-            return
-        ends = [count * number // threads for number in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            for job in [pool.submit(part, a, b) for a, b in pairwise(ends)]:
-                job.result()
+        in_ranges(part, count, R.size // LEAST_WORK)
 
 
 def compiled_terms(terms: Terms) -> dict[int, General]:
     """The general terms by slot, those that can be compiled."""
     found = dict(terms.general)
+    if OF_Z in found:
+        found[OF_Z] = CompiledGate.of(cast(GatedWeights, found[OF_Z]))
     for slot in found.keys() & terms.tabulated.keys():
         term = cast(CompiledVariable, terms.tabulated[slot])
         if not term.node.levels:

@@ -1,7 +1,6 @@
 """The compiled kernel, as the E-step calls it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
@@ -11,13 +10,13 @@ from estimators.estep.compiled.expectation import EXPECTATION, over_chunks
 from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, SLOPES, WHOLE, Tables, addresses
 from estimators.estep.compiled.rows import arranged
 from estimators.estep.compiled.tables import ModelTables
+from estimators.estep.compiled.threads import in_ranges
 from estimators.estep.terms import Entries, Index, Terms
-from estimators.isolation import num_threads
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 
-# Elements of L for which a thread is worth its start.
-LEAST_WORK = 50_000
+# Elements of L for which a thread is worth its start; a general term takes as long as so many.
+LEAST_WORK, OF_GENERAL = 50_000, 8
 # Responsibilities that are held at one time.
 MOST_NUMBERS = 4_000_000
 
@@ -111,17 +110,8 @@ class CompiledKernel:
 
     def spread(self, of: Callable[[slice, int, int], object], num_sets: int) -> None:
         """Call `of` with slices of the parameter sets and ranges of chunks, on as many threads as are worth it."""
-        work = num_sets * max(self._size, BLOCK) * self.K
-        items = max(num_sets, self.num_chunks)
-        threads = min(num_threads(), items, work // LEAST_WORK)
-        if threads < 2:
-            of(slice(None), 0, self.num_chunks)
-            return
-        ends = [items * part // threads for part in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            if num_sets >= self.num_chunks:
-                jobs = [pool.submit(of, slice(a, b), 0, self.num_chunks) for a, b in pairwise(ends)]
-            else:
-                jobs = [pool.submit(of, slice(None), a, b) for a, b in pairwise(ends)]
-            for job in jobs:
-                job.result()
+        work = num_sets * max(self._size, BLOCK) * self.K * (1 + OF_GENERAL * len(self._terms.general))
+        if num_sets >= self.num_chunks:
+            in_ranges(lambda a, b: of(slice(a, b), 0, self.num_chunks), num_sets, work // LEAST_WORK)
+        else:
+            in_ranges(lambda a, b: of(slice(None), a, b), self.num_chunks, work // LEAST_WORK)

@@ -12,7 +12,8 @@ LEAST_WORK = 5_000
 
 def in_ranges(part: Callable[[int, int], object], count: int, most: int) -> None:
     """Call `part` with the ends of ranges of ``count`` things, in at most so many threads."""
-    threads = min(num_threads(), count, most)
+    # To ask how many there may be takes as long as a small piece of work.
+    threads = min(count, most) if min(count, most) < 2 else min(num_threads(), count, most)
     if threads < 2:
         part(0, count)
         return

@@ -52,6 +52,7 @@ class Family(Sharing):
     num_columns: int | None = None
     is_ordered = False
     is_positive = False
+    has_heavy_tails = False
     exposure: str | None = None
     is_covariate = False
 

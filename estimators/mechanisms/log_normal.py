@@ -30,6 +30,7 @@ class LogNormal(LinearGaussian):
 
     is_gaussian = False
     is_positive = True
+    has_heavy_tails = True
     needs_parents = False
 
     def check(self, name: str, column: Tensor) -> Tensor:

@@ -134,6 +134,10 @@ class Mechanism(Protocol):
         """Whether every value is above 0, as an exposure's must be."""
 
     @property
+    def has_heavy_tails(self) -> bool:
+        """Whether values far out are likelier than any exponential has them, so that exp(value) has no mean."""
+
+    @property
     def exposure(self) -> str | None:
         """The last of the parents, where its log is added to the predictor with no coefficient."""
 

@@ -87,6 +87,7 @@ class StudentT(Regression):
     df: Any = 4.0
 
     code = code_of(log_joint, pullback, 3, num_lines=1)
+    has_heavy_tails = True
 
     def __post_init__(self) -> None:
         sigma = KnownOrPrior("scale", self.scale, constraints.positive)

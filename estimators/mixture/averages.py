@@ -10,10 +10,12 @@ from torch import Tensor
 
 from estimators.mixture.integration import Weighed, open_variables, weigh
 from estimators.mixture.situation import Situation
+from estimators.mixture.tails import rests_on_an_end
 from estimators.parameters.laws import bounds_of, log_prob_of
 
 # Elements of a [points, draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
+INFINITE = torch.tensor(torch.inf, dtype=torch.float64)
 
 LogOf = Callable[[Any, Tensor], Tensor]
 
@@ -36,7 +38,7 @@ class Total:
 
 
 def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
-    """E[name | seen] as [S, R, ...], and its standard error."""
+    """E[name | seen] as [S, R, ...], infinite where it rests on values that are not averaged over, and its error."""
     component, weights = weighed.joint.component(name), weighed.log_weights.exp()
     event_dim = len(component.event_shape)
     means = component.mean.double()
@@ -48,7 +50,9 @@ def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
     means = means.expand(-1, num_rows * num_nodes, -1, *event)
     means = means.reshape(len(means), num_rows, num_nodes, -1, *event)
     weights = weights.reshape(*weights.shape, *[1] * event_dim)
-    total: Tensor = (weights * means).sum((2, 3))
+    parts = weights * means
+    total: Tensor = parts.sum((2, 3))
+    total = torch.where(rests_on_an_end(weighed, parts.abs(), means), torch.copysign(INFINITE, total), total)
     if not weighed.is_simulated:
         return total, None
     changes = (weights * (means - total[:, :, None, None])).sum(3)

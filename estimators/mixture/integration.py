@@ -114,15 +114,18 @@ def weigh(
     seed: int = 0,
     *,
     num_drawn: int = SIMULATED,
+    for_mean: bool = False,
 ) -> Weighed:
     """The joint of a target and all it depends on; with ``points`` [P] R is P where panels differ between them.
+
+    ``for_mean`` counts reach as far as the target's mean asks.
 
     Raises ValueError where what is seen has probability 0.
     """
     names = situation.above([*([] if target is None else [target]), *situation.seen])
     is_open = open_variables(situation, names, target)
     if not is_open:
-        joint = _closed(situation, tuple(names))
+        joint = _closed(situation, tuple(names), target if for_mean else None)
         return Weighed(joint, joint.log_joint[:, :, None])
     integrated = _integrated(situation, names, target)
     law = situation.laws.get(integrated[0])
@@ -144,7 +147,7 @@ def weigh(
     for rule in (COARSE, FINE) if has_counts else (FINE,):
         while True:
             weighed = _at_nodes(situation, names, nodes_of(num_counts, rule), num_counts)
-            more = more_counts(situation, weighed.joint, weighed.log_joint)
+            more = more_counts(situation, weighed.joint, weighed.log_joint, target if for_mean else None)
             if not more:
                 break
             num_counts |= more
@@ -152,14 +155,15 @@ def weigh(
     return weighed
 
 
-def _closed(situation: Situation, names: tuple[str, ...]) -> Joint:
+def _closed(situation: Situation, names: tuple[str, ...], averaged: str | None) -> Joint:
     """The joint of variables that all have closed forms, made once."""
-    known: dict[tuple[str, ...], Joint] = situation.joints
-    if names not in known:
-        joint = joint_of(situation, names, {})
+    known, key = situation.joints, (names, averaged)
+    if key not in known:
+        joint = joint_of(situation, names, {}, averaged)
         check_possible(joint.log_joint, situation.seen)
-        known[names] = joint
-    return known[names]
+        known[key] = joint
+    found: Joint = known[key]
+    return found
 
 
 def _at_nodes(situation: Situation, names: Sequence[str], nodes: Nodes, num_counts: Mapping[str, int]) -> Weighed:

@@ -216,34 +216,38 @@ class Joint:
         return dict(zip(self.gaussian, drawn.unbind(-1), strict=True))
 
 
-def joint_of(situation: Situation, names: Sequence[str], num_counts: Mapping[str, int]) -> Joint:
+def joint_of(
+    situation: Situation, names: Sequence[str], num_counts: Mapping[str, int], averaged: str | None = None
+) -> Joint:
     """The joint distribution, with as many values of every count as have probability given what is seen."""
     joint = Joint(situation, names, num_counts)
-    more = more_counts(situation, joint, joint.log_joint[:, :, None])
-    return joint if not more else joint_of(situation, names, {**num_counts, **more})
+    more = more_counts(situation, joint, joint.log_joint[:, :, None], averaged)
+    return joint if not more else joint_of(situation, names, {**num_counts, **more}, averaged)
 
 
-def more_counts(situation: Situation, joint: Joint, log_joint: Tensor) -> dict[str, int]:
+def more_counts(situation: Situation, joint: Joint, log_joint: Tensor, averaged: str | None) -> dict[str, int]:
     """Twice as many values of every count that is cut off where it still has probability.
 
     ``log_joint`` is log p(node, configuration, seen) [S, R, Q, C]. Nodes are summed over first: one far out in the tail
-    of a setting, where what is seen would ask for ever larger counts, has as little to say here as in the answer.
+    of a setting, where what is seen would ask for ever larger counts, has as little to say here as in the answer. Or
+    where it still has a part in the mean of what is ``averaged``, which may grow faster than probabilities fall.
     """
-    log_joint = log_joint.logsumexp(2)
-    return {
-        name: 2 * len(level)
-        for name, level in joint.grid.items()
-        if name != ROWS and _is_cut(situation, joint, log_joint, name)
-    }
+    counts = [name for name in joint.grid if name != ROWS and is_count(situation, name)]
+    log_parts = [log_joint.logsumexp(2)]
+    if counts and averaged is not None and averaged not in situation.seen:
+        sizes = joint.component(averaged).mean.abs().log()
+        if sizes.ndim == 3:
+            sizes = sizes.expand(-1, log_joint.shape[1] * log_joint.shape[2] if sizes.shape[1] > 1 else 1, -1)
+            by_node = sizes.reshape(len(sizes), -1, log_joint.shape[2] if sizes.shape[1] > 1 else 1, sizes.shape[2])
+            log_parts.append((log_joint + by_node).logsumexp(2))
+    return {name: 2 * len(joint.grid[name]) for name in counts if _is_cut(situation, joint, log_parts, name)}
 
 
-def _is_cut(situation: Situation, joint: Joint, log_joint: Tensor, name: str) -> bool:
-    """Whether the last values of a count have probability, on its own or given what is seen.
+def _is_cut(situation: Situation, joint: Joint, log_parts: Sequence[Tensor], name: str) -> bool:
+    """Whether the last values of a count have probability, on its own or given what is seen, or a part in a mean.
 
     Asked of each configuration of everything else, unless all of its values together have a share below NEGLIGIBLE.
     """
-    if not is_count(situation, name):
-        return False
     sizes = [len(level) for level in joint.grid.values()]
     axis = list(joint.grid).index(name)
 
@@ -251,11 +255,11 @@ def _is_cut(situation: Situation, joint: Joint, log_joint: Tensor, name: str) ->
         whole = values.expand(*values.shape[:2], joint.num_configurations)
         return whole.reshape(*values.shape[:2], *sizes).movedim(2 + axis, -1)
 
-    evidence = log_joint.flatten(2).logsumexp(-1).amin(1).reshape(-1, *[1] * len(sizes))
+    evidence = log_parts[0].flatten(2).logsumexp(-1).amin(1).reshape(-1, *[1] * len(sizes))
     bound = by_count(joint.log_most_without(name)).amax(-1).amax(1, keepdim=True)
     matters = bound - evidence > np.log(NEGLIGIBLE)
     masses = by_count(joint.log_mass(name))
-    for table in (masses, by_count(log_joint)):
+    for table in (masses, *map(by_count, log_parts)):
         tail = torch.softmax(table, -1)[..., -(sizes[axis] // 4) :].sum(-1)
         if bool((matters & (table.amax(-1) > LOG_ZERO / 2) & (tail > TAIL)).any()):
             return True

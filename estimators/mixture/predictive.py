@@ -30,6 +30,7 @@ from estimators.mixture.integration import has_open, open_variables, weigh
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
 from estimators.mixture.situation import Setting, Situation, along, event_dim_of, is_per_row
+from estimators.mixture.tails import is_infinite
 from estimators.parameters.laws import (
     cdf_of_whole,
     has_cdf,
@@ -91,7 +92,7 @@ class MixturePredictive:
         _check_mean(self._first, name)
         if law is not None and has_cdf(law) and not says_mean(law):
             raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
-        answers = [mean_of(weigh(situation, name, None, self.seed), name) for situation in self._situations]
+        answers = [self._mean(situation, name) for situation in self._situations]
         means, errors = torch.cat([mean for mean, _ in answers]), [error for _, error in answers if error is not None]
         _check_numbers(self.settings, means, f"mean: the mean of {name} is not a number")
         error = torch.cat(errors) if errors else None
@@ -99,6 +100,13 @@ class MixturePredictive:
             return Answer(means[:, 0], None if error is None else error[:, 0])
         shape = (len(means), num_rows, *means.shape[2:])
         return Answer(means.expand(shape), None if error is None else error.expand(shape))
+
+    def _mean(self, situation: Situation, name: str) -> tuple[Tensor, Tensor | None]:
+        """E[name | seen] as [S, R, ...], infinite where it is, and its standard error."""
+        mean, error = mean_of(weigh(situation, name, None, self.seed, for_mean=True), name)
+        if self.variables[name].num_columns is None:
+            mean = torch.where(is_infinite(situation, name), torch.inf, mean)
+        return mean, error
 
     def log_density(self, name: str, points: Tensor) -> Answer:
         law = self._own_law(name)

@@ -105,8 +105,8 @@ class Situation:
         return any(name in self.edges[other] for other in names)
 
     @cached_property
-    def joints(self) -> dict[tuple[str, ...], Any]:
-        """Joint distributions in closed form by their variables, of the questions asked so far."""
+    def joints(self) -> dict[Any, Any]:
+        """Joint distributions in closed form by their variables and what is averaged, of the questions asked so far."""
         return {}
 
     # ---------------------------------------------------------------- one variable

@@ -82,6 +82,12 @@ class Query:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
         self._check_variable(name)
         values, error = predicted_mean(self.predictive, name)
+        if bool((is_infinite := torch.isinf(values).reshape(len(values), -1).any(1)).any()):
+            where = f" under {int(is_infinite.sum())} of {len(values)} draws of the Greeks" if len(values) > 1 else ""
+            raise ValueError(
+                f"mean: {name} has no finite mean{where}, or one that rests on values of its causes that hardly occur; "
+                "ask for quantiles, or set the causes"
+            )
         return Estimate(values, self.num_chains, error, Source(mean_of(self.anew, name), self.origin))
 
     @own_modes()

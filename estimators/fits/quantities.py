@@ -65,14 +65,27 @@ def effects_of(fit: "Fit", density: Density, predictive: Predictive, points: Arr
     found, known = [], levels_of(fit)
     for cause in (name for name in names if predictive.variables[name].num_columns is None):
         levels = predictive.levels(cause)
-        first, *others = [0.0, 1.0] if levels is None else levels.tolist()
+        first, *others = _two_values(fit, cause) if levels is None else levels.tolist()
         for value, outcome in product(others, (name for name in outcomes if name != cause)):
             pair = [known[cause][int(level)] if cause in known else f"{level:g}" for level in (value, first)]
             which = f" ({' against '.join(pair)})" if levels is None or len(others) > 1 or cause in known else ""
             question = partial(_contrast, outcome, cause, value, first)
-            asked = _asked(fit, density, f"effect of {cause} on {outcome}{which}", question)
+            try:
+                asked = _asked(fit, density, f"effect of {cause} on {outcome}{which}", question)
+            except (ValueError, NotImplementedError):
+                # It has no finite mean, say.
+                continue
             found += [one for one in asked if np.abs(one.at(points)).max() > ZERO]
     return found
+
+
+def _two_values(fit: "Fit", cause: str) -> tuple[float, float]:
+    """0 and 1, or 1 and 2 of a variable that cannot be 0."""
+    try:
+        fit.do(**{cause: 0.0})
+    except ValueError:
+        return 1.0, 2.0
+    return 0.0, 1.0
 
 
 def entries(fit: "Fit", density: Density) -> list[Asked]:

@@ -421,6 +421,13 @@ def test_levels_and_labels_are_named() -> None:
     assert [row.split()[0] for row in repr(one).splitlines()[2:]] == ["mild", "severe"]
 
 
+@pytest.mark.parametrize("level", [True, np.True_, np.int64(1), 1.0, torch.tensor(1), torch.tensor(True)])
+def test_a_level_is_a_number_of_any_type(level: Any) -> None:
+    expected = PLAIN.effect("Y", of="T", given={"T": 1}).draws
+    assert torch.equal(PLAIN.effect("Y", of="T", given={"T": level}).draws, expected)
+    assert torch.equal(PLAIN.effect("Y", of="T", levels=(False, level), given={"T": 1}).draws, expected)
+
+
 THREE = CausalMixture(2, {"C": Categorical(3), "Y": LinearGaussian(parents=["C"]), "X": DiagonalGaussian(2)})
 LEVELS = Fit.from_greeks(THREE, THREE.prior_greeks(seed=0))
 PLAIN, COINS = known("mediated"), coins("a mediator")

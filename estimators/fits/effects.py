@@ -107,7 +107,7 @@ class Effect:
             raise ValueError(
                 f"levels: expected two values of {of}, which has {has}, to compare, such as (0, 1); got {self.levels!r}"
             )
-        return [self.fit.labels.numbered("levels", {of: level})[of] for level in pair]
+        return [_number(self.fit.labels.numbered("levels", {of: level})[of]) for level in pair]
 
     def _was(self, predictive: Predictive, pair: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """What rows were seen with before it is set, by number, if it is given."""
@@ -117,13 +117,20 @@ class Effect:
                 f"effect: {self.of} may be given where it has two levels, since all without the one have the other; of "
                 f"rows as they are, ask fit.counterfactual(rows, do={{{self.of!r}: ...}}).mean({self.name!r})"
             )
-        known = self.fit.labels.numbered("given", {name: was for name, was in given.items() if name == self.of})
+        seen = {name: was for name, was in given.items() if name == self.of}
+        known = {name: _number(was) for name, was in self.fit.labels.numbered("given", seen).items()}
         for level in (*known.values(), *pair):
             if np.ndim(level) or level not in levels.tolist():
                 raise ValueError(
                     f"effect: {self.of} expects a level of {levels.tolist()} where it is given, got {level!r}"
                 )
         return known
+
+
+def _number(level: Any) -> Any:
+    """One level as a plain number, False and True too."""
+    value = level.item() if np.ndim(level) == 0 and hasattr(level, "item") else level
+    return int(value) if isinstance(value, bool) else value
 
 
 def _levels(predictive: Predictive, name: str) -> list[float]:

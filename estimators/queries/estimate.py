@@ -108,7 +108,8 @@ class Estimate:
     def __repr__(self) -> str:
         if len(self.draws) < 2:
             rivals = f"; rivals {self.rivals.tolist()}" if len(self.rivals) else ""
-            return f"Estimate({self.value.tolist()}; one draw{rivals})"
+            error = "" if self.error is None else f", simulated to ± {self.error[0].tolist()}"
+            return f"Estimate({self.value.tolist()}; one draw{error}{rivals})"
         return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
 
 

@@ -214,6 +214,31 @@ MODELS: dict[str, CausalMixture] = {
     "levels below a covariate": CausalMixture(
         3, {"C": Categorical(3), "T": Bernoulli()}, latent=Gate(["A"], STANDARD), covariates=["A"]
     ),
+    "interactions": CausalMixture(
+        2,
+        {
+            "A": Gaussian(STANDARD, 1.0),
+            "W": Categorical(3),
+            "T": Bernoulli(),
+            "X": LinearGaussian(["A", "W", "T", "A:W", "T:W"], dist.Normal(0.0, 1.0)),
+            "U": LogNormal(["A", "T", "X", "T:A:X", "X:A"], dist.Normal(0.0, 0.02)),
+            "S": StudentT(["T", "A", "A:T"]),
+        },
+        latent=Gate(["A", "W", "W:A"], STANDARD),
+    ),
+    "shared interactions of odds and counts": CausalMixture(
+        2,
+        {
+            "C": Categorical(3),
+            "X": Gaussian(loc=dist.Normal(0.0, 1.0), scale=1.0),
+            "T": Logistic(["C", "X", "C:X"], dist.Normal(0.0, 0.5), shared=["C:X"]),
+            "M": MultinomialLogit(3, ["X", "T", "T:X"], dist.Normal(0.0, 0.5), shared=["X"]),
+            "O": OrderedLogistic(3, ["T", "X", "X:T"], dist.Normal(0.0, 0.5)),
+            "days": LogNormal(coefficients=dist.Normal(2.0, 0.5), scale=0.5),
+            "N": PoissonRegression(["T", "X", "T:X"], dist.Normal(0.0, 0.3), exposure="days", shared=["T", "T:X"]),
+            "R": NegativeBinomial(["T", "C", "C:T"], dist.Normal(0.0, 0.3), shared=True),
+        },
+    ),
     "known numbers": CausalMixture(
         2,
         {
@@ -334,16 +359,20 @@ def log_weights_by_hand(model: CausalMixture, greeks: dict[str, np.ndarray], row
     if model.latent is None:
         return np.log(greeks[WEIGHTS][tuple(int(row[parent]) for parent in model.latent_parents)])
     beta = np.asarray(greeks.get("beta_Z", model.latent.coefficients))
-    return log_softmax(beta @ inputs_by_hand(model, model.latent_parents, row))
+    return log_softmax(beta @ inputs_by_hand(model, model.latent.parents, row))
 
 
 def inputs_by_hand(model: CausalMixture, parents: Sequence[str], row: dict[str, np.ndarray]) -> np.ndarray:
-    """(1, parents), of a parent with levels the indicators of all but the first."""
-    inputs = [1.0]
+    """(1, parents), of a parent with levels the indicators of all but the first, of ``T:A`` all products."""
+    inputs = [np.ones(1)]
     for parent in parents:
-        levels = model.mechanisms[parent].num_levels
-        inputs += [float(row[parent])] if not levels else [float(row[parent] == i) for i in range(1, levels)]
-    return np.array(inputs)
+        term = np.ones(1)
+        for name in parent.split(":"):
+            levels = model.mechanisms[name].num_levels
+            own = [float(row[name])] if not levels else [float(row[name] == i) for i in range(1, levels)]
+            term = np.kron(term, own)
+        inputs.append(term)
+    return np.concatenate(inputs)
 
 
 def log_density_by_hand(
@@ -369,7 +398,7 @@ def log_density_by_hand(
         sources = {False: iter(own), True: iter(common)}
         for parent in (None, *mechanism.parents):
             if parent is None or parent != mechanism.exposure:
-                width = 1 if parent is None else max((model.mechanisms[parent].num_levels or 2) - 1, 1)
+                width = len(inputs_by_hand(model, [] if parent is None else [parent], row)) - (parent is not None)
                 parts += [next(sources[parent in mechanism.shared_parents]) for _ in range(width)]
         return np.stack(parts, -1)
 

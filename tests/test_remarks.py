@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Model, dict[str, Any], str]] = {
         {"T": 0 * T + 2, "Y": Y},
         "column Y has an input T that is 2 in every row",
     ),
-    "an unused input": (line(T=Categorical(3)), {"T": SIDE, "Y": Y}, r"input 1\[T = 2\] that is 0 in every row"),
+    "an unused input": (line(T=Categorical(3)), {"T": SIDE, "Y": Y}, r"input T=2 that is 0 in every row"),
     "a line": (line(T=Gaussian()), {"T": T, "Y": 2 * T + 3}, "column Y is a line of T without noise"),
     "more classes than rows": (GaussianMixture(4), {"X": [1.0, 2.0, 2.0]}, "4 components for 2 distinct rows"),
 }

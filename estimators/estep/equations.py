@@ -15,13 +15,16 @@ from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
 from estimators.parameters.parameter import Array
 
+# Where a number, or a product of several, stands among all numbers, by the names of its variables.
+Slots = Mapping[tuple[str, ...], slice]
+
 
 @dataclass(frozen=True, eq=False)
 class Variable:
     """A Gaussian variable, and what it is made of in each of G configs.
 
-    ``own`` are its places among the numbers; ``cells`` [K, G] and ``level`` [G] those in its table; ``has_law`` [G];
-    ``inputs`` [G, P] with 0 for one that is a number: these are ``numbers`` of the P, at ``slots`` among all numbers.
+    ``own`` are its places among the numbers; ``cells`` [K, G] and ``level`` [G] those in its table; ``has_law`` [G].
+    Its inputs are ``inputs + loadings @ numbers``, [G, P] and [G, P, size].
     """
 
     node: Node
@@ -30,21 +33,24 @@ class Variable:
     level: NDArray[np.intp]
     has_law: NDArray[np.bool_]
     inputs: Array
-    numbers: Sequence[int]
-    slots: Sequence[int]
+    loadings: Array
 
     @classmethod
-    def of(cls, node: Node, columns: Mapping[str, Array], slots: Mapping[str, slice], has_law: Array) -> "Variable":
-        """A node at the levels in columns [G], with numbers at the slots."""
-        own, count = slots[node.name], len(has_law)
+    def of(cls, node: Node, columns: Mapping[str, Array], slots: Slots, has_law: Array) -> "Variable":
+        """A node at the levels in columns [G], with numbers, and products of several, at the slots."""
+        own, (count, size) = slots[(node.name,)], has_law.shape
         level = np.broadcast_to(node.level(columns), count)
-        held = {name: np.zeros(count) if name in slots else column for name, column in columns.items()}
-        inputs = node.inputs(held) if node.num_inputs else np.zeros((count, 0))
-        # A parent that is a number is one input.
-        ends = np.cumsum(node.widths, dtype=np.intp)
-        places = {int(e) - 1: slots[p].start for p, e in zip(node.parents, ends, strict=False) if p in slots}
+        inputs, loadings = np.zeros((count, node.num_inputs)), np.zeros((count, node.num_inputs, size))
+        for place, factors in enumerate(node.design.inputs):
+            numbers = tuple(factor.variable for factor in factors if (factor.variable,) in slots)
+            levels = [factor for factor in factors if factor.variable not in numbers]
+            share = node.design.product(levels, columns) if levels else 1.0
+            if numbers:
+                loadings[:, place, slots[numbers].start] = share
+            else:
+                inputs[:, place] = share
         law = has_law[:, own.start] > 0
-        return cls(node, own, node.cells(level), level, law, inputs, [*places], [*places.values()])
+        return cls(node, own, node.cells(level), level, law, inputs, loadings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +68,7 @@ class Equations:
         self,
         nodes: Sequence[Node],
         columns: Mapping[str, Array],
-        slots: Mapping[str, slice],
+        slots: Slots,
         has_law: Array,
         num_components: int,
     ) -> None:
@@ -77,17 +83,16 @@ class Equations:
         equations = []
         for v in self._variables:
             equation = v.node.equation(greeks, v.cells)
-            law, own, slopes, turned = v.has_law, v.own, equation.slopes[..., v.numbers], inverse_of(equation.factor)
-            line = (equation.slopes @ v.inputs[:, :, None])[..., 0] + (slopes @ origin[..., v.slots, None])[..., 0]
+            law, own, slopes, turned = v.has_law, v.own, equation.slopes @ v.loadings, inverse_of(equation.factor)
+            line = (equation.slopes @ v.inputs[:, :, None])[..., 0] + (slopes @ origin[..., None])[..., 0]
             centre = equation.intercept + line
             origin[:, law, own] = centre[:, law]
             # What the rounding of the centre leaves there.
             left = line - (centre - equation.intercept)
             offset[:, law, own] = (turned @ left[..., None])[..., 0][:, law]
-            inverse[:, law, own] = (slopes @ inverse[:, :, v.slots])[:, law]
+            inverse[:, law, own] = (slopes @ inverse)[:, law]
             inverse[:, law, own, own] = equation.factor[:, law]
-            rows = np.zeros((*shape[:2], own.stop - own.start, size))
-            rows[..., v.slots] = -turned @ slopes
+            rows = -turned @ slopes
             rows[..., own] = turned
             matrix[:, law, own] = rows[:, law]
             equations.append(equation)
@@ -101,8 +106,7 @@ class Equations:
         moved = (residuals.inverse @ (residuals.offset + shift)[..., None])[..., 0]
         numbers = np.concatenate([(residuals.origin + moved)[..., None], residuals.inverse * step[:, None]], -1)
         for v, equation in zip(self._variables, solved.equations, strict=True):
-            inputs = np.zeros((*v.cells.shape, v.inputs.shape[1], len(eye)))
-            inputs[..., 0] = v.inputs
-            inputs[..., v.numbers, :] = numbers[..., v.slots, :]
+            inputs = v.loadings @ numbers
+            inputs[..., 0] += v.inputs
             reference = references[v.node.name]
             yield v, v.node.forms(equation, inputs, eye[1:][v.own], reference, v.cells)

@@ -11,13 +11,13 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.estep.inputs import array_inputs, tensor_inputs
+from estimators.estep.design import Design
 from estimators.estep.newton import newton_step
 from estimators.estep.term import Columns, Slots
 from estimators.estep.weights import WeightsTable
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.line import line_about, line_of
-from estimators.mechanisms.protocol import Greeks, Reference, Turn, turns_between
+from estimators.mechanisms.protocol import Greeks, Reference, Turn, turns_between, variables_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Edge, End
@@ -33,13 +33,10 @@ BETA = "beta_Z"
 
 @dataclass(frozen=True, eq=False)
 class GatedWeights:
-    """``log p(Z = k | causes) = eta_k - log Σ_l e^eta_l`` with ``eta_k = beta_Z[k] · (1, causes)``; C_k is beta_Z[k].
-
-    ``widths`` are the numbers that each cause enters as.
-    """
+    """``log p(Z = k | causes) = eta_k - log Σ_l e^eta_l`` with ``eta_k = C_k · (1, causes)``, C_k = beta_Z[k]."""
 
     gate: Gate
-    widths: tuple[int, ...]
+    design: Design
     num_components: int
     parameters: tuple[Parameter, ...] = field(init=False)
     # Known numbers [K, 1 + P].
@@ -55,12 +52,12 @@ class GatedWeights:
     @property
     def parents(self) -> tuple[str, ...]:
         """The observed causes."""
-        return tuple(self.gate.parents)
+        return variables_of(self.gate.parents)
 
     @property
     def width(self) -> int:
         """1 + P."""
-        return 1 + sum(self.widths)
+        return 1 + self.design.size
 
     @property
     def level_axes(self) -> dict[str, dict[int, str]]:
@@ -163,12 +160,12 @@ class GatedWeights:
     def _logits(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Tensor:
         """eta of some rows [..., K]."""
         beta = greeks[BETA] if self._known is None else torch.from_numpy(self._known)
-        inputs = tensor_inputs(self.parents, self.widths, columns)
+        inputs = self.design.tensor(columns)
         logits: Tensor = beta[..., 0] + (beta[..., 1:] * inputs[..., None, :]).sum(-1)
         return logits
 
     def _inputs(self, columns: Columns) -> Array:
-        return array_inputs(self.parents, self.widths, columns)
+        return self.design.array(columns)
 
     def _design(self, columns: Columns) -> Array:
         """(1, causes) [n, 1 + P]."""

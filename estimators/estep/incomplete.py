@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from estimators.estep.centring import ParameterSet
 from estimators.estep.equations import Equations, Solved
-from estimators.estep.missing import Missing
+from estimators.estep.missing import Missing, several_numbers
 from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.terms import Terms
 from estimators.estep.variable import Node
@@ -125,28 +125,31 @@ class _Part:
         self._others = {slot: self.features(slot, references[slot]) for slot in others}
         inputs = [parent for name in gaussian for parent in nodes[name].parents]
         used = [name for name in nodes if name in gaussian or name in inputs]
-        # The numbers that Gaussian variables are quadratic in; whatever else they depend on is a row's config.
-        self._numbers = [name for name in used if not nodes[name].mechanism.num_levels]
-        marks = [self.columns[name] for name in used if name not in self._numbers]
+        # The numbers that Gaussian variables are quadratic in, products of several known ones last; whatever else they
+        # depend on is a row's config.
+        numbers = [name for name in used if not nodes[name].mechanism.num_levels]
+        products = dict.fromkeys(several for name in gaussian for several in several_numbers(nodes[name], nodes))
+        marks = [self.columns[name] for name in used if name not in numbers]
         marks += [self.active[slot] for slot in gaussian.values() if slot in self.active]
         self._first, config = _distinct(marks, len(rows))
-        self._x = _side_by_side([self.columns[name] for name in self._numbers], len(rows))
-        gone = _side_by_side([missing.unknown(name, rows).astype(np.float64) for name in self._numbers], len(rows))
-        self._patterns = Patterns.of(config, gone > 0)
-        widths = [int(np.prod(self.columns[name].shape[1:])) for name in self._numbers]
-        ends = np.cumsum(widths)
-        numbers = {name: slice(e - w, e) for name, e, w in zip(self._numbers, ends, widths, strict=True)}
+        values = [self.columns[name] for name in numbers]
+        values += [np.prod([self.columns[name] for name in several], 0) for several in products]
+        self._x = _side_by_side(values, len(rows))
+        gone = [missing.unknown(name, rows).astype(np.float64) for name in numbers]
+        gone += [np.zeros(len(rows))] * len(products)
+        self._patterns = Patterns.of(config, _side_by_side(gone, len(rows)) > 0)
+        widths = [int(np.prod(value.shape[1:])) for value in values]
+        ends, keys = np.cumsum(widths), [*((name,) for name in numbers), *products]
+        slots = {key: slice(e - w, e) for key, e, w in zip(keys, ends, widths, strict=True)}
         # 1 for a number with a mechanism's factor of its own, 0 for one that was set or is no Gaussian variable's.
         self._has_law = np.zeros((len(self._first), self._x.shape[1]))
         for name, slot in gaussian.items():
             law = self.active[slot][self._first, None] if slot in self.active else 1.0
-            self._has_law[:, numbers[name]] = law
+            self._has_law[:, slots[(name,)]] = law
         self._shift, self._step = _frame(self._x, self._has_law, config)
         at_first = {name: column[self._first] for name, column in self.columns.items()}
         self._gaussian = gaussian
-        self._equations = Equations(
-            [nodes[name] for name in gaussian], at_first, numbers, self._has_law, num_components
-        )
+        self._equations = Equations([nodes[name] for name in gaussian], at_first, slots, self._has_law, num_components)
 
     def features(self, slot: int, reference: Reference, component: int | None = None) -> Array:
         """A term's features [F, n], with a value of its column in place of a missing number."""

@@ -10,6 +10,7 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.terms import Entries, Terms, entries_of
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
+from estimators.mechanisms.protocol import INTERACTION
 from estimators.parameters.parameter import Array
 
 # Combinations of levels of a row's missing discrete entries.
@@ -63,17 +64,12 @@ class Missing:
                     f"column {name}: missing in row {int(np.flatnonzero(summed)[0])}, where what it causes is known; "
                     f"a {family} {_WHY_NOT[slot in terms.general]}; drop these rows"
                 )
-        for slot, (name, parents) in enumerate(causes.items()):
-            numbers = [parent for parent in parents if not nodes[parent].mechanism.num_levels]
-            for parent in numbers if slot in terms.general else ():
-                lost = some[parent] & ~left_out[name]
-                if lost.any():
-                    where = "which causes Z" if name == LATENT else f"where {name} is known, which it causes"
-                    family = "gate" if name == LATENT else type(nodes[name].mechanism).__name__
-                    raise ValueError(
-                        f"column {parent}: missing in row {int(np.flatnonzero(lost)[0])}, {where}; a {family} is not "
-                        "integrated over its causes; drop these rows"
-                    )
+        for slot, name in enumerate(causes):
+            where = "which causes Z" if name == LATENT else f"where {name} is known, which it causes"
+            for parent, why in _not_integrated(name, weights, nodes, slot in terms.general).items():
+                if (lost := some[parent] & ~left_out[name]).any():
+                    row = int(np.flatnonzero(lost)[0])
+                    raise ValueError(f"column {parent}: missing in row {row}, {where}; {why}; drop these rows")
 
     def informative(self, slot: int, names: Sequence[str]) -> Entries:
         """The rows where a term counts and something of its columns is known.
@@ -120,6 +116,27 @@ class Missing:
             for place, name in enumerate(names):
                 columns[name][here] = np.tile(table[:, place], len(here) // len(table))
         return row, columns
+
+
+def several_numbers(node: Node, nodes: Mapping[str, Node]) -> list[tuple[str, ...]]:
+    """The causes that are numbers, of each input of a line that is a product of several."""
+    found = []
+    for factors in node.design.inputs:
+        numbers = tuple(f.variable for f in factors if not nodes[f.variable].mechanism.num_levels)
+        found += [numbers] if len(numbers) > 1 else []
+    return found
+
+
+def _not_integrated(name: str, weights: Weights, nodes: Mapping[str, Node], is_general: bool) -> dict[str, str]:
+    """The causes over which the law of a variable, or of Z, has no integral in closed form, and why."""
+    if is_general:
+        family = "gate" if name == LATENT else type(nodes[name].mechanism).__name__
+        parents = weights.parents if name == LATENT else nodes[name].parents
+        numbers = [parent for parent in parents if not nodes[parent].mechanism.num_levels]
+        return dict.fromkeys(numbers, f"a {family} is not integrated over its causes")
+    products = [] if name == LATENT or not nodes[name].mechanism.is_gaussian else several_numbers(nodes[name], nodes)
+    words = "its mean has the product {}, and a product of numbers is not integrated"
+    return {parent: words.format(INTERACTION.join(several)) for several in products for parent in several}
 
 
 def _filled(column: Array, gone: Mask) -> Array:

@@ -16,19 +16,18 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.estep.inputs import array_inputs, tensor_inputs
+from estimators.estep.design import Design
 from estimators.estep.variable_greeks import Place, VariableGreeks
-from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference
+from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference, variables_of
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A variable of the model: ``levels`` are those of each parent in its table, ``widths`` those of a regression's.
+    """A variable of the model: ``levels`` are those of each parent in its table, ``design`` a regression's inputs.
 
-    A variable that is no effect of Z has one cell for all components. A regression's parent of L levels enters as
-    L - 1 indicators (level 0 is the baseline), any other as itself.
+    A variable that is no effect of Z has one cell for all components.
     """
 
     name: str
@@ -36,7 +35,7 @@ class Node:
     K: int
     is_effect: bool
     levels: tuple[int, ...]
-    widths: tuple[int, ...]
+    design: Design
     greeks: VariableGreeks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,15 +52,13 @@ class Node:
     @cached_property
     def shared_slopes(self) -> Mask:
         """Which coefficients [1 + P] of a regression classes share."""
-        shared = [False]
-        for parent, width in zip(self.parents, self.widths, strict=bool(self.widths)):
-            shared += [self.is_effect and parent in self.mechanism.shared_parents] * width
-        return np.array(shared[: 1 + self.num_inputs - (self.mechanism.exposure is not None)])
+        shared = [self.is_effect and term in self.mechanism.shared_parents for term in self.design.terms]
+        return np.array([False, *shared][: 1 + self.num_inputs - (self.mechanism.exposure is not None)])
 
     @property
     def parents(self) -> tuple[str, ...]:
         """The observed causes."""
-        return tuple(self.mechanism.parents)
+        return variables_of(self.mechanism.parents)
 
     @cached_property
     def num_levels(self) -> int:
@@ -71,7 +68,7 @@ class Node:
     @cached_property
     def num_inputs(self) -> int:
         """P, the numbers that a regression's parents enter as."""
-        return sum(self.widths)
+        return self.design.size
 
     @property
     def num_cells(self) -> int:
@@ -86,7 +83,7 @@ class Node:
 
     def inputs(self, columns: Mapping[str, Array]) -> Array:
         """A regression's parents as numbers [N, P]."""
-        return array_inputs(self.parents, self.widths, columns)
+        return self.design.array(columns)
 
     # ---------------------------------------------------------------- Greeks
 
@@ -148,7 +145,7 @@ class Node:
         local = self.local(greeks)
         level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
         cell = latent * self.num_levels + level if self.is_effect else torch.as_tensor(level)
-        return self.mechanism.distribution(local, cell, tensor_inputs(self.parents, self.widths, columns))
+        return self.mechanism.distribution(local, cell, self.design.tensor(columns))
 
 
 def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:

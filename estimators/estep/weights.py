@@ -12,6 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
+from estimators.estep.design import Design
 from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
 from estimators.mechanisms.protocol import Reference, Turn
@@ -45,8 +46,8 @@ class Weights(Term, Protocol):
         """The observed causes."""
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """The numbers that each enters as; nothing where they are levels of a table."""
+    def design(self) -> Design:
+        """The numbers that these enter as; nothing where they are levels of a table."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -99,7 +100,7 @@ class Theta:
     levels: tuple[int, ...]
     parameters: tuple[Parameter, ...]
     has_table = True
-    widths = ()
+    design = Design()
 
     @property
     def width(self) -> int:

@@ -25,6 +25,8 @@ from estimators.parameters.transforms import Transform
 Greeks = Mapping[str, Array]
 # What a family was given for each Greek, by its symbol: a prior, or numbers.
 Given = Mapping[str, KnownOrPrior]
+# Between the variables of an interaction.
+INTERACTION = ":"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Mechanism(Protocol):
 
     @property
     def parents(self) -> Sequence[str]:
-        """The observed variables that cause this one."""
+        """The observed variables that cause this one, and a regression's interactions of these, ``T:age``."""
 
     @property
     def caused_by_latent(self) -> bool:
@@ -355,6 +357,11 @@ def check_names(names: object, argument: str = "parents", example: str = "T") ->
     if len(set(names)) < len(names):
         raise ValueError(f"{argument}: expected each once, got {list(names)}")
     return tuple(names)
+
+
+def variables_of(parents: Sequence[str]) -> tuple[str, ...]:
+    """The variables in parents such as ``T`` and ``T:age``, each once."""
+    return tuple(dict.fromkeys(name for parent in parents for name in parent.split(INTERACTION)))
 
 
 def check_whole_numbers(name: str, column: Tensor, below: int | None = None) -> Tensor:

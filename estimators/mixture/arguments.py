@@ -14,7 +14,7 @@ from estimators.data.levels import check_levels
 from estimators.isolation import float64
 from estimators.mechanisms.covariate import Covariate
 from estimators.mechanisms.gate import Gate
-from estimators.mechanisms.protocol import Mechanism
+from estimators.mechanisms.protocol import INTERACTION, Mechanism, variables_of
 from estimators.mechanisms.protocol import check_names as each_once
 from estimators.mixture.program import ROWS, plates_of
 from estimators.parameters.parameter import Parameter
@@ -78,6 +78,11 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
         if not isinstance(name, str) or not name:
             raise TypeError(f"mechanisms: expected variable names, got {name!r}")
         check_name("mechanisms", name)
+        if INTERACTION in name:
+            raise ValueError(
+                f"mechanisms: {name!r} has a colon, which stands in an interaction, T:age; give the variable another "
+                "name"
+            )
         if name == LATENT:
             raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
         if name in RESERVED:
@@ -132,9 +137,16 @@ def checked_causes(latent_parents: object, latent: object) -> tuple[str, ...]:
     parents = each_once(latent_parents)
     if not isinstance(latent, Gate | None):
         raise TypeError(f'latent: expected Gate(["age"]), got {latent!r}')
-    if latent is not None and parents not in ((), tuple(latent.parents)):
-        raise ValueError(f"latent_parents: the gate names them, {list(latent.parents)}; got {list(parents)}")
-    return parents if latent is None else tuple(latent.parents)
+    if interaction := next((name for name in parents if INTERACTION in name), None):
+        raise ValueError(
+            f"latent_parents: {interaction!r} is an interaction, of which a gate knows: latent=Gate({list(parents)})"
+        )
+    if latent is None:
+        return parents
+    causes = variables_of(latent.parents)
+    if parents not in ((), causes):
+        raise ValueError(f"latent_parents: the gate names them, {list(causes)}; got {list(parents)}")
+    return causes
 
 
 def check_no_concentration(concentration: Tensor) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from estimators.data.data import LATENT
 from estimators.mixture.averages import MAX_ELEMENTS
-from estimators.mixture.integration import SIMULATED, Nodes, weigh
+from estimators.mixture.integration import SIMULATED, weigh
 from estimators.mixture.joint import joint_of
+from estimators.mixture.quadrature import Nodes
 from estimators.mixture.situation import Situation, along
 from estimators.parameters.laws import LOG_NODE_WEIGHTS, NUM_NODES
 

@@ -5,7 +5,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from estimators.data.data import LATENT
-from estimators.mechanisms.protocol import Mechanism
+from estimators.estep.design import Design
+from estimators.mechanisms.protocol import INTERACTION, Mechanism, variables_of
 
 
 def causes(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -> dict[str, list[str]]:
@@ -13,7 +14,7 @@ def causes(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str]) -
     edges = {LATENT: list(latent_parents)}
     for name, mechanism in mechanisms.items():
         is_effect = mechanism.caused_by_latent and name not in latent_parents
-        edges[name] = [*([LATENT] if is_effect else []), *mechanism.parents]
+        edges[name] = [*([LATENT] if is_effect else []), *variables_of(mechanism.parents)]
     return edges
 
 
@@ -26,7 +27,7 @@ def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[s
                 f'one too, e.g. {{"{name}": Bernoulli()}})'
             )
     for name, mechanism in mechanisms.items():
-        for parent in mechanism.parents:
+        for parent in variables_of(mechanism.parents):
             if parent == name:
                 raise ValueError(f"mechanisms[{name!r}]: the variable cannot be its own parent")
             if parent == LATENT:
@@ -49,6 +50,11 @@ def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose
     """The numbers of levels of the parents in a table, or a ValueError that names one that has infinitely many."""
     levels = []
     for parent in parents:
+        if INTERACTION in parent:
+            raise ValueError(
+                f"{whose}: {parent!r} is an interaction, which a table has by itself, with a cell for each combination "
+                "of levels; leave it out"
+            )
         mechanism = mechanisms[parent]
         if mechanism.num_levels is None:
             raise ValueError(
@@ -59,12 +65,12 @@ def levels_of(mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose
     return tuple(levels)
 
 
-def widths_of(
+def design_of(
     mechanisms: Mapping[str, Mechanism], parents: Sequence[str], whose: str, exposure: str | None = None
-) -> tuple[int, ...]:
-    """How many numbers each parent of a regression enters as: the levels of a discrete one but the first, else 1."""
-    widths = []
-    for parent in parents:
+) -> Design:
+    """The inputs of a regression, or a ValueError that names a parent, or an interaction, that can be none."""
+    check_interactions(parents, whose, exposure)
+    for parent in variables_of(parents):
         mechanism = mechanisms[parent]
         if mechanism.num_columns is not None:
             raise ValueError(
@@ -76,8 +82,31 @@ def widths_of(
                 f"{whose}: the exposure {parent!r} is a {type(mechanism).__name__}, which may be 0 or "
                 "negative; expected LogNormal(), which has a law of its own until do(...) sets it"
             )
-        widths.append(max((mechanism.num_levels or 2) - 1, 1))
-    return tuple(widths)
+    return Design.of(parents, {parent: mechanisms[parent].num_levels for parent in variables_of(parents)})
+
+
+def check_interactions(parents: Sequence[str], whose: str, exposure: str | None) -> None:
+    """Raise a ValueError for an interaction that is there twice, or of what is no parent by itself."""
+    seen = set[frozenset[str]]()
+    for parent in parents:
+        variables = parent.split(INTERACTION)
+        if len(variables) == 1:
+            continue
+        alone = [name for name in variables if name not in parents or name == exposure]
+        if len(set(variables)) < len(variables):
+            raise ValueError(
+                f"{whose}: {parent!r} has a variable twice; an interaction is of different ones, and a square is a "
+                "column of its own"
+            )
+        if alone:
+            why = "has no slope as the exposure" if alone[0] == exposure else "is no parent by itself"
+            raise ValueError(
+                f"{whose}: {parent!r} is an interaction with {alone[0]!r}, which {why}; give {alone[0]!r} among the "
+                f"parents too, as in {[*dict.fromkeys([*parents, *variables])]}, or leave the interaction out"
+            )
+        if frozenset(variables) in seen:
+            raise ValueError(f"{whose}: {parent!r} is there already, with its variables in another order; leave it out")
+        seen.add(frozenset(variables))
 
 
 def digraph(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[str], greeks: Mapping[str, Any]) -> Any:

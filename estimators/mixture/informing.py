@@ -1,13 +1,11 @@
 """The rows that inform a variable's mechanism, as arrays, and those that tell classes apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.inputs import array_inputs
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.parameters.parameter import Array
@@ -19,7 +17,7 @@ def informing(node: Node, data: Data) -> tuple[Array, dict[str, Array]]:
     for name in (node.name, *node.parents):
         keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
     columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (node.name, *node.parents)}
-    return columns[node.name], named_inputs(node.parents, node.widths, columns)
+    return columns[node.name], node.design.named(columns, data.levels)
 
 
 def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:
@@ -31,7 +29,7 @@ def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:
     for name in weights.parents:
         keep = keep & ~data.is_missing(name)
     columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in weights.parents}
-    return named_inputs(weights.parents, weights.widths, columns)
+    return weights.design.named(columns, data.levels)
 
 
 def tells_classes_apart(nodes: Mapping[str, Node], data: Data) -> Tensor:
@@ -52,14 +50,3 @@ def pinned_labels(nodes: Mapping[str, Node], data: Data) -> set[int]:
     latent = data.latent()
     informs = ~data.is_set(LATENT) | tells_classes_apart(nodes, data)
     return set(latent[(latent >= 0) & data.counts() & informs].tolist())
-
-
-def named_inputs(parents: Sequence[str], widths: Sequence[int], columns: Mapping[str, Array]) -> dict[str, Array]:
-    """A regression's inputs [N] by name: ``T``, or ``1[T = 2]`` for an indicator of a level."""
-    names = [
-        parent if width == 1 else f"1[{parent} = {level}]"
-        for parent, width in zip(parents, widths, strict=bool(widths))
-        for level in range(1, width + 1)
-    ]
-    values = array_inputs(parents, widths, columns) if names else np.zeros((0, 0))
-    return {name: values[:, index] for index, name in enumerate(names)}

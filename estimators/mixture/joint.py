@@ -7,7 +7,7 @@ the rules for a normal distribution. A count that causes something is summed ove
 to speak of, given what is seen. What has no closed form enters by its value at nodes (`integration`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT
-from estimators.estep.inputs import tensor_inputs
+from estimators.estep.design import Factor
 from estimators.mechanisms.protocol import JointlyGaussian, Turn
 from estimators.mixture.program import ROWS
 from estimators.mixture.situation import Situation, all_draws, pick
@@ -91,14 +91,17 @@ class Joint:
         )
         mean, scale = (pick(all_draws(values, num_draws, 1), cell) for values in (intercept, spread))
         coefficients = pick(all_draws(lines, num_draws, 2), cell)
-        slopes, start = {}, 0
-        for parent, width in zip(node.parents, node.widths, strict=True) if node.widths else ():
-            slope = coefficients[..., start : start + width]
-            if parent in self.gaussian:
-                slopes[parent] = slope[..., 0]
-            else:
-                mean = mean + (slope * tensor_inputs([parent], [width], self.values)).sum(-1)
-            start += width
+        slopes = dict[str, Tensor]()
+        for place, factors in enumerate(node.design.inputs):
+            causes = free_factors(situation, factors, self.gaussian)
+            known = [factor for factor in factors if factor.variable not in causes]
+            slope = coefficients[..., place] * node.design.tensor_product(known, self.values)
+            if not causes:
+                mean = mean + slope
+                continue
+            # A product of two would not be Gaussian: `integration` has all but one of these at nodes.
+            (cause,) = causes
+            slopes[cause] = slopes[cause] + slope if cause in slopes else slope
         return mean, slopes, scale
 
     def _weigh(self) -> Tensor:
@@ -264,6 +267,12 @@ def _is_cut(situation: Situation, joint: Joint, log_parts: Sequence[Tensor], nam
         if bool((matters & (table.amax(-1) > LOG_ZERO / 2) & (tail > TAIL)).any()):
             return True
     return bool((matters & (masses.exp().sum(-1) < 1.0 - MISSED)).any())
+
+
+def free_factors(situation: Situation, factors: Sequence[Factor], gaussian: Collection[str]) -> list[str]:
+    """The Gaussian variables in a product that are random; of a product of several, but for those that are seen."""
+    causes = [factor.variable for factor in factors if factor.variable in gaussian]
+    return causes if len(factors) == 1 else [cause for cause in causes if cause not in situation.seen]
 
 
 def is_count(situation: Situation, name: str) -> bool:

@@ -34,7 +34,7 @@ from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.density import Density
 from estimators.mixture.description import arguments_from, described
-from estimators.mixture.graph import causal_order, causes, digraph, levels_of, widths_of
+from estimators.mixture.graph import causal_order, causes, design_of, digraph, levels_of
 from estimators.mixture.informing import informing, informing_weights, pinned_labels
 from estimators.mixture.predictive import MixturePredictive
 from estimators.mixture.prior_labels import label_densities, likeliest_order
@@ -106,7 +106,7 @@ class CausalMixture(MixtureProgram):
             object.__setattr__(self, "latent", Gate(parents))
         if self.latent is not None:
             check_no_concentration(self.concentration)
-            return GatedWeights(self.latent, widths_of(self.mechanisms, parents, "latent_parents"), self.K)
+            return GatedWeights(self.latent, design_of(self.mechanisms, self.latent.parents, "latent"), self.K)
         levels = levels_of(self.mechanisms, parents, "latent_parents")
         prior = dist.Dirichlet(self.concentration).expand(levels)
         return Theta(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))
@@ -115,9 +115,10 @@ class CausalMixture(MixtureProgram):
         mechanism = self.mechanisms[name]
         is_line, parents = mechanism.is_regression, mechanism.parents
         levels = () if is_line else levels_of(self.mechanisms, parents, f"mechanisms[{name!r}]")
-        widths = widths_of(self.mechanisms, parents, f"mechanisms[{name!r}]", mechanism.exposure) if is_line else ()
+        inputs = parents if is_line else ()
+        design = design_of(self.mechanisms, inputs, f"mechanisms[{name!r}]", mechanism.exposure)
         is_effect = LATENT in causes(self.mechanisms, self.latent_parents)[name]
-        return Node(name, mechanism, self.K, is_effect, levels, widths)
+        return Node(name, mechanism, self.K, is_effect, levels, design)
 
     takes_greeks_per_row: ClassVar[bool] = True
 

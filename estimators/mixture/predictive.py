@@ -26,7 +26,7 @@ from estimators.mixture.averages import (
 )
 from estimators.mixture.conditional_draws import draw_rows
 from estimators.mixture.covariates import CovariateRows
-from estimators.mixture.integration import has_open, open_variables, weigh
+from estimators.mixture.integration import has_open, is_evidence, weigh
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
 from estimators.mixture.situation import Setting, Situation, along, event_dim_of, is_per_row
@@ -245,7 +245,7 @@ class MixturePredictive:
         with without_validation():
             for situation in self._situations:
                 names = situation.above([name, *self.seen])
-                if log_of is log_prob_of and name in open_variables(situation, names, name):
+                if log_of is log_prob_of and is_evidence(situation, names, name):
                     totals.append(density_of_open(situation, name, points, self.seed))
                 else:
                     totals.append(total_of(situation, name, points, log_of, self.seed))

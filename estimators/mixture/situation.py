@@ -10,7 +10,6 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data.data import LATENT
-from estimators.estep.inputs import tensor_inputs
 from estimators.estep.marginal import num_sets
 from estimators.mechanisms.protocol import Turn
 from estimators.mixture.covariates import CovariateRows
@@ -177,7 +176,7 @@ class Situation:
         """What a mechanism's law is given: its Greeks, the cell, and its inputs."""
         node = self.model.nodes[name]
         local = self._by_row(node.local(self.draws))
-        return local, self.cell(name, values), tensor_inputs(node.parents, node.widths, values)
+        return local, self.cell(name, values), node.design.tensor(values)
 
 
 def all_draws(value: Tensor, num_draws: int, num_axes: int) -> Tensor:

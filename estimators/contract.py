@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
+from estimators.data.levels import Levels
 from estimators.data.remarks import Remark
 from estimators.optimise.objective import (
     Combination,
@@ -28,7 +29,7 @@ from estimators.optimise.objective import (
     log_prior,
 )
 from estimators.parameters.edges import Edge, Mask
-from estimators.parameters.parameter import Array
+from estimators.parameters.parameter import Array, NamedAxes
 from estimators.parameters.symmetry import Symmetry
 
 __all__ = [
@@ -364,9 +365,8 @@ class Model(Protocol):
     def component_axes(self) -> Mapping[str, Sequence[int]]:
         """The axes of the Greeks that run over components, as far as the model says so by itself."""
 
-    @property
-    def level_axes(self) -> Mapping[str, Mapping[int, str]]:
-        """The axes of the Greeks that run over levels, and whose levels, as far as the model says so by itself."""
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        """The axes of the Greeks that run over coefficients of a line, or over levels with names, and the names."""
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
         """Which labels are free near these Greeks in the posterior (or likelihood), and the axes that they index."""

@@ -1,8 +1,10 @@
 """Interactions ``T:A`` in lines, in the fit and in every question. Z → all, A → B, (T, A, B) → Y."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import integrate, optimize, special, stats
@@ -18,6 +20,7 @@ from estimators.mechanisms import (
     LinearGaussian,
     Logistic,
     LogNormal,
+    MultinomialLogit,
     PoissonRegression,
 )
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
@@ -357,3 +360,49 @@ def test_what_is_wrong_is_said():
         CausalMixture(2, {"a:b": Gaussian()})
     with refused(ValueError, "the parent 'V' is a column of vectors"):
         CausalMixture(2, {"V": DiagonalGaussian(2), "T": Bernoulli(), "Y": LinearGaussian(["T", "V", "T:V"])})
+
+
+# ------------------------------------------------------------------ names of coefficients
+
+
+def named_fit(num_draws=1):
+    parts = {
+        "C": Categorical(3),
+        "T": Bernoulli(),
+        "A": Gaussian(),
+        "Y": LinearGaussian(["T", "A", "T:A", "C", "C:A"], shared=["A", "T:A"]),
+        "M": MultinomialLogit(3, ["T"]),
+        "X": LogNormal(),
+    }
+    model = CausalMixture(2, parts, latent=Gate(["A", "T", "T:A"]))
+    known = Fit.from_greeks(model, random_greeks(model, 0))
+    draws = {name: value.expand(num_draws, *value.shape[1:]).clone() for name, value in known.draws.items()}
+    columns = {"C": pd.Categorical(["low", "mid", "high"] * 4, ["low", "mid", "high"]), "T": ["no", "yes"] * 6}
+    ages, outcome = np.linspace(0.0, 1.0, 12), pd.Categorical(["a", "b", "c"] * 4)
+    data = Data(pd.DataFrame({**columns, "A": ages, "Y": ages, "M": outcome, "X": ages + 1.0}))
+    return replace(known, draws=draws, data=data)
+
+
+def test_coefficients_are_called_by_what_they_are_of():
+    entries = list(named_fit().summary().index)
+    own = ["intercept", "T=yes", "C=mid", "C=high", "C=mid:A", "C=high:A"]
+    for k in (0, 1):
+        assert [e for e in entries if e.startswith(f"beta_Y[{k}")] == [f"beta_Y[{k}, {name}]" for name in own]
+        of_z = ["intercept", "A", "T=yes", "T=yes:A"]
+        assert [e for e in entries if e.startswith(f"beta_Z[{k}")] == [f"beta_Z[{k}, {name}]" for name in of_z]
+    assert [e for e in entries if e.startswith("shared_")] == ["shared_beta_Y[A]", "shared_beta_Y[T=yes:A]"]
+    assert [e for e in entries if e.startswith("beta_M[0")] == [
+        f"beta_M[0, {level}, {name}]" for level in "bc" for name in ("intercept", "T=yes")
+    ]
+    assert "beta_X[0, intercept]" in entries
+    # Without names levels are numbers, and a variable of two is itself.
+    plain = Fit.from_greeks(named_fit().model, random_greeks(named_fit().model, 0)).summary().index
+    assert {"beta_Y[0, T]", "beta_Y[0, C=2:A]", "shared_beta_Y[T:A]", "beta_M[1, 0, T]"} <= {*plain}
+
+
+def test_an_export_has_the_coefficients_for_coordinates():
+    posterior = named_fit(num_draws=8).to_arviz().posterior
+    assert posterior["beta_Y"].dims == ("chain", "draw", "component", "beta_Y_coefficient")
+    assert posterior["beta_Y_coefficient"].values.tolist()[:2] == ["intercept", "T=yes"]
+    assert posterior["shared_beta_Y"].sel(shared_beta_Y_coefficient="T=yes:A").shape == (1, 8)
+    assert posterior["beta_M"].sel(M_odds="b", beta_M_coefficient="T=yes").shape == (1, 8, 2)

@@ -355,7 +355,7 @@ def test_entries_of_the_greeks_are_called_by_the_names_of_levels() -> None:
         *("theta[0]", "theta[1]"),
         *(f"p_W[{k}, {age}]" for k in range(2) for age in AGES),
         *(f"p_T[{k}, {age}]" for k in range(2) for age in AGES),
-        *(f"beta_Y[{k}, {number}]" for k in range(2) for number in range(2)),
+        *(f"beta_Y[{k}, {name}]" for k in range(2) for name in ("intercept", "T=treated")),
         *("sigma_Y[0]", "sigma_Y[1]"),
     ]
     named = NAMED.relabel({"low": 0, "high": 1}).relabel([1, 0])

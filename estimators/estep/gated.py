@@ -11,6 +11,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.newton import newton_step
 from estimators.estep.term import Columns, Slots
@@ -21,7 +22,7 @@ from estimators.mechanisms.protocol import Greeks, Reference, Turn, turns_betwee
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Edge, End
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Array, Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import Transform
 from estimators.parameters.zero_sum import Contrasts
 
@@ -59,10 +60,10 @@ class GatedWeights:
         """1 + P."""
         return 1 + self.design.size
 
-    @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
-        """None: causes are numbers."""
-        return {}
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        """That of coefficients."""
+        names = ("intercept", *self.design.names(levels))
+        return {parameter.name: {1: Axis(f"{BETA}_coefficient", names)} for parameter in self.parameters}
 
     # ---------------------------------------------------------------- the term
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.variable_greeks import Place, VariableGreeks
 from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference, variables_of
 from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Array, NamedAxes, Parameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +92,10 @@ class Node:
         """The mechanism's Greeks under their symbols, flat over cells: ``{'mu': greeks['mu_X']}``."""
         return self.greeks.local(greeks)
 
-    @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
-        """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
-        return self.greeks.level_axes(self.parents if self.levels else (), self.mechanism.num_levels)
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        """Those over levels, of the parents in its table and its own, and over coefficients of its line."""
+        line = ("intercept", *self.design.names(levels)[: len(self.shared_slopes) - 1])
+        return self.greeks.named_axes(self.parents if self.levels else (), line, levels)
 
     def by_component(self, cells: Array) -> Array:
         """[..., cells, F'] as [..., K, F]."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import constraints
 
+from estimators.data.levels import Levels
 from estimators.estep.shared_slopes import of_all, split
 from estimators.mechanisms.protocol import Mechanism, Reference
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Array, Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import LOGS, Linear, Transform
 
 
@@ -65,14 +66,27 @@ class VariableGreeks:
         """Whether an estimated Greek has an entry for each cell."""
         return next(greek.is_by_cell for greek in self._greeks if greek.symbol == symbol)
 
-    def level_axes(self, parents: Sequence[str], num_levels: int | None) -> dict[str, dict[int, str]]:
-        """By the name of a Greek, its axes that run over levels: those of the parents in its table, and its own."""
-        found, first = {}, int(self._place.is_effect)
+    def named_axes(self, parents: Sequence[str], line: Sequence[str], levels: Levels) -> NamedAxes:
+        """The axes over levels, of parents in the table and of the variable, that have names, and over a line's.
+
+        ``line`` are the names of its coefficients.
+        """
+        found, first, own = {}, int(self._place.is_effect), levels.get(self._place.variable, ())
+        symbol = next(iter(self._mechanism.given), None) if self._mechanism.is_regression else None
         parameters = [parameter for block in self.blocks for parameter in block.parameters]
         for parameter, greek in zip(parameters, self._greeks, strict=False):
-            axes = dict(enumerate(parents, first)) if greek.is_by_cell else {}
-            if greek.entry == (num_levels,) and parameter.support is constraints.simplex:
-                axes[len(parameter.shape) - 1] = self._place.variable
+            axes, last = dict[int, Axis](), len(parameter.shape) - 1
+            for axis, parent in enumerate(parents if greek.is_by_cell else (), first):
+                if parent in levels:
+                    axes[axis] = Axis(f"{parent}_level", tuple(levels[parent]))
+            if own and greek.entry == (len(own),) and parameter.support is constraints.simplex:
+                axes[last] = Axis(f"{self._place.variable}_level", tuple(own))
+            if greek.symbol == symbol:
+                names = line if greek.columns is None else [line[column] for column in greek.columns]
+                axes[last] = Axis(f"{greek.name}_coefficient", tuple(names))
+                if own and len(greek.entry) > 1:
+                    # Log odds of each level against the first.
+                    axes[last - 1] = Axis(f"{self._place.variable}_odds", tuple(own[1:]))
             found[greek.name] = axes
         return found
 

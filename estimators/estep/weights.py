@@ -12,13 +12,14 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
+from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
 from estimators.mechanisms.protocol import Reference, Turn
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.edges import Edge, End, edges_where
-from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
+from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import LOGS, Simplex, Transform
 
 if TYPE_CHECKING:
@@ -53,9 +54,8 @@ class Weights(Term, Protocol):
     def parameters(self) -> tuple[Parameter, ...]:
         """The Greeks."""
 
-    @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
-        """By the name of a Greek, its axes that run over the levels of causes."""
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        """The axes over levels of causes that have names, and over coefficients."""
 
     @property
     def has_table(self) -> bool:
@@ -109,10 +109,10 @@ class Theta:
 
     is_centred = False
 
-    @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
+    def named_axes(self, levels: Levels) -> NamedAxes:
         """The axes of theta but the last."""
-        return {WEIGHTS: dict(enumerate(self.parents))}
+        named = {axis: parent for axis, parent in enumerate(self.parents) if parent in levels}
+        return {WEIGHTS: {axis: Axis(f"{parent}_level", tuple(levels[parent])) for axis, parent in named.items()}}
 
     def put(self, slots: Slots) -> None:
         """A log-linear term."""

@@ -133,14 +133,14 @@ def _without_rounding(pointwise: Tensor) -> Tensor:
 
 
 def _posterior(fit: "Fit") -> "xarray.Dataset":
-    """The draws, with an axis of components, and of levels that have names; names are coordinates."""
+    """The draws, with an axis of components, of levels that have names, and of coefficients; names are coordinates."""
     labelled = fit.symmetry.axes if fit.label_names else fit.model.component_axes
-    coordinates = {f"{variable}_level": names for variable, names in levels_of(fit).items()}
+    named_axes = fit.model.named_axes(levels_of(fit))
+    coordinates = {one.over: one.names for axes in named_axes.values() for one in axes.values()}
     coordinates |= {"component": fit.label_names} if fit.label_names else {}
     axis_names = {}
     for name, value in fit.draws.items():
-        axes = {axis: f"{variable}_level" for axis, variable in fit.model.level_axes.get(name, {}).items()}
-        axes = {axis: dim for axis, dim in axes.items() if dim in coordinates}
+        axes = {axis: one.over for axis, one in named_axes.get(name, {}).items()}
         axes |= dict.fromkeys(labelled.get(name, ())[:1], "component")
         axis_names[name] = [axes.get(axis, f"{name}_dim_{axis}") for axis in range(value.ndim - 1)]
     posterior = dataset(fit.draws, fit.num_chains, axis_names)

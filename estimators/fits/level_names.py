@@ -21,10 +21,10 @@ def rows_for(fit: "Fit", rows: Any) -> Data:
 
 
 def names_along_axes(fit: "Fit") -> dict[str, Mapping[int, tuple[str, ...]]]:
-    """By Greek, the names along its axes, of labels and of levels, where they have any."""
-    levels, names = levels_of(fit), dict[str, Mapping[int, tuple[str, ...]]]()
+    """By Greek, the names along its axes, of labels, levels and coefficients, where they have any."""
+    named, names = fit.model.named_axes(levels_of(fit)), dict[str, Mapping[int, tuple[str, ...]]]()
     labelled = fit.symmetry.axes if fit.label_names else {}
     for greek in fit.draws:
-        axes = {axis: levels[name] for axis, name in fit.model.level_axes.get(greek, {}).items() if name in levels}
+        axes = {axis: one.names for axis, one in named.get(greek, {}).items()}
         names[greek] = {**axes, **dict.fromkeys(labelled.get(greek, ()), fit.label_names)}
     return names

@@ -7,6 +7,7 @@ to say.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -42,7 +43,7 @@ class Family(Sharing):
     values, in that order.
     """
 
-    given: Mapping[str, KnownOrPrior]
+    given: Mapping[str, KnownOrPrior] = MappingProxyType({})
     parents: Sequence[str]
     law: Callable[..., TorchDistributionMixin]
 

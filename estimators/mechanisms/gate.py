@@ -27,11 +27,11 @@ class Gate:
     """``p(Z = k | parents) ∝ exp(beta_Z[k] · (1, parents))``, for a causal mixture's ``latent``.
 
     Greek: ``beta_Z`` [K, 1 + P], the intercept first. A parent of L > 2 levels enters as L - 1 indicators, level 0 the
-    baseline; any other as itself. Each column sums to zero over the classes, so that no class is a reference and labels
-    are free: contrasts with a class are differences, ``fit["beta_Z"] - fit["beta_Z"][:1]``. ``coefficients`` is a prior
-    ``Normal(0, scale)`` of each class's own, given that they sum to zero, with one scale or one for each column; or
-    numbers [K, 1 + P], which mean known. Raises TypeError or ValueError for anything else, or without parents. Source:
-    Bandeen-Roche et al. (1997), "Latent variable regression for multiple discrete outcomes".
+    baseline; any other as itself, ``T:A`` as products. Each column sums to zero over the classes, so that no class is a
+    reference and labels are free: contrasts with a class are differences, ``fit["beta_Z"] - fit["beta_Z"][:1]``.
+    ``coefficients`` is a prior ``Normal(0, scale)`` of each class's own, given that they sum to zero, with one scale or
+    one for each column; or numbers [K, 1 + P], which mean known. Raises TypeError or ValueError for anything else, or
+    without parents. Source: Bandeen-Roche et al. (1997), "Latent variable regression for multiple discrete outcomes".
 
     >>> Gate(["age"]).parents
     ('age',)

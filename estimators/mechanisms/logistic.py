@@ -43,9 +43,9 @@ class Logistic(GeneralisedLinear):
     """``x | Z = k, parents ~ Bernoulli(1 / (1 + exp(-beta_k · (1, parents))))``: a logistic regression for each class.
 
     Greek: ``beta`` [K, 1 + P], log odds, the intercept first. A parent of L > 2 levels enters as L - 1 indicators,
-    level 0 the baseline; any other as itself. ``coefficients`` is a prior over the reals (with one for each of the 1 +
-    P where it is batched) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for no
-    parents. Source: Agresti (2013), "Categorical Data Analysis", chapter 5.
+    level 0 the baseline; any other as itself, ``T:A`` as products. ``coefficients`` is a prior over the reals (with one
+    for each of the 1 + P where it is batched) or numbers, which mean known. Raises TypeError or ValueError for anything
+    else, and for no parents. Source: Agresti (2013), "Categorical Data Analysis", chapter 5.
 
     >>> Logistic(parents=["age"], coefficients=dist.Normal(0.0, 2.5)).parents
     ('age',)

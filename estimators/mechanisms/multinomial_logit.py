@@ -80,9 +80,9 @@ class MultinomialLogit(Regression):
     """``p(x = l | Z = k, parents) ∝ exp(beta_kl · (1, parents))``, level 0 the reference, whose coefficients are 0.
 
     Greek: ``beta`` [K, L - 1, 1 + P], log odds against level 0, the intercept first (alone without parents). A parent
-    of M > 2 levels enters as M - 1 indicators, level 0 the baseline; any other as itself. ``coefficients`` is a prior
-    over the reals, or numbers, which mean known. Raises TypeError or ValueError for anything else, and for fewer than 2
-    levels. Source: Agresti (2013), "Categorical Data Analysis", section 8.1.
+    of M > 2 levels enters as M - 1 indicators, level 0 the baseline; any other as itself, ``T:A`` as products.
+    ``coefficients`` is a prior over the reals, or numbers, which mean known. Raises TypeError or ValueError for
+    anything else, and for fewer than 2 levels. Source: Agresti (2013), "Categorical Data Analysis", section 8.1.
 
     >>> MultinomialLogit(3, parents=["age"]).num_levels
     3

@@ -84,10 +84,10 @@ class OrderedLogistic(Regression):
     ``c_k0 = 0``, and each next cutpoint is a gap further: of L levels, the intercept and L - 2 gaps put all of them.
 
     Greeks: ``beta`` [K, 1 + P], the intercept first (alone without parents), and ``gap`` [K, L - 2], positive. A parent
-    of M > 2 levels enters as M - 1 indicators, level 0 the baseline; any other as itself. ``coefficients`` and ``gaps``
-    are priors (over the reals, with one for each of the 1 + P where batched, and over the positive numbers) or numbers,
-    which mean known. Raises TypeError or ValueError for anything else, and for fewer than 3 levels. Source: McCullagh
-    (1980), "Regression models for ordinal data".
+    of M > 2 levels enters as M - 1 indicators, level 0 the baseline; any other as itself, ``T:A`` as products.
+    ``coefficients`` and ``gaps`` are priors (over the reals, with one for each of the 1 + P where batched, and over the
+    positive numbers) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for fewer than
+    3 levels. Source: McCullagh (1980), "Regression models for ordinal data".
 
     >>> OrderedLogistic(4, parents=["T"]).num_levels
     4

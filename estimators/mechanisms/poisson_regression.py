@@ -50,9 +50,9 @@ class PoissonRegression(GeneralisedLinear):
     here, and questions average over that, see it, or set it: ``do(days=30.0)``.
 
     Greek: ``beta`` [K, 1 + P], log rates, the intercept first. A parent of L > 2 levels enters as L - 1 indicators,
-    level 0 the baseline; any other as itself. ``coefficients`` is a prior over the reals (with one for each of the 1 +
-    P where it is batched) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for no
-    parents. Source: Agresti (2013), "Categorical Data Analysis", section 4.3.
+    level 0 the baseline; any other as itself, ``T:A`` as products. ``coefficients`` is a prior over the reals (with one
+    for each of the 1 + P where it is batched) or numbers, which mean known. Raises TypeError or ValueError for anything
+    else, and for no parents. Source: Agresti (2013), "Categorical Data Analysis", section 4.3.
 
     >>> PoissonRegression(parents=["T"], exposure="days").parents
     ('T', 'days')

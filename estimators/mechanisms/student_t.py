@@ -72,10 +72,11 @@ class StudentT(Regression):
     """``y | Z = k, parents ~ StudentT(df_k, beta_k · (1, parents), sigma_k)``: far rows pull a line less.
 
     Greeks: ``beta`` [K, 1 + P], the intercept first (alone without parents), ``sigma`` [K], and ``df`` [K] where it is
-    estimated. A parent of L > 2 levels enters as L - 1 indicators, level 0 the baseline; any other as itself.
-    ``coefficients``, ``scale`` and ``df`` are priors (over the reals, with one for each of the 1 + P where batched, and
-    over the positive numbers) or numbers, which mean known, as ``df`` is by default. Raises TypeError or ValueError for
-    anything else. Source: Lange, Little & Taylor (1989), "Robust statistical modeling using the t distribution".
+    estimated. A parent of L > 2 levels enters as L - 1 indicators, level 0 the baseline; any other as itself, ``T:A``
+    as products. ``coefficients``, ``scale`` and ``df`` are priors (over the reals, with one for each of the 1 + P where
+    batched, and over the positive numbers) or numbers, which mean known, as ``df`` is by default. Raises TypeError or
+    ValueError for anything else. Source: Lange, Little & Taylor (1989), "Robust statistical modeling using the t
+    distribution".
 
     >>> StudentT(parents=["T"], df=dist.Gamma(2.0, 0.1)).parents
     ('T',)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from estimators.contract import Draws, Model, Settings, WrongModelTypeError
 from estimators.data.data import LATENT, Data, as_data
+from estimators.data.levels import Levels
 from estimators.estep.gated import GatedWeights
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.variable import Node
@@ -41,7 +42,7 @@ from estimators.mixture.prior_labels import label_densities, likeliest_order
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_settings, check_values
 from estimators.mixture.symmetry import exchangeable, order_keys, symmetry_of
-from estimators.parameters.parameter import Parameter, check_draws
+from estimators.parameters.parameter import NamedAxes, Parameter, check_draws
 from estimators.parameters.symmetry import Symmetry
 
 
@@ -115,8 +116,8 @@ class CausalMixture(MixtureProgram):
         mechanism = self.mechanisms[name]
         is_line, parents = mechanism.is_regression, mechanism.parents
         levels = () if is_line else levels_of(self.mechanisms, parents, f"mechanisms[{name!r}]")
-        inputs = parents if is_line else ()
-        design = design_of(self.mechanisms, inputs, f"mechanisms[{name!r}]", mechanism.exposure)
+        inputs, exposure = parents if is_line else (), mechanism.exposure
+        design = design_of(self.mechanisms, inputs, f"mechanisms[{name!r}]", exposure)
         is_effect = LATENT in causes(self.mechanisms, self.latent_parents)[name]
         return Node(name, mechanism, self.K, is_effect, levels, design)
 
@@ -159,11 +160,10 @@ class CausalMixture(MixtureProgram):
     def component_axes(self) -> dict[str, tuple[int, ...]]:
         return {p.name: (p.component_axis,) for p in self.parameters if p.component_axis is not None}
 
-    @property
-    def level_axes(self) -> dict[str, dict[int, str]]:
-        axes = self.weights.level_axes
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        axes = dict(self.weights.named_axes(levels))
         for node in self.nodes.values():
-            axes |= node.level_axes
+            axes |= node.named_axes(levels)
         return axes
 
     def symmetry(

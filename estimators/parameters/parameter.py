@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,17 @@ Array = NDArray[np.float64]
 TINY = 1e-300
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
 LOG_ZERO = -1e290
+
+
+class Axis(NamedTuple):
+    """What an axis of a Greek runs over, ``C_level`` or ``beta_Y_coefficient``, and the names of its places."""
+
+    over: str
+    names: tuple[str, ...]
+
+
+# By the name of a Greek, its axes whose places have names.
+NamedAxes = Mapping[str, Mapping[int, Axis]]
 
 
 @dataclass(frozen=True, eq=False)

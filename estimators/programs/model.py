@@ -13,8 +13,9 @@ from torch import Tensor
 from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Draws, Model, Settings, Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
+from estimators.data.levels import Levels
 from estimators.isolation import isolated, own_modes
-from estimators.parameters.parameter import checked_greeks
+from estimators.parameters.parameter import NamedAxes, checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.parameters.symmetry import Symmetry, entries_by_label
 from estimators.programs.call import Program, parameters_of, rows_alone
@@ -209,7 +210,10 @@ class PyroModel:
 
     # A program does not say which axes of its Greeks run over components: its symmetry finds them, on data.
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
-    level_axes: ClassVar[Mapping[str, Mapping[int, str]]] = {}
+
+    def named_axes(self, levels: Levels) -> NamedAxes:
+        """None that a program says anything of."""
+        return {}
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:
         return symmetry_of_program(

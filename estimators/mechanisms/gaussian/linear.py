@@ -40,10 +40,11 @@ class LinearGaussian(GaussianFamily):
     ``log p = -log(sigma_k) - log(2π)/2 - (y - beta_k · t)² / (2 sigma_k²)``, so Φ = (t ⊗ t, u t, u²) with u and t the
     standardised y and (1, parents).
 
-    Greeks: ``beta`` [K, 1 + P], the intercept first, and ``sigma`` [K], or [] with ``shared=["scale"]``. A parent
-    of L > 2 levels enters as L - 1 indicators, level 0 the baseline; any other as itself. ``coefficients`` and
-    ``scale`` are priors (over the reals, with one for each of the 1 + P where they are batched, and over the positive
-    numbers) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for no parents.
+    Greeks: ``beta`` [K, 1 + P], the intercept first, and ``sigma`` [K], or [] with ``shared=["scale"]``. A parent of L
+    > 2 levels enters as L - 1 indicators, level 0 the baseline; any other as itself, ``T:A`` as products.
+    ``coefficients`` and ``scale`` are priors (over the reals, with one for each of the 1 + P where they are batched,
+    and over the positive numbers) or numbers, which mean known. Raises TypeError or ValueError for anything else, and
+    for no parents.
 
     >>> LinearGaussian(parents=["T"], coefficients=dist.Normal(0.0, 5.0)).parents
     ('T',)

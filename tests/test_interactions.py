@@ -406,3 +406,47 @@ def test_an_export_has_the_coefficients_for_coordinates():
     assert posterior["beta_Y_coefficient"].values.tolist()[:2] == ["intercept", "T=yes"]
     assert posterior["shared_beta_Y"].sel(shared_beta_Y_coefficient="T=yes:A").shape == (1, 8)
     assert posterior["beta_M"].sel(M_odds="b", beta_M_coefficient="T=yes").shape == (1, 8, 2)
+
+
+# ------------------------------------------------------------------ coordinates
+
+
+@pytest.mark.parametrize("family", [LinearGaussian, Logistic, LogNormal])
+def test_coordinates_of_an_interaction_far_from_0_are_next_to_independent(family):
+    """Age is far from 0: as columns T and T:age are all but one; the fit is the same at any origin."""
+    rng = np.random.default_rng(0)
+    age, t = rng.normal(0.0, 9.0, 500), np.arange(500) % 2
+    y = rng.integers(0, 2, 500) if family is Logistic else np.exp(rng.normal(size=500))
+    model = CausalMixture(1, {"T": Bernoulli(), "A": Gaussian(), "Y": family(["T", "A", "T:A"])})
+    values = []
+    for origin in (0.0, 3000.0):
+        data = Data(T=t, A=age + origin, Y=y)
+        density = model.density(data)
+        fit = EM().fit(model, data, seed=0)
+        at = density.unconstrain({name: value.numpy()[0] for name, value in fit.draws.items()})
+        information = density.information(at)
+        assert np.linalg.cond(information / np.sqrt(np.outer(*[np.diag(information)] * 2))) < 10.0
+        values.append(float(density.values(at).likelihood))
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+    design = np.column_stack([np.ones(500), t, age + 3000.0, t * (age + 3000.0)])
+    scaled = design / design.std(0).clip(1.0)
+    assert np.linalg.cond(scaled.T @ scaled) > 1e5
+
+
+@pytest.mark.parametrize("name", ["interactions", "shared interactions of odds and counts"])
+def test_slopes_in_coordinates_are_those_of_differences_at_any_origin(name):
+    model = MODELS[name]
+    data = hidden_rows(model, 60, seed=1)
+    number = "A" if "A" in data.columns else "X"
+    data = Data({**data.columns, number: data.columns[number] + 4.0})
+    density = model.density(data)
+    at = density.unconstrain({name: value.numpy() for name, value in random_greeks(model, 1).items()})
+    greeks = density.constrain(at)
+    np.testing.assert_allclose(density.unconstrain(greeks), at, rtol=1e-7, atol=1e-8)
+    slopes = density.evaluate(at)[1]
+    for coordinate in range(density.size):
+        step = 1e-5 * np.eye(density.size)[coordinate]
+        ahead, behind = density.values(at + step), density.values(at - step)
+        for part in ("likelihood", "prior", "jacobian"):
+            expected = (getattr(ahead, part) - getattr(behind, part)) / 2e-5
+            assert getattr(slopes, part)[coordinate] == pytest.approx(expected, rel=1e-5, abs=1e-3), (part, coordinate)

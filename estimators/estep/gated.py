@@ -77,11 +77,11 @@ class GatedWeights:
 
     def reference(self, columns: Columns) -> Reference:
         """Centres and spreads of the inputs."""
-        return line_about(self._inputs(columns))
+        return line_about(self._inputs(columns)).of_products(self.design.inputs)
 
     def transforms(self, reference: Reference) -> dict[str, Transform]:
         """Contrasts between classes, in standardised inputs."""
-        matrix = np.asarray(np.linalg.inv(line_of(reference).matrix))
+        matrix = line_of(reference).coordinates.matrix
         return {parameter.name: Contrasts(matrix, self.num_components) for parameter in self.parameters}
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:

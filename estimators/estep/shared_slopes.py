@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from estimators.mechanisms.protocol import Given
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Parameter
+from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.transforms import Linear
 
 
@@ -44,4 +44,9 @@ def of_all(of_line: Linear, block: Block, shared: Mask) -> Linear:
         axis=1,
     )
     meets = (number[:, None] == number) & ((label[:, None] == label) | (label == -1))
-    return Linear(np.where(meets, of_line.matrix[place[:, None], place], 0.0), of_line.origin[place])
+
+    def apart(matrix: Array) -> Array:
+        return np.where(meets, matrix[place[:, None], place], 0.0)
+
+    columns = None if of_line.columns is None else apart(of_line.columns)
+    return Linear(apart(of_line.matrix), of_line.origin[place], columns)

@@ -40,7 +40,7 @@ class _OfVariable:
     def reference(self, columns: Columns) -> Reference:
         """The centre and scale of the column."""
         inputs = self.node.inputs(columns) if self.family.is_regression else NO_INPUTS
-        return self.family.reference(columns[self.node.name], inputs)
+        return self.family.reference(columns[self.node.name], inputs).of_products(self.node.design.inputs)
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
         """C as [..., K, width], the same for all components of a variable that Z does not cause."""

@@ -23,7 +23,7 @@ from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference, Terms, Turn, VariableTable
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Linear, Positive, Transform
+from estimators.parameters.transforms import Positive, Transform
 
 
 def weak_line() -> TorchDistributionMixin:
@@ -121,7 +121,7 @@ class Regression(General):
         """The line in standardised inputs; other Greeks by their logs."""
         if parameter.name != "beta":
             return Positive()
-        return Linear(np.asarray(np.linalg.inv(line_of(reference).matrix)), np.asarray(reference.centre))
+        return line_of(reference).coordinates
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         """Centres and spreads of the inputs (1 where they are constant)."""

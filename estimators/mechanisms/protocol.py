@@ -55,6 +55,10 @@ class Reference:
         """The same with one centre for each cell."""
         return replace(self, centre=centre, by_cell=True)
 
+    def of_products(self, factors: Sequence[Sequence[object]]) -> "Reference":
+        """The same where a regression's inputs are products of factors."""
+        return self
+
 
 class Equation(NamedTuple):
     """``x = intercept + slopes · inputs + factor · ε`` with ε standard normal, as arrays [..., cells, ...].

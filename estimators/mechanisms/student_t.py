@@ -24,7 +24,7 @@ from estimators.parameters.distributions import StableStudentT
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Linear, Positive, Transform
+from estimators.parameters.transforms import Positive, Transform
 
 # Where the log of df is held: beyond it is a Gaussian to all digits.
 HELD = 60.0
@@ -104,7 +104,7 @@ class StudentT(Regression):
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """As those of a `LinearGaussian`; df by its log."""
         if parameter.name == "beta":
-            return Linear(np.linalg.inv(line_of(reference).matrix) * reference.scale, np.asarray(reference.centre))
+            return line_of(reference).coordinates
         return Positive(reference.scale) if parameter.name == "sigma" else Positive()
 
     def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:

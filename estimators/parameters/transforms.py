@@ -259,10 +259,15 @@ class Simplex:
 
 @dataclass(frozen=True, eq=False)
 class Linear(_Square):
-    """``x = origin + matrix @ v`` for every row of x: [..., rows * P], with a square matrix [P, P]."""
+    """``x = origin + matrix @ v`` for every row of x: [..., rows * P], with a square matrix [P, P].
+
+    ``columns`` [P, P] maps x to the line in standardised columns, in which compiled sums have its slopes, where that is
+    not v itself.
+    """
 
     matrix: Array
     origin: Array
+    columns: Array | None = None
     bounded = False
     has_logs = False
 
@@ -279,7 +284,8 @@ class Linear(_Square):
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         length = len(self.origin)
         count = self.size(shape) // length
-        numbers = np.concatenate([self.origin, self.matrix.reshape(-1)])
+        of_columns = np.eye(length) if self.columns is None else self.columns @ self.matrix
+        numbers = np.concatenate([self.origin, self.matrix.reshape(-1), of_columns.reshape(-1)])
         return TabulatedMap(LINE, count, length, numbers, float(np.linalg.slogdet(self.matrix)[1] * count))
 
     def log_jacobian(self, value: Array) -> Array | float:

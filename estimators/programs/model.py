@@ -44,9 +44,8 @@ class PyroModel:
     (Greeks without a prior). A hidden site may be seen in some rows: its column holds -1 elsewhere.
 
     ``order_by`` names a Greek with one entry per component, by which labels are put in order (or by another, where it
-    does not differ between them); without it they stay as the estimator found them.
-
-    Raises TypeError where ``fn`` is not callable or ``order_by`` is not a name.
+    does not differ between them); without it they stay as the estimator found them. Raises TypeError where ``fn`` is
+    not callable or ``order_by`` is not a name.
 
     >>> def program(N):
     ...     weight = pyro.sample("weight", dist.Beta(2.0, 2.0))
@@ -212,7 +211,6 @@ class PyroModel:
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def named_axes(self, levels: Levels) -> NamedAxes:
-        """None that a program says anything of."""
         return {}
 
     def symmetry(self, data: Data | None, greeks: Mapping[str, Tensor], *, uses_prior: bool = True) -> Symmetry:

@@ -1,7 +1,9 @@
 """The inputs of a regression about their centres, in units of their spreads."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +14,7 @@ from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, spread
 from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
 from estimators.parameters.priors import default_prior
+from estimators.parameters.transforms import Linear
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Line(Reference):
 
     input_centre: Any = ()
     input_scale: Any = ()
+    # The map of a line onto its coordinates where these are not those of `matrix`.
+    centred: Any = None
 
     def design(self, inputs: Array) -> Array:
         """t as [N, 1 + P]."""
@@ -35,6 +40,35 @@ class Line(Reference):
         found = np.diag([1.0, *np.asarray(self.input_scale)])
         found[0, 1:] = self.input_centre
         return found
+
+    def of_products(self, factors: Sequence[Sequence[object]]) -> "Line":
+        """The same where inputs are products of factors: coordinates are the line in products of standardised inputs.
+
+        An age far from 0 makes ``T:age`` all but a multiple of T, and this one of nothing: ``x y`` is of ``x - a`` and
+        ``y - b`` what it is, less multiples of x and of y, which stand beside it. A product without one of these stays.
+        """
+        if all(len(product) == 1 for product in factors):
+            return self
+        places = {frozenset(product): 1 + place for place, product in enumerate(factors[: len(self.input_scale)])}
+        middles, units = ([*part] for part in (self.input_centre, self.input_scale))
+        map_to = np.eye(1 + len(units))
+        for product, place in places.items():
+            own = {factor: places[frozenset([factor])] - 1 for factor in product}
+            lower = [frozenset(part) for size in range(len(product)) for part in combinations(product, size)]
+            map_to[place, place] = prod(units[own[factor]] for factor in product)
+            if all(not part or part in places for part in lower):
+                for part in lower:
+                    share = prod(units[own[factor]] for factor in part)
+                    map_to[places.get(part, 0), place] = share * prod(middles[own[factor]] for factor in product - part)
+        return replace(self, centred=map_to)
+
+    @property
+    def coordinates(self) -> Linear:
+        """The line by its coordinates."""
+        scale, centre = np.asarray(self.scale), np.asarray(self.centre)
+        if self.centred is None:
+            return Linear(np.linalg.inv(self.matrix) * scale, centre)
+        return Linear(np.linalg.inv(self.centred) * scale, centre, self.matrix / scale)
 
 
 def line_of(reference: Reference) -> Line:

@@ -27,7 +27,7 @@ from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Linear, Positive, Transform
+from estimators.parameters.transforms import Positive, Transform
 
 # Passes of a weighted fit whose weights it changes, and the change of a scale at which these end.
 MOST_FITS, STILL = 200, 1e-13
@@ -78,7 +78,7 @@ class LinearGaussian(GaussianFamily):
         """``beta`` as the line in standardised units; ``sigma`` as the log of its ratio to the column's scale."""
         if parameter.name == "sigma":
             return Positive(reference.scale)
-        return Linear(np.linalg.inv(line_of(reference).matrix) * reference.scale, reference.centre)
+        return line_of(reference).coordinates
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         return StableNormal(self.mean(greeks, cell, inputs), self.given["sigma"].in_cell(greeks.get("sigma"), cell))

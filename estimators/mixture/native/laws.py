@@ -250,10 +250,13 @@ def pull_back(v: Any, tables: Any, greeks: Any, g: Any, gradient: Any) -> None:
                     gradient[at + j] += g[LOG, to + j] - greeks[VALUE, to + j] * tail
                 at, to = at + length - 1, to + length
         elif site[MAP] == LINE:
+            of_columns = a + length + length * length
             for j in range(count):
                 for q in range(length):
-                    value = g[LOG, to + j * length + q]
+                    value = 0.0
                     for p in range(length):
+                        share = numbers[of_columns + p * length + q]
+                        value += share * g[LOG, to + j * length + p] if share != 0.0 else 0.0
                         value += numbers[a + length + p * length + q] * g[VALUE, to + j * length + p]
                     gradient[at + j * length + q] += value
         elif site[MAP] == CONTRASTS:

@@ -258,6 +258,32 @@ def test_an_exposure_is_positive_and_has_a_law() -> None:
         CausalMixture(1, {"T": Bernoulli(), "Y": NegativeBinomial(["T"], exposure="days")})
 
 
+def test_an_exposure_may_be_a_covariate_and_must_be_positive_too() -> None:
+    model = CausalMixture(1, {"T": Bernoulli(), "Y": PoissonRegression(["T"], exposure="days")}, covariates=["days"])
+    greeks = {name: value for name, value in PER_DAY.items() if not name.endswith("days")}
+    days = np.random.default_rng(0).uniform(5.0, 60.0, 2000)
+    rows = model.simulate(2000, greeks, seed=0, covariates={"days": days})
+    data = Data({key: value for key, value in rows.items() if key != "Z"})
+    t, y = (rows[name].numpy() for name in "TY")
+    expected = stats.poisson.logpmf(y, days * np.exp(-1.0 + 0.5 * t)) + np.log(0.5)
+    np.testing.assert_allclose(model.marginal(data).pointwise(model.check_greeks(greeks)), expected, rtol=1e-12)
+    fit = EM().fit(model, data, seed=0)
+    # Rates per day by class of T are counts over days.
+    rates = [y[t == level].sum() / days[t == level].sum() for level in (0, 1)]
+    np.testing.assert_allclose(fit["beta_Y"][0], [np.log(rates[0]), np.log(rates[1] / rates[0])], rtol=1e-6)
+    assert float(fit.do(T=1, days=30.0).mean("Y").value) == pytest.approx(30.0 * rates[1], rel=1e-6)
+    assert float(fit.do(T=1).mean("Y").value) == pytest.approx(days.mean() * rates[1], rel=1e-6)
+    for days_of_row in (0.0, -2.0):
+        with pytest.raises(ValueError, match=r"column days: expected numbers > 0, got \[-?\d.0\] in row\(s\) \[1\]"):
+            EM().fit(model, Data(T=[0, 1, 1], days=[1.0, days_of_row, 2.0], Y=[1.0, 2.0, 3.0]), seed=0)
+    with pytest.raises(ValueError, match=r"days in do\(...\): expected numbers > 0"):
+        fit.do(T=1, days=-1.0)
+    with pytest.raises(ValueError, match="column days: expected numbers > 0"):
+        model.simulate(3, greeks, covariates={"days": -1.0})
+    with pytest.raises(ValueError, match="the exposure 'days' is a Covariate, which may be 0"):
+        CausalMixture(1, {"T": Bernoulli(), "Y": PoissonRegression(["T"], exposure="days")}, covariates={"days": 3})
+
+
 # ------------------------------------------------------------------------------------------------ bad input, digits
 
 

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -21,6 +22,8 @@ from estimators.mechanisms import (
     FullGaussian,
     Gaussian,
     LinearGaussian,
+    Logistic,
+    NegativeBinomial,
     Poisson,
 )
 from tests.mechanism_models import MODELS, drawn_rows, random_greeks
@@ -75,6 +78,26 @@ CASES: dict[str, tuple[Model, dict[str, Any], str]] = {
         "column Y has an input T that is 2 in every row",
     ),
     "an unused input": (line(T=Categorical(3)), {"T": SIDE, "Y": Y}, r"input T=2 that is 0 in every row"),
+    "an interaction that no row has": (
+        CausalMixture(2, {"T": Bernoulli(), "W": Bernoulli(), "Y": LinearGaussian(["T", "W", "T:W"])}),
+        {"T": SIDE, "W": 1 - SIDE, "Y": Y},
+        "column Y has an input T:W that is 0 in every row: its coefficient is open; leave it out",
+    ),
+    "an interaction that is another": (
+        CausalMixture(2, {"T": Bernoulli(), "A": Gaussian(), "Y": Logistic(["T", "A", "T:A"])}),
+        {"T": SIDE, "A": T * SIDE, "Y": SIDE},
+        "column Y has collinear inputs, A, T:A: only a combination of their coefficients is determined; leave one",
+    ),
+    "an exact copy": (
+        CausalMixture(2, {"T": Gaussian(), "W": Gaussian(), "Y": Poisson(), "C": NegativeBinomial(["T", "W"])}),
+        {"T": T, "W": T, "Y": SIDE, "C": SIDE},
+        "column C has collinear inputs, T, W: only a combination",
+    ),
+    "an unseen level with a name": (
+        line(T=Categorical(3)),
+        {"T": pd.Categorical(["a", "b"] * 100, ["a", "b", "c"]), "Y": Y},
+        "column Y has an input T=c that is 0 in every row",
+    ),
     "a line": (line(T=Gaussian()), {"T": T, "Y": 2 * T + 3}, "column Y is a line of T without noise"),
     "more classes than rows": (GaussianMixture(4), {"X": [1.0, 2.0, 2.0]}, "4 components for 2 distinct rows"),
 }

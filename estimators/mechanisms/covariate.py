@@ -15,7 +15,7 @@ from estimators.checks import check_whole
 from estimators.data.remarks import Remark
 from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
+from estimators.mechanisms.protocol import Greeks, Reference, VariableTable, check_positive
 from estimators.parameters.parameter import Array
 
 
@@ -24,13 +24,15 @@ class Covariate(LogLinear):
     """A variable without a mechanism, as a causal mixture's ``covariates`` name them: all of its values are set.
 
     With ``num_levels`` its values are levels, which enter tables, and regressions by indicators; without, it is a
-    number. Raises TypeError or ValueError for fewer than 2 levels.
+    number, above 0 where it ``is_positive``, as the exposure of a count is. Raises TypeError or ValueError for fewer
+    than 2 levels.
 
     >>> Covariate(num_levels=3).num_levels
     3
     """
 
     num_levels: int | None = None
+    is_positive: bool = False
 
     is_covariate = True
 
@@ -43,8 +45,10 @@ class Covariate(LogLinear):
             object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=2))
 
     def check(self, name: str, column: Tensor) -> Tensor:
-        """Levels where there are some, else any numbers."""
-        return column.double() if self.num_levels is None else super().check(name, column)
+        """Levels where there are some, else numbers above 0, or any."""
+        if self.num_levels is not None:
+            return super().check(name, column)
+        return check_positive(name, column) if self.is_positive else column.double()
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """A number that is none, until it is set."""

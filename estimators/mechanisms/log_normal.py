@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estimators.data.remarks import Remark
 from estimators.mechanisms.gaussian.linear import LinearGaussian
-from estimators.mechanisms.protocol import Reference, Turn, VariableTable, rows_named
+from estimators.mechanisms.protocol import Reference, Turn, VariableTable, check_positive
 from estimators.parameters.parameter import Array
 
 
@@ -34,10 +34,7 @@ class LogNormal(LinearGaussian):
     needs_parents = False
 
     def check(self, name: str, column: Tensor) -> Tensor:
-        values = column.double()
-        if bool((values <= 0).any()):
-            raise ValueError(f"column {name}: expected numbers > 0, got {rows_named(values, values <= 0)}")
-        return values
+        return check_positive(name, column)
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         return super().reference(np.log(column), inputs)

@@ -46,8 +46,8 @@ class PoissonRegression(GeneralisedLinear):
     """``x | Z = k, parents ~ Poisson(exp(beta_k · (1, parents)))``: a log-linear rate for each class.
 
     An ``exposure`` is a positive variable of the model, the days that each row was watched, say: its log is added to
-    the log rate, so that the coefficients are of a rate per day. It has a law of its own (`LogNormal`), as every cause
-    here, and questions average over that, see it, or set it: ``do(days=30.0)``.
+    the log rate, so that the coefficients are of a rate per day. It has a law of its own (`LogNormal`), which questions
+    average over, or is one of the model's ``covariates``, or is set: ``do(days=30.0)``.
 
     Greek: ``beta`` [K, 1 + P], log rates, the intercept first. A parent of L > 2 levels enters as L - 1 indicators,
     level 0 the baseline; any other as itself, ``T:A`` as products. ``coefficients`` is a prior over the reals (with one

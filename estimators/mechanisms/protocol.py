@@ -380,6 +380,14 @@ def check_whole_numbers(name: str, column: Tensor, below: int | None = None) -> 
     return values
 
 
+def check_positive(name: str, column: Tensor) -> Tensor:
+    """Return a column of numbers above 0 as float64, or raise a ValueError that names the rows of others."""
+    values = column.double()
+    if bool((values <= 0).any()):
+        raise ValueError(f"column {name}: expected numbers > 0, got {rows_named(values, values <= 0)}")
+    return values
+
+
 def rows_named(values: Tensor, bad: Tensor) -> str:
     """The first of the values that are bad, and their rows, in words."""
     rows = bad.nonzero()[:5, 0].tolist()

@@ -101,7 +101,12 @@ def with_covariates(mechanisms: object, covariates: object) -> object:
     for name in covariates:
         if name in mechanisms and not getattr(mechanisms[name], "is_covariate", False):
             raise ValueError(f"covariates: {name!r} has a mechanism too, {mechanisms[name]!r}; leave one of them out")
-    return {**{name: Covariate(num_levels) for name, num_levels in covariates.items()}, **mechanisms}
+    exposures = {getattr(mechanism, "exposure", None) for mechanism in mechanisms.values()}
+    of_rows = {
+        name: Covariate(num_levels, is_positive=name in exposures and num_levels is None)
+        for name, num_levels in covariates.items()
+    }
+    return {**of_rows, **mechanisms}
 
 
 def check_names(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:

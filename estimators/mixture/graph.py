@@ -80,7 +80,7 @@ def design_of(
         if parent == exposure and not mechanism.is_positive:
             raise ValueError(
                 f"{whose}: the exposure {parent!r} is a {type(mechanism).__name__}, which may be 0 or "
-                "negative; expected LogNormal(), which has a law of its own until do(...) sets it"
+                "negative; expected LogNormal(), which has a law of its own until do(...) sets it, or one of covariates"
             )
     return Design.of(parents, {parent: mechanisms[parent].num_levels for parent in variables_of(parents)})
 

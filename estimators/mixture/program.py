@@ -116,10 +116,10 @@ class MixtureProgram:
         for name, value in ({} if covariates is None else covariates).items():
             if name not in self.covariates:
                 raise ValueError(f"covariates: expected some of {list(self.covariates)}, got {name!r}")
-            column = self.mechanisms[name].check(name, numbers(name, value))
+            column = numbers(name, value)
             if tuple(column.shape) not in ((), (num_rows,)):
                 raise ValueError(f"covariates: expected {num_rows} values of {name}, got shape {tuple(column.shape)}")
-            columns[name] = column.expand(num_rows)
+            columns[name] = self.mechanisms[name].check(name, column.expand(num_rows))
         return columns
 
     def _need_covariate(self, name: str, column: Tensor) -> None:

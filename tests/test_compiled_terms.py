@@ -62,7 +62,7 @@ def terms_of(
 def both(term: General) -> tuple[CompiledTerm | CompiledGate, General]:
     """A compiled term, and that of NumPy which it stands for."""
     if isinstance(term, CompiledGate):
-        return term, GatedWeights(term.gate, term.widths, term.num_components)
+        return term, GatedWeights(term.gate, term.design, term.num_components)
     assert isinstance(term, CompiledTerm)
     return term, GeneralVariable(term.node, term.family)
 

@@ -24,7 +24,7 @@ class CompiledGate(GatedWeights):
     @classmethod
     def of(cls, weights: GatedWeights) -> Self:
         """The same weights."""
-        return cls(weights.gate, weights.widths, weights.num_components)
+        return cls(weights.gate, weights.design, weights.num_components)
 
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
         return self._found(completed_gate.slopes, numbers, columns, shares, np.zeros(numbers.shape))

@@ -27,28 +27,29 @@ class CompiledGate(GatedWeights):
         return cls(weights.gate, weights.design, weights.num_components)
 
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        return self._found(completed_gate.slopes, numbers, columns, shares, np.zeros(numbers.shape))
+        return self._found(completed_gate.slopes, numbers, columns, shares, numbers.shape[-2:])
 
     def curvature(self, numbers: Array, columns: Columns, shares: Array, chain: Array) -> Array:
-        shape = (*numbers.shape[:2], *numbers.shape[1:], self.width)
-        pairs = self._found(completed_gate.curvatures, numbers, columns, shares, np.zeros(shape))
+        shape = self.num_components, self.num_components, self.width, self.width
+        pairs = self._found(completed_gate.curvatures, numbers, columns, shares, shape)
         return np.asarray(np.einsum("skpi,sklpq,slqj->sij", chain, pairs, chain, optimize=True))
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        return self._found(completed_gate.complete, numbers, columns, shares, np.zeros(len(numbers)))
+        return self._found(completed_gate.complete, numbers, columns, shares, ())
 
-    def _found(self, of: Callable[..., None], numbers: Array, columns: Columns, shares: Array, out: Array) -> Array:
-        """What a function finds of each parameter set."""
+    def _found(
+        self, of: Callable[..., None], numbers: Array, columns: Columns, shares: Array, shape: tuple[int, ...]
+    ) -> Array:
+        """What a function finds, of a shape, for each parameter set; shares may be the same for all."""
         if not (self._last and self._last[0][0] is columns):
             self._last[:] = [(columns, np.ascontiguousarray(self._design(columns).T))]
-        design = self._last[0][1]
-        C, R = (
-            np.array(numbers, order="C"),
-            np.array(np.broadcast_to(shares, (len(numbers), *shares.shape[1:])), order="C"),
-        )
+        (_, design), sets = self._last[0], numbers.shape[:-2]
+        C = np.array(numbers, order="C").reshape(-1, *numbers.shape[-2:])
+        R = np.array(np.broadcast_to(shares, (*sets, *shares.shape[-2:])), order="C").reshape(len(C), len(C[0]), -1)
+        out = np.zeros((len(C), *shape))
 
         def part(a: int, b: int) -> None:
             of(C[a:b], design, R[a:b], out[a:b], np.empty((self.num_components + 3, BLOCK)))
 
         in_ranges(part, len(C), R.size // LEAST_WORK)
-        return out
+        return out.reshape((*sets, *shape))

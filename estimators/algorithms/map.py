@@ -86,7 +86,9 @@ class MAP:
         summits: list[tuple[Status, Summit]] = []
         with progress(min(runs, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
             for number, start in enumerate(starts):
-                if number >= runs and (runs < RUNS or any(status is Status.CONVERGED for status, _ in summits)):
+                # Where a search has found no interior mode, its starts were climbed from already.
+                is_sought = found is not None or any(status is Status.CONVERGED for status, _ in summits)
+                if number >= runs and is_sought:
                     break
                 if number < runs:
                     start, loss, norm = self._train(objective, start, bar)

@@ -52,7 +52,7 @@ def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
     weights = weights.reshape(*weights.shape, *[1] * event_dim)
     parts = weights * means
     total: Tensor = parts.sum((2, 3))
-    total = torch.where(rests_on_an_end(weighed, parts.abs(), means), torch.copysign(INFINITE, total), total)
+    total = torch.where(rests_on_an_end(weighed, name, parts.abs(), means), torch.copysign(INFINITE, total), total)
     if not weighed.is_simulated:
         return total, None
     changes = (weights * (means - total[:, :, None, None])).sum(3)

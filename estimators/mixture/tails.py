@@ -18,14 +18,16 @@ LOOKS = 10.0 ** torch.arange(-3.0, 13.0, dtype=torch.float64)
 EXPONENTIAL = 1.0
 
 
-def rests_on_an_end(weighed: Weighed, sizes: Tensor, means: Tensor) -> Tensor:
-    """Whether a mean [S, R, ...] is made where its nodes end, or where its terms are held.
+def rests_on_an_end(weighed: Weighed, name: str, sizes: Tensor, means: Tensor) -> Tensor:
+    """Whether the mean of a variable [S, R, ...] is made where its nodes end, or where its terms are held.
 
     ``means`` [S, R, Q, C, ...] are those given the configurations, ``sizes`` the absolute values of what each of them
     adds.
     """
     least = PART * sizes.sum((2, 3))
-    found = torch.where(means.abs() >= HELD, sizes, 0.0).sum((2, 3)) > least
+    # A Gaussian has no link, and may be so large in its units.
+    held = torch.inf if name in weighed.joint.gaussian else HELD
+    found = torch.where(means.abs() >= held, sizes, 0.0).sum((2, 3)) > least
     if weighed.nodes is None or weighed.is_simulated:
         return found
     alive = weighed.nodes.log_weights > LOG_ZERO / 2

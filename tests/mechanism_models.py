@@ -180,6 +180,8 @@ MODELS: dict[str, CausalMixture] = {
             "C": Categorical(3),
             "X": Gaussian(loc=dist.Normal(5.0, 1.0)),
             "Y": LinearGaussian(["C", "X"], shared=["X"]),
+            "B": LinearGaussian(["X", "C"], shared=["intercept", "C"]),
+            "D": LinearGaussian(["X"], shared=["intercept", "X"]),
             "U": LogNormal(["X", "C"], dist.Normal(0.0, 0.1), shared=["C", "scale"]),
             "M": LinearGaussian(["X"], dist.Normal(torch.tensor([0.0, 2.0]), 1.0), shared=True),
         },
@@ -190,6 +192,7 @@ MODELS: dict[str, CausalMixture] = {
             "C": Categorical(3),
             "X": Gaussian(loc=dist.Normal(0.0, 1.0), scale=1.0),
             "T": Logistic(["C", "X"], dist.Normal(0.0, 1.0), shared=["C"]),
+            "L": Logistic(["X"], dist.Normal(0.0, 1.0), shared=["intercept"]),
             "M": MultinomialLogit(3, ["X", "T"], dist.Normal(0.0, 0.5), shared=["X"]),
             "O": OrderedLogistic(3, shared=["gaps"]),
         },
@@ -203,6 +206,7 @@ MODELS: dict[str, CausalMixture] = {
             "N": PoissonRegression(["T"], dist.Normal(0.0, 0.5), exposure="days", shared=True),
             "R": NegativeBinomial(["X", "T"], dist.Normal(0.0, 0.3), shared=["X", "dispersion"]),
             "S": StudentT(["X", "T"], df=dist.Gamma(4.0, 0.5), shared=["T", "df"]),
+            "Q": StudentT(["X"], df=4.0, shared=["intercept", "X"]),
         },
     ),
     "covariates": CausalMixture(
@@ -399,7 +403,7 @@ def log_density_by_hand(
         for parent in (None, *mechanism.parents):
             if parent is None or parent != mechanism.exposure:
                 width = len(inputs_by_hand(model, [] if parent is None else [parent], row)) - (parent is not None)
-                parts += [next(sources[parent in mechanism.shared_parents]) for _ in range(width)]
+                parts += [next(sources[(parent or "intercept") in mechanism.shared_terms]) for _ in range(width)]
         return np.stack(parts, -1)
 
     if isinstance(mechanism, Bernoulli):

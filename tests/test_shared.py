@@ -63,6 +63,13 @@ def test_a_shared_greek_has_no_axis_for_classes() -> None:
     assert shapes(LinearGaussian(["C", "X"], shared=["C"]), C=C, X=X) == split
     assert shapes(StudentT(["X"], shared=True), X=X) == {"beta": (2, 1), "shared_beta": (1,), "sigma": ()}
     assert shapes(Logistic(["X", "T"], shared=False), X=X, T=T) == {"beta": (2, 3)}
+    assert shapes(LinearGaussian(["X"], shared=["intercept"]), X=X) == {
+        "beta": (2, 1),
+        "shared_beta": (1,),
+        "sigma": (2,),
+    }
+    # A whole line is one Greek.
+    assert shapes(LinearGaussian(["X", "T"], shared=["intercept", "X", "T"]), X=X, T=T) == {"beta": (3,), "sigma": (2,)}
     # Known coefficients are no Greek, whoever shares them.
     assert shapes(LinearGaussian(["X"], [1.0, 2.0], shared=["X", "scale"]), X=X) == {"sigma": ()}
 
@@ -100,6 +107,33 @@ def test_with_z_seen_a_shared_slope_is_that_of_least_squares_with_an_intercept_f
     left = (y - best[z] - best[3] * x) ** 2
     expected = left.mean() if is_pooled else [left[z == k].mean() for k in range(3)]
     np.testing.assert_allclose(fit["sigma_Y"], np.sqrt(expected), rtol=1e-8)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_with_z_seen_a_shared_intercept_is_that_of_least_squares(is_whole: bool) -> None:
+    rng = np.random.default_rng(0)
+    z, x = np.arange(90) % 3, rng.normal(5.0, 4.0, 90)
+    slopes = np.array([0.8, 0.8, 0.8] if is_whole else [0.5, -1.0, 2.0])
+    y = 2.0 + slopes[z] * x + np.array([0.5, 1.0, 3.0])[z] * rng.standard_normal(90)
+    shared = ["intercept", "X"] if is_whole else ["intercept"]
+    model = CausalMixture(3, {"X": Gaussian(caused_by_latent=False), "Y": LinearGaussian(["X"], shared=shared)})
+    fit = EM().fit(model, Data(X=x, Y=y, Z=z), seed=0)
+    columns = [np.ones(90), x] if is_whole else [np.ones(90), *(x * (z == k) for k in range(3))]
+    design = np.column_stack(columns) / fit["sigma_Y"].numpy()[z][:, None]
+    best = np.linalg.lstsq(design, y / fit["sigma_Y"].numpy()[z], rcond=None)[0]
+    found = fit["beta_Y"] if is_whole else torch.cat([fit["shared_beta_Y"], fit["beta_Y"][:, 0]])
+    np.testing.assert_allclose(found, best, rtol=1e-7)
+    names = ["beta_Y[intercept]", "beta_Y[X]"] if is_whole else ["beta_Y[0, X]", "shared_beta_Y[intercept]"]
+    assert {*names} <= {*fit.summary().index}
+
+
+def test_a_variable_of_which_classes_share_all_is_refused() -> None:
+    with refused(ValueError, "shared", "all of it", "caused_by_latent=False"):
+        Logistic(["X"], shared=["intercept", "X"])
+    with refused(ValueError, "shared", "no 'age'", "['X', 'scale', 'intercept']"):
+        LinearGaussian(["X"], shared=["age"])
+    with refused(ValueError, "shared", "no 'intercept'"):
+        Gaussian(shared=["intercept"])
 
 
 def test_with_z_seen_a_tied_covariance_is_that_within_classes() -> None:

@@ -18,7 +18,7 @@ from estimators.estep.term import Columns, Slots
 from estimators.estep.weights import WeightsTable
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.line import line_about, line_of
-from estimators.mechanisms.protocol import Greeks, Reference, Turn, turns_between, variables_of
+from estimators.mechanisms.protocol import INTERCEPT, Greeks, Reference, Turn, turns_between, variables_of
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Edge, End
@@ -62,7 +62,7 @@ class GatedWeights:
 
     def named_axes(self, levels: Levels) -> NamedAxes:
         """That of coefficients."""
-        names = ("intercept", *self.design.names(levels))
+        names = (INTERCEPT, *self.design.names(levels))
         return {parameter.name: {1: Axis(f"{BETA}_coefficient", names)} for parameter in self.parameters}
 
     # ---------------------------------------------------------------- the term

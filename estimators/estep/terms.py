@@ -40,7 +40,10 @@ class _OfVariable:
     def reference(self, columns: Columns) -> Reference:
         """The centre and scale of the column."""
         inputs = self.node.inputs(columns) if self.family.is_regression else NO_INPUTS
-        return self.family.reference(columns[self.node.name], inputs).of_products(self.node.design.inputs)
+        found, shared = self.family.reference(columns[self.node.name], inputs), self.node.shared_coefficients
+        # An intercept of all classes at the centre of inputs would move with the slopes of each.
+        found = found.about_0() if shared[0] and not shared.all() else found
+        return found.of_products(self.node.design.inputs)
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
         """C as [..., K, width], the same for all components of a variable that Z does not cause."""
@@ -87,7 +90,7 @@ class LogLinearVariable(_OfVariable):
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
         """The M-step, in closed form."""
         node = self.node
-        shared = (node.shared_slopes,) if node.shared_slopes.any() else ()
+        shared = (node.shared_coefficients,) if node.shared_coefficients.any() else ()
         return node.greeks.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks), *shared))
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:

@@ -19,7 +19,7 @@ from torch import Tensor
 from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.variable_greeks import Place, VariableGreeks
-from estimators.mechanisms.protocol import Equation, JointlyGaussian, Mechanism, Reference, variables_of
+from estimators.mechanisms.protocol import INTERCEPT, Equation, JointlyGaussian, Mechanism, Reference, variables_of
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, NamedAxes, Parameter
 
@@ -42,7 +42,7 @@ class Node:
     def __post_init__(self) -> None:
         table = (self.K, *self.levels) if self.is_effect else self.levels
         parameters = self.mechanism.parameters(table, self.num_inputs)
-        place = Place(self.name, table, self.is_effect, self.shared_slopes)
+        place = Place(self.name, table, self.is_effect, self.shared_coefficients)
         object.__setattr__(self, "greeks", VariableGreeks(place, parameters, self.mechanism))
 
     @property
@@ -51,10 +51,10 @@ class Node:
         return tuple(parameter for block in self.greeks.blocks for parameter in block.parameters)
 
     @cached_property
-    def shared_slopes(self) -> Mask:
+    def shared_coefficients(self) -> Mask:
         """Which coefficients [1 + P] of a regression classes share."""
-        shared = [self.is_effect and term in self.mechanism.shared_parents for term in self.design.terms]
-        return np.array([False, *shared][: 1 + self.num_inputs - (self.mechanism.exposure is not None)])
+        terms = (INTERCEPT, *self.design.terms)[: 1 + self.num_inputs - (self.mechanism.exposure is not None)]
+        return np.array([self.is_effect and term in self.mechanism.shared_terms for term in terms])
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class Node:
 
     def named_axes(self, levels: Levels) -> NamedAxes:
         """Those over levels, of the parents in its table and its own, and over coefficients of its line."""
-        line = ("intercept", *self.design.names(levels)[: len(self.shared_slopes) - 1])
+        line = (INTERCEPT, *self.design.names(levels)[: len(self.shared_coefficients) - 1])
         return self.greeks.named_axes(self.parents if self.levels else (), line, levels)
 
     def by_component(self, cells: Array) -> Array:

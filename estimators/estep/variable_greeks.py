@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.data.levels import Levels
-from estimators.estep.shared_slopes import of_all, split
+from estimators.estep.shared_coefficients import of_all, split
 from estimators.mechanisms.protocol import Mechanism, Reference
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Mask
@@ -47,7 +47,7 @@ class VariableGreeks:
 
     def __init__(self, place: Place, parameters: Sequence[Parameter], mechanism: Mechanism) -> None:
         self._place, self._mechanism = place, mechanism
-        line = next(iter(mechanism.given)) if place.shared.any() else None
+        line = next(iter(mechanism.given)) if place.shared.any() and not place.shared.all() else None
         self._of_mechanism = [
             split(parameter, place.shared, mechanism.given) if parameter.name == line else Block.of(parameter)
             for parameter in parameters

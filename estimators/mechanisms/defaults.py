@@ -61,7 +61,8 @@ class Family(Sharing):
         """Keep what is given for the Greeks, and the arguments as they were checked; check the parents."""
         object.__setattr__(self, "parents", check_names(self.parents))
         causes = [parent for parent in self.parents if self.is_regression and parent != self.exposure]
-        shared = self.take_shared(self.shareable(given), causes)
+        line = next(iter(given)) if self.is_regression else None
+        shared = self.take_shared(self.shareable(given), line, causes)
         kept = {symbol: replace(one, is_shared=symbol in shared) for symbol, one in given.items()}
         object.__setattr__(self, "given", kept)
         for one in kept.values():

@@ -25,8 +25,8 @@ from estimators.parameters.transforms import Transform
 Greeks = Mapping[str, Array]
 # What a family was given for each Greek, by its symbol: a prior, or numbers.
 Given = Mapping[str, KnownOrPrior]
-# Between the variables of an interaction.
-INTERACTION = ":"
+# What stands between the variables of an interaction, and the first coefficient of a line.
+INTERACTION, INTERCEPT = ":", "intercept"
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Reference:
         """The same with one centre for each cell."""
         return replace(self, centre=centre, by_cell=True)
 
+    def about_0(self) -> "Reference":
+        """The same where a regression's inputs have no centre."""
+        return self
+
     def of_products(self, factors: Sequence[Sequence[object]]) -> "Reference":
-        """The same where a regression's inputs are products of factors."""
+        """The same where they are products of factors."""
         return self
 
 
@@ -104,8 +108,11 @@ class Mechanism(Protocol):
         """Whether Z causes it: False for a mediator, an instrument, or an outcome of other variables alone."""
 
     @property
-    def shared_parents(self) -> Sequence[str]:
-        """The parents of a regression whose slopes in its first Greek, a line, are the same in all classes."""
+    def shared_terms(self) -> Sequence[str]:
+        """The terms of a regression's line, its first Greek, that are the same in all classes: parents, the intercept.
+
+        Where all of them are, the Greek is shared.
+        """
 
     @property
     def given(self) -> Given:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from estimators.checks import check_flag
-from estimators.mechanisms.protocol import check_names
+from estimators.mechanisms.protocol import INTERCEPT, check_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,9 +12,10 @@ class Sharing:
     """The arguments of every mechanism that say what is the same in all classes.
 
     ``shared`` names Greeks by the arguments that they are given by, and causes whose slopes a regression shares:
-    ``["T", "scale"]``. True is all of these, so that classes differ in their locations or intercepts alone. A shared
-    Greek has no axis for classes (``sigma_Y`` []), nor one for levels of a table. Where classes share some slopes,
-    these are ``shared_beta_Y``, in the order of the causes, and ``beta_Y`` [K, ...] has the intercept and the others.
+    ``["T", "T:age", "scale"]``. True is all of these, so that classes differ in their locations or intercepts alone. A
+    shared Greek has no axis for classes (``sigma_Y`` []), nor one for levels of a table. Where classes share some
+    coefficients of a line, these are ``shared_beta_Y``, in the order of the causes, and ``beta_Y`` [K, ...] has the
+    others. "intercept" among them is the line where all causes are 0; with every slope it is the whole line.
 
     Without ``caused_by_latent`` there is no edge from Z to the variable, and no Greek of it has an axis for classes.
     """
@@ -22,13 +23,14 @@ class Sharing:
     shared: bool | Sequence[str] = field(default=False, kw_only=True)
     caused_by_latent: bool = field(default=True, kw_only=True)
 
-    # The causes whose slopes are shared.
-    shared_parents = tuple[str, ...]()
+    # The coefficients of a line that are shared.
+    shared_terms = tuple[str, ...]()
 
-    def take_shared(self, symbols: Mapping[str, str], causes: Sequence[str]) -> set[str]:
-        """Keep the causes whose slopes are shared, and return the symbols of the shared Greeks.
+    def take_shared(self, symbols: Mapping[str, str], line: str | None, causes: Sequence[str]) -> set[str]:
+        """Keep which coefficients are shared, and return the symbols of the shared Greeks.
 
-        ``symbols`` are those of the Greeks that can be, by argument. Raises TypeError or ValueError for other names.
+        ``symbols`` are those of the Greeks that can be, by argument, ``line`` is that of a regression's line. Raises
+        TypeError or ValueError for other names, and where nothing is left to classes.
         """
         check_flag("caused_by_latent", self.caused_by_latent)
         if self.shared is False:
@@ -42,10 +44,15 @@ class Sharing:
             )
         names = known if self.shared is True else check_names(self.shared, "shared")
         object.__setattr__(self, "shared", self.shared if self.shared is True else tuple(names))
+        terms = [] if line is None else [INTERCEPT, *causes]
         for name in names:
-            if name not in known:
+            if name not in (*terms, *symbols):
+                expected = [*known, *terms[:1]]
                 raise ValueError(
-                    f"shared: a {family} has no {name!r} that classes could share; expected some of {known}"
+                    f"shared: a {family} has no {name!r} that classes could share; expected some of {expected}"
                 )
-        object.__setattr__(self, "shared_parents", tuple(name for name in causes if name in names))
-        return {symbol for name, symbol in symbols.items() if name in names}
+        if terms and {*names} == {*terms, *symbols}:
+            raise ValueError("shared: classes share all of it; say caused_by_latent=False, and leave shared out")
+        object.__setattr__(self, "shared_terms", tuple(name for name in terms if name in names))
+        found = {symbol for name, symbol in symbols.items() if name in names}
+        return found | {line} if line is not None and len(self.shared_terms) == len(terms) else found

@@ -41,6 +41,10 @@ class Line(Reference):
         found[0, 1:] = self.input_centre
         return found
 
+    def about_0(self) -> "Line":
+        """The same with inputs in units of their spreads alone: an intercept is then a coordinate by itself."""
+        return replace(self, input_centre=np.zeros(len(self.input_scale)))
+
     def of_products(self, factors: Sequence[Sequence[object]]) -> "Line":
         """The same where inputs are products of factors: coordinates are the line in products of standardised inputs.
 

@@ -1,4 +1,4 @@
-"""A line of which classes share some slopes: two Greeks, which have coordinates together.
+"""A line of which classes share some coefficients: two Greeks, which have coordinates together.
 
 The coordinates are the line in standardised inputs, whose intercept is the mean at their centres: it does not move with
 a slope, as the intercept itself does where an input is far from 0.

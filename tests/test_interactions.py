@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import integrate, optimize, special, stats
 
-from estimators import EM, CausalMixture, Data, Fit, PyroModel
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, PyroModel
 from estimators.contract import log_joint
 from estimators.mechanisms import (
     Bernoulli,
@@ -328,6 +328,30 @@ def test_a_fit_with_interactions_is_saved_and_read(tmp_path):
     gated = Fit.from_greeks(MODELS["interactions"], random_greeks(MODELS["interactions"], 0))
     gated.save(tmp_path / "gated")
     assert tuple(Fit.load(tmp_path / "gated").model.latent.parents) == ("A", "W", "W:A")
+
+
+@pytest.mark.parametrize("estimator", [EM(), MAP(), NUTS(num_samples=200, warmup_steps=200)])
+def test_a_whole_analysis_of_an_effect_that_an_age_moves(estimator):
+    """The effect of T is 1 + 2 (age - 40) / 10 in every class: on average over the rows' ages, at one, as profiled."""
+    parts = {"T": Bernoulli(), "X": Gaussian(), "Y": LinearGaussian(["T", "age", "T:age"], shared=["T", "T:age"])}
+    model = CausalMixture(2, parts, covariates=["age"])
+    rng = np.random.default_rng(0)
+    z, age = rng.integers(0, 2, 800), rng.normal(50.0, 10.0, 800)
+    t = (rng.random(800) < np.where(z == 1, 0.8, 0.2)).astype(float)
+    y = 6.0 * z + 0.05 * age + t * (1.0 + 0.2 * (age - 40.0)) + 0.8 * rng.standard_normal(800)
+    data = Data(T=t, age=age, X=5.0 * z + rng.standard_normal(800), Y=y)
+    model = model.scaled_to(data)
+    fit = estimator.fit(model, data, seed=0)
+    slopes = fit.draws["shared_beta_Y"]
+    for found, at in ((fit.effect("Y", of="T"), age.mean()), (fit.effect("Y", of="T", given={"age": 60.0}), 60.0)):
+        np.testing.assert_allclose(found.draws.reshape(-1), slopes[:, 0] + at * slopes[:, 1], rtol=1e-9)
+        assert float(found.value) == pytest.approx(1.0 + 0.2 * (at - 40.0), abs=0.4)
+    if not fit.kind.has_chains:
+        contrast = fit.contrast("Y", do={"T": 1, "age": 60.0}, versus={"T": 0, "age": 60.0})
+        ((low, high),) = contrast.profile(0.999)
+        assert low < 5.0 < high and high - low < 1.5
+        spread = fit.laplace(num_draws=300, seed=0).draws["shared_beta_Y"] @ torch.tensor([1.0, 60.0]).double()
+        assert 0.5 < float(spread.std()) * 2 * 3.3 / (high - low) < 2.0
 
 
 # ------------------------------------------------------------------ what is refused

@@ -107,7 +107,7 @@ class CausalMixture(MixtureProgram):
             object.__setattr__(self, "latent", Gate(parents))
         if self.latent is not None:
             check_no_concentration(self.concentration)
-            return GatedWeights(self.latent, design_of(self.mechanisms, self.latent.parents, "latent"), self.K)
+            return GatedWeights(self.latent, design_of(self.mechanisms, self.latent.parents, "latent_parents"), self.K)
         levels = levels_of(self.mechanisms, parents, "latent_parents")
         prior = dist.Dirichlet(self.concentration).expand(levels)
         return Theta(parents, levels, (Parameter(WEIGHTS, (*levels, self.K), prior, len(levels)),))

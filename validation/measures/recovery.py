@@ -16,7 +16,7 @@ def entries(greeks: Mapping[str, Array]) -> dict[str, float]:
 
 
 def entry_name(name: str, index: tuple[int, ...]) -> str:
-    """Return the name of an entry, as in `Fit.summary`: ``p_T[0, 0]``, or the Greek's own where it is one number."""
+    """Return the name of an entry by its place: ``p_T[0, 0]``, or the Greek's own where it is one number."""
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 

@@ -21,7 +21,7 @@ from estimators import (
 )
 from estimators.fits import left_open as module
 from estimators.fits.left_open import left_open
-from estimators.mechanisms import Bernoulli, Gaussian
+from estimators.mechanisms import Bernoulli, Gaussian, LogNormal, NegativeBinomial, Poisson
 from tests.known_identification import KNOWN
 from tests.models import fit_quietly
 from tests.prior_draws import drawn_from_prior
@@ -166,3 +166,17 @@ def test_rows_with_z_seen_or_t_set_close_it() -> None:
     # A setting of T identifies its effect, and leaves the classes open.
     density, draws = points(CONFOUNDER, Data(T=rows["T"], Y=rows["Y"], intervened={"T": few}), 0)
     assert "p_Y[0, 0]" in left_open(CONFOUNDER, density, draws, 0)
+
+
+@pytest.mark.parametrize("cause", ["count", "positive"])
+def test_draws_of_a_prior_may_have_rows_that_no_data_set_can_hold(cause: str) -> None:
+    rng = np.random.default_rng(1)
+    mechanisms: dict[str, Any]
+    if cause == "count":
+        mechanisms = {"C": Poisson(), "D": NegativeBinomial(parents=["C"], coefficients=dist.Normal(0.0, 50.0))}
+    else:
+        mechanisms = {"C": LogNormal(), "D": LogNormal(parents=["C"], coefficients=dist.Normal(0.0, 1e4))}
+    C = rng.poisson(3, 20)
+    data = Data(C=C if cause == "count" else np.exp(rng.normal(size=20)), D=rng.poisson(2, 20) + 1)
+    fit = fit_quietly(MAP(num_steps=50), CausalMixture(2, mechanisms), data, seed=0, search=None)
+    assert all(bool(torch.isfinite(value).all()) for value in fit.draws.values())

@@ -22,7 +22,7 @@ from estimators.mechanisms import (
     Mechanism,
     Poisson,
 )
-from estimators.parameters.distributions import CountingPoisson
+from estimators.parameters.distributions import CountingNegativeBinomial, CountingPoisson
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,
@@ -137,6 +137,15 @@ def test_the_poisson_cdf_and_quantiles_are_scipys(rate: float) -> None:
     assert bool(((given.cdf(found - 1) < torch.from_numpy(levels)) | (found == 0)).all())
     assert float(given.icdf(torch.tensor(1.0))) == np.inf
     assert given.expand((3,)).icdf(torch.tensor(0.5)).shape == (3,)
+
+
+def test_draws_of_a_far_negative_binomial_are_counts_of_its_mean() -> None:
+    size, logits = torch.tensor(2.0, dtype=torch.float64), torch.tensor(60.0, dtype=torch.float64)
+    law = CountingNegativeBinomial(size, logits=logits, validate_args=False)
+    with isolated(0):
+        drawn = law.sample((10_000,))
+    assert bool((drawn >= 0).all())
+    assert float(drawn.mean() / law.mean) == pytest.approx(1.0, abs=5.0 * float(law.stddev / law.mean) / 100.0)
 
 
 # ------------------------------------------------------------------------------------------------ exact evidence

@@ -56,6 +56,15 @@ def test_without_a_finite_mean_there_are_quantiles(fit: Fit, settings: dict[str,
         assert np.isfinite(float(query.quantile("B", 0.5)))
 
 
+def test_a_mean_that_overflows_where_it_has_no_weight_is_that_of_the_rest() -> None:
+    model = CausalMixture(2, {"X": Gaussian(scale=1.0), "A": LogNormal()})
+    greeks = {"theta": [0.5, 0.5], "mu_X": [0.0, 100.0], "beta_A": [[0.0], [900.0]], "sigma_A": [1.0, 1.0]}
+    fit = Fit.from_greeks(model, greeks)
+    assert float(fit.given(X=0.0).mean("A").value) == pytest.approx(np.exp(0.5), rel=1e-12)
+    with refused(ValueError, "A has no finite mean"):
+        fit.given(X=50.0).mean("A")
+
+
 def test_what_only_grows_as_its_cause_does_has_one() -> None:
     assert float(fit_of(LogNormal(), LINE, -0.5).do(Z=0).mean("B").value) < 1.0
     assert float(fit_of(Gaussian(), GAUSSIAN, 0.5).do(A=dist.Gamma(1.0, 1.0)).mean("B").value) == pytest.approx(2.0)

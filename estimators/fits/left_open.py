@@ -83,7 +83,12 @@ def _are_told(model: Model, density: Density, few: Density, draw: Draws, at: Arr
         return True
     if len(np.unique(law_at(few, at[None]).round(DIGITS))) >= ROWS_BY_COORDINATE * density.size:
         return False
-    more = few_rows(model.density(design_of(model, draw, density.data).rows(0).data), rng)
+    try:
+        simulated = model.density(design_of(model, draw, density.data).rows(0).data)
+    except ValueError:
+        # A draw of the prior may have rows that no data set can hold.
+        return False
+    more = few_rows(simulated, rng)
     return law_of(density, more, at, rng).rank(at) == density.size
 
 

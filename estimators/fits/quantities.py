@@ -72,10 +72,10 @@ def effects_of(fit: "Fit", density: Density, predictive: Predictive, points: Arr
             question = partial(_contrast, outcome, cause, value, first)
             try:
                 asked = _asked(fit, density, f"effect of {cause} on {outcome}{which}", question)
+                found += [one for one in asked if np.abs(one.at(points)).max() > ZERO]
             except (ValueError, NotImplementedError):
                 # It has no finite mean, say.
                 continue
-            found += [one for one in asked if np.abs(one.at(points)).max() > ZERO]
     return found
 
 

@@ -16,6 +16,7 @@ from estimators.parameters.laws import bounds_of, log_prob_of
 # Elements of a [points, draws, nodes, configurations] table held at one time.
 MAX_ELEMENTS = 4_000_000
 INFINITE = torch.tensor(torch.inf, dtype=torch.float64)
+OVERFLOWN = 1e300
 
 LogOf = Callable[[Any, Tensor], Tensor]
 
@@ -50,6 +51,8 @@ def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
     means = means.expand(-1, num_rows * num_nodes, -1, *event)
     means = means.reshape(len(means), num_rows, num_nodes, -1, *event)
     weights = weights.reshape(*weights.shape, *[1] * event_dim)
+    # What has overflowed is out of reach, and where its weight is 0 nothing.
+    means = means.nan_to_num(nan=torch.nan, posinf=OVERFLOWN, neginf=-OVERFLOWN)
     parts = weights * means
     total: Tensor = parts.sum((2, 3))
     total = torch.where(rests_on_an_end(weighed, name, parts.abs(), means), torch.copysign(INFINITE, total), total)

@@ -102,7 +102,15 @@ class CountingPoisson(Counting, dist.Poisson):
 
 
 class CountingNegativeBinomial(Counting, dist.NegativeBinomial):  # type: ignore[misc]
-    """Pyro's negative binomial with a density that keeps its digits near a Poisson's, a CDF and its complement."""
+    """Pyro's negative binomial with a density that keeps its digits near a Poisson's, a CDF and its complement.
+
+    Draws are those of a `CountingPoisson` of a gamma's rate.
+    """
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        with torch.no_grad():
+            rate: Tensor = self._gamma.sample(sample_shape=torch.Size(sample_shape))
+            return CountingPoisson(rate, validate_args=False).sample()  # type: ignore[no-untyped-call]
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

@@ -1,5 +1,6 @@
 """What classes share: pooled estimates, a Pyro program of the same, published fits, and a whole analysis."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from torch.distributions import constraints
 
 from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Exact, Fit, PyroModel, Status
 from estimators.mechanisms import (
@@ -22,6 +24,7 @@ from estimators.mechanisms import (
     SphericalGaussian,
     StudentT,
 )
+from estimators.mechanisms.known_or_prior import KnownOrPrior
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
 from tests.refusals import refused
 
@@ -313,3 +316,18 @@ def test_exact_integrates_what_has_no_classes_and_refuses_what_it_cannot() -> No
     assert float(fit["p_A"]) == pytest.approx(5.0 / 8.0, abs=5 * 0.16 / np.sqrt(4000))
     with refused(ValueError, "Exact", "Y", "scale is unknown"):
         Exact().fit(CausalMixture(2, {"Y": Gaussian(shared=True)}), Data(Y=data.columns["X"]), seed=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Hasty(Bernoulli):
+    """A family that keeps what it is given by itself."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parents", ())
+        object.__setattr__(self, "given", {"p": KnownOrPrior("prior", self.prior, constraints.unit_interval)})
+
+
+def test_a_family_of_ones_own_that_does_not_heed_what_is_shared_is_refused() -> None:
+    assert [p.name for p in CausalMixture(2, {"T": Hasty()}).parameters] == ["theta", "p_T"]
+    with refused(ValueError, "mechanisms['T']", "shared=True is not heeded by Hasty", "self.take"):
+        CausalMixture(2, {"T": Hasty(shared=True)})

@@ -89,7 +89,17 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
             raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
         if not hasattr(mechanism, "natural_parameters"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
+        if getattr(mechanism, "shared", False) and not _has_shared(mechanism):
+            raise ValueError(
+                f"mechanisms[{name!r}]: shared={mechanism.shared!r} is not heeded by {type(mechanism).__name__}, whose "
+                "__post_init__ has to keep what it is given by self.take({symbol: KnownOrPrior(...), ...})"
+            )
     return MappingProxyType(dict(mechanisms))
+
+
+def _has_shared(mechanism: Mechanism) -> bool:
+    """Whether classes share something of it."""
+    return bool(mechanism.shared_parents) or any(one.is_shared for one in mechanism.given.values())
 
 
 def with_covariates(mechanisms: object, covariates: object) -> object:

@@ -12,20 +12,18 @@ from torch import Tensor
 
 from estimators.data.columns import (
     MARGINALIZE,
-    as_array,
     check_name,
     check_same_rows,
     column_tensor,
-    in_rows,
     named_columns,
     numeric_array,
 )
-from estimators.data.levels import BOOLEANS, Levels, coded, few_words, in_words, joined, renumbered
+from estimators.data.latent import LATENT, NOT_SEEN, labels_of, masks_of, need_labels
+from estimators.data.levels import Levels, coded, few_words, joined, renumbered
 from estimators.data.weights import need_positive, row_weights
 from estimators.isolation import own_modes
 
-LATENT = "Z"
-NOT_SEEN = -1
+__all__ = ["LATENT", "NOT_SEEN", "Data", "as_data"]
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -82,7 +80,7 @@ class Data:
                 f"Data: expected a column of one dimension [N] at least, got single numbers for {list(scalars)}"
             )
         num_rows = _common_length(tensors)
-        masks = _masks({} if intervened is None else intervened, tensors, num_rows)
+        masks = masks_of({} if intervened is None else intervened, tensors, num_rows)
         marks = {f"intervened[{name!r}]": mask for name, mask in (intervened or {}).items()}
         counted = row_weights(weights, num_rows)
         check_same_rows([*given.items(), *marks.items(), ("weights", weights)])
@@ -168,7 +166,7 @@ class Data:
         tensors = {name: column for name, column in self.columns.items() if name not in replaced_scalars} | replaced
         scalars = {name: number for name, number in self.scalars.items() if name not in replaced} | replaced_scalars
         num_rows = _common_length(tensors)
-        masks = _masks(self.intervened if intervened is ... else intervened, tensors, num_rows)
+        masks = masks_of(self.intervened if intervened is ... else intervened, tensors, num_rows)
         counted = self.weights if weights is ... else row_weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
         levels = {name: names for name, names in self.levels.items() if name not in changed} | new_levels
@@ -303,7 +301,7 @@ def _columns_and_scalars(
             continue
         numbers, names = coded(name, values)
         if names and name == LATENT:
-            _need_labels(names)
+            need_labels(names)
         elif names:
             levels[name] = names
         tensors[name] = _column(name, numbers, allow_missing=allow_missing)
@@ -335,61 +333,5 @@ def _column(name: str, values: Any, *, allow_missing: bool) -> Tensor:
     if name == LATENT:
         array, missing = numeric_array(name, values)
         if array.ndim == 1:
-            return _latent(array, missing)
+            return labels_of(array, missing)
     return column_tensor(name, values, allow_missing=allow_missing)
-
-
-def _need_labels(names: Sequence[str]) -> None:
-    """Raise a TypeError for names in place of labels of the hidden cause."""
-    if names != BOOLEANS:
-        numbers = ", ".join(f"{name!r}: {k}" for k, name in enumerate(names[:2]))
-        raise TypeError(
-            f"column {LATENT}: expected numbers, labels 0 to K - 1, with -1 or NaN where it is not seen, got text: "
-            f"{in_words(names)}; give numbers, and afterwards names, fit.relabel({{{numbers}}})"
-        )
-
-
-def _latent(array: np.ndarray, missing: np.ndarray) -> Tensor:
-    if array.dtype.kind == "f":
-        missing = missing | np.isnan(array)
-        whole = np.where(missing, NOT_SEEN, array)
-        fractional = ~np.isfinite(whole) | (whole != np.floor(whole))
-        if fractional.any():
-            raise ValueError(
-                f"column {LATENT}: expected whole numbers (or -1 / NaN for not seen), not in {in_rows(fractional)}"
-            )
-        array = whole
-    return torch.from_numpy(np.where(missing, NOT_SEEN, array).astype(np.int64))
-
-
-def _masks(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
-    if not isinstance(intervened, Mapping):
-        raise TypeError(f'intervened: expected a mapping such as {{"Z": True}}, got {type(intervened).__name__}')
-    masks: dict[str, Tensor] = {}
-    for name, value in intervened.items():
-        if name not in columns:
-            raise ValueError(f"intervened: no column {name!r}; the columns are {list(columns)}")
-        mask = _mask(name, value, num_rows)
-        column = columns[name].reshape(num_rows, -1)
-        is_absent, sign = (column < 0, "-1") if name == LATENT else (torch.isnan(column), "missing")
-        unset = (mask & is_absent.any(1)).numpy()
-        if unset.any():
-            raise ValueError(
-                f"intervened {name}: set but without a value ({sign}) in {in_rows(unset)}; say what it was set to"
-            )
-        if bool(mask.any()):
-            masks[name] = mask
-    return masks
-
-
-def _mask(name: str, value: Any, num_rows: int) -> Tensor:
-    if isinstance(value, bool | np.bool_):
-        return torch.full((num_rows,), bool(value))
-    array, missing = as_array(f"intervened {name}", value)
-    if missing.any():
-        raise ValueError(f"intervened {name}: missing in {in_rows(missing)}; say True or False for every row")
-    if array.shape != (num_rows,):
-        raise ValueError(f"intervened {name}: expected True or a mask of shape ({num_rows},), got shape {array.shape}")
-    if array.dtype.kind != "b" and not np.isin(array, (0, 1)).all():
-        raise TypeError(f"intervened {name}: expected booleans, got values of type {array.dtype}")
-    return torch.from_numpy(array.astype(bool))

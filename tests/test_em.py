@@ -172,7 +172,7 @@ def test_a_long_column_is_kept_a_few_times_over() -> None:
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert marginal.num_rows == len(column)
+    assert marginal.num_units == len(column)
     assert kept < 1.0 * column.nbytes and peak < 4.0 * column.nbytes, (kept / column.nbytes, peak / column.nbytes)
 
 

@@ -13,6 +13,7 @@ from estimators.estep.compiled.kernel import CompiledKernel
 from estimators.estep.compiled.layout import BLOCK, CHUNK
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.reference import ReferenceKernel
+from estimators.estep.units import above_latent
 from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, Poisson
 from estimators.mechanisms.protocol import VariableTable
 from tests.general_families import GENERAL_MODELS
@@ -58,7 +59,7 @@ def hold(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> None:
     slopes, expected = fast.gradient(arrays, one), plain.gradient(arrays, two)
     for name, slope in expected.items():
         compared(slopes[name], slope, least=float(name == "beta_Z"))
-    given = np.full((*two.log_likelihood.shape, model.K, data.num_rows), 1.0 / model.K)
+    given = np.full((*two.log_likelihood.shape, model.K, data.num_units), 1.0 / model.K)
     for name, sums in plain.statistics_given(given).sums.items():
         compared(fast.statistics_given(given).sums[name], sums)
 
@@ -85,6 +86,44 @@ def test_so_it_is_over_several_partial_sums(name: str, monkeypatch: pytest.Monke
     data = some_rows(model, num_rows, 3)
     hold(model, data, random_greeks(model, 4))
     hold(model, data, batch_of(model, 2))
+
+
+def in_units(model: CausalMixture, num_units: int, seed: int) -> Data:
+    """Rows of units of one to five in any order; Z, whether it is set, and weights are one value a unit."""
+    rng = np.random.default_rng(seed)
+    unit = rng.permutation(np.repeat(np.arange(num_units), rng.integers(1, 6, num_units)))
+    data = some_rows(model, len(unit), seed)
+    first = np.unique(unit, return_index=True)[1][unit]
+    above = above_latent(model.weights, model.nodes)
+    columns = {name: column[first] if name in (*above, "Z") else column for name, column in data.columns.items()}
+    masks = {name: mask[first] if name in (*above, "Z") else mask for name, mask in data.intervened.items()}
+    assert data.weights is not None
+    return Data(columns, intervened=masks, weights=data.weights[first], unit=unit)
+
+
+@pytest.mark.parametrize("model", EVERY_MODEL.values(), ids=EVERY_MODEL)
+def test_so_it_is_where_rows_share_one_z(model: CausalMixture) -> None:
+    data = in_units(model, 20, 1)
+    hold(model, data, random_greeks(model, 2))
+    hold(model, data, batch_of(model, 3))
+    hold(model, in_units(model, BLOCK, 3), random_greeks(model, 4))
+
+
+def test_so_it_is_over_several_partial_sums_of_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One unit has more rows than a partial sum; the plain kernel takes some units after the others, too."""
+    monkeypatch.setattr(reference, "MOST_NUMBERS", 5_000)
+    for name in ("LinearGaussian", "a gate of Z", "Bernoulli alone"):
+        model = EVERY_MODEL[name]
+        rng = np.random.default_rng(0)
+        size = 3 * CHUNK * BLOCK
+        unit = rng.permutation(np.where(np.arange(size) < CHUNK * BLOCK + 300, 0, np.arange(size) % 4_000))
+        columns = drawn_rows(model, size, random_greeks(model, 1), 1)
+        first = np.unique(unit, return_index=True)[1][unit]
+        for above in above_latent(model.weights, model.nodes):
+            columns[above] = columns[above][first]
+        data = Data({name: column for name, column in columns.items() if name != "Z"}, unit=unit)
+        hold(model, data, random_greeks(model, 4))
+        hold(model, data, batch_of(model, 2))
 
 
 def test_rows_alike_without_a_number_are_counted_once() -> None:

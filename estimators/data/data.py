@@ -1,6 +1,7 @@
-"""Rows of observations: columns, which entries were set by an experimenter, and row weights."""
+"""Rows of observations: columns, which entries were set by an experimenter, weights, and units of rows."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from numbers import Number
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from estimators.data.columns import (
 )
 from estimators.data.latent import LATENT, NOT_SEEN, labels_of, masks_of, need_labels
 from estimators.data.levels import Levels, coded, few_words, joined, renumbered
+from estimators.data.units import ByUnit, Units, check_shared, stacked, units_of
 from estimators.data.weights import need_positive, row_weights
 from estimators.isolation import own_modes
 
@@ -27,7 +29,7 @@ __all__ = ["LATENT", "NOT_SEEN", "Data", "as_data"]
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Data:
+class Data(ByUnit):
     """Columns of equal length, with marks for entries that were *set* rather than seen.
 
     ``Data(X=[0.3, 1.2], Z=[-1, 1], intervened={"Z": [False, True]}, weights=[1.0, 2.0])``
@@ -42,15 +44,23 @@ class Data:
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
     ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
     ``missing="marginalize"`` other columns may have NaN or masked entries too, which are summed or integrated out.
+    ``unit``, a column's name or labels [N], says which rows share **one** Z, such as the visits of a patient:
+    ``p(unit) = Σ_k θ_k(causes of Z) Π_rows Π_j p(x_j | parents, k)``, so that theta, and the density of a cause of Z,
+    count once a unit. Units may have any number of rows, in any order; Z, whether it is set, its causes and weights
+    must be the same on all rows of one. The units are what is independent, so a fit's responsibilities are [U, K], in
+    the order of ``unit_labels`` [U]; ``data.spread`` puts them on the rows.
 
     Raises ValueError or TypeError, naming the column, for columns of different length or type, dates, NaN or infinite
     entries, values beyond 1e100, differences below 1e-100, pandas or xarray columns whose indices differ (they are
-    never joined by position), weights that are negative or all zero, and set entries without a value.
+    never joined by position), weights that are negative or all zero, set entries without a value, and units that are
+    unknown, missing, or split over weights or values of Z.
 
     >>> Data(X=[0.0, 1.0, 10.0]).num_rows
     3
     >>> Data({"X": [0.0, 1.0], "weights": [62.5, 80.0]}, weights=[1.0, 2.0])
     Data(2 rows: X, weights, row weights)
+    >>> Data({"X": [0.0, 9.0, 1.0], "patient": ["Ann", "Bob", "Ann"]}, unit="patient").unit_labels
+    ('Ann', 'Bob')
     """
 
     columns: Mapping[str, Tensor]
@@ -59,6 +69,7 @@ class Data:
     scalars: Mapping[str, float | int]
     missing: str | None
     levels: Levels
+    unit: Units | None
 
     @own_modes()
     def __init__(
@@ -69,11 +80,12 @@ class Data:
         intervened: Mapping[str, Any] | None = None,
         weights: Any = None,
         missing: str | None = None,
+        unit: Any = None,
         **columns: Any,
     ) -> None:
         if missing is not None and not (isinstance(missing, str) and missing == MARGINALIZE):
             raise ValueError(f"missing: expected None or {MARGINALIZE!r}, got {missing!r}")
-        given = _named_values(source, columns)
+        units, given = units_of(unit, _named_values(source, columns))
         tensors, scalars, levels = _columns_and_scalars(given, allow_missing=missing is not None)
         if not tensors:
             raise ValueError(
@@ -83,8 +95,8 @@ class Data:
         masks = masks_of({} if intervened is None else intervened, tensors, num_rows)
         marks = {f"intervened[{name!r}]": mask for name, mask in (intervened or {}).items()}
         counted = row_weights(weights, num_rows)
-        check_same_rows([*given.items(), *marks.items(), ("weights", weights)])
-        self._fill(tensors, scalars, masks, counted, missing, levels)
+        check_same_rows([*given.items(), *marks.items(), ("weights", weights), ("unit", unit)])
+        self._fill(tensors, scalars, masks, counted, missing, levels, units)._check_units()
 
     def _fill(
         self,
@@ -94,6 +106,7 @@ class Data:
         weights: Tensor | None,
         missing: str | None,
         levels: Levels,
+        unit: Units | None,
     ) -> "Data":
         """Set the fields to what is known to be right."""
         object.__setattr__(self, "columns", MappingProxyType(columns))
@@ -102,11 +115,20 @@ class Data:
         object.__setattr__(self, "scalars", MappingProxyType(dict(scalars)))
         object.__setattr__(self, "missing", missing)
         object.__setattr__(self, "levels", MappingProxyType(dict(levels)))
+        object.__setattr__(self, "unit", unit)
         return self
+
+    def _check_units(self) -> "Data":
+        check_shared(self.unit, self.num_rows, self.latent(), self.is_set(LATENT), self.weights)
+        return self
+
+    def _with_unit(self, unit: Units | None) -> "Data":
+        object.__setattr__(data := copy(self), "unit", unit)
+        return data
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = (dict(self.columns), dict(self.scalars), dict(self.intervened), self.weights, self.missing)
-        return _rebuilt, (*fields, dict(self.levels))
+        return _rebuilt, (*fields, dict(self.levels), self.unit)
 
     @property
     def num_rows(self) -> int:
@@ -120,7 +142,8 @@ class Data:
         names = [f"{name} ({few_words(self.levels[name])})" if name in self.levels else name for name in self.columns]
         names += [f"intervened {name}" for name in self.intervened]
         names += [] if self.weights is None else ["row weights" if "weights" in self.columns else "weights"]
-        return f"Data({self.num_rows} rows: {', '.join(names)})"
+        units = "" if self.unit is None else f" of {self.num_units} units"
+        return f"Data({self.num_rows} rows{units}: {', '.join(names)})"
 
     def latent(self, name: str = LATENT) -> Tensor:
         """Return the hidden cause as int64 [N], -1 where it is not seen (everywhere, if there is no such column)."""
@@ -143,12 +166,6 @@ class Data:
         """Whether any entry is missing."""
         return any(bool(self.is_missing(name).any()) for name in self.columns)
 
-    def counts(self) -> Tensor:
-        """Return the mask [N] of rows that count: those with a weight above 0."""
-        if self.weights is None:
-            return torch.ones(self.num_rows, dtype=torch.bool, device="cpu")
-        return self.weights > 0
-
     @own_modes()
     def relabelled(self, order: Sequence[int], name: str = LATENT) -> "Data":
         """Return the same rows with label k of a hidden cause renamed to the place of k in ``order``."""
@@ -170,7 +187,9 @@ class Data:
         counted = self.weights if weights is ... else row_weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
         levels = {name: names for name, names in self.levels.items() if name not in changed} | new_levels
-        return Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing, levels)
+        return (
+            Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing, levels, self.unit)._check_units()
+        )
 
     @own_modes()
     def numbered_as(self, levels: Levels) -> "Data":
@@ -185,19 +204,8 @@ class Data:
         known = {name: names for name, names in levels.items() if name in columns}
         if known == self.levels:
             return self
-        return Data.__new__(Data)._fill(columns, self.scalars, dict(self.intervened), self.weights, self.missing, known)
-
-    @own_modes()
-    def repeated(self, what: str, instead: str) -> "Data":
-        """Rows repeated by their weights: a weight inside an enumerated sum would not weigh the row's likelihood.
-
-        Raises ValueError, which names what needs it and what to use instead, for weights that are not whole numbers.
-        """
-        if self.weights is None:
-            return self
-        if not bool((self.weights == self.weights.round()).all()):
-            raise ValueError(f"weights: {what} expects whole numbers, since it repeats rows; use {instead}")
-        return self.replace(weights=None).rows(torch.arange(self.num_rows).repeat_interleave(self.weights.long()))
+        fields = columns, self.scalars, dict(self.intervened), self.weights, self.missing, known, self.unit
+        return Data.__new__(Data)._fill(*fields)
 
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (a slice of every column, mask and weight)."""
@@ -207,12 +215,8 @@ class Data:
         masks = {name: mask for name, mask in masks.items() if bool(mask.any())}
         weights = None if self.weights is None else need_positive(self.weights[index])
         # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
-        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing, self.levels)
-
-    @own_modes()
-    def unweighted_rows(self, index: Tensor) -> "Data":
-        """Return the rows at an index [M], each counted once: to look at rows of which some need not count."""
-        return self.rows(index) if self.weights is None else self.replace(weights=None).rows(index)
+        unit = None if self.unit is None else self.unit.rows(index)
+        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing, self.levels, unit)
 
     @staticmethod
     @own_modes()
@@ -231,9 +235,7 @@ def _rebuilt(*fields: Any) -> Data:
     return Data.__new__(Data)._fill(*fields)
 
 
-def _stacked(
-    data_sets: Sequence[Data],
-) -> tuple[dict[str, Tensor], dict[str, float | int], dict[str, Tensor], Tensor | None, str | None, Levels]:
+def _stacked(data_sets: Sequence[Data]) -> tuple[Any, ...]:
     """The fields of the rows of all data sets, one data set after the other."""
     if isinstance(data_sets, Data) or not all(isinstance(data, Data) for data in data_sets):
         given = type(data_sets).__name__ if isinstance(data_sets, Data) else [type(data).__name__ for data in data_sets]
@@ -266,7 +268,7 @@ def _stacked(
         )
     masks = {name: torch.cat([data.is_set(name) for data in data_sets]) for name in masked}
     rule = MARGINALIZE if any(data.missing for data in data_sets) else None
-    return columns, scalars, masks, weights, rule, levels
+    return columns, scalars, masks, weights, rule, levels, stacked(data_sets)
 
 
 def as_data(value: object) -> Data:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +28,20 @@ class Completed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Completion:
-    """Rows without gaps, which of all they are (None for all), and those with some."""
+    """Rows without gaps, which unit each of them is of (None where all are units, each by itself), and the others."""
 
     rows: Entries
-    index: NDArray[np.intp] | None
+    unit: NDArray[np.integer[Any]] | None
     incomplete: IncompleteRows | None
 
     def at(self, sets: Sequence[ParameterSet], responsibilities: Array) -> Completed:
-        """The rows with w R [..., K, n] at some parameter sets, of which R [..., K, N] are."""
+        """The rows with w R [..., K, n] at some parameter sets, of which R [..., K, U] are."""
         of_parts = no_parts if self.incomplete is None else partial(self.incomplete.shares, sets)
         return self.of(responsibilities, of_parts)
 
     def of(self, responsibilities: Array, of_parts: Callable[[], Sequence[Array]]) -> Completed:
-        """The rows with w R of given R [..., K, N], and w R [S, K, n] of each part of those with gaps."""
-        own = responsibilities if self.index is None else responsibilities[..., self.index]
+        """The rows with w R of given R [..., K, U], and w R [S, K, n] of each part of those with gaps."""
+        own = responsibilities if self.unit is None else responsibilities[..., self.unit]
         own = own if self.rows.weights is None else own * self.rows.weights
         if self.incomplete is None:
             return Completed(self.rows.columns, own, self.rows.active)

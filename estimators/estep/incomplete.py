@@ -5,18 +5,21 @@ levels where it is discrete, and integrated where it is Gaussian. Given Z and th
 standardised residual that is affine in a row's numbers x, in the columns' own units (`equations`), so that no row has a
 part in another's; `residuals` integrates in these residuals u. Features of a Gaussian variable are products of forms
 ``A (1, u)``, so the moments of u given what is known make the expected features: ``E[Φ] = A E[(1, u) (1, u)'] A'``.
+Given Z, rows are independent, so that what rows of a unit share, its L, is the sum over its rows of the log of theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from estimators.estep.centring import ParameterSet
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing, several_numbers
 from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.terms import Terms
+from estimators.estep.units import grouped, parts_of
 from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
@@ -37,12 +40,16 @@ class IncompleteRows:
         references: Sequence[Reference],
     ) -> None:
         self._terms, self._K = terms, num_components
-        self.index = np.flatnonzero(missing.incomplete)
+        index = np.flatnonzero(missing.incomplete)
+        units = missing.entries.units
+        own = None if units is None else units[index]
+        # The units of these rows, by their numbers.
+        self.index = index if own is None else np.unique(own)
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
         step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
         self.parts = [
-            _Part(terms, nodes, num_components, missing, self.index[start : start + step], references)
-            for start in range(0, len(self.index), step)
+            _Part(terms, nodes, num_components, missing, index[which], references)
+            for which in parts_of(own, len(index), step)
         ]
 
     def sums(self, sets: Sequence[ParameterSet]) -> tuple[Array, dict[int, Array]]:
@@ -53,18 +60,19 @@ class IncompleteRows:
             own = {slot: collected[s] for slot, collected in sums.items()}
             for part in self.parts:
                 joint, solved, integral = part.joint(one)
-                row_values, shares = part.normalise(joint)
-                values[s] += float(np.sum(part.weights * row_values))
-                part.collect(shares * part.weights[part.row], solved, integral, one, own)
+                of_units, shares = part.normalise(joint)
+                shares = part.within_classes(joint, shares)
+                values[s] += float(np.sum(part.units.first(part.weights) * of_units))
+                part.collect(shares, solved, integral, one, own)
         return values, sums
 
-    def by_row(self, sets: Sequence[ParameterSet]) -> tuple[Array, Array]:
-        """ℓ [S, n] and R [S, K, n] of the incomplete rows, in the order of `index`."""
+    def by_unit(self, sets: Sequence[ParameterSet]) -> tuple[Array, Array]:
+        """ℓ [S, u] and R [S, K, u] of the units with incomplete rows, in the order of `index`."""
         values, shares = [], []
         for one in sets:
-            parts = [(part, *part.normalise(part.joint(one)[0])) for part in self.parts]
-            values.append(np.concatenate([own for _, own, _ in parts]))
-            shares.append(np.concatenate([np.add.reduceat(share, part.starts, axis=1) for part, _, share in parts], 1))
+            parts = [part.normalise(part.joint(one)[0]) for part in self.parts]
+            values.append(np.concatenate([own for own, _ in parts]))
+            shares.append(np.concatenate([share for _, share in parts], 1))
         return np.stack(values), np.stack(shares)
 
     def shares(self, sets: Sequence[ParameterSet]) -> list[Array]:
@@ -74,24 +82,26 @@ class IncompleteRows:
     def given(
         self, shares: Array, references: Sequence[Reference], one: ParameterSet | None
     ) -> tuple[dict[int, Array], Callable[[], list[Array]]]:
-        """Sums [S, K, width] under given R [S, K, N], and what makes w R of each part.
+        """Sums [S, K, width] under given R [S, K, U], and what makes w R of each part.
 
         What is missing has its law at a parameter set given Z and the rest; without one, all levels alike.
         """
         if one is None:
             return self._sums_given(shares, references), lambda: [part.spread(shares) for part in self.parts]
-        return self._sums_under(one, shares[0]), lambda: [part.under(one, shares[0])[None] for part in self.parts]
+        return self._sums_under(one, shares[0]), lambda: [
+            part.within_classes(part.joint(one)[0], part.own(shares[0]))[None] for part in self.parts
+        ]
 
     def _sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
-        """Each term's sums [K, width] under given R [K, N]; what is missing has its law given Z and the rest."""
+        """Each term's sums [K, width] under given R [K, U]; what is missing has its law given Z and the rest."""
         sums = {slot: np.zeros((self._K, term.width)) for slot, term in enumerate(self._terms.all)}
         for part in self.parts:
             joint, solved, integral = part.joint(one)
-            part.collect(part.within_classes(joint, shares), solved, integral, one, sums)
+            part.collect(part.within_classes(joint, part.own(shares)), solved, integral, one, sums)
         return sums
 
     def _sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
-        """Sums of log-linear terms under R [S, K, N]; missing entries at a value of their column, or at all levels."""
+        """Sums of log-linear terms under R [S, K, U]; missing entries at a value of their column, or at all levels."""
         sums = {s: np.zeros((*shares.shape[:-1], term.width)) for s, term in self._terms.log_linear.items()}
         for part in self.parts:
             spread = part.spread(shares)
@@ -114,6 +124,9 @@ class _Part:
     ) -> None:
         self.index, self._terms, entries = index, terms, missing.entries
         self.weights = np.ones(len(index)) if entries.weights is None else entries.weights[index]
+        own_units = None if entries.units is None else entries.units[index]
+        self.units = grouped(own_units)
+        self._numbers_of_units = index if own_units is None else np.unique(own_units)
         self.row, levels = missing.combinations(nodes, index)
         self.starts = np.searchsorted(self.row, np.arange(len(index)))
         rows = index[self.row]
@@ -179,32 +192,37 @@ class _Part:
         return values * self.active[slot] if slot in self.active else values
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
-        """logsumexp over classes and combinations as [rows], and the softmax [K, n]."""
-        largest = np.maximum.reduceat(joint.max(0), self.starts)
-        shares = np.exp(joint - largest[self.row])
-        total = np.add.reduceat(shares.sum(0), self.starts)
-        return largest + np.log(total), shares / total[self.row]
+        """logsumexp over classes of a unit's joint, that over combinations of its rows summed, [u], and R [K, u]."""
+        by_unit = self.units.total(self._by_row(joint)[0])
+        values = logsumexp(by_unit, axis=0)
+        return values, np.exp(by_unit - values)
 
     def shares(self, one: ParameterSet) -> Array:
         """w R of each combination of levels [K, n]."""
-        return self.normalise(self.joint(one)[0])[1] * self.weights[self.row]
+        joint = self.joint(one)[0]
+        return self.within_classes(joint, self.normalise(joint)[1])
+
+    def own(self, given: Array) -> Array:
+        """R [..., K, u] of the units of this part, of that of all."""
+        return np.asarray(given[..., self._numbers_of_units])
 
     def spread(self, given: Array) -> Array:
-        """The same, R [..., K, N] of all rows divided among a row's combinations alike."""
-        return np.asarray((given[..., self.index] * self.weights / np.bincount(self.row))[..., self.row])
+        """w R of each combination, R [..., K, U] of all units divided among a row's combinations alike."""
+        return np.asarray((self.units.spread(self.own(given)) * self.weights / np.bincount(self.row))[..., self.row])
 
-    def under(self, one: ParameterSet, given: Array) -> Array:
-        """The same, divided as these are likely in the class."""
-        return self.within_classes(self.joint(one)[0], given)
+    def within_classes(self, joint: Array, shares: Array) -> Array:
+        """The same of R [K, u] of the part's units, divided as combinations are likely in the class."""
+        _, largest, total = self._by_row(joint)
+        weights = np.where(total > 0, self.units.spread(shares) * self.weights / np.where(total > 0, total, 1.0), 0.0)
+        return np.asarray(np.exp(joint - largest[:, self.row]) * weights[:, self.row])
 
-    def within_classes(self, joint: Array, given: Array) -> Array:
-        """The same from log p(row, levels, Z = k)."""
+    def _by_row(self, joint: Array) -> tuple[Array, Array, Array]:
+        """logsumexp over combinations [K, rows], and in parts: the largest, 0 for one of -inf, and the sum over it."""
         largest = np.maximum.reduceat(joint, self.starts, axis=1)
         largest = np.where(np.isfinite(largest), largest, 0.0)
-        shares = np.exp(joint - largest[:, self.row])
-        total = np.add.reduceat(shares, self.starts, axis=1)
-        weights = np.where(total > 0, given[:, self.index] * self.weights / np.where(total > 0, total, 1.0), 0.0)
-        return np.asarray(shares * weights[:, self.row])
+        total = np.add.reduceat(np.exp(joint - largest[:, self.row]), self.starts, axis=1)
+        with np.errstate(divide="ignore"):
+            return largest + np.log(total), largest, total
 
     def collect(
         self,

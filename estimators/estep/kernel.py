@@ -6,13 +6,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from estimators.estep.terms import Entries, Index, Terms
+from estimators.estep.terms import Entries, Terms
+from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 
 
 class Kernel(Protocol):
     """L[s, k, n] is the sum of the terms' log joints; ℓ = logsumexp_k L; R = softmax_k L, one-hot where Z is known.
+
+    Where rows of a unit share one Z, L is summed within units first, and ℓ and R are those of units.
 
     Greeks are of S parameter sets, [S, *shape]. Features of a term that `is_centred` are about the centres of its cells
     at these, all others about the references that the kernel was made with.
@@ -21,8 +24,8 @@ class Kernel(Protocol):
     def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
         """Σ_n w ℓ as [S], and its gradient in each slot's C: the sums [S, K, width]."""
 
-    def by_row(self, greeks: Greeks) -> Iterable[tuple[slice, Index, Array, Array]]:
-        """Part by part: which sets, which rows, ℓ [S', n] and R [S', K, n]."""
+    def by_unit(self, greeks: Greeks) -> Iterable[tuple[slice, Index, Array, Array]]:
+        """Part by part: which sets, which units in the order of their numbers, ℓ [S', u] and R [S', K, u]."""
 
 
 class MakeKernel(Protocol):

@@ -3,9 +3,10 @@
     L = C Φ  [K, N]        ℓ = logsumexp_k L        R = softmax_k L        S = R Φᵀ  [K, F]
 
 Φ are the rows' features, C the coefficients at the Greeks φ, S the expected sufficient statistics (of a general term,
-which has no features, L is added to and S is dJ/dC). Everything after is O(K F): ``J(φ; S) = Σ_k C_k(φ) · S_k`` has the
-gradient of the marginal at the φ where S was computed (Fisher's identity), and its maximum is EM's M-step. Greeks may
-carry leading axes of parameter sets, evaluated in one pass.
+which has no features, L is added to and S is dJ/dC). Where rows of a unit share one Z, L is summed within it before ℓ
+and R are formed, which are then of U units; R of a unit is that of each of its rows. Everything after is O(K F):
+``J(φ; S) = Σ_k C_k(φ) · S_k`` has the gradient of the marginal at the φ where S was computed (Fisher's identity), and
+its maximum is EM's M-step. Greeks may carry leading axes of parameter sets, evaluated in one pass.
 
 The sums run in compiled code that takes any model as tables of numbers (`compiled`), but for terms whose functions are
 Python, which the plain kernel sums; no result depends on the thread count.
@@ -29,7 +30,8 @@ from estimators.estep.kernel import Kernel, MakeKernel
 from estimators.estep.missing import Missing
 from estimators.estep.reference import ReferenceKernel
 from estimators.estep.term import Columns, General
-from estimators.estep.terms import Entries, Index, Terms, entries_of
+from estimators.estep.terms import Entries, Terms, entries_of
+from estimators.estep.units import Index
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
@@ -75,23 +77,25 @@ class MixtureMarginal:
         self.nodes, self.K, self.weights, self.data = nodes, num_components, weights, data
         self._terms = Terms(weights, nodes)
         self._shapes = {n.format(p.name): p.shape for p in parameters_of(weights, nodes) for n in ("{}", *LOGS)}
-        self._kernel_given, self.num_rows = kernel, data.num_rows
+        self._kernel_given, self.num_units = kernel, data.num_units
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
-        entries = entries_of(data, nodes) if missing is None else missing.entries
+        entries = entries_of(data, weights, nodes) if missing is None else missing.entries
         self.weighing = entries.counted(0)  # what informs the weights of Z
-        self.total_weight = float(data.num_rows if entries.weights is None else entries.weights.sum())
-        # How many rows there are: weights above 1 are repeated rows, weights that sum to 1 are shares of the N rows.
-        self.count = max(float(data.num_rows), self.total_weight)
+        self.total_weight = float(data.num_units if data.unit_weights is None else data.unit_weights.sum())
+        # How many units there are: weights above 1 are repeated ones, weights that sum to 1 are shares of the U.
+        self.count = max(float(data.num_units), self.total_weight)
         self.references = _references(self._terms, nodes, entries, missing)
         self._shared = tuple(self.references.values())
-        # The rows that are the kernel's: all, as a rule.
-        self._complete: NDArray[np.intp] | None = None
-        self._incomplete = None
+        # The units of the kernel's rows: all, as a rule.
+        self._complete: NDArray[np.integer[Any]] | None = None
+        self._incomplete, unit_of_row = None, entries.units
         if missing is not None and missing.incomplete.any():
-            self._complete = np.flatnonzero(~missing.incomplete)
-            entries = entries.rows(self._complete)
+            own = np.flatnonzero(~missing.incomplete)
+            entries = entries.rows(own)
+            unit_of_row = own if entries.units is None else entries.units
+            self._complete = np.unique(unit_of_row)
             self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._shared)
-        self._rows, self._completion = entries, Completion(entries, self._complete, self._incomplete)
+        self._rows, self._completion = entries, Completion(entries, unit_of_row, self._incomplete)
         parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
         self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
         self._general = _general_of(self._terms, make)
@@ -149,15 +153,15 @@ class MixtureMarginal:
         return best
 
     def statistics_given(self, responsibilities: Array, greeks: Greeks | None = None) -> Statistics:
-        """The statistics under given responsibilities [..., K, N].
+        """The statistics under given responsibilities [..., K, U].
 
         What is missing in a row is by its law at the Greeks (of one parameter set); without any, a missing entry is at
         a value of its column.
         """
-        batch, latent = responsibilities.shape[:-2], self.data.latent().numpy()
+        batch, latent = responsibilities.shape[:-2], self.data.of_units(self.data.latent()).numpy()
         given = np.where(latent >= 0, latent == np.arange(self.K)[:, None], responsibilities)
         shares = given.reshape(-1, *given.shape[-2:])
-        complete = shares if self._complete is None else shares[..., self._complete]
+        complete = shares if self._completion.unit is None else shares[..., self._completion.unit]
         sums, of_parts = self._terms.sums_given(self._rows, complete, self._shared), no_parts
         if self._incomplete is not None:
             one = None if greeks is None else parameter_set(self._terms, greeks, self._shared)
@@ -198,34 +202,34 @@ class MixtureMarginal:
         return differentiable(evaluate, [greeks[name] for name in names])
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log p(row | φ) as [..., N]; for a row with Z known, log p(Z, row | φ), without theta where Z was set."""
+        """log p(unit | φ) as [..., U]; for one with Z known, log p(Z, unit | φ), without theta where Z was set."""
         sets, batch = self._flat(_arrays(greeks))
-        out = np.empty((num_sets(sets), self.num_rows))
-        for which, rows, values, _ in self._by_row(sets):
-            out[which, rows] = values
-        return torch.from_numpy(out.reshape(*batch, self.num_rows))
+        out = np.empty((num_sets(sets), self.num_units))
+        for which, units, values, _ in self._by_unit(sets):
+            out[which, units] = values
+        return torch.from_numpy(out.reshape(*batch, self.num_units))
 
     def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """p(Z = k | row, φ) as [..., N, K]; one-hot where Z is known."""
+        """p(Z = k | unit, φ) as [..., U, K]; one-hot where Z is known."""
         return torch.from_numpy(np.swapaxes(self._responsibilities(_arrays(greeks)), -1, -2))
 
     # ---------------------------------------------------------------- inside
 
     def _responsibilities(self, greeks: Greeks) -> Array:
-        """R as [..., K, N]."""
+        """R as [..., K, U]."""
         sets, batch = self._flat(greeks)
-        out = np.empty((num_sets(sets), self.num_rows, self.K))
-        for which, rows, _, shares in self._by_row(sets):
-            out[which, rows] = np.swapaxes(shares, -1, -2)
-        return np.swapaxes(out.reshape(*batch, self.num_rows, self.K), -1, -2)
+        out = np.empty((num_sets(sets), self.num_units, self.K))
+        for which, units, _, shares in self._by_unit(sets):
+            out[which, units] = np.swapaxes(shares, -1, -2)
+        return np.swapaxes(out.reshape(*batch, self.num_units, self.K), -1, -2)
 
-    def _by_row(self, sets: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """Which parameter sets and rows, ℓ [S, n] and R [S, K, n], until every row has had its turn."""
-        for which, rows, values, shares in self.kernel.by_row(sets):
-            yield which, rows if self._complete is None else self._complete[rows], values, shares
+    def _by_unit(self, sets: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
+        """Which parameter sets and units, ℓ [S, u] and R [S, K, u], until every unit has had its turn."""
+        for which, units, values, shares in self.kernel.by_unit(sets):
+            yield which, units if self._complete is None else self._complete[units], values, shares
         if self._incomplete is not None:
             own = parameter_sets(self._terms, sets, self._shared)
-            yield slice(None), self._incomplete.index, *self._incomplete.by_row(own)
+            yield slice(None), self._incomplete.index, *self._incomplete.by_unit(own)
 
     def _flat(self, greeks: Greeks) -> tuple[dict[str, Array], tuple[int, ...]]:
         """Greeks [..., *shape] as [S, *shape], and the shape [...]."""

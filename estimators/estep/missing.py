@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.terms import Entries, Terms, entries_of
+from estimators.estep.terms import Entries, Terms, made_of
+from estimators.estep.units import once_a_unit
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import INTERACTION
@@ -48,14 +50,11 @@ class Missing:
             barren = whole[name] & np.all([left_out[child] for child in effects], axis=0) if effects else whole[name]
             left_out[name] = is_set[name] | barren
         slots = {slot: left_out[name] for slot, name in enumerate((LATENT, *nodes))}
-        complete = entries_of(data, nodes)
-        self.entries = Entries(
-            {name: _filled(column, self._is_missing[name]) for name, column in complete.columns.items()},
-            complete.latent,
-            complete.weights,
-            {slot: 1.0 - mask for slot, mask in slots.items() if mask.any()},
-        )
-        self.incomplete = np.any([some[name] & ~left_out[name] for name in nodes], axis=0)
+        filled = {name: _filled(data.columns[name].double().numpy(), self._is_missing[name]) for name in nodes}
+        self.entries = made_of(data, filled, slots, once_a_unit(weights, nodes))
+        by_row = np.any([some[name] & ~left_out[name] for name in nodes], axis=0)
+        # A unit's rows are summed together: one with a gap takes all of them along.
+        self.incomplete = data.spread(data.any_row(torch.from_numpy(by_row))).numpy()
         for slot, (name, node) in enumerate(nodes.items(), 1):
             summed = some[name] & ~left_out[name]
             family = type(node.mechanism).__name__

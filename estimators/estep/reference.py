@@ -3,7 +3,8 @@
     L[k, n] = Σ_terms log f(row n; C_k)      ℓ = logsumexp_k L      R = exp(L - ℓ)
 
 where a term is left out of rows in which its variable was set, and L = -inf for the classes that row n is known not to
-be in. The log-likelihood is Σ_n w_n ℓ_n, and its gradient in C are the terms' sums: Σ_n w_n R Φ for a log-linear term,
+be in. Where rows of a unit share one Z, L is summed within units first, ℓ and R are theirs, and each row of a unit has
+its R. The log-likelihood is Σ_n w_n ℓ_n, and its gradient in C are the terms' sums: Σ_n w_n R Φ for a log-linear term,
 its pullback for a general one. It takes any term, also those whose functions are not compiled.
 """
 
@@ -13,7 +14,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from estimators.estep.centring import ParameterSet, parameter_sets
-from estimators.estep.terms import Entries, Index, Terms
+from estimators.estep.terms import Entries, Terms
+from estimators.estep.units import EachRow, Grouped, Index, grouped, parts_of
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 
@@ -32,10 +34,10 @@ class ReferenceKernel:
         parameters: Sequence[Parameter],
         references: Sequence[Reference],
     ) -> None:
-        self._terms, self._num_rows, self._K, self._references = terms, entries.num_rows, num_components, references
+        self._terms, self._K, self._references = terms, num_components, references
         step = max(MOST_NUMBERS // num_components, 1)
-        starts = range(0, max(entries.num_rows, 1), step)
-        self._parts = [(slice(start, start + step), entries.rows(slice(start, start + step))) for start in starts]
+        rows = [entries.rows(index) for index in parts_of(entries.units, entries.num_rows, step)]
+        self._parts = [(part, grouped(part.units)) for part in rows]
 
     def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
         """Σ w ℓ [S], and each term's sums [S, K, width]."""
@@ -43,11 +45,11 @@ class ReferenceKernel:
         sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
         value = np.zeros(len(sets))
         for s, one in enumerate(sets):
-            for _, rows in self._parts:
-                values, shares = self._normalised(one, rows)
-                weights = 1.0 if rows.weights is None else rows.weights
-                value[s] += (values * weights).sum()
-                counted = shares * weights
+            for rows, units in self._parts:
+                values, shares = self._normalised(one, rows, units)
+                weights = np.ones(rows.num_rows) if rows.weights is None else rows.weights
+                value[s] += (values * units.first(weights)).sum()
+                counted = units.spread(shares) * weights
                 for slot in self._terms.log_linear:
                     for k in range(self._K):
                         sums[slot][s, k] += self._features(slot, k, one, rows) @ counted[k]
@@ -56,15 +58,16 @@ class ReferenceKernel:
                     sums[slot][s] += term.pullback(numbers, rows.columns, active)[0]
         return value, sums
 
-    def by_row(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """Some rows of one parameter set at a time."""
+    def by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
+        """Some units of one parameter set at a time."""
         for s, one in enumerate(parameter_sets(self._terms, greeks, self._references)):
-            for where, rows in self._parts:
-                values, shares = self._normalised(one, rows)
-                yield slice(s, s + 1), where, values[None], shares[None]
+            start = 0
+            for rows, units in self._parts:
+                values, shares = self._normalised(one, rows, units)
+                yield slice(s, s + 1), slice(start, start := start + len(values)), values[None], shares[None]
 
-    def _normalised(self, one: ParameterSet, rows: Entries) -> tuple[Array, Array]:
-        """ℓ [n] and R [K, n]."""
+    def _normalised(self, one: ParameterSet, rows: Entries, units: Grouped | EachRow) -> tuple[Array, Array]:
+        """ℓ [u] and R [K, u]."""
         joint = np.zeros((self._K, rows.num_rows))
         for slot, linear in self._terms.log_linear.items():
             if (offset := linear.offset(rows.columns)) is not None:
@@ -75,7 +78,7 @@ class ReferenceKernel:
             own = term.log_joint(one.coefficients[slot][None], rows.columns)[0]
             joint += self._active(slot, rows) * own
         is_possible = (rows.latent < 0) | (rows.latent == np.arange(self._K)[:, None])
-        joint = np.where(is_possible, joint, -np.inf)
+        joint = units.total(np.where(is_possible, joint, -np.inf))
         values = logsumexp(joint, axis=0)
         return values, np.exp(joint - values)
 

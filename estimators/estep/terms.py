@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from estimators.data.data import LATENT, Data
 from estimators.estep.newton import newton_step
 from estimators.estep.term import Columns, General, LogLinear, Term
+from estimators.estep.units import Index, once_a_unit
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import (
@@ -22,7 +23,6 @@ from estimators.mechanisms.protocol import (
 )
 from estimators.parameters.parameter import Array
 
-Index = NDArray[np.integer[Any]] | slice
 Mask = NDArray[np.bool_]
 # Of a variable that has no parents as numbers.
 NO_INPUTS = np.zeros((0, 0))
@@ -241,13 +241,15 @@ class Entries:
     """Rows of which nothing has to be summed or integrated but Z.
 
     ``columns`` [N, ...]; ``latent`` [N], -1 where Z is hidden; ``weights`` [N] or None; ``active`` by slot a 0 for
-    each entry whose own factor is left out (set, say), for the slots that have one.
+    each entry whose own factor is left out (set, say), for the slots that have one; ``units`` [N] numbers of units, of
+    which rows share one Z, or None.
     """
 
     columns: Mapping[str, Array]
     latent: NDArray[np.integer[Any]]
     weights: Array | None
     active: Mapping[int, Array]
+    units: NDArray[np.integer[Any]] | None = None
 
     @property
     def num_rows(self) -> int:
@@ -265,12 +267,25 @@ class Entries:
         """Some of them."""
         columns = {name: column[index] for name, column in self.columns.items()}
         active = {slot: mask[index] for slot, mask in self.active.items()}
-        return Entries(columns, self.latent[index], None if self.weights is None else self.weights[index], active)
+        weights = None if self.weights is None else self.weights[index]
+        units = None if self.units is None else self.units[index]
+        return Entries(columns, self.latent[index], weights, active, units)
 
 
-def entries_of(data: Data, nodes: Mapping[str, Node]) -> Entries:
+def entries_of(data: Data, weights: Weights, nodes: Mapping[str, Node]) -> Entries:
     """The rows of data in which no entry is missing."""
     columns = {name: data.columns[name].double().numpy() for name in nodes}
-    is_set = (data.is_set(name).numpy() for name in (LATENT, *nodes))
-    active = {slot: 1.0 - mask for slot, mask in enumerate(is_set) if mask.any()}
-    return Entries(columns, data.latent().numpy(), None if data.weights is None else data.weights.numpy(), active)
+    left_out = {slot: data.is_set(name).numpy() for slot, name in enumerate((LATENT, *nodes))}
+    return made_of(data, columns, left_out, once_a_unit(weights, nodes))
+
+
+def made_of(data: Data, columns: Columns, left_out: Mapping[int, Mask], once: Sequence[int]) -> Entries:
+    """Columns without gaps and the entries whose factor is left out, by slot; those of ``once`` count once a unit."""
+    # Units of one row each are rows.
+    unit = None if data.num_units == data.num_rows else data.unit
+    masks = {
+        slot: mask if unit is None or slot not in once else mask | ~unit.is_first for slot, mask in left_out.items()
+    }
+    active = {slot: np.where(mask, 0.0, 1.0) for slot, mask in masks.items() if mask.any()}
+    weights = None if data.weights is None else data.weights.numpy()
+    return Entries(columns, data.latent().numpy(), weights, active, None if unit is None else unit.of_row.numpy())

@@ -11,6 +11,7 @@ from estimators.checks import check_in_memory
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.data.levels import check_levels
+from estimators.estep.units import above_latent
 from estimators.isolation import float64
 from estimators.mechanisms.covariate import Covariate
 from estimators.mechanisms.gate import Gate
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from estimators.mixture.model import CausalMixture
 
 # The arguments of `Data`, which no variable can be called like.
-RESERVED = ("weights", "intervened", "missing")
+RESERVED = ("weights", "intervened", "missing", "unit")
 
 
 def check_rows(model: "CausalMixture", data: Data) -> Data:
@@ -43,6 +44,7 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
     for variable, mechanism in model.mechanisms.items():
         if variable not in data.columns:
+            _need_no_unit(data, variable)
             raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
         column, width = data.columns[variable], mechanism.num_columns
         shape = (data.num_rows,) if width is None else (data.num_rows, width)
@@ -64,10 +66,37 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
             raise ValueError(
                 f"column {name}: missing in row {row}; rows are conditioned on a covariate, drop these rows"
             )
+    _check_causes(data, above_latent(model.weights, model.nodes))
     if model.covariates:
         data = data.replace(intervened={**data.intervened, **dict.fromkeys(model.covariates, True)})
     # False and True of a variable without levels are numbers.
     return data.numbered_as({name: data.levels[name] for name in data.levels if model.variables[name].num_levels})
+
+
+def _need_no_unit(data: Data, variable: str) -> None:
+    if data.unit is not None and data.unit.name == variable:
+        raise ValueError(
+            f"unit: {variable!r} is a variable of the model, so it cannot say which rows are of one unit; give the "
+            "labels in a column of their own"
+        )
+
+
+def _check_causes(data: Data, names: Sequence[str]) -> None:
+    """Raise a ValueError where what causes Z, of which a unit has one, differs within it, or is missing."""
+    if data.unit is None:
+        return
+    for name in names:
+        why = f"{LATENT} is one of all rows of a unit, and so are its causes"
+        data.unit.need_one(data.columns[name], f"column {name}: differs", f"{why}: give it one value")
+        data.unit.need_one(data.is_set(name), f"intervened {name}: differs", f"{why}: mark all of them, or none")
+        gone = data.is_missing(name) & (data.spread(data.unit.sizes) > 1)
+        if bool(gone.any()):
+            row = int(gone.nonzero()[0])
+            label = data.unit.labels[int(data.unit.of_row[row])]
+            raise ValueError(
+                f"column {name}: missing in unit {label!r}, which has several rows; {why}, which is not summed over "
+                "there: give its value, or drop the unit"
+            )
 
 
 def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:

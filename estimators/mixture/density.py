@@ -181,7 +181,7 @@ class Density:
     @property
     def row_size(self) -> int:
         """Numbers that are held at one time for each draw of the Greeks."""
-        return self.marginal.num_rows * self.marginal.K
+        return self.marginal.num_units * self.marginal.K
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v) for v [..., D]."""

@@ -114,6 +114,11 @@ class PyroModel:
     @own_modes()
     def marginal(self, data: Data) -> ProgramMarginal:
         """log p(data | φ) with every hidden discrete site summed out."""
+        if data.unit is not None:
+            raise ValueError(
+                "unit: a PyroModel says by its plates which rows share a hidden site; give units as rows, with columns "
+                "[units, rows of each], and a plate over these inside the one over units"
+            )
         if not self._last or self._last[0].data is not data:
             self._last[:] = [ProgramMarginal(self.fn, data)]
         return self._last[0]

@@ -11,11 +11,9 @@ from numba.extending import intrinsic
 
 from estimators.compiled.arithmetic import total
 from estimators.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
+from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
 from estimators.estep.compiled.coefficients import coefficients
-from estimators.estep.compiled.collect import collect, collect_levels
-from estimators.estep.compiled.gate import add_log_weights, collect_weights
-from estimators.estep.compiled.layout import BLOCK, CHUNK, GATE, OP, ROWS, START, STOP, WHOLE
-from estimators.estep.compiled.log_joints import has_numbers_in, log_joint, log_joint_of_levels
+from estimators.estep.compiled.layout import BLOCK, ROWS, WHOLE
 from estimators.estep.compiled.softmax import normalise
 from estimators.estep.compiled.tables_at import tables_at
 
@@ -28,23 +26,11 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
     """
     tables, (chunk, what) = tables_at(where), task
     K, is_weighted, num_rows = tables.sizes[0], tables.sizes[4] > 0, tables.sizes[5]
-    ones, value, num_gates = np.ones(BLOCK), 0.0, 1 if tables.terms[0, OP] == GATE else 0
-    has_numbers = has_numbers_in(tables.terms[num_gates:])
-    for block in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(tables.blocks) - 1)):
+    ones, value, kinds = np.ones(BLOCK), 0.0, kinds_in(tables.terms)
+    for block in range(tables.chunks[chunk, 0], tables.chunks[chunk + 1, 0]):
         begin = block * BLOCK
         n = min(BLOCK, num_rows - begin)
-        first, stop = tables.blocks[block], tables.blocks[block + 1]
-        last = stop if has_numbers else first
-        if not has_numbers:
-            for k in range(K):
-                log_joint_of_levels(scratch[k, :n], tables, (first, num_gates), k, C[k])
-        for s in range(first, last):
-            segment = tables.segments[s]
-            for k in range(K):
-                row = scratch[k, segment[START] - begin : segment[STOP] - begin]
-                log_joint(row, tables, segment, k, C[k], scratch[K:])
-        if num_gates:
-            add_log_weights(scratch[:, :n], begin, tables, first, stop, C)
+        log_joints(tables, block, kinds, C, begin, n, scratch)
         weights = tables.weights[begin : begin + n] if is_weighted and what != ROWS else ones[:n]
         normalise(scratch[:K], n, weights, scratch[K], scratch[K + 1])
         if what == ROWS:
@@ -55,16 +41,7 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
                     out[1 + k, begin + i] = scratch[k, i]
             continue
         value += total(scratch[K, :n])
-        if not has_numbers:
-            for k in range(K):
-                collect_levels(scratch[k, :n], tables, (first, num_gates), out[k])
-        if num_gates:
-            collect_weights(scratch[:, :n], begin, tables, out)
-        for s in range(first, last):
-            segment = tables.segments[s]
-            for k in range(K):
-                shares = scratch[k, segment[START] - begin : segment[STOP] - begin]
-                collect(shares, tables, segment, C[k], out[k], what == WHOLE, scratch[K:])
+        collect_block(tables, block, kinds, C, (begin, n), what == WHOLE, (scratch, out))
     return value
 
 
@@ -86,7 +63,7 @@ def expectation_at(context: Any, address: Any, where: Any, C: Any, task: Any, sc
 def over_chunks(where: Any, greeks: Any, first: int, last: int, what: int, values: Any, out: Any) -> None:
     """The `expectation` of some chunks at the Greeks [S, 3, size]: values [S, chunks] and sums [S, chunks, K, F].
 
-    Of ROWS `out` is [S, 1, 1 + K, N].
+    Of ROWS `out` is [S, 1, 1 + K, N], or of units where rows share one Z.
     """
     tables = tables_at(where)
     K = tables.sizes[0]

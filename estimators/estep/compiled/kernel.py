@@ -7,11 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from estimators.estep.compiled.expectation import EXPECTATION, over_chunks
-from estimators.estep.compiled.layout import BLOCK, CHUNK, ROWS, SLOPES, WHOLE, Tables, addresses
+from estimators.estep.compiled.layout import BLOCK, ROWS, SLOPES, WHOLE, Tables, addresses
 from estimators.estep.compiled.rows import arranged
 from estimators.estep.compiled.tables import ModelTables
 from estimators.estep.compiled.threads import in_ranges
-from estimators.estep.terms import Entries, Index, Terms
+from estimators.estep.compiled.unit_expectation import EXPECTATION_OF_UNITS
+from estimators.estep.terms import Entries, Terms
+from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.parameters.parameter import Array, Parameter
 
@@ -38,13 +40,17 @@ class CompiledKernel:
         rows = arranged(made)
         self.places = made.greeks
         self._position, self._size = rows.position, rows.columns.shape[1]
+        # What is asked for one by one: units, or rows.
+        self._num_apart = int(rows.chunks[-1, 1]) if entries.units is not None else self._size
         num_scratch = made.num_work + made.num_kept
         sizes = num_components, made.C_width, made.S_width, num_scratch, int(len(rows.weights) > 0), self._size
         self.tables = Tables(
-            np.array([*sizes, EXPECTATION], dtype=np.int64),
+            np.array([*sizes, EXPECTATION if entries.units is None else EXPECTATION_OF_UNITS], dtype=np.int64),
             np.stack(made.rows),
             rows.segments,
             rows.blocks,
+            rows.chunks,
+            rows.units,
             np.array(made.constants, dtype=np.float64),
             rows.columns,
             rows.weights,
@@ -54,7 +60,7 @@ class CompiledKernel:
             made.copies,
         )
         self._where = addresses(self.tables)
-        self.num_chunks = -(-(len(rows.blocks) - 1) // CHUNK)
+        self.num_chunks = len(rows.chunks) - 1
         ends = np.cumsum([0, *made.widths]).tolist()
         self._slots = [slice(a, b) for a, b in pairwise(ends)]
 
@@ -87,16 +93,16 @@ class CompiledKernel:
     def _fill(self, numbers: Array, what: int, values: Array, out: Array, sets: slice, first: int, last: int) -> None:
         over_chunks(self._where, numbers[sets], first, last, what, values[sets], out[sets])
 
-    def by_row(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """All rows of some parameter sets at a time."""
+    def by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
+        """All units of some parameter sets at a time."""
         numbers = self._numbers(greeks)
         step = max(MOST_NUMBERS // (self.K * max(self._size, self._num_rows, 1)), 1)
         for start in range(0, len(numbers), step):
             own = numbers[start : start + step]
-            out = np.empty((len(own), 1, 1 + self.K, self._size))
+            out = np.empty((len(own), 1, 1 + self.K, self._num_apart))
             self.spread(partial(self._fill, own, ROWS, np.empty((len(own), 0)), out), len(own))
-            by_row = out[:, 0] if self._position is None else out[:, 0, :, self._position].transpose(1, 2, 0)
-            yield slice(start, start + step), slice(None), by_row[:, 0], by_row[:, 1:]
+            apart = out[:, 0] if self._position is None else out[:, 0, :, self._position].transpose(1, 2, 0)
+            yield slice(start, start + step), slice(None), apart[:, 0], apart[:, 1:]
 
     def _numbers(self, greeks: Greeks) -> Array:
         """The Greeks [S, 3, size] at Greeks [S, *shape]."""

@@ -4,6 +4,9 @@ A *term* is theta's or one variable's. For class k and cell c (a level of the ta
 ``LOCATION + k * LOCATION_CLASS + c * LOCATION_CELL`` of the Greeks, and likewise its scales and correlations: a step of
 0 means that they are shared. Its coefficients stand at ``C_AT + c * C_WIDTH``, its sums at ``S_AT + c * S_WIDTH``.
 
+A *chunk* is some blocks of rows, which have a partial sum of their own. Where rows share one Z, it has whole units, of
+which rows may stand in any of its blocks.
+
 A *segment* is a run of rows that are alike in all that is discrete: the class that Z is known to be (-1 where it is
 hidden) and, for each term, the row of its table (-1 where the term is left out: of a variable that was set, say).
 """
@@ -61,6 +64,10 @@ class Tables(NamedTuple):
     segments: Whole
     # The first segment of each block, and after the last one their number.
     blocks: Whole
+    # The first block and the first unit of each chunk, and after the last one their numbers.
+    chunks: Whole
+    # Which unit of its chunk each row is of; none where each row is one.
+    units: Whole
     constants: Array
     columns: Array
     weights: Array

@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from estimators.compiled.jit import EXACT, address_of, call_at, compiled, native, signature_at
 from estimators.estep.compiled.coefficients import coefficients, slopes
 from estimators.estep.compiled.expectation import expectation_at
-from estimators.estep.compiled.layout import BLOCK, CHUNK, SLOPES, Tables
+from estimators.estep.compiled.layout import BLOCK, SLOPES, Tables
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, constrain, pull_back
 from estimators.mixture.native.sites import CONSTANT_AT
@@ -63,14 +63,13 @@ def evaluate(where: Any, V: Any, values: Any, gradients: Any) -> None:
     K = tables.sizes[0]
     C, S, of_chunk = np.empty((K, tables.sizes[1])), np.empty((K, tables.sizes[2])), np.empty((K, tables.sizes[2]))
     greeks, scratch = np.empty((3, tables.known.shape[1])), np.empty((K + tables.sizes[3], BLOCK))
-    num_chunks = (len(tables.blocks) - 1 + CHUNK - 1) // CHUNK
     for s in range(len(V)):
         constrain(V[s], tables, greeks)
         coefficients(K, tables.terms, tables.constants, greeks, C)
         S[:, :] = 0.0
         values[s, 0] = 0.0
         # Chunks are added one after the other, as everywhere.
-        for chunk in range(num_chunks):
+        for chunk in range(len(tables.chunks) - 1):
             of_chunk[:, :] = 0.0
             values[s, 0] += expectation_at(tables.sizes[6], where, C, (chunk, SLOPES), scratch, of_chunk)
             for k in range(K):

@@ -34,7 +34,7 @@ from estimators.mechanisms import (
     SphericalGaussian,
     StudentT,
 )
-from estimators.mixture.program import blocks, observe
+from estimators.mixture.observed import blocks, observe
 
 STANDARD = dist.Normal(0.0, 1.0)
 # Every family without parents, under its defaults.

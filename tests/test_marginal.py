@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, GaussianMixture
 from estimators.mechanisms import Gaussian
-from estimators.mixture.program import observe
+from estimators.mixture.observed import observe
 from tests.expectations import MixtureExpectation
 from tests.models import MODELS, mixed_rows, rows_of
 

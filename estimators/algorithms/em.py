@@ -195,7 +195,7 @@ class _Run:
         EM is slow where classes overlap, as the share of what is known of a row's class (its rate) is small. Where an
         M-step is a climb itself, which ends no nearer to a maximum, Newton's method goes on.
         """
-        objective, num_rows = Objective(self._density, log_likelihood), self._density.data.num_rows
+        objective, num_rows = Objective(self._density, log_likelihood), self._density.data.num_units
         target = climb_inside(
             objective, self.coordinates, num_rows, gradient=0.1 * self._tolerance, max_steps=CLIMB_STEPS
         )

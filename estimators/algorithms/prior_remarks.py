@@ -105,7 +105,7 @@ def _answer_of_rows(density: Density, at: Array, rng: np.random.Generator) -> tu
     if free.has_closed_form:
         ends = [*best_starts(free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
     else:
-        end = climb_inside(objective, start, free.data.num_rows, gradient=1e-3, max_steps=CLIMB_STEPS)
+        end = climb_inside(objective, start, free.data.num_units, gradient=1e-3, max_steps=CLIMB_STEPS)
         ends = [] if end is None else [end]
     answer, highest = start, -np.inf
     for point in (start, *ends):

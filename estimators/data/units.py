@@ -57,6 +57,19 @@ class Units:
         is_first[self.first.numpy()] = True
         return is_first
 
+    @property
+    def words(self) -> dict[str, Any]:
+        """What is written to a file beside ``of_row``; labels that are neither text nor numbers become text."""
+        plain = [label if isinstance(label, str | int | float) else str(label) for label in self.labels]
+        # Two labels may have one text.
+        plain = plain if len(set(plain)) == len(plain) else [f"{number}: {label}" for number, label in enumerate(plain)]
+        return {"name": self.name, "labels": plain}
+
+    @staticmethod
+    def read(words: Mapping[str, Any], of_row: Tensor) -> "Units":
+        """The units that were written."""
+        return Units(*numbered([[words["labels"][number] for number in of_row.tolist()]]), words["name"])
+
     def rows(self, index: Tensor) -> "Units":
         """The units of the rows at an index, in the order of these rows."""
         numbers: Sequence[int] = self.of_row[index].tolist()
@@ -91,8 +104,8 @@ def units_of(unit: Any, columns: dict[str, Any]) -> tuple[Units | None, dict[str
 
     Raises ValueError or TypeError for an unknown column, labels that are missing, or that cannot be compared.
     """
-    if unit is None:
-        return None, columns
+    if isinstance(unit, Units | None):
+        return unit, columns
     name, labels, others = "unit", unit, columns
     if isinstance(unit, str):
         if unit not in columns:
@@ -206,6 +219,10 @@ class ByUnit:
             return self.rows(index)
         rows, units = self.unit.rows_of(index)
         return self.rows(rows)._with_unit(units)
+
+    def rows_at(self, index: Tensor) -> Tensor:
+        """The numbers of the rows of units at an index [M], unit after unit."""
+        return index if self.unit is None else self.unit.rows_of(index)[0]
 
     @own_modes()
     def unweighted_rows(self, index: Tensor) -> "Data":

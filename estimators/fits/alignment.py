@@ -44,7 +44,7 @@ def aligned(density: Density, symmetry: Symmetry, draws: Draws, best: int) -> Al
     """
     density, repeats = _of_some_rows(density, symmetry)
     data, num_draws = density.data, len(next(iter(draws.values())))
-    per_row = repeats * (np.ones(data.num_rows) if data.weights is None else data.weights.numpy())
+    per_row = repeats * (np.ones(data.num_units) if data.unit_weights is None else data.unit_weights.numpy())
     target = _responsibilities(density, symmetry, {name: value[best : best + 1] for name, value in draws.items()})[0]
     weights = np.repeat(per_row, len(target) // len(per_row))[:, None]
     permutations = np.tile(np.arange(target.shape[1]), (num_draws, 1))
@@ -86,11 +86,11 @@ def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]
     for site in symmetry.sites:
         if site in data.columns:
             hidden = hidden & (data.columns[site].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
-    rows = hidden.nonzero()[:, 0]
+    rows = data.of_units(hidden).nonzero()[:, 0]
     if not len(rows):
-        rows = data.counts().nonzero()[:1, 0]
+        rows = data.of_units(data.counts()).nonzero()[:1, 0]
     keep = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS), dtype=torch.float64).round().long()]
-    return density if len(keep) == data.num_rows else density.of(data.rows(keep)), len(rows) / len(keep)
+    return density if len(keep) == data.num_units else density.of(data.units_at(keep)), len(rows) / len(keep)
 
 
 def _responsibilities(density: Density, symmetry: Symmetry, draws: Draws) -> Array:

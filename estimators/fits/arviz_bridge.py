@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.data.data import Data
 from estimators.diagnostics import import_arviz
 from estimators.fits.level_names import levels_of
 from estimators.fits.rows import fitted_rows, in_blocks
@@ -108,19 +109,37 @@ def exported_fit(fit: "Fit") -> Any:
     if taken:
         raise ValueError(f"to_arviz: ArviZ has an axis called {taken[0]!r}, and so is a Greek; rename its site")
     density = fit.model.density(data)
-    index, why_not = _repeats(data.weights, fit.num_draws)
+    index, why_not = _repeats(data.unit_weights, fit.num_draws)
     if why_not:
         warn_user(f"to_arviz: {why_not}")
     groups = {"posterior": _posterior(fit)}
     if not why_not:
-        pointwise = torch.cat([density.pointwise(draws) for draws in in_blocks(fit.draws, data.num_rows)])
-        rows = _without_rounding(pointwise[:, index])
-        groups["log_likelihood"] = dataset({"rows": rows}, fit.num_chains, {"rows": ["row"]})
-    groups["observed_data"] = _rows_dataset({name: column[index] for name, column in data.columns.items()})
+        pointwise = torch.cat([density.pointwise(draws) for draws in in_blocks(fit.draws, density.row_size)])
+        apart = _without_rounding(pointwise[:, index])
+        # What is left out at a time is a unit, of which rows share one Z; without units that is a row.
+        groups["log_likelihood"] = dataset({"rows": apart}, fit.num_chains, {"rows": ["row"]})
+        if data.unit is not None:
+            groups["log_likelihood"] = _of_units(apart, index, data, fit.num_chains)
+    groups["observed_data"] = _observed(data, index)
     sampler = {name: value for name, value in fit.info.items() if len(value) == fit.num_draws}
     if sampler:
         groups["sample_stats"] = dataset(sampler, fit.num_chains)
     return _container(groups)
+
+
+def _of_units(apart: Tensor, index: Tensor | slice, data: Data, num_chains: int) -> "xarray.Dataset":
+    """Log-likelihoods [S, U] of units, by their labels."""
+    labels = np.array([str(label) for label in data.unit_labels])[index]
+    return dataset({"units": apart}, num_chains, {"units": ["unit"]}).assign_coords(unit=labels)
+
+
+def _observed(data: Data, index: Tensor | slice) -> "xarray.Dataset":
+    """The rows, repeated by their weights; where there are units, each row once, with its unit's label."""
+    if data.unit is None:
+        return _rows_dataset({name: column[index] for name, column in data.columns.items()})
+    labels = [str(data.unit.labels[number]) for number in data.unit.of_row.tolist()]
+    rows = _rows_dataset(data.columns)
+    return rows.assign_coords({unused("unit", data.columns): (unused("row", data.columns), labels)})
 
 
 def _without_rounding(pointwise: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from estimators.data.columns import named_columns
 from estimators.data.data import Data, as_data
 from estimators.data.levels import Levels
 
@@ -16,7 +17,13 @@ def levels_of(fit: "Fit") -> Levels:
 
 
 def rows_for(fit: "Fit", rows: Any) -> Data:
-    """Rows as `Data`, with levels numbered as in the fit; raises ValueError for a name that it does not know."""
+    """Rows as `Data`, with levels numbered as in the fit; raises ValueError for a name that it does not know.
+
+    A frame has its units in the column in which the fitted rows had theirs.
+    """
+    unit = None if fit.data is None or fit.data.unit is None else fit.data.unit.name
+    if unit is not None and not isinstance(rows, Data) and unit in (columns := named_columns(rows)):
+        return Data(columns, unit=unit).numbered_as(levels_of(fit))
     return as_data(rows).numbered_as(levels_of(fit))
 
 

@@ -105,9 +105,11 @@ class _Images:
     def of(density: Density, namings: Namings, at: Draws, *, uses_prior: bool) -> "_Images":
         """Of those rows alone that mind the naming, at one draw."""
         rows = torch.cat([density.pointwise(image) for image in namings.images(at)])
-        minds = ((rows - rows[0]).abs() > SAME * (1.0 + rows[0].abs())).any(0) & density.data.counts()
+        minds = ((rows - rows[0]).abs() > SAME * (1.0 + rows[0].abs())).any(0) & density.data.of_units(
+            density.data.counts()
+        )
         some = minds.nonzero()[:, 0]
-        part = density if len(some) == len(minds) else density.of(density.data.rows(some)) if len(some) else None
+        part = density if len(some) == len(minds) else density.of(density.data.units_at(some)) if len(some) else None
         return _Images(part, namings, density if uses_prior else None)
 
     def log_densities(self, draws: Draws) -> Array:
@@ -117,7 +119,7 @@ class _Images:
     def _of_one(self, draws: Draws) -> Array:
         logs = np.zeros(len(next(iter(draws.values()))))
         if self.density is not None:
-            weights = self.density.data.weights
+            weights = self.density.data.unit_weights
             blocks = in_blocks(draws, self.density.row_size, MOST_NUMBERS)
             rows = (self.density.pointwise(block) for block in blocks)
             logs += np.concatenate([((one if weights is None else one * weights).sum(1)).numpy() for one in rows])

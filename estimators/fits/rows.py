@@ -33,7 +33,7 @@ def density_behind(fit: "Fit", data: Data) -> Density:
 
 
 def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
-    """p(site = k | row) as [N, K], averaged over draws."""
+    """p(site = k | unit) as [U, K], averaged over draws."""
     density = fit.model.density(rows_for(fit, data))
     name = density.site(site)
     totals = [density.responsibilities(draws, name).sum(0) for draws in in_blocks(fit.draws, density.row_size)]
@@ -41,9 +41,9 @@ def responsibilities(fit: "Fit", data: Any, site: str | None) -> Tensor:
 
 
 def log_density(fit: "Fit", rows: Any) -> Tensor:
-    """``log mean_s p(row | φ_s)`` of each row [N]."""
+    """``log mean_s p(unit | φ_s)`` of each unit [U]."""
     density = fit.model.density(rows_for(fit, rows))
-    blocks = in_blocks(fit.draws, density.data.num_rows)
+    blocks = in_blocks(fit.draws, density.row_size)
     totals = [torch.logsumexp(density.pointwise(draws), 0) for draws in blocks]
     return torch.logsumexp(torch.stack(totals), 0) - log(fit.num_draws)
 

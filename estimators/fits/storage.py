@@ -10,6 +10,7 @@ from torch import Tensor
 from estimators.contract import Model, WrongModelError
 from estimators.data.data import Data
 from estimators.data.levels import from_numbers
+from estimators.data.units import Units
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
 from estimators.fits.kind import Kind
@@ -24,6 +25,7 @@ GROUPS = {
     "columns": (torch.float64, torch.int64),
     "intervened": (torch.bool,),
     "weights": (torch.float64,),
+    "units": (torch.int64,),
     "modes": (torch.float64,),
     "of modes": (torch.float64, torch.int64),
 }
@@ -53,6 +55,7 @@ def save(fit: Any, path: Path) -> None:
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
         "levels": {} if fit.data is None else dict(fit.data.levels),
+        "units": None if fit.data is None or fit.data.unit is None else fit.data.unit.words,
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
     arrays |= {f"info/{name}": value.numpy() for name, value in fit.info.items()}
@@ -64,6 +67,8 @@ def save(fit: Any, path: Path) -> None:
         arrays |= {f"intervened/{name}": mask.numpy() for name, mask in fit.data.intervened.items()}
         if fit.data.weights is not None:
             arrays["weights/"] = fit.data.weights.numpy()
+        if fit.data.unit is not None:
+            arrays["units/"] = fit.data.unit.of_row.numpy()
     write_atomically(path, packed(document, arrays))
 
 
@@ -151,6 +156,8 @@ def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tenso
         intervened=groups["intervened"],
         weights=groups["weights"].get(""),
         missing=document["missing"],
+        # Files that were written before there were units have none.
+        unit=None if not groups["units"] else Units.read(document["units"], groups["units"][""]),
     )
 
 

@@ -16,11 +16,14 @@ from estimators.parameters.sparse import dirichlet_draws
 
 
 class Allocations:
-    """Counts and summed features of the rows in each component, for allocations numbered 0 … K^H - 1."""
+    """Counts and summed features of the rows in each component, for allocations of units numbered 0 … K^H - 1."""
 
     def __init__(self, marginal: MixtureMarginal, concentration: Array) -> None:
         self._marginal, self._concentration = marginal, concentration
-        self.num_components, self.num_hidden = marginal.K, int((marginal.data.latent() < 0).sum())
+        self.num_components, self.num_hidden = (
+            marginal.K,
+            int((marginal.data.of_units(marginal.data.latent()) < 0).sum()),
+        )
 
     def log_joint(self, numbers: np.ndarray) -> Array:
         counts, sums = self._collect(numbers)
@@ -44,7 +47,8 @@ class Allocations:
 
     def _collect(self, numbers: np.ndarray) -> tuple[Array, Mapping[str, Array]]:
         """Rows that inform theta [allocations, levels of Z's observed causes, K], and the mechanisms' statistics."""
-        K, latent = self._marginal.K, self._marginal.data.latent().numpy()
+        K, data = self._marginal.K, self._marginal.data
+        latent = data.of_units(data.latent()).numpy()
         digits = (numbers[:, None] // K ** np.arange(self.num_hidden)) % K
         allocation = np.broadcast_to(latent, (len(numbers), len(latent))).copy()
         allocation[:, latent < 0] = digits

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from estimators.mechanisms.covariate import Covariate
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.protocol import INTERACTION, Mechanism, variables_of
 from estimators.mechanisms.protocol import check_names as each_once
-from estimators.mixture.program import ROWS, plates_of
+from estimators.mixture.observed import ROWS, UNITS
+from estimators.mixture.program import plates_of
 from estimators.parameters.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def with_covariates(mechanisms: object, covariates: object) -> object:
 
 def check_names(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parameter]) -> None:
     """Raise a ValueError for a variable called like something else that the model has: a Greek, or a plate."""
-    uses = {ROWS: "the plate over rows"}
+    uses = {ROWS: "the plate over rows", UNITS: "the plate over units"}
     uses |= {plate: f"the plate over the entries of {p.name}" for p in parameters for plate in plates_of(p)}
     uses |= {p.name: "a Greek of this model" for p in parameters}
     for name in mechanisms:
@@ -206,14 +207,23 @@ def check_distinct_rows(data: Data, names: Sequence[str], num_components: int) -
     """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""
     distinct = num_distinct_rows(data, names, num_components)
     if distinct < num_components:
+        kind = "rows" if data.unit is None else "units"
         raise ValueError(
-            f"data: expected at least K={num_components} distinct rows for maximum likelihood, got {distinct}; "
+            f"data: expected at least K={num_components} distinct {kind} for maximum likelihood, got {distinct}; "
             "lower K, or use MAP or NUTS, whose priors settle what the data do not"
         )
 
 
 def num_distinct_rows(data: Data, names: Sequence[str], enough: int) -> int:
-    """The number of distinct rows; where there are ``enough`` among the first, that of these."""
+    """The number of distinct rows, or units; where there are ``enough`` among the first, that of these."""
     columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
+    if data.unit is not None:
+        found = set[tuple[Any, ...]]()
+        for number in range(data.num_units):
+            rows = columns[data.rows_at(torch.tensor([number]))].nan_to_num(nan=torch.inf)
+            found.add(tuple(sorted(map(tuple, rows.tolist()))))
+            if len(found) >= enough:
+                break
+        return len(found)
     distinct = len(torch.unique(columns[: 100 * enough], dim=0))
     return distinct if distinct >= enough else len(torch.unique(columns, dim=0))

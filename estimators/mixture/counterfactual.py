@@ -31,7 +31,8 @@ MAX_ELEMENTS = 2_000_000
 class MixtureWorlds:
     """The rows of a data set as they would have been under what is set, for each draw of the Greeks.
 
-    Abduction: Z given the row, p(Z | row, φ), summed over exactly; the noise of every variable given the row and Z.
+    Abduction: Z given the row, p(Z | row, φ), or, where rows share one Z, given all rows of its unit, summed over
+    exactly; the noise of every variable given the row and Z.
     Action and prediction: with the same noise, every variable below what is set is computed anew, Z too where one of
     its observed causes changes; all others keep the value they had. An entry that an experimenter set keeps its value,
     unless set again. Means are exact, by summing over all values that the noise leaves possible; where they are too
@@ -67,15 +68,15 @@ class MixtureWorlds:
 
     def sample(self) -> dict[str, Tensor]:
         # Worlds from the same random numbers share Greeks, Z (as it was) and noise, whatever is set.
-        num_rows = self.data.num_rows
-        which = torch.randint(num_sets(self.draws), (num_rows,))
-        greeks = {name: value[which] for name, value in self.draws.items()}
-        shares = torch.empty(num_rows, self.model.K, dtype=torch.float64)
+        num_rows, num_units = self.data.num_rows, self.data.num_units
+        which = torch.randint(num_sets(self.draws), (num_units,))
+        shares = torch.empty(num_units, self.model.K, dtype=torch.float64)
         for draw in which.unique():
-            rows = (which == draw).nonzero()[:, 0]
+            units = (which == draw).nonzero()[:, 0]
             known = {name: value[draw] for name, value in self.draws.items()}
-            shares[rows] = self.model.marginal(self.data.rows(rows)).responsibilities(known)
-        latent = torch.multinomial(shares, 1)[:, None]
+            shares[units] = self.model.marginal(self.data.units_at(units)).responsibilities(known)
+        latent = self.data.spread(torch.multinomial(shares, 1)[:, None])
+        greeks = {name: value[self.data.spread(which)] for name, value in self.draws.items()}
         worlds = self._worlds(greeks, latent, torch.ones(num_rows, 1, 1, dtype=torch.float64), is_by_row=True)
         drawn = worlds.draw_all(self._changed)
         columns = {name: value.expand(num_rows, 1, 1, *value.shape[3:])[:, 0, 0] for name, value in drawn.items()}
@@ -102,15 +103,19 @@ class MixtureWorlds:
         size = worlds * self._num_branches(above, drawn)
         changes = []
         with isolated(self.seed):
-            for rows in torch.arange(self.data.num_rows).split(max(MAX_ELEMENTS // size, 1)):
+            # As many whole units at a time as have so many rows.
+            most = max(MAX_ELEMENTS // size * self.data.num_units // self.data.num_rows, 1)
+            blocks = torch.arange(self.data.num_units).split(most)
+            for units in blocks:
+                rows = self.data.rows_at(units)
                 settings = {n: v[rows] if is_per_row(self.model, n, v) else v for n, v in self.settings.items()}
-                block = replace(self, data=self.data.rows(rows), settings=settings)
+                block = replace(self, data=self.data.units_at(units), settings=settings)
                 marginal = self.model.marginal(block.data)
                 step = max(MAX_ELEMENTS // (size * len(rows)), 1)
                 by_draw = []
                 for start in range(0, num_sets(self.draws), step):
                     greeks = {key: value[start : start + step] for key, value in self.draws.items()}
-                    shares = marginal.responsibilities(greeks)
+                    shares = marginal.responsibilities(greeks)[:, block.data.spread(torch.arange(len(units)))]
                     repeated = {key: value.repeat_interleave(worlds, 0) for key, value in greeks.items()}
                     latent = torch.arange(self.model.K).reshape(1, 1, -1)
                     branches = block._worlds(repeated, latent, shares.repeat_interleave(worlds, 0), is_by_row=False)
@@ -119,7 +124,9 @@ class MixtureWorlds:
                         return None
                     by_draw.append(change.reshape(-1, worlds, *change.shape[1:]))
                 changes.append(torch.cat(by_draw))
-        return torch.cat(changes, 2)
+        # Unit after unit; the rows are in their own order.
+        own = torch.argsort(torch.cat([self.data.rows_at(units) for units in blocks]))
+        return torch.cat(changes, 2)[:, :, own]
 
     def _num_branches(self, above: Sequence[str], drawn: Sequence[str]) -> int:
         """About how many branches a row has."""
@@ -139,7 +146,9 @@ class MixtureWorlds:
         }
         is_set = {name: self.data.is_set(name)[axis] for name in (*self.model.nodes, LATENT)}
         situation = Situation(self.model, greeks, {}, {})
-        return Worlds(situation, self.assumptions, {**fact, LATENT: latent}, world, is_set, shares)
+        unit, shared = self.data.unit, self.model.shared_in_units if is_by_row else ()
+        like = {} if unit is None else dict.fromkeys(shared, unit.first[unit.of_row])
+        return Worlds(situation, self.assumptions, {**fact, LATENT: latent}, world, is_set, shares, like)
 
 
 def worlds_of(
@@ -156,6 +165,9 @@ def worlds_of(
     for name, value in settings.items():
         if is_per_row(model, name, value) and len(value) != data.num_rows:
             raise ValueError(f"counterfactual: {name} has {len(value)} values, but there are {data.num_rows} rows")
+    for name, value in settings.items():
+        if data.unit is not None and name in model.shared_in_units and is_per_row(model, name, value):
+            data.unit.need_one(value, f"counterfactual: {name} differs", f"rows of a unit share one {LATENT}")
     known = [LATENT, *model.mechanisms]
     for name, structural in assumptions.items():
         if name not in known:

@@ -1,6 +1,6 @@
 """The rows that inform a variable's mechanism, as arrays, and those that tell classes apart."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -11,9 +11,13 @@ from estimators.estep.weights import Weights
 from estimators.parameters.parameter import Array
 
 
-def informing(node: Node, data: Data) -> tuple[Array, dict[str, Array]]:
-    """A variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing."""
+def informing(node: Node, data: Data, above: Collection[str]) -> tuple[Array, dict[str, Array]]:
+    """A variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing.
+
+    Of variables ``above`` Z a unit has one value, which counts once.
+    """
     keep = ~data.is_set(node.name) & data.counts()
+    keep = keep & once(data) if node.name in above else keep
     for name in (node.name, *node.parents):
         keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
     columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (node.name, *node.parents)}
@@ -26,10 +30,16 @@ def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:
     None where causes are levels of a table.
     """
     keep = ~data.is_set(LATENT) & data.counts()
+    keep = keep & once(data)
     for name in weights.parents:
         keep = keep & ~data.is_missing(name)
     columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in weights.parents}
     return weights.design.named(columns, data.levels)
+
+
+def once(data: Data) -> Tensor:
+    """The mask [N] of rows in which what is one value a unit counts."""
+    return torch.ones(data.num_rows, dtype=torch.bool) if data.unit is None else torch.from_numpy(data.unit.is_first)
 
 
 def tells_classes_apart(nodes: Mapping[str, Node], data: Data) -> Tensor:
@@ -48,5 +58,5 @@ def pinned_labels(nodes: Mapping[str, Node], data: Data) -> set[int]:
     Where Z is set, and no variable that depends on it is observed and left alone, a row tells nothing.
     """
     latent = data.latent()
-    informs = ~data.is_set(LATENT) | tells_classes_apart(nodes, data)
+    informs = ~data.is_set(LATENT) | data.spread(data.any_row(tells_classes_apart(nodes, data)))
     return set(latent[(latent >= 0) & data.counts() & informs].tolist())

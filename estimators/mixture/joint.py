@@ -19,7 +19,7 @@ from torch import Tensor
 from estimators.data.data import LATENT
 from estimators.estep.design import Factor
 from estimators.mechanisms.protocol import JointlyGaussian, Turn
-from estimators.mixture.program import ROWS
+from estimators.mixture.observed import ROWS
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_integer, log_mass, log_prob_of

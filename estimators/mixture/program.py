@@ -13,21 +13,20 @@ from torch import Tensor
 from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Variable
 from estimators.data.data import LATENT, Data
+from estimators.data.units import Units, units_of
 from estimators.data.values import numbers
 from estimators.estep.marginal import MixtureMarginal
+from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms.protocol import Mechanism
 from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.graph import causal_order
+from estimators.mixture.observed import PARALLEL, ROWS, UNITS, blocks, observe
 from estimators.parameters.block import Block
 from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
-
-# The plate over rows.
-ROWS = "rows"
-PARALLEL: Any = {"enumerate": "parallel"}
 
 
 class MixtureProgram:
@@ -88,27 +87,55 @@ class MixtureProgram:
         return greeks
 
     def rows(
-        self, greeks: Mapping[str, Tensor], num_rows: int, covariates: Mapping[str, Any] | None = None
+        self,
+        greeks: Mapping[str, Tensor],
+        num_rows: int,
+        covariates: Mapping[str, Any] | None = None,
+        units: Units | None = None,
     ) -> dict[str, Tensor]:
         """Run the part of the program below the Greeks: Z and every variable, for `num_rows` rows.
 
-        A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need.
+        A Greek may also have one value per row, [N, K] instead of [K], as predictions over posterior draws need. Where
+        rows share one Z, it and what is above it are drawn in a plate of units, by which the rows are indexed.
         """
         # What Z does not cause has the same mechanism in all components: of any label.
-        columns, latent, given = dict[str, Tensor](), torch.tensor(0), self._checked(covariates, num_rows)
+        columns, given = {LATENT: torch.tensor(0)}, self._checked(covariates, num_rows)
+        shared = [] if units is None else self.shared_in_units
+        if units is not None:
+            with pyro.plate(UNITS, units.num_units):
+                at_first = {name: value[units.first] for name, value in given.items()}
+                self._draw(shared, greeks, columns, at_first)
+            for name in shared:
+                column = torch.as_tensor(columns[name])
+                columns[name] = column[units.of_row] if column.ndim else column.expand(num_rows)
         with pyro.plate(ROWS, num_rows):
-            for name in self.order:
-                if name == LATENT:
-                    latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
-                    latent = torch.as_tensor(latent).long()
-                else:
-                    law = dist.Delta(given[name]) if name in given else None
-                    law = self.nodes[name].distribution(greeks, latent, columns) if law is None else law
-                    columns[name] = pyro.sample(name, law)
-                    self._need_covariate(name, columns[name])
-        columns[LATENT] = latent
+            self._draw([name for name in self.order if name not in shared], greeks, columns, given)
         in_order = {name: torch.as_tensor(columns[name]) for name in (*self.mechanisms, LATENT)}
         return {name: column if column.ndim else column.expand(num_rows) for name, column in in_order.items()}
+
+    @property
+    def shared_in_units(self) -> list[str]:
+        """Z and what is above it, causes first: one value a unit."""
+        shared = {*above_latent(self.weights, self.nodes), LATENT}
+        return [name for name in self.order if name in shared]
+
+    def _draw(
+        self,
+        names: Sequence[str],
+        greeks: Mapping[str, Tensor],
+        columns: dict[str, Tensor],
+        given: Mapping[str, Tensor],
+    ) -> None:
+        """Sample some variables, given what is among the columns, and add them."""
+        for name in names:
+            if name == LATENT:
+                latent = pyro.sample(LATENT, self.weights.distribution(greeks, columns), infer=PARALLEL)
+                columns[LATENT] = torch.as_tensor(latent).long()
+            else:
+                law = dist.Delta(given[name]) if name in given else None
+                law = self.nodes[name].distribution(greeks, columns[LATENT], columns) if law is None else law
+                columns[name] = pyro.sample(name, law)
+                self._need_covariate(name, columns[name])
 
     def _checked(self, covariates: Mapping[str, Any] | None, num_rows: int) -> dict[str, Tensor]:
         """Values of covariates as columns, checked."""
@@ -135,10 +162,10 @@ class MixtureProgram:
 
         def run_rows(greeks: Mapping[str, Tensor], num_rows: int) -> dict[str, Tensor]:
             given = None if data is None or not self.covariates else CovariateRows.of(self.covariates, data)
-            values = None if given is None else given.drawn(num_rows)
+            values, units = None if given is None else given.drawn(num_rows), None
             if data is not None and num_rows == data.num_rows:
-                values = {name: data.columns[name] for name in self.covariates}
-            return self.rows({n: pyro.deterministic(n, value) for n, value in greeks.items()}, num_rows, values)
+                values, units = {name: data.columns[name] for name in self.covariates}, data.unit
+            return self.rows({n: pyro.deterministic(n, value) for n, value in greeks.items()}, num_rows, values, units)
 
         return run_rows, frozenset(self.mechanisms)
 
@@ -166,10 +193,12 @@ class MixtureProgram:
         greeks: Mapping[str, Any] | None = None,
         seed: int | None = None,
         covariates: Mapping[str, Any] | None = None,
+        unit: Any = None,
     ) -> dict[str, Tensor]:
         """Draw `num_rows` rows, Z included, at given Greeks or at Greeks drawn from the prior.
 
-        A model's ``covariates`` need their values: one for each row, or one for all.
+        A model's ``covariates`` need their values: one for each row, or one for all. Rows with one label in ``unit``
+        [N] share one Z, and one value of each of its causes; without, each row has its own.
 
         >>> rows = GaussianMixture(K=2).simulate(3, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]}, seed=1)
         >>> len(rows["X"])
@@ -177,8 +206,11 @@ class MixtureProgram:
         """
         check_num_rows(num_rows)
         known = self.prior_greeks(seed) if greeks is None else self.check_greeks(greeks)
+        units = units_of(None if unit is None else list(unit), {})[0]
+        if units is not None and len(units.of_row) != num_rows:
+            raise ValueError(f"unit: expected {num_rows} labels, one for each row, got {len(units.of_row)}")
         with isolated(check_seed(seed)):
-            return self.rows(known, int(num_rows), covariates)
+            return self.rows(known, int(num_rows), covariates, units)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -197,66 +229,6 @@ class MixtureProgram:
         with isolated(check_seed(seed)):
             greeks = {p.name: in_logs(p.prior).sample(torch.Size([int(num_rows)])).double() for p in self.parameters}
             return {**greeks, **self.rows(greeks, int(num_rows))}
-
-
-def observe(model: MixtureProgram, greeks: Mapping[str, Tensor], data: Data, number: int) -> None:
-    """Run the row program on observed rows alike in Z (all hidden, all seen, or all set) and in what is missing.
-
-    Z is enumerated where hidden, observed where seen, and no random site at all where set; a set entry of another
-    column is masked out; a missing discrete entry is enumerated, a missing continuous one that causes nothing known is
-    left out. This is the truncated factorisation as Pyro states it, independent of the E-step.
-    """
-    columns, latent = dict[str, Tensor](), torch.tensor(0)
-    with pyro.plate(f"{number}_{ROWS}", data.num_rows):
-        for name in model.order:
-            if name != LATENT:
-                columns[name] = _observe_one(model, model.nodes[name], greeks, latent, columns, data, number)
-                continue
-            latent = data.latent()
-            if not bool(data.is_set(LATENT).all()):
-                seen = latent if bool((latent >= 0).all()) else None
-                infer = PARALLEL if seen is None else None
-                law = model.weights.distribution(greeks, columns)
-                latent = pyro.sample(f"{number}_{LATENT}", law, obs=seen, infer=infer)
-
-
-def _observe_one(
-    model: MixtureProgram,
-    node: Node,
-    greeks: Mapping[str, Tensor],
-    latent: Tensor,
-    columns: Mapping[str, Tensor],
-    data: Data,
-    number: int,
-) -> Tensor:
-    if node.mechanism.is_covariate:
-        return node.mechanism.check(node.name, data.columns[node.name])
-    law = node.distribution(greeks, latent, columns)
-    if not bool(data.is_missing(node.name).any()):
-        column = node.mechanism.check(node.name, data.columns[node.name])
-        pyro.sample(f"{number}_{node.name}", law.mask(~data.is_set(node.name)), obs=column)
-        return column
-    if node.mechanism.num_levels is not None:
-        return torch.as_tensor(pyro.sample(f"{number}_{node.name}", law, infer=PARALLEL))
-    children = [child.name for child in model.nodes.values() if node.name in child.parents]
-    informative = [child for child in children if not bool((data.is_set(child) | data.is_missing(child)).all())]
-    if informative or not bool(data.is_missing(node.name).all()):
-        raise NotImplementedError(
-            f"column {node.name}: has missing entries that have to be integrated out, which Pyro's enumeration "
-            'does not do; use NUTS(engine="nutpie")'
-        )
-    return torch.full((data.num_rows,), torch.nan, dtype=torch.float64)
-
-
-def blocks(model: MixtureProgram, data: Data) -> list[Data]:
-    """The rows in blocks that are alike in Z and, where entries are missing, in which are set or missing."""
-    is_set = data.is_set(LATENT)
-    marks = [is_set, (data.latent() >= 0) & ~is_set]
-    if data.has_missing:
-        for name in model.nodes:
-            marks += [data.is_set(name), data.is_missing(name).reshape(data.num_rows, -1).any(1)]
-    _, which = torch.stack(marks, 1).unique(dim=0, return_inverse=True)
-    return [data.rows((which == block).nonzero()[:, 0]) for block in range(int(which.max()) + 1)]
 
 
 def plates_of(parameter: Parameter) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from estimators.data.data import LATENT, Data
 from estimators.data.remarks import Remark, of_inputs
+from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mixture.arguments import num_distinct_rows
@@ -13,10 +14,10 @@ from estimators.mixture.informing import informing, informing_weights
 
 def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
     """Remarks on the causes of Z and on each variable, by the rows that inform their laws, and on K."""
-    inputs = informing_weights(weights, data)
+    inputs, above = informing_weights(weights, data), above_latent(weights, nodes)
     found = [replace(remark, what=f"{LATENT} {remark.what}") for remark in of_inputs(inputs)]
     for name, node in nodes.items():
-        column, inputs = informing(node, data)
+        column, inputs = informing(node, data, above)
         if len(column) < 2:
             continue
         for remark in node.mechanism.remarks(column, inputs):
@@ -25,6 +26,7 @@ def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_comp
             found.append(replace(remark, what=f"column {name} {remark.what}", greek=greek))
     distinct = num_distinct_rows(data, list(nodes), num_components)
     if distinct < num_components:
-        what = f"there are {num_components} components for {distinct} distinct row{'s' if distinct > 1 else ''}"
+        kind = "row" if data.unit is None else "unit"
+        what = f"there are {num_components} components for {distinct} distinct {kind}{'s' if distinct > 1 else ''}"
         found.append(Remark(what, "some of them rest on their priors alone; lower K", collapses=True))
     return found

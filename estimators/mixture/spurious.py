@@ -31,7 +31,7 @@ def is_spurious(density: "Density", coordinates: Array) -> bool:
     marginal, greeks = density.marginal, density.constrain(coordinates)
     if marginal.K == 1:
         return False
-    shares, weights = None, 1.0 if marginal.data.weights is None else marginal.data.weights.numpy()
+    shares, weights = None, 1.0 if marginal.data.unit_weights is None else marginal.data.unit_weights.numpy()
     for name, node in marginal.nodes.items():
         spreads = node.mechanism.own_spreads(node.local(greeks), marginal.references[name])
         if spreads is None or not node.is_effect:

@@ -25,12 +25,15 @@ class Worlds:
         settings: Mapping[str, Tensor],
         is_set: Mapping[str, Tensor],
         shares: Tensor,
+        like: Mapping[str, Tensor],
     ) -> None:
         self._situation, self._assumptions = situation, assumptions
         self._fact, self._settings, self._is_set = dict(fact), settings, is_set
         # What is neither set nor computed anew is what it was.
         self._world = {**fact, **settings}
         self._shares = shares
+        # Of variables that are one value a unit, the row [N] whose value each row has.
+        self._like = like
 
     def mean_change(self, name: str, above: Sequence[str], drawn: Sequence[str], limit: int) -> Tensor | None:
         """E[value less what it was] as [S, N, ...] from the variables above, or None beyond a number of branches.
@@ -62,7 +65,8 @@ class Worlds:
         before = self._situation.distribution(name, self._fact)
         shape = np.broadcast_shapes(before.batch_shape, fact.shape[:3], self._shares.shape if acts else ())
         noise = structural.abduct(before.expand(shape), fact.expand(*shape, *before.event_shape))
-        return structural.act(self._situation.distribution(name, self._world), noise) if acts else fact
+        drawn = structural.act(self._situation.distribution(name, self._world), noise) if acts else fact
+        return drawn[self._like[name]] if name in self._like and len(drawn) > 1 else drawn
 
     def _set(self, name: str, value: Tensor) -> None:
         """Take a value where a cause changed, and nobody set the entry."""

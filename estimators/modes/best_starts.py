@@ -48,7 +48,7 @@ def best_starts(
     else:
         ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, part, _climbed(objective, ordered, rows.num_rows))
+    ordered = _best_first(objective, part, _climbed(objective, ordered, rows.num_units))
     if part is density:
         return ordered
     values = objective.value(ordered)

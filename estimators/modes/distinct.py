@@ -22,7 +22,7 @@ def known_mode(
     if not close:
         return None
     law, near = law_at(density, point[None])[0], nearness(density, labelling)
-    weights = np.ones(len(law)) if density.data.weights is None else density.data.weights.numpy()
+    weights = np.ones(len(law)) if density.data.unit_weights is None else density.data.unit_weights.numpy()
     for mode in close:
         # Where nobody says which labels are free, the same law to the last digits is a mirror image.
         if not labelling.symmetry.is_fixed and mode.has_law(law, weights, EXACT_LAW):

@@ -77,7 +77,7 @@ class Found:
                 modes.append(mode)
         modes.sort(key=lambda mode: -mode.value)
         # What other starts on these rows would find, nobody has tried.
-        is_same = density.data.num_rows == self.density.data.num_rows and len(carried) == len(self.modes)
+        is_same = density.data.num_units == self.density.data.num_units and len(carried) == len(self.modes)
         return replace(
             self,
             density=density,
@@ -88,7 +88,7 @@ class Found:
 
     def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:
         """Whether all modes, at points [M, D], are where they were, and as high: of the same rows, in their order."""
-        if len(points) != len(self.modes) or density.data.num_rows != self.density.data.num_rows:
+        if len(points) != len(self.modes) or density.data.num_units != self.density.data.num_units:
             return False
         own = np.array([mode.point for mode in self.modes])
         values = np.array([mode.value for mode in self.modes])

@@ -32,8 +32,8 @@ class LawRows(NamedTuple):
 class Design:
     """The kinds of rows that a law is of; None where they are the fitted rows themselves.
 
-    So it is where a program takes columns as arguments, where only some entries of a vector are known, and where there
-    are too many kinds.
+    So it is where a program takes columns as arguments, where only some entries of a vector are known, where there are
+    too many kinds, and where rows of a unit share one Z.
     """
 
     model: Model
@@ -58,7 +58,8 @@ class Design:
         if self.kinds is None:
             assert self.data is not None
             chosen = self._chosen(self.data, seed)
-            return LawRows(self.data.unweighted_rows(chosen), f"{len(chosen)} of the fitted rows")
+            kind = "rows" if self.data.unit is None else "units"
+            return LawRows(self.data.unweighted_rows(chosen), f"{len(chosen)} of the fitted {kind}")
         cells = [self._cells(kind) for kind in self.kinds]
         listed = [cell for cell in cells if cell is not None]
         if len(listed) == len(cells) and sum(len(cell) for cell in listed) <= MOST_CELLS:
@@ -70,13 +71,16 @@ class Design:
         return LawRows(data, f"{len(data)} simulated rows")
 
     def _chosen(self, data: Data, seed: int) -> Tensor:
-        """Places of fitted rows, those of a rare level the sooner."""
+        """Places of fitted rows, or units, those with a rare level the sooner."""
         share = torch.ones(len(data), dtype=torch.float64)
         for name in self.levels(RowKind({})).keys() & data.columns.keys():
             _, which, counts = data.columns[name].nan_to_num(nan=-1.0).unique(return_inverse=True, return_counts=True)
             share = torch.minimum(share, counts[which] / len(data))
-        waits = torch.empty(len(data), dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(seed))
-        return (waits * share).argsort()[:NUM_ROWS]
+        if data.unit is not None:
+            rarest = torch.ones(data.num_units, dtype=torch.float64)
+            share = rarest.scatter_reduce(0, data.unit.of_row, share, "amin")
+        waits = torch.empty(len(share), dtype=torch.float64).exponential_(generator=torch.Generator().manual_seed(seed))
+        return (waits * share).argsort()[: max(NUM_ROWS * data.num_units // data.num_rows, 1)]
 
     def _weighted(self, cells: Sequence[Data]) -> Data:
         """The cells with their probabilities as weights, those of a setting alike."""
@@ -165,7 +169,7 @@ def _kinds_of(predictive: Predictive, data: Data) -> tuple[RowKind, ...] | None:
     names = list(data.columns)
     vectors = [name for name in names if data.columns[name].ndim > 1]
     is_whole = all(not bool(data.is_missing(name).any()) and name not in predictive.hidden for name in vectors)
-    if not all(name in predictive.variables for name in names) or not is_whole:
+    if not all(name in predictive.variables for name in names) or not is_whole or data.unit is not None:
         return None
     numbers = [name for name in names if name not in vectors]
     is_set = {name: data.is_set(name) for name in names}

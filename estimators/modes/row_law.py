@@ -144,10 +144,10 @@ def law_of(density: Density, rows: Density, at: Array, rng: np.random.Generator)
 def few_rows(density: Density, rng: np.random.Generator) -> Density:
     """The density of enough of its rows to seek on."""
     most = max(LEAST_ROWS, ROWS_BY_COORDINATE * density.size)
-    if density.data.num_rows <= 2 * most:
+    if density.data.num_units <= 2 * most:
         return density
-    chosen = np.sort(rng.permutation(density.data.num_rows)[:most])
-    return density.of(density.data.rows(torch.from_numpy(chosen)))
+    chosen = np.sort(rng.permutation(density.data.num_units)[:most])
+    return density.of(density.data.units_at(torch.from_numpy(chosen)))
 
 
 def _logs(density: Density, rows: Density, points: Array) -> Array:

@@ -16,7 +16,10 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """``points`` [N, P] standardised, ``levels`` [C, N] and halves of columns, ``known`` classes [N] or -1."""
+    """``points`` [N, P] standardised, ``levels`` [C, N] and halves of columns, ``known`` classes [N] or -1.
+
+    Where rows of a unit share one Z, the N are units: each is at the mean of its rows, and in the levels of most.
+    """
 
     points: Array
     levels: Mask
@@ -59,10 +62,21 @@ def rows_of(data: Data) -> Rows:
             points.append(own_points)
             # What an intervention set is no effect of the class, but its levels may still be swapped in.
             levels += [level for level in own_levels if level.any() and not level.all()]
-    weights = np.ones(data.num_rows) if data.weights is None else data.weights.numpy()
+    weights = np.ones(data.num_units) if data.unit_weights is None else data.unit_weights.numpy()
     # A known row of which nothing else is observed is no place for its class.
-    known = np.where(is_observed, data.latent().numpy(), NOT_SEEN)
-    return Rows(np.concatenate(points, 1), np.array(levels, dtype=bool).reshape(-1, data.num_rows), known, weights)
+    known = np.where(_of_units(data, is_observed) > 0, data.of_units(data.latent()).numpy(), NOT_SEEN)
+    cells = [level for level in (_of_units(data, level) > 0.5 for level in levels) if level.any() and not level.all()]
+    by_unit = _of_units(data, np.concatenate(points, 1))
+    return Rows(by_unit, np.array(cells, dtype=bool).reshape(-1, data.num_units), known, weights)
+
+
+def _of_units(data: Data, values: Array | Mask) -> Array:
+    """The mean of values [N, ...] in each unit [U, ...]."""
+    if data.unit is None:
+        return np.asarray(values, dtype=np.float64)
+    total = np.zeros((data.num_units, *values.shape[1:]))
+    np.add.at(total, data.unit.of_row.numpy(), values)
+    return np.asarray(total / data.unit.sizes.numpy().reshape(-1, *[1] * (values.ndim - 1)))
 
 
 def _of_entries(entries: Array, unknown: Mask) -> tuple[Array, list[Mask]]:

@@ -19,6 +19,8 @@ from estimators.isolation import own_modes
 if TYPE_CHECKING:
     from estimators.data.data import Data
 
+# What labels are called where no column gives them: the option's own name.
+UNIT = "unit"
 Label = Hashable
 Of = TypeVar("Of", bound=Hashable)
 
@@ -32,7 +34,7 @@ class Units:
 
     labels: tuple[Label, ...]
     of_row: Tensor
-    name: str = "unit"
+    name: str = UNIT
 
     @property
     def num_units(self) -> int:
@@ -106,7 +108,7 @@ def units_of(unit: Any, columns: dict[str, Any]) -> tuple[Units | None, dict[str
     """
     if isinstance(unit, Units | None):
         return unit, columns
-    name, labels, others = "unit", unit, columns
+    name, labels, others = UNIT, unit, columns
     if isinstance(unit, str):
         if unit not in columns:
             raise ValueError(f"unit: no column {unit!r} to tell units apart by; the columns are {list(columns)}")

@@ -84,6 +84,9 @@ class MixtureMarginal:
         self.total_weight = float(data.num_units if data.unit_weights is None else data.unit_weights.sum())
         # How many units there are: weights above 1 are repeated ones, weights that sum to 1 are shares of the U.
         self.count = max(float(data.num_units), self.total_weight)
+        self._num_observed = max(
+            float(data.num_rows), float(data.num_rows if data.weights is None else data.weights.sum())
+        )
         self.references = _references(self._terms, nodes, entries, missing)
         self._shared = tuple(self.references.values())
         # The units of the kernel's rows: all, as a rule.
@@ -180,7 +183,7 @@ class MixtureMarginal:
         """Which probabilities or rates are so near their edge that less than `least` of a row is left, by Greek."""
         found = {}
         for node in self.nodes.values():
-            few = node.mechanism.expected_count(node.local(greeks), self.count) < least
+            few = node.mechanism.expected_count(node.local(greeks), self._num_observed) < least
             if few.any():
                 # A family with such an edge has one Greek, of which each entry has a count.
                 parameter = node.parameters[0]

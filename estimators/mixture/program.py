@@ -164,7 +164,10 @@ class MixtureProgram:
             given = None if data is None or not self.covariates else CovariateRows.of(self.covariates, data)
             values, units = None if given is None else given.drawn(num_rows), None
             if data is not None and num_rows == data.num_rows:
-                values, units = {name: data.columns[name] for name in self.covariates}, data.unit
+                values = {name: data.columns[name] for name in self.covariates}
+                # Greeks of every row are of rows that have a Z each.
+                is_one = all(greeks[p.name].ndim == len(p.shape) for p in self.parameters)
+                units = data.unit if is_one else None
             return self.rows({n: pyro.deterministic(n, value) for n, value in greeks.items()}, num_rows, values, units)
 
         return run_rows, frozenset(self.mechanisms)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
+from estimators.data.units import UNIT
 from estimators.data.values import need_value, value_of
 from estimators.isolation import isolated
 from estimators.mixture.program import MixtureProgram
@@ -36,6 +37,11 @@ def check_values(model: MixtureProgram, values: Mapping[str, Any], call: str) ->
 def _check_names(model: MixtureProgram, settings: Mapping[str, Any], call: str) -> None:
     known = [LATENT, *model.mechanisms]
     for name in settings:
+        if name == UNIT and UNIT not in known:
+            raise ValueError(
+                f"{call}: a question is about a new unit of one row, so it takes no unit; what several rows say of a "
+                "unit's Z are its fit.responsibilities(Data(..., unit=...)), by which answers under Z=k are weighed"
+            )
         if name not in known:
             raise ValueError(f"{call}: the model has no variable {name!r}; it has {known}")
 

@@ -73,7 +73,7 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
     sd = dict(zip(truth, cramer_rao(information, quantities_at, at).tolist(), strict=True))
     complete = None
     if max(model.hidden.values(), default=1) > 1 and not design.settings:
-        seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool))
+        seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool), unit=design.unit)
         all_seen = _information(scenario, coordinates, at, seen, seed)
         complete = dict(zip(truth, cramer_rao(all_seen, quantities_at, at).tolist(), strict=True))
     metrics = {
@@ -124,8 +124,8 @@ def _information(scenario: Scenario, coordinates: Density, at: Array, design: De
     greeks = {name: value[0] for name, value in fit.draws.items()}
     data = design.repeated(times).simulate(model, greeks, hidden=scenario.hidden, seed=seed)
     score = scores(_log_densities(model, coordinates, data), at)
-    # Rows of one data set have the design's own weights; `times` such data sets are averaged.
-    counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights)
+    # Units of one data set have the design's own weights; `times` such data sets are averaged.
+    counts = np.ones(data.num_units) if data.unit_weights is None else np.asarray(data.unit_weights)
     return covariance_of_scores(score, counts / times)
 
 

@@ -1,6 +1,6 @@
 """The design of a data set: how many rows, in which of them something is set, seen or missing; and rows made to it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,8 @@ class Design:
     """N rows. `settings` are columns [N] of values that an experimenter set, NaN where none was.
 
     `seen` are the rows [N] in which Z is seen though nobody set it; `missing` masks [N] entries that were not recorded;
-    `weights` [N] count a row w times, `levels` are the names of levels by column.
+    `weights` [N] count a row w times, `levels` are the names of levels by column; rows with one label in
+    `unit` [N] share one Z.
     """
 
     num_rows: int
@@ -32,6 +33,7 @@ class Design:
     missing: Mapping[str, Mask] = field(default_factory=dict)
     weights: Array | None = None
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unit: tuple[Hashable, ...] | None = None
 
     @staticmethod
     def partly(num_rows: int, *, K: int, seen: float = 0.0, set: float = 0.0) -> "Design":
@@ -62,12 +64,15 @@ class Design:
             {name: mask for name, mask in gaps.items() if mask.any()},
             None if data.weights is None else np.asarray(data.weights, dtype=np.float64),
             dict(data.levels),
+            # Other units than those of the data.
+            None if data.unit is None else tuple(("like", number) for number in data.unit.of_row.tolist()),
         )
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is set, seen or missing, and every row counts once."""
-        return not self.settings and self.seen is None and not self.missing and self.weights is None
+        """Whether nothing is set, seen or missing, and every row counts once and has a Z of its own."""
+        is_whole = not self.settings and self.seen is None and not self.missing
+        return is_whole and self.weights is None and self.unit is None
 
     def repeated(self, times: int) -> "Design":
         """Return the design of `times` such data sets, one below the other."""
@@ -78,6 +83,7 @@ class Design:
             {name: np.concatenate([mask] * times) for name, mask in self.missing.items()},
             None if self.weights is None else np.tile(self.weights, times),
             self.levels,
+            None if self.unit is None else tuple((number, label) for number in range(times) for label in self.unit),
         )
 
     def simulate(self, model: Model, greeks: Greeks, *, hidden: tuple[str, ...], seed: int) -> Data:
@@ -89,7 +95,7 @@ class Design:
             return Data(seen).numbered_as(self.levels)
         if LATENT not in model.hidden:
             raise ValueError("design: of a Pyro program only plain rows can be made, nothing set, seen or missing")
-        return self._recorded(_under_settings(model, known, self._groups(), seed)).numbered_as(self.levels)
+        return self._recorded(self._under_settings(model, known, seed)).numbered_as(self.levels)
 
     def _groups(self) -> list[tuple[Mask, dict[str, Any]]]:
         """Rows that have the same variables set, with the values they are set to."""
@@ -112,24 +118,34 @@ class Design:
             columns[LATENT] = np.where(known, labels, -1).astype(np.int64)
         for name, mask in self.missing.items():
             columns[name] = np.where(mask, np.nan, columns[name])
-        return Data(columns, intervened=is_set, weights=self.weights, missing="marginalize" if self.missing else None)
+        rule = "marginalize" if self.missing else None
+        return Data(columns, intervened=is_set, weights=self.weights, missing=rule, unit=self.unit)
+
+    def _under_settings(self, model: Model, greeks: Mapping[str, Tensor], seed: int) -> dict[str, Any]:
+        """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings.
+
+        Raises ValueError where rows of one unit are in several groups.
+        """
+        columns: dict[str, Any] = {}
+        with isolated(seed):
+            for rows, settings in self._groups():
+                drawn = pyro.do(self._program(model, rows, settings), data=settings)(greeks, int(rows.sum()))
+                for name, column in drawn.items():
+                    values = np.asarray(column)
+                    columns.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[rows] = values
+        return columns
+
+    def _program(self, model: Model, rows: Mask, settings: Mapping[str, Any]) -> Any:
+        """What draws some rows, those of a unit with one Z."""
+        if self.unit is None:
+            return model.row_program(None)[0]
+        own = [label for label, is_here in zip(self.unit, rows, strict=True) if is_here]
+        if {*own} & {label for label, is_here in zip(self.unit, rows, strict=True) if not is_here}:
+            raise ValueError("design: rows can be made of units in which the same columns are set in all rows, or none")
+        shape = {"row": np.arange(int(rows.sum())), **settings}
+        return model.row_program(Data(shape, unit=own))[0]
 
 
 def _setting(name: str, values: Array) -> Tensor:
     setting = torch.as_tensor(values)
     return setting.long() if name == LATENT else setting
-
-
-def _under_settings(
-    model: Model, greeks: Mapping[str, Tensor], groups: list[tuple[Mask, dict[str, Any]]], seed: int
-) -> dict[str, Any]:
-    """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings."""
-    columns: dict[str, Any] = {}
-    run_rows, _ = model.row_program(None)
-    with isolated(seed):
-        for rows, settings in groups:
-            drawn = pyro.do(run_rows, data=settings)(greeks, int(rows.sum()))
-            for name, column in drawn.items():
-                values = np.asarray(column)
-                columns.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[rows] = values
-    return columns

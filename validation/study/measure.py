@@ -151,8 +151,9 @@ def _true_queries(scenario: Scenario, outcomes: tuple[Outcome, ...]) -> dict[str
 def _log_likelihoods(fit: Fit, data: Data) -> Array:
     """log p(data | φ) of every draw [S], Z summed out."""
     density = fit.model.density(data)
-    weights = torch.ones(data.num_rows, dtype=torch.float64) if data.weights is None else data.weights
-    step = max(1, MAX_ELEMENTS // data.num_rows)
+    own = data.unit_weights
+    weights = torch.ones(data.num_units, dtype=torch.float64) if own is None else own
+    step = max(1, MAX_ELEMENTS // data.num_units)
     chunks = [
         density.pointwise({name: value[start : start + step] for name, value in fit.draws.items()}) @ weights
         for start in range(0, fit.num_draws, step)

@@ -63,7 +63,8 @@ def _efficient(fit: Fit, truth: Truth, asked: Quantities, design: Design, seed: 
             f"truth: {', '.join(density.names_at(is_end))} is at an end of its support, where errors have no normal "
             f"law and no efficient sd; {REMEDY}"
         )
-    counts = np.ones(data.num_rows) if data.weights is None else np.asarray(data.weights, dtype=np.float64)
+    own = data.unit_weights
+    counts = np.ones(data.num_units) if own is None else np.asarray(own, dtype=np.float64)
     score = scores(lambda vectors: np.asarray(density.pointwise(density.draws(vectors))), at)
     information = covariance_of_scores(score, counts / times)
     _need_regular(density, information)

@@ -3,8 +3,8 @@
 Two wings meet here. The models' wing says what a model is: mixtures of mechanisms, or a Pyro program. The answers' wing
 fits one, names its labels, asks it what if, and keeps it in a file. Neither imports the other.
 
-Shapes: S draws of the Greeks, N rows, K values of a hidden site, D unconstrained coordinates of all Greeks together;
-``[...]`` is any number of leading axes, none included. Greeks φ are mappings from name to ``[..., *shape]``.
+Shapes: S draws of the Greeks, N rows (a density: units, of which rows share a hidden site), K values of such a site, D
+coordinates of all Greeks; ``[...]`` any number of leading axes, or none; Greeks φ: from name to ``[..., *shape]``.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -70,7 +70,7 @@ class Density(Protocol):
     size: int
     # Coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
     bounded: Mask
-    # Σ w over the rows.
+    # Σ w over the rows, or units.
     total_weight: float
     # Whether an M-step that does not move has reached its fixed point, and was not stopped by rounding.
     has_closed_form: bool

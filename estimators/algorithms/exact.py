@@ -24,7 +24,7 @@ CHUNK = 2**16
 class Exact:
     """Independent draws from the exact posterior, and the exact log evidence (``fit.stats["log_evidence"]``).
 
-    ``p(φ | x) = Σ_z p(z | x) p(φ | x, z)`` over all K^(hidden rows) allocations z, with
+    ``p(φ | x) = Σ_z p(z | x) p(φ | x, z)`` over all K^(hidden rows, or units) allocations z, with
     ``p(z, x) = Dirichlet-multinomial(counts(z)) Π_k ∫ p(φ_k) Π_{n: z_n = k} p(x_n | φ_k) dφ_k``.
 
     The status is NOT_IDENTIFIED where the rows leave Greeks open, and the priors answer.
@@ -52,9 +52,10 @@ class Exact:
         K, num_hidden = sums.num_components, sums.num_hidden
         allocations = K**num_hidden
         if allocations > MAX_ALLOCATIONS:
+            kind = "rows" if task.data.unit is None else "units"
             raise ValueError(
-                f"data: {num_hidden} rows with Z hidden make {K}^{num_hidden} allocations, more than "
-                f"2^20; use NUTS, or at most {int(20 / np.log2(max(K, 2)))} such rows"
+                f"data: {num_hidden} {kind} with Z hidden make {K}^{num_hidden} allocations, more than "
+                f"2^20; use NUTS, or at most {int(20 / np.log2(max(K, 2)))} such {kind}"
             )
         log_joint = np.empty(allocations)
         with progress(allocations, "Exact", self.progress_bar) as bar:

@@ -148,18 +148,18 @@ class Fit:
     ) -> Counterfactual:
         """These rows as they would have been under ``do(...)``: ``fit.counterfactual(rows, do={"T": 1}).mean("Y")``.
 
-        Raises ValueError for rows with missing entries, an unknown variable or value.
+        Of rows of a unit, all tell its Z. ValueError for rows with missing entries, an unknown variable or value.
         """
         return questions.counterfactual(self, data, dict(do), dict(assumptions or {}), seed)
 
     @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:
-        """p(Z = k | row) as [N, K], averaged over draws; ``site`` says which, where a program has several hidden."""
+        """p(Z = k | row), or unit (`Data.unit_labels`), as [N, K], averaged over draws; ``site`` of several hidden."""
         return rows_of.responsibilities(self, data, site)
 
     @own_modes()
     def log_density(self, rows: Any) -> Tensor:
-        """The log posterior predictive density of each row [N]: ``log mean_s p(row | φ_s)``."""
+        """The log posterior predictive density of each row [N], or unit [U]: ``log mean_s p(row | φ_s)``."""
         return rows_of.log_density(self, rows)
 
     @property
@@ -204,9 +204,9 @@ class Fit:
     def to_arviz(self) -> Any:
         """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
 
-        The log-likelihood of a row has Z summed out, so `arviz.loo` and `arviz.compare` work. Rows with whole weights
-        are repeated; other weights leave no log_likelihood, as a warning says. Raises ValueError on a single draw, and
-        for a Greek called "chain" or "draw".
+        The log-likelihood of a row has Z summed out, so `arviz.loo` and `arviz.compare` work, which leave out a unit at
+        a time where rows of one share Z. Rows with whole weights are repeated; other weights leave no log_likelihood,
+        as a warning says. Raises ValueError on a single draw, and for a Greek called "chain" or "draw".
         """
         return arviz_bridge.exported_fit(self)
 

@@ -81,12 +81,8 @@ class MixtureMarginal:
         missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
         entries = entries_of(data, weights, nodes) if missing is None else missing.entries
         self.weighing = entries.counted(0)  # what informs the weights of Z
-        self.total_weight = float(data.num_units if data.unit_weights is None else data.unit_weights.sum())
-        # How many units there are: weights above 1 are repeated ones, weights that sum to 1 are shares of the U.
-        self.count = max(float(data.num_units), self.total_weight)
-        self._num_observed = max(
-            float(data.num_rows), float(data.num_rows if data.weights is None else data.weights.sum())
-        )
+        self.total_weight, self.count = _counted(data.num_units, data.unit_weights)
+        self._num_observed = _counted(data.num_rows, data.weights)[1]
         self.references = _references(self._terms, nodes, entries, missing)
         self._shared = tuple(self.references.values())
         # The units of the kernel's rows: all, as a rule.
@@ -263,6 +259,12 @@ class MixtureMarginal:
             rows = statistics.completed()
             for slot, term in self._general.items():
                 yield self._terms.names[slot], term, rows.columns, rows.counted(slot)
+
+
+def _counted(size: int, weights: Tensor | None) -> tuple[float, float]:
+    """Σ w, and how many there are: weights above 1 are repeated ones, weights that sum to 1 are shares of all."""
+    total = float(size if weights is None else weights.sum())
+    return total, max(float(size), total)
 
 
 def parameters_of(weights: Weights, nodes: Mapping[str, Node]) -> list[Parameter]:

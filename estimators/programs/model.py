@@ -114,11 +114,7 @@ class PyroModel:
     @own_modes()
     def marginal(self, data: Data) -> ProgramMarginal:
         """log p(data | φ) with every hidden discrete site summed out."""
-        if data.unit is not None:
-            raise ValueError(
-                "unit: a PyroModel says by its plates which rows share a hidden site; give units as rows, with columns "
-                "[units, rows of each], and a plate over these inside the one over units"
-            )
+        _need_no_units(data)
         if not self._last or self._last[0].data is not data:
             self._last[:] = [ProgramMarginal(self.fn, data)]
         return self._last[0]
@@ -237,3 +233,11 @@ class PyroModel:
     def permuted(self, order: Sequence[int]) -> "PyroModel":
         # Only exchangeable labels are ever renamed.
         return self
+
+
+def _need_no_units(data: Data) -> None:
+    if data.unit is not None:
+        raise ValueError(
+            "unit: a PyroModel says by its plates which rows share a hidden site; give units as rows, with columns "
+            "[units, rows of each], and a plate over these inside the one over units"
+        )

@@ -1,12 +1,16 @@
 """The rows whose covariates a question averages over: what the g-formula sums."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from estimators.data.data import Data
+from estimators.data.values import numbers
+
+if TYPE_CHECKING:
+    from estimators.mixture.program import MixtureProgram
 
 
 class CovariateRows(NamedTuple):
@@ -29,3 +33,16 @@ class CovariateRows(NamedTuple):
         """Rows drawn by their shares; random numbers are torch's."""
         which = torch.multinomial(self.log_shares.exp(), num_rows, replacement=True)
         return {name: value[which] for name, value in self.values.items()}
+
+
+def checked_values(model: "MixtureProgram", covariates: Mapping[str, Any] | None, num_rows: int) -> dict[str, Tensor]:
+    """Values that are given of a model's covariates, as columns [N]; a ValueError names one that cannot be."""
+    columns = {}
+    for name, value in ({} if covariates is None else covariates).items():
+        if name not in model.covariates:
+            raise ValueError(f"covariates: expected some of {list(model.covariates)}, got {name!r}")
+        column = numbers(name, value)
+        if tuple(column.shape) not in ((), (num_rows,)):
+            raise ValueError(f"covariates: expected {num_rows} values of {name}, got shape {tuple(column.shape)}")
+        columns[name] = model.mechanisms[name].check(name, column.expand(num_rows))
+    return columns

@@ -1,27 +1,32 @@
 """The rows that inform a variable's mechanism, as arrays, and those that tell classes apart."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
+from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.parameters.parameter import Array
 
 
-def informing(node: Node, data: Data, above: Collection[str]) -> tuple[Array, dict[str, Array]]:
-    """A variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing.
+def informing(
+    weights: Weights, nodes: Mapping[str, Node], data: Data
+) -> Iterator[tuple[str, tuple[Array, dict[str, Array]]]]:
+    """Each variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing.
 
-    Of variables ``above`` Z a unit has one value, which counts once.
+    Of variables above Z a unit has one value, which counts once.
     """
-    keep = ~data.is_set(node.name) & data.counts()
-    keep = keep & once(data) if node.name in above else keep
-    for name in (node.name, *node.parents):
-        keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
-    columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (node.name, *node.parents)}
-    return columns[node.name], node.design.named(columns, data.levels)
+    above = above_latent(weights, nodes)
+    for variable, node in nodes.items():
+        keep = ~data.is_set(variable) & data.counts()
+        keep = keep & once(data) if variable in above else keep
+        for name in (variable, *node.parents):
+            keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
+        columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (variable, *node.parents)}
+        yield variable, (columns[variable], node.design.named(columns, data.levels))
 
 
 def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:

@@ -17,7 +17,6 @@ from estimators.data.data import LATENT, Data, as_data
 from estimators.data.levels import Levels
 from estimators.estep.gated import GatedWeights
 from estimators.estep.marginal import MixtureMarginal
-from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import WEIGHTS, Theta, Weights
 from estimators.isolation import own_modes
@@ -206,10 +205,8 @@ class CausalMixture(MixtureProgram):
         [19015, 19945]
         """
         given = self.check(as_data(data))
-        above = above_latent(self.weights, self.nodes)
-        columns = {name: informing(node, given, above) for name, node in self.nodes.items()}
-        mechanisms = {name: node.mechanism.scaled_to(*columns[name]) for name, node in self.nodes.items()}
-        in_order = {name: mechanisms[name] for name in self.mechanisms}
+        scaled = {n: self.nodes[n].mechanism.scaled_to(*own) for n, own in informing(self.weights, self.nodes, given)}
+        in_order = {name: scaled[name] for name in self.mechanisms}
         latent = None if self.latent is None else self.latent.scaled_to(informing_weights(self.weights, given))
         return CausalMixture(self.K, in_order, self.concentration, self.latent_parents, latent)
 

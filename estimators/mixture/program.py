@@ -14,14 +14,13 @@ from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Variable
 from estimators.data.data import LATENT, Data
 from estimators.data.units import Units, units_of
-from estimators.data.values import numbers
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.isolation import isolated, own_modes
 from estimators.mechanisms.protocol import Mechanism
-from estimators.mixture.covariates import CovariateRows
+from estimators.mixture.covariates import CovariateRows, checked_values
 from estimators.mixture.graph import causal_order
 from estimators.mixture.observed import PARALLEL, ROWS, UNITS, blocks, observe
 from estimators.parameters.block import Block
@@ -99,7 +98,7 @@ class MixtureProgram:
         rows share one Z, it and what is above it are drawn in a plate of units, by which the rows are indexed.
         """
         # What Z does not cause has the same mechanism in all components: of any label.
-        columns, given = {LATENT: torch.tensor(0)}, self._checked(covariates, num_rows)
+        columns, given = {LATENT: torch.tensor(0)}, checked_values(self, covariates, num_rows)
         shared = [] if units is None else self.shared_in_units
         if units is not None:
             with pyro.plate(UNITS, units.num_units):
@@ -136,18 +135,6 @@ class MixtureProgram:
                 law = self.nodes[name].distribution(greeks, columns[LATENT], columns) if law is None else law
                 columns[name] = pyro.sample(name, law)
                 self._need_covariate(name, columns[name])
-
-    def _checked(self, covariates: Mapping[str, Any] | None, num_rows: int) -> dict[str, Tensor]:
-        """Values of covariates as columns, checked."""
-        columns = {}
-        for name, value in ({} if covariates is None else covariates).items():
-            if name not in self.covariates:
-                raise ValueError(f"covariates: expected some of {list(self.covariates)}, got {name!r}")
-            column = numbers(name, value)
-            if tuple(column.shape) not in ((), (num_rows,)):
-                raise ValueError(f"covariates: expected {num_rows} values of {name}, got shape {tuple(column.shape)}")
-            columns[name] = self.mechanisms[name].check(name, column.expand(num_rows))
-        return columns
 
     def _need_covariate(self, name: str, column: Tensor) -> None:
         if name in self.covariates and bool(torch.isnan(column).any()):

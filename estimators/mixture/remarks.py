@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from estimators.data.data import LATENT, Data
 from estimators.data.remarks import Remark, of_inputs
-from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mixture.arguments import num_distinct_rows
@@ -14,13 +13,12 @@ from estimators.mixture.informing import informing, informing_weights
 
 def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
     """Remarks on the causes of Z and on each variable, by the rows that inform their laws, and on K."""
-    inputs, above = informing_weights(weights, data), above_latent(weights, nodes)
+    inputs = informing_weights(weights, data)
     found = [replace(remark, what=f"{LATENT} {remark.what}") for remark in of_inputs(inputs)]
-    for name, node in nodes.items():
-        column, inputs = informing(node, data, above)
+    for name, (column, inputs) in informing(weights, nodes, data):
         if len(column) < 2:
             continue
-        for remark in node.mechanism.remarks(column, inputs):
+        for remark in nodes[name].mechanism.remarks(column, inputs):
             remark = remark.naming(data.levels[name]) if name in data.levels else remark
             greek = f"{remark.greek}_{name}" if remark.greek else ""
             found.append(replace(remark, what=f"column {name} {remark.what}", greek=greek))

@@ -89,8 +89,7 @@ class MixtureMarginal:
         self._complete: NDArray[np.integer[Any]] | None = None
         self._incomplete, unit_of_row = None, entries.units
         if missing is not None and missing.incomplete.any():
-            own = np.flatnonzero(~missing.incomplete)
-            entries = entries.rows(own)
+            entries = entries.rows(own := np.flatnonzero(~missing.incomplete))
             unit_of_row = own if entries.units is None else entries.units
             self._complete = np.unique(unit_of_row)
             self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._shared)

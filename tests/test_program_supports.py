@@ -36,11 +36,13 @@ def program(N: int, limit: Any) -> None:
 
 
 ROWS = Data(
-    limit=[1.0, 4.0],
-    **{name: [0.5, 0.5] for name in ("g", "log", "share", "x", "unit", "by_class", "by_row", "by_greek", "by_x")},
-    **{name: [1, 1] for name in ("c", "masked", "tries")},
-    simplex=[[0.2, 0.3, 0.5]] * 2,
-    pair=[[1, 2]] * 2,
+    {
+        "limit": [1.0, 4.0],
+        **{name: [0.5, 0.5] for name in ("g", "log", "share", "x", "unit", "by_class", "by_row", "by_greek", "by_x")},
+        **{name: [1, 1] for name in ("c", "masked", "tries")},
+        "simplex": [[0.2, 0.3, 0.5]] * 2,
+        "pair": [[1, 2]] * 2,
+    }
 )
 DRAWS = {"theta": torch.tensor([[0.5, 0.5]] * 3).double(), "top": torch.tensor([2.0, 5.0, 3.0]).double()}
 FIT = Fit(PyroModel(program), "known", DRAWS, 1, Status.CONVERGED, {"labels": "as given"}, data=ROWS)
@@ -121,7 +123,7 @@ def test_an_improper_site_has_its_support_and_tells_nothing_of_others() -> None:
             pyro.sample("flat", dist.ImproperUniform(constraints.positive, (), ()), obs=rate)
             pyro.sample("unit", dist.Uniform(z, z + 1.0))
 
-    data = Data(rate=[1.0, 2.0], unit=[0.5, 0.5])
+    data = Data({"rate": [1.0, 2.0], "unit": [0.5, 0.5]})
     fit = Fit(PyroModel(improper), "known", {"unused": torch.zeros(1).double()}, 1, Status.CONVERGED, {}, data=data)
     with refused(ValueError, "do: flat", "numbers above 0, got -2.0"):
         fit.do(flat=-2.0)

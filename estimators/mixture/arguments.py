@@ -129,7 +129,7 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
 
 def _has_shared(mechanism: Mechanism) -> bool:
     """Whether classes share something of it."""
-    return bool(mechanism.shared_parents) or any(one.is_shared for one in mechanism.given.values())
+    return bool(mechanism.shared_terms) or any(one.is_shared for one in mechanism.given.values())
 
 
 def with_covariates(mechanisms: object, covariates: object) -> object:

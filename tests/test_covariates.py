@@ -129,6 +129,27 @@ def test_answers_are_averages_over_the_rows():
     assert float(effect.value) == pytest.approx(w @ [weights(one) @ [1.0, 2.0] for one in a], rel=1e-12)
 
 
+def test_given_a_level_the_average_is_over_the_rows_that_have_it():
+    data = rows(40, weights=np.arange(40) % 3)
+    fit = fitted(data)
+    a, s = (data.columns[name].numpy() for name in "AS")
+    w, has = (data.weights / data.weights.sum()).numpy(), s == 1
+    under = np.array([weights(x) @ means(1.0, x, 1.0) for x in a])
+    seen, was_set = w[has] @ under[has] / w[has].sum(), w @ under
+    assert float(fit.do(T=1).given(S=1).mean("Y").value) == pytest.approx(seen, rel=1e-12)
+    # Set, it is that of everyone.
+    assert float(fit.do(T=1, S=1).mean("Y").value) == pytest.approx(was_set, rel=1e-12)
+    assert abs(seen - was_set) > 0.02
+    effects = [weights(x) @ [1.0, 2.0] for x in a[has]]
+    table = fit.effect("Y", of="T", within="S")
+    assert float(table.value[1]) == pytest.approx(w[has] @ effects / w[has].sum(), rel=1e-12)
+    with pytest.raises(ValueError, match="given: S expects one value"):
+        fit.do(T=1).given(S=[0, 1])
+    only = fitted(rows(30).rows(torch.from_numpy(np.flatnonzero(rows(30).columns["S"].numpy() < 2))))
+    with pytest.raises(ValueError, match="no fitted row has S = 2"):
+        only.do(T=1).given(S=2)
+
+
 def test_samples_are_of_fitted_rows():
     data = rows(25)
     fit = fitted(data)

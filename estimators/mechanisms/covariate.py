@@ -13,9 +13,10 @@ from torch.distributions import constraints
 
 from estimators.checks import check_whole
 from estimators.data.remarks import Remark
+from estimators.mechanisms.column_values import check_positive_numbers
 from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.mechanisms.protocol import Greeks, Reference, VariableTable, check_positive
+from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
 from estimators.parameters.parameter import Array
 
 
@@ -48,7 +49,7 @@ class Covariate(LogLinear):
         """Levels where there are some, else numbers above 0, or any."""
         if self.num_levels is not None:
             return super().check(name, column)
-        return check_positive(name, column) if self.is_positive else column.double()
+        return check_positive_numbers(name, column) if self.is_positive else column.double()
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:
         """A number that is none, until it is set."""

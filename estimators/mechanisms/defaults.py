@@ -15,6 +15,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data.remarks import Remark, constant, of_inputs
+from estimators.mechanisms.column_values import check_whole_numbers
 from estimators.mechanisms.conjugate import ConjugatePrior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import (
@@ -26,7 +27,6 @@ from estimators.mechanisms.protocol import (
     Turn,
     VariableTable,
     check_names,
-    check_whole_numbers,
 )
 from estimators.mechanisms.sharing import Sharing
 from estimators.parameters.parameter import Array, Parameter

@@ -10,8 +10,9 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.data.remarks import Remark
+from estimators.mechanisms.column_values import check_positive_numbers
 from estimators.mechanisms.gaussian.linear import LinearGaussian
-from estimators.mechanisms.protocol import Reference, Turn, VariableTable, check_positive
+from estimators.mechanisms.protocol import Reference, Turn, VariableTable
 from estimators.parameters.parameter import Array
 
 
@@ -34,7 +35,7 @@ class LogNormal(LinearGaussian):
     needs_parents = False
 
     def check(self, name: str, column: Tensor) -> Tensor:
-        return check_positive(name, column)
+        return check_positive_numbers(name, column)
 
     def reference(self, column: Array, inputs: Array) -> Reference:
         return super().reference(np.log(column), inputs)

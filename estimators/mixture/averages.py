@@ -10,7 +10,7 @@ from torch import Tensor
 
 from estimators.mixture.integration import Weighed, open_variables, weigh
 from estimators.mixture.situation import Situation
-from estimators.mixture.tails import rests_on_an_end
+from estimators.mixture.tails import is_infinite, rests_on_an_end
 from estimators.parameters.laws import bounds_of, log_prob_of
 
 # Elements of a [points, draws, nodes, configurations] table held at one time.
@@ -36,6 +36,14 @@ class Total:
     def error(self) -> Tensor | None:
         """The standard error of the logarithm [P]."""
         return None if self.changes is None else self.changes.square().sum(-1).sqrt()
+
+
+def mean_in(situation: Situation, name: str, seed: int) -> tuple[Tensor, Tensor | None]:
+    """E[name | seen] as [S, R, ...], infinite where it is, and its standard error."""
+    mean, error = mean_of(weigh(situation, name, None, seed, for_mean=True), name)
+    if situation.model.row_variables[name].num_columns is None:
+        mean = torch.where(is_infinite(situation, name), torch.inf, mean)
+    return mean, error
 
 
 def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:

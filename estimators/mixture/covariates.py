@@ -1,11 +1,12 @@
 """The rows whose covariates a question averages over: what the g-formula sums."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from estimators.contract import Variable
 from estimators.data.data import Data
 from estimators.data.values import numbers
 
@@ -28,6 +29,27 @@ class CovariateRows(NamedTuple):
         weights = torch.ones(len(columns), dtype=torch.float64) if counted.weights is None else counted.weights.double()
         shares = torch.zeros(len(distinct), dtype=torch.float64).index_add(0, which, weights / weights.sum())
         return cls(dict(zip(names, distinct.T, strict=True)), shares.log())
+
+    def given(
+        self, held: Mapping[str, Tensor], settings: Collection[str], variables: Mapping[str, Variable]
+    ) -> "CovariateRows":
+        """The rows that have the levels that are given, where other covariates are averaged over.
+
+        Raises ValueError where there are none, or several levels of one are given.
+        """
+        keep = torch.ones(len(self.log_shares), dtype=torch.bool)
+        levels = {name: value for name, value in held.items() if variables[name].num_levels is not None}
+        if not levels or set(settings) >= self.values.keys():
+            return self
+        for name, level in levels.items():
+            if level.ndim:
+                raise ValueError(f"given: {name} expects one value where others are averaged over; ask for each")
+            keep = keep & (self.values[name] == level)
+        if not bool(keep.any()):
+            asked = " and ".join(f"{name} = {float(level):g}" for name, level in levels.items())
+            raise ValueError(f"given: no fitted row has {asked}; set it by do(...)")
+        values = {name: column[keep] for name, column in self.values.items()}
+        return CovariateRows(values, self.log_shares[keep].log_softmax(0))
 
     def drawn(self, num_rows: int) -> dict[str, Tensor]:
         """Rows drawn by their shares; random numbers are torch's."""

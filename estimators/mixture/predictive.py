@@ -20,7 +20,7 @@ from estimators.mixture.averages import (
     Total,
     density_of_open,
     log_cdf_of,
-    mean_of,
+    mean_in,
     over_all_draws,
     total_of,
 )
@@ -30,7 +30,6 @@ from estimators.mixture.integration import has_open, is_evidence, weigh
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
 from estimators.mixture.situation import Setting, Situation, along, event_dim_of, is_per_row
-from estimators.mixture.tails import is_infinite
 from estimators.parameters.laws import (
     cdf_of_whole,
     has_cdf,
@@ -79,10 +78,11 @@ class MixturePredictive:
 
     def given(self, seen: Mapping[str, Any]) -> "MixturePredictive":
         known = check_values(self.model, seen, "given")
-        # To see a covariate is to set it: rows are conditioned on it.
+        # To see a covariate is to set it, since rows are conditioned on it, and to average over those that have it.
         held = {name: value for name, value in known.items() if name in self.model.covariates}
-        more = {name: value for name, value in known.items() if name not in held}
-        return replace(self, settings={**self.settings, **held}, seen={**self.seen, **more})
+        settings, more = {**self.settings, **held}, {name: value for name, value in known.items() if name not in held}
+        rows = None if self.covariate_rows is None else self.covariate_rows.given(held, settings, self.variables)
+        return replace(self, settings=settings, seen={**self.seen, **more}, covariate_rows=rows)
 
     def mean(self, name: str) -> Answer:
         law, num_rows = self._own_law(name), self._first.num_rows
@@ -92,7 +92,7 @@ class MixturePredictive:
         _check_mean(self._first, name)
         if law is not None and has_cdf(law) and not says_mean(law):
             raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
-        answers = [self._mean(situation, name) for situation in self._situations]
+        answers = [mean_in(situation, name, self.seed) for situation in self._situations]
         means, errors = torch.cat([mean for mean, _ in answers]), [error for _, error in answers if error is not None]
         _check_numbers(self.settings, means, f"mean: the mean of {name} is not a number")
         error = torch.cat(errors) if errors else None
@@ -100,13 +100,6 @@ class MixturePredictive:
             return Answer(means[:, 0], None if error is None else error[:, 0])
         shape = (len(means), num_rows, *means.shape[2:])
         return Answer(means.expand(shape), None if error is None else error.expand(shape))
-
-    def _mean(self, situation: Situation, name: str) -> tuple[Tensor, Tensor | None]:
-        """E[name | seen] as [S, R, ...], infinite where it is, and its standard error."""
-        mean, error = mean_of(weigh(situation, name, None, self.seed, for_mean=True), name)
-        if self.variables[name].num_columns is None:
-            mean = torch.where(is_infinite(situation, name), torch.inf, mean)
-        return mean, error
 
     def log_density(self, name: str, points: Tensor) -> Answer:
         law = self._own_law(name)

@@ -124,7 +124,7 @@ def test_the_truth_is_recovered_from_weighed_rows_with_gaps(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name if number == 0 else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(CASES)]
+    "name", [name if number == 1 else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(CASES)]
 )
 def test_do_and_given_are_the_truncated_factorisation(name: str) -> None:
     """A is summed out by quadrature, T and Z by hand."""

@@ -205,10 +205,28 @@ LONG_PAIRS = [
     ("known scales", "NUTS"),
     ("FullGaussian alone", "NUTS"),
     ("Gaussian with a parent", "MAP"),
+    ("levels below a covariate", "NUTS"),
+    ("shared interactions of odds and counts", "EM"),
+    ("shared slopes of odds", "EM"),
+    ("MultinomialLogit", "MAP"),
+    ("OrderedLogistic", "EM"),
+    ("PoissonRegression", "EM"),
 ]
 # Every model is fitted by EM, every family by MAP, and as many models as there are families by NUTS.
 ALIKE = {
-    "MAP": ("known scales", "known centres", "known numbers", "one prior per column", "one prior per component"),
+    "MAP": (
+        "known scales",
+        "known centres",
+        "known numbers",
+        "one prior per column",
+        "one prior per component",
+        "interactions",
+        "shared interactions of odds and counts",
+        "shared slopes",
+        "shared slopes of means",
+        "shared slopes of odds",
+        "what Z does not cause",
+    ),
     "NUTS": (
         "a cause of Z",
         "one prior per component",

@@ -232,6 +232,7 @@ def test_nuts_draws_from_the_posterior_given_missing_entries(stat: Stat) -> None
         stat.mean(farthest, 0.0, chains=True)
 
 
+@pytest.mark.slow
 def test_both_nuts_engines_have_one_posterior_with_a_missing_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pyro's enumeration of the missing levels gives the likelihood of the E-step; to take them for 0 does not."""
     data = Data(T=[0.0, 1.0, np.nan, np.nan], Y=[0.3, 3.0, 2.0, -1.0], Z=[-1, 1, -1, 0], missing="marginalize")

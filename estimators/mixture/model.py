@@ -58,9 +58,8 @@ class CausalMixture(MixtureProgram):
     is any mechanism with ``caused_by_latent=False``: a mediator, an instrument, or an outcome that Z does not cause,
     but for the causes that it has. Its Greeks have no axis for classes, and the graph has no edge from Z to it.
     ``covariates``, by name or with numbers of levels (``{"age": None, "site": 3}``), have no mechanism: rows are
-    conditioned on them. Questions average over the fitted rows' (the g-formula, by the rows' weights), or are at a
-    value: ``do(age=50)`` and ``given(age=50)`` are one, but given a level, ``given(site=1)``, the others are averaged
-    over the rows that have it.
+    conditioned on them. Questions average over the fitted rows' (the g-formula, by weights), or are at a value:
+    ``do(age=50)`` and ``given(age=50)`` are one; given a level, the others are averaged over the rows that have it.
 
     A model is a Pyro program: ``model(4)`` returns ``{'X': tensor, 'Z': tensor}``, and `pyro.do`, `pyro.condition` and
     Pyro's own inference run on it. Z is marked for parallel enumeration, in the plate ``rows`` at dimension -1.

@@ -200,10 +200,7 @@ class PyroModel:
     def simulate(
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> dict[str, Tensor]:
-        """Draw `num_rows` rows, every site of a row included, at given Greeks or at Greeks drawn by the program.
-
-        For a program that takes the number of rows alone.
-        """
+        """Draw rows, every site included, at given Greeks or at such drawn by a program of the number of rows alone."""
         check_num_rows(num_rows)
         known = {} if greeks is None else self.check_greeks(greeks)
         return simulated(self.fn, self.structure(), known, int(num_rows), check_seed(seed))

@@ -72,7 +72,7 @@ def test_of_tails_too_heavy_nothing_is_known():
         assert measured.verdict is Verdict.UNDERPOWERED and measured.needed is None
 
 
-@pytest.mark.parametrize(("shape", "count"), [(1.0, 150), (0.5, 300)])
+@pytest.mark.parametrize(("shape", "count"), [(1.0, 150), pytest.param(0.5, 300, marks=pytest.mark.slow)])
 def test_a_mean_of_skewed_numbers_is_missed_as_rarely_far_out_in_the_tail(shape, count):
     """At the level of one in ten million, where a study's claims are judged: importance sampling, exactly tilted."""
     alpha, most, draws = 1e-7, 5.0, 10_000

@@ -1,6 +1,7 @@
 """Every family of regressions through a whole analysis: rows to Greeks, every estimator, and every kind of question."""
 
 import warnings
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -75,6 +76,7 @@ CASES: dict[str, tuple[Mechanism, dict[str, list], float]] = {
 EVERY_FAMILY = pytest.mark.parametrize("name", CASES)
 
 
+@cache
 def model_of(name: str) -> CausalMixture:
     """Z → (A, T, Y), (A, T) → Y; another measure W of Z holds the classes apart."""
     return CausalMixture(
@@ -82,6 +84,7 @@ def model_of(name: str) -> CausalMixture:
     )
 
 
+@cache
 def greeks_of(name: str) -> dict[str, torch.Tensor]:
     common = {
         "theta": [0.4, 0.6],
@@ -123,9 +126,7 @@ def test_the_truth_is_recovered_from_weighed_rows_with_gaps(name: str) -> None:
         assert float(away.max()) < 5.0, (key, fit[key], value)
 
 
-@pytest.mark.parametrize(
-    "name", [name if number == 1 else pytest.param(name, marks=pytest.mark.slow) for number, name in enumerate(CASES)]
-)
+@EVERY_FAMILY
 def test_do_and_given_are_the_truncated_factorisation(name: str) -> None:
     """A is summed out by quadrature, T and Z by hand."""
     g, y = greeks_of(name), CASES[name][2]

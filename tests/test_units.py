@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.special import gammaln, logsumexp
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Exact, Fit, GaussianMixture, PyroModel
+from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Exact, Fit, GaussianMixture, PyroModel, identifiability
 from estimators.contract import Objective, log_likelihood
 from estimators.data.working_rows import working_rows
 from estimators.estep.units import above_latent
@@ -203,6 +203,18 @@ def test_two_rows_of_one_variable_are_two_variables_of_one_law() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("num_rows, is_identified", [(1, False), (2, False), (3, True)])
+def test_as_many_rows_a_unit_identify_two_classes_of_one_variable_as_theory_says(
+    num_rows: int, is_identified: bool
+) -> None:
+    """A mixture of K binomials of m trials is identified where m >= 2 K - 1 (Teicher 1961, Ann. Math. Stat. 32)."""
+    model, truth = CausalMixture(2, {"X": Bernoulli()}), {"theta": [0.4, 0.6], "p_X": [0.2, 0.7]}
+    unit = np.repeat(np.arange(200), num_rows)
+    data = Data(X=model.simulate(len(unit), truth, seed=1, unit=unit)["X"], unit=unit)
+    found = identifiability(model, truth, data=data)
+    assert all(verdict.is_identified for verdict in found.verdicts.values()) == is_identified
+
+
 # ---------------------------------------------------------------- Pyro says the same
 
 
@@ -343,7 +355,7 @@ ESTIMATORS = {
     "EM": EM(progress_bar=False),
     "MAP": MAP(progress_bar=False),
     "NUTS": NUTS(num_samples=300, warmup_steps=300, num_chains=2, progress_bar=False),
-    "SMC": SMC(num_particles=200, progress_bar=False),
+    "SMC": pytest.param(SMC(num_particles=200, progress_bar=False), marks=pytest.mark.slow),
 }
 
 
@@ -580,6 +592,50 @@ def test_what_cannot_be_is_said_in_a_sentence(
 ) -> None:
     with refused(error, *parts):
         call()
+
+
+def test_what_is_one_value_a_unit_counts_once_where_priors_are_put_in_units_of_the_data() -> None:
+    model = CausalMixture(2, {"A": Gaussian(), "X": Gaussian()}, latent=Gate(["A"]))
+    rows = {"A": [0.0, 1.0, 1.0, 1.0, 1.0], "X": [0.0, 1.0, 2.0, 3.0, 4.0]}
+    scaled = model.scaled_to(Data(rows, unit=list("abbbb")))
+    once = model.scaled_to(Data(A=[0.0, 1.0], X=[0.0, 1.0]))
+    assert float(scaled.mechanisms["A"].loc.loc) == pytest.approx(float(once.mechanisms["A"].loc.loc))
+    assert float(scaled.mechanisms["X"].loc.loc) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "labels, expected",
+    [
+        (["b", "a", "b"], ("b", "a")),
+        (np.array(["b", "a", "b"]), ("b", "a")),
+        (torch.tensor([7, 3, 7]), (7, 3)),
+        (np.ma.MaskedArray([7, 3, 7], mask=[False, False, False]), (7, 3)),
+        (pd.Series([7, 3, 7], dtype="Int64"), (7, 3)),
+        (pd.Series(["b", "a", "b"], dtype="category"), ("b", "a")),
+        ([("clinic", 1), ("clinic", 2), ("clinic", 1)], (("clinic", 1), ("clinic", 2))),
+        (pd.to_datetime(["2020-01-02", "2020-01-01", "2020-01-02"]), pd.to_datetime(["2020-01-02", "2020-01-01"])),
+    ],
+    ids=["list", "NumPy", "torch", "masked", "nullable", "categories", "pairs", "dates"],
+)
+def test_labels_are_whatever_tells_units_apart(labels: Any, expected: Any) -> None:
+    data = Data(X=X3, unit=labels)
+    assert data.unit_labels == tuple(expected) and data.unit is not None
+    assert data.unit.of_row.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series([7, pd.NA, 7], dtype="Int64"),
+        pd.to_datetime(["2020-01-02", None, "2020-01-02"]),
+        np.ma.MaskedArray([7, 3, 7], mask=[False, True, False]),
+        pd.Series(["b", None, "b"], dtype="category"),
+    ],
+    ids=["nullable", "dates", "masked", "categories"],
+)
+def test_labels_that_are_missing_are_refused(labels: Any) -> None:
+    with refused(ValueError, "unit is missing in row(s) 1"):
+        Data(X=X3, unit=labels)
 
 
 def test_a_column_called_unit_is_a_column() -> None:

@@ -208,7 +208,7 @@ class Data(ByUnit):
         return Data.__new__(Data)._fill(*fields)
 
     def rows(self, index: Tensor) -> "Data":
-        """Return the rows at an index [M] (a slice of every column, mask and weight)."""
+        """Return the rows at an index [M] (of every column, mask and weight); `units_at` keeps units whole."""
         columns = {name: column[index] for name, column in self.columns.items()}
         _common_length(columns)
         masks = {name: mask[index] for name, mask in self.intervened.items()}

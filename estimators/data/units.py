@@ -74,9 +74,11 @@ class Units:
 
     def rows(self, index: Tensor) -> "Units":
         """The units of the rows at an index, in the order of these rows."""
-        numbers: Sequence[int] = self.of_row[index].tolist()
-        kept, of_row = numbered([numbers])
-        return Units(tuple(self.labels[number] for number in kept), of_row, self.name)
+        kept, first, which = np.unique(self.of_row[index].numpy(), return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return Units(tuple(self.labels[number] for number in kept[order]), torch.from_numpy(place[which]), self.name)
 
     def rows_of(self, index: Tensor) -> tuple[Tensor, "Units"]:
         """The rows of the units at an index [M], and these as units of their own, one for each place of the index."""
@@ -135,8 +137,11 @@ def _labels(name: str, values: Any) -> list[Label]:
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
+    if isinstance(values, np.ndarray):
+        # Of dates NumPy makes whole numbers, pandas dates.
+        values = pd.Series(np.asarray(values))
     labels = values.tolist() if hasattr(values, "tolist") else list(values)
-    missing = np.array([label is None or (not isinstance(label, tuple) and pd.isna(label) is True) for label in labels])
+    missing = np.asarray(pd.isna(np.fromiter(labels, dtype=object, count=len(labels))))
     missing = missing if mask is None else missing | mask
     if missing.any():
         raise ValueError(
@@ -220,7 +225,7 @@ class ByUnit:
         if self.unit is None:
             return self.rows(index)
         rows, units = self.unit.rows_of(index)
-        return self.rows(rows)._with_unit(units)
+        return self._with_unit(None).rows(rows)._with_unit(units)
 
     def rows_at(self, index: Tensor) -> Tensor:
         """The numbers of the rows of units at an index [M], unit after unit."""

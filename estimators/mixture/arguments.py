@@ -218,9 +218,8 @@ def num_distinct_rows(data: Data, names: Sequence[str], enough: int) -> int:
     """The number of distinct rows, or units; where there are ``enough`` among the first, that of these."""
     columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
     if data.unit is not None:
-        found = set[tuple[Any, ...]]()
-        for number in range(data.num_units):
-            rows = columns[data.rows_at(torch.tensor([number]))].nan_to_num(nan=torch.inf)
+        found, by_unit = set[tuple[Any, ...]](), columns[data.rows_at(torch.arange(data.num_units))]
+        for rows in by_unit.nan_to_num(nan=torch.inf).split(data.unit.sizes.tolist()):
             found.add(tuple(sorted(map(tuple, rows.tolist()))))
             if len(found) >= enough:
                 break

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # What labels are called where no column gives them: the option's own name.
 UNIT = "unit"
 Label = Hashable
-Of = TypeVar("Of", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ class Units:
     @staticmethod
     def read(words: Mapping[str, Any], of_row: Tensor) -> "Units":
         """The units that were written."""
-        return Units(*numbered([[words["labels"][number] for number in of_row.tolist()]]), words["name"])
+        return Units(*_numbered(pd.Series([words["labels"][number] for number in of_row.tolist()])), words["name"])
 
     def rows(self, index: Tensor) -> "Units":
         """The units of the rows at an index, in the order of these rows."""
@@ -120,36 +119,34 @@ def units_of(unit: Any, columns: dict[str, Any]) -> tuple[Units | None, dict[str
         others = {other: values for other, values in columns.items() if other != unit}
         if not others:
             raise ValueError(f"unit: {unit!r} is the only column; give what was measured too")
-    return Units(*numbered([_labels(name, labels)]), name), others
+    return Units(*_numbered(_labels(name, labels)), name), others
 
 
-def numbered(parts: Sequence[Sequence[Of]]) -> tuple[tuple[Of, ...], Tensor]:
-    """Labels [U] in the order in which they come first, and the number of each entry [N] of all parts together."""
-    number: dict[Of, int] = {}
-    of_row = [number.setdefault(label, len(number)) for part in parts for label in part]
-    return tuple(number), torch.tensor(of_row, dtype=torch.int64)
+def _numbered(labels: pd.Series) -> tuple[tuple[Label, ...], Tensor]:
+    """Labels [U] in the order in which they come first, and the number of each entry [N]."""
+    numbers, different = pd.factorize(labels)
+    return tuple(different.tolist()), torch.from_numpy(numbers.astype(np.int64))
 
 
-def _labels(name: str, values: Any) -> list[Label]:
-    """Labels as Python's own values, none of them missing."""
+def _labels(name: str, values: Any) -> pd.Series:
+    """A label for each row, none of them missing."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
         raise TypeError(f"unit: expected the name of a column, or a label for each row, got {values!r}")
     mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    if isinstance(values, np.ndarray):
-        # Of dates NumPy makes whole numbers, pandas dates.
-        values = pd.Series(np.asarray(values))
-    labels = values.tolist() if hasattr(values, "tolist") else list(values)
-    missing = np.asarray(pd.isna(np.fromiter(labels, dtype=object, count=len(labels))))
-    missing = missing if mask is None else missing | mask
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    entries = values.to_numpy() if hasattr(values, "to_numpy") else values
+    entries = np.asarray(entries) if hasattr(entries, "__array__") else np.fromiter(entries, dtype=object)
+    labels = pd.Series(entries)
+    missing = labels.isna().to_numpy() if mask is None else labels.isna().to_numpy() | mask
     if missing.any():
         raise ValueError(
             f"unit: {name} is missing in {in_rows(missing)}; say which unit these rows are of, or drop them"
         )
-    for row, label in enumerate(labels):
-        if not isinstance(label, Hashable) or isinstance(label, Tensor):
-            raise TypeError(f"unit: expected text or numbers for labels, got {label!r} in row {row}")
+    if labels.dtype == object:
+        for row, label in enumerate(labels):
+            if not isinstance(label, Hashable) or isinstance(label, Tensor):
+                raise TypeError(f"unit: expected text or numbers for labels, got {label!r} in row {row}")
     return labels
 
 

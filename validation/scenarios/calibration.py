@@ -30,6 +30,11 @@ def close_model() -> CausalMixture:
     return GaussianMixture(K=2, concentration=5.0, scale=1.0, loc_scale=1.0)
 
 
+def of_visits() -> CausalMixture:
+    """Return a mixture of which one row tells little of its class, and several of a unit more."""
+    return GaussianMixture(K=2, concentration=5.0, scale=1.0, loc_scale=2.0)
+
+
 def of_unknown_scale() -> CausalMixture:
     """Return a mixture of two normals whose scales are estimated."""
     return CausalMixture(2, {"X": Gaussian(loc=Normal(0, 10), scale=HalfNormal(2))}, concentration=2.0)
@@ -80,6 +85,17 @@ CALIBRATION = (
         num_rows=60,
         interventions=do_each(2),
         sort_by=None,
+    ),
+    Scenario(
+        name="prior_visits",
+        sentence=(
+            "Truths drawn from a prior under which components overlap (means of scale 2), 30 units of four rows each, "
+            "which share one Z: taken for 120 rows with a Z each, intervals would be too narrow."
+        ),
+        make_model=of_visits,
+        source=PriorTruth(Partly(rows_of_unit=4)),
+        num_rows=120,
+        interventions=do_each(2),
     ),
     Scenario(
         name="prior_scales",

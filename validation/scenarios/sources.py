@@ -22,14 +22,20 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Partly:
-    """Shares of the rows in which Z is set (to each label in turn) and in which it is seen."""
+    """Shares of the rows in which Z is set (to each label in turn) and in which it is seen; and rows that share one Z.
+
+    Where several rows are of one unit nothing is set or seen.
+    """
 
     seen: float = 0.0
     set: float = 0.0
+    rows_of_unit: int = 1
 
     def of(self, scenario: "Scenario") -> Design:
         """Return the design of a scenario's rows."""
         model = scenario.model
+        if self.rows_of_unit > 1:
+            return Design(scenario.num_rows, unit=tuple(row // self.rows_of_unit for row in range(scenario.num_rows)))
         if not self.seen and not self.set:
             return Design(scenario.num_rows)
         if LATENT not in model.hidden:

@@ -66,6 +66,7 @@ PRESETS: Mapping[str, Preset] = {
                 "prior_truths": 1500,
                 "separated_100": 1000,
                 "few_rows": 300,
+                "prior_visits": 300,
                 "prior_regressions": 225,
                 "hidden_confounder": 300,
                 "rival_effects": 200,

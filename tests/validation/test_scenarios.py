@@ -419,3 +419,23 @@ def test_a_discrete_outcome_has_points_and_a_continuous_one_has_none():
     assert continuous.points(continuous.draw(200, seed=0)) is None
     assert treated.points(treated.draw(200, seed=0))[:2].tolist() == [0.0, 1.0]
     assert np.exp(treated.logpdf(np.array([0.0, 1.0]))) == pytest.approx([0.2, 0.8])
+
+
+def test_rows_like_those_of_units_are_of_units_of_their_own() -> None:
+    model = GaussianMixture(K=2)
+    greeks = {"theta": np.array([0.4, 0.6]), "mu_X": np.array([0.0, 50.0])}
+    data = Data(X=np.arange(6.0), unit=["a", "b", "a", "a", "c", "c"])
+    like = Design.of(data).repeated(2).simulate(model, greeks, hidden=("Z",), seed=0)
+    assert like.unit is not None and like.unit.sizes.tolist() == [3, 1, 2, 3, 1, 2]
+    # Rows of one unit are of one class.
+    X = like.columns["X"].numpy()
+    of_row = like.unit.of_row.numpy()
+    assert all(np.ptp(X[of_row == number]) < 20.0 for number in range(6)) and np.ptp(X) > 20.0
+    assert Data.concat([data, like]).num_units == 9
+
+
+def test_no_rows_are_made_of_units_of_which_some_rows_alone_are_set() -> None:
+    data = Data(X=np.arange(4.0), unit=list("aabb"), intervened={"X": [True, False, False, False]})
+    greeks = {"theta": np.array([0.4, 0.6]), "mu_X": np.array([0.0, 50.0])}
+    with pytest.raises(ValueError, match="the same columns are set in all rows, or none"):
+        Design.of(data).simulate(GaussianMixture(K=2), greeks, hidden=("Z",), seed=0)

@@ -429,6 +429,7 @@ def test_levels_are_matched_and_called_by_their_names():
         ({"experiment": Data(**{**GOOD, "Z": [0, 1, 2, 0, 0]})}, ValueError, "experiment: Z: expected"),
         ({"experiment": Data(X=[0.0], Z=[1], intervened={"Z": True})}, ValueError, "at least 5 rows, got 1"),
         ({"experiment": Data(**GOOD, weights=[2.0] * 5)}, ValueError, "experiment: .*weights"),
+        ({"experiment": Data(**GOOD, unit=list("abcde"))}, ValueError, "experiment: .*units"),
         ({"experiment": Data(**{**GOOD, "X": [math.nan] * 5}, missing="marginalize")}, ValueError, "missing"),
         ({"experiment": Data(Z=GOOD["Z"], intervened={"Z": True})}, ValueError, "nothing was measured"),
         ({"experiment": [1.0]}, TypeError, "experiment: expected Data"),

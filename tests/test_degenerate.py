@@ -79,7 +79,10 @@ ALIKE = (
 )
 MORE_ALIKE = {"NUTS": ("times 1e50", "heavy weights", "one row", "offset beyond rounding")}
 # And for the one that takes longest, and the next.
-ALIKE_MODELS = {"NUTS": ("shared scale", "one unknown scale", "one component"), "MAP": ("one unknown scale",)}
+ALIKE_MODELS = {
+    "NUTS": ("shared scale", "one unknown scale", "one component"),
+    "MAP": ("shared scale", "one unknown scale", "one component"),
+}
 
 
 def cases() -> Iterator[Any]:

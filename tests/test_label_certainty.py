@@ -300,7 +300,7 @@ def with_two_pins(seed: int, pinned: int) -> Data:
     return Data(X=x, Z=labels)
 
 
-@pytest.mark.parametrize("place", [-9.0, 5.3, 20.0])
+@pytest.mark.parametrize("place", [-9.0, *(pytest.param(x, marks=pytest.mark.slow) for x in (5.3, 20.0))])
 def test_which_class_is_empty_does_not_matter(place: float) -> None:
     """One class has the rows about 0 and the pins, one the others; the empty one may be anywhere, by any number."""
     data, found = with_two_pins(1, 0).columns["X"], []

@@ -336,6 +336,7 @@ def test_a_search_of_another_model_is_refused() -> None:
         EM().fit(GaussianMixture(2), rows, seed=0, search=5)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_spikes_on_their_way_up_do_not_hide_the_modes_below() -> None:
     """Full covariances of overlapping classes: most starts rise into spikes, beyond every maximum."""
     rng = np.random.default_rng(0)

@@ -389,7 +389,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("least", [1, 3, 100])
+@pytest.mark.parametrize("least", [1, pytest.param(3, marks=pytest.mark.slow), 100])
 def test_a_sum_in_rounds_is_the_sum_over_all_configurations(
     name: str, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,7 +405,7 @@ def test_a_sum_in_rounds_is_the_sum_over_all_configurations(
 
 
 @pytest.mark.parametrize("least", [1, 100])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 8))])
 def test_a_sum_with_impossible_values_has_a_gradient(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elimination, "LEAST_TOGETHER", least)
     sizes = dict.fromkeys("abcdefghij", 2) | {ROWS: 20}

@@ -53,7 +53,8 @@ def test_rounding_is_no_change(study):
     assert not compare(study(), study(change=rounded)).changes
 
 
-@pytest.mark.parametrize("false_alarm", [0.05, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("false_alarm", [0.05, 0.3])
 @pytest.mark.statistical(min_effect=0.35)
 def test_noise_is_called_a_change_no_more_often_than_was_asked(stat, false_alarm, study):
     """Studies of one law from different seeds: none may change, and the level is held over many pairs."""

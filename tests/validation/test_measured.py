@@ -39,7 +39,9 @@ def of_squares(values, alpha, is_naive=False):
     return law.interval(float(squares.mean()), len(squares), alpha)
 
 
-@pytest.mark.parametrize("name", list(LAWS))
+@pytest.mark.parametrize(
+    "name", ["exponential", *(pytest.param(n, marks=pytest.mark.slow) for n in LAWS if n != "exponential")]
+)
 @pytest.mark.statistical(checks=2, min_effect=0.02)
 def test_intervals_miss_as_rarely_as_they_say(stat, name):
     """At most twice the level of 1 %: skewness is the sample's own, and so is how heavy tails are."""

@@ -13,7 +13,15 @@ import pandas as pd
 import pytest
 
 from estimators import EM, CausalMixture, Data, Fit
-from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian, Mechanism
+from estimators.mechanisms import (
+    Bernoulli,
+    Covariate,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Mechanism,
+    PoissonRegression,
+)
 from tests.test_scaled_priors import GALAXIES
 
 FILES = Path(__file__).parent / "published"
@@ -35,18 +43,28 @@ def co2() -> Data:
     return Data(GNP=rows["GNP"], CO2=rows["CO2"], intervened={"GNP": True})
 
 
+def npreg(outcome: str) -> Data:
+    """Two outcomes of x in two classes; the first is a curve."""
+    rows = frame("npreg")
+    return Data(x=rows["x"], square=rows["x"] ** 2, **{outcome: rows[outcome]})
+
+
 def carcinoma() -> Data:
     return Data(frame("carcinoma") - 1.0)
 
 
 RATINGS = {rater: Bernoulli() for rater in RATERS}
 LINES = {"GNP": Gaussian(), "CO2": LinearGaussian(parents=["GNP"])}
+# The regressors of NPreg have no law.
+REGRESSORS = {"x": Covariate(), "square": Covariate()}
 # K, mechanisms, rows, and what was printed.
 PUBLISHED: Mapping[str, tuple[int, Mapping[str, Mechanism], Data, str]] = {
     "galaxies": (3, {"X": Gaussian()}, Data(X=GALAXIES / 1e3), "-203.17923"),
     "faithful, waiting": (2, {"X": Gaussian()}, faithful("waiting"), "-1034.002"),
     "faithful": (2, {"X": FullGaussian(2)}, faithful("eruptions", "waiting"), "-1130.26396"),
     "CO2": (2, LINES, co2(), "-66.940"),
+    "NPreg, curves": (2, {**REGRESSORS, "yn": LinearGaussian(["x", "square"])}, npreg("yn"), "-642.53"),
+    "NPreg, counts": (2, {**REGRESSORS, "yp": PoissonRegression(["x"])}, npreg("yp"), "-440.64"),
     "carcinoma": (3, RATINGS, carcinoma(), "-293.705"),
 }
 

@@ -23,7 +23,7 @@ from validation.measures.interventional import (
     support,
     wasserstein,
 )
-from validation.measures.recovery import central_interval, columns, entries, sort_components
+from validation.measures.recovery import central_interval, columns, entries, names_of, sort_components
 
 NORMALS = [((0.0, 1.0), (0.0, 1.0)), ((0.0, 1.0), (0.7, 1.0)), ((-3.0, 0.5), (4.0, 2.0)), ((1e4, 2.0), (1e4 + 1, 1.5))]
 
@@ -210,14 +210,9 @@ def test_support_names_its_tail():
 
 def test_entries_are_named_like_a_summary():
     greeks = {"theta": np.array([0.4, 0.6]), "sigma_X": np.array(2.0), "beta_Y": np.ones((2, 2))}
-    flat = entries(greeks)
     lines = CausalMixture(2, {"X": Gaussian(loc=0.0, shared=["scale"]), "Y": LinearGaussian(["X"], scale=1.0)})
-    # A summary has the names of coefficients where a study, which knows its rows alone, has their numbers.
-    named = [
-        name.replace("intercept", "0").replace(", X]", ", 1]")
-        for name in Fit.from_greeks(lines, greeks).summary().index
-    ]
-    assert list(flat) == named
+    flat = entries(greeks, names_of(lines))
+    assert list(flat) == list(Fit.from_greeks(lines, greeks).summary().index)
     assert flat["theta[1]"] == 0.6
     draws = columns({"mu_X": np.array([[1.0, 2.0], [3.0, 4.0]]), "sigma_X": np.array([5.0, 6.0])})
     assert {name: values.tolist() for name, values in draws.items()} == {

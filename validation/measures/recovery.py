@@ -1,32 +1,45 @@
 """Recovery of the Greeks: one number per entry, intervals, and one fixed order of the components."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.contract import Model
+
 Array = NDArray[np.float64]
+# By Greek and axis, what its places are called.
+AxisNames = Mapping[int, Sequence[str]]
+Names = Mapping[str, AxisNames]
+UNNAMED_AXES: AxisNames = MappingProxyType({})
+UNNAMED: Names = MappingProxyType({})
 
 
-def entries(greeks: Mapping[str, Array]) -> dict[str, float]:
+def names_of(model: Model) -> Names:
+    """Return what a model calls coefficients: ``{'beta_Y': {1: ('intercept', 'T')}}``."""
+    return {greek: {axis: one.names for axis, one in axes.items()} for greek, axes in model.named_axes({}).items()}
+
+
+def entries(greeks: Mapping[str, Array], names: Names = UNNAMED) -> dict[str, float]:
     """Return every entry of every Greek by name: ``{'mu_X': [a, b]}`` gives ``{'mu_X[0]': a, 'mu_X[1]': b}``."""
-    return {
-        name: float(column[0]) for name, column in columns({k: np.asarray(v)[None] for k, v in greeks.items()}).items()
-    }
+    whole = columns({greek: np.asarray(value)[None] for greek, value in greeks.items()}, names)
+    return {name: float(column[0]) for name, column in whole.items()}
 
 
-def entry_name(name: str, index: tuple[int, ...]) -> str:
-    """Return the name of an entry by its place: ``p_T[0, 0]``, or the Greek's own where it is one number."""
-    return f"{name}[{', '.join(map(str, index))}]" if index else name
+def entry_name(greek: str, index: tuple[int, ...], names: AxisNames = UNNAMED_AXES) -> str:
+    """Return the name of an entry: ``p_T[0, 0]``, ``beta_Y[0, intercept]``, or the Greek's own if it is one number."""
+    places = [names[axis][place] if axis in names else str(place) for axis, place in enumerate(index)]
+    return f"{greek}[{', '.join(places)}]" if index else greek
 
 
-def columns(draws: Mapping[str, Array]) -> dict[str, Array]:
+def columns(draws: Mapping[str, Array], names: Names = UNNAMED) -> dict[str, Array]:
     """Return the draws [S] of every entry of every Greek [S, …], by the entry's name."""
     flat: dict[str, Array] = {}
-    for name, value in draws.items():
+    for greek, value in draws.items():
         array = np.asarray(value, dtype=np.float64)
         for index in np.ndindex(array.shape[1:]):
-            flat[entry_name(name, index)] = array[:, *index]
+            flat[entry_name(greek, index, names.get(greek, UNNAMED_AXES))] = array[:, *index]
     return flat
 
 

@@ -16,7 +16,7 @@ from estimators import Data, Fit
 from estimators.contract import Density, Model
 from validation.measures.information import covariance_of_scores, cramer_rao, divergence_weights, scores
 from validation.measures.interventional import knots, quadrature
-from validation.measures.recovery import entries
+from validation.measures.recovery import entries, names_of
 from validation.scenarios import Design, FixedTruth, Intervention, Scenario, contrasts
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import shown
@@ -88,7 +88,7 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
 
 def quantities(scenario: Scenario, fit: Fit) -> dict[str, float]:
     """Return every quantity at the estimate of a fit: the Greeks' entries, interventional means, contrasts."""
-    greeks = entries({name: np.asarray(fit[name]) for name in fit.draws})
+    greeks = entries({name: np.asarray(fit[name]) for name in fit.draws}, names_of(scenario.model))
     means = {intervention.mean_name: Predicted.by(fit, intervention).mean() for intervention in scenario.interventions}
     values = greeks | means | differences_of(means, scenario)
     return {name: values[name] for name in shown(values)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from estimators import Data, Fit
 from validation.measures.calibration import rank_among
 from validation.measures.exactness import distribution_gap, sample_wasserstein
-from validation.measures.recovery import central_interval, columns
+from validation.measures.recovery import central_interval, columns, names_of
 from validation.scenarios import Draw, Scenario, Seeds, Truth
 from validation.scenarios.asymptotics import differences_of, quantities
 from validation.scenarios.outcomes import Outcome, Predicted
@@ -133,7 +133,8 @@ def _predicted(scenario: Scenario, fit: Fit) -> tuple[Predicted, ...]:
 
 def _draws_of_quantities(scenario: Scenario, fit: Fit, predicted: Sequence[Predicted]) -> dict[str, Array]:
     """The draws [S] of every Greek's entry, interventional mean and contrast."""
-    greeks = columns({name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()})
+    draws = {name: np.asarray(value, dtype=np.float64) for name, value in fit.draws.items()}
+    greeks = columns(draws, names_of(scenario.model))
     means = {
         intervention.mean_name: law.means for intervention, law in zip(scenario.interventions, predicted, strict=True)
     }

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from estimators import Fit
-from validation.measures.recovery import columns, entries
+from validation.measures.recovery import columns, entries, names_of
 from validation.statistics.arguments import Array, as_array
 
 Truth = Mapping[str, Any]
@@ -60,10 +60,11 @@ class GreekEntries:
         return self.names
 
     def of(self, fit: Fit) -> dict[str, Array]:
-        return columns({name: fit.draws[name].numpy() for name in self.names})
+        return columns({name: fit.draws[name].numpy() for name in self.names}, names_of(fit.model))
 
     def true(self, fit: Fit, truth: Truth) -> dict[str, float]:
-        return entries({name: _shaped(name, truth, tuple(fit.draws[name].shape[1:])) for name in self.names})
+        greeks = {name: _shaped(name, truth, tuple(fit.draws[name].shape[1:])) for name in self.names}
+        return entries(greeks, names_of(fit.model))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from estimators.mechanisms import (
     Logistic,
     NegativeBinomial,
     Poisson,
+    PoissonRegression,
 )
 from validation.scenarios.base import Role
 from validation.scenarios.intervention import Intervention
@@ -50,6 +51,18 @@ def of_every_family() -> CausalMixture:
         "Y": LinearGaussian(parents=["T"], coefficients=Normal(0, 3), scale=HalfNormal(2)),
     }
     return CausalMixture(2, mechanisms, concentration=2.0)
+
+
+def of_age() -> CausalMixture:
+    """Return Z by age, and what classes share: slopes, an interaction, and a mediator that Z does not cause."""
+    mechanisms: dict[str, Any] = {
+        "age": Gaussian(loc=0.0, scale=1.0),
+        "X": Gaussian(loc=[-2.0, 2.0], scale=1.0),
+        "T": Logistic(["age"], Normal(0, 1), shared=["age"]),
+        "M": LinearGaussian(["T"], coefficients=Normal(0, 2), scale=HalfNormal(1), caused_by_latent=False),
+        "Y": PoissonRegression(["M", "age", "M:age"], Normal(0, 0.5), shared=["age", "M:age"]),
+    }
+    return CausalMixture(2, mechanisms, latent_parents=["age"])
 
 
 def of_regressions() -> CausalMixture:
@@ -133,6 +146,20 @@ CALIBRATION = (
         num_rows=100,
         interventions=(Intervention("Y", {"T": 0}), Intervention("Y", {"T": 1})),
         sort_by="mu_age",
+        role=Role.HARD,
+    ),
+    Scenario(
+        name="prior_age",
+        sentence=(
+            "Truths drawn from the prior of a graph in which age causes Z (a multinomial logit) and a treatment, the "
+            "treatment a mediator that Z does not cause, and these with an interaction a count, by slopes that classes "
+            "share; a measure of Z has known means, two standard deviations from 0; 80 rows."
+        ),
+        make_model=of_age,
+        source=PriorTruth(),
+        num_rows=80,
+        interventions=(Intervention("M", {"T": 1}), Intervention("Y", {"M": 1.0, "age": 0.5})),
+        sort_by=None,
         role=Role.HARD,
     ),
 )

@@ -68,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
                 "few_rows": 300,
                 "prior_visits": 300,
                 "prior_regressions": 225,
+                "prior_age": 110,
                 "hidden_confounder": 300,
                 "rival_effects": 200,
                 "unidentified_confounder": 70,

@@ -1,5 +1,7 @@
 """Missing entries: the marginal equals a sum and an integral over them by brute force, and so does its gradient."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,10 @@ from estimators.mechanisms import (
     FullGaussian,
     Gaussian,
     LinearGaussian,
+    Logistic,
     Mechanism,
     Poisson,
+    PoissonRegression,
 )
 from tests.causal_models import CONFOUNDER, MEDIATED, MIXED, WORLDS
 from tests.mechanism_models import enumerated, random_greeks
@@ -301,3 +305,29 @@ def test_a_missing_cause_is_summed_out_where_no_column_is_a_number(child: Mechan
     both = [fit.log_density(Data(T=[t], X=[1.0])) for t in (0.0, 1.0)]
     assert float(fit.log_density(data)[2]) == pytest.approx(float(torch.logsumexp(torch.stack(both), 0)), rel=1e-12)
     assert fit_quietly(EM(num_starts=2), model, data, seed=0, search=None).stats["evaluations"] > 0
+
+
+@pytest.mark.parametrize("unit", [None, np.arange(60) // 2 * 2 % 40], ids=["rows", "units"])
+def test_parameter_sets_are_summed_together_as_they_are_alone(unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    #   W → T → Y and Z: levels and counts, of which nothing is integrated.
+    model = CausalMixture(
+        2, {"W": Categorical(3), "T": Logistic(parents=["W"]), "Y": PoissonRegression(parents=["T", "W"])}
+    )
+    rows = model.simulate(60, seed=0)
+    gone = np.random.default_rng(0).random((3, 60)) < 0.3
+    columns = {name: np.where(lost, np.nan, rows[name]) for name, lost in zip(("W", "T", "Y"), gone, strict=True)}
+    of = np.arange(60) if unit is None else unit
+    latent, weights = np.where(of % 5, -1, 1), of % 3 * 1.0
+    data = Data(columns, Z=latent, weights=weights, missing="marginalize", unit=unit)
+    drawn = [model.prior_greeks(seed=seed) for seed in range(5)]
+    greeks = {name: np.stack([one[name].numpy() for one in drawn]) for name in drawn[0]}
+    monkeypatch.setattr("estimators.estep.incomplete.MOST_NUMBERS", 500)
+    marginal = model.marginal(data)
+    together = marginal.statistics(greeks)
+    pointwise = marginal.pointwise({name: torch.from_numpy(value) for name, value in greeks.items()}).numpy()
+    of_units = np.asarray(data.unit_weights)
+    np.testing.assert_allclose(together.log_likelihood, pointwise @ of_units, rtol=1e-12)
+    for s in range(5):
+        alone = marginal.statistics({name: value[s] for name, value in greeks.items()})
+        for name, sums in alone.sums.items():
+            np.testing.assert_allclose(together.sums[name][s], sums, rtol=1e-10, atol=1e-12)

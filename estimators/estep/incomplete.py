@@ -40,6 +40,11 @@ class IncompleteRows:
         references: Sequence[Reference],
     ) -> None:
         self._terms, self._K = terms, num_components
+        # Else parameter sets have nothing of their own but coefficients, and can be taken at once.
+        self._is_integrated = any(
+            node.mechanism.is_gaussian or (slot in terms.log_linear and terms.log_linear[slot].is_centred)
+            for slot, node in enumerate(nodes.values(), 1)
+        )
         index = np.flatnonzero(missing.incomplete)
         units = missing.entries.units
         own = None if units is None else units[index]
@@ -56,13 +61,19 @@ class IncompleteRows:
         """Σ w ℓ [S], and each term's sums [S, K, width]."""
         values = np.zeros(len(sets))
         sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+        if not self._is_integrated:
+            for part in self.parts:
+                step = max(MOST_NUMBERS // (self._K * len(part.row)), 1)
+                for start in range(0, len(sets), step):
+                    some = slice(start, start + step)
+                    values[some] += part.sums(sets[some], {slot: own[some] for slot, own in sums.items()})
+            return values, sums
         for s, one in enumerate(sets):
             own = {slot: collected[s] for slot, collected in sums.items()}
             for part in self.parts:
                 joint, solved, integral = part.joint(one)
-                of_units, shares = part.normalise(joint)
-                shares = part.within_classes(joint, shares)
-                values[s] += float(np.sum(part.units.first(part.weights) * of_units))
+                value, shares = part.weighed(joint)
+                values[s] += value
                 part.collect(shares, solved, integral, one, own)
         return values, sums
 
@@ -168,34 +179,63 @@ class _Part:
         """A term's features [F, n], with a value of its column in place of a missing number."""
         return self._counted(slot, self._terms.log_linear[slot].features(self.columns, reference, component))
 
+    def sums(self, sets: Sequence[ParameterSet], into: Mapping[int, Array]) -> Array:
+        """Σ w ℓ [S] where nothing is integrated, adding each term's sums [S, K, width]."""
+        coefficients = [np.stack(own) for own in zip(*(one.coefficients for one in sets), strict=True)]
+        values, shares = self.weighed(self._known(self._joint_of(coefficients, self._others)))
+        for slot, shared in self._others.items():
+            into[slot][:] += shares @ shared.T
+        self._pull_back(coefficients, shares, into)
+        return values
+
+    def weighed(self, joint: Array) -> tuple[Array, Array]:
+        """Σ w ℓ [...] of a joint [..., K, n], and w R of each combination [..., K, n]."""
+        of_units, shares = self.normalise(joint)
+        return of_units @ self.units.first(self.weights), self.within_classes(joint, shares)
+
     def joint(self, one: ParameterSet) -> tuple[Array, Solved, Integrated]:
         """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
         solved = self._equations.solve(one.greeks)
         integral = integrated(self._x, solved.residuals, self._has_law, self._patterns)
-        joint = integral.value
-        for slot, shared in self._others.items():
+        by_cell = [slot for slot in self._others if one.references[slot].by_cell]
+        plain = {slot: shared for slot, shared in self._others.items() if slot not in by_cell}
+        joint = integral.value + self._joint_of([own[None] for own in one.coefficients], plain)[0]
+        for slot in by_cell:
             own, reference = one.coefficients[slot], one.references[slot]
-            if reference.by_cell:
-                joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
-            else:
-                joint = joint + own @ shared
+            joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
+        return self._known(joint), solved, integral
+
+    def _joint_of(self, coefficients: Sequence[Array], shared: Mapping[int, Array]) -> Array:
+        """log p [S, K, n] of what is neither integrated nor about a centre of each class."""
+        joint = np.zeros((*coefficients[0].shape[:2], len(self.row)))
+        for slot, features in shared.items():
+            joint += coefficients[slot] @ features
         for slot, linear in self._terms.log_linear.items():
             if (offset := linear.offset(self.columns)) is not None:
-                joint = joint + self._counted(slot, offset)
+                joint += self._counted(slot, offset)
         for slot, term in self._terms.general.items():
-            joint = joint + self._counted(slot, term.log_joint(one.coefficients[slot][None], self.columns)[0])
-        is_other = (self._latent >= 0) & (self._latent != np.arange(len(joint))[:, None])
-        return np.where(is_other, -np.inf, joint), solved, integral
+            joint += self._counted(slot, term.log_joint(coefficients[slot], self.columns))
+        return joint
+
+    def _known(self, joint: Array) -> Array:
+        """log p [..., K, n], in a row whose Z is known that of no other class."""
+        is_other = (self._latent >= 0) & (self._latent != np.arange(joint.shape[-2])[:, None])
+        return np.where(is_other, -np.inf, joint)
+
+    def _pull_back(self, coefficients: Sequence[Array], weights: Array, into: Mapping[int, Array]) -> None:
+        """Add the sums of general terms [S, K, width] under weights [S, K, n]."""
+        for slot, term in self._terms.general.items():
+            into[slot][:] += term.pullback(coefficients[slot], self.columns, self._counted(slot, weights))
 
     def _counted(self, slot: int, values: Array) -> Array:
         """Values [..., n], zero where a term is left out."""
         return values * self.active[slot] if slot in self.active else values
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
-        """logsumexp over classes of a unit's joint, that over combinations of its rows summed, [u], and R [K, u]."""
+        """log p of units [..., u], each row's joint summed over its combinations, and R [..., K, u]."""
         by_unit = self.units.total(self._by_row(joint)[0])
-        values = logsumexp(by_unit, axis=0)
-        return values, np.exp(by_unit - values)
+        values = logsumexp(by_unit, axis=-2)
+        return values, np.exp(by_unit - values[..., None, :])
 
     def shares(self, one: ParameterSet) -> Array:
         """w R of each combination of levels [K, n]."""
@@ -211,16 +251,16 @@ class _Part:
         return np.asarray((self.units.spread(self.own(given)) * self.weights / np.bincount(self.row))[..., self.row])
 
     def within_classes(self, joint: Array, shares: Array) -> Array:
-        """The same of R [K, u] of the part's units, divided as combinations are likely in the class."""
+        """The same of R [..., K, u] of the part's units, divided as combinations are likely in the class."""
         _, largest, total = self._by_row(joint)
         weights = np.where(total > 0, self.units.spread(shares) * self.weights / np.where(total > 0, total, 1.0), 0.0)
-        return np.asarray(np.exp(joint - largest[:, self.row]) * weights[:, self.row])
+        return np.asarray(np.exp(joint - largest[..., self.row]) * weights[..., self.row])
 
     def _by_row(self, joint: Array) -> tuple[Array, Array, Array]:
-        """logsumexp over combinations [K, rows], and in parts: the largest, 0 for one of -inf, and the sum over it."""
-        largest = np.maximum.reduceat(joint, self.starts, axis=1)
+        """logsumexp over combinations [..., K, rows], and in parts: the largest, 0 for one of -inf, the sum over it."""
+        largest = np.maximum.reduceat(joint, self.starts, axis=-1)
         largest = np.where(np.isfinite(largest), largest, 0.0)
-        total = np.add.reduceat(np.exp(joint - largest[:, self.row]), self.starts, axis=1)
+        total = np.add.reduceat(np.exp(joint - largest[..., self.row]), self.starts, axis=-1)
         with np.errstate(divide="ignore"):
             return largest + np.log(total), largest, total
 
@@ -248,9 +288,8 @@ class _Part:
                     into[slot][k] += self.features(slot, one.references[slot], k) @ weight
             else:
                 into[slot][:] += weights @ shared.T
-        for slot, term in self._terms.general.items():
-            counted = self._counted(slot, weights)[None]
-            into[slot][:] += term.pullback(one.coefficients[slot][None], self.columns, counted)[0]
+        own = {slot: into[slot][None] for slot in self._terms.general}
+        self._pull_back([each[None] for each in one.coefficients], weights[None], own)
 
     def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
         """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""

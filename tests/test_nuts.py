@@ -110,7 +110,7 @@ def test_nutpie_samples_the_exact_posterior(stat: Stat, rows: list[float], conce
 def test_pyro_samples_the_exact_posterior(stat: Stat, rows: list[float]) -> None:
     model = GaussianMixture(K=2, concentration=5.0, loc_scale=3.0)
     exact = Exact(num_draws=20_000).fit(model, {"X": rows}, seed=stat.seed)
-    sampler = NUTS(num_samples=400, warmup_steps=200, num_chains=2, engine="pyro")
+    sampler = NUTS(num_samples=600, warmup_steps=200, num_chains=2, engine="pyro")
     check_same_posterior(stat, chains_of(sampler, model, {"X": rows}, seed=stat.seed), exact)
 
 

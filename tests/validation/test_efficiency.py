@@ -56,7 +56,8 @@ def test_efficiency_of_em_on_well_separated_classes(stat):
     stat.estimate(score(rows, described), 1.0, 0.0, min_effect=8.0)
     found = finding(rows, described, stat.alpha)
     assert found.verdict is Verdict.PASS, found
-    assert 1.0 < found.sees < found.most < 2.0
+    # A third of the rows have three times the variance.
+    assert 1.0 < found.sees < found.most < 2.5
     rows, described = replicated(OfAThird(), stat.seed)
     with stat.control():
         stat.estimate(score(rows, described), 1.0, 0.0)

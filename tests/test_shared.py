@@ -331,3 +331,20 @@ def test_a_family_of_ones_own_that_does_not_heed_what_is_shared_is_refused() -> 
     assert [p.name for p in CausalMixture(2, {"T": Hasty()}).parameters] == ["theta", "p_T"]
     with refused(ValueError, "mechanisms['T']", "shared=True is not heeded by Hasty", "self.take"):
         CausalMixture(2, {"T": Hasty(shared=True)})
+
+
+def test_what_next_to_no_rows_say_is_not_the_rounding_of_the_others():
+    """A class of 1e-160 rows, fewer than its numbers: these fit its rows, and what is shared is the other class's."""
+    rng = np.random.default_rng(0)
+    causes = [f"X{number}" for number in range(6)]
+    x, y = rng.normal(size=(6, 60)) + 3.0, rng.normal(size=60)
+    model = CausalMixture(2, {**dict.fromkeys(causes, Gaussian()), "Y": LinearGaussian(causes, shared=["X5"])})
+    marginal = model.marginal(Data(dict(zip(causes, x, strict=True)) | {"Y": y}))
+    at = {name: value.numpy() for name, value in random_greeks(model, 0).items()}
+    shares = np.stack([np.where(np.arange(60) < 3, 1e-160, 0.0), np.ones(60)])
+    best = marginal.argmax(at, marginal.statistics_given(shares))
+    design = np.stack([np.ones(60), *x], 1)
+    expected = np.linalg.lstsq(design, y)[0]
+    np.testing.assert_allclose([*best["beta_Y"][1], *best["shared_beta_Y"]], expected, rtol=1e-9)
+    few = design @ np.append(best["beta_Y"][0], expected[-1])
+    np.testing.assert_allclose(few[:3], y[:3], atol=1e-9)

@@ -31,6 +31,8 @@ from estimators.parameters.transforms import Positive, Transform
 
 # Passes of a weighted fit whose weights it changes, and the change of a scale at which these end.
 MOST_FITS, STILL = 200, 1e-13
+# The share of an input, in units of its own size, below which what is left of it is rounding.
+OPEN = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +155,7 @@ class LinearGaussian(GaussianFamily):
                 if shared is not None:
                     line = line + _pooled(squares, residual, precision_of(scale), shared)
                 else:
-                    line = np.where(count[..., None] > 0, line + _solved(squares, residual), line)
+                    line = np.where(count[..., None] > 0, line + _solved(squares, residual[..., None])[..., 0], line)
             if "sigma" not in previous:
                 break
             left = total - 2.0 * (cross * line).sum(-1) + (_product(squares, line) * line).sum(-1)
@@ -218,23 +220,33 @@ def _product(squares: Array, line: Array) -> Array:
     return np.asarray((squares @ line[..., None])[..., 0])
 
 
-def _solved(squares: Array, residual: Array) -> Array:
-    """The shortest x with ``squares @ x = residual``, in units of each input's own size in the class's rows."""
+def _solved(squares: Array, right: Array) -> Array:
+    """The shortest x [..., P, R] with ``squares @ x = right``, in units of each input's size in the class's rows."""
     size = np.sqrt(np.diagonal(squares, axis1=-2, axis2=-1))[..., None]
     size = np.where(size > 0, size, 1.0)
-    inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=1e-13, hermitian=True)
-    return np.asarray((inverse @ (residual[..., None] / size) / size)[..., 0])
+    inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=OPEN, hermitian=True)
+    return np.asarray(inverse @ (right / size) / size)
 
 
 def _pooled(squares: Array, residual: Array, precision: Array, shared: Mask) -> Array:
-    """The steps [..., K, 1 + P] of all lines at once, weighted by their precisions [..., K], alike where shared."""
-    count, size = residual.shape[-2:]
-    own = size - int(shared.sum())
-    # Which of all numbers each class's line is made of: first its own, then those of all.
-    places = np.where(shared, count * own + np.cumsum(shared) - 1, np.cumsum(~shared) - 1)
-    places = places + own * np.arange(count)[:, None] * ~shared
-    chosen = np.eye(count * own + size - own)[places]
-    weighted = precision[..., None, None] * squares
-    whole = np.einsum("kpi,...kpq,kqj->...ij", chosen, weighted, chosen, optimize=True)
-    step = _solved(whole, np.einsum("kpi,...kp->...i", chosen, precision[..., None] * residual))
-    return np.asarray(np.einsum("kpi,...i->...kp", chosen, step))
+    """The steps [..., K, 1 + P] of all lines at once, weighted by their precisions [..., K], alike where shared.
+
+    A class's own numbers are eliminated within it: the rounding of many rows' sums would be all that few rows say.
+    """
+    weights = np.broadcast_to(precision, residual.shape[:-1])
+    by_own, by_shared = squares[..., ~shared, :], squares[..., shared, :]
+    right = np.concatenate([residual[..., ~shared, None], by_own[..., shared]], -1)
+    solved = _solved(by_own[..., ~shared], right)
+    alone, carried = solved[..., 0], solved[..., 1:]
+    size = np.sqrt(np.einsum("...k,...kpp->...p", weights, by_shared[..., shared]))[..., None]
+    size = np.where(size > 0, size, 1.0)
+    whole = np.einsum("...k,...kpq->...pq", weights, by_shared[..., shared] - by_shared[..., ~shared] @ carried)
+    left = residual[..., shared] - _product(by_shared[..., ~shared], alone)
+    values, vectors = np.linalg.eigh(whole / size / np.swapaxes(size, -1, -2))
+    # What the classes' own numbers do as well is open, and stays as it was.
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > OPEN)
+    turned = np.swapaxes(vectors, -1, -2) @ (np.einsum("...k,...kp->...p", weights, left)[..., None] / size)
+    of_all = (vectors @ (inverse[..., None] * turned) / size)[..., None, :, 0]
+    step = np.empty(residual.shape)
+    step[..., shared], step[..., ~shared] = of_all, alone - _product(carried, of_all)
+    return step

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pyro.distributions as dist
 import pytest
 import torch
 from scipy import integrate, optimize, special, stats
@@ -162,6 +163,67 @@ def test_setting_a_cause_moves_its_products_in_counterfactuals():
         after = [beta[k] @ [1.0, t, 1.5, moved[k], 1.5 * moved[k], t * 1.5] for k in (0, 1)]
         before = beta @ [1.0, t, a, b, a * b, t * a]
         assert changed[n] == pytest.approx(y + shares[n] @ (after - before), rel=1e-10)
+
+
+def count_of(parts, line, slopes, **options):
+    """A fit of one class in which a count has a log-linear rate; causes are standard, in logs where positive."""
+    model = CausalMixture(1, {**parts, "Y": PoissonRegression(line)}, **options)
+    greeks = {name: value * 0.0 for name, value in random_greeks(model, 0).items()}
+    ones = {name: value + 1.0 for name, value in greeks.items() if name == "theta" or name.startswith("sigma")}
+    halves = {"p_T": [0.5]} if "T" in parts else {}
+    return Fit.from_greeks(model, {**greeks, **ones, **halves, "beta_Y": [slopes]})
+
+
+LONG = {"A": LogNormal(), "T": Bernoulli()}
+BESIDE = ["A", "T", "T:A"]
+FACTORS = {"A": LogNormal(), "B": Gaussian()}
+GAUSSIAN = {"A": Gaussian(), "B": Gaussian()}
+
+
+@pytest.mark.parametrize(
+    "fit, settings",
+    [
+        (count_of(LONG, BESIDE, [0.0, 0.0, 0.0, 0.5]), {}),
+        (count_of(LONG, BESIDE, [0.0, -0.5, 0.0, 1.0]), {}),
+        (count_of(LONG, BESIDE, [0.0, -0.5, 0.0, 1.0]), {"T": dist.Bernoulli(torch.tensor(0.3))}),
+        (count_of(LONG, BESIDE, [0.0, -0.5, 0.0, 1.0]), {"T": [0.0, 1.0]}),
+        (count_of(FACTORS, ["A", "B", "A:B"], [0.0, -1.0, 0.0, 0.5]), {}),
+        (count_of(FACTORS, ["A", "B", "A:B"], [0.0, -1.0, 0.0, -0.5]), {"B": dist.Uniform(-4.0, 0.0)}),
+        # E exp(b A B) is 1 / sqrt(1 - b²), next to its end, and beyond.
+        (count_of(GAUSSIAN, ["A", "B", "A:B"], [0.0, 0.0, 0.0, 0.98]), {}),
+        (count_of(GAUSSIAN, ["A", "B", "A:B"], [0.0, 0.0, 0.0, 1.5]), {}),
+    ],
+)
+def test_a_mean_that_an_interaction_makes_infinite_is_refused(fit, settings):
+    with refused(ValueError, "no finite mean"):
+        fit.do(**(settings or {"Z": 0})).mean("Y")
+
+
+def test_a_mean_that_it_leaves_finite_is_answered():
+    long = count_of(LONG, BESIDE, [0.0, -0.5, 0.0, 1.0])
+    expected = integrate.quad(lambda x: np.exp(-0.5 * np.exp(x)) * stats.norm.pdf(x), -12, 12)[0]
+    found = long.do(T=0).mean("Y")
+    assert abs(float(found.value) - expected) < 4.0 * float(found.error)
+    bounded = count_of(FACTORS, ["A", "B", "A:B"], [0.0, -1.0, 0.0, 0.5]).do(B=dist.Uniform(-1.0, 1.0)).mean("Y")
+    assert 0.2 < float(bounded.value) < 0.6
+    product = count_of(GAUSSIAN, ["A", "B", "A:B"], [0.0, 0.0, 0.0, 0.4]).do(Z=0).mean("Y")
+    assert abs(float(product.value) - (1.0 - 0.4**2) ** -0.5) < 4.0 * float(product.error)
+    # A mean that is a product of lines in a long tail grows, but no faster than a power.
+    model = CausalMixture(1, {"A": LogNormal(), "B": LinearGaussian(["A"]), "Y": LinearGaussian(["A", "B", "A:B"])})
+    greeks = {"theta": [1.0], "beta_A": [[0.0]], "sigma_A": [0.5], "beta_B": [[0.0, 1.0]], "sigma_B": [1.0]}
+    square = Fit.from_greeks(model, {**greeks, "beta_Y": [[0.0, 0.0, 0.0, 1.0]], "sigma_Y": [1.0]}).do(Z=0).mean("Y")
+    assert abs(float(square.value) - np.exp(0.5)) < 4.0 * float(square.error)
+
+
+@pytest.mark.parametrize("values, is_finite", [([-1.0, 0.5], True), ([0.5, 2.0], False)])
+def test_the_rows_covariates_say_whether_a_mean_is_finite(values, is_finite):
+    fit = count_of({"A": LogNormal()}, ["A", "B", "A:B"], [0.0, -1.0, 0.0, 1.0], covariates=["B"])
+    query = replace(fit, data=Data(A=[1.0, 1.0], Y=[1.0, 1.0], B=values)).do(Z=0)
+    if is_finite:
+        assert 0.2 < float(query.mean("Y").value) < 0.6
+    else:
+        with refused(ValueError, "no finite mean"):
+            query.mean("Y")
 
 
 # ------------------------------------------------------------------ missing entries

@@ -36,6 +36,7 @@ MODELS = {
         covariates={"B": None, "V": 2},
     ),
 }
+ABOVE = CausalMixture(2, {"X": Gaussian()}, latent=Gate(["B"]), covariates=["B"])
 # Of columns that are noise, or few draws, a fit has a status.
 NOISE = pytest.mark.filterwarnings("ignore::estimators.EstimationWarning")
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -577,6 +578,12 @@ W = CausalMixture(2, {"W": Bernoulli(), "X": Gaussian()}, latent_parents=["W"])
             lambda: GaussianMixture(2).simulate(3, unit=[1, 2]),
             ValueError,
             "expected 3 labels",
+        ),
+        case(
+            "a simulated cause of Z that differs within a unit",
+            lambda: ABOVE.simulate(3, covariates={"B": X3}, unit=list("aab"), seed=0),
+            ValueError,
+            "covariates: B differs within unit 'a', 0 in row 0 and 1 in row 1",
         ),
         case(
             "several rows in a question",

@@ -40,13 +40,14 @@ class Total:
 
 def mean_in(situation: Situation, name: str, seed: int) -> tuple[Tensor, Tensor | None]:
     """E[name | seen] as [S, R, ...], infinite where it is, and its standard error."""
-    mean, error = mean_of(weigh(situation, name, None, seed, for_mean=True), name)
+    is_drawn_alone = not situation.seen and situation.levels(name) is None
+    mean, error = _mean_of(weigh(situation, name, None, seed, for_mean=True), name, is_drawn_alone)
     if situation.model.row_variables[name].num_columns is None:
         mean = torch.where(is_infinite(situation, name), torch.inf, mean)
     return mean, error
 
 
-def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
+def _mean_of(weighed: Weighed, name: str, is_drawn_alone: bool) -> tuple[Tensor, Tensor | None]:
     """E[name | seen] as [S, R, ...], infinite where it rests on values that are not averaged over, and its error."""
     component, weights = weighed.joint.component(name), weighed.log_weights.exp()
     event_dim = len(component.event_shape)
@@ -63,7 +64,8 @@ def mean_of(weighed: Weighed, name: str) -> tuple[Tensor, Tensor | None]:
     means = means.nan_to_num(nan=torch.nan, posinf=OVERFLOWN, neginf=-OVERFLOWN)
     parts = weights * means
     total: Tensor = parts.sum((2, 3))
-    total = torch.where(rests_on_an_end(weighed, name, parts.abs(), means), torch.copysign(INFINITE, total), total)
+    is_infinite_there = rests_on_an_end(weighed, name, parts.abs(), means, is_drawn_alone=is_drawn_alone)
+    total = torch.where(is_infinite_there, torch.copysign(INFINITE, total), total)
     if not weighed.is_simulated:
         return total, None
     changes = (weights * (means - total[:, :, None, None])).sum(3)

@@ -101,6 +101,8 @@ class MixtureProgram:
         columns, given = {LATENT: torch.tensor(0)}, checked_values(self, covariates, num_rows)
         shared = [] if units is None else self.shared_in_units
         if units is not None:
+            for name in given.keys() & set(shared):
+                units.need_one(given[name], f"covariates: {name} differs", f"rows of a unit share one {LATENT}")
             with pyro.plate(UNITS, units.num_units):
                 at_first = {name: value[units.first] for name, value in given.items()}
                 self._draw(shared, greeks, columns, at_first)

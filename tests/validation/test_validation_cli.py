@@ -288,7 +288,8 @@ def test_a_full_disk_is_said_in_words(quick, monkeypatch, capsys, tmp_path):
         assert main(["run", *chosen, "--output", str(tmp_path)]) == 2
     assert "the disk is full; what was written is whole: make room, then resume the study" in capsys.readouterr().err
     assert 0 < len(rows_in(tmp_path / "study.sqlite")) < 24
-    assert main(["resume", str(tmp_path / "study.sqlite")]) == 0
+    # So few replicates show nothing.
+    assert main(["resume", str(tmp_path / "study.sqlite")]) == 3
     assert len(rows_in(tmp_path / "study.sqlite")) == 24
 
 
@@ -496,7 +497,7 @@ def test_ones_own_study_end_to_end(alone, tmp_path):
         check=False,
     )
     assert done.returncode in (0, 3), done.stderr
-    assert done.stderr == ""
+    assert all(line.startswith("validation: ") for line in done.stderr.splitlines())
     assert done.stdout.startswith(f"Report: {Path('out', 'index.html')}\n")
     assert names_in(tmp_path / "out") == FILES
     study = Study(scenarios_in(own), (contender_in(f"{own}:Quick"),))

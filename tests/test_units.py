@@ -1,6 +1,7 @@
 """Several rows a unit: the rows of one unit share one Z, and everything that is said of rows is said of units."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -470,6 +471,17 @@ def test_arviz_leaves_out_units(fitted: Fit) -> None:
     assert likelihood.shape == (1, 100, 60)
     assert likelihood["unit"].values.tolist() == list(fitted.data.unit_labels)
     assert export["observed_data"]["unit"].shape == (fitted.data.num_rows,)
+
+
+def test_labels_of_one_text_are_told_apart_in_an_export() -> None:
+    model = CausalMixture(1, {"X": Gaussian(scale=1.0)})
+    known = Fit.from_greeks(model, {"theta": [1.0], "mu_X": [0.0]})
+    data = Data(X=[0.0, 1.0, 2.0, 3.0], unit=[1, "1", (1,), 1])
+    draws = {name: value.expand(8, *value.shape[1:]).clone() for name, value in known.draws.items()}
+    export = replace(known, draws=draws, data=data).to_arviz()
+    labels = export["log_likelihood"]["unit"].values.tolist()
+    assert labels == ["0: 1", "1: 1", "2: (1,)"]
+    assert export["observed_data"]["unit"].values.tolist() == [*labels, labels[0]]
 
 
 def test_some_rows_of_many_are_whole_units() -> None:

@@ -62,9 +62,12 @@ class Units:
     def words(self) -> dict[str, Any]:
         """What is written to a file beside ``of_row``; labels that are neither text nor numbers become text."""
         plain = [label if isinstance(label, str | int | float) else str(label) for label in self.labels]
-        # Two labels may have one text.
-        plain = plain if len(set(plain)) == len(plain) else [f"{number}: {label}" for number, label in enumerate(plain)]
-        return {"name": self.name, "labels": plain}
+        return {"name": self.name, "labels": _numbered_if_alike(plain)}
+
+    @property
+    def texts(self) -> list[Any]:
+        """The labels [U] as text, each another."""
+        return _numbered_if_alike([str(label) for label in self.labels])
 
     @staticmethod
     def read(words: Mapping[str, Any], of_row: Tensor) -> "Units":
@@ -268,6 +271,11 @@ def stacked(parts: Sequence["Data"]) -> Units | None:
     of_row = [part.spread(torch.arange(part.num_units)) + int(at) for part, at in zip(parts, starts, strict=False)]
     name = next(part.unit.name for part in parts if part.unit is not None)
     return Units(tuple(label for part in labels for label in part), torch.cat(of_row), name)
+
+
+def _numbered_if_alike(labels: list[Any]) -> list[Any]:
+    """Labels, with their numbers where two are one: other labels may have one text."""
+    return labels if len(set(labels)) == len(labels) else [f"{at}: {label}" for at, label in enumerate(labels)]
 
 
 def _told_apart(labels: Sequence[Label], index: Tensor) -> tuple[Label, ...]:

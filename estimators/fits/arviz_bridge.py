@@ -129,7 +129,8 @@ def exported_fit(fit: "Fit") -> Any:
 
 def _of_units(apart: Tensor, index: Tensor | slice, data: Data, num_chains: int) -> "xarray.Dataset":
     """Log-likelihoods [S, U] of units, by their labels."""
-    labels = np.array([str(label) for label in data.unit_labels])[index]
+    assert data.unit is not None
+    labels = np.array(data.unit.texts)[index]
     return dataset({"units": apart}, num_chains, {"units": ["unit"]}).assign_coords(unit=labels)
 
 
@@ -137,7 +138,7 @@ def _observed(data: Data, index: Tensor | slice) -> "xarray.Dataset":
     """The rows, repeated by their weights; where there are units, each row once, with its unit's label."""
     if data.unit is None:
         return _rows_dataset({name: column[index] for name, column in data.columns.items()})
-    labels = [str(data.unit.labels[number]) for number in data.unit.of_row.tolist()]
+    labels = np.array(data.unit.texts)[data.unit.of_row.numpy()]
     rows = _rows_dataset(data.columns)
     return rows.assign_coords({unused("unit", data.columns): (unused("row", data.columns), labels)})
 

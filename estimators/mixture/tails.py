@@ -69,7 +69,7 @@ def is_infinite(situation: Situation, name: str) -> Tensor:
     causes = [c for c in situation.above([name]) if c not in (LATENT, name, *informed, *situation.laws)]
     heavy = [cause for cause in causes if mechanisms[cause].has_heavy_tails]
     others = _in_products(situation, name, informed) if heavy else {}
-    size = len(next(iter(others.values()), torch.zeros(1)))
+    size = len(next(iter(others.values()), torch.zeros(1, dtype=torch.float64)))
     rows = situation.repeated(size)
     at = {other: values.repeat(num_rows).reshape(1, -1, 1) for other, values in others.items()}
     for cause in heavy:

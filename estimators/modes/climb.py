@@ -25,8 +25,9 @@ MET, MET_NATS = 2.0, 0.1
 STEPS, TURNS, LITTLE = 10, 12, 0.1
 # Logs and logits at which starts are held.
 FAR = 25.0
-# Where coordinates are many: climbs, their steps, and the gradients by row at which they end, and stand still.
-MOST_COSTLY, MOST_STEPS, GRADIENT, STILL = 8, 500, 1e-8, 1e-5
+# Where coordinates are many: climbs, their steps, and the gradients by row at which they look for an end that others
+# have reached, at which they end, and at which they stand still.
+MOST_COSTLY, MOST_STEPS, ROUGH, GRADIENT, STILL = 8, 500, 1e-4, 1e-8, 1e-5
 
 
 class Met(NamedTuple):
@@ -55,7 +56,7 @@ def climb(
     rises any more, below what matters, is given up.
     """
     if objective.size > MOST_FOR_NEWTON:
-        return _one_by_one(objective, points)
+        return _one_by_one(objective, density, labelling, points)
     places, values = points.copy(), np.full(len(points), -np.inf)
     leads_to, has_arrived = np.arange(len(points)), np.zeros(len(points), dtype=bool)
     under_way = np.arange(len(points))
@@ -84,12 +85,22 @@ def climb(
     return Arrivals(places[arrived], values[arrived], number[leads_to[: len(points)]])
 
 
-def _one_by_one(objective: Objective, points: Array) -> Arrivals:
-    """By L-BFGS, where second derivatives would take more evaluations than the climb; the best few alone."""
+def _one_by_one(objective: Objective, density: Density, labelling: Labelling, points: Array) -> Arrivals:
+    """By L-BFGS, where second derivatives would take more evaluations than the climb; the best few alone.
+
+    One that comes to where another has ended goes no farther.
+    """
     order = np.argsort(-objective.value(points), kind="stable")[:MOST_COSTLY]
     ends, at = list[Array](), np.full(len(points), -1)
     for index in order:
-        end = lbfgs(objective, points[index], gradient=GRADIENT, max_steps=MOST_STEPS)
+        end = lbfgs(objective, points[index], gradient=ROUGH, max_steps=MOST_STEPS)
+        reached = np.array([*ends, end])
+        met = meeting(density, labelling, reached, objective.value(reached))
+        first = met.kept[met.becomes[-1]] if met.becomes[-1] >= 0 else len(ends)
+        if first < len(ends):
+            at[index] = first
+            continue
+        end = lbfgs(objective, end, gradient=GRADIENT, max_steps=MOST_STEPS)
         _, slope = objective.value_and_gradient(end)
         if np.abs(slope).max(initial=0.0) < STILL * objective.total_weight:
             at[index] = len(ends)

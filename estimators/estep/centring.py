@@ -5,7 +5,7 @@ that `is_centred` are formed about the centre of each cell at its own parameter 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,11 +21,6 @@ class ParameterSet:
     coefficients: Sequence[Array]
     references: Sequence[Reference]
     greeks: Greeks
-
-    def with_axis(self, size: int) -> "ParameterSet":
-        """The same with C [S, K, width], where it is of one, or of S parameter sets about the same references."""
-        own = [np.broadcast_to(c, (size, *c.shape[-2:])).copy() for c in self.coefficients]
-        return replace(self, coefficients=own)
 
 
 def references_at(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> list[Reference]:

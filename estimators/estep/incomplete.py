@@ -8,20 +8,20 @@ part in another's; `residuals` integrates in these residuals u. Features of a Ga
 Given Z, rows are independent, so that what rows of a unit share, its L, is the sum over its rows of the log of theirs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from estimators.estep.centring import ParameterSet, parameter_set, references_at
+from estimators.estep.centring import ParameterSet
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing, several_numbers
 from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.terms import Terms
 from estimators.estep.units import grouped, parts_of
 from estimators.estep.variable import Node
-from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.mechanisms.protocol import Reference
 from estimators.parameters.parameter import Array
 
 # Numbers in the matrices of the rows that are taken at one time.
@@ -39,7 +39,7 @@ class IncompleteRows:
         missing: Missing,
         references: Sequence[Reference],
     ) -> None:
-        self._terms, self._K, self._references = terms, num_components, references
+        self._terms, self._K = terms, num_components
         # Else parameter sets have nothing of their own but coefficients, and can be taken at once.
         self._is_integrated = any(
             node.mechanism.is_gaussian or (slot in terms.log_linear and terms.log_linear[slot].is_centred)
@@ -57,62 +57,55 @@ class IncompleteRows:
             for which in parts_of(own, len(index), step)
         ]
 
-    def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
-        """Σ w ℓ [S], and each term's sums [S, K, width], at Greeks [S, *shape]."""
-        size = len(next(iter(greeks.values())))
-        values = np.zeros(size)
-        sums = {slot: np.zeros((size, self._K, term.width)) for slot, term in enumerate(self._terms.all)}
-        for which, some in self._together(greeks):
-            own = {slot: collected[which] for slot, collected in sums.items()}
+    def sums(self, sets: Sequence[ParameterSet]) -> tuple[Array, dict[int, Array]]:
+        """Σ w ℓ [S], and each term's sums [S, K, width]."""
+        values = np.zeros(len(sets))
+        sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+        if not self._is_integrated:
             for part in self.parts:
-                joint, solved, integral = part.joint(some)
+                step = max(MOST_NUMBERS // (self._K * len(part.row)), 1)
+                for start in range(0, len(sets), step):
+                    some = slice(start, start + step)
+                    values[some] += part.sums(sets[some], {slot: own[some] for slot, own in sums.items()})
+            return values, sums
+        for s, one in enumerate(sets):
+            own = {slot: collected[s] for slot, collected in sums.items()}
+            for part in self.parts:
+                joint, solved, integral = part.joint(one)
                 value, shares = part.weighed(joint)
-                values[which] += value
-                part.collect(shares, solved, integral, some, own)
+                values[s] += value
+                part.collect(shares, solved, integral, one, own)
         return values, sums
 
-    def by_unit(self, greeks: Greeks) -> tuple[Array, Array]:
+    def by_unit(self, sets: Sequence[ParameterSet]) -> tuple[Array, Array]:
         """ℓ [S, u] and R [S, K, u] of the units with incomplete rows, in the order of `index`."""
         values, shares = [], []
-        for _, some in self._together(greeks):
-            parts = [part.normalise(part.joint(some)[0]) for part in self.parts]
-            values.append(np.concatenate([own for own, _ in parts], -1))
-            shares.append(np.concatenate([share for _, share in parts], -1))
-        return np.concatenate(values), np.concatenate(shares)
+        for one in sets:
+            parts = [part.normalise(part.joint(one)[0]) for part in self.parts]
+            values.append(np.concatenate([own for own, _ in parts]))
+            shares.append(np.concatenate([share for _, share in parts], 1))
+        return np.stack(values), np.stack(shares)
 
-    def shares(self, greeks: Greeks) -> list[Array]:
+    def shares(self, sets: Sequence[ParameterSet]) -> list[Array]:
         """w R [S, K, n] of the combinations of levels of each part."""
-        sets = [some for _, some in self._together(greeks)]
-        return [np.concatenate([part.weighed(part.joint(some)[0])[1] for some in sets]) for part in self.parts]
+        return [np.stack([part.shares(one) for one in sets]) for part in self.parts]
 
     def given(
-        self, shares: Array, references: Sequence[Reference], greeks: Greeks | None
+        self, shares: Array, references: Sequence[Reference], one: ParameterSet | None
     ) -> tuple[dict[int, Array], Callable[[], list[Array]]]:
         """Sums [S, K, width] under given R [S, K, U], and what makes w R of each part.
 
-        What is missing has its law at Greeks [1, *shape] given Z and the rest; without any, all levels alike.
+        What is missing has its law at a parameter set given Z and the rest; without one, all levels alike.
         """
-        if greeks is None:
+        if one is None:
             return self._sums_given(shares, references), lambda: [part.spread(shares) for part in self.parts]
-        ((_, one),) = self._together(greeks)
-        return self._sums_under(one, shares), lambda: [
-            part.within_classes(part.joint(one)[0], part.own(shares)) for part in self.parts
+        return self._sums_under(one, shares[0]), lambda: [
+            part.within_classes(part.joint(one)[0], part.own(shares[0]))[None] for part in self.parts
         ]
 
-    def _together(self, greeks: Greeks) -> Iterator[tuple[slice, ParameterSet]]:
-        """Which of the parameter sets [S, *shape], and these, with C [s, K, width]: as many as can be taken at once."""
-        step = 1 if self._is_integrated else max(MOST_NUMBERS // self._K // max(len(p.row) for p in self.parts), 1)
-        for start in range(0, len(next(iter(greeks.values()))), step):
-            which = slice(start, start + step)
-            own = {name: np.asarray(value[which]) for name, value in greeks.items()}
-            if self._is_integrated:
-                own = {name: value[0] for name, value in own.items()}
-            some = parameter_set(self._terms, own, references_at(self._terms, own, self._references))
-            yield which, some.with_axis(len(next(iter(greeks.values()))[which]))
-
     def _sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
-        """Each term's sums [1, K, width] under given R [1, K, U]; what is missing has its law given Z and the rest."""
-        sums = {slot: np.zeros((1, self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+        """Each term's sums [K, width] under given R [K, U]; what is missing has its law given Z and the rest."""
+        sums = {slot: np.zeros((self._K, term.width)) for slot, term in enumerate(self._terms.all)}
         for part in self.parts:
             joint, solved, integral = part.joint(one)
             part.collect(part.within_classes(joint, part.own(shares)), solved, integral, one, sums)
@@ -186,29 +179,53 @@ class _Part:
         """A term's features [F, n], with a value of its column in place of a missing number."""
         return self._counted(slot, self._terms.log_linear[slot].features(self.columns, reference, component))
 
+    def sums(self, sets: Sequence[ParameterSet], into: Mapping[int, Array]) -> Array:
+        """Σ w ℓ [S] where nothing is integrated, adding each term's sums [S, K, width]."""
+        coefficients = [np.stack(own) for own in zip(*(one.coefficients for one in sets), strict=True)]
+        values, shares = self.weighed(self._known(self._joint_of(coefficients, self._others)))
+        for slot, shared in self._others.items():
+            into[slot][:] += shares @ shared.T
+        self._pull_back(coefficients, shares, into)
+        return values
+
     def weighed(self, joint: Array) -> tuple[Array, Array]:
         """Σ w ℓ [...] of a joint [..., K, n], and w R of each combination [..., K, n]."""
         of_units, shares = self.normalise(joint)
         return of_units @ self.units.first(self.weights), self.within_classes(joint, shares)
 
-    def joint(self, some: ParameterSet) -> tuple[Array, Solved, Integrated]:
-        """log p(row, levels, Z = k) as [S, K, n], and the row's residuals given these, of one set if any are there."""
-        solved = self._equations.solve(some.greeks)
+    def joint(self, one: ParameterSet) -> tuple[Array, Solved, Integrated]:
+        """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
+        solved = self._equations.solve(one.greeks)
         integral = integrated(self._x, solved.residuals, self._has_law, self._patterns)
-        joint = np.repeat(integral.value[None], len(some.coefficients[0]), 0)
-        for slot, shared in self._others.items():
-            own, reference = some.coefficients[slot], some.references[slot]
-            if reference.by_cell:
-                joint += np.stack([own[:, k] @ self.features(slot, reference, k) for k in range(own.shape[1])], 1)
-            else:
-                joint += own @ shared
+        by_cell = [slot for slot in self._others if one.references[slot].by_cell]
+        plain = {slot: shared for slot, shared in self._others.items() if slot not in by_cell}
+        joint = integral.value + self._joint_of([own[None] for own in one.coefficients], plain)[0]
+        for slot in by_cell:
+            own, reference = one.coefficients[slot], one.references[slot]
+            joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
+        return self._known(joint), solved, integral
+
+    def _joint_of(self, coefficients: Sequence[Array], shared: Mapping[int, Array]) -> Array:
+        """log p [S, K, n] of what is neither integrated nor about a centre of each class."""
+        joint = np.zeros((*coefficients[0].shape[:2], len(self.row)))
+        for slot, features in shared.items():
+            joint += coefficients[slot] @ features
         for slot, linear in self._terms.log_linear.items():
             if (offset := linear.offset(self.columns)) is not None:
                 joint += self._counted(slot, offset)
         for slot, term in self._terms.general.items():
-            joint += self._counted(slot, term.log_joint(some.coefficients[slot], self.columns))
+            joint += self._counted(slot, term.log_joint(coefficients[slot], self.columns))
+        return joint
+
+    def _known(self, joint: Array) -> Array:
+        """log p [..., K, n], in a row whose Z is known that of no other class."""
         is_other = (self._latent >= 0) & (self._latent != np.arange(joint.shape[-2])[:, None])
-        return np.where(is_other, -np.inf, joint), solved, integral
+        return np.where(is_other, -np.inf, joint)
+
+    def _pull_back(self, coefficients: Sequence[Array], weights: Array, into: Mapping[int, Array]) -> None:
+        """Add the sums of general terms [S, K, width] under weights [S, K, n]."""
+        for slot, term in self._terms.general.items():
+            into[slot][:] += term.pullback(coefficients[slot], self.columns, self._counted(slot, weights))
 
     def _counted(self, slot: int, values: Array) -> Array:
         """Values [..., n], zero where a term is left out."""
@@ -219,6 +236,11 @@ class _Part:
         by_unit = self.units.total(self._by_row(joint)[0])
         values = logsumexp(by_unit, axis=-2)
         return values, np.exp(by_unit - values[..., None, :])
+
+    def shares(self, one: ParameterSet) -> Array:
+        """w R of each combination of levels [K, n]."""
+        joint = self.joint(one)[0]
+        return self.within_classes(joint, self.normalise(joint)[1])
 
     def own(self, given: Array) -> Array:
         """R [..., K, u] of the units of this part, of that of all."""
@@ -247,25 +269,10 @@ class _Part:
         weights: Array,
         solved: Solved,
         integral: Integrated,
-        some: ParameterSet,
+        one: ParameterSet,
         into: Mapping[int, Array],
     ) -> None:
-        """Add Σ weights [S, K, n] E[Φ] to the statistics [S, K, width]."""
-        if self._gaussian:
-            self._collect_integrated(weights[0], solved, integral, some, into)
-        for slot, shared in self._others.items():
-            if some.references[slot].by_cell:
-                for k in range(weights.shape[1]):
-                    into[slot][:, k] += weights[:, k] @ self.features(slot, some.references[slot], k).T
-            else:
-                into[slot][:] += weights @ shared.T
-        for slot, term in self._terms.general.items():
-            into[slot][:] += term.pullback(some.coefficients[slot], self.columns, self._counted(slot, weights))
-
-    def _collect_integrated(
-        self, weights: Array, solved: Solved, integral: Integrated, one: ParameterSet, into: Mapping[int, Array]
-    ) -> None:
-        """The same of Gaussian variables, of one parameter set: weights [K, n]."""
+        """Add Σ weights [K, n] E[Φ] to the statistics."""
         given = zip(weights, integral.mean, integral.covariance, strict=True)
         moments = np.stack([self._moments(*parts) for parts in given])
         references = {name: one.references[slot] for name, slot in self._gaussian.items()}
@@ -275,6 +282,14 @@ class _Part:
             by_level = into[self._gaussian[variable.node.name]].reshape(len(weights), -1, len(first))
             for level, law, own in zip(variable.level, variable.has_law, np.swapaxes(sums, 0, 1), strict=True):
                 by_level[:, level] += own * law
+        for slot, shared in self._others.items():
+            if one.references[slot].by_cell:
+                for k, weight in enumerate(weights):
+                    into[slot][k] += self.features(slot, one.references[slot], k) @ weight
+            else:
+                into[slot][:] += weights @ shared.T
+        own = {slot: into[slot][None] for slot in self._terms.general}
+        self._pull_back([each[None] for each in one.coefficients], weights[None], own)
 
     def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
         """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""

@@ -6,7 +6,7 @@ from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse, tot
 from estimators.compiled.jit import EXACT, compiled
 from estimators.compiled.predictor import add_slopes
 from estimators.estep.compiled.completed_data import add_products
-from estimators.estep.compiled.gate import logits_below
+from estimators.estep.compiled.gate import logits_below, sum_classes
 from estimators.estep.compiled.layout import BLOCK
 
 # Parameter sets C [S, K, W], columns [W, n] of which the first is not looked at, shares R [S, K, n]; what is found; and
@@ -63,11 +63,7 @@ def slopes(C: Any, columns: Any, shares: Any, out: Any, work: Any) -> None:
             n = min(BLOCK, columns.shape[1] - start)
             own = shares[s, :, start : start + n]
             _weights(C[s], columns, start, n, p, whole)
-            for i in range(n):
-                whole[i] = 0.0
-            for k in range(K):
-                for i in range(n):
-                    whole[i] += own[k, i]
+            sum_classes(own, n, whole)
             for k in range(K):
                 for i in range(n):
                     pull[i] = own[k, i] - whole[i] * p[k, i]
@@ -84,11 +80,7 @@ def curvatures(C: Any, columns: Any, shares: Any, out: Any, work: Any) -> None:
             n = min(BLOCK, columns.shape[1] - start)
             own = shares[s, :, start : start + n]
             _weights(C[s], columns, start, n, p, whole)
-            for i in range(n):
-                whole[i] = 0.0
-            for k in range(K):
-                for i in range(n):
-                    whole[i] += own[k, i]
+            sum_classes(own, n, whole)
             for k in range(K):
                 for other in range(k, K):
                     for i in range(n):

@@ -28,6 +28,16 @@ def logits_below(C: Any, columns: Any, begin: int, n: int, eta: Any, top: Any) -
 
 
 @compiled(**EXACT)
+def sum_classes(shares: Any, n: int, whole: Any) -> None:
+    """The sums over classes of shares [K, n], to `whole`: 1 unless a row has a weight, or is left out."""
+    for i in range(n):
+        whole[i] = 0.0
+    for k in range(len(shares)):
+        for i in range(n):
+            whole[i] += shares[k, i]
+
+
+@compiled(**EXACT)
 def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int, C: Any) -> None:
     """``eta_k - log Σ_l e^eta_l`` to L, the first K rows of scratch, of the segments from the first on."""
     K, n, term = len(C), scratch.shape[1], tables.terms[0]
@@ -63,11 +73,7 @@ def collect_weights(scratch: Any, begin: int, tables: Any, S: Any) -> None:
         scratch[len(scratch) - K - 1 :],
         scratch[-1],
     )
-    for i in range(n):
-        whole[i] = 0.0
-    for k in range(K):
-        for i in range(n):
-            whole[i] += shares[k, i]
+    sum_classes(shares, n, whole)
     for k in range(K):
         for i in range(n):
             pull[i] = counts[i] * (shares[k, i] - whole[i] * p[k, i])

@@ -97,7 +97,7 @@ class Density(Protocol):
         """Whether every Greek has a prior."""
 
     def log_priors(self, greeks: Mapping[str, Array]) -> Mapping[str, Array]:
-        """``log p(φ)`` [...] of Greeks [..., *shape], in parts that are drawn apart; -inf outside a prior's support."""
+        """``log p(φ)`` [...] of Greeks ``[..., *shape]``, in parts drawn apart; -inf outside a prior's support."""
 
     def row_information(self, information: Array, at: Array) -> Array:
         """What one row tells about each coordinate [D] if it is a location, where all rows tell ``information`` [D]."""
@@ -134,10 +134,10 @@ class Density(Protocol):
         """The coordinates v(φ) of Greeks."""
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
-        """φ(v) of S points, as tensors [S, *shape]."""
+        """φ(v) of S points, as tensors ``[S, *shape]``."""
 
     def log_jacobian(self, coordinates: Array) -> Array:
-        """log |dφ/dv| [S] at points [S, D], which depends on no row."""
+        """``log |dφ/dv|`` [S] at points [S, D], which depends on no row."""
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""
@@ -311,7 +311,7 @@ class Conjugate(Protocol):
         """log p(z, x) of each allocation [A]."""
 
     def posterior_draws(self, numbers: NDArray[np.intp], rng: np.random.Generator) -> dict[str, Array]:
-        """One draw of the Greeks given each allocation, as [A, *shape]."""
+        """One draw of the Greeks given each allocation, as ``[A, *shape]``."""
 
 
 @runtime_checkable
@@ -340,12 +340,12 @@ class Model(Protocol):
 
     @property
     def takes_greeks_per_row(self) -> bool:
-        """Whether `row_program` takes Greeks with one value per row, [N, *shape]."""
+        """Whether `row_program` takes Greeks with one value per row, ``[N, *shape]``."""
 
     def predictive(
         self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> Predictive:
-        """``p(· | do(...))`` for draws [S, *shape] of the Greeks; ``data`` are the rows that were fitted.
+        """``p(· | do(...))`` for draws ``[S, *shape]`` of the Greeks; ``data`` are the rows that were fitted.
 
         ``call`` is what an error calls the settings, ``seed`` that of what has to be simulated. Raises ValueError for
         an unknown variable, or a value or distribution that it cannot have.

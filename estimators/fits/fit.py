@@ -43,12 +43,12 @@ from estimators.status import Status
 class Fit:
     """Greeks estimated by any estimator, and the same calls on all of them.
 
-    ``draws`` maps a Greek to a tensor [S, *shape]; a point estimate is one draw. ``kind`` is "map", "ml", "posterior",
-    "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty, ...), ``info``
-    its traces as tensors, ``data`` the rows, ``label_names`` the names of labels 0 to K - 1, where `relabel` gave any.
-    ``uses_prior`` is False where the estimate does not rest on the priors. ``status`` is the first of the ``findings``
-    (every status that holds, and what it is about), ``remarks`` what its data and priors let one say, ``advice`` all of
-    these as sentences, and ``found`` the modes of a search.
+    ``draws`` maps a Greek to a tensor ``[S, *shape]``; a point estimate is one draw. ``kind`` is "map", "ml",
+    "posterior", "laplace", "exact" or "known". ``stats`` are numbers and words about the run (seed, label_certainty,
+    ...), ``info`` its traces as tensors, ``data`` the rows, ``label_names`` the names of labels 0 to K - 1, where
+    `relabel` gave any. ``uses_prior`` is False where the estimate does not rest on the priors. ``status`` is the first
+    of the ``findings`` (every status that holds, and what it is about), ``remarks`` what its data and priors let one
+    say, ``advice`` all of these as sentences, and ``found`` the modes of a search.
 
     >>> truth = Fit.from_greeks(CausalMixture(1, {"X": Gaussian(scale=1.0)}), {"theta": [1.0], "mu_X": [3.0]})
     >>> float(truth.do(Z=0).mean("X").value)

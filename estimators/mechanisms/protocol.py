@@ -48,7 +48,7 @@ class Reference:
         return replace(self, centre=np.asarray(self.centre)[cell], by_cell=False)
 
     def of_cells(self, cells: NDArray[np.intp]) -> "Reference":
-        """The reference of some cells [...], its centre an array [..., *of one]."""
+        """The reference of some cells [...], its centre an array ``[..., *of one]``."""
         return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
 
     def at(self, centre: Array) -> "Reference":

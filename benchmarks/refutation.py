@@ -2,7 +2,7 @@
 
     python benchmarks/refutation.py [--replicates 100]
 
-Prints the table of docs/validation.md: of each world the share that is refuted at .01, with its exact 95 % interval.
+Prints the table of docs/studies.md: of each world the share that is refuted at .01, with its exact 95 % interval.
 Each is fitted by EM to 300 rows with Z hidden, and then held against an experiment of so many rows for each setting.
 """
 

@@ -5,8 +5,9 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 JOBS ?= 2
 PYTEST_ARGS ?=
+DOCS_ARGS ?= -D nb_execution_mode=force
 
-.PHONY: help venv check format test test-full test-portable report report-controls bench wheel clean
+.PHONY: help venv check format test test-full test-portable report report-controls docs bench wheel clean
 
 help:
 	@echo 'make venv       create $(VENV) and install the package with its tools (PYTHON=python3.12 picks the Python)'
@@ -17,6 +18,7 @@ help:
 	@echo 'make test-portable  the tests of identities and statuses as three other processors would round'
 	@echo 'make report     run the quick validation study, write build/report/index.html'
 	@echo 'make report-controls  wrong estimators through the quick study: none may pass (a quarter of an hour)'
+	@echo 'make docs       run every page and example, write the documentation site build/docs/index.html'
 	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (25 minutes)'
 	@echo 'make wheel      build dist/*.whl and check what is in it'
 	@echo 'make clean      remove everything that make made'
@@ -63,6 +65,16 @@ report: $(STAMP)
 
 report-controls: $(STAMP)
 	$(BIN)/python -m benchmarks.report_controls
+
+# Pages are run anew, since the package may have changed: DOCS_ARGS='-D nb_execution_mode=cache' runs those that have.
+docs: $(VENV)/.docs
+	$(BIN)/codespell
+	$(BIN)/sphinx-build -W --keep-going -q -b html $(DOCS_ARGS) docs build/docs
+	$(PYTEST) --timeout 1200 tests/test_docstrings.py tests/test_readme.py tests/test_examples.py tests/test_contributing.py
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
 
 # Peers need other versions of numba and of what it needs, so they have an environment of their own.
 bench:

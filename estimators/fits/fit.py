@@ -25,6 +25,7 @@ from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.level_names import names_along_axes
 from estimators.fits.modes import FitModes, modes_of
+from estimators.fits.pictures import plots_of
 from estimators.fits.quantities import Question
 from estimators.fits.relabel import relabelled
 from estimators.fits.summary import line_of, summary_of
@@ -114,10 +115,7 @@ class Fit:
 
     @own_modes()
     def given(self, /, **seen: Any) -> Query:
-        """p(· | seen ...), which is not p(· | do(...)): what is seen also informs about the hidden cause.
-
-        For each draw of the Greeks; the draws themselves are not weighed again. Raises ValueError as `do` does.
-        """
+        """p(· | seen ...), not p(· | do(...)): it tells of the hidden cause too; draws are not weighed again."""
         return questions.seeing(self, seen)
 
     @own_modes()
@@ -181,9 +179,8 @@ class Fit:
     def relabel(self, order: Sequence[int] | NDArray[np.intp] | Mapping[str, int]) -> "Fit":
         """The same fit with component k renamed to what ``order[k]`` was: ``fit.relabel([1, 0])`` swaps two labels.
 
-        Numbers change everywhere: in the draws, in the Z column of the rows, and in priors that differ by component;
-        names go with their components. A mapping gives every label a name: ``fit.relabel({"low": 0, "high": 1})``, and
-        then ``fit.do(Z="high")``. Raises TypeError or ValueError for anything but a permutation of the labels.
+        In the draws, the Z column and priors that differ by component; names go along. A mapping names the labels:
+        ``relabel({"low": 0, "high": 1})``, then ``do(Z="high")``. TypeError or ValueError for what is no permutation.
 
         >>> truth = Fit.from_greeks(GaussianMixture(2), {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0]})
         >>> list(truth.relabel({"low": 0, "high": 1}).relabel([1, 0]).summary().index)
@@ -240,6 +237,8 @@ class Fit:
     def labels(self) -> Labels:
         """The names of the labels, and whether a question may rely on them."""
         return labels_of(self)
+
+    plot = cached_property(plots_of)
 
 
 def _settled(fit: Fit) -> dict[str, Any]:

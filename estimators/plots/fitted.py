@@ -1,0 +1,65 @@
+"""What pictures ask of a fit: its draws, its modes, and its answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+from torch import Tensor
+
+from estimators.contract import Model
+from estimators.data.data import Data
+from estimators.modes.table import Modes
+from estimators.queries.estimate import Estimate
+from estimators.queries.query import Query
+
+
+class Kind(Protocol):
+    """How draws were obtained."""
+
+    @property
+    def is_mode(self) -> bool:
+        """Whether the one draw is a maximum."""
+
+
+class Fitted(Protocol):
+    """A fit, as `estimators.Fit` describes it."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def draws(self) -> Mapping[str, Tensor]: ...
+    @property
+    def num_draws(self) -> int: ...
+    @property
+    def num_chains(self) -> int: ...
+    @property
+    def stats(self) -> Mapping[str, Any]: ...
+    @property
+    def info(self) -> Mapping[str, Tensor]: ...
+    @property
+    def data(self) -> Data | None: ...
+    @property
+    def found(self) -> Modes | None: ...
+    def summary(self, level: float = 0.9) -> pd.DataFrame: ...
+    def do(self, /, **settings: Any) -> Query: ...
+    def given(self, /, **seen: Any) -> Query: ...
+    def contrast(
+        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    ) -> Estimate: ...
+    def responsibilities(self, data: Any, site: str | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A fit with what it does not say in public: its law of a row, its rows by its own levels, its entries' names."""
+
+    fit: Fitted
+    # The question in which nothing is set.
+    law: Callable[[], Query]
+    # Other rows, with levels numbered as in the fit.
+    rows: Callable[[Any], Data]
+    # The names of every Greek's entries.
+    entries: Callable[[], Mapping[str, list[str]]]

@@ -1,0 +1,109 @@
+"""How every plot looks: colours, sizes, and axes that are made or given.
+
+Text and lines have the ink of the axes they are on, which is the user's (``plt.style.context("dark_background")``), and
+fills are translucent, so that a figure reads on light and dark alike. The palette is told apart by colour-blind eyes
+and contrasts with white and near-black; line styles and markers say the same again.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The first three are Okabe and Ito's blue, vermillion and green.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9900FF", "#FF66FF", "#AA99BB", "#EE1155", "#776688")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1)), (0, (1, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Mid-grey: of data, on any background.
+NEUTRAL = "#808080"
+# Opacity of what data fill, and of a band.
+FILL, BAND = 0.4, 0.25
+SMALL, TEXT = "small", "medium"
+LINE = 1.8
+PANEL = (3.6, 2.6)  # inches
+LETTERS_PER_INCH = 14
+
+
+def colour(number: int) -> str:
+    """The colour of a class, of an estimator."""
+    return PALETTE[number % len(PALETTE)]
+
+
+def line(number: int) -> Any:
+    """The line style that goes with it."""
+    return LINES[number % len(LINES)]
+
+
+def marker(number: int) -> str:
+    """The marker that goes with it."""
+    return MARKERS[number % len(MARKERS)]
+
+
+def ink(ax: "Axes") -> Any:
+    """The colour of the axes' own text."""
+    return ax.xaxis.label.get_color()
+
+
+def one_axes(call: str, ax: "Axes | None", size: tuple[float, float] = PANEL) -> "Axes":
+    """The axes that were given, or those of a new figure that pyplot does not know."""
+    return axes_for(call, None if ax is None else [ax], 1, panel=size)[0]
+
+
+def axes_for(
+    call: str, axes: "Axes | Iterable[Axes] | None", count: int, *, columns: int = 4, panel: tuple[float, float] = PANEL
+) -> "list[Axes]":
+    """As many axes as there are panels: those that were given, or of a new figure. Raises TypeError or ValueError."""
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    if axes is None:
+        columns = min(columns, count)
+        rows = ceil(count / columns)
+        figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for spare in grid[count:]:
+            spare.remove()
+        given = grid[:count]
+    else:
+        # NumPy's array of axes, as `plt.subplots` gives it, too.
+        given = [axes] if isinstance(axes, Axes) else list(getattr(axes, "flat", axes))
+    wrong = [ax for ax in given if not isinstance(ax, Axes)]
+    if wrong:
+        raise TypeError(f"{call}: expected matplotlib Axes, or None for a figure of its own, got {wrong[0]!r}")
+    if len(given) != count:
+        raise ValueError(f"{call}: expected {count} Axes, one for each panel, got {len(given)}")
+    for ax in given:
+        ax.spines[["top", "right"]].set_visible(False)
+        for side in ("left", "bottom"):
+            ax.spines[side].set_color(NEUTRAL)
+        ax.tick_params(color=NEUTRAL, labelsize=SMALL)
+    return given
+
+
+def title(ax: "Axes", text: str) -> None:
+    """A title on the left, in lines that fit the axes."""
+    inches = ax.bbox.width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    lines = [line for part in text.split("\n") for line in textwrap.wrap(part, max(int(inches * LETTERS_PER_INCH), 20))]
+    ax.set_title(plain("\n".join(lines)), loc="left", fontsize=TEXT)
+
+
+def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *, is_own: bool) -> None:
+    """One legend for all panels: below them in a figure of its own, or else in the first of the axes."""
+    names = [plain(label) for label in labels]
+    if is_own:
+        figure = axes[0].get_figure(root=True)
+        width = figure.get_size_inches()[0] * LETTERS_PER_INCH  # type: ignore[union-attr]
+        columns = max(1, min(len(names), int(width / (max(map(len, names)) + 6))))
+        figure.legend(  # type: ignore[union-attr]
+            handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL
+        )
+    else:
+        axes[0].legend(handles, names, frameon=False, fontsize=SMALL)
+
+
+def plain(text: str) -> str:
+    """Text in which a dollar is a dollar and no mathematics."""
+    return text.replace("$", r"\$")

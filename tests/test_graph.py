@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -11,12 +12,20 @@ import networkx
 import numpy as np
 import pyro.distributions as dist
 import pytest
+from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
 
 from estimators import CausalMixture, GaussianMixture, PyroModel, plot_graph
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+
+
+@pytest.fixture(autouse=True)
+def closed_figures() -> Iterator[None]:
+    yield
+    pyplot.close("all")
+
 
 CHAIN = CausalMixture(2, {"W": Bernoulli(), "T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, latent_parents=["W"])
 GRAPHS: dict[str, CausalMixture] = {
@@ -202,12 +211,11 @@ def test_greeks_are_there_only_where_asked_for() -> None:
 
 
 def test_the_callers_matplotlib_stays_as_it_was() -> None:
-    import matplotlib.pyplot as plt
-
-    before, open_figures = dict(matplotlib.rcParams), plt.get_fignums()
-    plot_graph(CHAIN, greeks=True, plates=True)
+    open_figures, before = pyplot.get_fignums(), dict(matplotlib.rcParams)
+    figure = plot_graph(CHAIN, greeks=True, plates=True).figure
     assert dict(matplotlib.rcParams) == before
-    assert plt.get_fignums() == open_figures
+    # Of the figures one is new, and pyplot's, or no notebook would show it.
+    assert [pyplot.figure(number) for number in pyplot.get_fignums() if number not in open_figures] == [figure]
 
 
 def test_it_draws_on_the_axes_that_are_given() -> None:

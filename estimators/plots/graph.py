@@ -8,6 +8,7 @@ import numpy as np
 from scipy.interpolate import BPoly
 
 from estimators.parameters.parameter import Array
+from estimators.plots.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,14 +60,13 @@ def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, a
     """Draw the causal graph of a model (its ``graph``) with matplotlib, Z dashed as it is hidden; return the Axes.
 
     With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
-    anew. Without ``ax`` the figure is a new one that pyplot does not know: ``plot_graph(model).figure``. Raises
-    TypeError for a model that does not say its graph, and where ``ax`` is not matplotlib Axes.
+    anew. Without ``ax`` the figure is a new one of pyplot's, which a notebook shows. Raises TypeError for a model that
+    does not say its graph, and where ``ax`` is not matplotlib Axes.
 
     >>> sorted(text.get_text() for text in plot_graph(GaussianMixture(K=2)).texts)
     ['X', 'Z']
     """
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"plot_graph: ax expects matplotlib Axes, or None for a figure of its own, got {ax!r}")
@@ -78,7 +78,7 @@ def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, a
     layout = lay_out(graph, greeks=greeks, plates=plates)
     left, bottom, right, top = layout.limits
     if ax is None:
-        ax = Figure(figsize=(right - left, top - bottom)).add_axes((0.0, 0.0, 1.0, 1.0))
+        ax = new_figure((right - left, top - bottom)).add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     # Text is sized in points; a unit has this many where the picture just fits the axes.

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Plots:
     """Pictures of a fit. Each draws on the axes that it is given, or on a figure of its own, and returns its axes.
 
-    A figure of its own is one that pyplot does not know: ``fit.plot.effect("Y", of="T").figure.savefig("effect.png")``.
+    A figure of its own is pyplot's, shown by a notebook and by ``plt.show()``, and kept by
+    ``fit.plot.effect("Y", of="T").figure.savefig("effect.png")``.
     Text has the ink of the axes, so a style such as ``plt.style.context("dark_background")`` is kept. Nothing of the
     caller's matplotlib is changed.
     """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # The first three are Okabe and Ito's blue, vermillion and green.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9900FF", "#FF66FF", "#AA99BB", "#EE1155", "#776688")
@@ -48,8 +49,15 @@ def ink(ax: "Axes") -> Any:
 
 
 def one_axes(call: str, ax: "Axes | None", size: tuple[float, float] = PANEL) -> "Axes":
-    """The axes that were given, or those of a new figure that pyplot does not know."""
+    """The axes that were given, or those of a new figure."""
     return axes_for(call, None if ax is None else [ax], 1, panel=size)[0]
+
+
+def new_figure(size: tuple[float, float], layout: str | None = None) -> "Figure":
+    """One of pyplot's, by which a notebook shows it at the end of a cell, and ``plt.show()`` in a script."""
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=size, layout=layout)
 
 
 def axes_for(
@@ -57,12 +65,11 @@ def axes_for(
 ) -> "list[Axes]":
     """As many axes as there are panels: those that were given, or of a new figure. Raises TypeError or ValueError."""
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     if axes is None:
         columns = min(columns, count)
         rows = ceil(count / columns)
-        figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+        figure = new_figure((panel[0] * columns, panel[1] * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         for spare in grid[count:]:
             spare.remove()

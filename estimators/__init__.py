@@ -1,5 +1,7 @@
 """Exact estimators for causal models with a hidden discrete cause: EM, MAP, NUTS and SMC behind one interface."""
 
+from typing import Any
+
 from estimators.algorithms import EM, MAP, NUTS, SMC, Exact
 from estimators.data.data import Data
 from estimators.fits.fit import Fit
@@ -44,3 +46,11 @@ __all__ = [
     "own_modes",
     "plot_graph",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("exact-estimators")

@@ -6,9 +6,7 @@ from typing import Any
 from unicodedata import category
 
 import numpy as np
-import pandas as pd
 import torch
-import xarray
 from torch import Tensor
 
 from estimators.checks import not_in_memory
@@ -97,9 +95,9 @@ def check_same_rows(columns: Iterable[tuple[str, Any]], what: str = "Data") -> N
 
 def _index_of(values: Any) -> Any:
     """The row labels of a pandas or xarray object; None where rows have none."""
-    if isinstance(values, pd.Series | pd.DataFrame):
+    if hasattr(values, "iloc"):  # pandas
         return values.index
-    if isinstance(values, xarray.DataArray):
+    if hasattr(values, "dims") and hasattr(values, "indexes"):  # xarray
         return values.indexes.get(values.dims[0]) if values.dims else None
     return None
 

@@ -9,7 +9,6 @@ from typing import Any
 from unicodedata import category
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,7 +18,6 @@ Names = tuple[str, ...]
 Levels = Mapping[str, Names]
 
 BOOLEANS: Names = ("False", "True")
-DATES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period)
 MOST_NAMED = 6
 LEAVE_OUT = 'leave the column out, as Data(frame[["T", "Y"]]) does'
 
@@ -40,6 +38,8 @@ def coded(column: str, values: Any) -> tuple[Any, Names]:
         return entries, BOOLEANS if entries.ndim == 1 else ()
     if entries is None or entries.ndim == 0 or entries.dtype.kind not in "OmM":
         return values, ()
+    import pandas as pd  # a quarter of a second, which only units and names need
+
     missing = np.asarray(pd.isna(entries))
     there = entries[~missing]
     _refuse_dates(column, entries.dtype, there)
@@ -96,7 +96,10 @@ def _levels(column: str, entries: np.ndarray) -> list[Any] | None:
 
 
 def _refuse_dates(column: str, dtype: Any, entries: np.ndarray) -> None:
-    if dtype.kind in "mM" or any(isinstance(entry, DATES) for entry in entries.flat[:1]):
+    import pandas as pd
+
+    dates = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period)
+    if dtype.kind in "mM" or any(isinstance(entry, dates) for entry in entries.flat[:1]):
         kind = dtype if dtype.kind in "mM" else type(entries.flat[0]).__name__
         raise TypeError(
             f"column {column}: expected numbers, or names of levels, got dates or durations ({kind}); give a number, "
@@ -146,6 +149,8 @@ def in_words(names: Iterable[str]) -> str:
 
 def from_numbers(levels: Tensor, names: Names) -> Any:
     """The column with names [N] of which `coded` made these levels, NaN where an entry is missing."""
+    import pandas as pd
+
     numbers = torch.where(torch.isnan(levels), -1, levels)
     return pd.Categorical.from_codes(numbers.numpy().astype(np.int64), categories=list(names))
 

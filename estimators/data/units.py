@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,6 +16,8 @@ from estimators.data.latent import LATENT
 from estimators.isolation import own_modes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from estimators.data.data import Data
 
 # What labels are called where no column gives them: the option's own name.
@@ -72,7 +73,7 @@ class Units:
     @staticmethod
     def read(words: Mapping[str, Any], of_row: Tensor) -> "Units":
         """The units that were written."""
-        return Units(*_numbered(pd.Series([words["labels"][number] for number in of_row.tolist()])), words["name"])
+        return Units(*_numbered([words["labels"][number] for number in of_row.tolist()]), words["name"])
 
     def rows(self, index: Tensor) -> "Units":
         """The units of the rows at an index, in the order of these rows."""
@@ -125,13 +126,15 @@ def units_of(unit: Any, columns: dict[str, Any]) -> tuple[Units | None, dict[str
     return Units(*_numbered(_labels(name, labels)), name), others
 
 
-def _numbered(labels: pd.Series) -> tuple[tuple[Label, ...], Tensor]:
+def _numbered(labels: "Sequence[Label] | pd.Series") -> tuple[tuple[Label, ...], Tensor]:
     """Labels [U] in the order in which they come first, and the number of each entry [N]."""
-    numbers, different = pd.factorize(labels)
+    import pandas as pd  # a quarter of a second, which only units and names need
+
+    numbers, different = pd.factorize(pd.Series(labels))
     return tuple(different.tolist()), torch.from_numpy(numbers.astype(np.int64))
 
 
-def _labels(name: str, values: Any) -> pd.Series:
+def _labels(name: str, values: Any) -> "pd.Series":
     """A label for each row, none of them missing."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
         raise TypeError(f"unit: expected the name of a column, or a label for each row, got {values!r}")
@@ -140,6 +143,8 @@ def _labels(name: str, values: Any) -> pd.Series:
         values = values.detach().cpu()
     entries = values.to_numpy() if hasattr(values, "to_numpy") else values
     entries = np.asarray(entries) if hasattr(entries, "__array__") else np.fromiter(entries, dtype=object)
+    import pandas as pd
+
     labels = pd.Series(entries)
     missing = labels.isna().to_numpy() if mask is None else labels.isna().to_numpy() | mask
     if missing.any():

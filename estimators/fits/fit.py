@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,6 +37,9 @@ from estimators.queries.labels import Labels
 from estimators.queries.query import Query
 from estimators.queries.scales import DIFFERENCE, Scale
 from estimators.status import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class Fit:
         return line_of(self)
 
     @own_modes()
-    def summary(self, level: float = 0.9) -> pd.DataFrame:
+    def summary(self, level: float = 0.9) -> "pd.DataFrame":
         """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
         check_level(level)
         return summary_of(self, level)

@@ -14,7 +14,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
@@ -33,6 +32,8 @@ from estimators.parameters.parameter import Array
 from estimators.status import Status
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from estimators.fits.fit import Fit
 
 # Below this ratio the data tell less about a direction than the prior (or one row) does.
@@ -100,8 +101,10 @@ class Identifiability:
         """Whether the data inform every combination of the Greeks, near this estimate: `globally` looks elsewhere."""
         return self.problem is None and not self.directions
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row per entry of the Greeks: the share that the data leave open, and the sentence that names it."""
+        import pandas as pd  # a quarter of a second, which only tables need
+
         named = list(zip(self.groups, self.directions, strict=True))
         sentences = [next((words for group, words in named if entry in group), "") for entry in self.uninformed]
         shares = list(self.uninformed.values())

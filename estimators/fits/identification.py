@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A remedy that identifies more than this is not listed one by one.
 MOST_LISTED = 4
@@ -103,8 +106,10 @@ class Identification:
         """Whether no other value of any quantity was found."""
         return all(verdict.is_identified for verdict in self.verdicts.values())
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row a quantity: the verdict, the lowest and the highest value, and all values of a set."""
+        import pandas as pd  # a quarter of a second, which only tables need
+
         rows = [(verdict.extent.value, verdict.low, verdict.high, str(verdict)) for verdict in self.verdicts.values()]
         index = pd.Index(list(self.verdicts), name="quantity")
         return pd.DataFrame(rows, index=index, columns=["verdict", "low", "high", "finding"])

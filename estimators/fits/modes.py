@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.special import logsumexp
 
@@ -26,6 +25,8 @@ from estimators.parameters.symmetry import Draws
 from estimators.status import Status, in_order
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from estimators.fits.fit import Fit
 
 # Rivals that labels are looked at under.
@@ -81,8 +82,10 @@ class FitModes:
         """The Good-Turing estimate of that: the share of starts that ended where no other did."""
         return self._modes.chance
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row a mode: how far its value lies below the first, its weight, hits, Greeks, and what is at an end."""
+        import pandas as pd  # a quarter of a second, which only tables need
+
         modes = self._modes
         columns: dict[str, Array | tuple[str, ...]] = {
             "below": modes.values[0] - modes.values,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from torch import Tensor
 
 from estimators.diagnostics import LEAST_DRAWS, diagnostics
@@ -14,6 +13,8 @@ from estimators.queries.labels import entry_names
 from estimators.status import EstimationError, Status, warn_user
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from estimators.fits.fit import Fit
 
 
@@ -25,7 +26,7 @@ def line_of(fit: "Fit") -> str:
     return f"Fit({fit.kind}, {statuses}, {fit.num_draws} draw(s): {values}{more})"
 
 
-def summary_of(fit: "Fit", level: float) -> pd.DataFrame:
+def summary_of(fit: "Fit", level: float) -> "pd.DataFrame":
     """The table of a fit, with intervals of a level."""
     names = [entry for entries in entries_of(fit).values() for entry in entries]
     return summary_table(names, fit.draws, level, fit.num_chains if fit.kind.has_chains else None)
@@ -49,12 +50,13 @@ def say_status(fit: "Fit", *, strict: bool) -> None:
 
 def summary_table(
     names: Sequence[str], draws: Mapping[str, Tensor], level: float, num_chains: int | None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return mean, and with draws sd, lower and upper, and with chains (else None) ess and r_hat, of every entry.
 
     ``ess`` is that of the bulk (of the mean), ``ess_tail`` that of the 5 % tails (of the interval); both are left out
     where a chain has fewer draws than diagnostics take.
     """
+    import pandas as pd  # a quarter of a second, which only tables need
 
     def column(of: Mapping[str, Any]) -> list[float]:
         return [float(value) for name in draws for value in np.asarray(of[name]).reshape(-1)]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.interpolate import BPoly
 
 from estimators.parameters.parameter import Array
 from estimators.plots.style import new_figure
@@ -148,6 +147,8 @@ def _numbers(text: str) -> Array:
 
 def _line(spline: str) -> Array:
     """Points of a piecewise cubic Bézier curve."""
+    from scipy.interpolate import BPoly
+
     controls = _numbers(spline).reshape(-1, 2)
     pieces = len(controls) // 3
     curve = BPoly(np.stack([controls[first : first + 3 * pieces : 3] for first in range(4)]), np.arange(pieces + 1))

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from estimators.contract import Answer, Draws
 from estimators.queries.estimate import Estimate
 from estimators.queries.source import Source, Values
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # The names of the levels of every variable, in their order: of those without names, their numbers.
 LevelNames = Mapping[str, Sequence[str | float]]
@@ -25,8 +28,10 @@ class EffectTable(Estimate):
 
     levels: LevelNames = field(default_factory=dict)
 
-    def table(self, level: float = 0.9) -> pd.DataFrame:
+    def table(self, level: float = 0.9) -> "pd.DataFrame":
         """A row for each combination: value; with draws sd, lower, upper; error if simulated; rivals of a point fit."""
+        import pandas as pd  # a quarter of a second, which only tables need
+
         columns = {"value": self.value}
         if len(self.draws) > 1:
             columns |= dict(zip(("sd", "lower", "upper"), (self.sd, *self.interval(level)), strict=True))

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow
 import torch
 from torch import Tensor
 
@@ -148,6 +147,8 @@ def _begin(nuts: "NUTS", compiled: Any, seed: int) -> Any:
 
 def _draws(trace: Any) -> tuple[Array, dict[str, Tensor]]:
     """Of one chain; as nutpie holds them, since its conversion to ArviZ takes longer than a chain on few rows."""
+    import pyarrow  # which only these chains need
+
     (batch,), (sampler,) = trace.get_arrow_trace()
     kept = ~sampler.column("tuning").to_numpy()
     coordinates = pyarrow.array(batch.column("coordinates")).flatten().to_numpy().reshape(len(kept), -1)[kept]

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 import validation.cli.commands as commands
-import validation.report as report
 from estimators import EM
 from validation.__main__ import main
 from validation.cli import progress
@@ -258,17 +257,6 @@ def test_a_study_is_not_written_over(quick, copied, capsys):
         in message
     )
     assert path.read_bytes() == before
-
-
-def test_missing_report_packages_are_named_before_anything_runs(quick, monkeypatch, capsys, copied, tmp_path):
-    monkeypatch.setattr(report, "EXTRA", ("jinja2", "no_such_package"))
-    commands_ = (["run", "--output", str(tmp_path / "new")], ["resume", str(copied / "whole" / "study.sqlite")])
-    for arguments in (*commands_, ["report", str(copied / "whole" / "study.sqlite")]):
-        assert main(arguments) == 2
-        message = capsys.readouterr().err
-        assert "the report needs no_such_package: pip install 'exact-estimators[report]'" in message
-    assert not (tmp_path / "new").exists()
-    assert names_in(copied / "whole") == {"study.sqlite"}
 
 
 # By default what the command line says is asked of the store.
@@ -526,7 +514,7 @@ assert not found, found
 
 import validation.cli.commands
 found = [name for name in ("jinja2", "dask", "distributed") if name in sys.modules]
-assert not found, f"{found}: extras are imported before it is checked whether they are there"
+assert not found, f"{found}: imported before they are needed"
 """
 
 

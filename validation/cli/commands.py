@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.results import Results, results_of, write_results
 from validation.cli.progress import progress
-from validation.report import MissingExtraError, check_extra
 from validation.scenarios import STANDARD_SCENARIOS, Scenario
 from validation.statistics.check import Verdict
 from validation.statistics.search import in_words
@@ -48,7 +47,7 @@ class Named(Protocol):
 
 N = TypeVar("N", bound=Named)
 # What is wrong with a file, the data, a module or a cluster is wrong with an argument.
-UNUSABLE = (UnusableArgumentError, StoreError, ClusterError, own_data.DataError, ModuleError, MissingExtraError)
+UNUSABLE = (UnusableArgumentError, StoreError, ClusterError, own_data.DataError, ModuleError)
 
 
 def list_available(options: argparse.Namespace) -> int:
@@ -83,7 +82,6 @@ def run_study(options: argparse.Namespace) -> int:
     }
     study, references = _study_of(arguments), _references(arguments)
     arguments["fingerprints"] = {reference: fingerprint(reference) for reference in references}
-    check_extra()
     path = prepare(options.output)
     return _run(study, lambda: Store.create(path, study.plan(), arguments=arguments), options, references)
 
@@ -91,7 +89,6 @@ def run_study(options: argparse.Namespace) -> int:
 def study_own_data(options: argparse.Namespace) -> int:
     """Fit the user's data, study data sets like them, and report what can be trusted; return the exit status."""
     asked = PLAIN.structure(vars(options), own_data.Arguments)
-    check_extra()
     path = prepare(options.output)
     columns = own_data.read(asked)
     scenarios, notes = own_data.prepare(asked, columns, seed=options.seed)
@@ -110,7 +107,6 @@ def study_own_data(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Go on with a study that was interrupted; return the exit status."""
-    check_extra()
     store = Store.open(options.study)
     arguments = store.arguments
     if not arguments:
@@ -131,7 +127,6 @@ def resume(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study from its rows alone."""
-    check_extra()
     with closing(Store.open(options.study)) as store:
         results = results_of(store)
     folder = options.output or options.study.parent
@@ -231,7 +226,7 @@ def _write(results: Results, folder: Path, form: str, *, quiet: bool = False) ->
 
             write_atomically(path, render_markdown(results))
         else:
-            from validation.report.page import write_report  # needs the extra that was checked before
+            from validation.report.page import write_report
 
             write_report(results, path)
     except OSError as problem:

@@ -24,7 +24,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 # A page's cells run in an empty folder, at the first build and wherever the page has changed since.
 nb_execution_mode = "cache"
-nb_execution_in_temp = True
+nb_execution_in_temp = False
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True

@@ -1,7 +1,6 @@
 """The causal graph: its edges and attributes; pictures in which nothing overlaps and no edge runs through a node."""
 
 import itertools
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -234,12 +233,10 @@ def test_anything_but_axes_is_refused() -> None:
         plot_graph(PyroModel(lambda N: None))
 
 
-def test_importing_the_package_imports_nothing_that_is_slow_and_not_always_needed() -> None:
-    """The drawing libraries, and ArviZ with what it brings, which takes as long as torch."""
-    code = "import sys, estimators; "
-    code += "print(sorted({'networkx', 'matplotlib', 'arviz', 'nutpie', 'scipy.stats'} & set(sys.modules)))"
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+def test_without_graphviz_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    with pytest.raises(ImportError, match=r"pip install 'exact-estimators\[graph\]'"):
+        plot_graph(GaussianMixture(K=2))
 
 
 def test_a_prior_does_not_change_the_graph() -> None:

@@ -60,7 +60,7 @@ def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, a
 
     With ``greeks`` every Greek has an arrow to its variable, and with ``plates`` a box is around what each row has
     anew. Without ``ax`` the figure is a new one of pyplot's, which a notebook shows. Raises TypeError for a model that
-    does not say its graph, and where ``ax`` is not matplotlib Axes.
+    does not say its graph, and where ``ax`` is not matplotlib Axes; ImportError without the extra ``[graph]``.
 
     >>> sorted(text.get_text() for text in plot_graph(GaussianMixture(K=2)).texts)
     ['X', 'Z']
@@ -95,8 +95,10 @@ def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, a
 
 def lay_out(graph: Any, *, greeks: bool = False, plates: bool = False) -> Layout:
     """Rows from causes to effects; Greeks above or below all variables, whichever is nearer to their own."""
-    from pygraphviz import AGraph
-
+    try:
+        from pygraphviz import AGraph
+    except ImportError:
+        raise ImportError("plot_graph needs Graphviz: pip install 'exact-estimators[graph]'") from None
     above, below = _greeks_of(graph) if greeks else ([], [])
     halves: dict[Node, tuple[float, float]] = {node: _half(node) for node in (*graph, *above, *below)}
     # Nodes by number: a name may hold what Graphviz's language reads as its own. Without a label no font is looked for.

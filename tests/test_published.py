@@ -24,7 +24,7 @@ from estimators.mechanisms import (
 )
 from tests.test_scaled_priors import GALAXIES
 
-FILES = Path(__file__).parent / "published"
+FILES = Path(__file__).parents[1] / "examples" / "data"
 RATERS = "ABCDEFG"
 
 

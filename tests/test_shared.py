@@ -28,7 +28,7 @@ from estimators.mechanisms.known_or_prior import KnownOrPrior
 from tests.mechanism_models import MODELS, hidden_rows, random_greeks
 from tests.refusals import refused
 
-FILES = Path(__file__).parent / "published"
+FILES = Path(__file__).parents[1] / "examples" / "data"
 # Z → T, Z → Y, T → Y: the effect of T is one number.
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"], shared=True)}, concentration=2.0)
 TRUTH: dict[str, Any] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,3 +28,22 @@ def test_in_the_clinic_a_regression_without_types_says_the_opposite() -> None:
         assert low < clinic.RATIO < high < 0.8 and low < value < high
     ends = np.array([said[name][1:] for name in ("EM, likelihood interval", "NUTS")])
     assert np.abs(ends[0] - ends[1]).max() < 0.03
+
+
+def test_every_estimator_says_of_the_tutorials_rows_what_it_is_known_to() -> None:
+    said = script("tutorial").main()
+    assert said["MAP"][0] == pytest.approx(10.963455, abs=1e-5)
+    assert said["EM"][0] == pytest.approx(11.0, abs=1e-5)
+    (by_nuts, sd), (exact, _) = said["NUTS"], said["Exact"]
+    # Of 4,000 draws each, at least 1,000 of them effective.
+    assert 0.0 < abs(by_nuts - exact) < 5.0 * sd / np.sqrt(500)
+
+
+def test_what_other_packages_printed_is_what_is_fitted() -> None:
+    """To the four digits that poLCA printed; mixtools stopped as near to the maximum."""
+    published = script("published")
+    for name, table in published.main().items():
+        greeks = table.drop(index="log-likelihood")
+        assert greeks["difference"].abs().max() < 0.5e-4, name
+    # The control: with a class less the numbers are others.
+    assert abs(published.slides(2)["p_A"][0] - published.SLIDES["p_A"][0]) > 0.5e-4

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import pandas as pd
 from torch import Tensor
 
 from estimators.contract import Model
@@ -12,6 +11,9 @@ from estimators.data.data import Data
 from estimators.modes.table import Modes
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Kind(Protocol):
@@ -43,7 +45,7 @@ class Fitted(Protocol):
     def data(self) -> Data | None: ...
     @property
     def found(self) -> Modes | None: ...
-    def summary(self, level: float = 0.9) -> pd.DataFrame: ...
+    def summary(self, level: float = 0.9) -> "pd.DataFrame": ...
     def do(self, /, **settings: Any) -> Query: ...
     def given(self, /, **seen: Any) -> Query: ...
     def contrast(

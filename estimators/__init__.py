@@ -10,6 +10,7 @@ from estimators.fits.without_data import identifiability
 from estimators.isolation import isolated, own_modes
 from estimators.mixture.description import CLASS as MIXTURE
 from estimators.mixture.model import CausalMixture, GaussianMixture
+from estimators.plots.compare import plot_compare
 from estimators.plots.graph import plot_graph
 from estimators.programs.description import CLASS as PROGRAM
 from estimators.programs.model import PyroModel
@@ -44,6 +45,7 @@ __all__ = [
     "identifiability",
     "isolated",
     "own_modes",
+    "plot_compare",
     "plot_graph",
 ]
 

@@ -1,6 +1,6 @@
 """What a fit predicts of each variable, beside the rows: the density and what each class adds to it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from estimators.plots.vectors import draw_columns
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from estimators.plots.style import Given
+
 POINTS, MOST_BINS, MOST_TICKS = 241, 60, 12
 # The view is around all but so large a share of the rows at either end, so that one extreme row does not rule it.
 TAIL, ROOM = 0.005, 0.2
@@ -24,9 +26,7 @@ OUTSIDE = 0.002
 MOST_COUNTS = 200
 
 
-def draw_density(
-    law: RowLaw, rows: Data | None, names: str | Sequence[str] | None, axes: "Axes | Iterable[Axes] | None"
-) -> "list[Axes]":
+def draw_density(law: RowLaw, rows: Data | None, names: str | Sequence[str] | None, axes: "Given") -> "list[Axes]":
     """One panel a variable, two numbers of a vector against each other, or each of its columns."""
     shown = law.check_names("density", names)
     panels = style.axes_for("density", axes, len(shown))
@@ -83,8 +83,8 @@ def _draw_continuous(ax: "Axes", law: RowLaw, name: str, values: Array, weights:
         close = np.quantile(values, np.linspace(0.0, 1.0, 101))
         points = np.unique(np.concatenate([points, close[(close > low) & (close < high)]]))
         inside = values[(values >= low) & (values <= high)]
-        bins = min(len(np.histogram_bin_edges(inside, "auto")) - 1, MOST_BINS)
-        counts, edges = np.histogram(values, max(bins, 1), (low, high), weights=weights)
+        bins = max(len(np.histogram_bin_edges(inside, "auto")) - 1, int(len(inside) ** 0.5))
+        counts, edges = np.histogram(values, min(max(bins, 1), MOST_BINS), (low, high), weights=weights)
         heights = counts / weights.sum() / np.diff(edges)
         ax.stairs(heights, edges, fill=True, color=style.NEUTRAL, alpha=style.FILL, gid="rows", linewidth=0)
         if beyond := len(values) - len(inside):
@@ -92,9 +92,9 @@ def _draw_continuous(ax: "Axes", law: RowLaw, name: str, values: Array, weights:
     curves = law.curves(name, torch.from_numpy(points))
     if curves.band is not None:
         ax.fill_between(points, *curves.band, color=style.ink(ax), alpha=style.BAND, linewidth=0, gid="band")
+    ax.plot(points, curves.whole, color=style.ink(ax), linewidth=0.8 * style.LINE, gid="predicted")
     for k, part in enumerate(curves.parts if law.num_classes > 1 else []):
         ax.plot(points, part, color=style.colour(k), linestyle=style.line(k), linewidth=style.LINE, gid=f"class {k}")
-    ax.plot(points, curves.whole, color=style.ink(ax), linewidth=0.8 * style.LINE, gid="predicted")
     ax.set_xlim(low, high)
     return curves
 
@@ -123,6 +123,8 @@ def _counts(law: RowLaw, name: str, values: Array) -> Array:
 
 def _draw_discrete(ax: "Axes", law: RowLaw, name: str, points: Array, rows: tuple[Array, Array]) -> Curves:
     """Bars of rows beside bars of what is predicted, stacked by class."""
+    from matplotlib.ticker import MaxNLocator
+
     values, weights = rows
     curves = law.curves(name, torch.from_numpy(points))
     width = 0.4
@@ -143,6 +145,8 @@ def _draw_discrete(ax: "Axes", law: RowLaw, name: str, points: Array, rows: tupl
     if len(points) <= MOST_TICKS:
         words = law.level_names(name) or [f"{point:g}" for point in points]
         ax.set_xticks(points, [style.plain(word) for word in words])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return curves
 
 

@@ -6,19 +6,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from estimators.modes.profile import Interval
+from estimators.modes.table import SHARE
 from estimators.parameters.parameter import Array
 from estimators.plots import style
 from estimators.plots.fitted import Fitted
-from estimators.plots.intervals import in_words, intervals_of, number
+from estimators.plots.intervals import draw_bars, in_words, intervals_of, number
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = (5.2, 3.9)
 # How far apart on the axis answers at one level stand, in shares of the distance between two levels.
 BESIDE = 0.045
 SET, SEEN = 0, 1
@@ -29,11 +30,21 @@ NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Rival:
-    """An answer of another mode: its weight, and its means [L] where the cause is set."""
+class Answers:
+    """What one mode answers: its weight, and the mean at each level of the cause where that is set."""
 
     weight: float
-    means: Array
+    means: list[Estimate]
+
+    @property
+    def values(self) -> Array:
+        """The means as numbers [L]."""
+        return np.array([float(one.value) for one in self.means])
+
+    @property
+    def words(self) -> str:
+        """The last level against the first, and the weight."""
+        return f"{number(float(self.values[-1] - self.values[0]))} ({self.weight:.0%})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +56,7 @@ class Asked:
     name: str
     of: str
     levels: Sequence[Any]
+    level: float
 
     @cached_property
     def set(self) -> list[Estimate]:
@@ -62,20 +74,30 @@ class Asked:
         return self.fit.contrast(self.name, do={self.of: self.levels[-1]}, versus={self.of: self.levels[0]})
 
     @cached_property
-    def rivals(self) -> list[Rival]:
-        """The other modes of a point fit that count; of draws, each of the modes that they are from, if of several."""
+    def answers(self) -> list[Answers]:
+        """The fit's own, then those of other modes that count; of draws from several modes each, the heaviest first."""
         if self.fit.num_draws > 1:
             of_draw = self.fit.info.get("mode")
-            modes = [] if of_draw is None else of_draw.unique().tolist()
-            inside = [of_draw == mode for mode in modes if of_draw is not None and len(modes) > 1]
-            means = [[float(one.draws[mask].mean()) for one in self.set] for mask in inside]
-            return [Rival(float(mask.double().mean()), np.array(m)) for mask, m in zip(inside, means, strict=True)]
-        answers = np.array([one.rivals.numpy() for one in self.set])
-        if not answers.size or self.fit.found is None:
-            return []
-        found = self.fit.found
-        weights = found.weights[found.rivals]
-        return [Rival(float(weight), means) for weight, means in zip(weights, answers.T, strict=True)]
+            whole = [torch.ones(self.fit.num_draws, dtype=torch.bool)]
+            masks = whole if of_draw is None else [of_draw == mode for mode in of_draw.unique().tolist()]
+            answers = [Answers(float(mask.double().mean()), [_part(one, mask) for one in self.set]) for mask in masks]
+            return sorted((one for one in answers if one.weight >= SHARE), key=lambda one: -one.weight)
+        found, rivals = self.fit.found, [one.rivals for one in self.set]
+        own = Answers(1.0 if found is None else float(found.weights[0]), self.set)
+        if found is None or not len(rivals[0]):
+            return [own]
+        weights = found.weights[found.rivals].tolist()
+        return [
+            own,
+            *(Answers(w, [Estimate(m[None]) for m in means]) for w, *means in zip(weights, *rivals, strict=True)),
+        ]
+
+    @cached_property
+    def intervals(self) -> list[list[list[Interval]]]:
+        """Of each answer and level: those of the draws of a mode; of a point fit all are with its own."""
+        if self.fit.num_draws == 1:
+            return [[intervals_of(self.fit, one, self.level) for one in self.set], *([[]] * len(self.answers[1:]))]
+        return [[intervals_of(self.fit, one, self.level) for one in answer.means] for answer in self.answers]
 
     @property
     def outcome(self) -> str:
@@ -98,7 +120,7 @@ class Asked:
         return np.array(range(len(self.levels)) if is_discrete else self.levels, dtype=np.float64)
 
 
-def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[Any]) -> Asked:
+def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[Any], level: float) -> Asked:
     """The question, where it can be asked; ValueError where not."""
     variables, known = law.predictive.variables, law.predictive.levels
     for variable in (name, of):
@@ -115,36 +137,39 @@ def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[A
         raise ValueError(
             f"levels: expected two or more values of {of}, which has {has}, such as (0, 1); got {levels!r}"
         )
-    return Asked(fit, law, name, of, values)
+    return Asked(fit, law, name, of, values, level)
 
 
-def draw_effect(asked: Asked, level: float, given: "Axes | None") -> "Axes":
+def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     """Means by level of the cause, set and seen, with intervals and rivals; the title says the effect in words."""
-    ax = style.one_axes("effect", given, SIZE)
+    ax = style.one_axes("effect", given)
     at = asked.places
     step = BESIDE * float(np.diff(np.sort(at)).min())
     if asked.fit.num_draws > 1:
         drawn = np.array([one.draws.numpy() for one in asked.set])
         chosen = np.linspace(0, drawn.shape[1] - 1, min(drawn.shape[1], DRAWN)).round().astype(int)
         ax.plot(at - step, drawn[:, chosen], color=style.colour(SET), alpha=FAINT, linewidth=0.8, gid="draws")
-    bars = []
-    for series, means, where in ((SET, asked.set, at - step), (SEEN, asked.seen, at + step)):
-        bars += [
-            (place, interval, series)
-            for place, mean in zip(where, means, strict=True)
-            for interval in intervals_of(asked.fit, mean, level)
-        ]
-        values = [float(mean.value) for mean in means]
-        ax.plot(where, values, linestyle=style.line(series), gid=("set", "seen")[series], **_look(series))
-    for rank, rival in enumerate(asked.rivals):
-        where = at - (2 + rank) * step
-        ax.plot(where, rival.means, linestyle=":", gid=f"rival {rank}", **_look(SET, is_open=True))
-    _draw_bars(ax, bars)
+    own, *others = asked.answers
+    ax.plot(at - step, own.values, linestyle=style.line(SET), gid="set", **_look(SET))
+    ax.plot(at + step, [float(one.value) for one in asked.seen], linestyle=style.line(SEEN), gid="seen", **_look(SEEN))
+    for rank, other in enumerate(others):
+        ax.plot(at - (2 + rank) * step, other.values, linestyle=":", gid=f"rival {rank}", **_look(SET, is_open=True))
+    bars = [
+        (place - rank * step, one, style.colour(SET))
+        for rank, by_level in enumerate(asked.intervals, 1)
+        for place, intervals in zip(at, by_level, strict=False)
+        for one in intervals
+    ]
+    seen = [intervals_of(asked.fit, one, asked.level) for one in asked.seen]
+    bars += [
+        (place + step, one, style.colour(SEEN)) for place, intervals in zip(at, seen, strict=True) for one in intervals
+    ]
+    draw_bars(ax, bars)
     ax.set_xticks(at, [style.plain(word) for word in asked.level_words])
     ax.margins(x=0.15)
     ax.set_xlabel(style.plain(asked.of), fontsize=style.SMALL)
     ax.set_ylabel(style.plain(asked.outcome), fontsize=style.SMALL)
-    style.title(ax, _words(asked, level))
+    style.title(ax, _words(asked))
     _draw_key(ax, asked, is_own=given is None)
     return ax
 
@@ -154,38 +179,24 @@ def _look(series: int, *, is_open: bool = False) -> dict[str, Any]:
     return {**look, "markerfacecolor": "none", "linewidth": 0.7 * style.LINE} if is_open else look
 
 
-def _draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval, int]]) -> None:
-    """Intervals, with an arrow at an end that is infinite: there the rows do not say how far it goes."""
-    if not bars:
-        return
-    low, high = ax.get_ylim()
-    ends = np.array([tuple(interval) for _, interval, _ in bars])
-    finite = np.concatenate([ends[np.isfinite(ends)], [low, high]])
-    room = 0.05 * (finite.max() - finite.min())
-    low, high = finite.min() - room, finite.max() + room
-    for place, interval, series in bars:
-        inside = np.clip(interval, low, high)
-        ax.plot([place, place], inside, color=style.colour(series), linewidth=4.0, alpha=0.5, gid="interval",
-                solid_capstyle="butt")  # fmt: skip
-        for end, arrow in zip(interval, "v^", strict=True):
-            if not np.isfinite(end):
-                ax.plot([place], [np.clip(end, low, high)], arrow, color=style.colour(series), markersize=7, gid="open")
-    ax.set_ylim(low, high)
-
-
-def _words(asked: Asked, level: float) -> str:
-    """The effect, what rivals make of it, and the difference that is only seen."""
-    value, sure = float(asked.effect.value), in_words(intervals_of(asked.fit, asked.effect, level))
-    words = asked.level_words
+def _words(asked: Asked) -> str:
+    """The effect and its intervals, the answer of each mode, and the difference that is only seen."""
+    words, others = asked.level_words, asked.answers[1:]
     which = "" if words == ["0", "1"] else f", {words[-1]} against {words[0]}"
-    lines = [f"Effect of {asked.of} on {asked.name}{which}: {number(value)}{sure and f' ({level:.0%}: {sure})'}"]
-    if asked.rivals:
-        others = [f"{number(rival.means[-1] - rival.means[0])} ({rival.weight:.0%})" for rival in asked.rivals[:NAMED]]
-        more = f" and {len(asked.rivals) - NAMED} more" if len(asked.rivals) > NAMED else ""
-        start = "Answers of its modes" if asked.fit.num_draws > 1 else "The data also allow"
-        lines.append(f"{start}: {', '.join(others)}{more}")
-    seen = float(asked.seen[-1].value - asked.seen[0].value)
-    return "\n".join([*lines, f"Seen, not set, the difference is {number(seen)}"])
+    lines = [f"Effect of {asked.of} on {asked.name}{which}: {number(float(asked.effect.value))}"]
+    if sure := in_words(intervals_of(asked.fit, asked.effect, asked.level)):
+        lines.append(f"{asked.level:.0%} interval: {sure}")
+    if others:
+        named = asked.answers[:NAMED] if asked.fit.num_draws > 1 else others[:NAMED]
+        more = len(asked.answers) - len(named) - (asked.fit.num_draws == 1)
+        start = "A mean over modes that answer" if asked.fit.num_draws > 1 else "The rows also allow"
+        lines.append(f"{start} {', '.join(one.words for one in named)}{f' and {more} more' if more else ''}")
+    seen = number(float(asked.seen[-1].value - asked.seen[0].value))
+    return "\n".join([*lines, f"Seen, not set, the difference is {seen}"])
+
+
+def _part(estimate: Estimate, mask: torch.Tensor) -> Estimate:
+    return Estimate(estimate.draws[mask])
 
 
 def _draw_key(ax: "Axes", asked: Asked, *, is_own: bool) -> None:
@@ -193,11 +204,11 @@ def _draw_key(ax: "Axes", asked: Asked, *, is_own: bool) -> None:
 
     keys = [(Line2D([], [], linestyle=style.line(SET), **_look(SET)), f"set: do({asked.of})")]
     keys.append((Line2D([], [], linestyle=style.line(SEEN), **_look(SEEN)), f"seen: given {asked.of}"))
-    if asked.rivals:
-        keys.append((Line2D([], [], linestyle=":", **_look(SET, is_open=True)), "set: by another mode"))
+    if len(asked.answers) > 1:
+        keys.append((Line2D([], [], linestyle=":", **_look(SET, is_open=True)), "set: another mode"))
     handles, words = [handle for handle, _ in keys], [word for _, word in keys]
     style.legend([ax], handles, words, is_own=is_own)
 
 
 def _word(level: Any) -> str:
-    return level if isinstance(level, str) else f"{float(level):g}"
+    return level if isinstance(level, str) else number(float(level))

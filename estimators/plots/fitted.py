@@ -9,6 +9,7 @@ from torch import Tensor
 from estimators.contract import Model
 from estimators.data.data import Data
 from estimators.modes.table import Modes
+from estimators.parameters.symmetry import Symmetry
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
 
@@ -22,6 +23,13 @@ class Kind(Protocol):
     @property
     def is_mode(self) -> bool:
         """Whether the one draw is a maximum."""
+
+
+class ModeTable(Protocol):
+    """The modes of a fit."""
+
+    def table(self) -> pd.DataFrame:
+        """One row a mode: below, weight, and a column for each entry of the Greeks."""
 
 
 class Fitted(Protocol):
@@ -45,6 +53,10 @@ class Fitted(Protocol):
     def data(self) -> Data | None: ...
     @property
     def found(self) -> Modes | None: ...
+    @property
+    def modes(self) -> ModeTable: ...
+    @property
+    def symmetry(self) -> Symmetry: ...
     def summary(self, level: float = 0.9) -> "pd.DataFrame": ...
     def do(self, /, **settings: Any) -> Query: ...
     def given(self, /, **seen: Any) -> Query: ...

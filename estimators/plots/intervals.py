@@ -1,11 +1,17 @@
 """How sure an answer is: the interval of its draws, or the likelihood intervals of a point."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from estimators.modes.profile import Interval
 from estimators.plots.fitted import Fitted
 from estimators.queries.estimate import Estimate
 from estimators.status import EstimationError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def intervals_of(fit: Fitted, estimate: Estimate, level: float) -> list[Interval]:
@@ -30,3 +36,28 @@ def in_words(intervals: Sequence[Interval]) -> str:
 def number(value: float) -> str:
     """Three digits, with a minus that is one."""
     return f"{value:.3g}".replace("-", "−")
+
+
+def draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval, str]], *, is_across: bool = False) -> None:
+    """Intervals at their places in their colours, upright or across the axes, whose limits then hold them.
+
+    One that is infinite goes to the edge and ends in an arrow: how far it reaches the rows do not say.
+    """
+    if not bars:
+        return
+    limits, arrows = (ax.get_xlim(), "<>") if is_across else (ax.get_ylim(), "v^")
+    ends = np.array([tuple(interval) for _, interval, _ in bars])
+    finite = np.concatenate([ends[np.isfinite(ends)], limits])
+    room = 0.05 * float(finite.max() - finite.min())
+    low, high = float(finite.min()) - room, float(finite.max()) + room
+    for place, interval, colour in bars:
+        inside = np.clip(interval, low, high)
+        points = (inside, [place, place]) if is_across else ([place, place], inside)
+        ax.plot(*points, color=colour, linewidth=3.0, gid="interval", solid_capstyle="butt")
+        for end, at, arrow in zip(interval, inside, arrows, strict=True):
+            if not np.isfinite(end):
+                ax.plot(*((at, place) if is_across else (place, at)), arrow, color=colour, markersize=7, gid="open")
+    if is_across:
+        ax.set_xlim(low, high)
+    else:
+        ax.set_ylim(low, high)

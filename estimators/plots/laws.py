@@ -79,6 +79,20 @@ class RowLaw:
         numbers = [] if levels is None else [f"{level:g}" for level in levels.tolist()]
         return [str(word) for word in self.query.labels.by_variable.get(name, numbers)]
 
+    @property
+    def hidden(self) -> list[str]:
+        """The hidden sites."""
+        return list(self.query.predictive.hidden)
+
+    def within(self, k: int) -> Predictive:
+        """The law in a class, under every draw."""
+        return self.query.predictive.given({self.site or "": k})
+
+    def log_densities_within(self, k: int, name: str, points: torch.Tensor) -> Array:
+        """The logarithm of a density in a class, under each of the thinned draws [S, P]."""
+        laws = (self.query.anew(draw).given({self.site or "": k}) for draw in self.thinned)
+        return np.array([law.log_density(name, points).values.numpy() for law in laws])
+
     @cached_property
     def thinned(self) -> list[dict[str, torch.Tensor]]:
         """Some draws of the Greeks, one at a time."""

@@ -1,6 +1,6 @@
 """The plots of a fit: ``fit.plot.density()``, ``fit.plot.effect("Y", of="T")``, each in a file of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,17 @@ from estimators.isolation import own_modes
 from estimators.plots.density import draw_density
 from estimators.plots.effect import asked_effect, draw_effect
 from estimators.plots.fitted import Subject
+from estimators.plots.graph import plot_graph
 from estimators.plots.laws import RowLaw
+from estimators.plots.modes import draw_modes
+from estimators.plots.profiles import draw_profiles
+from estimators.plots.responsibilities import draw_responsibilities
+from estimators.plots.trace import draw_trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from estimators.plots.style import Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +41,7 @@ class Plots:
         *,
         names: str | Sequence[str] | None = None,
         site: str | None = None,
-        axes: "Axes | Iterable[Axes] | None" = None,
+        axes: "Given" = None,
     ) -> "list[Axes]":
         """Each variable's rows, its predictive density over all draws, and what each class adds to that.
 
@@ -58,4 +65,58 @@ class Plots:
         against the first. Raises ValueError for unknown variables, and for a cause without levels where none are given.
         """
         check_level(level)
-        return draw_effect(asked_effect(self.of.fit, self.of.law(), name, of, levels), level, ax)
+        return draw_effect(asked_effect(self.of.fit, self.of.law(), name, of, levels, level), ax)
+
+    @own_modes()
+    def profiles(
+        self,
+        *,
+        names: str | Sequence[str] | None = None,
+        site: str | None = None,
+        level: float = 0.9,
+        axes: "Given" = None,
+    ) -> "list[Axes]":
+        """How frequent each class is, and what each variable is in it: its mean, or the probability of its levels.
+
+        With intervals at ``level`` where there are draws. ValueError as `density` raises it, and for a model with
+        several hidden sites where none is named.
+        """
+        check_level(level)
+        return draw_profiles(RowLaw.of(self.of.fit, self.of.law(), site), names, level, axes)
+
+    @own_modes()
+    def responsibilities(self, data: Any = None, *, site: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """p(class | row) of the fitted rows, or of others, stacked: a column a row (or unit), the surest rows first.
+
+        Of more than 800 rows, evenly spaced ones are shown. ValueError for a fit without data where none is given.
+        """
+        fit = self.of.fit
+        if data is None and fit.data is None:
+            raise ValueError("responsibilities: this fit holds no data; give rows, fit.plot.responsibilities(data)")
+        rows = self.of.rows(fit.data if data is None else data)
+        law = RowLaw.of(fit, self.of.law(), site)
+        shares = fit.responsibilities(rows, site).double().numpy()
+        names = law.class_names or [f"class {k}" for k in range(shares.shape[1])]
+        return draw_responsibilities(shares, names, "rows" if rows.unit is None else "units", ax)
+
+    @own_modes()
+    def trace(self, *, names: str | Sequence[str] | None = None, axes: "Given" = None) -> "list[Axes]":
+        """How the estimate came about: EM's or SVI's objective by step, or the chains of draws and their marginals.
+
+        ``names`` are entries of the Greeks as `summary` names them, of which the first six are shown otherwise; each
+        has two panels. Raises ValueError for a fit that has neither steps nor draws.
+        """
+        return draw_trace(self.of, names, axes)
+
+    @own_modes()
+    def modes(self, *, axes: "Given" = None) -> "list[Axes]":
+        """Every mode that a search found, a panel a Greek: nats below the best against its entries, weights by size.
+
+        Raises ValueError for a fit that was made without a search, as ``fit.modes`` does.
+        """
+        return draw_modes(self.of, axes)
+
+    @own_modes()
+    def graph(self, *, greeks: bool = False, plates: bool = False, ax: "Axes | None" = None) -> "Axes":
+        """The model's causal graph, as `estimators.plot_graph` draws it."""
+        return plot_graph(self.of.fit.model, greeks=greeks, plates=plates, ax=ax)  # type: ignore[arg-type]

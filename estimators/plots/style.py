@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    # Axes to draw on, as many as there are panels, or None for a figure of its own.
+    Given = Axes | Iterable[Axes] | None
+
 # The first three are Okabe and Ito's blue, vermillion and green.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9900FF", "#FF66FF", "#AA99BB", "#EE1155", "#776688")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)), (0, (3, 1)), (0, (1, 3)))
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (6, 1, 2, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Mid-grey: of data, on any background.
 NEUTRAL = "#808080"
@@ -24,7 +27,8 @@ NEUTRAL = "#808080"
 FILL, BAND = 0.4, 0.25
 SMALL, TEXT = "small", "medium"
 LINE = 1.8
-PANEL = (3.6, 2.6)  # inches
+# Inches: of one panel among others, and of one alone.
+PANEL, ALONE = (3.6, 2.6), (5.2, 3.9)
 LETTERS_PER_INCH = 14
 
 
@@ -48,7 +52,7 @@ def ink(ax: "Axes") -> Any:
     return ax.xaxis.label.get_color()
 
 
-def one_axes(call: str, ax: "Axes | None", size: tuple[float, float] = PANEL) -> "Axes":
+def one_axes(call: str, ax: "Axes | None", size: tuple[float, float] = ALONE) -> "Axes":
     """The axes that were given, or those of a new figure."""
     return axes_for(call, None if ax is None else [ax], 1, panel=size)[0]
 
@@ -61,13 +65,14 @@ def new_figure(size: tuple[float, float], layout: str | None = None) -> "Figure"
 
 
 def axes_for(
-    call: str, axes: "Axes | Iterable[Axes] | None", count: int, *, columns: int = 4, panel: tuple[float, float] = PANEL
+    call: str, axes: "Given", count: int, *, columns: int = 4, panel: tuple[float, float] = PANEL
 ) -> "list[Axes]":
     """As many axes as there are panels: those that were given, or of a new figure. Raises TypeError or ValueError."""
     from matplotlib.axes import Axes
 
     if axes is None:
         columns = min(columns, count)
+        panel = ALONE if count == 1 and panel == PANEL else panel
         rows = ceil(count / columns)
         figure = new_figure((panel[0] * columns, panel[1] * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()

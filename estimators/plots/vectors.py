@@ -39,7 +39,7 @@ def _draw_pair(ax: "Axes", law: RowLaw, name: str, values: Array | None) -> None
     x, y = (np.linspace(low[i] - room[i], high[i] + room[i], GRID) for i in (0, 1))
     points = torch.from_numpy(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     for k in range(max(law.num_classes, 1)):
-        of = law.query.predictive if law.num_classes < 2 else law.query.predictive.given({law.site or "": k})
+        of = law.query.predictive if law.num_classes < 2 else law.within(k)
         density = np.exp(of.log_density(name, points).values.numpy())
         levels = _levels_around(density)
         colour = style.ink(ax) if law.num_classes < 2 else style.colour(k)

@@ -1,0 +1,43 @@
+"""Every answer within reach: how far each mode lies below the best, and where its Greeks are."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from estimators.plots import style
+from estimators.plots.fitted import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from estimators.plots.style import Given
+
+PANEL = (3.0, 2.6)
+# The area of a mode's mark, in points²: that of one without weight, and what all weight adds.
+LEAST, MORE = 16.0, 160.0
+
+
+def draw_modes(subject: Subject, axes: "Given") -> "list[Axes]":
+    """A panel a Greek, in which each mode is at its entries' values, and as low as it lies below the best."""
+    table = subject.fit.modes.table()
+    entries = subject.entries()
+    panels = style.axes_for("modes", axes, len(entries), panel=PANEL)
+    below, sizes = table["below"].to_numpy(), LEAST + MORE * table["weight"].to_numpy()
+    for (greek, names), ax in zip(entries.items(), panels, strict=True):
+        axis = subject.fit.symmetry.axes.get(greek, ())
+        shape = subject.fit.draws[greek].shape[1:]
+        classes = (
+            np.indices(shape)[axis[0]].reshape(-1) if len(axis) and len(shape) else np.zeros(len(names), dtype=int)
+        )
+        for name, k in zip(names, classes.tolist(), strict=True):
+            values = table[name].to_numpy()
+            ax.plot(values, below, color=style.colour(k), linewidth=0.6, linestyle=":")
+            ax.scatter(values, below, sizes, color=style.colour(k), marker=style.marker(k), linewidth=0, gid=name)
+        ax.set_xlabel(style.plain(greek), fontsize=style.SMALL)
+        room = 0.08 * max(float(below.max()), 1.0)
+        ax.set_ylim(float(below.max()) + room, -room)
+    panels[0].set_ylabel("nats below the best", fontsize=style.SMALL)
+    weights = ", ".join(f"{weight:.0%}" for weight in table["weight"].head(4))
+    more = ", …" if len(table) > 4 else ""
+    style.title(panels[0], f"{len(table)} mode{'s' if len(table) > 1 else ''}: {weights}{more}")
+    return panels

@@ -1,0 +1,91 @@
+"""How an estimate came about: the objective of each step, or each chain and what it says of the Greeks."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from estimators.parameters.parameter import Array
+from estimators.plots import style
+from estimators.plots.fitted import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from estimators.plots.style import Given
+
+PANEL = (3.4, 1.5)
+# Entries that are shown where none are named, and bins of a marginal.
+MOST_ENTRIES, BINS = 6, 40
+# A climb in nats from its end is shown on a logarithmic axis down to here.
+FLOOR = 1e-6
+
+
+def draw_trace(subject: Subject, names: str | Sequence[str] | None, axes: "Given") -> "list[Axes]":
+    """The steps of a point fit, or two panels for each entry of the Greeks: its chains, and their marginals."""
+    if subject.fit.num_draws > 1:
+        return _draw_chains(subject, names, axes)
+    info = subject.fit.info
+    if "losses" in info:
+        return [_draw_losses(info["losses"].numpy(), axes)]
+    if "log_likelihoods" in info:
+        return [_draw_climb(info["log_likelihoods"].numpy(), axes)]
+    raise ValueError(
+        "trace: this fit has neither steps nor draws, as one at known Greeks or one of several modes; a fit of EM() or "
+        "MAP() has its steps, and one of NUTS(), SMC() or fit.laplace() its draws"
+    )
+
+
+def _draw_losses(losses: Array, axes: "Given") -> "Axes":
+    """Losses [runs, steps] of SVI, the run that ended lowest in colour."""
+    (ax,) = style.axes_for("trace", axes, 1)
+    best = int(losses[:, -1].argmin())
+    others = np.delete(losses, best, axis=0)
+    steps = np.arange(1, losses.shape[1] + 1)
+    if len(others):
+        ax.plot(steps, others.T, color=style.NEUTRAL, linewidth=0.8, gid="others")
+    ax.plot(steps, losses[best], color=style.colour(0), linewidth=style.LINE, gid="best")
+    # Where it begins is often so high that nothing else is seen.
+    low, high = losses.min(), np.quantile(losses[best], 0.98)
+    ax.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low) + 1e-9)
+    ax.set_xlabel("step", fontsize=style.SMALL)
+    ax.set_ylabel("loss: −log p(data, Greeks)", fontsize=style.SMALL)
+    style.title(ax, f"{len(losses)} starts, the best in colour" if len(others) else "One start")
+    return ax
+
+
+def _draw_climb(values: Array, axes: "Given") -> "Axes":
+    """The log-likelihoods [T] of EM's steps, as what they lack of the last."""
+    (ax,) = style.axes_for("trace", axes, 1)
+    lacks = np.maximum(values.max() - values, FLOOR)
+    ax.semilogy(np.arange(len(values)), lacks, ".-", color=style.colour(0), linewidth=0.8 * style.LINE, gid="best")
+    ax.set_xlabel("step", fontsize=style.SMALL)
+    ax.set_ylabel("nats below the end", fontsize=style.SMALL)
+    style.title(ax, f"Log-likelihood {values[-1]:.6g} after {len(values) - 1} steps")
+    return ax
+
+
+def _draw_chains(subject: Subject, names: str | Sequence[str] | None, axes: "Given") -> "list[Axes]":
+    fit = subject.fit
+    by_name: dict[str, Array] = {}
+    for greek, entries in subject.entries().items():
+        drawn = fit.draws[greek].reshape(fit.num_draws, -1).double().numpy()
+        by_name |= dict(zip(entries, drawn.T, strict=True))
+    asked = list(by_name)[:MOST_ENTRIES] if names is None else [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in asked if name not in by_name]
+    if unknown or not asked:
+        raise ValueError(f"trace: expected entries among {list(by_name)}, got {unknown[0] if unknown else 'none'!r}")
+    panels = style.axes_for("trace", axes, 2 * len(asked), columns=2, panel=PANEL)
+    for number, name in enumerate(asked):
+        chains = by_name[name].reshape(fit.num_chains, -1)
+        left, right = panels[2 * number], panels[2 * number + 1]
+        edges = np.histogram_bin_edges(chains, min(BINS, max(8, int(chains.size**0.5 / 2))))
+        for chain, draws in enumerate(chains):
+            left.plot(draws, color=style.colour(chain), linewidth=0.5, alpha=0.8, gid=f"chain {chain}")
+            heights, _ = np.histogram(draws, edges, density=True)
+            right.stairs(heights, edges, color=style.colour(chain), linewidth=1.2, gid=f"chain {chain}")
+        left.set_ylabel(style.plain(name), fontsize=style.SMALL)
+        right.set_ylabel("density", fontsize=style.SMALL)
+    panels[-2].set_xlabel("draw", fontsize=style.SMALL)
+    panels[-1].set_xlabel("value, by chain", fontsize=style.SMALL)
+    return panels

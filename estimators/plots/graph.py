@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from estimators.parameters.parameter import Array
-from estimators.plots.style import new_figure
+from estimators.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,6 @@ NODE_GAP, ROW_GAP, CLEARANCE, BORDER = 0.3, 0.6, 0.03, 0.15
 PLATE, PLATE_PAD, PLATE_FOOT, PLATE_WORD = "rows", 0.22, 0.2, 0.75
 POINTS = 72  # Graphviz's, in an inch
 DRAWN = 60  # points of a line
-INK, GREY, OBSERVED = "#222222", "#808080", "#dfe6ee"
 LETTERS = frozenset({"alpha", "beta", "gamma", "delta", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta"})
 Node = Hashable
 
@@ -77,14 +76,14 @@ def plot_graph(model: HasGraph, *, greeks: bool = False, plates: bool = False, a
     layout = lay_out(graph, greeks=greeks, plates=plates)
     left, bottom, right, top = layout.limits
     if ax is None:
-        ax = new_figure((right - left, top - bottom)).add_axes((0.0, 0.0, 1.0, 1.0))
+        ax = style.new_figure((right - left, top - bottom)).add_axes((0.0, 0.0, 1.0, 1.0))
     ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     ax.axis("off")
     # Text is sized in points; a unit has this many where the picture just fits the axes.
     pixels = min(ax.bbox.width / (right - left), ax.bbox.height / (top - bottom))
     unit = float(ax.figure.dpi_scale_trans.inverted().transform((72.0 * pixels, 0.0))[0])
     for (cause, _), line in layout.routes.items():
-        _draw_edge(ax, line, GREY if isinstance(cause, Greek) else INK, unit)
+        _draw_edge(ax, line, style.NEUTRAL if isinstance(cause, Greek) else style.ink(ax), unit)
     for node, centre in layout.centres.items():
         is_latent = not isinstance(node, Greek) and graph.nodes[node]["latent"]
         _draw_node(ax, node, centre, layout.halves[node], is_latent, unit)
@@ -179,7 +178,7 @@ def _half(node: Node) -> tuple[float, float]:
 def _text(node: Node) -> str:
     """A variable's name as it is, a Greek's as mathematics."""
     if not isinstance(node, Greek):
-        return str(node).replace("$", r"\$")
+        return style.plain(str(node))
     symbol = node.name.removesuffix(f"_{node.variable}")
     letter = f"\\{symbol}" if symbol in LETTERS else f"\\mathrm{{{_escaped(symbol)}}}"
     return f"${letter}$" if symbol == node.name else f"${letter}_{{\\mathrm{{{_escaped(node.variable)}}}}}$"
@@ -198,8 +197,8 @@ def _draw_node(ax: "Axes", node: Node, centre: Any, half: Any, is_latent: bool, 
             centre,
             2 * half[0],
             2 * half[1],
-            facecolor="white" if is_greek or is_latent else OBSERVED,
-            edgecolor=GREY if is_greek else INK,
+            facecolor="none" if is_greek or is_latent else (style.NEUTRAL, style.BAND),
+            edgecolor=style.NEUTRAL if is_greek else style.ink(ax),
             linestyle="--" if is_latent else "-",
             linewidth=0.014 * unit,
             zorder=2,
@@ -208,7 +207,7 @@ def _draw_node(ax: "Axes", node: Node, centre: Any, half: Any, is_latent: bool, 
     )
     size = (GREEK_TEXT if is_greek else TEXT) * unit
     x, y = centre
-    ax.text(x, y, _text(node), fontsize=size, color=INK, ha="center", va="center", zorder=3, usetex=False)
+    ax.text(x, y, _text(node), fontsize=size, color=style.ink(ax), ha="center", va="center", zorder=3, usetex=False)
 
 
 def _draw_edge(ax: "Axes", line: Array, color: str, unit: float) -> None:
@@ -240,11 +239,11 @@ def _draw_plate(ax: "Axes", plate: Array, unit: float) -> None:
             top - bottom,
             boxstyle="round,pad=0,rounding_size=0.18",
             facecolor="none",
-            edgecolor=GREY,
+            edgecolor=style.NEUTRAL,
             linewidth=0.014 * unit,
             zorder=0,
             gid=PLATE,
         )
     )
     x, y, size = right - 0.12, bottom + 0.1, GREEK_TEXT * unit
-    ax.text(x, y, PLATE, fontsize=size, color=GREY, ha="right", va="bottom", zorder=3, usetex=False)
+    ax.text(x, y, PLATE, fontsize=size, color=style.NEUTRAL, ha="right", va="bottom", zorder=3, usetex=False)

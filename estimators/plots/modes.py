@@ -19,6 +19,8 @@ LEAST, MORE = 16.0, 160.0
 
 def draw_modes(subject: Subject, axes: "Given") -> "list[Axes]":
     """A panel a Greek, in which each mode is at its entries' values, and as low as it lies below the best."""
+    from matplotlib.ticker import MaxNLocator
+
     table = subject.fit.modes.table()
     entries = subject.entries()
     panels = style.axes_for("modes", axes, len(entries), panel=PANEL)
@@ -34,8 +36,12 @@ def draw_modes(subject: Subject, axes: "Given") -> "list[Axes]":
             ax.plot(values, below, color=style.colour(k), linewidth=0.6, linestyle=":")
             ax.scatter(values, below, sizes, color=style.colour(k), marker=style.marker(k), linewidth=0, gid=name)
         ax.set_xlabel(style.plain(greek), fontsize=style.SMALL)
-        room = 0.08 * max(float(below.max()), 1.0)
-        ax.set_ylim(float(below.max()) + room, -room)
+        most = float(below.max())
+        ax.set_yticks(
+            [tick for tick in MaxNLocator(4).tick_values(0.0, most) if 0.0 <= tick <= most] if most else [0.0]
+        )
+        room = 0.12 * (most or 1.0)
+        ax.set_ylim(most + room, -room)
     panels[0].set_ylabel("nats below the best", fontsize=style.SMALL)
     weights = ", ".join(f"{weight:.0%}" for weight in table["weight"].head(4))
     more = ", …" if len(table) > 4 else ""

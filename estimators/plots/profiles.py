@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PANEL = (2.7, 2.1)
 # How much of the distance between two levels the classes' marks take, side by side.
 SPREAD = 0.5
+SHARE, MEAN = "share of rows", "mean"
 
 
 def draw_profiles(law: RowLaw, names: str | Sequence[str] | None, level: float, axes: "Given") -> "list[Axes]":
@@ -26,20 +27,20 @@ def draw_profiles(law: RowLaw, names: str | Sequence[str] | None, level: float, 
         raise ValueError(f"profiles: expected the hidden site that is meant, site=..., among {law.hidden}")
     shown = law.check_names("profiles", names)
     panels = style.axes_for("profiles", axes, 1 + len(shown), panel=PANEL)
-    _draw_by_class(panels[0], law, law.shares.T, level, "share of rows")
+    _draw_by_class(panels[0], law, law.shares.T, level, SHARE)
     for name, ax in zip(shown, panels[1:], strict=True):
         levels = law.query.predictive.levels(name)
         if law.variables[name].num_columns is not None:
             means = _means(law, name)
             columns = [f"{name}[{number}]" for number in range(means.shape[2])]
-            _draw_by_level(ax, law, means, level, columns, "mean")
+            _draw_by_level(ax, law, means, level, columns, MEAN)
         elif levels is None or len(levels) < 3:
-            of = "mean" if levels is None or levels.tolist() != [0.0, 1.0] else f"P({law.level_names(name)[1]})"
+            of = MEAN if levels is None or levels.tolist() != [0.0, 1.0] else f"P({law.level_names(name)[1]})"
             _draw_by_class(ax, law, _means(law, name), level, of)
         else:
             _draw_by_level(ax, law, _probabilities(law, name, levels), level, law.level_names(name), "probability")
         ax.set_title(style.plain(name), loc="left", fontsize=style.SMALL)
-    panels[0].set_title(style.plain(f"classes of {law.site}"), loc="left", fontsize=style.SMALL)
+    panels[0].set_title(style.plain(f"P({law.site})"), loc="left", fontsize=style.SMALL)
     return panels
 
 
@@ -71,7 +72,10 @@ def _draw_by_class(ax: "Axes", law: RowLaw, values: Array, level: float, of: str
     ax.set_xticks(range(len(words)), [style.plain(word) for word in words], rotation=30 if is_long else 0)
     ax.set_xlim(-0.6, len(words) - 0.4)
     ax.set_ylabel(style.plain(of), fontsize=style.SMALL)
-    if means.min() >= 0.0 and means.max() <= 1.0:
+    ax.set_xlabel(style.plain(law.site or ""), fontsize=style.SMALL)
+    if of == SHARE:
+        ax.set_ylim(0.0, min(1.03, 1.1 * float(ends.max())))
+    elif of != MEAN:
         ax.set_ylim(-0.03, 1.03)
 
 

@@ -17,18 +17,21 @@ MOST_COLUMNS = 800
 
 
 def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, given: "Axes | None") -> "Axes":
-    """Shares [N, K] of rows, or units, sorted by their class and by how sure it is, stacked."""
+    """Shares [N, K] of rows, or units, sorted by their class, the next likely and how sure they are, stacked."""
     from matplotlib.patches import Patch
 
     ax = style.one_axes("responsibilities", given, SIZE)
-    order = np.lexsort((-shares.max(1), shares.argmax(1)))
+    ranked = np.argsort(-shares, axis=1, kind="stable")
+    order = np.lexsort((-shares.max(1), ranked[:, min(1, shares.shape[1] - 1)], ranked[:, 0]))
     chosen = np.linspace(0, len(order) - 1, min(len(order), MOST_COLUMNS)).round().astype(int)
     shown = shares[order[chosen]]
     edges = np.linspace(0.0, len(order), len(shown) + 1)
-    base = np.zeros(len(shown))
-    for k, share in enumerate(shown.T):
+    # Each row's own class is the lowest, the others stand above it.
+    is_own = np.eye(shown.shape[1])[shown.argmax(1)] > 0.0
+    above = np.where(is_own, 0.0, shown)
+    bases = np.where(is_own, 0.0, shown.max(1, keepdims=True) + above.cumsum(1) - above)
+    for k, (share, base) in enumerate(zip(shown.T, bases.T, strict=True)):
         ax.stairs(base + share, edges, baseline=base, fill=True, color=style.colour(k), linewidth=0, gid=f"class {k}")
-        base = base + share
     ax.set(xlim=(0.0, len(order)), ylim=(0.0, 1.0))
     ax.set_xlabel(f"{len(order)} {rows}, sorted", fontsize=style.SMALL)
     ax.set_ylabel("p(class | row)", fontsize=style.SMALL)

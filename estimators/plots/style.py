@@ -108,7 +108,7 @@ def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str]
     if is_own:
         figure = axes[0].get_figure(root=True)
         width = figure.get_size_inches()[0] * LETTERS_PER_INCH  # type: ignore[union-attr]
-        columns = max(1, min(len(names), int(width / (max(map(len, names)) + 6))))
+        columns = max(1, min(len(names), int(width / (max(map(len, names)) + 9))))
         figure.legend(  # type: ignore[union-attr]
             handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL
         )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from estimators.modes.table import Modes
 from estimators.parameters.parameter import Array
 from estimators.plots import style
 from estimators.plots.fitted import Subject
@@ -25,43 +26,47 @@ def draw_trace(subject: Subject, names: str | Sequence[str] | None, axes: "Given
     """The steps of a point fit, or two panels for each entry of the Greeks: its chains, and their marginals."""
     if subject.fit.num_draws > 1:
         return _draw_chains(subject, names, axes)
-    info = subject.fit.info
+    info, found = subject.fit.info, subject.fit.found
     if "losses" in info:
-        return [_draw_losses(info["losses"].numpy(), axes)]
-    if "log_likelihoods" in info:
-        return [_draw_climb(info["log_likelihoods"].numpy(), axes)]
+        return [_draw_steps(info["losses"].numpy(), axes, "nats above the lowest loss")]
+    if len(info.get("log_likelihoods", ())) > 1:
+        return [_draw_steps(-info["log_likelihoods"].numpy()[None], axes, "nats below the highest likelihood")]
+    if found is not None and "log_likelihoods" in info:
+        return [_draw_hits(found, axes)]
     raise ValueError(
         "trace: this fit has neither steps nor draws, as one at known Greeks or one of several modes; a fit of EM() or "
         "MAP() has its steps, and one of NUTS(), SMC() or fit.laplace() its draws"
     )
 
 
-def _draw_losses(losses: Array, axes: "Given") -> "Axes":
-    """Losses [runs, steps] of SVI, the run that ended lowest in colour."""
+def _draw_steps(losses: Array, axes: "Given", of: str) -> "Axes":
+    """Losses [runs, steps], as what they are above the lowest of all; the run that ended lowest in colour."""
     (ax,) = style.axes_for("trace", axes, 1)
     best = int(losses[:, -1].argmin())
-    others = np.delete(losses, best, axis=0)
-    steps = np.arange(1, losses.shape[1] + 1)
-    if len(others):
-        ax.plot(steps, others.T, color=style.NEUTRAL, linewidth=0.8, gid="others")
-    ax.plot(steps, losses[best], color=style.colour(0), linewidth=style.LINE, gid="best")
-    # Where it begins is often so high that nothing else is seen.
-    low, high = losses.min(), np.quantile(losses[best], 0.98)
-    ax.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low) + 1e-9)
+    heights = np.maximum(losses - losses.min(), FLOOR)
+    steps = np.arange(losses.shape[1])
+    if len(losses) > 1:
+        ax.semilogy(steps, np.delete(heights, best, axis=0).T, color=style.NEUTRAL, linewidth=0.8, gid="others")
+    ax.semilogy(steps, heights[best], color=style.colour(0), linewidth=style.LINE, gid="best")
     ax.set_xlabel("step", fontsize=style.SMALL)
-    ax.set_ylabel("loss: −log p(data, Greeks)", fontsize=style.SMALL)
-    style.title(ax, f"{len(losses)} starts, the best in colour" if len(others) else "One start")
+    ax.set_ylabel(of, fontsize=style.SMALL)
+    style.title(ax, f"{len(losses)} starts, the best in colour" if len(losses) > 1 else f"{len(steps) - 1} steps")
     return ax
 
 
-def _draw_climb(values: Array, axes: "Given") -> "Axes":
-    """The log-likelihoods [T] of EM's steps, as what they lack of the last."""
+def _draw_hits(found: Modes, axes: "Given") -> "Axes":
+    """Where the starts of a search ended, where the estimate itself began at its end."""
+    from matplotlib.ticker import MaxNLocator
+
     (ax,) = style.axes_for("trace", axes, 1)
-    lacks = np.maximum(values.max() - values, FLOOR)
-    ax.semilogy(np.arange(len(values)), lacks, ".-", color=style.colour(0), linewidth=0.8 * style.LINE, gid="best")
-    ax.set_xlabel("step", fontsize=style.SMALL)
-    ax.set_ylabel("nats below the end", fontsize=style.SMALL)
-    style.title(ax, f"Log-likelihood {values[-1]:.6g} after {len(values) - 1} steps")
+    ax.vlines(found.values[0] - found.values, 0.0, found.hits, color=style.colour(0), linewidth=0.8)
+    ax.plot(found.values[0] - found.values, found.hits, "o", color=style.colour(0), gid="hits")
+    ax.set_ylim(bottom=0.0)
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.set_xlabel("nats below the best mode", fontsize=style.SMALL)
+    ax.set_ylabel("starts that ended there", fontsize=style.SMALL)
+    settled = "settled" if found.is_settled else "not settled"
+    style.title(ax, f"A search of {found.num_starts} starts, {settled}; no steps were needed after it")
     return ax
 
 

@@ -72,7 +72,7 @@ def test_an_answer_shows_its_rivals_and_its_profile_has_an_interval_for_each() -
     fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     answer = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
     assert answer.rivals.tolist() == pytest.approx(effects(fit)[1:], abs=1e-9) and len(answer.rivals) == 1
-    assert f"rivals [{answer.rivals.tolist()[0]}]" in repr(answer)
+    assert f"rivals [{answer.rivals.tolist()[0]:.4g}]" in repr(answer)
     intervals = answer.profile(0.9)
     assert len(intervals) == 2
     for effect, (low, high) in zip(sorted(effects(fit)), intervals, strict=True):

@@ -19,6 +19,7 @@ from scipy.special import gammainccinv
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.data.words import few
 from estimators.modes.best_starts import best_starts
 from estimators.optimise.ascent import climb_inside
 from estimators.parameters.parameter import Array
@@ -69,13 +70,13 @@ def prior_remarks(density: Density, draws: Mapping[str, Tensor], best: int, rng:
     if conflict.culprits:
         said.append(
             f"Prior and data disagree by {conflict.nats:.0f} nats, where chance allows {conflict.limit:.0f}: the "
-            f"prior of {_named(conflict.culprits)} hardly allows the answer that the rows have by themselves (EM's), "
-            "and what is reported is a compromise; check the units of the columns, or use wider priors "
+            f"prior of {few(conflict.culprits, MOST_NAMED)} hardly allows the answer that the rows have by themselves "
+            "(EM's), and what is reported is a compromise; check the units of the columns, or use wider priors "
             "(a mixture's `model.scaled_to(data)`)."
         )
     untold = untold_entries(greeks, of_prior) if num_draws >= LEAST_DRAWS else []
     if untold:
-        said.append(f"The rows tell next to nothing of {_named(untold)}: the posterior is the prior.")
+        said.append(f"The rows tell next to nothing of {few(untold, MOST_NAMED)}: the posterior is the prior.")
     return said
 
 
@@ -133,8 +134,3 @@ def _are_alike(draws: Array, of_prior: Array) -> bool:
     levels = np.searchsorted(np.sort(of_prior), quantiles) / len(of_prior)
     is_as_wide = abs((high - low) - (most - least)) < WIDTH * (most - least)
     return bool(is_as_wide) and float(np.abs(levels - LEVELS).max()) < DISTANCE
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

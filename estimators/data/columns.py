@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from estimators.checks import not_in_memory
+from estimators.data.words import few
 
 LARGEST = 1e100
 # Below this, squares of what differs between the rows, and their products with a handful of others, underflow.
@@ -214,5 +215,4 @@ def _number(entry: Any) -> float:
 def in_rows(bad: np.ndarray) -> str:
     """The first row numbers of a mask [N, ...], in words."""
     rows = np.flatnonzero(bad.reshape(len(bad), -1).any(1))
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f"row(s) {', '.join(str(row) for row in rows[:5])}{more}"
+    return f"row(s) {few(rows.tolist(), 5)}"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from estimators.data.columns import in_rows
+from estimators.data.words import few
 
 Names = tuple[str, ...]
 Levels = Mapping[str, Names]
@@ -142,9 +143,7 @@ def few_words(names: Names) -> str:
 
 def in_words(names: Iterable[str]) -> str:
     """Some names, each in quotation marks: ``'control', 'treated'``."""
-    known = list(names)
-    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
-    return f"{', '.join(map(repr, known[:MOST_NAMED]))}{more}"
+    return few([repr(name) for name in names], MOST_NAMED)
 
 
 def from_numbers(levels: Tensor, names: Names) -> Any:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.data.words import few
+
 Array = NDArray[np.float64]
 
 # A value that is repeated in more than this share of the rows, in so many of them, and so many times as often as the
@@ -131,7 +133,7 @@ def of_inputs(inputs: Mapping[str, Array]) -> list[Remark]:
     names = list(inputs)
     dependent = [names[index] for index in collinear(np.stack(list(inputs.values()), 1))] if names else []
     if dependent:
-        what = f"has collinear inputs, {', '.join(dependent[:MOST_NAMED])}{_more(dependent)}"
+        what = f"has collinear inputs, {few(dependent, MOST_NAMED)}"
         found.append(Remark(what, "only a combination of their coefficients is determined; leave one of them out"))
     return found
 
@@ -162,8 +164,4 @@ def _without_rows(levels: Sequence[int | str]) -> str:
 
 def _listed(noun: str, numbers: Sequence[int | str]) -> str:
     plural = "s" if len(numbers) > 1 else ""
-    return f"{noun}{plural} {', '.join(map(str, numbers[:MOST_NAMED]))}{_more(numbers)}"
-
-
-def _more(entries: Sequence[object]) -> str:
-    return f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
+    return f"{noun}{plural} {few(numbers, MOST_NAMED)}"

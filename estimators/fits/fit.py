@@ -24,10 +24,11 @@ from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.level_names import names_along_axes
 from estimators.fits.modes import FitModes, modes_of
+from estimators.fits.page import line_of, page_of
 from estimators.fits.pictures import plots_of
 from estimators.fits.quantities import Question
 from estimators.fits.relabel import relabelled
-from estimators.fits.summary import line_of, summary_of
+from estimators.fits.summary import summary_of
 from estimators.isolation import own_modes
 from estimators.modes.table import Modes
 from estimators.parameters.symmetry import Symmetry
@@ -98,8 +99,8 @@ class Fit:
         """S, the number of draws."""
         return len(next(iter(self.draws.values())))
 
-    def __repr__(self) -> str:
-        return line_of(self)
+    __repr__ = line_of
+    __str__ = page_of
 
     @own_modes()
     def summary(self, level: float = 0.9) -> "pd.DataFrame":

@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from estimators.contract import Density, Objective, log_jacobian, log_likelihood, log_posterior, log_prior
+from estimators.data.words import LINE, cut, first_lines
 from estimators.fits.identification import Identification
 from estimators.fits.law_search import identification
 from estimators.fits.quantities import Question
@@ -45,11 +46,13 @@ MOST, TOGETHER = 0.5, 0.1
 ZERO, ROUNDING = 1e-9, 1e-6
 # So many of the draws are compared to find the best, from which the mode is climbed to.
 CLIMBERS = 100
+# Directions that are printed.
+MOST_DIRECTIONS = 8
 EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
 NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identifiability:
     """What the data tell about the Greeks at an estimate: ``ratios`` [D], in increasing order, and words.
 
@@ -114,13 +117,21 @@ class Identifiability:
     def __str__(self) -> str:
         return "\n".join([self._local_words, *([] if self.globally is None else [str(self.globally)])])
 
+    def __repr__(self) -> str:
+        # Not the whole of it, which is a search.
+        return cut(f"Identifiability({self._head}; print it for what else gives the rows their law)", LINE)
+
     @property
-    def _local_words(self) -> str:
+    def _head(self) -> str:
         if self.problem is not None:
             return f"identifiability is not known near the estimate: {self.problem}"
         least = f"smallest ratio {self.ratios[0]:.3g}" if len(self.ratios) else "nothing to estimate"
-        head = f"{'identified' if self.is_identified else 'not identified'} locally ({least}): {self.comparison}"
-        return "\n".join([head, *(f"- {words}" for words in self.directions)])
+        return f"{'identified' if self.is_identified else 'not identified'} locally ({least}): {self.comparison}"
+
+    @property
+    def _local_words(self) -> str:
+        directions = [f"- {words}" for words in self.directions]
+        return "\n".join([self._head, *first_lines(directions, MOST_DIRECTIONS, "the table() has all of them")])
 
 
 def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None) -> Identifiability:

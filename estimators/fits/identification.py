@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from estimators.data.words import LINE, cut, few, first_lines
+
 if TYPE_CHECKING:
     import pandas as pd
 
 # A remedy that identifies more than this is not listed one by one.
 MOST_LISTED = 4
+# Quantities that are printed: in a line each where they are open, and as remedies; and in one line.
+MOST_LINES, MOST_SAME = 6, 12
 
 
 class Extent(StrEnum):
@@ -77,7 +81,7 @@ class Remedy:
         return f"{self.words}: identifies {', '.join(self.identifies) if few else f'{len(self.identifies)} quantities'}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Identification:
     """Whether other Greeks give the rows the same law, and what each quantity is under them.
 
@@ -121,11 +125,20 @@ class Identification:
         else:
             number = {0: "no other Greeks", 1: "1 other set of Greeks"}.get(others, f"{others} other sets of Greeks")
         head = f"{number} with this law of the rows found from {self.num_starts} starts"
-        open_ones = [f"- {verdict}" for verdict in self.verdicts.values() if not verdict.is_identified]
+        open_ones = [cut(f"- {verdict}", LINE) for verdict in self.verdicts.values() if not verdict.is_identified]
         if not open_ones and (others or self.is_continuous):
             head += ", under which the answers are the same"
         same = [name for name, verdict in self.verdicts.items() if verdict.is_identified]
-        said = [f"- the same under all: {', '.join(same)}"] if same and open_ones else []
+        said = [f"- the same under all: {few(same, MOST_SAME)}"] if same and open_ones else []
         would = [f"- tried beside these rows, {remedy}" for remedy in self.remedies]
         verdict = "not identified" if open_ones else "identified"
-        return "\n".join([f"{verdict} globally ({self.rows}; {self.labels}): {head}", *open_ones, *said, *would])
+        return "\n".join(
+            [
+                f"{verdict} globally ({self.rows}; {self.labels}): {head}",
+                *first_lines(open_ones, MOST_LINES, "its table() has all of them"),
+                *said,
+                *first_lines(would, MOST_LINES, "its remedies are all of them"),
+            ]
+        )
+
+    __repr__ = __str__

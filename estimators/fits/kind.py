@@ -18,6 +18,18 @@ class Kind(StrEnum):
         return repr(self.value)
 
     @property
+    def words(self) -> str:
+        """What the draws are."""
+        return {
+            Kind.ML: "a maximum of the likelihood",
+            Kind.MAP: "a maximum of the posterior",
+            Kind.POSTERIOR: "draws of the posterior",
+            Kind.LAPLACE: "draws about a maximum, importance-corrected",
+            Kind.EXACT: "independent draws of the posterior",
+            Kind.KNOWN: "Greeks as given",
+        }[self]
+
+    @property
     def is_mode(self) -> bool:
         """Whether the one draw is a maximum, around which a density may be expanded."""
         return self in (Kind.ML, Kind.MAP)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.contract import Density, Model
+from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
@@ -83,7 +85,7 @@ class FitModes:
         return self._modes.chance
 
     def table(self) -> "pd.DataFrame":
-        """One row a mode: how far its value lies below the first, its weight, hits, Greeks, and what is at an end."""
+        """One row a mode: how far its value lies below the first, its weight, hits, what is at an end, and Greeks."""
         import pandas as pd  # a quarter of a second, which only tables need
 
         modes = self._modes
@@ -92,12 +94,12 @@ class FitModes:
             "weight": modes.weights,
             "hits": modes.hits,
         }
-        for greek, entries in entries_of(self._fit).items():
-            flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
-            columns |= dict(zip(entries, flat.T, strict=True))
         if any(modes.ends):
             names = names_along_axes(self._fit)
             columns["at an end"] = tuple(with_names(end, names) for end in modes.ends)
+        for greek, entries in entries_of(self._fit).items():
+            flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
+            columns |= dict(zip(entries, flat.T, strict=True))
         return pd.DataFrame(columns, index=pd.RangeIndex(len(modes), name="mode"))
 
     def __repr__(self) -> str:
@@ -108,7 +110,12 @@ class FitModes:
             f"reach with a chance of {modes.chance:.3f}, as far as these tell"
         )
         many = "; there are many, of which these are some" if modes.is_many else ""
-        return f"{head}{many}\n{self.table().to_string(float_format='{:.4g}'.format)}"
+        table = self.table()
+        if "at an end" in table:
+            table["at an end"] = ["yes" if words else "" for words in table["at an end"]]
+        # One column a mode: there are more Greeks than modes.
+        lines = few_lines(table.T.rename_axis("mode"), LINES - 3, "fit.modes.table() has all of it")
+        return "\n".join([*wrap(f"{head}{many}", WIDTH), *lines])
 
 
 def _with_a_rival(fit: "Fit") -> dict[str, Any]:

@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
 
-def line_of(fit: "Fit") -> str:
-    """A fit in a line: what it is, what holds of it, its estimates, and whether there is more to read."""
-    values = ", ".join(f"{name}={np.round(fit[name].numpy(), 4).tolist()}" for name in fit.draws)
-    statuses = " + ".join(status.name for status in fit.findings)
-    more = f"; {len(fit.advice)} sentences in fit.advice" if len(fit.advice) > 1 else ""
-    return f"Fit({fit.kind}, {statuses}, {fit.num_draws} draw(s): {values}{more})"
-
-
 def summary_of(fit: "Fit", level: float) -> "pd.DataFrame":
     """The table of a fit, with intervals of a level."""
     names = [entry for entries in entries_of(fit).values() for entry in entries]

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.data.words import few
 from estimators.parameters.parameter import Array
 
 Mask = NDArray[np.bool_]
@@ -91,6 +92,5 @@ def words_of_edges(edges: Sequence[Edge]) -> str:
     phrases = []
     for advice in dict.fromkeys(edge.advice for edge in edges):
         entries = [edge.words for edge in edges if edge.advice == advice]
-        more = f" and {len(entries) - MOST_NAMED} more" if len(entries) > MOST_NAMED else ""
-        phrases.append(f"{', '.join(entries[:MOST_NAMED])}{more} ({advice})")
+        phrases.append(f"{few(entries, MOST_NAMED)} ({advice})")
     return "; ".join(phrases)

@@ -28,7 +28,7 @@ class Kind(Protocol):
 class ModeTable(Protocol):
     """The modes of a fit."""
 
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """One row a mode: below, weight, and a column for each entry of the Greeks."""
 
 

@@ -6,11 +6,15 @@ from torch import Tensor
 
 from estimators.checks import check_seed
 from estimators.contract import Structural
+from estimators.data.words import few
 from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
 
+# Variables that are named.
+MOST_NAMED = 6
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Counterfactual:
     """The rows of a data set as they would have been under ``do(...)``, for each draw of the Greeks.
 
@@ -22,6 +26,9 @@ class Counterfactual:
 
     worlds: Structural
     num_chains: int
+
+    def __repr__(self) -> str:
+        return f"Counterfactual(of {few(list(self.worlds.variables), MOST_NAMED)}; ask for mean or sample)"
 
     @own_modes()
     def mean(self, name: str) -> Estimate:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.contract import Answer, Draws
+from estimators.data.words import LINES, few_lines
 from estimators.queries.estimate import Estimate
 from estimators.queries.source import Source, Values
 
@@ -43,7 +44,8 @@ class EffectTable(Estimate):
         return pd.DataFrame(numbers, index if len(self.levels) > 1 else index.get_level_values(0))
 
     def __repr__(self) -> str:
-        return str(self.table())
+        table = self.table()
+        return "\n".join(few_lines(table, LINES, f"its table() has all {len(table)} combinations"))
 
 
 def table_of(entries: Sequence[Estimate], levels: LevelNames) -> EffectTable:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from estimators.checks import check_level
+from estimators.data.words import LINE, cut, in_few_digits
 from estimators.diagnostics import mean_error
 from estimators.isolation import own_modes
 from estimators.modes.profile import Interval, profile
@@ -106,11 +107,14 @@ class Estimate:
             )
 
     def __repr__(self) -> str:
+        error = "" if self.error is None else f", simulated to ± {in_few_digits(self.error.mean(0))}"
+        value = in_few_digits(self.value)
         if len(self.draws) < 2:
-            rivals = f"; rivals {self.rivals.tolist()}" if len(self.rivals) else ""
-            error = "" if self.error is None else f", simulated to ± {self.error[0].tolist()}"
-            return f"Estimate({self.value.tolist()}; one draw{error}{rivals})"
-        return f"Estimate({self.value.tolist()}, sd {self.sd.tolist()}; {len(self.draws)} draws)"
+            rivals = f"; rivals {in_few_digits(self.rivals)}" if len(self.rivals) else ""
+            return cut(f"Estimate({value}; one draw{error}{rivals})", LINE)
+        low, high = map(in_few_digits, self.interval(0.9))
+        spread = f"sd {in_few_digits(self.sd)}, 90 % interval {low} to {high}"
+        return cut(f"Estimate({value}, {spread}; {len(self.draws)} draws{error})", LINE)
 
 
 def combined(function: Callable[..., Tensor], estimates: Sequence[Estimate], *, are_independent: bool) -> Estimate:

@@ -13,6 +13,7 @@ from estimators.checks import check_level, check_seed
 from estimators.contract import Predictive
 from estimators.data.columns import check_same_rows
 from estimators.data.values import numbers
+from estimators.data.words import LINE, cut
 from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
 from estimators.queries.evaluations import Evaluations
@@ -25,7 +26,7 @@ from estimators.queries.source import Asked, Origin, Source, mean_of, predicted_
 ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Query:
     """What the model says under an intervention, or when something is seen, for each draw of the Greeks.
 
@@ -45,15 +46,21 @@ class Query:
     num_chains: int
     labels: Labels
     # The same question at other Greeks, and the fit that was asked.
-    anew: Asked = field(repr=False)
-    origin: Origin = field(repr=False)
+    anew: Asked
+    origin: Origin
     # What it was asked with, as it was given: a later value must belong to the same rows.
-    asked: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sizes = self.predictive.rows
         if len(set(sizes.values())) > 1:
             raise ValueError(f"expected as many values of each variable, got {dict(sizes)}")
+
+    def __repr__(self) -> str:
+        seen = [f"{name}={value!r}" for name, value in self.asked.items() if name in self.predictive.seen]
+        done = [f"{name}={value!r}" for name, value in self.asked.items() if name not in self.predictive.seen]
+        calls = [f"{call}({', '.join(words)})" for call, words in (("do", done), ("given", seen)) if words]
+        return cut(f"Query({' '.join(calls)}; ask for mean, cdf, quantile, log_density or sample)", LINE)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "Query":

@@ -38,7 +38,7 @@ class Change:
     worse: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """All comparisons, the level each is held to, verdicts that differ, and what only one study has."""
 
@@ -47,6 +47,18 @@ class Comparison:
     verdicts: tuple[tuple[str, Verdict, Verdict], ...]
     only: tuple[str, ...]
     seconds: Mapping[tuple[str, str], float]
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.outcome})"
+
+    @property
+    def outcome(self) -> str:
+        """How many comparisons came out how."""
+        worse = sum(change.worse for change in self.changes)
+        return (
+            f"{len(self.compared)} comparisons at {self.alpha:.1e} each: {worse} worse, {len(self.changes) - worse} "
+            f"better beyond noise, {len(self.verdicts)} verdicts changed"
+        )
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -19,6 +19,7 @@ The file holds one object; numbers that are infinite or undefined are null, neve
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ SCHEMA, SCHEMA_VERSION = "exact-estimators/results", 4
 PLAIN = converter(lambda number: number if math.isfinite(number) else None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Everything the report is made of."""
 
@@ -46,6 +47,15 @@ class Results:
     findings: tuple[Finding, ...]
     rows: tuple[Row, ...]
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        """How many claims came out how."""
+        counts = Counter(finding.verdict for finding in self.findings)
+        return f"{', '.join(f'{counts[verdict]} {verdict.name}' for verdict in Verdict)} of {self.plan.looks}"
+
+    def __repr__(self) -> str:
+        return f"Results({self.outcome}; {len(self.rows)} rows)"
 
     @property
     def exit_status(self) -> int:

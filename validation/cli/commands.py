@@ -184,8 +184,7 @@ def print_outcome(results: Results) -> None:
                     f"between {_text(f.low, '-inf')} and {_text(f.high, 'inf')}, where {_text(f.least, '-inf')} to "
                     f"{_text(f.most, 'inf')} is claimed{missing}{more}{f'; {f.why}' if f.why else ''}"
                 )
-    counts = Counter(finding.verdict for finding in results.findings)
-    print(", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict), "of", results.plan.looks)
+    print(results.outcome)
 
 
 # ---------------------------------------------------------------- inside

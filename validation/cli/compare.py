@@ -34,11 +34,7 @@ def compare_command(options: argparse.Namespace) -> int:
     ratios = [ratio for ratio in comparison.seconds.values() if np.isfinite(ratio)]
     if ratios:
         print(f"Time per fit, new/old: median {np.median(ratios):.2f}, from {min(ratios):.2f} to {max(ratios):.2f}")
-    worse = sum(change.worse for change in comparison.changes)
-    print(
-        f"{len(comparison.compared)} comparisons at {comparison.alpha:.1e} each: {worse} worse, "
-        f"{len(comparison.changes) - worse} better beyond noise, {len(comparison.verdicts)} verdicts changed"
-    )
+    print(comparison.outcome)
     return comparison.exit_status
 
 

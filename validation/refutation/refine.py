@@ -14,6 +14,8 @@ from validation.refutation.refute import Refutation, refute
 from validation.study.contenders import Estimator
 
 NUM_SIMULATIONS = 999
+# Steps that are printed.
+LINES = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Step:
         return self.experiment is not None and (self.refutation is None or self.refutation.refuted)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class History:
     """Every step of a refinement, in order; ``model`` and ``fit`` are those of the last.
 
@@ -79,10 +81,15 @@ class History:
         ).astype({"experiment": "Int64", "p_value": "Float64", "refuted": "boolean"})
 
     def __str__(self) -> str:
-        return "\n".join(
+        lines = [
             f"{number}. candidate {step.number}, {step.num_rows} rows: {step.note}"
             for number, step in enumerate(self.steps)
-        )
+        ]
+        whole = f"... the table() has all {len(lines)} steps; the last:"
+        return "\n".join(lines if len(lines) <= LINES else [*lines[: LINES - 2], whole, lines[-1]])
+
+    def __repr__(self) -> str:
+        return f"History({len(self.steps)} step(s), the last: {self.steps[-1].note})"
 
 
 @own_modes()

@@ -5,7 +5,7 @@ simulation of experiments in `experiment`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Statistic:
     words: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Refutation:
     """How an experiment came out against a fit's predictions.
 
@@ -72,11 +72,14 @@ class Refutation:
     num_simulations: int
     mode: int
     seed: int
-    fit: Fit = field(repr=False)
-    experiment: Data = field(repr=False)
+    fit: Fit
+    experiment: Data
 
     def __str__(self) -> str:
         return self.sentence
+
+    def __repr__(self) -> str:
+        return f"Refutation({self.sentence})"
 
     def figure(self) -> "Figure":
         """A Matplotlib figure: one panel for each variable and setting, observed rows against predicted density."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from scipy.special import gammaincinv
 
+from estimators.data.words import in_digits
 from estimators.modes.farthest import ends_around
 from estimators.modes.region import Quantity, Region
 from estimators.optimise.objective import Objective
@@ -35,6 +36,9 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    def __repr__(self) -> str:
+        return f"({in_digits(self.low)}, {in_digits(self.high)})"
 
 
 def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval]:
@@ -63,7 +67,7 @@ def union(intervals: Sequence[Interval]) -> list[Interval]:
     """The intervals from the lowest, those that overlap as one.
 
     >>> union([Interval(2.0, 3.0), Interval(0.0, 1.0), Interval(0.5, 1.5)])
-    [Interval(low=0.0, high=1.5), Interval(low=2.0, high=3.0)]
+    [(0, 1.5), (2, 3)]
     """
     joined: list[Interval] = []
     for interval in sorted(intervals):

@@ -178,13 +178,26 @@ def importance(log_weights: Array) -> Importance:
     """
     logs = np.where(np.isnan(log_weights), -np.inf, log_weights)
     with np.errstate(all="ignore"):
-        smoothed, pareto_k = import_arviz().psislw(logs)
+        smoothed, pareto_k = _smoothed(logs)
         weights = np.exp(smoothed - smoothed.max())
     weights = weights / weights.sum()
     ess = float(1.0 / (weights**2).sum())
     # Weights of a few values have no tail of which a shape could be told: those of next to one value are all alike.
     shape = float(pareto_k) if np.isfinite(pareto_k) else 0.0 if ess > 0.5 * len(weights) else HEAVY
     return Importance(weights, ess, shape)
+
+
+def _smoothed(log_weights: Array) -> tuple[Array, float]:
+    """Log weights whose largest are quantiles of the generalised Pareto that was fitted to them, and its shape."""
+    arviz = import_arviz()
+    if hasattr(arviz, "psislw"):
+        return arviz.psislw(log_weights)  # type: ignore[no-any-return]
+    # From ArviZ 1 on, where it takes log-likelihoods, of which the weights are the inverse, and raises where the tail is
+    # one value, or a few.
+    try:
+        return quietly_imported("arviz_stats.base").array_stats.psislw(-log_weights)  # type: ignore[no-any-return]
+    except ValueError:
+        return log_weights, math.nan
 
 
 def chain_status(

@@ -1,7 +1,8 @@
 """nutpie on a log density that is native code: all that touches what nutpie keeps to itself.
 
 Chains call the function by its address and need no interpreter, so they run side by side. The names used here are those
-of nutpie 0.16, which hands PyMC's compiled densities over in this way.
+of nutpie 0.16, which hands PyMC's compiled densities over in this way. They change from one patch to the next, so one
+that was not tried samples through Python, chain after chain.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from estimators.contract import NativeFunction
 from estimators.parameters.parameter import Array
 
 _NAMES = ("LogpFunc", "ExpandFunc", "PyMcModel", "PyVariable", "PySampler")
-# Whether this is the nutpie, and these are the names, that this file was written for.
-IS_KNOWN = nutpie.__version__.startswith("0.16.") and all(hasattr(_lib, name) for name in _NAMES)
+_TRIED = tuple(f"0.16.{patch}" for patch in range(12))
+# Whether this is a nutpie, and these are the names, that this file was written for.
+IS_KNOWN = nutpie.__version__ in _TRIED and all(hasattr(_lib, name) for name in _NAMES)
 
 
 @cfunc("int64(uint64, uint64, CPointer(float64), CPointer(float64), voidptr)", cache=True)  # type: ignore[untyped-decorator]
@@ -47,11 +49,11 @@ class NativeModel(CompiledModel):  # type: ignore[misc]
     def coords(self) -> dict[str, Any]:
         return {}
 
-    def _make_sampler(self, settings: Any, init_mean: Any, cores: int, progress: Any, store: Any) -> Any:
+    def _make_sampler(self, settings: Any, init_mean: Any, cores: int, *reports: Any) -> Any:
         size = self.n_dim
         sizes, names = {"dimension": size, "unconstrained_parameter": size}, {"coordinates": ["dimension"]}
         variables = _lib.PyVariable.new_variables(["coordinates"], ["float64"], [self.start.shape], sizes, names)
         density = _lib.LogpFunc(self.function.address, self.function.data.ctypes.data, self)
         expand = _lib.ExpandFunc(size, size, _copied.address, self.function.data.ctypes.data, self)
         model = _lib.PyMcModel(density, expand, variables, size, sizes, {}, lambda seed: self.start, None)
-        return _lib.PySampler.from_pymc(settings, cores, model, progress, store)
+        return _lib.PySampler.from_pymc(settings, cores, model, *reports)

@@ -24,6 +24,7 @@ from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.level_names import names_along_axes
 from estimators.fits.modes import FitModes, modes_of
+from estimators.fits.notebook import html_of
 from estimators.fits.page import line_of, page_of
 from estimators.fits.pictures import plots_of
 from estimators.fits.quantities import Question
@@ -242,6 +243,7 @@ class Fit:
         return labels_of(self)
 
     plot = cached_property(plots_of)
+    _repr_html_ = html_of
 
 
 def _settled(fit: Fit) -> dict[str, Any]:

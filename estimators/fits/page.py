@@ -38,12 +38,12 @@ def line_of(fit: "Fit") -> str:
 @own_modes()
 def page_of(fit: "Fit") -> str:
     """A fit on a page; what is cut says which call has all of it."""
-    above = [*_head(fit), *_advice(fit), *_labels(fit)]
+    above = [*head_of(fit), *_advice(fit), *_labels(fit)]
     below = [] if fit.found is None else _rivals(fit.found)
     return "\n".join([*above, *_greeks(fit, LINES - len(above) - len(below)), *below])
 
 
-def _head(fit: "Fit") -> list[str]:
+def head_of(fit: "Fit") -> list[str]:
     """What made the fit and how good it is, and the rows."""
     draws = "" if fit.kind.is_point else f"{fit.num_draws} "
     chains = f" in {fit.num_chains} chains" if fit.num_chains > 1 else ""

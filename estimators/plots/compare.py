@@ -65,7 +65,7 @@ def plot_compare(
         _draw_greek(ax, greek, names, list(tables.values()))
     if asked:
         _draw_effects(panels[-1], list(asked.values()))
-    _draw_key(panels, list(named), is_own=axes is None)
+    _draw_key(panels, list(named))
     return panels
 
 
@@ -138,9 +138,9 @@ def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
     ax.set_title(style.plain(f"effect of {asked[0].of} on {asked[0].name}"), loc="left", fontsize=style.TEXT)
 
 
-def _draw_key(panels: "Sequence[Axes]", names: Sequence[str], *, is_own: bool) -> None:
+def _draw_key(panels: "Sequence[Axes]", names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     looks: list[dict[str, Any]]
     looks = [{"color": style.colour(number), "marker": style.marker(number)} for number in range(len(names))]
-    style.legend(panels, [Line2D([], [], linewidth=2.5, **look) for look in looks], names, is_own=is_own)
+    style.legend(panels, [Line2D([], [], linewidth=2.5, **look) for look in looks], names)

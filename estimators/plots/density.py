@@ -37,8 +37,8 @@ def draw_density(law: RowLaw, rows: Data | None, names: str | Sequence[str] | No
             draw_columns(ax, law, name, None if seen is None else _column(seen, name)[0])
         else:
             bands |= _draw_variable(ax, law, name, seen)
-    handles, labels = _key(law, rows is not None, bands)
-    style.legend(panels, handles, labels, is_own=axes is None)
+    handles, labels = _key(law, style.ink(panels[0]), rows is not None, bands)
+    style.legend(panels, handles, labels, head=law.caution)
     return panels
 
 
@@ -150,13 +150,11 @@ def _draw_discrete(ax: "Axes", law: RowLaw, name: str, points: Array, rows: tupl
     return curves
 
 
-def _key(law: RowLaw, has_rows: bool, has_band: bool) -> tuple[list[Any], list[str]]:
+def _key(law: RowLaw, ink: Any, has_rows: bool, has_band: bool) -> tuple[list[Any], list[str]]:
     """Handles and words of the legend."""
-    import matplotlib
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    ink = matplotlib.rcParams["text.color"]
     keys: list[tuple[Any, str]] = []
     if has_rows:
         keys.append((Patch(facecolor=style.NEUTRAL, alpha=style.FILL), "rows"))

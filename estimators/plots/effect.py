@@ -170,7 +170,7 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     ax.set_xlabel(style.plain(asked.of), fontsize=style.SMALL)
     ax.set_ylabel(style.plain(asked.outcome), fontsize=style.SMALL)
     style.title(ax, _words(asked))
-    _draw_key(ax, asked, is_own=given is None)
+    _draw_key(ax, asked)
     return ax
 
 
@@ -199,7 +199,7 @@ def _part(estimate: Estimate, mask: torch.Tensor) -> Estimate:
     return Estimate(estimate.draws[mask])
 
 
-def _draw_key(ax: "Axes", asked: Asked, *, is_own: bool) -> None:
+def _draw_key(ax: "Axes", asked: Asked) -> None:
     from matplotlib.lines import Line2D
 
     keys = [(Line2D([], [], linestyle=style.line(SET), **_look(SET)), f"set: do({asked.of})")]
@@ -207,7 +207,7 @@ def _draw_key(ax: "Axes", asked: Asked, *, is_own: bool) -> None:
     if len(asked.answers) > 1:
         keys.append((Line2D([], [], linestyle=":", **_look(SET, is_open=True)), "set: another mode"))
     handles, words = [handle for handle, _ in keys], [word for _, word in keys]
-    style.legend([ax], handles, words, is_own=is_own)
+    style.legend([ax], handles, words)
 
 
 def _word(level: Any) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from estimators.contract import Predictive, Variable
+from estimators.isolation import isolated
 from estimators.parameters.parameter import Array
 from estimators.plots.fitted import Fitted
 from estimators.queries.query import Query
@@ -83,6 +84,17 @@ class RowLaw:
     def hidden(self) -> list[str]:
         """The hidden sites."""
         return list(self.query.predictive.hidden)
+
+    @property
+    def caution(self) -> str:
+        """What a legend says above the classes, where labels may not be relied on."""
+        return "" if self.query.labels.doubt is None or self.num_classes < 2 else "Labels are uncertain: see fit.advice"
+
+    def sample(self, name: str, k: int | None, num_rows: int) -> Array:
+        """Values [N, ...] of a variable, of everyone or in a class, by the same random numbers every time."""
+        law = self.query.predictive if k is None else self.within(k)
+        with isolated(0):
+            return np.asarray(law.sample(num_rows)[name].double().numpy())
 
     def within(self, k: int) -> Predictive:
         """The law in a class, under every draw."""

@@ -27,9 +27,8 @@ class Plots:
     """Pictures of a fit. Each draws on the axes that it is given, or on a figure of its own, and returns its axes.
 
     A figure of its own is pyplot's, shown by a notebook and by ``plt.show()``, and kept by
-    ``fit.plot.effect("Y", of="T").figure.savefig("effect.png")``.
-    Text has the ink of the axes, so a style such as ``plt.style.context("dark_background")`` is kept. Nothing of the
-    caller's matplotlib is changed.
+    ``fit.plot.effect("Y", of="T").figure.savefig("effect.png")``. Text has the ink of the axes, so a style such as
+    ``plt.style.context("dark_background")`` is kept. Nothing else of the caller's matplotlib is changed.
     """
 
     of: Subject
@@ -97,7 +96,7 @@ class Plots:
         law = RowLaw.of(fit, self.of.law(), site)
         shares = fit.responsibilities(rows, site).double().numpy()
         names = law.class_names or [f"class {k}" for k in range(shares.shape[1])]
-        return draw_responsibilities(shares, names, "rows" if rows.unit is None else "units", ax)
+        return draw_responsibilities(shares, names, "rows" if rows.unit is None else "units", law.caution, ax)
 
     @own_modes()
     def trace(self, *, names: str | Sequence[str] | None = None, axes: "Given" = None) -> "list[Axes]":

@@ -27,6 +27,8 @@ def draw_profiles(law: RowLaw, names: str | Sequence[str] | None, level: float, 
         raise ValueError(f"profiles: expected the hidden site that is meant, site=..., among {law.hidden}")
     shown = law.check_names("profiles", names)
     panels = style.axes_for("profiles", axes, 1 + len(shown), panel=PANEL)
+    if law.caution and axes is None:
+        panels[0].figure.suptitle(law.caution, color=style.ink(panels[0]), fontsize=style.SMALL)
     _draw_by_class(panels[0], law, law.shares.T, level, SHARE)
     for name, ax in zip(shown, panels[1:], strict=True):
         levels = law.query.predictive.levels(name)

@@ -16,7 +16,7 @@ SIZE = (6.4, 2.8)
 MOST_COLUMNS = 800
 
 
-def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, given: "Axes | None") -> "Axes":
+def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, caution: str, given: "Axes | None") -> "Axes":
     """Shares [N, K] of rows, or units, sorted by their class, the next likely and how sure they are, stacked."""
     from matplotlib.patches import Patch
 
@@ -27,9 +27,9 @@ def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, given:
     shown = shares[order[chosen]]
     edges = np.linspace(0.0, len(order), len(shown) + 1)
     # Each row's own class is the lowest, the others stand above it.
-    is_own = np.eye(shown.shape[1])[shown.argmax(1)] > 0.0
-    above = np.where(is_own, 0.0, shown)
-    bases = np.where(is_own, 0.0, shown.max(1, keepdims=True) + above.cumsum(1) - above)
+    is_likeliest = np.eye(shown.shape[1])[shown.argmax(1)] > 0.0
+    above = np.where(is_likeliest, 0.0, shown)
+    bases = np.where(is_likeliest, 0.0, shown.max(1, keepdims=True) + above.cumsum(1) - above)
     for k, (share, base) in enumerate(zip(shown.T, bases.T, strict=True)):
         ax.stairs(base + share, edges, baseline=base, fill=True, color=style.colour(k), linewidth=0, gid=f"class {k}")
     ax.set(xlim=(0.0, len(order)), ylim=(0.0, 1.0))
@@ -37,5 +37,5 @@ def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, given:
     ax.set_ylabel("p(class | row)", fontsize=style.SMALL)
     style.title(ax, f"The likeliest class has {shares.max(1).mean():.0%} on average")
     handles = [Patch(facecolor=style.colour(k)) for k in range(len(names))]
-    style.legend([ax], handles, names, is_own=given is None)
+    style.legend([ax], handles, names, head=caution)
     return ax

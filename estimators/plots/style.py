@@ -102,18 +102,21 @@ def title(ax: "Axes", text: str) -> None:
     ax.set_title(plain("\n".join(lines)), loc="left", fontsize=TEXT)
 
 
-def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *, is_own: bool) -> None:
-    """One legend for all panels: below them in a figure of its own, or else in the first of the axes."""
+def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *, head: str = "") -> None:
+    """One legend for all panels: below them where the figure has nothing else, or else in the first of the axes."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     names = [plain(label) for label in labels]
-    if is_own:
-        figure = axes[0].get_figure(root=True)
-        width = figure.get_size_inches()[0] * LETTERS_PER_INCH  # type: ignore[union-attr]
+    figure: Any = axes[0].get_figure(root=True)
+    look: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "title_fontsize": SMALL, "title": head or None}
+    if figure.axes == list(axes) and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        width = figure.get_size_inches()[0] * LETTERS_PER_INCH
         columns = max(1, min(len(names), int(width / (max(map(len, names)) + 9))))
-        figure.legend(  # type: ignore[union-attr]
-            handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL
-        )
+        box = figure.legend(handles, names, loc="outside lower center", ncols=columns, **look)
     else:
-        axes[0].legend(handles, names, frameon=False, fontsize=SMALL)
+        box = axes[0].legend(handles, names, **look)
+    for text in (box.get_title(), *box.get_texts()):
+        text.set_color(ink(axes[0]))
 
 
 def plain(text: str) -> str:

@@ -59,14 +59,17 @@ def _draw_hits(found: Modes, axes: "Given") -> "Axes":
     from matplotlib.ticker import MaxNLocator
 
     (ax,) = style.axes_for("trace", axes, 1)
-    ax.vlines(found.values[0] - found.values, 0.0, found.hits, color=style.colour(0), linewidth=0.8)
-    ax.plot(found.values[0] - found.values, found.hits, "o", color=style.colour(0), gid="hits")
+    below = found.values[0] - found.values
+    ax.vlines(below, 0.0, found.hits, color=style.colour(0), linewidth=0.8)
+    ax.plot(below, found.hits, "o", color=style.colour(0), gid="hits")
     ax.set_ylim(bottom=0.0)
+    room = 0.05 * max(float(np.ptp(below)), 1.0)
+    ax.set_xlim(float(below.min()) - room, max(float(below.max()), float(below.min()) + 1.0) + room)
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set_xlabel("nats below the best mode", fontsize=style.SMALL)
     ax.set_ylabel("starts that ended there", fontsize=style.SMALL)
     settled = "settled" if found.is_settled else "not settled"
-    style.title(ax, f"A search of {found.num_starts} starts, {settled}; no steps were needed after it")
+    style.title(ax, f"A search of {found.num_starts} starts, {settled}")
     return ax
 
 

@@ -81,7 +81,5 @@ def _draw_each(ax: "Axes", law: RowLaw, name: str, values: Array | None) -> None
 
 
 def _simulated(law: RowLaw, name: str, k: int | None) -> Array:
-    """Values [M, D] drawn from the law, or from that of a class, by the same random numbers every time."""
-    query = law.query if k is None else law.query.where({law.site or "": k})
-    drawn = query.sample(SIMULATED, seed=0)[name].double().numpy()
-    return np.asarray(drawn.reshape(len(drawn), -1))
+    """Values [M, D] drawn from the law, or from that of a class."""
+    return law.sample(name, k, SIMULATED).reshape(SIMULATED, -1)

@@ -1,0 +1,60 @@
+"""A fit as a notebook shows it: what it is, what to know of it, its table, and a small picture."""
+
+from html import escape
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
+
+# Rows of the table and panels of the picture, beyond which they are left out.
+MOST_ENTRIES, MOST_PANELS = 20, 3
+PANEL = (3.2, 2.4)  # inches
+# Ink that no figure has by chance, and which becomes the colour of the page's text, light or dark.
+INK = "#010203"
+
+
+def html_of(fit: "Fit") -> str:
+    """The fit as HTML; what no picture can be drawn of has none."""
+    head = f"{fit.stats.get('estimator', fit.kind)} fit"
+    rows = "" if fit.data is None else f", {fit.data.num_rows} rows"
+    draws = f", {fit.num_draws} draws" if fit.num_draws > 1 else ""
+    statuses = " + ".join(status.name for status in fit.findings)
+    advice = "".join(f"<li>{escape(sentence)}</li>" for sentence in fit.advice)
+    table = fit.summary()
+    left_out = len(table) - MOST_ENTRIES
+    more = f"<p>{left_out} more rows in <code>fit.summary()</code></p>" if left_out > 0 else ""
+    shown = table.head(MOST_ENTRIES).to_html(float_format="{:.4g}".format, border=0)
+    return (
+        f"<div><p><b>{escape(head)}</b>{escape(rows + draws)}: <b>{escape(statuses)}</b></p><ul>{advice}</ul>"
+        f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div>{shown}{more}</div>'
+        f"<div>{_picture(fit)}</div></div></div>"
+    )
+
+
+def _picture(fit: "Fit") -> str:
+    """Densities of the first variables beside the rows, as an SVG in the colour of the page's text."""
+    if fit.data is None:
+        return ""
+    try:
+        return _drawn(fit)
+    except Exception:  # whatever a model cannot answer must not hide what can be said in words
+        return ""
+
+
+def _drawn(fit: "Fit") -> str:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    plot = fit.plot
+    law = plot.of.law().predictive
+    names = [name for name, one in law.variables.items() if one.has_law and name not in law.hidden][:MOST_PANELS]
+    inks = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor")
+    colours: Any = {**dict.fromkeys(inks, INK), "axes.facecolor": "none"}
+    with matplotlib.rc_context(colours):
+        # One that pyplot does not know, or a notebook would show it a second time.
+        figure = Figure((PANEL[0] * len(names), PANEL[1]), facecolor="none", layout="constrained")
+        plot.density(names=names, axes=figure.subplots(1, len(names), squeeze=False))
+        figure.savefig(text := StringIO(), format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(INK, "currentColor")

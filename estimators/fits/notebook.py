@@ -4,12 +4,17 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from estimators.plots.density import draw_density
+from estimators.plots.laws import RowLaw
+
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
 # Rows of the table and panels of the picture, beyond which they are left out.
 MOST_ENTRIES, MOST_PANELS = 20, 3
 PANEL = (3.2, 2.4)  # inches
+# Draws by which classes and bands are drawn: a page is to be there at once.
+MOST_DRAWS = 20
 # Ink that no figure has by chance, and which becomes the colour of the page's text, light or dark.
 INK = "#010203"
 
@@ -46,15 +51,14 @@ def _drawn(fit: "Fit") -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    plot = fit.plot
-    law = plot.of.law().predictive
-    names = [name for name, one in law.variables.items() if one.has_law and name not in law.hidden][:MOST_PANELS]
+    law = RowLaw.of(fit, fit.plot.of.law(), most_draws=MOST_DRAWS)
+    names = list(law.variables)[:MOST_PANELS]
     inks = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor")
     colours: Any = {**dict.fromkeys(inks, INK), "axes.facecolor": "none"}
     with matplotlib.rc_context(colours):
         # One that pyplot does not know, or a notebook would show it a second time.
         figure = Figure((PANEL[0] * len(names), PANEL[1]), facecolor="none", layout="constrained")
-        plot.density(names=names, axes=figure.subplots(1, len(names), squeeze=False))
+        draw_density(law, fit.data, names, figure.subplots(1, len(names), squeeze=False).flat)
         figure.savefig(text := StringIO(), format="svg", metadata={"Date": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace(INK, "currentColor")

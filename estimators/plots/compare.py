@@ -52,7 +52,7 @@ def plot_compare(
     """
     check_level(level)
     named = _named(fits)
-    tables = {name: fit.plot.of.fit.summary(level) for name, fit in named.items()}
+    tables = [fit.plot.of.fit.summary(level) for fit in named.values()]
     first = next(iter(named.values())).plot.of
     entries = _entries(first.entries(), greeks)
     asked = {name: _asked(fit.plot, effect, level) for name, fit in named.items()} if effect is not None else {}
@@ -62,7 +62,7 @@ def plot_compare(
     )
     panels = style.axes_for("plot_compare", axes, count, panel=(WIDTH, height))
     for (greek, names), ax in zip(entries.items(), panels, strict=False):
-        _draw_greek(ax, greek, names, list(tables.values()))
+        _draw_greek(ax, greek, names, list(named.values()), tables)
     if asked:
         _draw_effects(panels[-1], list(asked.values()))
     _draw_key(panels, list(named))
@@ -103,13 +103,18 @@ def _offsets(count: int) -> Any:
     return SPREAD * ((np.arange(count) + 0.5) / count - 0.5)
 
 
-def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], tables: Sequence[Any]) -> None:
-    for number, (table, offset) in enumerate(zip(tables, _offsets(len(tables)), strict=True)):
-        lacking = [name for name in names if name not in table.index]
-        if lacking:
-            raise ValueError(f"plot_compare: expected fits of one model, but one has no {lacking[0]}")
+def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], fits: Sequence[Pictured], tables: Sequence[Any]) -> None:
+    offsets = _offsets(len(tables))
+    for number, (fit, table, offset) in enumerate(zip(fits, tables, offsets, strict=True)):
+        # Names of levels are those of a fit's own rows, which not every fit has.
+        own_names = fit.plot.of.entries().get(greek, [])
+        if len(own_names) != len(names):
+            raise ValueError(
+                f"plot_compare: expected fits of one model, but {greek} has {len(names)} entries in the first and "
+                f"{len(own_names)} in another"
+            )
         colour = style.colour(number)
-        own, at = table.loc[list(names)], np.arange(len(names)) + offset
+        own, at = table.loc[own_names], np.arange(len(names)) + offset
         if "lower" in own:
             ax.hlines(at, own["lower"], own["upper"], color=colour, linewidth=2.5, gid=f"interval {number}")
         ax.plot(own["mean"], at, style.marker(number), color=colour, markersize=6, gid=f"fit {number}")

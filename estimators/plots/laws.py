@@ -37,14 +37,15 @@ class RowLaw:
     query: Query
     draws: Mapping[str, torch.Tensor]
     site: str | None
+    most_draws: int
 
     @staticmethod
-    def of(fit: Fitted, query: Query, site: str | None = None) -> "RowLaw":
+    def of(fit: Fitted, query: Query, site: str | None = None, most_draws: int = MOST_DRAWS) -> "RowLaw":
         """Of a fit; where it has several hidden sites, classes are of the one that is named, if any is."""
         hidden = list(query.predictive.hidden)
         if site is not None and site not in hidden:
             raise ValueError(f"site: expected a hidden site among {hidden}, got {site!r}")
-        return RowLaw(query, fit.draws, hidden[0] if site is None and len(hidden) == 1 else site)
+        return RowLaw(query, fit.draws, hidden[0] if site is None and len(hidden) == 1 else site, most_draws)
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
@@ -109,7 +110,7 @@ class RowLaw:
     def thinned(self) -> list[dict[str, torch.Tensor]]:
         """Some draws of the Greeks, one at a time."""
         total = len(next(iter(self.draws.values())))
-        chosen = np.linspace(0, total - 1, min(total, MOST_DRAWS)).round().astype(int)
+        chosen = np.linspace(0, total - 1, min(total, self.most_draws)).round().astype(int)
         return [{name: value[s : s + 1] for name, value in self.draws.items()} for s in chosen.tolist()]
 
     @cached_property

@@ -29,10 +29,12 @@ def draw_trace(subject: Subject, names: str | Sequence[str] | None, axes: "Given
     info, found = subject.fit.info, subject.fit.found
     if "losses" in info:
         return [_draw_steps(info["losses"].numpy(), axes, "nats above the lowest loss")]
-    if len(info.get("log_likelihoods", ())) > 1:
-        return [_draw_steps(-info["log_likelihoods"].numpy()[None], axes, "nats below the highest likelihood")]
-    if found is not None and "log_likelihoods" in info:
-        return [_draw_hits(found, axes)]
+    if "log_likelihoods" in info:
+        values = info["log_likelihoods"].numpy()
+        # EM begins at the best mode of a search, where there is nothing left to climb.
+        if len(values) == 1 and found is not None:
+            return [_draw_hits(found, axes)]
+        return [_draw_steps(-values[None], axes, "nats below the highest likelihood")]
     raise ValueError(
         "trace: this fit has neither steps nor draws, as one at known Greeks or one of several modes; a fit of EM() or "
         "MAP() has its steps, and one of NUTS(), SMC() or fit.laplace() its draws"
@@ -47,7 +49,7 @@ def _draw_steps(losses: Array, axes: "Given", of: str) -> "Axes":
     steps = np.arange(losses.shape[1])
     if len(losses) > 1:
         ax.semilogy(steps, np.delete(heights, best, axis=0).T, color=style.NEUTRAL, linewidth=0.8, gid="others")
-    ax.semilogy(steps, heights[best], color=style.colour(0), linewidth=style.LINE, gid="best")
+    ax.semilogy(steps, heights[best], ".-", color=style.colour(0), linewidth=style.LINE, gid="best")
     ax.set_xlabel("step", fontsize=style.SMALL)
     ax.set_ylabel(of, fontsize=style.SMALL)
     style.title(ax, f"{len(losses)} starts, the best in colour" if len(losses) > 1 else f"{len(steps) - 1} steps")

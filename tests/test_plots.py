@@ -1,0 +1,443 @@
+"""Plots of a fit: what is drawn is what the fit says, for every kind of fit; nothing of the caller's is changed."""
+
+import itertools
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from estimators import (
+    EM,
+    MAP,
+    NUTS,
+    CausalMixture,
+    Data,
+    EstimationWarning,
+    Fit,
+    GaussianMixture,
+    PyroModel,
+    plot_compare,
+)
+from estimators.fits import notebook
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    FullGaussian,
+    Gaussian,
+    LinearGaussian,
+    Poisson,
+)
+from estimators.plots import style
+
+# Two effects have one law of T and Y: -1 and 0.8.
+MODEL = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
+TRUTH = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
+ESTIMATORS = {"EM": EM(), "MAP": MAP(), "NUTS": NUTS(num_samples=20, warmup_steps=60, num_chains=2)}
+KINDS = (*ESTIMATORS, "known")
+
+
+def rows_of(model: Any, truth: Any, num_rows: int) -> dict[str, Any]:
+    return {name: column for name, column in model.simulate(num_rows, truth, seed=0).items() if name != "Z"}
+
+
+@cache
+def fitted(kind: str) -> Fit:
+    if kind == "known":
+        return Fit.from_greeks(MODEL, TRUTH)
+    rows = rows_of(MODEL, TRUTH, 400)
+    treated = np.where(rows["T"].numpy() > 0, "treated", "control")
+    with pytest.warns(UserWarning):
+        return ESTIMATORS[kind].fit(MODEL, Data(T=treated, Y=rows["Y"]), seed=0)
+
+
+@cache
+def mixture(K: int, estimator: str = "EM") -> Fit:
+    model = GaussianMixture(K)
+    truth = {"theta": np.full(K, 1.0 / K), "mu_X": 6.0 * np.arange(K)}
+    # A sampler's draws are as few as a plot needs, which is said.
+    with warnings.catch_warnings(action="ignore", category=EstimationWarning):
+        return ESTIMATORS[estimator].fit(model, rows_of(model, truth, 100 * K), seed=0)
+
+
+def clinic(N: int) -> None:
+    theta = pyro.sample("theta", dist.Dirichlet(torch.ones(2)))
+    with pyro.plate("severities", 2):
+        mu = pyro.sample("mu", dist.Normal(0.0, 5.0))
+    with pyro.plate("rows", N):
+        severity = pyro.sample("severity", dist.Categorical(theta))
+        pyro.sample("Y", dist.Normal(mu[severity], 0.7))
+
+
+@cache
+def program() -> Fit:
+    model = PyroModel(clinic, order_by="mu")
+    rows = model.simulate(200, {"theta": [0.4, 0.6], "mu": [0.0, 3.0]}, seed=0)
+    return EM().fit(model, {"Y": rows["Y"]}, seed=0)
+
+
+@cache
+def all_families() -> Fit:
+    """One of every kind of variable, at known Greeks, so that it takes no fit."""
+    model = CausalMixture(
+        2, {"C": Poisson(), "G": Categorical(3), "V": FullGaussian(2), "W": DiagonalGaussian(3), "X": Gaussian()}
+    )
+    torch.manual_seed(0)
+    return Fit.from_greeks(model, model.prior_greeks(seed=1))
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def drawn(ax: Axes, gid: str) -> Any:
+    (found,) = [artist for artist in ax.get_children() if artist.get_gid() == gid]
+    return found
+
+
+def numbers(ax: Axes, gid: str) -> Any:
+    return np.asarray(drawn(ax, gid).get_ydata(), dtype=np.float64)
+
+
+# ------------------------------------------------------------------ densities
+
+
+@pytest.mark.parametrize(("K", "estimator"), [(1, "EM"), (2, "EM"), (8, "EM"), (1, "NUTS"), (2, "NUTS")])
+def test_densities_are_those_of_the_fit(K: int, estimator: str) -> None:
+    fit = mixture(K, estimator)
+    (ax,) = fit.plot.density()
+    x, density = drawn(ax, "predicted").get_data()
+    np.testing.assert_allclose(density, np.exp(fit.log_density({"X": x}).numpy()), rtol=1e-9)
+    assert np.trapezoid(density, x) == pytest.approx(1.0, abs=0.03), "but for what is beyond the view"
+    if K > 1:
+        parts = sum(numbers(ax, f"class {k}") for k in range(K))
+        # Of 40 draws, all have a part.
+        np.testing.assert_allclose(parts, density, rtol=1e-9)
+    heights, edges, _ = drawn(ax, "rows").get_data()
+    values = fit.data.columns["X"].numpy()  # type: ignore[union-attr]
+    share = np.mean((values >= edges[0]) & (values <= edges[-1]))
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(share)
+    assert bool([artist for artist in ax.get_children() if artist.get_gid() == "band"]) == (estimator == "NUTS")
+
+
+def test_bars_are_frequencies_beside_probabilities() -> None:
+    fit = fitted("EM")
+    ax, _ = fit.plot.density()
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in ax.patches]
+    treated = fit.data.columns["T"].double().mean().item()  # type: ignore[union-attr]
+    assert [height for _, height in bars[:2]] == pytest.approx([1.0 - treated, treated])
+    expected = fit["theta"][:, None] * torch.stack([1.0 - fit["p_T"], fit["p_T"]], -1).reshape(2, 2)
+    assert [height for _, height in bars[2:]] == pytest.approx(expected.reshape(-1).tolist())
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["control", "treated"]
+
+
+def test_rows_in_which_something_was_set_are_left_out() -> None:
+    model = GaussianMixture(2)
+    x = np.concatenate([np.linspace(-1, 1, 30), np.linspace(-1, 1, 10), np.linspace(9, 11, 30)])
+    fit = EM().fit(model, Data(X=x, Z=[0] * 30 + [-1] * 40, intervened={"Z": [True] * 30 + [False] * 40}), seed=0)
+    (ax,) = fit.plot.density()
+    heights, edges, _ = drawn(ax, "rows").get_data()
+    assert (heights * np.diff(edges))[edges[:-1] < 5.0].sum() == pytest.approx(0.25)
+
+
+def test_variables_of_every_kind_are_drawn() -> None:
+    fit = all_families()
+    axes = fit.plot.density()
+    assert [ax.get_xlabel() for ax in axes] == ["C", "G", "V[0]", "columns of W", "X"]
+    assert len(fit.plot.profiles()) == 6
+    rows = fit.model.simulate(50, {name: fit[name] for name in fit.draws}, seed=3)
+    assert len(fit.plot.density({name: column for name, column in rows.items() if name != "Z"})) == 5
+
+
+# ------------------------------------------------------------------ effects
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_effect_is_drawn_as_the_fit_answers(kind: str) -> None:
+    fit = fitted(kind)
+    ax = fit.plot.effect("Y", of="T")
+    set_, seen = ([ask(T=t).mean("Y") for t in (0, 1)] for ask in (fit.do, fit.given))
+    np.testing.assert_allclose(numbers(ax, "seen"), [float(one.value) for one in seen])
+    effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
+    assert f"{float(effect.value):.3g}".replace("-", "−") in ax.get_title(loc="left")
+    bars = {tuple(line.get_ydata()) for line in ax.lines if line.get_gid() == "interval"}
+    if fit.num_draws == 1:
+        np.testing.assert_allclose(numbers(ax, "set"), [float(one.value) for one in set_])
+    if kind == "known":
+        assert not bars
+    elif kind != "NUTS":
+        assert len(effect.rivals) == 1
+        np.testing.assert_allclose(numbers(ax, "rival 0"), [float(one.rivals[0]) for one in set_])
+        assert f"({fit.modes.weights[1]:.0%})" in ax.get_title(loc="left")
+        assert bars == {tuple(bar) for one in (*set_, *seen) for bar in one.profile(0.9)}
+    else:
+        modes = fit.info["mode"]
+        heaviest = int(modes.bincount().argmax())
+        means = [float(one.draws[modes == heaviest].mean()) for one in set_]
+        np.testing.assert_allclose(numbers(ax, "set"), means)
+        assert {tuple(map(float, one.interval(0.9))) for one in seen} <= bars
+
+
+def test_a_cause_of_numbers_stands_where_its_levels_are() -> None:
+    model = CausalMixture(1, {"A": Gaussian(), "Y": LinearGaussian(parents=["A"])})
+    greeks = {"theta": [1.0], "mu_A": [0.0], "sigma_A": [1.0], "beta_Y": [[0.0, 2.0]], "sigma_Y": [1.0]}
+    ax = Fit.from_greeks(model, greeks).plot.effect("Y", of="A", levels=(-1.0, 0.0, 3.0))
+    np.testing.assert_allclose(ax.get_xticks(), [-1.0, 0.0, 3.0])
+    np.testing.assert_allclose(numbers(ax, "set"), [-2.0, 0.0, 6.0])
+    assert "3 against −1: 8" in ax.get_title(loc="left")
+
+
+def test_an_interval_without_an_end_goes_to_the_edge_and_says_so() -> None:
+    from estimators.modes.profile import Interval
+    from estimators.plots.intervals import draw_bars
+
+    ax = Figure().subplots()
+    ax.set_ylim(0.0, 1.0)
+    draw_bars(ax, [(0.0, Interval(0.5, float("inf")), "red")])
+    assert [line.get_marker() for line in ax.lines if line.get_gid() == "open"] == ["^"]
+    assert np.isfinite(numbers(ax, "interval")).all()
+
+
+# ------------------------------------------------------------------ the other plots
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_profiles_are_means_in_each_class(kind: str) -> None:
+    fit = fitted(kind)
+    shares, treated, outcome = fit.plot.profiles(level=0.8)
+    for k in (0, 1):
+        assert numbers(shares, f"class {k}")[0] == pytest.approx(float(fit["theta"][k]))
+        for ax, name in ((treated, "T"), (outcome, "Y")):
+            mean = fit.given(Z=k).mean(name)
+            assert numbers(ax, f"class {k}")[0] == pytest.approx(float(mean.value))
+            if kind == "NUTS":
+                ((_, low), (_, high)) = drawn(ax, f"interval {k}").get_segments()[0]
+                assert (low, high) == pytest.approx(tuple(map(float, mean.interval(0.8))))
+
+
+@pytest.mark.parametrize("K", [1, 2, 8])
+def test_each_class_has_its_share_of_the_area(K: int) -> None:
+    fit = mixture(K)
+    ax = fit.plot.responsibilities()
+    shares = fit.responsibilities(fit.data)
+    for k in range(K):
+        heights, _, base = drawn(ax, f"class {k}").get_data()
+        assert np.mean(heights - base) == pytest.approx(float(shares[:, k].mean()), abs=1e-9)
+    assert len(ax.get_figure(root=True).legends[0].get_texts()) == K  # type: ignore[union-attr]
+
+
+def test_a_trace_is_of_steps_or_of_chains() -> None:
+    fit = fitted("NUTS")
+    axes = fit.plot.trace(names=["theta[0]"])
+    chains = np.array([numbers(axes[0], f"chain {chain}") for chain in (0, 1)])
+    np.testing.assert_allclose(chains.reshape(-1), fit.draws["theta"][:, 0])
+    (losses,) = fitted("MAP").plot.trace()
+    own = fitted("MAP").info["losses"].numpy()
+    best = own[own[:, -1].argmin()]
+    np.testing.assert_allclose(numbers(losses, "best"), np.maximum(best - own.min(), 1e-6))
+    (hits,) = fitted("EM").plot.trace()
+    np.testing.assert_allclose(numbers(hits, "hits"), fitted("EM").modes.table()["hits"])
+    unsearched = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0, search=None)
+    (steps,) = unsearched.plot.trace()
+    assert len(numbers(steps, "best")) == len(unsearched.info["log_likelihoods"])
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_modes_lie_as_far_below_the_best_as_they_do(kind: str) -> None:
+    fit = fitted(kind)
+    axes = fit.plot.modes()
+    table = fit.modes.table()
+    assert len(axes) == len(fit.draws)
+    points = drawn(axes[1], "p_T[0]").get_offsets()
+    np.testing.assert_allclose(points, table[["p_T[0]", "below"]].to_numpy())
+    sizes = drawn(axes[1], "p_T[0]").get_sizes()
+    np.testing.assert_allclose(np.diff(sizes) / style_of_sizes(), np.diff(table["weight"]))
+
+
+def style_of_sizes() -> float:
+    from estimators.plots.modes import MORE
+
+    return MORE
+
+
+def test_estimators_stand_side_by_side() -> None:
+    fits = [fitted(kind) for kind in KINDS]
+    axes = plot_compare(fits, effect={"name": "Y", "of": "T"})
+    assert [ax.get_title(loc="left") for ax in axes] == [*MODEL_GREEKS, "effect of T on Y"]
+    for number, fit in enumerate(fits):
+        np.testing.assert_allclose(drawn(axes[1], f"fit {number}").get_xdata(), fit["p_T"].reshape(-1))
+        effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
+        assert drawn(axes[-1], f"fit {number}").get_xdata()[0] == pytest.approx(float(effect.value))
+        if fit.num_draws == 1:
+            np.testing.assert_allclose(drawn(axes[-1], f"rivals {number}").get_xdata(), effect.rivals)
+    low = np.array(drawn(axes[1], "interval 2").get_segments())[:, 0, 0]
+    np.testing.assert_allclose(low, fitted("NUTS").summary().loc[["p_T[0]", "p_T[1]"], "lower"])
+    words = [text.get_text() for text in axes[0].get_figure(root=True).legends[0].get_texts()]  # type: ignore[union-attr]
+    assert words == ["EM", "MAP", "NUTS", "known Greeks"]
+
+
+MODEL_GREEKS = ["theta", "p_T", "beta_Y", "sigma_Y"]
+
+
+def test_a_program_has_the_same_pictures() -> None:
+    fit = program()
+    (ax,) = fit.plot.density()
+    x, density = drawn(ax, "predicted").get_data()
+    np.testing.assert_allclose(density, np.exp(fit.log_density({"Y": x}).numpy()), rtol=1e-6)
+    shares, _ = fit.plot.profiles()
+    assert numbers(shares, "class 0")[0] == pytest.approx(float(fit["theta"][0]))
+    assert fit.plot.responsibilities().get_xlabel() == "200 rows, sorted"
+    assert len(fit.plot.effect("Y", of="severity").lines)
+    assert len(plot_compare([fit, fit])) == 2
+
+
+# ------------------------------------------------------------------ the caller's matplotlib
+
+
+PLOTS = {
+    "density": lambda fit, axes: fit.plot.density(axes=axes),
+    "profiles": lambda fit, axes: fit.plot.profiles(axes=axes),
+    "trace": lambda fit, axes: fit.plot.trace(axes=axes),
+    "modes": lambda fit, axes: fit.plot.modes(axes=axes),
+    "effect": lambda fit, axes: [fit.plot.effect("Y", of="T", ax=axes[0] if axes else None)],
+    "responsibilities": lambda fit, axes: [fit.plot.responsibilities(ax=axes[0] if axes else None)],
+    "compare": lambda fit, axes: plot_compare([fit], axes=axes),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_axes_go_in_and_come_out_and_nothing_else_changes(name: str) -> None:
+    fit = fitted("MAP")
+    before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
+    own = PLOTS[name](fit, None)
+    figures = plt.get_fignums()
+    given = Figure().subplots(2, len(own), squeeze=False)[1].tolist()
+    assert PLOTS[name](fit, given) == given
+    assert all(ax.has_data() for ax in given)
+    assert (dict(matplotlib.rcParams), matplotlib.get_backend(), plt.get_fignums()) == (before, backend, figures)
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_text_has_the_ink_of_the_style(name: str) -> None:
+    with plt.style.context("dark_background"):
+        axes = PLOTS[name](fitted("MAP"), None)
+    figure = axes[0].get_figure(root=True)
+    figure.canvas.draw()
+    inks = {text.get_color() for ax in axes for text in (ax.xaxis.label, ax.title, *ax.get_xticklabels())}
+    inks |= {text.get_color() for legend in figure.legends for text in legend.get_texts()}
+    assert {matplotlib.colors.to_hex(one) for one in inks} == {"#ffffff"}
+
+
+LINEAR = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+# Machado, Oliveira & Fernandes (2009): full protanopia, deuteranopia and tritanopia, on linear RGB.
+EYES = (
+    np.eye(3),
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+)
+
+
+def linear(colour: str) -> Any:
+    c = np.array(matplotlib.colors.to_rgb(colour))
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(colour: str, page: str) -> float:
+    light = sorted(float(LINEAR[1] @ linear(one)) + 0.05 for one in (colour, page))
+    return light[1] / light[0]
+
+
+def distance(one: str, other: str) -> float:
+    """ΔE 1976 as the eye that tells them apart least sees it."""
+
+    def lab(rgb: Any) -> Any:
+        x, y, z = np.cbrt(np.clip(LINEAR @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089], 1e-6, None))
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    return min(float(np.linalg.norm(lab(eye @ linear(one)) - lab(eye @ linear(other)))) for eye in map(np.array, EYES))
+
+
+def test_the_palette_is_told_apart_by_colour_blind_eyes_on_light_and_dark() -> None:
+    assert min(contrast(colour, page) for colour in style.PALETTE for page in ("#ffffff", "#1e1e1e")) > 2.3
+    assert min(itertools.starmap(distance, itertools.combinations(style.PALETTE, 2))) > 15.0
+    # The measures can fail: yellow on white, and red beside green.
+    assert contrast("#F0E442", "#ffffff") < 2.3
+    assert distance("#cc0000", "#556600") < 15.0
+
+
+# ------------------------------------------------------------------ what cannot be drawn
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "words"),
+    [
+        (lambda fit: fit.plot.density(names="W"), ValueError, r"expected variables among \['T', 'Y'\], got 'W'"),
+        (lambda fit: fit.plot.density(site="U"), ValueError, r"hidden site among \['Z'\], got 'U'"),
+        (
+            lambda fit: fit.plot.density(axes=Figure().subplots()),
+            ValueError,
+            "expected 2 Axes, one for each panel, got 1",
+        ),
+        (lambda fit: fit.plot.effect("Y", of="T", ax=Figure()), TypeError, "expected matplotlib Axes"),
+        (lambda fit: fit.plot.effect("W", of="T"), ValueError, "expected a variable among .*, got 'W'"),
+        (lambda fit: fit.plot.effect("Y", of="Y"), ValueError, "expected two variables"),
+        (
+            lambda fit: fit.plot.effect("T", of="Y"),
+            ValueError,
+            "levels: expected two or more values of Y, which has no",
+        ),
+        (lambda fit: fit.plot.effect("Y", of="T", level=2), ValueError, "strictly between 0 and 1"),
+        (lambda fit: fit.plot.responsibilities(), ValueError, "holds no data; give rows"),
+        (lambda fit: fit.plot.trace(), ValueError, "neither steps nor draws"),
+        (lambda fit: fit.plot.modes(), ValueError, "without a search"),
+        (lambda fit: plot_compare([]), ValueError, "at least one fit"),
+        (lambda fit: plot_compare([fit], greeks="mu_Y"), ValueError, "expected Greeks among .*, got 'mu_Y'"),
+        (lambda fit: plot_compare([fit], effect={"of": "T"}), ValueError, "effect: expected name, of"),
+        (lambda fit: plot_compare([fit, mixture(2)]), ValueError, "fits of one model"),
+    ],
+)
+def test_errors_say_what_was_expected(draw: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        draw(fitted("known"))
+
+
+# ------------------------------------------------------------------ a notebook
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_notebook_shows_words_table_and_picture(kind: str) -> None:
+    fit = fitted(kind)
+    before, figures = dict(matplotlib.rcParams), plt.get_fignums()
+    page = fit._repr_html_()
+    assert page.startswith(f"<div><p><b>{kind} fit</b>, 400 rows")
+    assert all(status.name in page for status in fit.findings)
+    assert page.count("<li>") == len(fit.advice)
+    assert "<td>" in page
+    assert "<svg" in page and "currentColor" in page and notebook.INK not in page
+    assert (dict(matplotlib.rcParams), plt.get_fignums()) == (before, figures)
+
+
+def test_a_notebook_escapes_names_and_needs_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = fitted("known").relabel({"<b>low</b>": 0, "high": 1})
+    page = fit._repr_html_()
+    assert "<svg" not in page
+    assert "&lt;b&gt;low" in page and "<b>low" not in page
+
+    def fails(*_: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(notebook, "draw_density", fails)
+    assert "<svg" not in mixture(2)._repr_html_()

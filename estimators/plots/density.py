@@ -144,7 +144,7 @@ def _draw_discrete(ax: "Axes", law: RowLaw, name: str, points: Array, rows: tupl
         ax.vlines(at, *curves.band, color=style.ink(ax), linewidth=1.2, gid="band")
     if len(points) <= MOST_TICKS:
         words = law.level_names(name) or [f"{point:g}" for point in points]
-        ax.set_xticks(points, [style.plain(word) for word in words])
+        style.name_ticks(ax, points, words)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return curves

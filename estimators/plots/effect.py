@@ -165,7 +165,7 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
         (place + step, one, style.colour(SEEN)) for place, intervals in zip(at, seen, strict=True) for one in intervals
     ]
     draw_bars(ax, bars)
-    ax.set_xticks(at, [style.plain(word) for word in asked.level_words])
+    style.name_ticks(ax, at, asked.level_words)
     ax.margins(x=0.15)
     ax.set_xlabel(style.plain(asked.of), fontsize=style.SMALL)
     ax.set_ylabel(style.plain(asked.outcome), fontsize=style.SMALL)

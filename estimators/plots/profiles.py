@@ -70,8 +70,7 @@ def _draw_by_class(ax: "Axes", law: RowLaw, values: Array, level: float, of: str
             ax.vlines([k], *ends[:, k : k + 1], color=style.colour(k), linewidth=3.0, gid=f"interval {k}")
         ax.plot([k], [mean], style.marker(k), color=style.colour(k), markersize=6, gid=f"class {k}")
     words = law.level_names(law.site or "")
-    is_long = sum(map(len, words)) > 24
-    ax.set_xticks(range(len(words)), [style.plain(word) for word in words], rotation=30 if is_long else 0)
+    style.name_ticks(ax, range(len(words)), words)
     ax.set_xlim(-0.6, len(words) - 0.4)
     ax.set_ylabel(style.plain(of), fontsize=style.SMALL)
     ax.set_xlabel(style.plain(law.site or ""), fontsize=style.SMALL)
@@ -89,10 +88,9 @@ def _draw_by_level(ax: "Axes", law: RowLaw, values: Array, level: float, words: 
         at = np.arange(count) + SPREAD * ((k + 0.5) / len(means) - 0.5)
         if values.shape[1] > 1:
             ax.vlines(at, *ends[:, k], color=style.colour(k), linewidth=2.0, gid=f"interval {k}")
-        ax.plot(at, mean, style.marker(k), color=style.colour(k), markersize=4, gid=f"class {k}", linewidth=0.8,
+        ax.plot(at, mean, style.marker(k), color=style.colour(k), markersize=4, gid=f"class {k}", linewidth=0.6,
                 linestyle=style.line(k))  # fmt: skip
-    is_long = sum(map(len, words)) > 24
-    ax.set_xticks(range(count), [style.plain(word) for word in words], rotation=30 if is_long else 0)
+    style.name_ticks(ax, range(count), words)
     ax.set_ylabel(style.plain(of), fontsize=style.SMALL)
     if of == "probability":
         ax.set_ylim(-0.03, 1.03)

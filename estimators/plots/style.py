@@ -24,7 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Mid-grey: of data, on any background.
 NEUTRAL = "#808080"
 # Opacity of what data fill, and of a band.
-FILL, BAND = 0.4, 0.25
+FILL, BAND = 0.5, 0.25
 SMALL, TEXT = "small", "medium"
 LINE = 1.8
 # Inches: of one panel among others, and of one alone.
@@ -117,6 +117,14 @@ def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str]
         box = axes[0].legend(handles, names, **look)
     for text in (box.get_title(), *box.get_texts()):
         text.set_color(ink(axes[0]))
+
+
+def name_ticks(ax: "Axes", places: Any, words: Sequence[str]) -> None:
+    """Ticks by name, aslant where side by side they would overlap."""
+    inches = ax.bbox.width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    is_long = sum(map(len, words)) + 2 * len(words) > LETTERS_PER_INCH * inches
+    look: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if is_long else {}
+    ax.set_xticks(places, [plain(word) for word in words], **look)
 
 
 def plain(text: str) -> str:

@@ -422,7 +422,7 @@ def test_a_notebook_shows_words_table_and_picture(kind: str) -> None:
     fit = fitted(kind)
     before, figures = dict(matplotlib.rcParams), plt.get_fignums()
     page = fit._repr_html_()
-    assert page.startswith(f"<div><p><b>{kind} fit</b>, 400 rows")
+    assert page.startswith(f"<div><p><b>{kind}: ") and "Data(400 rows" in page
     assert all(status.name in page for status in fit.findings)
     assert page.count("<li>") == len(fit.advice)
     assert "<td>" in page

@@ -4,6 +4,8 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from estimators.fits.page import head_of
+from estimators.isolation import own_modes
 from estimators.plots.density import draw_density
 from estimators.plots.laws import RowLaw
 
@@ -19,19 +21,17 @@ MOST_DRAWS = 20
 INK = "#010203"
 
 
+@own_modes()
 def html_of(fit: "Fit") -> str:
     """The fit as HTML; what no picture can be drawn of has none."""
-    head = f"{fit.stats.get('estimator', fit.kind)} fit"
-    rows = "" if fit.data is None else f", {fit.data.num_rows} rows"
-    draws = f", {fit.num_draws} draws" if fit.num_draws > 1 else ""
-    statuses = " + ".join(status.name for status in fit.findings)
+    head = "<br>".join(f"<b>{escape(line)}</b>" if not n else escape(line) for n, line in enumerate(head_of(fit)))
     advice = "".join(f"<li>{escape(sentence)}</li>" for sentence in fit.advice)
     table = fit.summary()
     left_out = len(table) - MOST_ENTRIES
     more = f"<p>{left_out} more rows in <code>fit.summary()</code></p>" if left_out > 0 else ""
     shown = table.head(MOST_ENTRIES).to_html(float_format="{:.4g}".format, border=0)
     return (
-        f"<div><p><b>{escape(head)}</b>{escape(rows + draws)}: <b>{escape(statuses)}</b></p><ul>{advice}</ul>"
+        f"<div><p>{head}</p><ul>{advice}</ul>"
         f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div>{shown}{more}</div>'
         f"<div>{_picture(fit)}</div></div></div>"
     )

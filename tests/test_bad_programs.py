@@ -88,6 +88,14 @@ def squeezed(N: int) -> None:
         pyro.sample("X", dist.Normal(mu[z.squeeze()], 1.0))
 
 
+def without_a_plate(N: int) -> None:
+    """Of the numbers nobody says whether they are independent, or one vector."""
+    table = pyro.sample("table", dist.Normal(torch.zeros(2), 1.0))
+    with pyro.plate("rows", N):
+        z = pyro.sample("z", dist.Categorical(TWO))
+        pyro.sample("X", dist.Normal(table[z], 1.0))
+
+
 def silently_wrong(N: int) -> None:
     """No shape is wrong, but under enumeration the mean is over the values and not over the rows."""
     theta, mu = greeks()
@@ -271,6 +279,7 @@ PROGRAMS = [
     case("control flow", fit(control_flow), ValueError, "control flow", "control_flow", "torch.where"),
     case("squeezed", fit(squeezed, {"X": X}), ValueError, "'z'", "Vindex"),
     case("squeezed, as many rows as values", fit(squeezed, {"X": X[:2]}), ValueError, "'z'", "Vindex"),
+    case("without a plate", fit(without_a_plate), ValueError, "'table'", "no plate", ".to_event(1)"),
     case("silently wrong", fit(silently_wrong), ValueError, "'X'", "enumeration", "Vindex"),
     case("wrong table", fit(wrong_table), ValueError, "Vindex"),
     case("global switch", fit(global_switch), ValueError, "'switch'", "outside the plate"),

@@ -22,6 +22,11 @@ def attempt(enumeration: Enumeration, greeks: Mapping[str, Tensor], *, enumerate
                 "and, or), but under enumeration it has all its values at once; use torch.where or index a table "
                 f"with it {detail}"
             ) from error
+        if (greek := _without_plate(error, greeks)) is not None:
+            raise ValueError(
+                f"PyroModel: the numbers of {greek!r} in {name} lie along dimensions that belong to no plate; declare "
+                f"them by .to_event(1), one for each dimension, or put the site into a plate {detail}"
+            ) from error
         if enumerated:
             raise ValueError(
                 f"PyroModel: {name} fails when its hidden sites {hidden} are enumerated {detail}: they "
@@ -29,3 +34,8 @@ def attempt(enumeration: Enumeration, greeks: Mapping[str, Tensor], *, enumerate
                 'Vindex(table)[Z, T], and keep dimensions from the right ("...")'
             ) from error
         raise ValueError(f"PyroModel: {name} fails on the data {detail}") from error
+
+
+def _without_plate(error: Exception, greeks: Mapping[str, Tensor]) -> str | None:
+    """The Greek, if any, whose batch dimensions Pyro could not assign to plates."""
+    return next((greek for greek in greeks if f"packing tensors at site '{greek}'" in str(error)), None)

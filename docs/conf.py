@@ -1,6 +1,9 @@
 """The documentation site: pages of text and code that is run, and the reference from docstrings (`make docs`)."""
 
+import os
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 project = "exact-estimators"
 author = copyright = "The exact-estimators authors"
@@ -22,6 +25,11 @@ autodoc_typehints = "none"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# Cells may import the scripts of `examples/`, and call the tools of the environment that builds the site.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parents[1] / "examples"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 # A page's cells run in an empty folder, at the first build and wherever the page has changed since.
 nb_execution_mode = "cache"
 nb_execution_in_temp = False

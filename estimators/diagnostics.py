@@ -192,8 +192,8 @@ def _smoothed(log_weights: Array) -> tuple[Array, float]:
     arviz = import_arviz()
     if hasattr(arviz, "psislw"):
         return arviz.psislw(log_weights)  # type: ignore[no-any-return]
-    # From ArviZ 1 on, where it takes log-likelihoods, of which the weights are the inverse, and raises where the tail is
-    # one value, or a few.
+    # From ArviZ 1 on, where it takes log-likelihoods, of which the weights are the inverse, and raises where the tail
+    # is one value, or a few.
     try:
         return quietly_imported("arviz_stats.base").array_stats.psislw(-log_weights)  # type: ignore[no-any-return]
     except ValueError:

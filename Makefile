@@ -71,7 +71,7 @@ report-controls: $(STAMP)
 # Pages are run anew, since the package may have changed: DOCS_ARGS='-D nb_execution_mode=cache' runs those that have.
 docs: $(VENV)/.docs
 	$(BIN)/codespell
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/sphinx-build -W --keep-going -q -b html $(DOCS_ARGS) docs build/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html $(DOCS_ARGS) docs build/docs
 	$(PYTEST) --timeout 1200 tests/test_docstrings.py tests/test_readme.py tests/test_examples.py tests/test_contributing.py
 
 $(VENV)/.docs: $(STAMP)

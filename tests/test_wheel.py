@@ -64,8 +64,8 @@ def committed(package: str) -> list[Path]:
 
 
 def test_the_sdist_holds_what_the_wheel_is_made_of_and_no_tests(built: Built) -> None:
-    with tarfile.open(built.sdist) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames()}
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= DATA | LICENCES | {"README.md", "CHANGELOG.md", "CITATION.cff", "setup.cfg", "pyproject.toml"}
     assert not {name.split("/")[0] for name in names} & {"tests", "examples", "benchmarks", "docs"}
 

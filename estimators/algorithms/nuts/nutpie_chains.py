@@ -6,6 +6,7 @@ chains in threads would wait for the interpreter's lock and on many for torch's 
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,9 +141,15 @@ def _begin(nuts: "NUTS", compiled: Any, seed: int) -> Any:
         save_warmup=False,
         return_raw_trace=True,
         target_accept=nuts.target_accept_prob,
-        low_rank_modified_mass_matrix=nuts.low_rank,
         blocking=False,
+        **(_low_rank() if nuts.low_rank else {}),
     )
+
+
+def _low_rank() -> dict[str, Any]:
+    """How nutpie is asked for a low-rank metric: its way until 0.16.8 is deprecated in 0.16.11."""
+    has_adaptation = "adaptation" in signature(_nutpie().sample).parameters
+    return {"adaptation": "low_rank"} if has_adaptation else {"low_rank_modified_mass_matrix": True}
 
 
 def _draws(trace: Any) -> tuple[Array, dict[str, Tensor]]:

@@ -227,7 +227,7 @@ def test_profiles_are_means_in_each_class(kind: str) -> None:
                 assert (low, high) == pytest.approx(tuple(map(float, mean.interval(0.8))))
 
 
-@pytest.mark.parametrize("K", [1, 2, 8])
+@pytest.mark.parametrize("K", [1, 2, pytest.param(8, marks=pytest.mark.slow)])
 def test_each_class_has_its_share_of_the_area(K: int) -> None:
     fit = mixture(K)
     ax = fit.plot.responsibilities()
@@ -299,7 +299,8 @@ def test_a_program_has_the_same_pictures() -> None:
     shares, _ = fit.plot.profiles()
     assert numbers(shares, "class 0")[0] == pytest.approx(float(fit["theta"][0]))
     assert fit.plot.responsibilities().get_xlabel() == "200 rows, sorted"
-    assert len(fit.plot.effect("Y", of="severity").lines)
+    known = Fit.from_greeks(fit.model, {name: fit[name] for name in fit.draws})
+    np.testing.assert_allclose(numbers(known.plot.effect("Y", of="severity"), "set"), fit["mu"])
     assert len(plot_compare([fit, fit])) == 2
 
 

@@ -152,6 +152,14 @@ def test_rows_in_which_something_was_set_are_left_out() -> None:
     assert (heights * np.diff(edges))[edges[:-1] < 5.0].sum() == pytest.approx(0.25)
 
 
+def test_rows_with_covariates_are_drawn_whatever_these_are() -> None:
+    model = CausalMixture(1, {"Y": LinearGaussian(parents=["age"])}, covariates=["age"])
+    age = np.linspace(0.0, 1.0, 40)
+    (ax,) = EM().fit(model, Data(Y=np.sin(9.0 * age) + age, age=age), seed=0).plot.density()
+    heights, edges, _ = drawn(ax, "rows").get_data()
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(1.0)
+
+
 def test_variables_of_every_kind_are_drawn() -> None:
     fit = all_families()
     axes = fit.plot.density()

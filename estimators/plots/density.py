@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from estimators.plots.style import Given
 
-POINTS, MOST_BINS, MOST_TICKS = 241, 60, 12
+POINTS, LEAST_BINS, MOST_BINS, MOST_TICKS = 241, 10, 60, 12
 # The view is around all but so large a share of the rows at either end, so that one extreme row does not rule it.
 TAIL, ROOM = 0.005, 0.2
 # Without rows, it is what holds all but this share of the law.
@@ -30,23 +30,24 @@ def draw_density(law: RowLaw, rows: Data | None, names: str | Sequence[str] | No
     """One panel a variable, two numbers of a vector against each other, or each of its columns."""
     shown = law.check_names("density", names)
     panels = style.axes_for("density", axes, len(shown))
-    seen = None if rows is None else _as_they_came(rows)
+    seen = None if rows is None else _as_they_came(law, rows)
     bands = False
     for name, ax in zip(shown, panels, strict=True):
         if law.variables[name].num_columns is not None:
             draw_columns(ax, law, name, None if seen is None else _column(seen, name)[0])
         else:
             bands |= _draw_variable(ax, law, name, seen)
-    handles, labels = _key(law, style.ink(panels[0]), rows is not None, bands)
+    handles, labels = _key(law, style.ink(panels[0]), seen is not None, bands)
     style.legend(panels, handles, labels, head=law.caution)
     return panels
 
 
-def _as_they_came(rows: Data) -> Data | None:
-    """The rows in which nothing was set, which have the law that is drawn."""
+def _as_they_came(law: RowLaw, rows: Data) -> Data | None:
+    """The rows in which nothing was set, which have the law that is drawn; covariates are set in all, and have none."""
     was_set = torch.zeros(rows.num_rows, dtype=torch.bool)
-    for mask in rows.intervened.values():
-        was_set |= mask.reshape(rows.num_rows, -1).any(1)
+    for name, mask in rows.intervened.items():
+        if name in law.variables or name in law.hidden:
+            was_set |= mask.reshape(rows.num_rows, -1).any(1)
     return None if bool(was_set.all()) else rows.rows(torch.nonzero(~was_set).reshape(-1))
 
 
@@ -83,8 +84,8 @@ def _draw_continuous(ax: "Axes", law: RowLaw, name: str, values: Array, weights:
         close = np.quantile(values, np.linspace(0.0, 1.0, 101))
         points = np.unique(np.concatenate([points, close[(close > low) & (close < high)]]))
         inside = values[(values >= low) & (values <= high)]
-        bins = max(len(np.histogram_bin_edges(inside, "auto")) - 1, int(len(inside) ** 0.5))
-        counts, edges = np.histogram(values, min(max(bins, 1), MOST_BINS), (low, high), weights=weights)
+        bins = max(len(np.histogram_bin_edges(inside, "auto")) - 1, int(len(inside) ** 0.5), LEAST_BINS)
+        counts, edges = np.histogram(values, min(bins, MOST_BINS), (low, high), weights=weights)
         heights = counts / weights.sum() / np.diff(edges)
         ax.stairs(heights, edges, fill=True, color=style.NEUTRAL, alpha=style.FILL, gid="rows", linewidth=0)
         if beyond := len(values) - len(inside):

@@ -2,9 +2,7 @@
 
 import textwrap
 from itertools import product
-from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -13,33 +11,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from estimators import Data, Fit
+from estimators.plots import style
 from validation.refutation.experiment import Arm, arms_of, measured_in
 from validation.refutation.predictive import has_no_ties
 
 PANEL = (3.0, 2.3)  # inches
-INK, FAINT = "#1c1f24", "#9aa3b0"
-STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-}
-OBSERVED, PREDICTED = "#9aa5b1", "#c2410c"
+PREDICTED = style.colour(1)
 # Panels beyond these are left out, and the title says so.
 MOST_VARIABLES, MOST_ARMS = 3, 4
 POINTS = 301
 MOST_TICKS = 10
 LEVEL = 1e-4
-WORDS_PER_INCH = 15
 
 
 def observed_against_predicted(fit: Fit, experiment: Data, title: str) -> Figure:
@@ -51,18 +33,18 @@ def observed_against_predicted(fit: Fit, experiment: Data, title: str) -> Figure
     if left_out:
         title += f" (shown: {', '.join(names)} under the first {len(arms)} settings)"
     width, height = max(PANEL[0] * len(arms), 1.5 * PANEL[0]), PANEL[1] * max(len(names), 1) + 1.0
-    lines = textwrap.wrap(title, int(width * WORDS_PER_INCH))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        grid = figure.subplots(max(len(names), 1), max(len(arms), 1), squeeze=False, sharex="row", sharey="row")
-        for (i, name), (j, arm) in product(enumerate(names), enumerate(arms)):
-            if name in arm.settings:
-                grid[i, j].set_axis_off()
-            else:
-                _panel(grid[i, j], fit, experiment, arm, name, first=j == 0)
-        figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9)
-        keys = [Patch(facecolor=OBSERVED, alpha=0.6), Line2D([], [], color=PREDICTED, linewidth=1.8)]
-        figure.legend(keys, ["observed rows", "predicted"], loc="outside lower left", ncols=2, frameon=False)
+    lines = textwrap.wrap(title, int(width * style.LETTERS_PER_INCH))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(max(len(names), 1), max(len(arms), 1), squeeze=False, sharex="row", sharey="row")
+    panels = style.axes_for("figure", grid, grid.size)
+    for (i, name), (j, arm) in product(enumerate(names), enumerate(arms)):
+        if name in arm.settings:
+            grid[i, j].set_axis_off()
+        else:
+            _panel(grid[i, j], fit, experiment, arm, name, first=j == 0)
+    figure.suptitle(style.plain("\n".join(lines)), x=0.01, ha="left", fontsize=style.TEXT)
+    keys = [Patch(facecolor=style.NEUTRAL, alpha=style.FILL), Line2D([], [], color=PREDICTED, linewidth=style.LINE)]
+    style.legend(panels, keys, ["observed rows", "predicted"])
     return figure
 
 
@@ -73,22 +55,23 @@ def _panel(axes: Axes, fit: Fit, experiment: Data, arm: Arm, name: str, *, first
     if has_no_ties(predicted):
         low, high = (float(query.quantile(name, level)) for level in (LEVEL, 1 - LEVEL))
         x = np.linspace(min(low, observed.min()), max(high, observed.max()), POINTS)
-        axes.hist(observed, bins="auto", density=True, color=OBSERVED, alpha=0.6, linewidth=0)
-        axes.plot(observed, np.zeros_like(observed), "|", color=OBSERVED, markersize=7, clip_on=False)
-        axes.plot(x, np.exp(np.asarray(query.log_density(name, x))), color=PREDICTED, linewidth=1.8)
+        axes.hist(observed, bins="auto", density=True, color=style.NEUTRAL, alpha=style.FILL, linewidth=0)
+        axes.plot(observed, np.zeros_like(observed), "|", color=style.NEUTRAL, markersize=7, clip_on=False)
+        axes.plot(x, np.exp(np.asarray(query.log_density(name, x))), color=PREDICTED, linewidth=style.LINE)
         label = "density"
     else:
         levels = np.unique(np.concatenate([observed, predicted]))
         counts = np.array([(observed == level).sum() for level in levels])
-        axes.bar(levels, counts / len(observed), width=0.6, color=OBSERVED, alpha=0.6, linewidth=0)
+        axes.bar(levels, counts / len(observed), width=0.6, color=style.NEUTRAL, alpha=style.FILL, linewidth=0)
         masses = np.exp(np.asarray(query.log_density(name, levels)))
         axes.plot(levels, masses, "o", color=PREDICTED, markersize=5)
         label = "probability"
         if len(levels) <= MOST_TICKS:
             names = experiment.levels.get(name)
-            axes.set_xticks(levels, None if names is None else [names[int(level)] for level in levels])
+            words = [f"{level:g}" if names is None else names[int(level)] for level in levels]
+            style.name_ticks(axes, levels, words)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(name)
+    axes.set_xlabel(style.plain(name), fontsize=style.SMALL)
     if first:
-        axes.set_ylabel(label)
-    axes.set_title(f"{arm.words}, {len(observed)} rows", loc="left")
+        axes.set_ylabel(label, fontsize=style.SMALL)
+    axes.set_title(style.plain(f"{arm.words}, {len(observed)} rows"), loc="left", fontsize=style.SMALL)

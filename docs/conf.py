@@ -30,7 +30,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).parents[1] / "examples"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-# A page's cells run in an empty folder, at the first build and wherever the page has changed since.
+# A page's cells run in its folder, at the first build and wherever the page has changed since.
 nb_execution_mode = "cache"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True

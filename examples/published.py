@@ -45,9 +45,10 @@ def geyser() -> Fit:
 
 
 def slides(num_classes: int = 3) -> Fit:
-    """Seven pathologists on 118 slides: the hidden state of a slide causes what each of them says."""
+    """Seven pathologists on 118 slides: a slide's hidden state causes what each says."""
     ratings = pd.read_csv(DATA / "carcinoma.csv").replace({1: "no", 2: "yes"})
-    return EM().fit(CausalMixture(num_classes, {rater: Bernoulli() for rater in ratings}), ratings, seed=0)
+    model = CausalMixture(num_classes, {rater: Bernoulli() for rater in ratings})
+    return EM().fit(model, ratings, seed=0)
 
 
 def beside(printed: dict[str, float | list[float]], fit: Fit) -> pd.DataFrame:

@@ -194,3 +194,7 @@ def test_without_a_greek_to_order_by_a_program_says_that_labels_are_as_found() -
     fit = EM(num_starts=1).fit(PyroModel(two_means), {"X": ROWS[:12] + ROWS[24:]}, seed=0)
     assert fit.stats["labels"].startswith("labels are as the estimator found them")
     assert fit.stats["labels_fixed"] is False
+    seen = [0] + [-1] * 22 + [1]
+    fit = EM(num_starts=1).fit(PyroModel(two_means), {"X": ROWS[:12] + ROWS[24:], "z": seen}, seed=0)
+    assert fit.stats["labels"] == "labels are fixed by rows in which the site is known"
+    assert "labels_fixed" not in fit.stats

@@ -32,6 +32,8 @@ MAX_AXES = 12
 # The prior densities of all orders of the labels are compared, of at most six labels.
 MAX_PERMUTATIONS = 720
 
+BY_KNOWN = "labels are fixed by rows in which the site is known"
+
 Axes = dict[str, tuple[int, ...]]
 # The axes that are permuted together, the hidden sites whose values go with them, and how many components there are.
 Permutation = tuple[Axes, tuple[str, ...], int]
@@ -50,10 +52,10 @@ def symmetry_of_program(
     if ordered is not None and order_by in (None, ordered.name):
         return _no_symmetry(f"labels are fixed by the order of {ordered.name}", is_fixed=True)
     if order_by is None:
-        return _no_symmetry(
-            "labels are as the estimator found them; to fix them, name the Greek that orders the components, "
-            "PyroModel(fn, order_by=...), or give rows in which the site is seen",
-            is_fixed=_all_seen(marginal),
+        return _as_found(
+            marginal,
+            "; to fix them, name the Greek that orders the components, PyroModel(fn, order_by=...), or give rows in "
+            "which the site is seen",
         )
     permutation, by_prior = _permutation(marginal, order_by, at, uses_prior=True), False
     if permutation is None and not uses_prior:
@@ -61,17 +63,16 @@ def symmetry_of_program(
         if permutation is not None and factorial(permutation[2]) > MAX_PERMUTATIONS:
             permutation = None
     if permutation is None:
-        return _no_symmetry(
-            f"labels are as the estimator found them: the log joint changes when the components of {order_by} are "
-            "permuted, with or without any other axis; write the weights as one Dirichlet vector, or give rows in "
-            "which the site is seen",
-            is_fixed=_all_seen(marginal),
+        return _as_found(
+            marginal,
+            f": the log joint changes when the components of {order_by} are permuted, with or without any other axis; "
+            "write the weights as one Dirichlet vector, or give rows in which the site is seen",
         )
     axes, sites, size = permutation
     groups = _groups(marginal, axes, size, at, uses_prior=not by_prior)
     free = [group for group in groups if len(group) > 1]
     if not free:
-        rule = "labels are fixed by rows in which the site is known"
+        rule = BY_KNOWN
     else:
         pinned = [group[0] for group in groups if len(group) == 1]
         rule = "labels are aligned across draws and ordered"
@@ -80,6 +81,13 @@ def symmetry_of_program(
             rule = rule if pinned else f"labels are {rule}"
         rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
     return Symmetry(groups, axes, sites, rule, is_fixed=True, by_prior=by_prior and bool(free))
+
+
+def _as_found(marginal: ProgramMarginal, way_out: str) -> Symmetry:
+    """Labels that no Greek puts in order: rows in which all of them are seen fix them, or nothing does."""
+    if _all_seen(marginal):
+        return _no_symmetry(BY_KNOWN, is_fixed=True)
+    return _no_symmetry(f"labels are as the estimator found them{way_out}", is_fixed=False)
 
 
 def _no_symmetry(rule: str, *, is_fixed: bool) -> Symmetry:

@@ -67,7 +67,7 @@ def main() -> dict[str, pd.DataFrame]:
     """Print both tables, and return them."""
     tables = {"Old Faithful": beside(GEYSER, geyser()), "carcinoma": beside(SLIDES, slides())}
     for name, table in tables.items():
-        print(f"{name}\n{table.to_string(float_format='{:.5f}'.format)}\n")
+        print(f"{name}\n{(table.round(5) + 0.0).to_string()}\n")
     return tables
 
 

@@ -32,7 +32,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 # A page's cells run in its folder, at the first build and wherever the page has changed since.
 nb_execution_mode = "cache"
-nb_execution_in_temp = True
+nb_execution_in_temp = False
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True

@@ -299,16 +299,13 @@ class WrongModelTypeError(WrongModelError, TypeError):
 
 
 class Conjugate(Protocol):
-    """A model on rows with its Greeks integrated out, given an allocation: which component every hidden row is in.
-
-    Allocations are numbered 0 … K^H - 1, the first hidden row the digit that changes fastest.
-    """
+    """A model on rows with its Greeks integrated out, given an allocation: which component every hidden row is in."""
 
     num_components: int
     num_hidden: int
 
     def log_joint(self, numbers: NDArray[np.intp]) -> Array:
-        """log p(z, x) of each allocation [A]."""
+        """log p(z, x) of allocations [A]; of 0 … K^H - 1 the first hidden row is the digit that changes fastest."""
 
     def posterior_draws(self, numbers: NDArray[np.intp], rng: np.random.Generator) -> dict[str, Array]:
         """One draw of the Greeks given each allocation, as ``[A, *shape]``."""
@@ -398,3 +395,6 @@ class Model(Protocol):
         self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> dict[str, Tensor]:
         """Draw rows, hidden sites included, at given Greeks or at Greeks drawn from the prior."""
+
+    def replicate(self, draws: Draws, data: Data, *, seed: int) -> dict[str, Tensor]:
+        """Rows [S, N, ...] like the data's, what is set in them as it is, drawn anew at each draw of the Greeks."""

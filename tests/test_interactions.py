@@ -488,7 +488,7 @@ def test_coefficients_are_called_by_what_they_are_of():
 
 def test_an_export_has_the_coefficients_for_coordinates():
     posterior = named_fit(num_draws=8).to_arviz().posterior
-    assert posterior["beta_Y"].dims == ("chain", "draw", "component", "beta_Y_coefficient")
+    assert posterior["beta_Y"].dims == ("chain", "draw", "Z_class", "beta_Y_coefficient")
     assert posterior["beta_Y_coefficient"].values.tolist()[:2] == ["intercept", "T=yes"]
     assert posterior["shared_beta_Y"].sel(shared_beta_Y_coefficient="T=yes:A").shape == (1, 8)
     assert posterior["beta_M"].sel(M_odds="b", beta_M_coefficient="T=yes").shape == (1, 8, 2)

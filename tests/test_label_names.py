@@ -174,10 +174,10 @@ def test_names_survive_laplace() -> None:
 
 def test_names_are_the_coordinates_of_components_in_arviz() -> None:
     posterior = DRAWS.relabel(NAMES).to_arviz()["posterior"]
-    assert posterior["component"].values.tolist() == ["low", "high"]
-    found = posterior["mu_X"].sel(component="high").values.reshape(-1)
+    assert posterior["Z_class"].values.tolist() == ["low", "high"]
+    found = posterior["mu_X"].sel(Z_class="high").values.reshape(-1)
     assert np.array_equal(found, DRAWS.draws["mu_X"][:, 1].numpy())
-    assert DRAWS.to_arviz()["posterior"]["component"].values.tolist() == [0, 1]
+    assert DRAWS.to_arviz()["posterior"]["Z_class"].values.tolist() == [0, 1]
 
 
 def test_a_file_with_names_that_do_not_fit_is_damaged(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_the_labels_of_a_program_have_names_where_they_are_known() -> None:
     swapped = named.relabel([1, 0])
     assert torch.equal(swapped.do(severity="mild").mean("X").draws, named.do(severity="mild").mean("X").draws)
     spread = named.laplace(20, seed=0).to_arviz()["posterior"]
-    assert spread["component"].values.tolist() == ["mild", "severe"]
+    assert spread["severity_class"].values.tolist() == ["mild", "severe"]
     with pytest.raises(ValueError, match="severity has no label 'dire'"):
         named.do(severity="dire")
 

@@ -51,11 +51,11 @@ def test_an_export_has_the_names_for_coordinates() -> None:
     draws = {name: value.expand(8, *value.shape[1:]) for name, value in known.draws.items()}
     fit = replace(known, draws=draws, data=Data(W=SIZES, T=[0, 1] * 3))
     posterior = fit.to_arviz().posterior
-    assert posterior["p_T"].dims == ("chain", "draw", "component", "W_level")
+    assert posterior["p_T"].dims == ("chain", "draw", "Z_class", "W_level")
     assert posterior["p_T"].sel(W_level="large").values.tolist() == [[[0.4, 0.4]] * 8]
-    assert posterior["p_W"].dims == ("chain", "draw", "component", "W_level")
+    assert posterior["p_W"].dims == ("chain", "draw", "Z_class", "W_level")
     codes = replace(fit, data=Data(W=SIZES.codes, T=[0, 1] * 3)).to_arviz().posterior
-    assert codes["p_T"].dims == ("chain", "draw", "component", "p_T_dim_1")
+    assert codes["p_T"].dims == ("chain", "draw", "Z_class", "W_level")
 
 
 def test_effects_are_called_by_the_names_of_levels() -> None:

@@ -76,7 +76,7 @@ def test_a_known_number_takes_no_name() -> None:
         for names, marks in [
             (("X", "X.1"), ()),
             (("draw", "chain"), ()),
-            (("row", "component"), pytest.mark.slow),
+            (("row", "Z_class"), pytest.mark.slow),
             (("mu", "0"), pytest.mark.slow),
             (("X", "X_dim_0"), ()),
             (("..", "training"), ()),
@@ -124,7 +124,7 @@ def test_sites_of_a_program_may_be_called_as_attributes_of_a_torch_module() -> N
 
 def test_a_greek_may_be_called_as_an_axis() -> None:
     def program(N: int) -> None:
-        weights = pyro.sample("component", dist.Dirichlet(torch.ones(2)))
+        weights = pyro.sample("Z_class", dist.Dirichlet(torch.ones(2)))
         with pyro.plate("places", 2):
             where = pyro.sample("component_dim_0", dist.Normal(0.0, 10.0))
         with pyro.plate("rows", N):
@@ -133,5 +133,5 @@ def test_a_greek_may_be_called_as_an_axis() -> None:
 
     fit = EM(num_starts=2).fit(PyroModel(program), {"row": X}, seed=0).laplace(num_draws=8, seed=0)
     export = fit.to_arviz()
-    assert export["posterior"]["component"].shape == (1, 8, 2)
+    assert export["posterior"]["Z_class"].shape == (1, 8, 2)
     assert export["observed_data"]["row"].values.tolist() == X

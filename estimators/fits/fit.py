@@ -1,6 +1,6 @@
 """A fit: draws of the Greeks (one for a point estimate), how they were obtained, and what they answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -202,14 +202,14 @@ class Fit:
         return identify(self, query)
 
     @own_modes()
-    def to_arviz(self) -> Any:
-        """The fit as ArviZ's container, with posterior, sample_stats, observed_data and the pointwise log_likelihood.
+    def to_arviz(self, groups: Collection[str] | None = None, *, seed: int | None = None) -> Any:
+        """The fit as ArviZ's container: all of its groups, or those asked for. ``seed`` is of the rows that are drawn.
 
-        The log-likelihood of a row has Z summed out, so `arviz.loo` and `arviz.compare` work, which leave out a unit at
-        a time where rows of one share Z. Rows with whole weights are repeated; other weights leave no log_likelihood,
-        as a warning says. Raises ValueError on a single draw, and for a Greek called "chain" or "draw".
+        Of a row all of it is left out, Z summed out; of units a unit. Rows with whole weights are repeated. What a fit
+        does not give is left out, with a warning where it is for want of room. Raises ValueError on a single draw, for
+        a Greek called "chain" or "draw", and for an unknown group: `estimators.fits.arviz_bridge` says what they hold.
         """
-        return arviz_bridge.exported_fit(self)
+        return arviz_bridge.exported_fit(self, groups, seed)
 
     @own_modes()
     def save(self, path: str | Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
-from estimators.contract import Variable
+from estimators.contract import Draws, Variable
 from estimators.data.data import LATENT, Data
 from estimators.data.units import Units, units_of
 from estimators.estep.marginal import MixtureMarginal
@@ -23,6 +23,7 @@ from estimators.mechanisms.protocol import Mechanism
 from estimators.mixture.covariates import CovariateRows, checked_values
 from estimators.mixture.graph import causal_order
 from estimators.mixture.observed import PARALLEL, ROWS, UNITS, blocks, observe
+from estimators.mixture.replicated import replicated
 from estimators.parameters.block import Block
 from estimators.parameters.parameter import Parameter, checked_greeks
 from estimators.parameters.sparse import in_logs
@@ -203,6 +204,10 @@ class MixtureProgram:
             raise ValueError(f"unit: expected {num_rows} labels, one for each row, got {len(units.of_row)}")
         with isolated(check_seed(seed)):
             return self.rows(known, int(num_rows), covariates, units)
+
+    def replicate(self, draws: Draws, data: Data, *, seed: int) -> dict[str, Tensor]:
+        with isolated(seed):
+            return replicated(self, draws, data)
 
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -61,11 +61,7 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
     """The column of each site: of its own name, or an entry of a column [N, T] for the sites x_0 ... x_{T-1}."""
     known, columns, unknown = parameters_of(fn), dict[str, Tensor](), list[str]()
     for name, column in data.columns.items():
-        series = sorted(
-            (int(site.rpartition("_")[2]), site)
-            for site in structure.sites
-            if site.rpartition("_")[0] == name and site.rpartition("_")[2].isdigit()
-        )
+        series = series_of(structure, name)
         if name in structure.sites:
             columns[name] = column
         elif name in known:
@@ -74,9 +70,9 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
             if column.ndim < 2 or column.shape[1] != len(series):
                 raise ValueError(
                     f"data: column {name!r} has shape {tuple(column.shape)}; the program has the {len(series)} sites "
-                    f"{series[0][1]} ... {series[-1][1]}, for which a column [N, {len(series)}] is expected"
+                    f"{series[0]} ... {series[-1]}, for which a column [N, {len(series)}] is expected"
                 )
-            columns |= {site: column[:, index] for index, (_, site) in enumerate(series)}
+            columns |= {site: column[:, index] for index, site in enumerate(series)}
         elif name in structure.names:
             raise ValueError(
                 f"data: column {name!r} is named like a site outside the plate over rows; give one number to fix it"
@@ -93,6 +89,13 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
         if name not in known and name not in structure.names:
             raise ValueError(f"data: the program has no parameter {name!r}; it has {list(known)}")
     return columns
+
+
+def series_of(structure: Structure, name: str) -> list[str]:
+    """The sites x_0 ... x_{T-1} of a column x, in order."""
+    numbered = [(site.rpartition("_"), site) for site in structure.sites]
+    own = [(int(number), site) for (stem, _, number), site in numbered if stem == name and number.isdigit()]
+    return [site for _, site in sorted(own)]
 
 
 def _check_names(structure: Structure, data: Data) -> None:

@@ -14,7 +14,7 @@ from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Draws, Model, Settings, Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
 from estimators.data.levels import Levels
-from estimators.isolation import isolated, own_modes
+from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import NamedAxes, checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.parameters.symmetry import Symmetry, entries_by_label
@@ -25,6 +25,7 @@ from estimators.programs.description import check_described, described, program_
 from estimators.programs.enumeration_check import check_program
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.predictive import ProgramPredictive
+from estimators.programs.replicated import replicated
 from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
@@ -136,14 +137,12 @@ class PyroModel:
         return predictive
 
     def structural(self, draws: Draws, data: Data, *, do: Settings, assumptions: Settings, seed: int) -> NoReturn:
-        """A program does not say which noise made a row."""
         raise NotImplementedError(
             "counterfactual: a Pyro program does not say which noise made a row; write the model as a CausalMixture of "
             "mechanisms"
         )
 
     def conjugate(self, data: Data) -> NoReturn:
-        """A program does not say of which family its conditional distributions are."""
         raise TypeError("model: Exact needs conjugate mechanisms (a CausalMixture); for a PyroModel use NUTS()")
 
     def conditioned(self, data: Data) -> tuple[Callable[[], None], int]:
@@ -204,6 +203,10 @@ class PyroModel:
         check_num_rows(num_rows)
         known = {} if greeks is None else self.check_greeks(greeks)
         return simulated(self.fn, self.structure(), known, int(num_rows), check_seed(seed))
+
+    def replicate(self, draws: Draws, data: Data, *, seed: int) -> dict[str, Tensor]:
+        with program_mode(seed):
+            return replicated(self.marginal(data), draws)
 
     # A program does not say which axes of its Greeks run over components: its symmetry finds them, on data.
     component_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}

@@ -283,11 +283,11 @@ def program_mode(seed: int = 0) -> Iterator[None]:
         yield
 
 
-def quietly_imported(name: str) -> Any:
+def quietly_imported(name: str, category: type[Warning] = FutureWarning) -> Any:
     """Import a library where it is first needed, without what it announces then: ArviZ 0.23 its 1.0, for one."""
     # Warning filters belong to the process, so they are changed by one thread at a time, and at the first import only.
     if name not in sys.modules:
-        with _PYRO_LOCK, warnings.catch_warnings(action="ignore", category=FutureWarning):
+        with _PYRO_LOCK, warnings.catch_warnings(action="ignore", category=category):
             importlib.import_module(name)
     return importlib.import_module(name)
 

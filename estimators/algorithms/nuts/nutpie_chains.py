@@ -46,7 +46,7 @@ def nutpie_chains(
         else:
             traces = []
             for start, seed in zip(starts, seeds, strict=True):
-                traces.append(_by_callback(nuts, density, start, seed))
+                traces.append(_by_callback(nuts, density, start, seed, bar))
                 bar.update()
     chains = [_draws(trace) for trace in traces]
     info = {name: torch.cat([own[name] for _, own in chains]) for name in chains[0][1]}
@@ -67,6 +67,8 @@ def _side_by_side(nuts: "NUTS", function: NativeFunction, starts: Array, seeds: 
                     traces[chain] = sampler.wait(timeout=NATIVE_POLL_SECONDS)
                     del running[chain]
                     bar.update()
+            # Where nothing was done, time went on.
+            bar.update(0)
     return [traces[chain] for chain in range(len(starts))]
 
 
@@ -93,7 +95,7 @@ def _check_starts(density: Density, starts: Array) -> None:
         raise EstimationError(NO_SLOPE)
 
 
-def _by_callback(nuts: "NUTS", density: Density, start: Array, seed: int) -> Any:
+def _by_callback(nuts: "NUTS", density: Density, start: Array, seed: int, bar: Any) -> Any:
     """The trace of one whole chain whose density Python computes; Ctrl-C, and an error in it, end it at once."""
     callback = NutpieCallback(Objective(density, log_posterior), start)
     sampler = None
@@ -111,6 +113,8 @@ def _by_callback(nuts: "NUTS", density: Density, start: Array, seed: int) -> Any
         while callback.error is None:
             with suppress(TimeoutError):
                 return sampler.wait(timeout=POLL_SECONDS)
+            # Nothing is done, but time goes on.
+            bar.update(0)
         raise callback.error
     except BaseException as error:
         has_panicked = type(error).__module__ == "pyo3_runtime"

@@ -206,8 +206,8 @@ def gradients() -> Iterator[Measured]:
 
 def limits() -> Iterator[Measured]:
     """What an E-step on a million rows cannot do without: to read them, and an exponential and a logarithm for each."""
-    from estimators.compiled.arithmetic import total
     from estimators.estep.compiled.softmax import normalise
+    from estimators.mechanisms.compiled.arithmetic import total
 
     rows = np.random.default_rng(0).normal(size=1_000_000)
     total(rows)

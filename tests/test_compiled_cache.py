@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from numba import types
 
-from estimators.compiled import jit
+from estimators.mechanisms.compiled import jit
 
 
 def plus_one(x: Any) -> Any:

@@ -11,7 +11,6 @@ import torch
 from scipy import integrate, stats
 
 from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Fit
-from estimators.compiled.rising import log_rising, rising_slope
 from estimators.mechanisms import (
     Bernoulli,
     Gaussian,
@@ -23,6 +22,7 @@ from estimators.mechanisms import (
     PoissonRegression,
     StudentT,
 )
+from estimators.mechanisms.compiled.rising import log_rising, rising_slope
 from estimators.mechanisms.structural import GumbelMax
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
 from estimators.status import EstimationWarning

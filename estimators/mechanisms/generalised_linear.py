@@ -14,8 +14,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.compiled.code import GeneralCode
 from estimators.data.remarks import Remark
+from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.defaults import General
 from estimators.mechanisms.gaussian.forms import Places, pairs
 from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior

@@ -11,8 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import expit, log_expit
 from torch import Tensor
 
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.predictor import add_slopes, chance, predict
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.predictor import add_slopes, chance, predict
 from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
 from estimators.parameters.parameter import Array
 

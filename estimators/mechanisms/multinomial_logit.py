@@ -12,11 +12,11 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from estimators.checks import check_whole
-from estimators.compiled.arithmetic import log_and_inverse
-from estimators.compiled.code import GeneralCode
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.jit import EXACT, compiled
-from estimators.compiled.predictor import add_slopes, exp_of, predict
+from estimators.mechanisms.compiled.arithmetic import log_and_inverse
+from estimators.mechanisms.compiled.code import GeneralCode
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.predictor import add_slopes, exp_of, predict
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.protocol import Turn, VariableTable, turns_between
 from estimators.parameters.parameter import Array

@@ -12,10 +12,10 @@ from scipy.special import gammaln
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.compiled.arithmetic import total
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
-from estimators.compiled.rising import log1p_and_inverse, log_rising, rising_slope
+from estimators.mechanisms.compiled.arithmetic import total
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
+from estimators.mechanisms.compiled.rising import log1p_and_inverse, log_rising, rising_slope
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable

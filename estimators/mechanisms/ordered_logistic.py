@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.checks import check_whole
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.predictor import add_slopes, chance, exp_of, predict
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.predictor import add_slopes, chance, exp_of, predict
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable

@@ -9,9 +9,9 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.compiled.arithmetic import log_poisson as log_poisson_at
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
+from estimators.mechanisms.compiled.arithmetic import log_poisson as log_poisson_at
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
 from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
 from estimators.mechanisms.protocol import VariableTable
 from estimators.parameters.distributions import CountingPoisson, log_poisson

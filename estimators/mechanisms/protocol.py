@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.compiled.code import GeneralCode
 from estimators.data.remarks import Remark
+from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.parameters.edges import Mask
 from estimators.parameters.parameter import Array, Parameter

@@ -11,10 +11,10 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.compiled.arithmetic import total
-from estimators.compiled.general import code_of, log_joint_code, pullback_code
-from estimators.compiled.predictor import add_slopes, exp_of, predict
-from estimators.compiled.rising import log1p_and_inverse, log_rising, rising_slope
+from estimators.mechanisms.compiled.arithmetic import total
+from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
+from estimators.mechanisms.compiled.predictor import add_slopes, exp_of, predict
+from estimators.mechanisms.compiled.rising import log1p_and_inverse, log_rising, rising_slope
 from estimators.mechanisms.gaussian.family import LOCATION_WIDTH, SCALE_FLOOR, standardised, weak_scale
 from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.generalised_linear import Regression

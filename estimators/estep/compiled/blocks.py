@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.collect import collect, collect_levels
 from estimators.estep.compiled.gate import add_log_weights, collect_weights
 from estimators.estep.compiled.layout import GATE, OP, START, STOP
 from estimators.estep.compiled.log_joints import has_numbers_in, log_joint, log_joint_of_levels
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 
 @compiled(**EXACT)

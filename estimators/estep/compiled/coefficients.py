@@ -7,7 +7,6 @@ units of the column, which stand among the constants.
 from math import log
 from typing import Any
 
-from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,
@@ -39,6 +38,7 @@ from estimators.estep.compiled.layout import (
     VALUE,
     WIDTH,
 )
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 

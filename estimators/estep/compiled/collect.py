@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from estimators.compiled.arithmetic import dot, log_poisson, total
-from estimators.compiled.general import pullback_at
-from estimators.compiled.jit import EXACT, SUMS, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,
@@ -27,6 +24,9 @@ from estimators.estep.compiled.layout import (
     WIDTH,
 )
 from estimators.estep.compiled.log_joints import centred, residuals
+from estimators.mechanisms.compiled.arithmetic import dot, log_poisson, total
+from estimators.mechanisms.compiled.general import pullback_at
+from estimators.mechanisms.compiled.jit import EXACT, SUMS, compiled
 
 
 @compiled(**EXACT)

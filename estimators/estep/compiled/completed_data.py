@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from estimators.compiled.arithmetic import dot, total
-from estimators.compiled.general import log_joint_at, pullback_at
-from estimators.compiled.jit import EXACT, SUMS, compiled
 from estimators.estep.compiled.layout import BLOCK
+from estimators.mechanisms.compiled.arithmetic import dot, total
+from estimators.mechanisms.compiled.general import log_joint_at, pullback_at
+from estimators.mechanisms.compiled.jit import EXACT, SUMS, compiled
 
 # Step of a difference of slopes, relative to 1 and the number.
 STEP = 1e-5

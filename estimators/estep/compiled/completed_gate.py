@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse, total
-from estimators.compiled.jit import EXACT, compiled
-from estimators.compiled.predictor import add_slopes
 from estimators.estep.compiled.completed_data import add_products
 from estimators.estep.compiled.gate import logits_below, sum_classes
 from estimators.estep.compiled.layout import BLOCK
+from estimators.mechanisms.compiled.arithmetic import exp_of_negative, log_and_inverse, total
+from estimators.mechanisms.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.predictor import add_slopes
 
 # Parameter sets C [S, K, W], columns [W, n] of which the first is not looked at, shares R [S, K, n]; what is found; and
 # scratch [K + 3, BLOCK].

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numba.extending import intrinsic
 
-from estimators.compiled.arithmetic import total
-from estimators.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
 from estimators.estep.compiled.coefficients import coefficients
 from estimators.estep.compiled.layout import BLOCK, ROWS, WHOLE
 from estimators.estep.compiled.softmax import normalise
 from estimators.estep.compiled.tables_at import tables_at
+from estimators.mechanisms.compiled.arithmetic import total
+from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
 
 
 @compiled("float64(int64[:,::1], float64[:,::1], UniTuple(int64, 2), float64[:,::1], float64[:,::1])", **EXACT)

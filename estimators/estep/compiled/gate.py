@@ -5,10 +5,10 @@ The last K + 1 rows of scratch hold the weights p [K, n] and which rows they cou
 
 from typing import Any
 
-from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse
-from estimators.compiled.jit import EXACT, compiled
-from estimators.compiled.predictor import add_slopes, predict
 from estimators.estep.compiled.layout import C_AT, COLUMN, PLACE, S_AT, START, STOP, WIDTH
+from estimators.mechanisms.compiled.arithmetic import exp_of_negative, log_and_inverse
+from estimators.mechanisms.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.predictor import add_slopes, predict
 
 
 @compiled(**EXACT)

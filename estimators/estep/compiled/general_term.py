@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from estimators.compiled.code import GeneralCode
 from estimators.estep.compiled import completed_data
 from estimators.estep.compiled.gated_term import CompiledGate
 from estimators.estep.compiled.layout import BLOCK
@@ -15,6 +14,7 @@ from estimators.estep.compiled.threads import LEAST_WORK, in_ranges
 from estimators.estep.gated import GatedWeights
 from estimators.estep.term import Columns, General
 from estimators.estep.terms import CompiledVariable, GeneralVariable, Terms, in_coordinates
+from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.protocol import CompiledFamily, Given, Greeks, Reference, VariableTable
 from estimators.parameters.parameter import Array
 

@@ -4,9 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from estimators.compiled.arithmetic import log_poisson
-from estimators.compiled.general import log_joint_at
-from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import (
     BERNOULLI,
     C_AT,
@@ -29,6 +26,9 @@ from estimators.estep.compiled.layout import (
     STOP,
     WIDTH,
 )
+from estimators.mechanisms.compiled.arithmetic import log_poisson
+from estimators.mechanisms.compiled.general import log_joint_at
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 
 @compiled(**EXACT)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from estimators.compiled.arithmetic import exp_of_negative, log_and_inverse
-from estimators.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.arithmetic import exp_of_negative, log_and_inverse
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 
 @compiled(**EXACT)

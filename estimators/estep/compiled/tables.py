@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from estimators.compiled.code import GeneralCode
 from estimators.estep.compiled.greeks import Address, GreekPlaces
 from estimators.estep.compiled.layout import (
     BERNOULLI,
@@ -33,6 +32,7 @@ from estimators.estep.compiled.layout import (
 from estimators.estep.term import Columns
 from estimators.estep.terms import CompiledVariable, Entries, LogLinearVariable, Terms
 from estimators.estep.weights import WEIGHTS
+from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.protocol import Given, LogLinearFamily, Reference
 from estimators.parameters.parameter import Array, Parameter
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from estimators.compiled.jit import EXACT, compiled, pointer_to
 from estimators.estep.compiled.layout import Tables
+from estimators.mechanisms.compiled.jit import EXACT, compiled, pointer_to
 
 # One address for each field, below: one more field without another line would read what is no table.
 assert len(Tables._fields) == 13

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from estimators.compiled.arithmetic import total
-from estimators.compiled.jit import EXACT, address_of, compiled
 from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
 from estimators.estep.compiled.layout import ROWS, START, STOP, WHOLE
 from estimators.estep.compiled.softmax import normalise
 from estimators.estep.compiled.tables_at import tables_at
+from estimators.mechanisms.compiled.arithmetic import total
+from estimators.mechanisms.compiled.jit import EXACT, address_of, compiled
 
 
 @compiled(**EXACT)

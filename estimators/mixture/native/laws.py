@@ -8,8 +8,8 @@ respect to the log alone.
 from math import exp, expm1, inf, log, log1p, tanh
 from typing import Any
 
-from estimators.compiled.jit import EXACT, compiled
 from estimators.estep.compiled.layout import LOG, LOG_REST, VALUE
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 from estimators.mixture.native.sites import COORDINATE, COPIES, GREEK, LAW, LAW_AT, LENGTH, MAP, MAP_AT
 from estimators.parameters.tabulated_priors import BETA, DIRICHLET, LKJ, LOG_NORMAL, NORMAL, POWER
 from estimators.parameters.transforms import CONTRASTS, CORRELATION, INTERVAL, LINE, POSITIVE, REAL, SIMPLEX, UNIT

@@ -6,11 +6,11 @@ import numpy as np
 from numba import carray
 from numba.extending import intrinsic
 
-from estimators.compiled.jit import EXACT, address_of, call_at, compiled, native, signature_at
 from estimators.estep.compiled.coefficients import coefficients, slopes
 from estimators.estep.compiled.expectation import expectation_at
 from estimators.estep.compiled.layout import BLOCK, SLOPES, Tables
 from estimators.estep.compiled.tables_at import tables_at
+from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled, native, signature_at
 from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, constrain, pull_back
 from estimators.mixture.native.sites import CONSTANT_AT
 

@@ -12,8 +12,8 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from estimators.compiled.code import GeneralCode
-from estimators.compiled.jit import EXACT, Function, address_of, call_at, compiled
+from estimators.mechanisms.compiled.code import GeneralCode
+from estimators.mechanisms.compiled.jit import EXACT, Function, address_of, call_at, compiled
 
 LOG_JOINT = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[:,::1])"
 PULLBACK = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[::1], float64[:,::1])"

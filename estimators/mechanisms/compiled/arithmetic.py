@@ -6,7 +6,7 @@ Microsystems 1993) in (m - 1) / (m + 1).
 
 from typing import Any
 
-from estimators.compiled.jit import EXACT, SUMS, bits_of, compiled, number_of
+from estimators.mechanisms.compiled.jit import EXACT, SUMS, bits_of, compiled, number_of
 
 # Adding 1.5 · 2^52 rounds to a whole number and leaves it in the low bits, where vectors have no other way to.
 ROUNDER = 6755399441055744.0

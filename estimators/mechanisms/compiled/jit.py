@@ -73,9 +73,9 @@ _FINGERPRINTS: list[str] = []
 
 def _fingerprint() -> str:
     if not _FINGERPRINTS:
-        package = Path(__file__).parents[1]
+        package = Path(__file__).parents[2]
         # Compiled code holds the numbers of maps and laws, too, which parameters name.
-        folders = "compiled", "estep/compiled", "mixture/native", "parameters"
+        folders = "mechanisms/compiled", "estep/compiled", "mixture/native", "parameters"
         sources = sorted(path for folder in folders for path in package.glob(f"{folder}/*.py"))
         _FINGERPRINTS.append(sha256(b"".join(path.read_bytes() for path in sources)).hexdigest())
     return _FINGERPRINTS[0]

@@ -6,8 +6,8 @@ called.
 
 from typing import Any
 
-from estimators.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
-from estimators.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.arithmetic import dot, exp_of_negative, log_and_inverse, total
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 # Of a rate: counts are numbers that a column may hold (1e100), and nothing infinite meets a share of 0.
 LARGEST_EXPONENT = 230.0

@@ -5,8 +5,8 @@ Source: Stirling's series for both, eight steps on, where they hold to rounding 
 
 from typing import Any
 
-from estimators.compiled.arithmetic import log_and_inverse
-from estimators.compiled.jit import EXACT, compiled
+from estimators.mechanisms.compiled.arithmetic import log_and_inverse
+from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 STEPS = 8.0
 

@@ -1,7 +1,6 @@
 """What a model class gives, and all that algorithms, label rules, queries, storage and validation use of it.
 
-Two wings meet here. The models' wing says what a model is: mixtures of mechanisms, or a Pyro program. The answers' wing
-fits one, names its labels, asks it what if, and keeps it in a file. Neither imports the other.
+Two wings meet here alone: what a model is (mixtures, programs), and what is asked of it (fits, labels, questions).
 
 Shapes: S draws of the Greeks, N rows (a density: units, of which rows share a hidden site), K values of such a site, D
 coordinates of all Greeks; ``[...]`` any number of leading axes, or none; Greeks φ: from name to ``[..., *shape]``.
@@ -17,6 +16,7 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.data.levels import Levels
 from estimators.data.remarks import Remark
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.objective import (
     Combination,
     NativeFunction,
@@ -28,8 +28,8 @@ from estimators.optimise.objective import (
     log_posterior,
     log_prior,
 )
-from estimators.parameters.edges import Edge, Mask
-from estimators.parameters.parameter import Array, NamedAxes
+from estimators.parameters.edges import Edge
+from estimators.parameters.parameter import NamedAxes
 from estimators.parameters.symmetry import Symmetry
 
 __all__ = [

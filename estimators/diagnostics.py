@@ -5,16 +5,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 from torch import Tensor
 
 from estimators.isolation import quietly_imported
+from estimators.optimise.arrays import Array
 from estimators.status import Status
 
 Draws = Mapping[str, Tensor]
-Array = NDArray[np.float64]
 R_HAT_LIMIT = 1.01
 TAILS = (0.05, 0.95)
 # χ² of one degree of freedom, less 1, that the halves of one chain exceed once in seventy.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from estimators.estep.marginal import MixtureMarginal
 from estimators.isolation import program_mode
+from estimators.optimise.arrays import Array
 from estimators.optimise.first_order import differentiable
-from estimators.parameters.parameter import Array
 from estimators.programs.factors import weights_of
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal, complete
 

@@ -17,7 +17,8 @@ from torch.distributions import constraints
 from estimators import CausalMixture
 from estimators.mechanisms import Bernoulli, Gaussian, Reference
 from estimators.mechanisms.defaults import General
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import Positive, Real, Transform
 
 Greeks = Mapping[str, Array]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from estimators.contract import Model, Objective, Parts, log_joint, log_likelihood
 from estimators.data.data import Data
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 def objective_of(model: Model, data: Data, combination: Callable[[Parts], Array] = log_joint) -> Objective:

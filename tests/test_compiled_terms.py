@@ -19,8 +19,8 @@ from estimators.estep.term import General
 from estimators.estep.terms import GeneralVariable
 from estimators.isolation import own_modes
 from estimators.mechanisms.generalised_linear import Regression
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LIMIT
-from estimators.parameters.parameter import Array
 from tests.mechanism_models import MODELS, random_greeks
 
 NAMES = (

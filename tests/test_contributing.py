@@ -19,7 +19,8 @@ from estimators import EM, NUTS, CausalMixture, Data, Fit
 from estimators.contract import Objective, log_posterior
 from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import Positive, Transform
 from tests.mechanism_models import enumerated
 

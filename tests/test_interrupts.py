@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import nutpie
+import pyarrow
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -113,7 +114,7 @@ def strike_before(patch: pytest.MonkeyPatch, where: object, name: str, strike: C
         (chain_starts, "ascend", 2, LONG, None),
         (chain_starts, "_local_sd", 1, LONG, None),
         (nutpie, "sample", 1, LONG, None),
-        (nutpie_chains.pyarrow, "array", 3, SHORT, None),
+        (pyarrow, "array", 3, SHORT, None),
         (finish_module, "label", 1, SHORT, None),
         (finish_module, "chain_status", 1, SHORT, None),
     ],

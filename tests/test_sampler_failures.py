@@ -14,7 +14,7 @@ from estimators import EM, MAP, NUTS, Data, EstimationError, GaussianMixture, Py
 from estimators.algorithms.nuts import nutpie_callback
 from estimators.contract import Objective
 from estimators.mixture.density import Density
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from tests.models import fit_quietly
 
 ROWS = [-2.0, -1.4, -0.4, 0.2, 0.5, 5.1, 6.2, 6.6]

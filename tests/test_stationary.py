@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.stationary import stationary_points
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.found import Found
 from estimators.modes.mode_search import DEFAULT
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb_inside
-from estimators.parameters.parameter import Array
 from estimators.status import Status, worth
 
 # Starts run to the end; the others serve only if all of these collapse or end at the boundary.

@@ -24,8 +24,8 @@ from estimators.fits.mode_findings import mode_findings, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
 from estimators.modes.found import Found
+from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
-from estimators.parameters.parameter import Array
 from estimators.status import Status, in_order
 
 NO_MODE = (

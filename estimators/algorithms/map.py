@@ -19,8 +19,8 @@ from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
 from estimators.optimise.adam import adam
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import Summit, ascend
-from estimators.parameters.parameter import Array
 from estimators.status import Status, in_words, worth
 
 # EM steps from every start; starts are scored both before and after them.

@@ -21,8 +21,8 @@ from torch import Tensor
 from estimators.contract import Density, Objective, log_joint, log_likelihood
 from estimators.data.words import few
 from estimators.modes.best_starts import best_starts
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
-from estimators.parameters.parameter import Array
 
 # Draws of the priors; starts without them, and the EM steps of each; steps of a climb where those of EM are costly.
 PRIOR_DRAWS = 1000

@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estimators.data.words import few
-
-Array = NDArray[np.float64]
+from estimators.optimise.arrays import Array
 
 # A value that is repeated in more than this share of the rows, in so many of them, and so many times as often as the
 # next is a point mass; rounding repeats many values, each about as often.

@@ -11,7 +11,7 @@ import numpy as np
 
 from estimators.estep.terms import Terms
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

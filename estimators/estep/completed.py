@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from estimators.estep.centring import ParameterSet
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.terms import Entries
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 class Completed(NamedTuple):

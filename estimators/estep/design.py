@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators.mechanisms.protocol import INTERACTION
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 class Factor(NamedTuple):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from estimators.estep.residuals import Residuals, inverse_of
 from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Equation, Greeks, Reference
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Where a number, or a product of several, stands among all numbers, by the names of its variables.
 Slots = Mapping[tuple[str, ...], slice]

@@ -19,10 +19,11 @@ from estimators.estep.weights import WeightsTable
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.gaussian.line import line_about, line_of
 from estimators.mechanisms.protocol import INTERCEPT, Greeks, Reference, Turn, turns_between, variables_of
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.block import Block
 from estimators.parameters.edges import Edge, End
-from estimators.parameters.parameter import Array, Axis, NamedAxes, Parameter
+from estimators.parameters.parameter import Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import Transform
 from estimators.parameters.zero_sum import Contrasts
 

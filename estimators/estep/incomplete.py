@@ -22,7 +22,7 @@ from estimators.estep.terms import Terms
 from estimators.estep.units import grouped, parts_of
 from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Reference
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Numbers in the matrices of the rows that are taken at one time.
 MOST_NUMBERS = 2_000_000

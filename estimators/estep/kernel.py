@@ -9,7 +9,8 @@ from typing import Protocol
 from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 
 
 class Kernel(Protocol):

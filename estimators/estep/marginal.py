@@ -35,8 +35,9 @@ from estimators.estep.units import Index
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.optimise.arrays import Array
 from estimators.optimise.first_order import differentiable
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import LOGS
 
 

@@ -13,11 +13,10 @@ from estimators.estep.units import once_a_unit
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import INTERACTION
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array, Mask
 
 # Combinations of levels of a row's missing discrete entries.
 MOST_COMBINATIONS = 4096
-Mask = NDArray[np.bool_]
 # Of a family that is not log-linear, and of one that is.
 _WHY_NOT = {
     True: "is not summed or integrated over its own values",

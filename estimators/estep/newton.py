@@ -10,8 +10,8 @@ import numpy as np
 
 from estimators.estep.term import Columns, General
 from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.optimise.arrays import Array
 from estimators.parameters.block import Block
-from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import Transform
 
 MOST_HALVINGS = 50

@@ -17,7 +17,8 @@ from estimators.estep.centring import ParameterSet, parameter_sets
 from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import EachRow, Grouped, Index, grouped, parts_of
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 
 # Elements of L that are held at one time.
 MOST_NUMBERS = 1_000_000

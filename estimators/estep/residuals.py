@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Indices = NDArray[np.intp]
 LOG_2PI = float(np.log(2.0 * np.pi))

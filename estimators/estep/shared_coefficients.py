@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.mechanisms.protocol import Given
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.block import Block
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import Linear
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Columns = Mapping[str, Array]
 

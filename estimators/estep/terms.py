@@ -21,9 +21,8 @@ from estimators.mechanisms.protocol import (
     Mechanism,
     Reference,
 )
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array, Mask
 
-Mask = NDArray[np.bool_]
 # Of a variable that has no parents as numbers.
 NO_INPUTS = np.zeros((0, 0))
 # Rows whose features are made at one time.

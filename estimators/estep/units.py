@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from estimators.data.data import LATENT
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Index = NDArray[np.integer[Any]] | slice
 Numbers = NDArray[np.integer[Any]]

@@ -20,8 +20,8 @@ from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.variable_greeks import Place, VariableGreeks
 from estimators.mechanisms.protocol import INTERCEPT, Equation, JointlyGaussian, Mechanism, Reference, variables_of
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, NamedAxes, Parameter
+from estimators.optimise.arrays import Array, Mask
+from estimators.parameters.parameter import NamedAxes, Parameter
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from torch.distributions import constraints
 from estimators.data.levels import Levels
 from estimators.estep.shared_coefficients import of_all, split
 from estimators.mechanisms.protocol import Mechanism, Reference
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.block import Block
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Axis, NamedAxes, Parameter
+from estimators.parameters.parameter import Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import LOGS, Linear, Transform
 
 

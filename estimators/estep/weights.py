@@ -17,9 +17,10 @@ from estimators.estep.design import Design
 from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
 from estimators.mechanisms.protocol import Reference, Turn
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.edges import Edge, End, edges_where
-from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Axis, NamedAxes, Parameter
+from estimators.parameters.parameter import LOG_ZERO, TINY, Axis, NamedAxes, Parameter
 from estimators.parameters.transforms import LOGS, Simplex, Transform
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from estimators.contract import Density
 from estimators.data.data import NOT_SEEN
 from estimators.fits.rows import in_blocks
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Draws, Indices, Symmetry, assigned
 
 # Responsibilities of at most this many rows, evenly spaced in the data, decide the alignment; their cost is scaled up

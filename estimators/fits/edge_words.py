@@ -8,9 +8,9 @@ from torch import Tensor
 
 from estimators.contract import Density
 from estimators.data.remarks import Remark
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LIMIT
 from estimators.parameters.edges import Edge, End, words_of_edges
-from estimators.parameters.parameter import Array
 
 
 def words_at_boundary(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> str:

@@ -27,9 +27,9 @@ from estimators.fits.quantities import Question
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.fits.summary import entries_of
 from estimators.isolation import own_modes
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import curvature
-from estimators.parameters.parameter import Array
 from estimators.status import Status
 
 if TYPE_CHECKING:

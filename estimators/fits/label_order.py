@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Groups, Indices
 
 # The order of a key is sure at two standard deviations.

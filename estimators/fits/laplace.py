@@ -22,8 +22,8 @@ from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
 from estimators.modes.student import Student
 from estimators.modes.weighed import LEAST_PROPOSALS, affordable, weighed
+from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.parameters.parameter import Array
 from estimators.status import EstimationError, Status, in_order, warn_user
 
 if TYPE_CHECKING:

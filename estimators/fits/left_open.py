@@ -21,8 +21,8 @@ from estimators.modes.mode import law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
 from estimators.modes.row_law import few_rows, law_of
 from estimators.modes.starts import RandomStarts
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
-from estimators.parameters.parameter import Array
 
 # The gradient per row at which the likelihood is at a maximum.
 TOLERANCE, STATIONARY = 1e-8, 1e-6

@@ -23,8 +23,7 @@ from estimators.fits.named_modes import NamedModes, shares_about_modes
 from estimators.fits.namings import Keys, Namings, surest_first
 from estimators.fits.rows import in_blocks
 from estimators.fits.sample import Sample
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.symmetry import Draws, Indices, Symmetry
 
 # Draws that are looked at, evenly spaced.

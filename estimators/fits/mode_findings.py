@@ -10,7 +10,7 @@ from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
 from estimators.modes.table import SHARE
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.queries.labels import entry_names
 from estimators.status import Status
 

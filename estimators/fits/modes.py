@@ -21,8 +21,8 @@ from estimators.modes.found import Found
 from estimators.modes.mode_search import DEFAULT
 from estimators.modes.posterior_modes import posterior_modes
 from estimators.modes.table import SHARE, Modes
+from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Draws
 from estimators.status import Status, in_order
 

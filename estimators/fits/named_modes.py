@@ -12,10 +12,9 @@ from estimators.fits.namings import Namings
 from estimators.modes.importance_sampling import mode_proposals
 from estimators.modes.labelling import Labelling
 from estimators.modes.student import Student
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Draws, Indices, Symmetry
 
 # As many proposals as make this many numbers, but no fewer and no more than so many.

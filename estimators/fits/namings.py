@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from estimators.fits.sample import Sample
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.symmetry import Draws, Groups, Indices, Symmetry, permute
 
 # All namings of so many labels are compared; of more, those that differ by one swap.

@@ -7,8 +7,8 @@ from estimators.contract import Density, Objective, log_joint, log_likelihood, l
 from estimators.data.working_rows import working_rows
 from estimators.fits.sample import Sample
 from estimators.modes.student import Student
+from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Draws, Indices
 
 # As many draws as make this many numbers, but no fewer and no more than so many.

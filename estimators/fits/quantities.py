@@ -14,7 +14,7 @@ from estimators.fits.level_names import levels_of
 from estimators.fits.summary import entries_of
 from estimators.isolation import float64
 from estimators.modes.region import Quantity
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.queries.estimate import Estimate
 from estimators.queries.source import at_coordinates
 from estimators.status import Status

@@ -15,7 +15,7 @@ from estimators.modes.law_rows import Design
 from estimators.modes.measured_law import measured_law
 from estimators.modes.row_law import RowLaw, law_of
 from estimators.modes.simulated_rows import RowKind
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Points of the old law from which the new one is sought, and moves at random from the Greeks in question.
 MOST_STARTS, MOVES = 20, (0.3, 0.3, 1.0, 1.0, 1.0, 2.0)

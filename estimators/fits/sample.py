@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Draws
 
 

@@ -12,7 +12,7 @@ from estimators.modes.equivalents import Equivalents
 from estimators.modes.flat_walk import climb_along, is_walkable, scattered, slope, wander
 from estimators.modes.labelling import Labelling
 from estimators.modes.row_law import RowLaw
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Two answers that differ by less than this share of their size, and of how steep the quantity is, are one.
 SAME_ANSWER = 1e-4

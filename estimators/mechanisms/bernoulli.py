@@ -18,8 +18,9 @@ from estimators.data.remarks import Remark, unused
 from estimators.mechanisms.conjugate import BetaPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
 from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import ExactBernoulli
-from estimators.parameters.parameter import LOG_ZERO, Array, Parameter
+from estimators.parameters.parameter import LOG_ZERO, Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import LOGS, Transform, UnitInterval
 

@@ -17,8 +17,9 @@ from estimators.mechanisms.conjugate import DirichletPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import ExactCategorical
-from estimators.parameters.parameter import LOG_ZERO, TINY, Array, Parameter
+from estimators.parameters.parameter import LOG_ZERO, TINY, Parameter
 from estimators.parameters.transforms import LOGS, Simplex, Transform
 
 # The M-step holds a probability this far from 0, where the coordinates of the simplex are still moderate.

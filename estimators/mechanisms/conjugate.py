@@ -11,7 +11,7 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import betaln, gammaln
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.sparse import dirichlet_draws
 
 

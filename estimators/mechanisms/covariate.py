@@ -17,7 +17,7 @@ from estimators.mechanisms.column_values import check_positive_numbers
 from estimators.mechanisms.defaults import LogLinear
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,7 +29,8 @@ from estimators.mechanisms.protocol import (
     check_names,
 )
 from estimators.mechanisms.sharing import Sharing
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import are_equal, as_prior, groups, permuted
 
 # Step of a difference of slopes, relative to 1 and the number.

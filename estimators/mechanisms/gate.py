@@ -13,7 +13,7 @@ from estimators.isolation import own_modes
 from estimators.mechanisms.gaussian.line import line_prior
 from estimators.mechanisms.generalised_linear import weak_line
 from estimators.mechanisms.protocol import check_names
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import are_equal, permuted
 from estimators.parameters.zero_sum import ZeroSumNormal

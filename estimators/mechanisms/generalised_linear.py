@@ -21,7 +21,8 @@ from estimators.mechanisms.gaussian.forms import Places, pairs
 from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference, Terms, Turn, VariableTable
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 

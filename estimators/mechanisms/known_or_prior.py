@@ -11,7 +11,8 @@ from pyro.ops.indexing import Vindex
 from torch import Tensor
 
 from estimators.isolation import own_modes
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_checks import known_or_prior
 from estimators.parameters.priors import parameters_of
 

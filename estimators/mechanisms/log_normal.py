@@ -13,7 +13,7 @@ from estimators.data.remarks import Remark
 from estimators.mechanisms.column_values import check_positive_numbers
 from estimators.mechanisms.gaussian.linear import LinearGaussian
 from estimators.mechanisms.protocol import Reference, Turn, VariableTable
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

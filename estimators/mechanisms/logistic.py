@@ -14,7 +14,7 @@ from torch import Tensor
 from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.mechanisms.compiled.predictor import add_slopes, chance, predict
 from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @log_joint_code()

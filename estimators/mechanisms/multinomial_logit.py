@@ -19,7 +19,7 @@ from estimators.mechanisms.compiled.jit import EXACT, compiled
 from estimators.mechanisms.compiled.predictor import add_slopes, exp_of, predict
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.protocol import Turn, VariableTable, turns_between
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @compiled(**EXACT)

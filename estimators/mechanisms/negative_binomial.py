@@ -19,9 +19,9 @@ from estimators.mechanisms.compiled.rising import log1p_and_inverse, log_rising,
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import CountingNegativeBinomial
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
-from estimators.parameters.parameter import Array
 from estimators.parameters.priors import default_prior
 
 # Where log dispersion is held: beyond it is a Poisson to all digits, or all but constant at 0.

@@ -19,7 +19,7 @@ from estimators.mechanisms.compiled.predictor import add_slopes, chance, exp_of,
 from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import VariableTable
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.priors import default_prior
 
 # Beyond the first and the last cutpoint: its chance is 1 whatever is taken off it.

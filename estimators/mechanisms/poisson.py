@@ -13,8 +13,9 @@ from estimators.mechanisms.conjugate import GammaPrior
 from estimators.mechanisms.defaults import OneGreek, weighted_mean
 from estimators.mechanisms.gaussian.family import standardised
 from estimators.mechanisms.protocol import Greeks, Reference, VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import CountingPoisson, log_poisson
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 

@@ -14,8 +14,8 @@ from estimators.mechanisms.compiled.general import code_of, log_joint_code, pull
 from estimators.mechanisms.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
 from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
 from estimators.mechanisms.protocol import VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import CountingPoisson, log_poisson
-from estimators.parameters.parameter import Array
 
 
 @log_joint_code()

@@ -18,8 +18,8 @@ from torch import Tensor
 from estimators.data.remarks import Remark
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.known_or_prior import KnownOrPrior
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array, Mask
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import Transform
 
 Greeks = Mapping[str, Array]

@@ -20,9 +20,10 @@ from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.generalised_linear import Regression
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference
+from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import StableStudentT
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 

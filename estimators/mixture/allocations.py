@@ -11,7 +11,7 @@ from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms.protocol import Conjugate
 from estimators.mixture.program import MixtureProgram
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.sparse import dirichlet_draws
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.mixture.coordinates import Coordinates
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import NativeFunction, Parts
-from estimators.parameters.parameter import Array
 
 
 class Evaluation(Protocol):

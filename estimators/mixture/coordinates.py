@@ -11,10 +11,10 @@ from estimators.isolation import isolated
 from estimators.mechanisms.protocol import Reference
 from estimators.mixture.greeks import ByLogs, ByValue
 from estimators.mixture.program import MixtureProgram
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.block import Block
-from estimators.parameters.edges import Mask
 from estimators.parameters.intervals import within_prior
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.sparse import in_logs
 from estimators.parameters.transforms import Logged, Transform
 

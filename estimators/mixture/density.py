@@ -19,12 +19,12 @@ from estimators.mixture.limits import edges_at_limits
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.remarks import remarks_of
 from estimators.mixture.spurious import is_spurious
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import NativeFunction, Objective, Parts, log_likelihood
-from estimators.parameters.edges import Edge, End, Mask, edges_of_prior, edges_where
+from estimators.parameters.edges import Edge, End, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
-from estimators.parameters.parameter import Array
 from estimators.parameters.prior_densities import log_prior_at
 
 

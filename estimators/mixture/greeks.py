@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.block import Block
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 from estimators.parameters.prior_densities import log_density, log_density_of_logs
 from estimators.parameters.transforms import LOGS, Logged, Transform
 

@@ -9,7 +9,7 @@ from estimators.data.data import LATENT, Data
 from estimators.estep.units import above_latent
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 def informing(

@@ -13,8 +13,8 @@ import numpy as np
 
 from estimators.estep.marginal import MixtureMarginal
 from estimators.estep.newton import NewtonStep
+from estimators.optimise.arrays import Array
 from estimators.parameters.edges import Edge, End, edges_where
-from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import Real, Transform
 
 # In units of the column and the inputs, or of a log.

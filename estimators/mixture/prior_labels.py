@@ -15,8 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from estimators.estep.weights import WEIGHTS
+from estimators.optimise.arrays import Array
 from estimators.parameters.laws import is_in_support
-from estimators.parameters.parameter import TINY, Array, Parameter
+from estimators.parameters.parameter import TINY, Parameter
 from estimators.parameters.prior_densities import unvalidated
 
 # Log densities whose difference is a smaller part of them are equal.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import gammaln
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LEAST_ROWS
-from estimators.parameters.parameter import Array
 
 if TYPE_CHECKING:
     from estimators.mixture.density import Density

@@ -7,8 +7,8 @@ from estimators.contract import Combination, Density, Objective
 from estimators.data.data import Data
 from estimators.data.working_rows import working_rows
 from estimators.modes.starts import RandomStarts
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
-from estimators.parameters.parameter import Array
 
 Rng = np.random.Generator
 # Starts are found on at most this many rows, weighted up to all of them.

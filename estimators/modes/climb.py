@@ -6,10 +6,10 @@ import numpy as np
 
 from estimators.contract import Density, Objective
 from estimators.modes.labelling import Labelling
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON
 from estimators.optimise.ascent import climb as lbfgs
 from estimators.optimise.stationary import stationary_points
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Indices
 
 # Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.

@@ -8,7 +8,7 @@ from estimators.contract import Density
 from estimators.modes.climb import nearness
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import EXACT_LAW, Mode, law_at
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
 TOLERANCE = 1e-5

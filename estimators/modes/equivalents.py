@@ -16,7 +16,7 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.mode_search import Search
 from estimators.modes.row_law import NEARLY_SAME, RowLaw, few_rows
 from estimators.modes.rows import Rows, rows_of
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Rng = np.random.Generator
 # Modes that are tried, draws of the priors, and moves at random from the Greeks in question by so much.

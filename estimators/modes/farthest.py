@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from estimators.modes.region import OPEN, SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb
-from estimators.parameters.parameter import Array
 
 # Starts on the way to the quantity's end in the normal approximation, as shares of the way, and how far one coordinate
 # moves at most.

@@ -12,7 +12,7 @@ import numpy as np
 
 from estimators.modes.region import Quantity
 from estimators.modes.row_law import RowLaw
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Steps of a walk, the first and the longest, by how much they grow and shrink, and the least that is tried.
 MOST_STEPS, FIRST, LONGEST, GROWTH, SHRINKAGE, LEAST = 80, 0.3, 3.0, 1.6, 0.3, 1e-3

@@ -10,7 +10,7 @@ from estimators.modes.climb import climb, em_climb
 from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, law_at, mode_at
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # What is told how many more starts have been dealt with.
 Tick = Callable[[int], object]

@@ -18,7 +18,7 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.proposals import Proposals, Regions
 from estimators.modes.student import Student
 from estimators.modes.weighed import LEAST_EFFECTIVE, Weighed, affordable, weighed
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Rng = np.random.Generator
 # A share of the t's is dealt over modes evenly, whatever their weights; the least share of any.

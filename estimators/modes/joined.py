@@ -12,7 +12,7 @@ import numpy as np
 from estimators.contract import Objective
 from estimators.modes.mode import Mode
 from estimators.modes.starts import RandomStarts
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Shares of two classes are in proportion, row by row, to so much; what a new class is given of each row at most.
 ALIKE = 1e-3

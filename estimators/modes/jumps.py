@@ -5,8 +5,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from estimators.modes.rows import Rows
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.symmetry import Symmetry
 
 Rng = np.random.Generator

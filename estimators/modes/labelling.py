@@ -6,8 +6,8 @@ from math import factorial, prod
 import numpy as np
 
 from estimators.contract import Density, Model
+from estimators.optimise.arrays import Array
 from estimators.optimise.stationary import NEAR
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Indices, Symmetry, assigned, permute
 
 # Of so many labellings every one is tried; of more, classes are matched by their Greeks.

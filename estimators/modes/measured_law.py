@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from estimators.contract import Density
 from estimators.modes.row_law import Reference, RowLaw, few_rows
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # The log-odds of W = 1 in the first class and in the last, of each measure in turn.
 ENDS = ((-1.2, 1.2), (-0.8, 1.6))

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from estimators.contract import Density, Objective
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT, newton
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 
 # Weighted differences of log p(row), in nats, below which two points have one law of the rows.
 SAME_LAW = 0.1

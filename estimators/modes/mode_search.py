@@ -15,8 +15,8 @@ from estimators.modes.joined import rises_from
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
 from estimators.modes.starts import KINDS, PRIOR, RandomStarts
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON
-from estimators.parameters.parameter import Array
 
 Rng = np.random.Generator
 # Kinds of random starts in turn, two of six from the prior.

@@ -12,8 +12,8 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.proposals import Proposals, Regions
 from estimators.modes.student import Student
 from estimators.modes.table import SHARE
+from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import curvature
-from estimators.parameters.parameter import Array
 from estimators.parameters.symmetry import Indices, Symmetry
 
 # Modes of less weight than this, by Laplace, are left out of what is weighed.

@@ -14,8 +14,8 @@ from scipy.special import gammaincinv
 from estimators.data.words import in_digits
 from estimators.modes.farthest import ends_around
 from estimators.modes.region import Quantity, Region
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import Objective
-from estimators.parameters.parameter import Array
 from estimators.status import warn_user
 
 # A mode is a rival of the best if it is not more than so many nats below.

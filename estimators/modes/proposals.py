@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from estimators.contract import Density
 from estimators.modes.labelling import Labelling
 from estimators.modes.student import Student
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Indices
 
 # Images whose t's are so many nats below the largest have no part in a density; of others the Jacobian is looked at.

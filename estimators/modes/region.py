@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.curvature import curvature, eigen
 from estimators.optimise.objective import Objective
-from estimators.parameters.parameter import Array
 
 # The unit of a log or logit that the data leave open, and the shares of the curvature that each coordinate has alone
 # below which a direction is stepped along as if it had this much.

@@ -13,10 +13,9 @@ import torch
 from scipy.optimize import least_squares
 
 from estimators.contract import Density
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT
 from estimators.optimise.stationary import NEAR
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 
 # The largest difference of log p of a row, in units of 1 + |log p|, of two laws that are the same, and of two that may
 # be: on the way to an end of the support the one becomes the other.

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from estimators.data.data import LATENT, NOT_SEEN, Data
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import TINY, Array
+from estimators.optimise.arrays import Array, Mask
+from estimators.parameters.parameter import TINY
 
 # A column of no more different whole numbers is taken as levels.
 MOST_LEVELS = 12

@@ -10,7 +10,7 @@ import numpy as np
 
 from estimators.contract import Density
 from estimators.modes.rows import Rows, rows_of
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Rng = np.random.Generator
 # From the rows, K, and how many starts.

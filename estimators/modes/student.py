@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import ERRORS, Curvature, eigen
-from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
 
 DEGREES = 5.0

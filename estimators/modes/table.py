@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import permute
 
 # A mode of this share of the posterior, or of the likelihood (4.6 nats below the best), counts. Two modes of one law

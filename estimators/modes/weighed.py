@@ -7,7 +7,7 @@ import numpy as np
 from estimators.contract import Combination, log_prior
 from estimators.diagnostics import PARETO_LIMIT, importance
 from estimators.modes.proposals import Proposals, Regions
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Indices
 from estimators.status import EstimationError
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import Objective
-from estimators.parameters.parameter import Array
 
 FIRST_DECAY, SECOND_DECAY = 0.9, 0.999
 SMALLEST = 1e-8

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.optimise.objective import Smooth
-from estimators.parameters.parameter import Array
 
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0

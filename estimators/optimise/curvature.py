@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import Smooth
-from estimators.parameters.parameter import Array
 
 # A curvature below this many times its error is flat. So is one below this share of the curvature that each coordinate
 # has alone: solving with it would keep no more than half the digits.

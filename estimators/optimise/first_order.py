@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Evaluate = Callable[..., tuple[Array, list[Array]]]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 class Parts(NamedTuple):

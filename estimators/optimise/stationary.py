@@ -10,9 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array
 
 Places = NDArray[np.intp]
 MAX_STEPS = 100

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estimators.data.words import few
-from estimators.parameters.parameter import Array
-
-Mask = NDArray[np.bool_]
+from estimators.optimise.arrays import Array, Mask
 
 # Entries that are named for each piece of advice.
 MOST_NAMED = 4

@@ -13,7 +13,8 @@ from scipy.special import expit
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.parameters.parameter import TINY, Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import TINY, Parameter
 from estimators.parameters.transforms import INTERVAL, Linear, TabulatedMap, Transform
 
 # A Greek this near to an end of its prior, as a part of the data's own unit, has run into it.

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
 from estimators.checks import check_in_memory
 from estimators.data.values import numbers
 
-Array = NDArray[np.float64]
 TINY = 1e-300
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
 LOG_ZERO = -1e290

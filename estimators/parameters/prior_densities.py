@@ -14,7 +14,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import gammaln
 
-from estimators.parameters.parameter import TINY, Array
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import TINY
 from estimators.parameters.priors import parameters_of
 from estimators.parameters.zero_sum import ZeroSumNormal
 

@@ -14,7 +14,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Concentrations from here on do not underflow: the chance of a Gamma(0.1) draw below 1e-300 is 1e-30.
 SPARSE = 0.1

@@ -13,7 +13,8 @@ import pyro.distributions as dist
 import torch
 from scipy.special import gammaln
 
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import parameters_of
 from estimators.parameters.zero_sum import ZeroSumNormal

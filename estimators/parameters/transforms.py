@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from scipy.special import expit, log_expit, logit
 
-from estimators.parameters.parameter import TINY, Array
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import TINY
 
 # The maps that compiled code has.
 REAL, POSITIVE, UNIT, SIMPLEX, LINE, CORRELATION, INTERVAL, CONTRASTS = range(8)

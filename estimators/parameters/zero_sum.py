@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import biject_to, constraints, transforms
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.transforms import CONTRASTS, TabulatedMap
 
 # What a sum may be of the sum of absolute values.

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from estimators.data.data import Data
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots import style
 from estimators.plots.laws import LEVEL, Curves, RowLaw
 from estimators.plots.vectors import draw_columns

@@ -10,7 +10,7 @@ import torch
 
 from estimators.modes.profile import Interval
 from estimators.modes.table import SHARE
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots import style
 from estimators.plots.fitted import Fitted
 from estimators.plots.intervals import draw_bars, in_words, intervals_of, number

@@ -12,7 +12,7 @@ import torch
 
 from estimators.contract import Predictive, Variable
 from estimators.isolation import isolated
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots.fitted import Fitted
 from estimators.queries.query import Query
 

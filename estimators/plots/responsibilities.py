@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots import style
 
 if TYPE_CHECKING:

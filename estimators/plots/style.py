@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     # Axes to draw on, as many as there are panels, or None for a figure of its own.
     Given = Axes | Iterable[Axes] | None
 
-# The first three are Okabe and Ito's blue, vermillion and green.
+# The first three are Okabe and Ito's blue, vermilion and green.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9900FF", "#FF66FF", "#AA99BB", "#EE1155", "#776688")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (6, 1, 2, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

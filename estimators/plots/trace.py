@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from estimators.modes.table import Modes
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots import style
 from estimators.plots.fitted import Subject
 

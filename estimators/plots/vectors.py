@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.plots import style
 from estimators.plots.laws import RowLaw
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.parameters.edges import Mask
+from estimators.optimise.arrays import Mask
 from estimators.programs.logs import KeptLogs, logs_of
 from estimators.programs.sites import Greek
 

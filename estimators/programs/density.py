@@ -11,11 +11,11 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.data.remarks import Remark
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import Objective, Parts, log_likelihood
-from estimators.parameters.edges import Edge, End, Mask, edges_where
-from estimators.parameters.parameter import Array
+from estimators.parameters.edges import Edge, End, edges_where
 from estimators.programs.marginal import ExpectedLogLikelihood, ProgramMarginal
 from estimators.programs.parts import ProgramParts
 from estimators.programs.prior_draws import prior_draws

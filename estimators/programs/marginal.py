@@ -14,8 +14,8 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.isolation import program_mode
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb
-from estimators.parameters.parameter import Array
 from estimators.programs.attempt import attempt
 from estimators.programs.call import Program
 from estimators.programs.captured import Graph

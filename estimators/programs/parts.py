@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import Parts
-from estimators.parameters.parameter import Array
 from estimators.programs.captured import Graph
 from estimators.programs.marginal import ProgramMarginal
 

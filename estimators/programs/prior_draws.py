@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import program_mode
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.programs.handlers import Observing
 from estimators.programs.marginal import ProgramMarginal
 from estimators.programs.structure import run

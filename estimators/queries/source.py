@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators.contract import Answer, Density, Draws, Predictive
 from estimators.modes.profile import Maxima
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # What is asked at draws [S, *shape] of the Greeks, and its values [S, ...] there.
 Asked = Callable[[Draws], Predictive]

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from estimators.data.data import LATENT
 from estimators.isolation import isolated
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.sklearn.wrapper import ROW, Wrapper
 
 

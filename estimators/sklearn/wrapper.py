@@ -15,7 +15,7 @@ from estimators.data.data import Data
 from estimators.fits.fit import Fit
 from estimators.mechanisms import Gaussian, Mechanism
 from estimators.mixture.model import CausalMixture
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # The variable that a mechanism of whole rows has.
 ROW = "X"

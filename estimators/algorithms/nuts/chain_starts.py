@@ -6,9 +6,9 @@ from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
 from estimators.isolation import spawn_seeds
 from estimators.modes.best_starts import best_starts
+from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import Summit, ascend
 from estimators.optimise.curvature import eigen, observed_information
-from estimators.parameters.parameter import Array
 from estimators.status import EstimationError
 
 RESCALE = (

@@ -9,7 +9,7 @@ from torch import Tensor
 from estimators.contract import Density, Model
 from estimators.diagnostics import diagnostics
 from estimators.modes.weighed import Weighed
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Symmetry, permute
 
 # What both say is the same within so many standard errors, and rounding.

@@ -5,7 +5,7 @@ from math import isfinite
 import numpy as np
 
 from estimators.contract import Objective
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # nutpie refuses a slope of exactly 0 while it adapts its step; this one in its place changes no sum or product.
 SMALLEST_SLOPE = 1e-100

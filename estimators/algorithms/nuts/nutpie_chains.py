@@ -19,7 +19,7 @@ from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, NativeFunction, Objective, log_posterior
 from estimators.isolation import num_threads, quietly_imported
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.status import EstimationError, in_words
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 
 from estimators.contract import NativeFunction
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 _NAMES = ("LogpFunc", "ExpandFunc", "PyMcModel", "PyVariable", "PySampler")
 _TRIED = tuple(f"0.16.{patch}" for patch in range(12))

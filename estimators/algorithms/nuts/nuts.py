@@ -28,7 +28,7 @@ from estimators.isolation import own_modes, program_mode, spawn_seeds
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
 from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.status import EstimationError
 
 

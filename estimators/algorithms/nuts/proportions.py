@@ -22,7 +22,7 @@ from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, diag
 from estimators.modes.importance_sampling import weighed_in_turns
 from estimators.modes.posterior_modes import PosteriorModes
 from estimators.modes.weighed import Weighed
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Indices
 from estimators.status import Status
 

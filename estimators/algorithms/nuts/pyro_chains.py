@@ -16,7 +16,7 @@ from estimators.algorithms.progress import progress
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
 from estimators.isolation import kept_logger, program_mode, single_thread
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.status import in_words
 
 if TYPE_CHECKING:

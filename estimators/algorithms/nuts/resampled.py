@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.modes.weighed import Weighed
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Indices
 
 Rng = np.random.Generator

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from estimators.algorithms.smc.particles import Particles
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # A Langevin drift is held at this many times the length of its noise: a gradient may be huge far from the modes.
 LONGEST_DRIFT = 2.0

@@ -6,7 +6,7 @@ from estimators.algorithms.smc.moves import DifferentialEvolution, Jump, Langevi
 from estimators.algorithms.smc.particles import Particles, evaluate, joined
 from estimators.algorithms.smc.shape import mode_factor, widths
 from estimators.contract import Density
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # With correlation r to the start after m sweeps, and so r² after 2 m, distances from the start have grown by √(1 + r):
 # here r² is a tenth.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from estimators.contract import Combination, Density, log_likelihood, log_prior
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.status import in_words
 
 # Numbers that one evaluation holds at most; Ctrl-C is heard between two.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # Differences to so many other particles are looked at, and this share of them, the nearest, is of one mode.
 PARTNERS = 4

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.status import EstimationError
 
 HALVINGS = 60

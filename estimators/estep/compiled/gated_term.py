@@ -11,7 +11,7 @@ from estimators.estep.compiled.layout import BLOCK
 from estimators.estep.compiled.threads import LEAST_WORK, in_ranges
 from estimators.estep.gated import GatedWeights
 from estimators.estep.term import Columns
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

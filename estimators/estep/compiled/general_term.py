@@ -16,7 +16,7 @@ from estimators.estep.term import Columns, General
 from estimators.estep.terms import CompiledVariable, GeneralVariable, Terms, in_coordinates
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.protocol import CompiledFamily, Given, Greeks, Reference, VariableTable
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 # The slot of Z.
 OF_Z = 0

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import LOGS
 
 LOG_NAMES, REST_NAMES = LOGS

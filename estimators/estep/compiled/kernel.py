@@ -15,7 +15,8 @@ from estimators.estep.compiled.unit_expectation import EXPECTATION_OF_UNITS
 from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 
 # Elements of L for which a thread is worth its start; a general term takes as long as so many.
 LEAST_WORK, OF_GENERAL = 50_000, 8

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Whole = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from estimators.estep.compiled.layout import BLOCK, CHUNK, GATE, OP, PLACE, Whol
 from estimators.estep.compiled.log_joints import has_numbers_in
 from estimators.estep.compiled.tables import ModelTables
 from estimators.estep.units import Grouped, part_numbers
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 
 class Arranged(NamedTuple):

@@ -34,7 +34,8 @@ from estimators.estep.terms import CompiledVariable, Entries, LogLinearVariable,
 from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.protocol import Given, LogLinearFamily, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 
 # Rows of scratch that every block needs; correlated Gaussians need two more than they have columns.
 WORK = 2

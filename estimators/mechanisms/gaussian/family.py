@@ -15,7 +15,8 @@ from estimators.mechanisms.defaults import LogLinear, weighted_mean
 from estimators.mechanisms.gaussian.forms import Places, pairs, with_one
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
-from estimators.parameters.parameter import LOG_ZERO, Array
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.priors import default_prior
 
 # An input is centred where no more than this is lost of its digits.

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 
 Places = NDArray[np.intp]
 

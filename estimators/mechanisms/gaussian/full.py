@@ -21,8 +21,9 @@ from estimators.mechanisms.gaussian.forms import pairs, symmetric
 from estimators.mechanisms.gaussian.vectors import standard_units, without_inputs
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
+from estimators.optimise.arrays import Array
 from estimators.parameters.correlations import CholeskyOfCorrelation
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Transform

@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 
 from estimators.mechanisms.gaussian.family import DIGITS_LOST, EPS, spread
 from estimators.mechanisms.protocol import Reference
-from estimators.parameters.parameter import Array
+from estimators.optimise.arrays import Array
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Linear
 

@@ -22,9 +22,9 @@ from estimators.mechanisms.gaussian.forms import Places, pairs, symmetric, with_
 from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.distributions import StableNormal
-from estimators.parameters.edges import Mask
-from estimators.parameters.parameter import Array, Parameter
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform

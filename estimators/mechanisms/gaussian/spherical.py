@@ -20,7 +20,8 @@ from estimators.mechanisms.gaussian.family import (
 )
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from estimators.mechanisms.protocol import Equation, Reference
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import Linear, Positive, Transform
 
 

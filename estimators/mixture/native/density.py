@@ -11,8 +11,8 @@ from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.mixture.coordinates import Coordinates
 from estimators.mixture.native.parts import EVALUATE, evaluate, finish, greeks_at, log_posterior
 from estimators.mixture.native.sites import tabulated_sites
+from estimators.optimise.arrays import Array
 from estimators.optimise.objective import NativeFunction, Parts
-from estimators.parameters.parameter import Array
 from estimators.parameters.transforms import LOGS
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from estimators.estep.compiled.layout import Whole
-from estimators.parameters.parameter import Array, Parameter
+from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.tabulated_priors import tabulated_prior
 from estimators.parameters.transforms import Transform
 

@@ -155,12 +155,8 @@ def check_export(fit: Fit, data: Data, path: Path) -> None:
         assert torch.equal(loaded.draws[name], value)
     torch.testing.assert_close(loaded.log_density(data), fit.log_density(data), rtol=0, atol=0)
     if fit.num_draws > 1:
-        groups = fit.to_arviz()
-        assert groups["log_likelihood"]["rows"].shape == (
-            fit.num_chains,
-            fit.num_draws // fit.num_chains,
-            data.num_rows,
-        )
+        (of_rows,) = fit.to_arviz()["log_likelihood"].data_vars.values()
+        assert of_rows.shape == (fit.num_chains, fit.num_draws // fit.num_chains, data.num_rows)
     else:
         with pytest.raises(ValueError, match="laplace"):
             fit.to_arviz()

@@ -117,8 +117,8 @@ def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
         assert torch.equal(loaded.draws[name], value)
     torch.testing.assert_close(loaded.log_density(data), fit.log_density(data), rtol=0, atol=0)
     if fit.num_draws > 1:
-        groups = fit.to_arviz()
-        assert groups["log_likelihood"]["rows"].shape[:2] == (fit.num_chains, fit.num_draws // fit.num_chains)
+        (of_rows,) = fit.to_arviz()["log_likelihood"].data_vars.values()
+        assert of_rows.shape[:2] == (fit.num_chains, fit.num_draws // fit.num_chains)
     else:
         with pytest.raises(ValueError, match="laplace"):
             fit.to_arviz()

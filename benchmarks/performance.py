@@ -16,6 +16,13 @@ one machine and its load ({cores} cores, {threads} threads, load {load:.1f}; Pyt
 | job | ours | asked | peer | peer / ours | |
 |---|---|---|---|---|---|
 """
+TAIL = """
+## What this page does not cover
+
+- Another machine, another day: run `make bench`. What else ran beside it is in the load above.
+- Memory, and processors with other vector units: nothing is compiled for one processor alone.
+- What an installation takes, and a first import: [installation](install.md).
+"""
 
 
 def main() -> None:
@@ -23,7 +30,7 @@ def main() -> None:
     jobs = stored["jobs"]
     lines = [_row(job) for job in jobs]
     PAGE.write_text(
-        HEAD.format(**stored["machine"]) + "\n".join(lines) + "\n" + _limits(jobs, stored["machine"]["threads"])
+        HEAD.format(**stored["machine"]) + "\n".join(lines) + "\n" + _limits(jobs, stored["machine"]["threads"]) + TAIL
     )
 
 

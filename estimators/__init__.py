@@ -1,6 +1,11 @@
 """Exact estimators for causal models with a hidden discrete cause: EM, MAP, NUTS and SMC behind one interface."""
 
+import warnings
 from typing import Any
+
+# Pyro imports tqdm's bar for notebooks, which warns where ipywidgets are missing; what it falls back on does as well.
+with warnings.catch_warnings(action="ignore"):
+    import tqdm.auto  # noqa: F401
 
 from estimators.algorithms import EM, MAP, NUTS, SMC, Exact
 from estimators.data.data import Data

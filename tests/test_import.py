@@ -37,3 +37,12 @@ def test_the_version_is_that_of_the_distribution() -> None:
 def test_another_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="module 'estimators' has no attribute 'EMM'"):
         estimators.EMM  # noqa: B018
+
+
+def test_a_notebook_without_widgets_is_told_nothing_by_an_import() -> None:
+    """As in ipykernel, by the modules that tqdm looks at; the control imports what Pyro does by itself."""
+    notebook = "import sys, types\nsys.modules['ipykernel.zmqshell'] = sys.modules['ipywidgets'] = None\n"
+    notebook += "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: object())\n"
+    for statement, warned in (("import estimators", False), ("import tqdm.auto", True)):
+        run = subprocess.run([sys.executable, "-c", notebook + statement], capture_output=True, text=True)
+        assert ("TqdmWarning" in run.stderr) == warned, run.stderr

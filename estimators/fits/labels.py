@@ -36,14 +36,14 @@ POINTS = 50
 class Labelling:
     """Relabelled draws, the permutation of each draw [S, K], and how and how surely labels were fixed.
 
-    ``key`` is what they were put in order by; "" where nothing was.
+    ``key`` is what they were put in order by; "" where nothing was. Those of the sites ``unfixed`` mean nothing.
     """
 
     draws: Draws
     permutations: Indices
     certainty: float
     rule: str
-    is_fixed: bool = True
+    unfixed: tuple[str, ...] = ()
     key: str = ""
 
     @property
@@ -52,7 +52,7 @@ class Labelling:
         stats: dict[str, Any] = {"label_certainty": self.certainty, "labels": self.rule}
         if self.key:
             stats["labels_by"] = self.key
-        return stats if self.is_fixed else {**stats, "labels_fixed": False}
+        return {**stats, "labels_unfixed": list(self.unfixed)} if self.unfixed else stats
 
 
 def label(
@@ -75,7 +75,7 @@ def label(
     num_draws = len(next(iter(draws.values())))
     if not symmetry.axes or symmetry.num_labels < 2:
         same = np.tile(np.arange(symmetry.num_labels), (num_draws, 1))
-        return Labelling(draws, same, 1.0, symmetry.rule, symmetry.is_fixed)
+        return Labelling(draws, same, 1.0, symmetry.sentence, symmetry.unfixed)
     if num_draws == 1:
         found, moved = _ordered_at_once(model, symmetry, draws)
         sample, alignment = _about_a_point(density, symmetry, moved, rivals, uses_prior=uses_prior)
@@ -86,7 +86,8 @@ def label(
     keys_of = partial(model.order_keys, free=symmetry)
     names = probability_of_names(density, symmetry, keys_of, sample, uses_prior=uses_prior)
     if not symmetry.is_nontrivial:
-        return Labelling(moved, found, min(names, 1.0), _doubted(symmetry.rule, names))
+        rule = _doubted(symmetry.rule, names) + symmetry.proviso
+        return Labelling(moved, found, min(names, 1.0), rule, symmetry.unfixed)
     keys, at = keys_of(sample.draws), keys_of(moved)
     centre = {name: value[best] if not ordered else value.mean(0) for name, value in at.items()}
     doubt = Doubt(sample.weights[:, None] * alignment.weights, alignment.swaps)
@@ -105,7 +106,8 @@ def label(
         draws=permute(moved, symmetry.axes, np.tile(components, (num_draws, 1))),
         permutations=found[:, components],
         certainty=min(float(certainty), 1.0),
-        rule=_doubted(rule, names),
+        rule=_doubted(rule, names) + symmetry.proviso,
+        unfixed=symmetry.unfixed,
         key=order.key,
     )
 

@@ -56,5 +56,5 @@ def identification(
         rows=rows.words,
         num_starts=found.num_starts,
         is_continuous=judged.is_continuous or found.is_endless,
-        labels=LABELS_APART if labelling.symmetry.is_fixed else labelling.symmetry.rule,
+        labels=LABELS_APART if labelling.symmetry.is_fixed else labelling.symmetry.sentence,
     )

@@ -36,7 +36,7 @@ MOST_RIVALS = 5
 # Draws of a posterior.
 DRAWN = (Kind.POSTERIOR, Kind.EXACT)
 # What holds of all modes of a fit alike.
-KEPT = ("estimator", "seed", "labels", "labels_by", "labels_fixed", "label_certainty")
+KEPT = ("estimator", "seed", "labels", "labels_by", "labels_unfixed", "label_certainty")
 
 
 class FitModes:

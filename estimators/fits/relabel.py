@@ -23,7 +23,7 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
     symmetry = fit.symmetry
     if isinstance(order, Mapping):
         if not symmetry.axes:
-            raise ValueError(f"relabel: the labels of this program cannot be named; {symmetry.rule}")
+            raise ValueError(f"relabel: the labels of this program cannot be named; {symmetry.sentence}")
         return replace(fit, label_names=names_of(order, symmetry.num_labels))
     permutation = _checked(order, symmetry)
     draws = permute(dict(fit.draws), symmetry.axes, np.tile(permutation, (fit.num_draws, 1)))
@@ -42,7 +42,7 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
 def _checked(order: Sequence[int] | NDArray[np.intp], symmetry: Symmetry) -> list[int]:
     """The order as a list of labels, each once; raises TypeError or ValueError for anything else."""
     if not (symmetry.is_nontrivial or symmetry.renames_pinned):
-        raise ValueError(f"relabel: the labels of this program cannot be exchanged; {symmetry.rule}")
+        raise ValueError(f"relabel: the labels of this program cannot be exchanged; {symmetry.sentence}")
     labels = list(range(symmetry.num_labels))
     if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
         raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")

@@ -36,7 +36,7 @@ def symmetry_of(model: "CausalMixture", pinned: Collection[int], *, uses_prior: 
     by_prior = not uses_prior and sorted(groups) != sorted(exchangeable(model, pinned))
     words = (_named_by_prior if by_prior else _ordered)(groups)
     axes = model.component_axes
-    return Symmetry(groups, axes, (LATENT,), words, is_fixed=True, by_prior=by_prior, renames_pinned=True)
+    return Symmetry(groups, axes, (LATENT,), words, by_prior=by_prior, renames_pinned=True)
 
 
 def order_keys(model: "CausalMixture", draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,18 +20,29 @@ class Symmetry:
     """Groups of labels that may be exchanged, the axes of the Greeks that they index, and the sites that have them.
 
     Where ``renames_pinned``, a label that is not free can be given another number too, its priors and rows with it.
-    ``rule`` says how labels are fixed, in words, up to what free ones are ordered by; ``is_fixed`` is False where they
-    mean nothing in particular. Where ``by_prior``, the labels are free in the likelihood alone, and priors that differ
-    by class say which is which.
+    ``rule`` says how labels are fixed, in words, up to what free ones are ordered by. The labels of the sites
+    ``unfixed`` mean nothing in particular, and ``proviso`` says so after the rule. Where ``by_prior``, the labels are
+    free in the likelihood alone, and priors that differ by class say which is which.
     """
 
     groups: Sequence[Sequence[int]]
     axes: Mapping[str, Sequence[int]]
     sites: tuple[str, ...]
     rule: str
-    is_fixed: bool
+    unfixed: tuple[str, ...] = ()
+    proviso: str = ""
     by_prior: bool = False
     renames_pinned: bool = False
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all labels mean something."""
+        return not self.unfixed
+
+    @property
+    def sentence(self) -> str:
+        """The rule, and what it does not say."""
+        return f"{self.rule}{self.proviso}"
 
     @property
     def num_labels(self) -> int:

@@ -89,7 +89,7 @@ class RowLaw:
     @property
     def caution(self) -> str:
         """What a legend says above the classes, where labels may not be relied on."""
-        return "" if self.query.labels.doubt is None or self.num_classes < 2 else "Labels are uncertain: see fit.advice"
+        return "" if not self.query.labels.doubts or self.num_classes < 2 else "Labels are uncertain: see fit.advice"
 
     def sample(self, name: str, k: int | None, num_rows: int) -> Array:
         """Values [N, ...] of a variable, of everyone or in a class, by the same random numbers every time."""

@@ -45,8 +45,9 @@ class PyroModel:
     (Greeks without a prior). A hidden site may be seen in some rows: its column holds -1 elsewhere.
 
     ``order_by`` names a Greek with one entry per component, by which labels are put in order (or by another, where it
-    does not differ between them); without it they stay as the estimator found them. Raises TypeError where ``fn`` is
-    not callable or ``order_by`` is not a name.
+    does not differ between them). Those of hidden sites that it does not index, and all without it, stay as the
+    estimator found them, and a question about one warns: rows in which it is seen fix them. Raises TypeError where
+    ``fn`` is not callable or ``order_by`` is not a name.
 
     >>> def program(N):
     ...     weight = pyro.sample("weight", dist.Beta(2.0, 2.0))

@@ -47,13 +47,17 @@ def symmetry_of_program(
     Without ``uses_prior``, where the priors of the classes differ, that of the likelihood.
     """
     if marginal is None:
-        return _no_symmetry("labels are as given", is_fixed=True)
-    ordered = next((greek for greek in marginal.coordinates.greeks if greek.is_ordered), None)
-    if ordered is not None and order_by in (None, ordered.name):
-        return _no_symmetry(f"labels are fixed by the order of {ordered.name}", is_fixed=True)
+        return Symmetry([], {}, (), "labels are as given")
+    ordered = [greek.name for greek in marginal.coordinates.greeks if greek.is_ordered]
+    in_order = {name: sites for name in ordered if (sites := _sites_in_order(marginal, name, at))}
+    unseen = tuple(site for site in _unseen(marginal) if site not in set().union(*in_order.values()))
+    if in_order and (order_by is None or order_by in in_order):
+        rule = f"labels are fixed by the order of {' and '.join(in_order)}"
+        return Symmetry([], {}, (), rule, unseen, _proviso(unseen))
     if order_by is None:
         return _as_found(
-            marginal,
+            unseen,
+            marginal.latent,
             "; to fix them, name the Greek that orders the components, PyroModel(fn, order_by=...), or give rows in "
             "which the site is seen",
         )
@@ -64,7 +68,8 @@ def symmetry_of_program(
             permutation = None
     if permutation is None:
         return _as_found(
-            marginal,
+            unseen,
+            marginal.latent,
             f": the log joint changes when the components of {order_by} are permuted, with or without any other axis; "
             "write the weights as one Dirichlet vector, or give rows in which the site is seen",
         )
@@ -80,18 +85,28 @@ def symmetry_of_program(
             rule = "free in the likelihood, and named by the highest prior density"
             rule = rule if pinned else f"labels are {rule}"
         rule = f"labels {pinned} are fixed by rows in which the site is known; {free}: {rule}" if pinned else rule
-    return Symmetry(groups, axes, sites, rule, is_fixed=True, by_prior=by_prior and bool(free))
+    unfixed = tuple(site for site in unseen if site not in sites)
+    return Symmetry(groups, axes, sites, rule, unfixed, _proviso(unfixed), by_prior=by_prior and bool(free))
 
 
-def _as_found(marginal: ProgramMarginal, way_out: str) -> Symmetry:
-    """Labels that no Greek puts in order: rows in which all of them are seen fix them, or nothing does."""
-    if _all_seen(marginal):
-        return _no_symmetry(BY_KNOWN, is_fixed=True)
-    return _no_symmetry(f"labels are as the estimator found them{way_out}", is_fixed=False)
+def _as_found(unseen: tuple[str, ...], latent: Collection[str], way_out: str) -> Symmetry:
+    """Labels that no Greek puts in order: rows in which they are seen fix those of a site, or nothing does."""
+    if not unseen:
+        return Symmetry([], {}, (), BY_KNOWN)
+    if set(unseen) == set(latent):
+        return Symmetry([], {}, (), "labels are as the estimator found them", unseen, way_out)
+    return Symmetry([], {}, (), BY_KNOWN, unseen, _proviso(unseen))
 
 
-def _no_symmetry(rule: str, *, is_fixed: bool) -> Symmetry:
-    return Symmetry([], {}, (), rule, is_fixed=is_fixed)
+def _proviso(unfixed: Sequence[str]) -> str:
+    """What a rule does not say of hidden sites whose labels nothing fixes."""
+    if not unfixed:
+        return ""
+    seen = "it is seen" if len(unfixed) == 1 else "each is seen"
+    return (
+        f"; those of {', '.join(unfixed)} are as the estimator found them, and may be others in other data; to fix "
+        f"them, give rows in which {seen}"
+    )
 
 
 def likeliest_order_of_program(
@@ -188,7 +203,10 @@ def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: 
     coordinates = marginal.coordinates
     greeks = coordinates.constrain(points)
     other = permuted(greeks, axes, order)
-    if not bool(torch.isfinite(coordinates.unconstrain(other)).all()):
+    ordered = [greek.name for greek in coordinates.greeks if greek.is_ordered]
+    # No permutation of an ordered Greek is in its support. Where one is asked about, the rows have a density there too.
+    kept = {name: greeks[name] for name in ordered} if next(iter(axes)) in ordered else {}
+    if not bool(torch.isfinite(coordinates.unconstrain({**other, **kept})).all()):
         return False
     return all(
         torch.allclose(log_joint, other_log_joint, rtol=TOLERANCE, atol=TOLERANCE)
@@ -249,11 +267,18 @@ def _groups(
     return [[k for k in range(size) if parent[k] == root] for root in sorted(set(parent))]
 
 
-def _all_seen(marginal: ProgramMarginal) -> bool:
-    """Whether every value of every partly hidden site is seen somewhere."""
-    for name in marginal.hidden:
-        seen = marginal.evidence.seen.get(name)
-        values = marginal.structure.sites[name].values
-        if seen is None or not bool(torch.isin(values.double(), seen.double()).all()):
-            return False
-    return True
+def _unseen(marginal: ProgramMarginal) -> tuple[str, ...]:
+    """The hidden sites of which more than one value is seen nowhere, so that known rows do not fix their labels."""
+    unseen = []
+    for name in marginal.latent:
+        values, seen = marginal.structure.sites[name].values.double(), marginal.evidence.seen.get(name)
+        num_seen = 0 if seen is None else int(torch.isin(values, seen.double()).sum())
+        if num_seen < len(values) - 1:
+            unseen.append(name)
+    return tuple(unseen)
+
+
+def _sites_in_order(marginal: ProgramMarginal, ordered: str, at: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The hidden sites whose labels the order of a Greek fixes: those that its permutation would rename."""
+    permutation = _permutation_of(marginal, ordered, at, marginal.latent, uses_prior=False)
+    return permutation[1] if permutation is not None else ()

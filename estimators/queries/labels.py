@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyro.distributions as dist
@@ -17,25 +16,27 @@ from estimators.status import warn_user
 ROUNDING = 1e-6
 
 
+class Doubt(NamedTuple):
+    """Why the labels of some hidden sites may not be relied on; which these are is a function, as in `Labels`."""
+
+    words: str
+    sites: Callable[[], Collection[str]]
+
+
 @dataclass(eq=False)
 class Labels:
     """The labels of a fit: ``names`` of 0 to K - 1 (or none), and why they may not be relied on, if so.
 
-    ``levels`` are the names of the levels of observed variables. Which sites the labels number, and of which the
-    ``doubt`` is, are functions: to say it a program has to be run.
+    ``levels`` are the names of the levels of observed variables. Which sites the labels number is a function: to say it
+    a program has to be run. Of a site the first doubt is said.
     """
 
     names: Sequence[str]
     sites: Callable[[], Collection[str]]
     levels: Mapping[str, Sequence[str]]
-    doubt: str | None = None
-    doubted: Callable[[], Collection[str]] = tuple
-    # The warning is given once.
-    _is_said: bool = field(default=False, init=False, repr=False)
-
-    @cached_property
-    def _doubted_sites(self) -> frozenset[str]:
-        return frozenset(self.doubted())
+    doubts: tuple[Doubt, ...] = ()
+    # Each warning is given once.
+    _said: set[str] = field(default_factory=set, init=False, repr=False)
 
     @property
     def by_variable(self) -> dict[str, Sequence[str]]:
@@ -57,13 +58,12 @@ class Labels:
         return "label" if self.names and name in self.sites() else "level"
 
     def warn_of(self, asked: Collection[str]) -> None:
-        """Warn, once, where a question is about a hidden site whose labels are in doubt."""
-        if self.doubt is None or self._is_said:
-            return
-        site = next((name for name in asked if name in self._doubted_sites), None)
-        if site is not None:
-            self._is_said = True
-            warn_user(f"{site}: {self.doubt}")
+        """Warn, once for each doubt, where a question is about a hidden site whose labels are in doubt."""
+        for name in asked if self.doubts else ():
+            words = next((doubt.words for doubt in self.doubts if name in doubt.sites()), None)
+            if words is not None and words not in self._said:
+                self._said.add(words)
+                warn_user(f"{name}: {words}")
 
 
 def names_of(order: Mapping[Any, Any], num_labels: int) -> tuple[str, ...]:

@@ -218,6 +218,13 @@ def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
         plain.modes  # noqa: B018
 
 
+def test_a_search_that_found_no_maximum_is_said_to_have_run() -> None:
+    fit = quietly(MAP(), GaussianMixture(3), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0]))
+    assert fit.status is Status.BOUNDARY and fit.stats["search_starts"] > 0
+    with pytest.raises(ValueError, match=f"of {fit.stats['search_starts']} starts, found no maximum .* BOUNDARY"):
+        fit.modes  # noqa: B018
+
+
 def test_draws_that_were_made_without_a_search_are_divided_over_the_modes_when_asked() -> None:
     """Of SMC, which needs no search: each mode has the draws of its own effect, and all of them together are there."""
     rows = CONFOUNDER.simulate(150, TRUTH, seed=3)

@@ -67,6 +67,8 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     else:
         labelled = estimated.checked.labelled
     stats = {**estimated.stats, **labelled.stats}
+    if estimated.found is not None:
+        stats["search_starts"] = estimated.found.num_starts
     findings, modes = dict(estimated.findings), None
     if estimated.found is not None and estimated.found.modes:
         weights = estimated.weights

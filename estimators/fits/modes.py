@@ -144,19 +144,24 @@ def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
 
 def modes_of(fit: "Fit") -> FitModes:
     """The modes that a fit keeps, or, of draws that were made without a search, those that one finds now."""
-    if fit.found is None and fit.kind in DRAWN:
+    is_sought_now = fit.found is None and fit.kind in DRAWN and fit.data is not None
+    if is_sought_now:
         fit = _divided(fit)
-    if fit.found is None:
-        raise ValueError(
-            "modes: this fit was made without a search (fit with search=modes.Search()), or the search found no maximum"
-        )
-    return FitModes(fit, fit.found)
+    if fit.found is not None:
+        return FitModes(fit, fit.found)
+    if not is_sought_now and "search_starts" not in fit.stats:
+        raise ValueError("modes: this fit was made without a search (fit with search=modes.Search())")
+    starts = f", of {fit.stats['search_starts']} starts," if "search_starts" in fit.stats else ""
+    raise ValueError(
+        f"modes: the search{starts} found no maximum to list: its climbs ended where a class has lost "
+        f"its rows or holds few of them alone, or a Greek is at an end of its support (this fit is {fit.status.name}: "
+        "fit.advice says of what); fewer classes, or priors that exclude such ends, have maxima"
+    )
 
 
 def _divided(fit: "Fit") -> "Fit":
-    """A posterior's draws with the mode of each, by the search that NUTS makes; without, where none is sought."""
-    if fit.data is None:
-        return fit
+    """A posterior's draws with the mode of each, by the search that NUTS makes; without, where it finds none."""
+    assert fit.data is not None
     density = fit.model.density(fit.data)
     # By fixed numbers, so that the same fit has the same modes every time.
     modes = posterior_modes(DEFAULT, fit.model, density, np.random.default_rng(0))

@@ -62,7 +62,10 @@ def test_those_of_them_that_are_quick(own: Any, check: Callable[[str, Any], None
     check(type(own).__name__, own)
 
 
-@pytest.mark.parametrize("estimator", [None, EM(), MAP(num_starts=3), NUTS(num_samples=30, warmup_steps=50)])
+DRAWN = pytest.param(NUTS(num_samples=30, warmup_steps=50), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("estimator", [None, EM(), MAP(num_starts=3), DRAWN])
 def test_a_density_is_the_plain_fit(estimator: Any) -> None:
     own = CausalMixtureDensity(2, estimator=estimator, random_state=3).fit(X)
     model = CausalMixture(2, {"x0": Gaussian(), "x1": Gaussian()})
@@ -155,7 +158,7 @@ def test_a_weight_counts_a_row_so_many_times() -> None:
     np.testing.assert_allclose(weighed.fit_["mu_x0"], repeated.fit_["mu_x0"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("estimator", [EM(), NUTS(num_samples=30, warmup_steps=50)])
+@pytest.mark.parametrize("estimator", [EM(), DRAWN])
 def test_samples_are_rows_with_their_classes(estimator: Any) -> None:
     tight = 0.01 * X + np.where(Z == 1, 9.0, 0.0)[:, None]
     own = CausalMixtureDensity(estimator=estimator, random_state=0).fit(tight)

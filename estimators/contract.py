@@ -335,10 +335,6 @@ class Model(Protocol):
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks from their priors; raises ValueError where one has none."""
 
-    @property
-    def takes_greeks_per_row(self) -> bool:
-        """Whether `row_program` takes Greeks with one value per row, ``[N, *shape]``."""
-
     def predictive(
         self, draws: Draws, data: Data | None, *, do: Settings, call: str = "do", seed: int = 0
     ) -> Predictive:

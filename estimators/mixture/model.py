@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
@@ -120,8 +120,6 @@ class CausalMixture(MixtureProgram):
         design = design_of(self.mechanisms, inputs, f"mechanisms[{name!r}]", exposure)
         is_effect = LATENT in causes(self.mechanisms, self.latent_parents)[name]
         return Node(name, mechanism, self.K, is_effect, levels, design)
-
-    takes_greeks_per_row: ClassVar[bool] = True
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents, self.latent)

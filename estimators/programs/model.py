@@ -76,7 +76,6 @@ class PyroModel:
     # A program says what its variables and hidden sites are when it is run on data.
     variables: ClassVar[Mapping[str, Variable]] = {}
     hidden: ClassVar[Mapping[str, int]] = {}
-    takes_greeks_per_row: ClassVar[bool] = False
 
     @own_modes()
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:

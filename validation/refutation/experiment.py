@@ -2,20 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Number
 from typing import Any
 
 import numpy as np
-import pyro
-import torch
 from numpy.typing import NDArray
 
-from estimators import Data, Fit, isolated
+from estimators import Data, Fit
 from estimators.contract import LATENT
 
 Array = NDArray[Any]
-# Rows simulated in one pass of the model's program.
-CHUNK = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,55 +110,14 @@ def with_simulated(fit: Fit, experiment: Data, num_simulations: int, seed: int) 
 
 def simulated_at(fit: Fit, experiment: Data, draws: Array, seed: int) -> Experiments:
     """The observed experiment, and one simulated at each of these draws of the Greeks [E]."""
+    chosen = {name: value[draws] for name, value in fit.draws.items()}
+    drawn = fit.model.replicate(chosen, experiment, seed=seed)
     observed = {name: experiment.columns[name].double().numpy() for name in measured_in(experiment)}
-    observed[LATENT] = experiment.latent().numpy()
-    columns: dict[str, Array] = {
-        name: np.repeat(column[None], len(draws) + 1, axis=0) for name, column in observed.items()
-    }
-    simulate = _simulate_at_once if fit.model.takes_greeks_per_row else _simulate_one_by_one
-    with isolated(seed):
-        simulate(fit, experiment, draws, columns)
-    labels = np.where(observed[LATENT] < 0, -1, columns.pop(LATENT))
-    return Experiments(experiment, arms_of(experiment), columns, labels)
-
-
-def _simulate_at_once(fit: Fit, experiment: Data, draws: Array, columns: dict[str, Array]) -> None:
-    """Fill the simulated experiments in place, many in one run of the model's program under `pyro.do`."""
-    run_rows, _ = fit.model.row_program(fit.data)
-    for names, rows in _patterns(experiment):
-        per_run = max(CHUNK // len(rows), 1)
-        for start in range(0, len(draws), per_run):
-            chunk = draws[start : start + per_run]
-            greeks = {name: value[chunk].repeat_interleave(len(rows), 0) for name, value in fit.draws.items()}
-            settings: dict[str, torch.Tensor | Number] = {}
-            for name in names:
-                value = experiment.columns[name][rows]
-                settings[name] = (value if name == LATENT else value.double()).repeat(len(chunk))
-            simulated = pyro.do(run_rows, data=settings)(greeks, len(chunk) * len(rows))
-            for name in columns.keys() - set(names):
-                values = simulated[name].numpy()
-                target = slice(1 + start, 1 + start + len(chunk))
-                columns[name][target, rows] = values.reshape(len(chunk), len(rows), *values.shape[1:])
-
-
-def _simulate_one_by_one(fit: Fit, experiment: Data, draws: Array, columns: dict[str, Array]) -> None:
-    """The same, one experiment after another."""
-    for number, draw in enumerate(draws):
-        at_draw = with_draws(fit, [draw])
-        for names, rows in _patterns(experiment):
-            seed = int(torch.randint(2**31, ()))
-            settings = {name: experiment.columns[name][rows] for name in names}
-            simulated = at_draw.do(**settings).sample(len(rows), seed=seed)
-            for name in columns.keys() & simulated.keys() - set(names):
-                columns[name][1 + number, rows] = simulated[name].numpy()
-
-
-def _patterns(experiment: Data) -> Iterator[tuple[list[str], Array]]:
-    """Which columns are set, and the rows where just these are."""
-    names = list(experiment.intervened)
-    masks = np.stack([experiment.is_set(name).numpy() for name in names], 1)
-    for mask, rows in _groups(masks):
-        yield [name for name, is_set in zip(names, mask, strict=True) if is_set], rows
+    columns = {name: np.concatenate([column[None], drawn[name].numpy()]) for name, column in observed.items()}
+    seen = experiment.latent().numpy()
+    # A program may call its hidden sites otherwise.
+    worlds = [seen[None], drawn[LATENT].numpy()] if LATENT in drawn else [seen[None]] * (1 + len(draws))
+    return Experiments(experiment, arms_of(experiment), columns, np.where(seen < 0, -1, np.concatenate(worlds)))
 
 
 def _groups(keys: Array) -> Iterator[tuple[Array, NDArray[np.intp]]]:

@@ -151,6 +151,14 @@ def test_each_mode_is_a_fit_of_its_draws(tmp_path: Path) -> None:
         assert float(part.draws["mu_X"].std(0).max()) < 1.0 < float(fit.draws["mu_X"].std(0).max())
         assert part.do(Z=0).mean("X").interval(0.9)
     assert fit.modes.weights.tolist() == fit.stats["mode_masses"]
+    # A mean is of all modes, and what none of them says is said with what each does.
+    mean = fit.contrast("X", do={"Z": 1}, versus={"Z": 0})
+    (share, own), (less, other) = mean.by_mode
+    assert share == pytest.approx(fit.stats["mode_masses"][0], abs=2e-3) and share + less == pytest.approx(1.0)
+    assert own.draws.equal(fit.modes[0].contrast("X", do={"Z": 1}, versus={"Z": 0}).draws)
+    assert share * own.value + less * other.value == pytest.approx(float(mean.value))
+    assert f"by mode {own.value:.4g} ({share:.0%}), {other.value:.4g} ({less:.0%})" in repr(mean)
+    assert [part.by_mode[0][0] for part in (own, other, parts[0].do(Z=0).mean("X"))] == [1.0, 1.0, 1.0]
     opened = replace(fit, status=Status.NOT_IDENTIFIED, findings={Status.NOT_IDENTIFIED: "mu_X[0]"})
     assert [list(part.findings) for part in opened.modes] == 2 * [[Status.NOT_IDENTIFIED, Status.RIVAL_MODES]]
     fit.save(tmp_path / "fit")

@@ -34,7 +34,9 @@ def ask(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
     anew = partial(_predictive, fit.model, fit.data, known, call, seed)
-    origin = Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit))
+    origin = Origin(
+        partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit), fit.info.get("mode")
+    )
     return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
 
 

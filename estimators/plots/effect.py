@@ -6,10 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from estimators.modes.profile import Interval
-from estimators.modes.table import SHARE
 from estimators.optimise.arrays import Array
 from estimators.plots import style
 from estimators.plots.fitted import Fitted
@@ -77,11 +75,8 @@ class Asked:
     def answers(self) -> list[Answers]:
         """The fit's own, then those of other modes that count; of draws from several modes each, the heaviest first."""
         if self.fit.num_draws > 1:
-            of_draw = self.fit.info.get("mode")
-            whole = [torch.ones(self.fit.num_draws, dtype=torch.bool)]
-            masks = whole if of_draw is None else [of_draw == mode for mode in of_draw.unique().tolist()]
-            answers = [Answers(float(mask.double().mean()), [_part(one, mask) for one in self.set]) for mask in masks]
-            return sorted((one for one in answers if one.weight >= SHARE), key=lambda one: -one.weight)
+            by_mode = zip(*(one.by_mode for one in self.set), strict=True)
+            return [Answers(at_levels[0][0], [mean for _, mean in at_levels]) for at_levels in by_mode]
         found, rivals = self.fit.found, [one.rivals for one in self.set]
         own = Answers(1.0 if found is None else float(found.weights[0]), self.set)
         if found is None or not len(rivals[0]):
@@ -193,10 +188,6 @@ def _words(asked: Asked) -> str:
         lines.append(f"{start} {', '.join(one.words for one in named)}{f' and {more} more' if more else ''}")
     seen = number(float(asked.seen[-1].value - asked.seen[0].value))
     return "\n".join([*lines, f"Seen, not set, the difference is {seen}"])
-
-
-def _part(estimate: Estimate, mask: torch.Tensor) -> Estimate:
-    return Estimate(estimate.draws[mask])
 
 
 def _draw_key(ax: "Axes", asked: Asked) -> None:

@@ -13,6 +13,7 @@ from estimators.data.words import LINE, cut, in_few_digits
 from estimators.diagnostics import mean_error
 from estimators.isolation import own_modes
 from estimators.modes.profile import Interval, profile
+from estimators.modes.table import SHARE
 from estimators.queries.source import Source, aligned, at_coordinates, function_of
 
 
@@ -99,6 +100,19 @@ class Estimate:
         with own_modes():
             return self.source.values(greeks).values
 
+    @property
+    def by_mode(self) -> list[tuple[float, "Estimate"]]:
+        """The share of the draws that each mode has, and the quantity there, the heaviest first; of 1 % and more.
+
+        A mean over modes that answer differently is what none of them says. One entry where draws are of one mode.
+        """
+        of_draw = None if self.source is None else self.source.origin.mode_of_draw
+        if of_draw is None or len(of_draw) != len(self.draws):
+            return [(1.0, self)]
+        masks = [of_draw == mode for mode in of_draw.unique()]
+        parts = [(float(mask.double().mean()), Estimate(self.draws[mask])) for mask in masks]
+        return sorted((part for part in parts if part[0] >= SHARE), key=lambda part: -part[0])
+
     def _need_draws(self, what: str) -> None:
         if len(self.draws) < 2:
             raise ValueError(
@@ -114,6 +128,8 @@ class Estimate:
             return cut(f"Estimate({value}; one draw{error}{rivals})", LINE)
         low, high = map(in_few_digits, self.interval(0.9))
         spread = f"sd {in_few_digits(self.sd)}, 90 % interval {low} to {high}"
+        if len(self.by_mode) > 1 and self.draws.ndim == 1:
+            spread += "; by mode " + ", ".join(f"{in_few_digits(one.value)} ({w:.0%})" for w, one in self.by_mode)
         return cut(f"Estimate({value}, {spread}; {len(self.draws)} draws{error})", LINE)
 
 

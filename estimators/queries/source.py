@@ -28,6 +28,8 @@ class Origin:
     maxima: Callable[[Density], Maxima]
     # The Greeks [R, *shape] of other modes that count; None where there are none.
     rivals: Callable[[], Draws | None]
+    # Which mode each draw [S] is of; None where all are of one, or it is not known.
+    mode_of_draw: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

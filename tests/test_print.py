@@ -77,6 +77,15 @@ def test_a_program_is_printed_on_a_page(name: str) -> None:
     check_prints(fit, several(fit), burdened(fit), burdened(several(fit)))
 
 
+def test_rows_of_a_transition_matrix_are_printed_as_rows() -> None:
+    fit = program_fit("chain")
+    move = fit["move"]
+    assert not torch.allclose(move, move.T), "the control"
+    rows = [line.split() for line in str(fit).splitlines()]
+    for state, row in enumerate(move.tolist()):
+        assert [f"move[{state}]", *(f"{entry:.4g}" for entry in row)] in rows
+
+
 def confounded() -> Fit:
     model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"], shared=["scale"])})
     data = Data(T=["treated", "control", "treated"], Y=[1.0, 2.0, 3.0])
@@ -127,6 +136,8 @@ def test_an_answer_has_few_digits_and_its_interval() -> None:
     assert repr(Estimate(draws)) == "Estimate(0.75, sd 0.0293, 90 % interval 0.705 to 0.795; 101 draws)"
     simulated = Estimate(draws[:1], error=torch.tensor([0.00123456]))
     assert repr(simulated) == "Estimate(0.7; one draw, simulated to ± 0.001235)"
+    two = Estimate(torch.stack([draws, 2.0 * draws], 1)).interval()
+    assert repr(two) == "([0.705, 1.41], [0.795, 1.59])" and two[0].shape == (2,)
     per_row = Estimate(torch.rand(50, 400, 3))
     assert len(repr(per_row)) <= LINE and "\n" not in repr(per_row)
     assert in_few_digits(float("nan")) == "nan" and in_few_digits([[1e20, -1.0]]) == "[[1e+20, -1]]"

@@ -87,11 +87,12 @@ def _greeks(fit: "Fit", most: int) -> list[str]:
 def _entries(
     greek: str, draws: Tensor, axes: Sequence[int], names: Mapping[int, Sequence[str]]
 ) -> dict[str, dict[str, str]]:
-    """The first entries of a Greek [S, *shape], each by class where an axis runs over classes."""
+    """The first entries of a Greek [S, *shape], each by class where an axis runs over classes; of several the last."""
     if not axes:
         by_class, columns, others = draws[..., None], ["all"], dict(names)
     else:
-        axis, by_class = axes[0], draws.movedim(axes[0] + 1, -1)
+        axis = max(axes)
+        by_class = draws.movedim(axis + 1, -1)
         columns = [names[axis][k] if axis in names else f"class {k}" for k in range(by_class.shape[-1])]
         others = {other - (other > axis): along for other, along in names.items() if other != axis}
     labels = entry_names(greek, by_class.shape[1:-1], others)[:LINES]

@@ -7,11 +7,12 @@ same law of the rows differ in f by chance alone, and a bound from the best of t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from scipy.special import gammaincinv
+from torch import Tensor
 
-from estimators.data.words import in_digits
+from estimators.data.words import in_few_digits
 from estimators.modes.farthest import ends_around
 from estimators.modes.region import Quantity, Region
 from estimators.optimise.arrays import Array
@@ -20,6 +21,8 @@ from estimators.status import warn_user
 
 # A mode is a rival of the best if it is not more than so many nats below.
 RIVALS = 5.0
+
+Number = TypeVar("Number", bound=float | Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +34,17 @@ class Maxima:
     values: Array
 
 
-class Interval(NamedTuple):
-    """From ``low`` to ``high``, both in units of the quantity."""
+class Interval(NamedTuple, Generic[Number]):
+    """From ``low`` to ``high``, both in units of the quantity: of one number, or of the entries of tensors."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
 
     def __repr__(self) -> str:
-        return f"({in_digits(self.low)}, {in_digits(self.high)})"
+        return f"({in_few_digits(self.low)}, {in_few_digits(self.high)})"
 
 
-def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval]:
+def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval[float]]:
     """The likelihood intervals of a quantity [S] of points [S, D], from the lowest; those that overlap are one.
 
     Warns where an end could not be made sure of: the interval then reaches at least as far.
@@ -63,13 +66,13 @@ def profile(modes: Maxima, quantity: Quantity, level: float) -> list[Interval]:
     return union(intervals)
 
 
-def union(intervals: Sequence[Interval]) -> list[Interval]:
+def union(intervals: Sequence[Interval[float]]) -> list[Interval[float]]:
     """The intervals from the lowest, those that overlap as one.
 
     >>> union([Interval(2.0, 3.0), Interval(0.0, 1.0), Interval(0.5, 1.5)])
     [(0, 1.5), (2, 3)]
     """
-    joined: list[Interval] = []
+    joined: list[Interval[float]] = []
     for interval in sorted(intervals):
         if joined and interval.low <= joined[-1].high:
             joined[-1] = Interval(joined[-1].low, max(joined[-1].high, interval.high))

@@ -88,7 +88,7 @@ class Asked:
         ]
 
     @cached_property
-    def intervals(self) -> list[list[list[Interval]]]:
+    def intervals(self) -> list[list[list[Interval[float]]]]:
         """Of each answer and level: those of the draws of a mode; of a point fit all are with its own."""
         if self.fit.num_draws == 1:
             return [[intervals_of(self.fit, one, self.level) for one in self.set], *([[]] * len(self.answers[1:]))]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def intervals_of(fit: Fitted, estimate: Estimate, level: float) -> list[Interval]:
+def intervals_of(fit: Fitted, estimate: Estimate, level: float) -> list[Interval[float]]:
     """What holds a quantity at a level: one interval of draws, one of each mode of a point fit; of a truth none."""
     if fit.num_draws > 1:
         low, high = estimate.interval(level)
@@ -28,7 +28,7 @@ def intervals_of(fit: Fitted, estimate: Estimate, level: float) -> list[Interval
         return []
 
 
-def in_words(intervals: Sequence[Interval]) -> str:
+def in_words(intervals: Sequence[Interval[float]]) -> str:
     """Intervals from the lowest: ``-1.1 to -0.9 or 0.7 to 0.9``."""
     return " or ".join(f"{number(low)} to {number(high)}" for low, high in intervals)
 
@@ -38,7 +38,7 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval, str]], *, is_across: bool = False) -> None:
+def draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval[float], str]], *, is_across: bool = False) -> None:
     """Intervals at their places in their colours, upright or across the axes, whose limits then hold them.
 
     One that is infinite goes to the edge and ends in an arrow: how far it reaches the rows do not say.

@@ -52,18 +52,22 @@ class Estimate:
             raise ValueError(f"mcse: expected one quantity, got one for each of {self.draws.shape[1]} rows")
         return mean_error(self.draws, self.num_chains)
 
-    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+    def interval(self, level: float = 0.9) -> Interval[Tensor]:
         """The equal-tailed credible interval: quantiles (1 - level)/2 and (1 + level)/2 of the draws.
 
         Raises ValueError on one draw, which has no spread, and for a level outside (0, 1).
+
+        >>> low, high = Estimate(torch.tensor([[1.0, 5.0], [3.0, 7.0]])).interval(0.5)
+        >>> Estimate(torch.tensor([[1.0, 5.0], [3.0, 7.0]])).interval(0.5)
+        ([1.5, 5.5], [2.5, 6.5])
         """
         check_level(level)
         self._need_draws("interval")
         low, high = np.quantile(self.draws.numpy(), [(1 - level) / 2, (1 + level) / 2], axis=0)
-        return torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high))
+        return Interval(torch.from_numpy(np.asarray(low)), torch.from_numpy(np.asarray(high)))
 
     @own_modes()
-    def profile(self, level: float = 0.9) -> list[Interval]:
+    def profile(self, level: float = 0.9) -> list[Interval[float]]:
         """The likelihood interval of one quantity, or the intervals where several modes have their own: (low, high).
 
         ``{q(φ) : log p(data | φ) >= log p(data | φ̂) - χ²₁(level) / 2}``, in units of the quantity, over all Greeks φ;

@@ -255,11 +255,21 @@ def test_a_trace_is_of_steps_or_of_chains() -> None:
     own = fitted("MAP").info["losses"].numpy()
     best = own[own[:, -1].argmin()]
     np.testing.assert_allclose(numbers(losses, "best"), np.maximum(best - own.min(), 1e-6))
+    assert losses.get_title(loc="left") == "150 steps" and list(drawn(losses, "best").get_xdata())[-1] == 150
     (hits,) = fitted("EM").plot.trace()
     np.testing.assert_allclose(numbers(hits, "hits"), fitted("EM").modes.table()["hits"])
     unsearched = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0, search=None)
     (steps,) = unsearched.plot.trace()
     assert len(numbers(steps, "best")) == len(unsearched.info["log_likelihoods"])
+
+
+def test_bars_of_few_rows_end_within_the_view() -> None:
+    rows = {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}
+    (ax,) = MAP().fit(GaussianMixture(2), rows, seed=0).plot.density()
+    heights, edges, _ = drawn(ax, "rows").get_data()
+    assert (edges[0], edges[-1]) == (0.0, 12.0)
+    assert ax.get_xlim()[0] < 0.0 and ax.get_xlim()[1] > 12.0
+    assert float((heights * np.diff(edges)).sum()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)

@@ -85,7 +85,9 @@ def _draw_continuous(ax: "Axes", law: RowLaw, name: str, values: Array, weights:
         points = np.unique(np.concatenate([points, close[(close > low) & (close < high)]]))
         inside = values[(values >= low) & (values <= high)]
         bins = max(len(np.histogram_bin_edges(inside, "auto")) - 1, int(len(inside) ** 0.5), LEAST_BINS)
-        counts, edges = np.histogram(values, min(bins, MOST_BINS), (low, high), weights=weights)
+        # Bars end at the outermost rows, so that the view cuts none of them.
+        ends = (inside.min(), inside.max()) if np.ptp(inside) > 0 else (low, high)
+        counts, edges = np.histogram(values, min(bins, MOST_BINS), ends, weights=weights)
         heights = counts / weights.sum() / np.diff(edges)
         ax.stairs(heights, edges, fill=True, color=style.NEUTRAL, alpha=style.FILL, gid="rows", linewidth=0)
         if beyond := len(values) - len(inside):

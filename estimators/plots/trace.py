@@ -28,31 +28,32 @@ def draw_trace(subject: Subject, names: str | Sequence[str] | None, axes: "Given
         return _draw_chains(subject, names, axes)
     info, found = subject.fit.info, subject.fit.found
     if "losses" in info:
-        return [_draw_steps(info["losses"].numpy(), axes, "nats above the lowest loss")]
+        # The loss of a step is that of the point which it starts from.
+        return [_draw_steps(info["losses"].numpy(), axes, "nats above the lowest loss", first=1)]
     if "log_likelihoods" in info:
         values = info["log_likelihoods"].numpy()
         # EM begins at the best mode of a search, where there is nothing left to climb.
         if len(values) == 1 and found is not None:
             return [_draw_hits(found, axes)]
-        return [_draw_steps(-values[None], axes, "nats below the highest likelihood")]
+        return [_draw_steps(-values[None], axes, "nats below the highest likelihood", first=0)]
     raise ValueError(
         "trace: this fit has neither steps nor draws, as one at known Greeks or one of several modes; a fit of EM() or "
         "MAP() has its steps, and one of NUTS(), SMC() or fit.laplace() its draws"
     )
 
 
-def _draw_steps(losses: Array, axes: "Given", of: str) -> "Axes":
-    """Losses [runs, steps], as what they are above the lowest of all; the run that ended lowest in colour."""
+def _draw_steps(losses: Array, axes: "Given", of: str, *, first: int) -> "Axes":
+    """Losses [runs, steps] from the ``first`` step on, above the lowest of all; the run that ended lowest in colour."""
     (ax,) = style.axes_for("trace", axes, 1)
     best = int(losses[:, -1].argmin())
     heights = np.maximum(losses - losses.min(), FLOOR)
-    steps = np.arange(losses.shape[1])
+    steps = first + np.arange(losses.shape[1])
     if len(losses) > 1:
         ax.semilogy(steps, np.delete(heights, best, axis=0).T, color=style.NEUTRAL, linewidth=0.8, gid="others")
     ax.semilogy(steps, heights[best], ".-", color=style.colour(0), linewidth=style.LINE, gid="best")
     ax.set_xlabel("step", fontsize=style.SMALL)
     ax.set_ylabel(of, fontsize=style.SMALL)
-    style.title(ax, f"{len(losses)} starts, the best in colour" if len(losses) > 1 else f"{len(steps) - 1} steps")
+    style.title(ax, f"{len(losses)} starts, the best in colour" if len(losses) > 1 else f"{steps[-1]} steps")
     return ax
 
 

@@ -9,7 +9,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, GaussianMixture
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture, identifiability
 from estimators.algorithms.protocol import Estimator
 from estimators.data.data import as_data
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
@@ -266,3 +266,19 @@ def test_an_estimator_says_what_it_cannot_do(
 ) -> None:
     with refused(error, *parts):
         call()
+
+
+def test_what_a_newcomer_mistypes_is_told_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"mechanisms\['X'\]: expected a mechanism such as Gaussian\(\), got <class"):
+        CausalMixture(2, {"X": Gaussian})  # type: ignore[dict-item]
+    model = GaussianMixture(2)
+    with pytest.raises(
+        ValueError, match=r"no variable 'x'; it has \['X', 'Z'\]; the data have no 'X': call a variable"
+    ):
+        EM().fit(model, {"x": [0.0, 1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"no variable 'id'.*frame\[\[\"X\"\]\]"):
+        EM().fit(model, {"X": [0.0, 1.0, 2.0], "id": [1, 2, 3]})
+    truth = Fit.from_greeks(model, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]})
+    with pytest.raises(TypeError, match=r"greeks: expected a mapping of \['mu_X', 'theta'\] .*, got Fit"):
+        identifiability(model, truth)  # type: ignore[arg-type]
+    assert repr(truth.plot).startswith("pictures of Fit(known") and len(repr(truth.plot)) < 300

@@ -34,9 +34,12 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
     unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
     if unknown:
         variables = ", ".join(f'"{name}"' for name in model.mechanisms)
+        lacking = [name for name in model.mechanisms if name not in data.columns]
+        way_out = f"of a data frame give its columns alone, frame[[{variables}]]"
+        if lacking:
+            way_out = f"the data have no {', '.join(map(repr, lacking))}: call a variable and its column alike"
         raise ValueError(
-            f"data: the model has no variable {', '.join(map(repr, unknown))}; it has {sorted(known)}; of a data frame "
-            f"give its columns alone, frame[[{variables}]]"
+            f"data: the model has no variable {', '.join(map(repr, unknown))}; it has {sorted(known)}; {way_out}"
         )
     if data.scalars:
         raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
@@ -117,7 +120,7 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
             raise ValueError(f"mechanisms: {LATENT!r} is the hidden cause; give the variable another name")
         if name in RESERVED:
             raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
-        if not hasattr(mechanism, "natural_parameters"):
+        if isinstance(mechanism, type) or not hasattr(mechanism, "natural_parameters"):
             raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
         if getattr(mechanism, "shared", False) and not _has_shared(mechanism):
             raise ValueError(

@@ -46,7 +46,11 @@ class Parameter:
 
 
 def checked_greeks(greeks: Mapping[str, Any], expected: Mapping[str, tuple[tuple[int, ...], Any]]) -> dict[str, Tensor]:
-    """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
+    """Return Greeks as float64 tensors, or raise TypeError or ValueError on a wrong name, shape or support."""
+    if not isinstance(greeks, Mapping):
+        raise TypeError(
+            f"greeks: expected a mapping of {sorted(expected)} to their values, got {type(greeks).__name__}"
+        )
     if set(greeks) != set(expected):
         raise ValueError(f"greeks: expected {sorted(expected)}, got {sorted(greeks)}")
     for name in expected:

@@ -33,6 +33,10 @@ class Plots:
 
     of: Subject
 
+    def __repr__(self) -> str:
+        pictures = [name for name, member in vars(Plots).items() if callable(member) and not name.startswith("_")]
+        return f"pictures of {self.of.fit!r}: {', '.join(f'{name}()' for name in pictures)}"
+
     @own_modes()
     def density(
         self,

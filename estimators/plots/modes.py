@@ -25,12 +25,14 @@ def draw_modes(subject: Subject, axes: "Given") -> "list[Axes]":
     entries = subject.entries()
     panels = style.axes_for("modes", axes, len(entries), panel=PANEL)
     below, sizes = table["below"].to_numpy(), LEAST + MORE * table["weight"].to_numpy()
+    drawn: set[int] = set()
     for (greek, names), ax in zip(entries.items(), panels, strict=True):
         axis = subject.fit.symmetry.axes.get(greek, ())
         shape = subject.fit.draws[greek].shape[1:]
         classes = (
             np.indices(shape)[axis[0]].reshape(-1) if len(axis) and len(shape) else np.zeros(len(names), dtype=int)
         )
+        drawn |= set(classes.tolist())
         for name, k in zip(names, classes.tolist(), strict=True):
             values = table[name].to_numpy()
             ax.plot(values, below, color=style.colour(k), linewidth=0.6, linestyle=":")
@@ -43,7 +45,19 @@ def draw_modes(subject: Subject, axes: "Given") -> "list[Axes]":
         room = 0.12 * (most or 1.0)
         ax.set_ylim(most + room, -room)
     panels[0].set_ylabel("nats below the best", fontsize=style.SMALL)
+    _draw_key(panels, subject, sorted(drawn))
     weights = ", ".join(f"{weight:.0%}" for weight in table["weight"].head(4))
     more = ", …" if len(table) > 4 else ""
     style.title(panels[0], f"{len(table)} mode{'s' if len(table) > 1 else ''}: {weights}{more}")
     return panels
+
+
+def _draw_key(panels: "list[Axes]", subject: Subject, classes: list[int]) -> None:
+    """Which mark is of which class, where there are several."""
+    from matplotlib.lines import Line2D
+
+    if len(classes) < 2:
+        return
+    handles = [Line2D([], [], color=style.colour(k), marker=style.marker(k), linestyle=":") for k in classes]
+    names = subject.fit.label_names or [f"class {k}" for k in range(max(classes) + 1)]
+    style.legend(panels, handles, [names[k] for k in classes])

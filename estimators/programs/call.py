@@ -1,7 +1,7 @@
 """How a user's Pyro program is called: columns and scalars by name, and the number of rows."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -71,6 +71,20 @@ def rows_alone(num_rows: int) -> Data:
     """So many rows without a column, for a program that takes their number alone."""
     # No parameter of a program can have this name.
     return Data({"number of rows": torch.zeros(num_rows, dtype=torch.float64)})
+
+
+def rows_to_simulate(fn: Program, num_rows: int, columns: Mapping[str, Any]) -> Data:
+    """So many rows with the columns and numbers that a program takes; a TypeError where more than one is not given."""
+    parameters = parameters_of(fn)
+    if unknown := [name for name in columns if name not in parameters]:
+        raise ValueError(f"columns: {describe(fn)} has no parameter {unknown[0]!r}; it has {list(parameters)}")
+    missing = [name for name in required(fn) if name not in columns]
+    if len(missing) > 1:
+        raise TypeError(
+            f"simulate: {describe(fn)} takes {missing[1]!r} beside the number of rows ({missing[0]!r}); give it: "
+            f"simulate({num_rows}, greeks, columns={{{missing[1]!r}: ...}})"
+        )
+    return Data({**rows_alone(num_rows).columns, **columns})
 
 
 def describe(fn: Program) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estimators.data.data import Data
 from estimators.isolation import program_mode
-from estimators.programs.call import Program, arguments, rows_alone
+from estimators.programs.call import Program, arguments
 from estimators.programs.factors import row_weights
 from estimators.programs.handlers import Evidence, Observing, Substituting
 from estimators.programs.marginal import ProgramMarginal
@@ -55,17 +55,17 @@ def row_program(
 
 
 def simulated(
-    fn: Program, structure: Structure, greeks: Mapping[str, Tensor], num_rows: int, seed: int
+    fn: Program, structure: Structure, greeks: Mapping[str, Tensor], rows: Data, seed: int
 ) -> dict[str, Tensor]:
-    """Rows of a program that takes their number alone, hidden sites included, at given Greeks or at Greeks it draws."""
+    """Rows of a program called with some columns, hidden sites included, at given Greeks or at Greeks it draws."""
     if structure.factors:
         raise NotImplementedError(
             f"simulate: the program weighs rows by pyro.factor ({list(structure.factors)}), so that running it "
             "does not draw from its law; write its factors as distributions"
         )
     with program_mode(seed):
-        trace = run(Substituting(greeks)(fn), fn, rows_alone(num_rows), structure.names)
-    return columns_of(trace, structure, num_rows)
+        trace = run(Substituting(greeks)(fn), fn, rows, structure.names)
+    return columns_of(trace, structure, rows.num_rows)
 
 
 class _Flat(dist.ImproperUniform):

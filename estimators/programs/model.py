@@ -18,7 +18,7 @@ from estimators.isolation import isolated, own_modes, program_mode
 from estimators.parameters.parameter import NamedAxes, checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.parameters.symmetry import Symmetry, entries_by_label
-from estimators.programs.call import Program, parameters_of, rows_alone
+from estimators.programs.call import Program, parameters_of, rows_alone, rows_to_simulate
 from estimators.programs.conditioned import conditioned, row_program, simulated
 from estimators.programs.density import ProgramDensity
 from estimators.programs.description import check_described, described, program_needed
@@ -177,7 +177,7 @@ class PyroModel:
     @own_modes()
     def check_greeks(self, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return Greeks as float64 tensors, or raise a ValueError on a wrong name, shape or support."""
-        return checked_greeks(greeks, {greek.name: (greek.shape, greek.support) for greek in self.structure().greeks})
+        return _checked_by(self.structure(), greeks)
 
     def describe(self, data: Data | None, draws: Mapping[str, Tensor]) -> dict[str, Any]:
         """What tells this program, which is code and not in a file, from another with the same Greeks."""
@@ -197,12 +197,23 @@ class PyroModel:
 
     @own_modes()
     def simulate(
-        self, num_rows: int, greeks: Mapping[str, Any] | None = None, seed: int | None = None
+        self,
+        num_rows: int,
+        greeks: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        *,
+        columns: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:
-        """Draw rows, every site included, at given Greeks or at such drawn by a program of the number of rows alone."""
+        """Draw rows, every site included, at given Greeks or at such as the program draws.
+
+        ``columns`` are what the program takes beside the number of rows: columns of so many entries, and numbers.
+        Raises TypeError where one that it needs is not given, ValueError for one that it does not take.
+        """
         check_num_rows(num_rows)
-        known = {} if greeks is None else self.check_greeks(greeks)
-        return simulated(self.fn, self.structure(), known, int(num_rows), check_seed(seed))
+        rows = rows_to_simulate(self.fn, int(num_rows), columns or {})
+        structure = self.structure(rows)
+        known = {} if greeks is None else _checked_by(structure, greeks)
+        return simulated(self.fn, structure, known, rows, check_seed(seed))
 
     def replicate(self, draws: Draws, data: Data, *, seed: int) -> dict[str, Tensor]:
         with program_mode(seed):
@@ -233,6 +244,11 @@ class PyroModel:
     def permuted(self, order: Sequence[int]) -> "PyroModel":
         # Only exchangeable labels are ever renamed.
         return self
+
+
+def _checked_by(structure: Structure, greeks: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The Greeks of a program as float64 tensors, or a ValueError on a wrong name, shape or support."""
+    return checked_greeks(greeks, {greek.name: (greek.shape, greek.support) for greek in structure.greeks})
 
 
 def _need_no_units(data: Data) -> None:

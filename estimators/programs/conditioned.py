@@ -10,7 +10,7 @@ from pyro.distributions import constraints
 from torch import Tensor
 
 from estimators.data.data import Data
-from estimators.isolation import program_mode
+from estimators.isolation import isolated, program_mode
 from estimators.programs.call import Program, arguments
 from estimators.programs.factors import row_weights
 from estimators.programs.handlers import Evidence, Observing, Substituting
@@ -66,6 +66,15 @@ def simulated(
     with program_mode(seed):
         trace = run(Substituting(greeks)(fn), fn, rows, structure.names)
     return columns_of(trace, structure, rows.num_rows)
+
+
+def drawn_greeks(fn: Program, names: Sequence[str], seed: int) -> dict[str, Tensor]:
+    """The Greeks as a program of the number of rows alone draws them; a ValueError for a `pyro.param`."""
+    with isolated(seed):
+        sites = poutine.trace(fn).get_trace(1).nodes
+    if improper := [name for name in names if sites[name]["type"] != "sample"]:
+        raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")
+    return {name: torch.as_tensor(sites[name]["value"]).detach() for name in names}
 
 
 class _Flat(dist.ImproperUniform):

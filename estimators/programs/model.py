@@ -2,24 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from pyro import poutine
 from torch import Tensor
 
 from estimators.checks import check_num_rows, check_seed
 from estimators.contract import Draws, Model, Settings, Variable, WrongModelError, WrongModelTypeError
 from estimators.data.data import Data
 from estimators.data.levels import Levels
-from estimators.isolation import isolated, own_modes, program_mode
+from estimators.isolation import own_modes, program_mode
 from estimators.parameters.parameter import NamedAxes, checked_greeks
 from estimators.parameters.sparse import DrawnInLogs
 from estimators.parameters.symmetry import Symmetry, entries_by_label
 from estimators.programs.call import Program, parameters_of, rows_alone, rows_to_simulate
-from estimators.programs.conditioned import conditioned, row_program, simulated
+from estimators.programs.conditioned import conditioned, drawn_greeks, row_program, simulated
 from estimators.programs.density import ProgramDensity
 from estimators.programs.description import check_described, described, program_needed
 from estimators.programs.enumeration_check import check_program
@@ -30,6 +29,8 @@ from estimators.programs.settings import check_reachable, checked_setting
 from estimators.programs.sites import Structure
 from estimators.programs.structure import structure_of
 from estimators.programs.symmetry import likeliest_order_of_program, symmetry_of_program
+
+NO_COLUMNS: Settings = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +81,7 @@ class PyroModel:
     @own_modes()
     def prior_greeks(self, seed: int | None = None) -> dict[str, Tensor]:
         """Draw the Greeks by the program, which takes the number of rows alone; ValueError for a `pyro.param`."""
-        names = [greek.name for greek in self.structure().greeks]
-        with isolated(check_seed(seed)):
-            sites = poutine.trace(self).get_trace(1).nodes
-        if improper := [name for name in names if sites[name]["type"] != "sample"]:
-            raise ValueError(f"truth from the prior: {improper[0]} of the program is a parameter without a prior")
-        return {name: torch.as_tensor(sites[name]["value"]).detach() for name in names}
+        return drawn_greeks(self, [greek.name for greek in self.structure().greeks], check_seed(seed))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PyroModel, (self.fn, self.order_by)
@@ -197,20 +193,14 @@ class PyroModel:
 
     @own_modes()
     def simulate(
-        self,
-        num_rows: int,
-        greeks: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-        *,
-        columns: Mapping[str, Any] | None = None,
+        self, num_rows: int, greeks: Settings | None = None, seed: int | None = None, *, columns: Settings = NO_COLUMNS
     ) -> dict[str, Tensor]:
         """Draw rows, every site included, at given Greeks or at such as the program draws.
 
-        ``columns`` are what the program takes beside the number of rows: columns of so many entries, and numbers.
-        Raises TypeError where one that it needs is not given, ValueError for one that it does not take.
+        ``columns`` are what it takes beside the number of rows. TypeError or ValueError for missing or unknown ones.
         """
         check_num_rows(num_rows)
-        rows = rows_to_simulate(self.fn, int(num_rows), columns or {})
+        rows = rows_to_simulate(self.fn, int(num_rows), columns)
         structure = self.structure(rows)
         known = {} if greeks is None else _checked_by(structure, greeks)
         return simulated(self.fn, structure, known, rows, check_seed(seed))

@@ -61,6 +61,13 @@ def test_draws_are_of_all_modes_in_proportion(stat: Stat) -> None:
     spread = fit.laplace(4500, seed=stat.seed)
     assert fit.status is Status.RIVAL_MODES and spread.status is Status.CONVERGED
     assert spread.stats["pareto_k"] < 0.7 and "all modes in proportion" in spread.advice[-1]
+    # Each mode's share and answer are said: the middle cluster is with the upper one, or with the lower.
+    mean = spread.do(Z=0).mean("X")
+    assert [round(float(one.value)) for _, one in mean.by_mode] == [-6, -3]
+    assert sum(share * one.value for share, one in mean.by_mode) == pytest.approx(float(mean.value))
+    assert [one.draws.tolist() for _, one in mean.by_mode] == [
+        mode.draws["mu_X"][:, 0].tolist() for mode in sorted(spread.modes, key=lambda mode: -mode.num_draws)
+    ]
     for name in ("theta", "mu_X"):
         stat.same_distribution(spread.draws[name][:, 0].numpy(), exact.draws[name][:, 0].numpy())
     with stat.control():

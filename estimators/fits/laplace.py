@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from estimators.checks import check_seed
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
@@ -45,14 +47,14 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.advice[0]}")
     seed = check_seed(seed)
     density = density_behind(fit, fitted_rows(fit, "laplace"))
-    drawn, found = _draws(fit, density, num_draws, np.random.default_rng(seed))
+    drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))
     # Alignment starts from the mode itself, whose labels the draws are given.
     with_mode = {name: torch.cat([fit.draws[name], value]) for name, value in density.draws(drawn).items()}
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)
     stats = {"seed": seed, "of": str(fit.kind), **found, **labelled.stats}
     draws = {name: value[1:] for name, value in labelled.draws.items()}
     is_trusted = found["pareto_k"] <= PARETO_LIMIT
-    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info={}, **_said(fit, is_trusted))
+    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info=info, **_said(fit, is_trusted))
     say_status(approximation, strict=False)
     if not is_trusted:
         warn_user(
@@ -71,25 +73,28 @@ def _said(fit: "Fit", is_trusted: bool) -> dict[str, Any]:
     return {"findings": findings, "status": next(iter(findings)), "remarks": (*fit.remarks, remark)}
 
 
-def _draws(fit: "Fit", density: Density, num_draws: int, rng: np.random.Generator) -> tuple[Array, dict[str, float]]:
-    """Draws [S, D] of the density of the coordinates, and what their weights say of them.
+def _draws(
+    fit: "Fit", density: Density, num_draws: int, rng: np.random.Generator
+) -> tuple[Array, dict[str, float], dict[str, Tensor]]:
+    """Draws [S, D] of the density of the coordinates, what weights say of them, and which of several modes each is of.
 
     Without priors this is the likelihood as a density of the coordinates, in which a location, the log of a scale and
     a logit are uniform.
     """
     if not density.size:
-        return np.zeros((num_draws, 0)), {"pareto_k": 0.0, "importance_ess": float(num_draws)}
+        return np.zeros((num_draws, 0)), {"pareto_k": 0.0, "importance_ess": float(num_draws)}, {}
     count = affordable(density.row_size, max(PROPOSALS * num_draws, LEAST_PROPOSALS))
-    modes, weights = _modes(fit, density)
+    modes, weights, numbers = _modes(fit, density)
     parts = [Student.about(mode, curve) for mode, curve in modes]
     first, regions = mode_proposals(density, _labelling(fit, density), parts, weights)
     found = weighed(log_posterior if fit.uses_prior else log_likelihood, first, regions, count, rng)
-    chosen = found.resampled(num_draws, rng)
-    return found.points[chosen], {"pareto_k": found.pareto_k, "importance_ess": found.ess}
+    points = found.points[found.resampled(num_draws, rng)]
+    info = {"mode": torch.from_numpy(numbers[regions.of(points)[0]])} if len(numbers) > 1 else {}
+    return points, {"pareto_k": found.pareto_k, "importance_ess": found.ess}, info
 
 
-def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]], Array]:
-    """The modes of a fit, its own first, with the curvature at each, and their weights; other flat ones have no part.
+def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]], Array, NDArray[np.int64]]:
+    """The modes of a fit, its own first, with the curvature at each, their weights and numbers; flat others left out.
 
     Also those that do not count as rivals: far from the first, a hundredth of the draws may be half of a variance.
     """
@@ -98,7 +103,7 @@ def _modes(fit: "Fit", density: Density) -> tuple[list[tuple[Array, Curvature]],
     points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})
     modes = [(point, curvature(objective, point)) for point in points]
     kept = [number for number, (_, curve) in enumerate(modes) if number == 0 or not curve.is_flat.any()]
-    return [modes[number] for number in kept], weights[kept]
+    return [modes[number] for number in kept], weights[kept], np.array(kept)
 
 
 def _labelling(fit: "Fit", density: Density) -> Labelling | None:

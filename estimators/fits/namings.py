@@ -19,8 +19,8 @@ from estimators.parameters.symmetry import Draws, Groups, Indices, Symmetry, per
 # All namings of so many labels are compared; of more, those that differ by one swap.
 MOST_LABELS = 4
 
-# For each group of labels, the places of its components among all in order.
-Name = tuple[tuple[int, ...], ...]
+# The places of the components of each group of labels, one group after the other, each group's in order.
+Name = tuple[int, ...]
 # What the keys of draws [S, ...] are, [S, K] each.
 Keys = Callable[[Draws], Mapping[str, Tensor]]
 
@@ -90,7 +90,7 @@ class Namings:
 
     def _numbered(self, places: Indices) -> Indices:
         known = {name: number for number, name in enumerate(self.orders)}
-        return np.array([known.get(_name(order, self.symmetry.groups), -1) for order in places], dtype=np.intp)
+        return np.array([known.get(name, -1) for name in _names(places, self.symmetry.groups)], dtype=np.intp)
 
 
 def surest_first(keys: Mapping[str, Tensor], weights: Array) -> list[str]:
@@ -110,15 +110,15 @@ def _gap(pair: Array, weights: Array) -> float:
     return mean / max(spread, 1e-9 * mean, 1e-300)
 
 
-def _name(places: Indices, groups: Groups) -> Name:
-    """The places [K] of labels, modulo those that are free."""
-    return tuple(tuple(sorted(places[list(group)].tolist())) for group in groups)
+def _names(places: Indices, groups: Groups) -> list[Name]:
+    """The places [M, K] of labels, modulo those that are free."""
+    return list(map(tuple, np.hstack([np.sort(places[:, list(group)], axis=1) for group in groups]).tolist()))
 
 
 def _compared(places: Indices, weights: Array, groups: Groups) -> dict[Name, Indices]:
     """The namings that are compared, the one that most draws have first."""
     totals: dict[Name, float] = {}
-    names = [_name(own, groups) for own in places]
+    names = _names(places, groups)
     for name, weight in zip(names, weights.tolist(), strict=True):
         totals[name] = totals.get(name, 0.0) + weight
     stated = places[names.index(max(totals, key=lambda name: totals[name]))]
@@ -127,8 +127,9 @@ def _compared(places: Indices, weights: Array, groups: Groups) -> dict[Name, Ind
         changes = [np.array(order) for order in permutations(range(K))]
     else:
         changes = [np.arange(K), *(_swap(K, one, other) for one, other in combinations(range(K), 2))]
-    for change in changes:
-        found.setdefault(_name(stated[change], groups), stated[change])
+    orders = stated[np.array(changes)]
+    for name, order in zip(_names(orders, groups), orders, strict=True):
+        found.setdefault(name, order)
     return found
 
 

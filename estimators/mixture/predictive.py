@@ -181,12 +181,16 @@ class MixturePredictive:
     @property
     def _situations(self) -> Iterable[Situation]:
         """The situation at the draws of the Greeks, as many at a time as there is room for."""
-        size = self._first.num_rows * self._first.num_averaged * self.model.K * (2_000 if has_open(self._first) else 8)
-        step = max(MAX_ELEMENTS // size, 1)
+        step = self._draws_at_once
         if step >= self.num_draws:
             return [self._whole]
         batches = range(0, self.num_draws, step)
         return (self._situation({name: value[i : i + step] for name, value in self.draws.items()}) for i in batches)
+
+    @cached_property
+    def _draws_at_once(self) -> int:
+        size = self._first.num_rows * self._first.num_averaged * self.model.K * (2_000 if has_open(self._first) else 8)
+        return max(MAX_ELEMENTS // size, 1)
 
     @cached_property
     def _whole(self) -> Situation:

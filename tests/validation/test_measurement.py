@@ -15,8 +15,8 @@ from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import LOG_LIKELIHOOD
-from validation.scenarios.scenario import FittedModel
-from validation.study.measure import EXPERIMENT_ROWS, arranged, measure, summarised, target_of
+from validation.scenarios.scenario import BuiltModel
+from validation.study.measure import EXPERIMENT_ROWS, arranged, measure, shared_truth, summarised, target_of
 from validation.study.row import LEVEL, RANKED
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
@@ -72,7 +72,7 @@ def test_distances_to_an_estimate_that_lies_elsewhere(truth, estimate, distance,
     model = CausalMixture(1, mechanisms)
     scenario = replace(
         EVERY["separated_300"],
-        make_model=FittedModel(model),
+        make_model=BuiltModel(model),
         source=FixedTruth({"theta": [1.0], **greeks}),
         num_rows=10,
         interventions=do_each(1),
@@ -126,6 +126,25 @@ def test_a_point_estimate_of_normals():
         assert each.curve.predicted == pytest.approx(stats.norm.pdf(x, mu[z]), rel=1e-3, abs=1e-12)
     bare = measure(scenario, fit, target, replicate.data, SEEDS, keep_curves=False)
     assert [replace(each, curve=None) for each in measured.predictions] == list(bare.predictions)
+
+
+@pytest.mark.parametrize("name", ["hidden_confounder", "student_noise"])
+def test_what_replicates_share_is_what_each_would_find(name):
+    """The truth's numbers and knots, found for one replicate, give another the same measures to the last bit."""
+    scenario, other = EVERY[name], Seeds(*(seed + 10 for seed in SEEDS))
+    replicate = scenario.source.draw(scenario, SEEDS)
+    fit = EM(progress_bar=False).fit(scenario.model, replicate.data, seed=0, search=None)
+    own = target_of(scenario, replicate, None, SEEDS)
+    shared = target_of(scenario, replicate, None, SEEDS, shared_truth(scenario, other))
+    assert own.quantities == shared.quantities
+    assert all(one.knots is not its.knots for one, its in zip(own.outcomes, shared.outcomes, strict=True))
+    measured = [measure(scenario, fit, target, replicate.data, SEEDS, keep_curves=True) for target in (own, shared)]
+    assert measured[0] == measured[1]
+
+
+@pytest.mark.parametrize("name", ["prior_truths", "five_points", "random_graphs"])
+def test_a_truth_that_varies_is_not_shared(name):
+    assert shared_truth(EVERY[name], SEEDS) is None
 
 
 def test_labels_of_a_fixed_truth_are_not_mended():

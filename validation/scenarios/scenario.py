@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FittedModel:
-    """Gives the model of a fit, where a scenario's own would be built."""
+class BuiltModel:
+    """Gives a model that is there already, where a scenario's own would be built."""
 
     model: Model
 
@@ -92,8 +92,12 @@ class Scenario:
         return self.role is Role.REGULAR and (self.allowed is None or self.allowed.is_regular)
 
     def of(self, drawn: Draw) -> "Scenario":
-        """Return the scenario of one replicate, which has that replicate's model."""
-        return self if drawn.model is None else replace(self, make_model=FittedModel(drawn.model))
+        """Return the scenario of one replicate, with that replicate's model if it has one of its own."""
+        return self if drawn.model is None else self.with_model(drawn.model)
+
+    def with_model(self, model: Model) -> "Scenario":
+        """Return the scenario with a model that is built once for all who ask for it."""
+        return replace(self, make_model=BuiltModel(model))
 
     def arranged(self, draws: Mapping[str, Array]) -> dict[str, Array]:
         """Return draws [S, ...], where the scenario sorts, with the components of each in the order of `sort_by`."""
@@ -142,7 +146,7 @@ def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...]
             f"{design.num_rows} rows like those of the data, made with the estimate of a fit ({fit.kind}) as the "
             "truth: what each estimator finds in them says how far it can be trusted on such data."
         ),
-        make_model=FittedModel(model),
+        make_model=BuiltModel(model),
         source=FixedTruth(greeks, design=design),
         num_rows=design.num_rows,
         interventions=_asked("from_fit", fit, interventions),
@@ -165,7 +169,7 @@ def _around_posterior(fit: Fit, *, name: str, interventions: tuple[Intervention,
             f"the truth and added to them, so {2 * num_rows} in all: around these data posterior intervals must cover "
             "at their nominal rate."
         ),
-        make_model=FittedModel(fit.model),
+        make_model=BuiltModel(fit.model),
         source=PosteriorTruth(rows.data, rows.design, {name: np.asarray(value) for name, value in fit.draws.items()}),
         num_rows=2 * num_rows,
         interventions=_asked("around_posterior", fit, interventions),

@@ -41,6 +41,14 @@ class Target:
     posterior: Mapping[str, Array] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class SharedTruth:
+    """What all replicates of a truth that does not vary share: the quantities, and the knots of continuous outcomes."""
+
+    quantities: Mapping[str, float]
+    knots: tuple[Array | None, ...]
+
+
 @dataclass(frozen=True)
 class Measures:
     """What was measured on one fit; the fields of a row."""
@@ -53,10 +61,12 @@ class Measures:
     answers: Mapping[str, Answer]
 
 
-def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: Seeds) -> Target:
+def target_of(
+    scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: Seeds, shared: SharedTruth | None = None
+) -> Target:
     """Return what fits to a replicate are compared with: its truth, or the exact posterior where nobody knows it.
 
-    Raises ValueError where there is neither.
+    What is `shared` with other replicates is not computed again. Raises ValueError where nothing is known.
     """
     draws = {}
     if reference is not None:
@@ -64,19 +74,28 @@ def target_of(scenario: Scenario, drawn: Draw, reference: Fit | None, seeds: See
         draws = _draws_of_quantities(scenario, reference, _predicted(scenario, reference))
     if drawn.outcomes is not None:
         laws = tuple(drawn.outcomes[intervention.name] for intervention in scenario.interventions)
-        return Target(_true_queries(scenario, laws), _true_outcomes(scenario, laws, seeds), draws)
+        return Target(_true_queries(scenario, laws), _true_outcomes(scenario, laws, seeds, shared), draws)
     if drawn.greeks is not None:
         truth = Fit.from_greeks(scenario.model, drawn.greeks)
     elif reference is not None:
         truth = reference
     else:
         raise ValueError(f"scenario {scenario.name}: neither a truth nor an exact posterior to compare with")
-    known = quantities(scenario, truth)
+    known = quantities(scenario, truth) if shared is None else dict(shared.quantities)
     if scenario.source.truth is Truth.RANDOM:  # the Greeks are not the same in any two replicates
         known = {name: value for name, value in known.items() if is_query(name)}
     if scenario.source.truth.is_calibrating:
         known[LOG_LIKELIHOOD] = float(_log_likelihoods(truth, drawn.data)[0])
-    return Target(known, _true_outcomes(scenario, _predicted(scenario, truth), seeds), draws)
+    return Target(known, _true_outcomes(scenario, _predicted(scenario, truth), seeds, shared), draws)
+
+
+def shared_truth(scenario: Scenario, seeds: Seeds) -> SharedTruth | None:
+    """Return what all replicates of a scenario share, or None where each has a truth or rows of its own to look at."""
+    if scenario.source.truth not in (Truth.FIXED, Truth.OUTSIDE):
+        return None
+    target = target_of(scenario, scenario.source.draw(scenario, seeds), None, seeds)
+    knots = tuple(outcome.knots if outcome.values is None else None for outcome in target.outcomes)
+    return SharedTruth(target.quantities, knots)
 
 
 def measure(scenario: Scenario, fit: Fit, target: Target, data: Data, seeds: Seeds, *, keep_curves: bool) -> Measures:
@@ -174,11 +193,14 @@ def _intervals(fit: Fit, draws: Mapping[str, Array], truth: Mapping[str, float],
     return intervals
 
 
-def _true_outcomes(scenario: Scenario, laws: Sequence[Outcome], seeds: Seeds) -> tuple[TrueOutcome, ...]:
+def _true_outcomes(
+    scenario: Scenario, laws: Sequence[Outcome], seeds: Seeds, shared: SharedTruth | None
+) -> tuple[TrueOutcome, ...]:
     children = np.random.SeedSequence(seeds.experiment).generate_state(len(laws))
+    known = (None,) * len(laws) if shared is None else shared.knots
     return tuple(
-        TrueOutcome(intervention.name, law, law.draw(EXPERIMENT_ROWS, seed=int(seed)))
-        for intervention, law, seed in zip(scenario.interventions, laws, children, strict=True)
+        TrueOutcome(intervention.name, law, law.draw(EXPERIMENT_ROWS, seed=int(seed)), knots)
+        for intervention, law, seed, knots in zip(scenario.interventions, laws, children, known, strict=True)
     )
 
 

@@ -12,7 +12,7 @@ from validation.study.pool import Pool, TaskOutcome, available_cores, collect, f
 from validation.study.presets import PRESETS
 from validation.study.row import Row
 from validation.study.store import Store
-from validation.study.task import Task
+from validation.study.task import Task, with_shared_truths
 
 CURVES = 8  # replicates whose predicted densities are kept for the figures
 
@@ -80,7 +80,7 @@ def run(
     """
     tasks = study.tasks()
     rows = {} if store is None else {row.key: row for row in store.rows()}
-    left = [part for task in tasks if (part := _missing(task, rows)).contenders]
+    left = with_shared_truths([part for task in tasks if (part := _missing(task, rows)).contenders])
 
     def finish(outcome: TaskOutcome) -> None:
         if store is not None:

@@ -3,16 +3,18 @@
 import hashlib
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache, partial
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from estimators import Fit, own_modes
 from validation.scenarios import Draw, Scenario, Seeds
 from validation.study.attempt import Attempt, attempt
 from validation.study.contenders import LAPLACE_DRAWS, Contender, exact_reference
-from validation.study.measure import Measures, Target, measure, target_of
+from validation.study.measure import Measures, SharedTruth, Target, measure, shared_truth, target_of
 from validation.study.row import CONVERGED, ERROR, Row
 from validation.study.shared_search import fitted, searched
 
@@ -24,7 +26,8 @@ _TURN = threading.Lock()
 class Task:
     """What one worker is asked to do; picklable, and complete in itself.
 
-    All `contenders` are fitted to the same rows. What each gives does not depend on which others there are.
+    All `contenders` are fitted to the same rows. What each gives does not depend on which others there are. `shared` is
+    what is true of every replicate, None where that is not known yet or there is nothing.
     """
 
     scenario: Scenario
@@ -32,6 +35,7 @@ class Task:
     study_seed: int
     replicate: int
     keep_curves: bool
+    shared: SharedTruth | None = None
 
     @property
     def keys(self) -> tuple[tuple[str, str, int], ...]:
@@ -51,18 +55,24 @@ class Task:
         return tuple(replace(self, contenders=(contender,)) for contender in self.contenders)
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """The libraries that have threads, found once in a process: to look for them takes as long as a small fit."""
+    return ThreadpoolController()
+
+
 @own_modes()
 def run_task(task: Task) -> tuple[Row, ...]:
     """Return one row per name of each contender: a fit's and, for a point estimate, its Laplace approximation's.
 
     Rows, what is true of them and the search for modes are made once for all.
     """
-    with _TURN, threadpool_limits(1):  # processes, not threads, share the cores
-        drawn = attempt(lambda: task.scenario.source.draw(task.scenario, task.seeds))
+    with _TURN, _libraries().limit(limits=1):  # processes, not threads, share the cores
+        drawn = attempt(lambda: _draw(task))
         if drawn.value is None:
             return failed_rows(task, f"simulating the data: {drawn.error}")
-        replicate = drawn.value
-        task = replace(task, scenario=task.scenario.of(replicate))
+        scenario, replicate = drawn.value
+        task = replace(task, scenario=scenario)
         prepared = attempt(lambda: _target(task, replicate))
         model, seeds = task.scenario.model, task.seeds
         needs_search = any(contender.searches for contender in task.contenders)
@@ -73,6 +83,17 @@ def run_task(task: Task) -> tuple[Row, ...]:
             fits = [fit, with_laplace(fit, seeds.fit)] if contender.laplace else [fit]
             rows += [_row(task, *named, replicate, prepared) for named in zip(contender.rows, fits, strict=True)]
         return tuple(rows)
+
+
+@own_modes()
+def with_shared_truths(tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks, each with what is true of all replicates of its scenario, computed once.
+
+    Where that fails the tasks are as they were, and what comes of them says why.
+    """
+    firsts = {task.scenario.name: task for task in reversed(tasks)}
+    shared = {name: attempt(partial(shared_truth, first.scenario, first.seeds)) for name, first in firsts.items()}
+    return [replace(task, shared=shared[task.scenario.name].value) for task in tasks]
 
 
 def failed_rows(task: Task, reason: str) -> tuple[Row, ...]:
@@ -88,11 +109,18 @@ def with_laplace(fitted: Attempt[Fit], seed: int) -> Attempt[Fit]:
     return attempt(lambda: point.laplace(num_draws=LAPLACE_DRAWS, seed=seed)).after(fitted)
 
 
+def _draw(task: Task) -> tuple[Scenario, Draw]:
+    """A replicate, and its scenario with the one model that all who look at the replicate share."""
+    scenario = task.scenario.with_model(task.scenario.model)
+    drawn = scenario.source.draw(scenario, task.seeds)
+    return scenario.of(drawn), drawn
+
+
 def _target(task: Task, drawn: Draw) -> Target:
     reference = None
     if task.scenario.exact:
         reference = exact_reference().fit(task.scenario.model, drawn.data, seed=task.seeds.reference)
-    target = target_of(task.scenario, drawn, reference, task.seeds)
+    target = target_of(task.scenario, drawn, reference, task.seeds, task.shared)
     if undefined := [name for name, value in target.quantities.items() if math.isnan(value)]:
         raise ValueError(f"the true {undefined[0]} is not a number")
     return target

@@ -26,12 +26,13 @@ Array = NDArray[np.float64]
 class TrueOutcome:
     """A distribution under the intervention `name`, with rows of a fresh `experiment` from it.
 
-    What is measured at the truth alone is computed once for all predictions.
+    What is measured at the truth alone is computed once for all predictions; its knots, if they are known, not at all.
     """
 
     name: str
     law: Outcome
     experiment: Array
+    known_knots: Array | None = None
 
     @cached_property
     def values(self) -> Array | None:
@@ -68,7 +69,7 @@ class TrueOutcome:
 
     def _distance(self, predicted: Predicted) -> float:
         """Wasserstein-1, by the truth's own quadrature where its knots are enough for the prediction."""
-        own, (x, weights) = self._knots, self._quadrature
+        own, (x, weights) = self.knots, self._quadrature
         below = predicted.cdf(np.concatenate([own, x]))
         joint = knots_between(predicted.cdf, own, below[: len(own)])
         if joint is own:
@@ -92,12 +93,13 @@ class TrueOutcome:
         return kl, distance, float(np.mean(log_p[drawn] - log_q[drawn])), curve
 
     @cached_property
-    def _knots(self) -> Array:
-        return knots(self.law.cdf, self.law.mean())
+    def knots(self) -> Array:
+        """Points from one end of a continuous outcome to the other, close where its probability is."""
+        return knots(self.law.cdf, self.law.mean()) if self.known_knots is None else self.known_knots
 
     @cached_property
     def _quadrature(self) -> tuple[Array, Array]:
-        return quadrature(self._knots)
+        return quadrature(self.knots)
 
     @cached_property
     def _below(self) -> Array:

@@ -56,6 +56,16 @@ def test_without_a_finite_mean_there_are_quantiles(fit: Fit, settings: dict[str,
         assert np.isfinite(float(query.quantile("B", 0.5)))
 
 
+@pytest.mark.parametrize("df", [0.5, 1.0])
+def test_tails_without_a_mean_are_said_to_have_none(df: float) -> None:
+    model = CausalMixture(1, {"A": StudentT(df=df), "B": LinearGaussian(parents=["A"], scale=1.0)})
+    fit = Fit.from_greeks(model, {"theta": [1.0], "beta_B": [[0.0, 0.5]], **LINE})
+    for name in ("A", "B"):
+        with refused(ValueError, f"{name} has no finite mean"):
+            fit.do(Z=0).mean(name)
+    assert float(fit.do(Z=0, A=2.0).mean("B").value) == 1.0
+
+
 def test_a_mean_that_overflows_where_it_has_no_weight_is_that_of_the_rest() -> None:
     model = CausalMixture(2, {"X": Gaussian(scale=1.0), "A": LogNormal()})
     greeks = {"theta": [0.5, 0.5], "mu_X": [0.0, 100.0], "beta_A": [[0.0], [900.0]], "sigma_A": [1.0, 1.0]}

@@ -137,6 +137,11 @@ class CountingNegativeBinomial(Counting, dist.NegativeBinomial):  # type: ignore
 class StableStudentT(dist.StudentT):  # type: ignore[misc]
     """Pyro's Student-t with a CDF, its complement, and quantiles."""
 
+    @property
+    def mean(self) -> Tensor:
+        """The location, and infinite where tails are so heavy that there is no mean."""
+        return torch.where(self.df > 1.0, self.loc, torch.inf)
+
     def cdf(self, value: Tensor) -> Tensor:
         """P(x <= value)."""
         return _by_scipy(stdtr, self.df, (value - self.loc) / self.scale)

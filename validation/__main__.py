@@ -102,6 +102,7 @@ def _add_own_data(commands: Commands) -> None:
         help="gaussian_mixture, or my_models.py:make, a function of K that returns a CausalMixture of these columns",
     )
     own_data.add_argument("--K", type=_at_least(1), required=True, help="number of classes of Z")
+    own_data.add_argument("--unit", metavar="COLUMN", help="rows with the same entry here, as a patient's, share one Z")
     own_data.add_argument("--scale", type=_positive, metavar="SD", help="known scale within a class (default: unknown)")
     own_data.add_argument("--concentration", type=_positive, default=1.0, help="of the weights' prior (default: 1)")
     own_data.add_argument(

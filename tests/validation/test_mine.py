@@ -215,6 +215,28 @@ def test_a_model_of_ones_own_takes_text_as_levels(frame, quick, tmp_path, monkey
         own_data.read(replace(asked, model="gaussian_mixture"))
 
 
+def test_rows_of_a_unit_share_one_class(frame, quick, tmp_path):
+    visits = frame.assign(patient=[f"p{row // 3}" for row in range(60)]).sample(frac=1.0, random_state=1)
+    visits.to_csv(tmp_path / "visits.csv", index=False)
+    asked = replace(ARGUMENTS, file=str(tmp_path / "visits.csv"), columns=("X",), unit="patient")
+    columns = json.loads(json.dumps(own_data.read(asked)))
+    assert list(columns) == ["X", "patient"]
+    (scenario,), notes = own_data.prepare(asked, columns, seed=0)
+    drawn = scenario.source.draw(scenario, Seeds(1, 2, 3, 4, 5, 6)).data
+    assert (drawn.num_rows, drawn.num_units) == (60, 20)
+    assert notes["mine"]["columns"] == ["X"] and "rows of one patient share one class" in notes["mine"]["model"]
+    (again,) = own_data.rebuilt(asked, columns, json.loads(json.dumps(own_data.truths((scenario,)))))
+    assert again.source.draw(again, Seeds(1, 2, 3, 4, 5, 6)).data.num_units == 20
+    for unit in ("X", "nobody"):
+        with pytest.raises(
+            DataError, match=f"--unit: expected a column beside .* got '{unit}'; there are: W, who, same"
+        ):
+            own_data.read(replace(asked, unit=unit))
+    visits.assign(patient=visits["patient"].mask(visits.index == visits.index[4])).to_csv(tmp_path / "visits.csv")
+    with pytest.raises(DataError, match="column 'patient' has no entry in 1 rows, the first is 5"):
+        own_data.read(asked)
+
+
 # ---------------------------------------------------------------- the truth and the claims
 
 

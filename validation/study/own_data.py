@@ -45,7 +45,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Arguments:
-    """What the command line says of the data and the model. `scale` None: unknown, one for each component."""
+    """What the command line says of the data and the model.
+
+    `scale` None: unknown, one for each component. Rows that have the same entry of the column `unit` share one Z.
+    """
 
     file: str
     columns: tuple[str, ...]
@@ -54,12 +57,13 @@ class Arguments:
     scale: float | None = None
     concentration: float = 1.0
     truth: str | None = None
+    unit: str | None = None
 
 
 def read(arguments: Arguments) -> dict[str, list[Any]]:
     """Return the columns of a CSV or Parquet file, numbers, and for a model of one's own also text that names levels.
 
-    Raises DataError that says what is wrong with it.
+    The column that names units, whatever it holds, comes last. Raises DataError that says what is wrong with the file.
     """
     path = Path(arguments.file)
     suffix = path.suffix.lower()
@@ -83,10 +87,24 @@ def read(arguments: Arguments) -> dict[str, list[Any]]:
     if not len(frame):
         raise DataError(f"{path}: expected rows below the names of the columns, got none")
     takes_text = ":" in arguments.model
-    return {
+    columns = {
         name: frame[name].tolist() if takes_text and _is_text(frame[name]) else _numbers(name, frame[name])
         for name in arguments.columns
     }
+    return columns if arguments.unit is None else {**columns, arguments.unit: _units(arguments, frame)}
+
+
+def _units(arguments: Arguments, frame: pd.DataFrame) -> list[str]:
+    """The unit of every row, or a DataError where a row has none."""
+    name = str(arguments.unit)
+    if name not in frame.columns or name in arguments.columns:
+        has = ", ".join(str(column) for column in frame.columns if column not in arguments.columns)
+        raise DataError(
+            f"--unit: expected a column beside those that Z causes, got {name!r}; there are: {has or 'none'}"
+        )
+    if len(without := np.flatnonzero(frame[name].isna())):
+        raise DataError(f"--unit: column {name!r} has no entry in {len(without)} rows, the first is {without[0] + 1}")
+    return [str(entry) for entry in frame[name]]
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -120,7 +138,7 @@ def model_of(arguments: Arguments, columns: Mapping[str, Sequence[Any]]) -> Mode
     if arguments.model != GAUSSIAN_MIXTURE:
         raise DataError(f"--model: expected {GAUSSIAN_MIXTURE} or my_models.py:make_model, got {arguments.model!r}")
     mechanisms = {}
-    for name, values in columns.items():
+    for name, values in _variables(arguments, columns).items():
         centre, sd = float(np.mean(values)), float(np.std(values))
         if not sd > 0:
             raise DataError(f"--columns: column {name!r} is constant; there is nothing to learn from it")
@@ -130,12 +148,17 @@ def model_of(arguments: Arguments, columns: Mapping[str, Sequence[Any]]) -> Mode
         return CausalMixture(arguments.K, mechanisms, concentration=arguments.concentration)
 
 
-def data_of(columns: Mapping[str, Sequence[Any]]) -> Data:
+def _variables(arguments: Arguments, columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """The columns that Z causes."""
+    return {name: values for name, values in columns.items() if name != arguments.unit}
+
+
+def data_of(arguments: Arguments, columns: Mapping[str, Sequence[Any]]) -> Data:
     """Return the rows; raises DataError for columns that no model can be fitted to."""
     if "Z" in columns:
         raise DataError("--columns: 'Z' is the hidden cause, which is what is estimated; rename the column")
     with _about_columns():
-        return Data({name: list(values) for name, values in columns.items()})
+        return Data({name: list(values) for name, values in columns.items()}, unit=arguments.unit)
 
 
 @contextmanager
@@ -164,12 +187,16 @@ def _own_model(arguments: Arguments) -> Model:
 def described(arguments: Arguments) -> str:
     """Return the model in words."""
     if ":" in arguments.model:
-        return f"{arguments.model} with K={arguments.K}"
+        return f"{arguments.model} with K={arguments.K}{_by_unit(arguments)}"
     scale = "unknown, one for each class" if arguments.scale is None else f"known: {arguments.scale:g}"
     return (
         f"{arguments.K} classes, each column normal within a class, scale {scale}; weak priors: class means within two "
-        f"standard deviations of the column's mean, concentration {arguments.concentration:g}"
+        f"standard deviations of the column's mean, concentration {arguments.concentration:g}{_by_unit(arguments)}"
     )
+
+
+def _by_unit(arguments: Arguments) -> str:
+    return "" if arguments.unit is None else f"; rows of one {arguments.unit} share one class"
 
 
 def contenders() -> tuple[Contender, ...]:
@@ -186,7 +213,7 @@ def prepare(
     one, where some fit has draws that can be trusted; and notes for the report: what each estimator says of the real
     one, and why the second scenario is not there.
     """
-    data, model = data_of(columns), model_of(arguments, columns)
+    data, model = data_of(arguments, columns), model_of(arguments, columns)
     fits = _fits(model, data, seed)
     names = (arguments.truth,) if arguments.truth else PREFERRED
     candidates = [(name, fit) for name in names if name in fits and (fit := fits[name].value) is not None]
@@ -203,7 +230,7 @@ def prepare(
     notes = {
         "file": Path(arguments.file).name,
         "rows": data.num_rows,
-        "columns": list(columns),
+        "columns": list(_variables(arguments, columns)),
         "model": described(arguments),
         "truth_from": truth_from,
         "fits": {name: _summary(scenarios[0], fitted) for name, fitted in fits.items()},
@@ -226,7 +253,7 @@ def rebuilt(
     arguments: Arguments, columns: Mapping[str, Sequence[Any]], known: Mapping[str, Any]
 ) -> tuple[Scenario, ...]:
     """Return the scenarios of an earlier `prepare` from the data and what was kept of their truths."""
-    data, model = data_of(columns), model_of(arguments, columns)
+    data, model = data_of(arguments, columns), model_of(arguments, columns)
     fit = replace(Fit.from_greeks(model, known["greeks"]), data=data)
     draws = {name: torch.tensor(value, dtype=torch.float64) for name, value in known["draws"].items()}
     around = (Scenario.around_posterior(replace(fit, draws=draws)),) if draws else ()

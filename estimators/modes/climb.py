@@ -20,9 +20,8 @@ FEW_MET = 0.9
 LONGEST_CYCLE = 64.0
 # Starts have met within so many standard deviations of one class's rows, and so many nats.
 MET, MET_NATS = 2.0, 0.1
-# Steps of Newton's method between looks at which climbs have met, and how often these are taken; the gain of as many
-# steps below which a climb that is out of reach is given up: where classes are one, it may go on to infinity.
-STEPS, TURNS, LITTLE = 10, 12, 0.1
+# Steps of Newton's method between looks at which climbs have met, and how often these are taken.
+STEPS, TURNS = 10, 12
 # Logs and logits at which starts are held.
 FAR = 25.0
 # Where coordinates are many: climbs, their steps, and the gradients by row at which they look for an end that others
@@ -52,15 +51,15 @@ def climb(
 ) -> Arrivals:
     """From points [G, D] to the ends of their climbs, by Newton's method; what rises without end has none.
 
-    Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides. What hardly
-    rises any more, below what matters, is given up.
+    Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides. What is below
+    ``least``, and at the rate at which it rises would be there at the end too, is given up.
     """
     if objective.size > MOST_FOR_NEWTON:
         return _one_by_one(objective, density, labelling, points)
-    places, values = points.copy(), np.full(len(points), -np.inf)
+    places, values = points.copy(), objective.value(points)
     leads_to, has_arrived = np.arange(len(points)), np.zeros(len(points), dtype=bool)
     under_way = np.arange(len(points))
-    for _ in range(TURNS):
+    for turn in range(1, TURNS + 1):
         if not len(under_way):
             break
         ends, before = stationary_points(objective, places[under_way], STEPS), values[under_way]
@@ -68,7 +67,7 @@ def climb(
         sides = len(places) + np.arange(len(ends.ways))
         # The first of its two sides is where a climb to a saddle has led.
         leads_to[under_way[ends.origins[::-1]]] = sides[::-1]
-        goes_on = (ends.values >= least) | (ends.values > before + LITTLE)
+        goes_on = ends.values + (TURNS - turn) * (ends.values - before) >= least
         under_way = under_way[ends.under_way & goes_on]
         together = np.concatenate([np.flatnonzero(has_arrived), under_way])
         met = meeting(density, labelling, places[together], values[together])

@@ -24,8 +24,8 @@ MET, MET_NATS = 2.0, 0.1
 STEPS, TURNS = 10, 12
 # Logs and logits at which starts are held.
 FAR = 25.0
-# Where coordinates are many: climbs, their steps, and the gradients by row at which they look for an end that others
-# have reached, at which they end, and at which they stand still.
+# Where coordinates are many: climbs, their steps, and the gradients by row from which on they look for an end that
+# others have reached, at which they end, and at which they stand still.
 MOST_COSTLY, MOST_STEPS, ROUGH, GRADIENT, STILL = 8, 500, 1e-4, 1e-8, 1e-5
 
 
@@ -91,15 +91,27 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
     """
     order = np.argsort(-objective.value(points), kind="stable")[:MOST_COSTLY]
     ends, at = list[Array](), np.full(len(points), -1)
-    for index in order:
-        end = lbfgs(objective, points[index], gradient=ROUGH, max_steps=MOST_STEPS)
-        reached = np.array([*ends, end])
+
+    def known(point: Array) -> int | None:
+        """At which of the ends a climb through a point [D] is certain to end."""
+        reached = np.array([*ends, point])
         met = meeting(density, labelling, reached, objective.value(reached))
         first = met.kept[met.becomes[-1]] if met.becomes[-1] >= 0 else len(ends)
-        if first < len(ends):
+        return first if first < len(ends) else None
+
+    def has_met(point: Array) -> bool:
+        return known(point) is not None
+
+    for index in order:
+        end = lbfgs(objective, points[index], gradient=ROUGH, max_steps=MOST_STEPS)
+        first = known(end)
+        if first is None:
+            # Most steps are those of probabilities that run to 0.
+            end = lbfgs(objective, end, gradient=GRADIENT, max_steps=MOST_STEPS, has_met=has_met)
+            first = known(end)
+        if first is not None:
             at[index] = first
             continue
-        end = lbfgs(objective, end, gradient=GRADIENT, max_steps=MOST_STEPS)
         _, slope = objective.value_and_gradient(end)
         if np.abs(slope).max(initial=0.0) < STILL * objective.total_weight:
             at[index] = len(ends)

@@ -1,6 +1,8 @@
 """Deterministic ascent to a stationary point of an exact density: L-BFGS-B, then Newton steps on its gradient."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,6 +14,8 @@ from estimators.optimise.objective import Smooth
 # Logits of weights and logs of scales are held within e^±30: an ascent that ends there has run to the boundary.
 LIMIT = 30.0
 NEWTON_STEPS = 8
+# Steps of a climb between looks at whether it has met another.
+LOOK = 40
 # Of so many coordinates Newton's method needs no more gradients than L-BFGS.
 MOST_FOR_NEWTON = 30
 # An ascent climbs on from so many saddles at most.
@@ -61,8 +65,18 @@ def _held(objective: Smooth, point: Array) -> Array:
     return np.where(objective.bounded, np.clip(point, -LIMIT, LIMIT), point)
 
 
-def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -> Array:
-    """L-BFGS-B until the gradient per unit of weight is below `gradient`, logs and logits held within LIMIT."""
+def climb(
+    objective: Smooth,
+    start: Array,
+    *,
+    gradient: float,
+    max_steps: int,
+    has_met: Callable[[Array], bool] | None = None,
+) -> Array:
+    """L-BFGS-B until the gradient per unit of weight is below `gradient`, logs and logits held within LIMIT.
+
+    It ends before where a point [D] on the way, of which one in LOOK is looked at, has met another climb's.
+    """
     total = objective.total_weight
     # L-BFGS-B squares the gradient, which must not overflow on columns of 1e±100.
     size = max(total, float(np.abs(objective.value_and_gradient(start)[1]).max()) / 1e50)
@@ -73,10 +87,16 @@ def climb(objective: Smooth, start: Array, *, gradient: float, max_steps: int) -
             return 1e300, np.zeros_like(coordinates)
         return -value / size, -slope / size
 
+    steps = count(1)
+
+    def after_step(point: Array) -> None:
+        if has_met is not None and next(steps) % LOOK == 0 and has_met(point):
+            raise StopIteration
+
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
     point = _held(objective, start)
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
-    end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=after_step).x
     return np.asarray(end) if np.isfinite(end).all() else point
 
 

@@ -42,7 +42,8 @@ class Labelling:
         """Points [S, D] in all labellings that are compared, [P, S, D]; as they are where these are too many."""
         if self._orders is None or self.num_images == 1 or not len(points):
             return points[None]
-        return np.stack([self._renamed(points, np.tile(order, (len(points), 1))) for order in self._orders])
+        every = np.tile(points, (len(self._orders), 1)), np.repeat(self._orders, len(points), 0)
+        return self._renamed(*every).reshape(len(self._orders), *points.shape)
 
     def distances(self, points: Array, images: Array) -> Array:
         """The largest difference of a coordinate [S] of points [S, D] from the nearest of a point's images [P, D]."""

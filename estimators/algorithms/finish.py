@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from estimators.algorithms.checked import Checked
@@ -20,13 +21,15 @@ from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
 from estimators.fits.left_open import left_open, open_at_maximum
-from estimators.fits.mode_findings import mode_findings, spurious_remarks
+from estimators.fits.mode_findings import mode_findings, proportion_remark, rivals_in_words, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
+from estimators.modes.draw_modes import divided
 from estimators.modes.found import Found
+from estimators.modes.table import SHARE
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
-from estimators.status import Status, in_order
+from estimators.status import Status, in_order, in_words
 
 NO_MODE = (
     "The search for modes found no maximum but narrow classes on few rows: this answer is of other starts, and others "
@@ -60,15 +63,14 @@ class Estimated:
 
 def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     """Label the draws, settle the status, and warn (or raise, if strict) where it is not CONVERGED."""
-    draws, uses_prior = dict(estimated.draws), estimated.kind.uses_prior
-    if estimated.checked is None:
-        rivals = rivals_of(estimated.found, density, uses_prior=uses_prior) if estimated.kind.is_mode else None
-        labelled = label(task.model, density, draws, estimated.best, uses_prior=uses_prior, rivals=rivals)
-    else:
-        labelled = estimated.checked.labelled
-    stats = {**estimated.stats, **labelled.stats}
+    uses_prior = estimated.kind.uses_prior
+    checked = estimated.checked or _checked(task, density, estimated)
+    labelled = checked.labelled
+    stats = {**estimated.stats, **labelled.stats, **checked.sizes}
     if estimated.found is not None:
         stats["search_starts"] = estimated.found.num_starts
+    elif estimated.kind.is_posterior:
+        estimated = _divided(task, density, estimated, checked)
     findings, modes = dict(estimated.findings), None
     if estimated.found is not None and estimated.found.modes:
         weights = estimated.weights
@@ -83,10 +85,8 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         findings |= {Status.BOUNDARY: lost} if lost else {}
     findings |= _what_is_open(task, density, estimated, labelled, findings)
     if estimated.kind.has_chains:
-        known = estimated.checked or Checked(labelled, *chain_status(labelled.draws, estimated.num_chains, 0))
         of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}
-        findings = {**known.holds, **of_divergences} | findings
-        stats.update(known.sizes)
+        findings = {**checked.holds, **of_divergences} | findings
     of_data = density.remarks()
     findings = _explained(in_order(findings), density, labelled, of_data)
     remarks = [rename(remark) for remark in estimated.remarks]
@@ -116,6 +116,32 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     )
     say_status(fit, strict=task.strict)
     return fit
+
+
+def _checked(task: Task, density: Density, estimated: Estimated) -> Checked:
+    """The labels of the draws, and, of chains, what these say of themselves."""
+    kind = estimated.kind
+    rivals = rivals_of(estimated.found, density, uses_prior=kind.uses_prior) if kind.is_mode else None
+    draws, best = dict(estimated.draws), estimated.best
+    labelled = label(task.model, density, draws, best, uses_prior=kind.uses_prior, rivals=rivals)
+    of_chains = chain_status(labelled.draws, estimated.num_chains, 0) if kind.has_chains else ({}, {})
+    return Checked(labelled, *of_chains)
+
+
+def _divided(task: Task, density: Density, estimated: Estimated, checked: Checked) -> Estimated:
+    """The same with the mode that each draw is of, where no search has said it."""
+    draws = {name: value.numpy() for name, value in checked.labelled.draws.items()}
+    with in_words(estimated.stats["estimator"]):
+        division = divided(task.model, density, density.unconstrain(draws))
+    if division is None:
+        return estimated
+    found, shares = division.modes.found, division.shares
+    rivals = [number for number in range(1, len(shares)) if shares[number] >= SHARE]
+    about = rivals_in_words(found, rivals, shares, uses_prior=True) if rivals else ""
+    are_in_proportion = Status.CHAINS_DISAGREE not in checked.holds
+    remarks = [proportion_remark(about, are_in_proportion=are_in_proportion)] if rivals else []
+    info = {**estimated.info, "mode": torch.from_numpy(division.at.astype(np.int64))}
+    return replace(estimated, found=found, weights=shares, info=info, remarks=(*remarks, *estimated.remarks))
 
 
 def _what_is_open(

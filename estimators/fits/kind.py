@@ -45,6 +45,11 @@ class Kind(StrEnum):
         return self is not Kind.ML
 
     @property
+    def is_posterior(self) -> bool:
+        """Whether the draws are of the posterior as it is."""
+        return self in (Kind.POSTERIOR, Kind.EXACT)
+
+    @property
     def has_chains(self) -> bool:
         """Whether draws depend on those before them, chain by chain."""
         return self is Kind.POSTERIOR

@@ -40,8 +40,10 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     return findings
 
 
-def proportion_remark(about: str) -> str:
-    """A sentence for draws that hold all modes as they should, in place of a warning of rivals."""
+def proportion_remark(about: str, *, are_in_proportion: bool = True) -> str:
+    """A sentence for draws that hold several modes, as they should, in place of a warning of rivals."""
+    if not are_in_proportion:
+        return f"The draws are of several modes, in shares of which the chains disagree: there is {about}."
     return f"The draws are of all modes in proportion, of which there is {about}."
 
 

@@ -18,8 +18,6 @@ from estimators.fits.level_names import names_along_axes
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
-from estimators.modes.mode_search import DEFAULT
-from estimators.modes.posterior_modes import posterior_modes
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 # Rivals that labels are looked at under.
 MOST_RIVALS = 5
-# Draws of a posterior.
-DRAWN = (Kind.POSTERIOR, Kind.EXACT)
 # What holds of all modes of a fit alike.
 KEPT = ("estimator", "seed", "labels", "labels_by", "labels_unfixed", "label_certainty")
 
@@ -143,13 +139,10 @@ def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
 
 
 def modes_of(fit: "Fit") -> FitModes:
-    """The modes that a fit keeps, or, of draws that were made without a search, those that one finds now."""
-    is_sought_now = fit.found is None and fit.kind in DRAWN and fit.data is not None
-    if is_sought_now:
-        fit = _divided(fit)
+    """The modes that a fit keeps."""
     if fit.found is not None:
         return FitModes(fit, fit.found)
-    if not is_sought_now and "search_starts" not in fit.stats:
+    if not fit.kind.is_posterior and "search_starts" not in fit.stats:
         raise ValueError("modes: this fit was made without a search (fit with search=modes.Search())")
     starts = f", of {fit.stats['search_starts']} starts," if "search_starts" in fit.stats else ""
     raise ValueError(
@@ -157,21 +150,6 @@ def modes_of(fit: "Fit") -> FitModes:
         f"its rows or holds few of them alone, or a Greek is at an end of its support (this fit is {fit.status.name}: "
         "fit.advice says of what); fewer classes, or priors that exclude such ends, have maxima"
     )
-
-
-def _divided(fit: "Fit") -> "Fit":
-    """A posterior's draws with the mode of each, by the search that NUTS makes; without, where it finds none."""
-    assert fit.data is not None
-    density = fit.model.density(fit.data)
-    # By fixed numbers, so that the same fit has the same modes every time.
-    modes = posterior_modes(DEFAULT, fit.model, density, np.random.default_rng(0))
-    if modes is None:
-        return fit
-    points = density.unconstrain({name: value.numpy() for name, value in fit.draws.items()})
-    at, _ = modes.regions.of(points)
-    shares = np.bincount(at, minlength=len(modes)) / len(at)
-    found = kept_modes(modes.found, fit.model, density, shares, fit.stats.get("labels_by", ""), uses_prior=True)
-    return replace(fit, found=found, info={**fit.info, "mode": torch.from_numpy(at.astype(np.int64))})
 
 
 def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood
-from estimators.modes.climb import climb, em_climb
+from estimators.modes.climb import Arrivals, climb, em_climb
 from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, law_at, mode_at
@@ -64,18 +64,12 @@ class Found:
             return replace(self, density=density)
         met = em_climb(density, labelling, starts)
         arrivals = climb(objective, density, labelling, met.points)
-        modes: list[Mode] = []
+        ends = told_apart(objective, density, labelling, arrivals)
         for start, group in enumerate(met.group):
             end = arrivals.at[group] if group >= 0 else -1
-            if end < 0:
-                continue
-            point, value = arrivals.points[end], float(arrivals.values[end])
-            known = known_mode(modes, density, labelling, point, value)
-            mode = known or mode_at(objective, density, point)
-            mode.hits.update(carried[start].hits)
-            if known is None:
-                modes.append(mode)
-        modes.sort(key=lambda mode: -mode.value)
+            if end >= 0:
+                ends[end].hits.update(carried[start].hits)
+        modes = reached(ends)
         # What other starts on these rows would find, nobody has tried.
         is_same = density.data.num_units == self.density.data.num_units and len(carried) == len(self.modes)
         return replace(
@@ -111,6 +105,20 @@ class Found:
         mode.hits["estimator"] += 1
         modes = self.modes if mode.is_spurious else tuple(sorted((*self.modes, mode), key=lambda own: -own.value))
         return replace(self, modes=modes)
+
+
+def told_apart(objective: Objective, density: Density, labelling: Labelling, arrivals: Arrivals) -> list[Mode]:
+    """The mode of each stationary point [E]; those that are one have the same."""
+    ends = list[Mode]()
+    for point, value in zip(arrivals.points, arrivals.values, strict=True):
+        known = known_mode(ends, density, labelling, point, float(value))
+        ends.append(known or mode_at(objective, density, point))
+    return ends
+
+
+def reached(ends: list[Mode]) -> list[Mode]:
+    """The modes at which climbs have ended, each once, best first."""
+    return sorted({id(mode): mode for mode in ends if mode.hits}.values(), key=lambda mode: -mode.value)
 
 
 def _shapes(density: Density) -> dict[str, tuple[int, ...]]:

@@ -135,7 +135,7 @@ def _divided(task: Task, density: Density, estimated: Estimated, checked: Checke
         division = divided(task.model, density, density.unconstrain(draws))
     if division is None:
         return estimated
-    found, shares = division.modes.found, division.shares
+    found, shares = division.found, division.shares
     rivals = [number for number in range(1, len(shares)) if shares[number] >= SHARE]
     about = rivals_in_words(found, rivals, shares, uses_prior=True) if rivals else ""
     are_in_proportion = Status.CHAINS_DISAGREE not in checked.holds

@@ -229,7 +229,7 @@ class Fit:
 
     @property
     def modes(self) -> FitModes:
-        """Every answer that a search found, or that the draws of a posterior are of; ValueError where there is neither."""
+        """Every answer that a search found, or that draws of a posterior are of; ValueError where there is neither."""
         return modes_of(self)
 
     @cached_property

@@ -4,7 +4,7 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from estimators.fits.page import head_of
+from estimators.fits.page import head_of, rival_lines
 from estimators.isolation import own_modes
 from estimators.plots.density import draw_density
 from estimators.plots.laws import RowLaw
@@ -27,12 +27,13 @@ def html_of(fit: "Fit") -> str:
     head = "<br>".join(f"<b>{escape(line)}</b>" if not n else escape(line) for n, line in enumerate(head_of(fit)))
     advice = "".join(f"<li>{escape(sentence)}</li>" for sentence in fit.advice)
     table = fit.summary()
+    rivals = "".join(f"<p>{escape(line)}</p>" for line in rival_lines(fit))
     left_out = len(table) - MOST_ENTRIES
     more = f"<p>{left_out} more rows in <code>fit.summary()</code></p>" if left_out > 0 else ""
     shown = table.head(MOST_ENTRIES).to_html(float_format="{:.4g}".format, border=0)
     return (
         f"<div><p>{head}</p><ul>{advice}</ul>"
-        f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div>{shown}{more}</div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start"><div>{shown}{more}{rivals}</div>'
         f"<div>{_picture(fit)}</div></div></div>"
     )
 

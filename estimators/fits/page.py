@@ -9,7 +9,6 @@ from torch import Tensor
 from estimators.data.words import LINE, LINES, WIDTH, cut, few_lines, first_lines, in_digits, in_few_digits
 from estimators.fits.level_names import names_along_axes
 from estimators.isolation import own_modes
-from estimators.modes.table import Modes
 from estimators.queries.labels import entry_names
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def line_of(fit: "Fit") -> str:
 def page_of(fit: "Fit") -> str:
     """A fit on a page; what is cut says which call has all of it."""
     above = [*head_of(fit), *_advice(fit), *_labels(fit)]
-    below = [] if fit.found is None else _rivals(fit.found)
+    below = rival_lines(fit)
     return "\n".join([*above, *_greeks(fit, LINES - len(above) - len(below)), *below])
 
 
@@ -104,8 +103,11 @@ def _entries(
     return {label: dict(zip(columns, row, strict=True)) for label, row in zip(labels, cells, strict=True)}
 
 
-def _rivals(modes: Modes) -> list[str]:
+def rival_lines(fit: "Fit") -> list[str]:
     """The other modes that count, a line each."""
+    modes = fit.found
+    if modes is None:
+        return []
     lines = [
         cut(
             f"rival fit.modes[{number}]: weight {modes.weights[number]:.2f}, "

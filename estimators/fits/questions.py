@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from estimators.checks import check_seed
-from estimators.contract import Draws, Model, Predictive
+from estimators.contract import Draws, Model, Predictive, Structural
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data
 from estimators.fits.level_names import rows_for
@@ -34,10 +34,7 @@ def ask(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
     anew = partial(_predictive, fit.model, fit.data, known, call, seed)
-    origin = Origin(
-        partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit), fit.info.get("mode")
-    )
-    return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, origin, settings)
+    return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, _origin(fit), settings)
 
 
 def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
@@ -83,15 +80,26 @@ def counterfactual(
     check_same_rows([*columns, *((f"do[{name!r}]", value) for name, value in do.items())], "counterfactual")
     known = fit.labels.numbered(call, do)
     fit.labels.warn_of(known)
-    draws, seed = dict(fit.draws), check_seed(seed)
-    worlds = fit.model.structural(draws, rows_for(fit, data), do=known, assumptions=assumptions, seed=seed)
-    return Counterfactual(worlds, fit.num_chains)
+    anew = partial(_worlds, fit.model, rows_for(fit, data), known, assumptions, check_seed(seed))
+    return Counterfactual(anew(dict(fit.draws)), fit.num_chains, anew, _origin(fit))
+
+
+def _origin(fit: "Fit") -> Origin:
+    """What an answer has to know of the fit."""
+    mode_of_draw = fit.info.get("mode")
+    return Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit), mode_of_draw)
 
 
 def _predictive(
     model: Model, data: Data | None, settings: Mapping[str, Any], call: str, seed: int, draws: Draws
 ) -> Predictive:
     return model.predictive(draws, data, do=settings, call=call, seed=seed)
+
+
+def _worlds(
+    model: Model, rows: Data, settings: Mapping[str, Any], assumptions: Mapping[str, Any], seed: int, draws: Draws
+) -> Structural:
+    return model.structural(draws, rows, do=settings, assumptions=assumptions, seed=seed)
 
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:

@@ -165,7 +165,7 @@ def _cycle(density: Density, points: Array) -> tuple[Array, Array]:
 
 def nearness(density: Density, labelling: Labelling) -> float:
     """The distance within which points have met."""
-    return float(MET * np.sqrt(labelling.symmetry.num_labels / density.total_weight))
+    return float(MET * np.sqrt(max(labelling.symmetry.num_labels, 1) / density.total_weight))
 
 
 class Meeting(NamedTuple):

@@ -4,15 +4,17 @@ Where the draws are of several modes, most of each mode's lie below it, so that 
 mode of which the draws are a share s is missed by C climbs with probability (1 - s)^C.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from estimators.contract import Combination, Density, Model, Objective
 from estimators.modes.climb import climb
+from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found, Tick, reached, told_apart
 from estimators.modes.labelling import Labelling
+from estimators.modes.mode import Mode
 from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.symmetry import Indices
@@ -26,7 +28,7 @@ SETTLED = 0.02
 class Division(NamedTuple):
     """The modes of draws [S], the one of each [S], and the share of the draws that each has [M]."""
 
-    modes: PosteriorModes
+    found: Found
     at: Indices
     shares: Array
 
@@ -36,8 +38,26 @@ def divided(model: Model, density: Density, points: Array) -> Division | None:
     modes = posterior_modes(_Climbs(points), model, density, np.random.default_rng(0))
     if modes is None:
         return None
-    at, _ = modes.regions.of(points)
-    return Division(modes, at, np.bincount(at, minlength=len(modes)) / len(at))
+    found, becomes = _without_images(modes, density)
+    at = becomes[modes.regions.of(points)[0]]
+    return Division(found, at, np.bincount(at, minlength=len(found.modes)) / len(at))
+
+
+def _without_images(modes: PosteriorModes, density: Density) -> tuple[Found, Indices]:
+    """The modes without mirror images of each other, and which of them each has become [M].
+
+    Where nobody says which labels are free, draws are in all labellings, and each has a region of its own.
+    """
+    kept, becomes = list[Mode](), list[int]()
+    labelling = Labelling(density, modes.symmetry)
+    for mode in modes.found.modes:
+        known = known_mode(kept, density, labelling, mode.point, mode.value)
+        if known is None:
+            kept.append(mode)
+        else:
+            known.hits.update(mode.hits)
+        becomes.append(kept.index(known or mode))
+    return replace(modes.found, modes=tuple(kept)), np.array(becomes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +71,9 @@ class _Climbs:
     ) -> Found | None:
         """The ends of the climbs; the chance is that of the draws, by Good and Turing."""
         objective = Objective(density, combination)
-        labelling = Labelling.of(model, density, uses_prior=True)
+        symmetry = Labelling.of(model, density, uses_prior=True).symmetry
+        # Images under labels that nobody says are free are told apart at first.
+        labelling = Labelling(density, replace(symmetry, unfixed=()))
         count = int(np.clip(NUMBERS // max(density.size * density.row_size, 1), LEAST, MOST))
         starts = self.points[np.linspace(0, len(self.points) - 1, min(count, len(self.points))).astype(int)]
         starts = starts[np.isfinite(starts).all(1)]

@@ -1,14 +1,17 @@
 """Counterfactuals: what these rows would have been, had some variables been set."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from estimators.checks import check_seed
-from estimators.contract import Structural
+from estimators.contract import Answer, Draws, Structural
 from estimators.data.words import few
 from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
+from estimators.queries.source import Origin, Source
 
 # Variables that are named.
 MOST_NAMED = 6
@@ -26,6 +29,9 @@ class Counterfactual:
 
     worlds: Structural
     num_chains: int
+    # The same rows at other Greeks, and the fit that was asked.
+    anew: Callable[[Draws], Structural]
+    origin: Origin
 
     def __repr__(self) -> str:
         return f"Counterfactual(of {few(list(self.worlds.variables), MOST_NAMED)}; ask for mean or sample)"
@@ -36,7 +42,7 @@ class Counterfactual:
         if name not in self.worlds.variables:
             raise ValueError(f"expected a variable among {list(self.worlds.variables)}, got {name!r}")
         values, error = self.worlds.mean(name)
-        return Estimate(values, self.num_chains, error)
+        return Estimate(values, self.num_chains, error, Source(partial(_mean, self.anew, name), self.origin))
 
     @own_modes()
     def sample(self, seed: int | None = None) -> dict[str, Tensor]:
@@ -46,3 +52,7 @@ class Counterfactual:
         """
         with isolated(check_seed(seed)):
             return self.worlds.sample()
+
+
+def _mean(anew: Callable[[Draws], Structural], name: str, draws: Draws) -> Answer:
+    return anew(draws).mean(name)

@@ -30,7 +30,10 @@ class EffectTable(Estimate):
     levels: LevelNames = field(default_factory=dict)
 
     def table(self, level: float = 0.9) -> "pd.DataFrame":
-        """A row for each combination: value; with draws sd, lower, upper; error if simulated; rivals of a point fit."""
+        """A row for each combination: value; with draws sd, lower, upper; error if simulated; what other modes answer.
+
+        These are the rivals of a point fit, and each entry of `by_mode` where draws are of several.
+        """
         import pandas as pd  # a quarter of a second, which only tables need
 
         columns = {"value": self.value}
@@ -39,6 +42,8 @@ class EffectTable(Estimate):
         if self.error is not None:
             columns["error"] = self.error.mean(0)
         columns |= {f"rival {number}": rival for number, rival in enumerate(self.rivals, 1)}
+        if len(self.by_mode) > 1:
+            columns |= {f"by mode {n} ({w:.0%})": one.value for n, (w, one) in enumerate(self.by_mode)}
         index = pd.MultiIndex.from_product(self.levels.values(), names=list(self.levels))
         numbers = {name: value.reshape(-1).numpy() for name, value in columns.items()}
         return pd.DataFrame(numbers, index if len(self.levels) > 1 else index.get_level_values(0))

@@ -1,8 +1,9 @@
 """A quantity under every draw of the Greeks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Estimate:
     draws: Tensor
     num_chains: int = 1
     error: Tensor | None = None
-    # What it is of; None of an estimate that was made by hand, and of counterfactuals.
+    # What it is of; None of an estimate that was made by hand, and of the draws of one mode.
     source: Source | None = field(default=None, repr=False)
 
     @property
@@ -114,8 +115,12 @@ class Estimate:
         if of_draw is None or len(of_draw) != len(self.draws):
             return [(1.0, self)]
         masks = [of_draw == mode for mode in of_draw.unique()]
-        parts = [(float(mask.double().mean()), Estimate(self.draws[mask])) for mask in masks]
+        parts = [(float(mask.double().mean()), self._of_draws(mask)) for mask in masks]
         return sorted((part for part in parts if part[0] >= SHARE), key=lambda part: -part[0])
+
+    def _of_draws(self, mask: Tensor) -> Self:
+        error = None if self.error is None else self.error[mask]
+        return replace(self, draws=self.draws[mask], num_chains=1, error=error, source=None)
 
     def _need_draws(self, what: str) -> None:
         if len(self.draws) < 2:
@@ -132,9 +137,10 @@ class Estimate:
             return cut(f"Estimate({value}; one draw{error}{rivals})", LINE)
         low, high = map(in_few_digits, self.interval(0.9))
         spread = f"sd {in_few_digits(self.sd)}, 90 % interval {low} to {high}"
-        if len(self.by_mode) > 1 and self.draws.ndim == 1:
-            spread += "; by mode " + ", ".join(f"{in_few_digits(one.value)} ({w:.0%})" for w, one in self.by_mode)
-        return cut(f"Estimate({value}, {spread}; {len(self.draws)} draws{error})", LINE)
+        parts = ", ".join(f"{in_few_digits(one.value)} ({share:.0%})" for share, one in self.by_mode)
+        # Of many quantities the line is cut before its end.
+        whole = f"{value}; by mode {parts}; {spread}" if len(self.by_mode) > 1 else f"{value}, {spread}"
+        return cut(f"Estimate({whole}; {len(self.draws)} draws{error})", LINE)
 
 
 def combined(function: Callable[..., Tensor], estimates: Sequence[Estimate], *, are_independent: bool) -> Estimate:

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -130,6 +131,17 @@ def test_densities_are_those_of_the_fit(K: int, estimator: str) -> None:
     share = np.mean((values >= edges[0]) & (values <= edges[-1]))
     assert np.sum(heights * np.diff(edges)) == pytest.approx(share)
     assert bool([artist for artist in ax.get_children() if artist.get_gid() == "band"]) == (estimator == "NUTS")
+
+
+def test_of_many_draws_as_many_are_drawn_as_a_picture_needs() -> None:
+    fit = mixture(2, "NUTS")
+    many = replace(fit, draws={name: torch.cat([draws, draws, draws]) for name, draws in fit.draws.items()}, info={})
+    (ax,) = many.plot.density()
+    x, density = drawn(ax, "predicted").get_data()
+    np.testing.assert_allclose(numbers(ax, "class 0") + numbers(ax, "class 1"), density, rtol=1e-9)
+    chosen = np.linspace(0, 119, 40).round().astype(int)
+    few = replace(many, draws={name: draws[chosen] for name, draws in many.draws.items()})
+    np.testing.assert_allclose(density, np.exp(few.log_density({"X": x}).numpy()), rtol=1e-9)
 
 
 def test_bars_are_frequencies_beside_probabilities() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Rows of the table and panels of the picture, beyond which they are left out.
 MOST_ENTRIES, MOST_PANELS = 20, 3
 PANEL = (3.2, 2.4)  # inches
-# Draws by which classes and bands are drawn: a page is to be there at once.
+# Draws by which densities are drawn: a page is to be there at once.
 MOST_DRAWS = 20
 # Ink that no figure has by chance, and which becomes the colour of the page's text, light or dark.
 INK = "#010203"
@@ -52,7 +52,7 @@ def _drawn(fit: "Fit") -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
-    law = RowLaw.of(fit, fit.plot.of.law(), most_draws=MOST_DRAWS)
+    law = RowLaw.of(fit, fit.plot.of.law()).thinned(MOST_DRAWS)
     names = list(law.variables)[:MOST_PANELS]
     inks = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor")
     colours: Any = {**dict.fromkeys(inks, INK), "axes.facecolor": "none"}

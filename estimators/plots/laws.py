@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,14 +16,14 @@ from estimators.optimise.arrays import Array
 from estimators.plots.fitted import Fitted
 from estimators.queries.query import Query
 
-# Draws by which bands and the parts of classes are drawn: evenly spaced ones of all.
+# Draws by which densities are drawn: their mean is within a sixth of a posterior standard deviation of that of all.
 MOST_DRAWS = 40
 LEVEL = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Densities, or probabilities, at points [P]: ``whole`` [P] over all draws, ``parts`` [K, P], ``band`` [2, P]."""
+    """Densities, or probabilities, at points [P]: ``whole`` [P], ``parts`` [K, P] that sum to it, ``band`` [2, P]."""
 
     whole: Array
     parts: Array
@@ -37,15 +37,21 @@ class RowLaw:
     query: Query
     draws: Mapping[str, torch.Tensor]
     site: str | None
-    most_draws: int
 
     @staticmethod
-    def of(fit: Fitted, query: Query, site: str | None = None, most_draws: int = MOST_DRAWS) -> "RowLaw":
+    def of(fit: Fitted, query: Query, site: str | None = None) -> "RowLaw":
         """Of a fit; where it has several hidden sites, classes are of the one that is named, if any is."""
         hidden = list(query.predictive.hidden)
         if site is not None and site not in hidden:
             raise ValueError(f"site: expected a hidden site among {hidden}, got {site!r}")
-        return RowLaw(query, fit.draws, hidden[0] if site is None and len(hidden) == 1 else site, most_draws)
+        return RowLaw(query, fit.draws, hidden[0] if site is None and len(hidden) == 1 else site)
+
+    def thinned(self, most_draws: int = MOST_DRAWS) -> "RowLaw":
+        """The law by evenly spaced draws of all: a density is summed over the covariates of all rows at every point."""
+        total = self.query.predictive.num_draws
+        chosen = np.linspace(0, total - 1, min(total, most_draws)).round().astype(int)
+        draws = {name: value[chosen] for name, value in self.draws.items()}
+        return RowLaw(replace(self.query, predictive=self.query.anew(draws)), draws, self.site)
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
@@ -98,49 +104,45 @@ class RowLaw:
             return np.asarray(law.sample(num_rows)[name].double().numpy())
 
     def within(self, k: int) -> Predictive:
-        """The law in a class, under every draw."""
+        """The law in a class."""
         return self.query.predictive.given({self.site or "": k})
 
-    def log_densities_within(self, k: int, name: str, points: torch.Tensor) -> Array:
-        """The logarithm of a density in a class, under each of the thinned draws [S, P]."""
-        laws = (self.query.anew(draw).given({self.site or "": k}) for draw in self.thinned)
-        return np.array([law.log_density(name, points).values.numpy() for law in laws])
-
     @cached_property
-    def thinned(self) -> list[dict[str, torch.Tensor]]:
-        """Some draws of the Greeks, one at a time."""
-        total = len(next(iter(self.draws.values())))
-        chosen = np.linspace(0, total - 1, min(total, self.most_draws)).round().astype(int)
-        return [{name: value[s : s + 1] for name, value in self.draws.items()} for s in chosen.tolist()]
+    def by_draw(self) -> list[Predictive]:
+        """The law under each draw."""
+        each = zip(*(value.split(1) for value in self.draws.values()), strict=True)
+        return [self.query.anew(dict(zip(self.draws, draw, strict=True))) for draw in each]
 
     @cached_property
     def shares(self) -> Array:
-        """p(Z = k) of each of the thinned draws [S, K]."""
+        """p(Z = k) of each draw [S, K]."""
         if self.site is None:
-            return np.ones((len(self.thinned), 0))
+            return np.ones((len(self.by_draw), 0))
         levels = torch.arange(self.num_classes, dtype=torch.float64)
-        return np.array([_densities(self.query.anew(draw), self.site, levels) for draw in self.thinned])
+        return np.array([_densities(law, self.site, levels) for law in self.by_draw])
+
+    def densities_within(self, k: int, name: str, points: torch.Tensor) -> Array:
+        """The density in a class at points [P], or [P, D], under each draw [S, P]."""
+        return np.array([_densities(law.given({self.site or "": k}), name, points) for law in self.by_draw])
 
     def curves(self, name: str, points: torch.Tensor) -> Curves:
         """The density of a variable at points [P], or [P, D]."""
-        whole = _densities(self.query.predictive, name, points)
-        parts = np.array([self._parts(number, name, points) for number in range(len(self.thinned))])
-        sums = (
-            parts.sum(1)
-            if self.num_classes
-            else np.array([_densities(self.query.anew(draw), name, points) for draw in self.thinned])
-        )
-        band = np.quantile(sums, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) if len(sums) > 1 else None
-        return Curves(whole, parts.mean(0), band)
+        if self.num_classes:
+            parts = np.array([self._parts(s, name, points) for s in range(len(self.by_draw))])
+            wholes = parts.sum(1)
+        else:
+            parts = np.zeros((1, 0, len(points)))
+            wholes = np.array([_densities(law, name, points) for law in self.by_draw])
+        band = np.quantile(wholes, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) if len(wholes) > 1 else None
+        return Curves(wholes.mean(0), parts.mean(0), band)
 
-    def _parts(self, number: int, name: str, points: torch.Tensor) -> Array:
+    def _parts(self, s: int, name: str, points: torch.Tensor) -> Array:
         """What each class adds to the density under one draw [K, P]."""
-        predictive, shares = self.query.anew(self.thinned[number]), self.shares[number]
         parts = np.zeros((self.num_classes, len(points)))
-        for k in range(self.num_classes):
+        for k, share in enumerate(self.shares[s]):
             # A class without any rows has no law given that one is seen in it.
-            if shares[k] > 0.0 and self.site is not None:
-                parts[k] = shares[k] * _densities(predictive.given({self.site: k}), name, points)
+            if share > 0.0:
+                parts[k] = share * _densities(self.by_draw[s].given({self.site or "": k}), name, points)
         return parts
 
 

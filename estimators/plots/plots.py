@@ -46,16 +46,17 @@ class Plots:
         site: str | None = None,
         axes: "Given" = None,
     ) -> "list[Axes]":
-        """Each variable's rows, its predictive density over all draws, and what each class adds to that.
+        """Each variable's rows, its predictive density, and what each class adds to that.
 
         ``data`` are other rows than the fitted ones, ``names`` the variables (else all), ``site`` the hidden site whose
         classes are shown, where there are several. Rows in which something was set are left out, as they have another
-        law. Classes, and the band that holds the density at .9, are of up to 40 of the draws. A vector of two numbers
-        is drawn as dots, with lines around 50 % and 90 % of each class; one of more as intervals of simulated values.
+        law. All is by up to 40 of the draws, evenly spaced; of these the band holds the density at .9. A vector of two
+        numbers is drawn as dots, with lines around 50 % and 90 % of each class; one of more as intervals of simulated
+        values.
         Raises ValueError for an unknown variable, and where the number of axes is not that of variables.
         """
         rows = self.of.fit.data if data is None else self.of.rows(data)
-        return draw_density(RowLaw.of(self.of.fit, self.of.law(), site), rows, names, axes)
+        return draw_density(RowLaw.of(self.of.fit, self.of.law(), site).thinned(), rows, names, axes)
 
     @own_modes()
     def effect(

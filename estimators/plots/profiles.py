@@ -29,7 +29,8 @@ def draw_profiles(law: RowLaw, names: str | Sequence[str] | None, level: float, 
     panels = style.axes_for("profiles", axes, 1 + len(shown), panel=PANEL)
     if law.caution and axes is None:
         panels[0].figure.suptitle(law.caution, color=style.ink(panels[0]), fontsize=style.SMALL)
-    _draw_by_class(panels[0], law, law.shares.T, level, SHARE)
+    few = law.thinned()
+    _draw_by_class(panels[0], law, few.shares.T, level, SHARE)
     for name, ax in zip(shown, panels[1:], strict=True):
         levels = law.query.predictive.levels(name)
         if law.variables[name].num_columns is not None:
@@ -40,7 +41,7 @@ def draw_profiles(law: RowLaw, names: str | Sequence[str] | None, level: float, 
             of = MEAN if levels is None or levels.tolist() != [0.0, 1.0] else f"P({law.level_names(name)[1]})"
             _draw_by_class(ax, law, _means(law, name), level, of)
         else:
-            _draw_by_level(ax, law, _probabilities(law, name, levels), level, law.level_names(name), "probability")
+            _draw_by_level(ax, law, _probabilities(few, name, levels), level, law.level_names(name), "probability")
         ax.set_title(style.plain(name), loc="left", fontsize=style.SMALL)
     panels[0].set_title(style.plain(f"P({law.site})"), loc="left", fontsize=style.SMALL)
     return panels
@@ -52,8 +53,8 @@ def _means(law: RowLaw, name: str) -> Array:
 
 
 def _probabilities(law: RowLaw, name: str, levels: torch.Tensor) -> Array:
-    """The probability of each level in each class under each of the thinned draws [K, S, L]."""
-    return np.exp([law.log_densities_within(k, name, levels) for k in range(law.num_classes)])
+    """The probability of each level in each class under each draw [K, S, L]."""
+    return np.array([law.densities_within(k, name, levels) for k in range(law.num_classes)])
 
 
 def _middle(values: Array, level: float) -> tuple[Array, Array]:

@@ -202,6 +202,12 @@ def test_an_effect_is_drawn_as_the_fit_answers(kind: str) -> None:
         np.testing.assert_allclose(numbers(ax, "rival 0"), [float(one.rivals[0]) for one in set_])
         assert f"({fit.modes.weights[1]:.0%})" in ax.get_title(loc="left")
         assert bars == {tuple(bar) for one in (*set_, *seen) for bar in one.profile(0.9)}
+        # A rival's bars stand at its marks, and hold them.
+        for x, y in zip(*drawn(ax, "rival 0").get_data(), strict=True):
+            ((low, high),) = [
+                bar.get_ydata() for bar in ax.lines if bar.get_gid() == "interval" and x in bar.get_xdata()
+            ]
+            assert low < y < high
     else:
         modes = fit.info["mode"]
         heaviest = int(modes.bincount().argmax())
@@ -221,11 +227,11 @@ def test_a_cause_of_numbers_stands_where_its_levels_are() -> None:
 
 def test_an_interval_without_an_end_goes_to_the_edge_and_says_so() -> None:
     from estimators.modes.profile import Interval
-    from estimators.plots.intervals import draw_bars
+    from estimators.plots.intervals import Bar, draw_bars
 
     ax = Figure().subplots()
     ax.set_ylim(0.0, 1.0)
-    draw_bars(ax, [(0.0, Interval(0.5, float("inf")), "red")])
+    draw_bars(ax, [Bar(0.0, Interval(0.5, float("inf")), "red")])
     assert [line.get_marker() for line in ax.lines if line.get_gid() == "open"] == ["^"]
     assert np.isfinite(numbers(ax, "interval")).all()
 
@@ -307,15 +313,31 @@ def test_estimators_stand_side_by_side() -> None:
     axes = plot_compare(fits, effect={"name": "Y", "of": "T"})
     assert [ax.get_title(loc="left") for ax in axes] == [*MODEL_GREEKS, "effect of T on Y"]
     for number, fit in enumerate(fits):
-        np.testing.assert_allclose(drawn(axes[1], f"fit {number}").get_xdata(), fit["p_T"].reshape(-1))
         effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
-        assert drawn(axes[-1], f"fit {number}").get_xdata()[0] == pytest.approx(float(effect.value))
-        if fit.num_draws == 1:
-            np.testing.assert_allclose(drawn(axes[-1], f"rivals {number}").get_xdata(), effect.rivals)
-    low = np.array(drawn(axes[1], "interval 2").get_segments())[:, 0, 0]
-    np.testing.assert_allclose(low, fitted("NUTS").summary().loc[["p_T[0]", "p_T[1]"], "lower"])
-    words = [text.get_text() for text in axes[0].get_figure(root=True).legends[0].get_texts()]  # type: ignore[union-attr]
-    assert words == ["EM", "MAP", "NUTS", "known Greeks"]
+        if fit.num_draws > 1:
+            (share, heaviest), *others = effect.by_mode
+            values, rivals = heaviest.value, [float(other.value) for _, other in others]
+            assert len(others) == 1
+        else:
+            share, values, rivals = (
+                1.0 if fit.found is None else fit.modes.weights[0],
+                effect.value,
+                effect.rivals.tolist(),
+            )
+            np.testing.assert_allclose(drawn(axes[1], f"fit {number} 0").get_xdata(), fit["p_T"].reshape(-1))
+        assert drawn(axes[-1], f"fit {number} 0").get_xdata()[0] == pytest.approx(float(values))
+        assert [drawn(axes[-1], f"fit {number} {rank}").get_xdata()[0] for rank, _ in enumerate(rivals, 1)] == rivals
+        assert f"{share:.0%}, open {1 - share:.0%}" in legend_of(axes)[number] or not rivals
+    p_T, modes = fitted("NUTS").draws["p_T"].numpy(), fitted("NUTS").info["mode"].numpy()
+    for rank, mode in enumerate(np.argsort(-np.bincount(modes), kind="stable")):
+        np.testing.assert_allclose(drawn(axes[1], f"fit 2 {rank}").get_xdata(), p_T[modes == mode].mean(0).reshape(-1))
+        ends = np.array(drawn(axes[1], f"interval 2 {rank}").get_segments())[:, :, 0]
+        np.testing.assert_allclose(ends.T, np.quantile(p_T[modes == mode], [0.05, 0.95], axis=0).reshape(2, -1))
+    assert [word.split(":")[0] for word in legend_of(axes)] == ["EM", "MAP", "NUTS", "known Greeks"]
+
+
+def legend_of(axes: list[Axes]) -> list[str]:
+    return [text.get_text() for text in axes[0].get_figure(root=True).legends[0].get_texts()]  # type: ignore[union-attr]
 
 
 MODEL_GREEKS = ["theta", "p_T", "beta_Y", "sigma_Y"]
@@ -435,6 +457,8 @@ def test_the_palette_is_told_apart_by_colour_blind_eyes_on_light_and_dark() -> N
         (lambda fit: fit.plot.trace(), ValueError, "neither steps nor draws"),
         (lambda fit: fit.plot.modes(), ValueError, "without a search"),
         (lambda fit: plot_compare([]), ValueError, "at least one fit"),
+        (lambda fit: plot_compare(fit), TypeError, r"plot_compare: expected a list of fits, .*, got Fit"),
+        (lambda fit: plot_compare([fit, fit.model]), TypeError, "plot_compare: expected fits, .*, got CausalMixture"),
         (lambda fit: plot_compare([fit], greeks="mu_Y"), ValueError, "expected Greeks among .*, got 'mu_Y'"),
         (lambda fit: plot_compare([fit], effect={"of": "T"}), ValueError, "effect: expected name, of"),
         (lambda fit: plot_compare([fit, mixture(2)]), ValueError, "fits of one model"),

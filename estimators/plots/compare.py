@@ -1,6 +1,6 @@
 """Several estimators side by side: their Greeks and an effect, each with how sure it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from estimators.checks import check_level
 from estimators.isolation import own_modes
 from estimators.plots import style
+from estimators.plots.answers import by_mode, intervals_by_mode, weights_in_words
 from estimators.plots.effect import Asked, asked_effect
-from estimators.plots.intervals import draw_bars, intervals_of
+from estimators.plots.fitted import Fitted, Subject
+from estimators.plots.intervals import THICK, THIN, Bar, draw_bars
 from estimators.plots.plots import Plots
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ def plot_compare(
 ) -> "list[Axes]":
     """Greeks of several fits side by side, a panel a Greek, with intervals at ``level`` where there are draws.
 
-    ``fits`` are named by a mapping, or else by their estimators. With ``effect=dict(name="Y", of="T")`` (and
-    ``levels``) a last panel has the effect, as `fit.plot.effect` has it: the likelihood intervals of a point fit, and
-    what other modes answer as open marks. Raises ValueError for no fits, an unknown Greek or variable, and where the
-    number of axes is not that of panels.
+    ``fits`` are named by a mapping, or else by their estimators. Where a fit has several modes that count, each has a
+    mark, and of draws a bar: those of the heaviest, or of a point fit its own, are full, the others open and thin; the
+    legend says their weights. With ``effect=dict(name="Y", of="T")`` (and ``levels``) a last panel has the effect, as
+    `fit.plot.effect` has it, with the likelihood intervals of a point fit. Raises TypeError for what is no fit,
+    ValueError for no fits, an unknown Greek or variable, and where the number of axes is not that of panels.
 
     >>> truth = Fit.from_greeks(GaussianMixture(2), {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0]})
     >>> [panel.get_title(loc="left") for panel in plot_compare({"truth": truth})]
@@ -52,9 +55,8 @@ def plot_compare(
     """
     check_level(level)
     named = _named(fits)
-    tables = [fit.plot.of.fit.summary(level) for fit in named.values()]
-    first = next(iter(named.values())).plot.of
-    entries = _entries(first.entries(), greeks)
+    subjects = [fit.plot.of for fit in named.values()]
+    entries = _entries(subjects[0].entries(), greeks)
     asked = {name: _asked(fit.plot, effect, level) for name, fit in named.items()} if effect is not None else {}
     count = len(entries) + bool(asked)
     height = AROUND + ENTRY * (1 + max([len(names) for names in entries.values()], default=1)) * max(
@@ -62,26 +64,37 @@ def plot_compare(
     )
     panels = style.axes_for("plot_compare", axes, count, panel=(WIDTH, height))
     for (greek, names), ax in zip(entries.items(), panels, strict=False):
-        _draw_greek(ax, greek, names, list(named.values()), tables)
+        _draw_greek(ax, greek, names, subjects, level)
     if asked:
         _draw_effects(panels[-1], list(asked.values()))
-    _draw_key(panels, list(named))
+    _draw_key(panels, list(named), [_weights(subject) for subject in subjects])
     return panels
 
 
 def _named(fits: Mapping[str, Pictured] | Sequence[Pictured]) -> dict[str, Pictured]:
     """Fits by name; those of one estimator are numbered."""
-    named: dict[str, Pictured] = {}
-    if isinstance(fits, Mapping):
-        named = dict(fits)
-    else:
+    if not isinstance(fits, Iterable) or isinstance(fits, str):
+        raise TypeError(
+            "plot_compare: expected a list of fits, as plot_compare([fit, other]), or a mapping of names to fits, "
+            f"got {fits!r}"
+        )
+    named: dict[str, Pictured] = dict(fits) if isinstance(fits, Mapping) else {}
+    for fit in named.values() if named else fits:
+        if not isinstance(getattr(fit, "plot", None), Plots):
+            raise TypeError(f"plot_compare: expected fits, as an estimator's fit(model, data) returns, got {fit!r}")
+    if not isinstance(fits, Mapping):
         for fit in fits:
-            name = str(fit.plot.of.fit.stats.get("estimator", "known Greeks"))
+            name = _estimator(fit.plot.of.fit)
             same = sum(other == name or other.startswith(f"{name} ") for other in named)
             named[f"{name} {same + 1}" if same else name] = fit
     if not named:
         raise ValueError("plot_compare: expected at least one fit, got none")
     return named
+
+
+def _estimator(fit: Fitted) -> str:
+    """What made a fit."""
+    return str(fit.stats.get("estimator", f"{fit.kind} draws" if fit.num_draws > 1 else "known Greeks"))
 
 
 def _entries(known: Mapping[str, list[str]], greeks: str | Sequence[str] | None) -> dict[str, list[str]]:
@@ -99,25 +112,29 @@ def _asked(plots: Plots, effect: Mapping[str, Any], level: float) -> Asked:
     return asked_effect(plots.of.fit, plots.of.law(), effect["name"], effect["of"], effect.get("levels", ()), level)
 
 
-def _offsets(count: int) -> Any:
-    return SPREAD * ((np.arange(count) + 0.5) / count - 0.5)
+def _weights(subject: Subject) -> list[float]:
+    """The weights of the modes of a fit, the first's first."""
+    return [weight for weight, _ in by_mode(subject.fit, subject.greek(next(iter(subject.fit.draws))))]
 
 
-def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], fits: Sequence[Pictured], tables: Sequence[Any]) -> None:
-    offsets = _offsets(len(tables))
-    for number, (fit, table, offset) in enumerate(zip(fits, tables, offsets, strict=True)):
+def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], subjects: Sequence[Subject], level: float) -> None:
+    slot = SPREAD / len(subjects)
+    for number, subject in enumerate(subjects):
         # Names of levels are those of a fit's own rows, which not every fit has.
-        own_names = fit.plot.of.entries().get(greek, [])
+        own_names = subject.entries().get(greek, [])
         if len(own_names) != len(names):
             raise ValueError(
                 f"plot_compare: expected fits of one model, but {greek} has {len(names)} entries in the first and "
                 f"{len(own_names)} in another"
             )
-        colour = style.colour(number)
-        own, at = table.loc[own_names], np.arange(len(names)) + offset
-        if "lower" in own:
-            ax.hlines(at, own["lower"], own["upper"], color=colour, linewidth=2.5, gid=f"interval {number}")
-        ax.plot(own["mean"], at, style.marker(number), color=colour, markersize=6, gid=f"fit {number}")
+        answers = by_mode(subject.fit, subject.greek(greek))
+        for rank, (_, answer) in enumerate(answers):
+            at = np.arange(len(names)) - SPREAD / 2 + slot * (number + (rank + 0.5) / len(answers))
+            if len(answer.draws) > 1:
+                low, high = (end.reshape(-1).numpy() for end in answer.interval(level))
+                width = THIN if rank else THICK
+                ax.hlines(at, low, high, color=style.colour(number), linewidth=width, gid=f"interval {number} {rank}")
+            ax.plot(answer.value.reshape(-1), at, linestyle="", gid=f"fit {number} {rank}", **_look(number, rank))
     # What stands in the brackets; the title has the Greek.
     words = [name.removeprefix(greek).strip("[]") for name in names]
     ax.set_yticks(range(len(names)), [style.plain(word) for word in words])
@@ -128,14 +145,13 @@ def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], fits: Sequence[Pic
 def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
     bars = []
     for number, one in enumerate(asked):
-        mark, colour = style.marker(number), style.colour(number)
-        ax.plot([float(one.effect.value)], [number], mark, color=colour, markersize=6, gid=f"fit {number}")
-        # Of draws the value is a mean over all modes; of a point fit it is the first one's.
-        others = one.answers[one.fit.num_draws == 1 :] if len(one.answers) > 1 else []
-        values = [float(other.values[-1] - other.values[0]) for other in others]
-        at = [number] * len(values)
-        ax.plot(values, at, mark, color=colour, markersize=6, markerfacecolor="none", gid=f"rivals {number}")
-        bars += [(float(number), interval, colour) for interval in intervals_of(one.fit, one.effect, one.level)]
+        answers, intervals = by_mode(one.fit, one.effect), intervals_by_mode(one.fit, one.effect, one.level)
+        lanes = max(len(answers), *(rank for rank, of_answer in enumerate(intervals, 1) if of_answer), 1)
+        at = number - SPREAD / 2 + SPREAD * (np.arange(lanes) + 0.5) / lanes
+        for rank, (_, answer) in enumerate(answers):
+            ax.plot(float(answer.value), at[rank], linestyle="", gid=f"fit {number} {rank}", **_look(number, rank))
+        for rank, of_answer in enumerate(intervals):
+            bars += [Bar(at[rank], interval, style.colour(number), is_thin=rank > 0) for interval in of_answer]
     draw_bars(ax, bars, is_across=True)
     ax.axvline(0.0, color=style.NEUTRAL, linewidth=0.8, linestyle=":")
     ax.set_yticks([])
@@ -143,9 +159,18 @@ def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
     ax.set_title(style.plain(f"effect of {asked[0].of} on {asked[0].name}"), loc="left", fontsize=style.TEXT)
 
 
-def _draw_key(panels: "Sequence[Axes]", names: Sequence[str]) -> None:
+def _look(number: int, rank: int) -> dict[str, Any]:
+    """The mark of a fit, open of all modes but the first."""
+    look = {"color": style.colour(number), "marker": style.marker(number), "markersize": 6}
+    return {**look, "markerfacecolor": "none"} if rank else look
+
+
+def _draw_key(panels: "Sequence[Axes]", names: Sequence[str], weights: Sequence[Sequence[float]]) -> None:
     from matplotlib.lines import Line2D
 
-    looks: list[dict[str, Any]]
-    looks = [{"color": style.colour(number), "marker": style.marker(number)} for number in range(len(names))]
-    style.legend(panels, [Line2D([], [], linewidth=2.5, **look) for look in looks], names)
+    handles = [Line2D([], [], linewidth=THICK, **_look(number, 0)) for number in range(len(names))]
+    words = [
+        f"{name}: {shares}" if (shares := weights_in_words(own)) else name
+        for name, own in zip(names, weights, strict=True)
+    ]
+    style.legend(panels, handles, words)

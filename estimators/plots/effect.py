@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from estimators.modes.profile import Interval
+from estimators.modes.profile import Interval, union
 from estimators.optimise.arrays import Array
 from estimators.plots import style
+from estimators.plots.answers import NAMED, by_mode, intervals_by_mode
 from estimators.plots.fitted import Fitted
-from estimators.plots.intervals import draw_bars, in_words, intervals_of, number
+from estimators.plots.intervals import Bar, draw_bars, in_words, intervals_of, number
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
 
@@ -23,12 +24,10 @@ BESIDE = 0.045
 SET, SEEN = 0, 1
 # Draws that are shown as lines, and how faint.
 DRAWN, FAINT = 60, 0.12
-# Rivals that are named; others are drawn as they are.
-NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Answer:
     """What one mode answers: its weight, and the mean at each level of the cause where that is set."""
 
     weight: float
@@ -72,27 +71,15 @@ class Asked:
         return self.fit.contrast(self.name, do={self.of: self.levels[-1]}, versus={self.of: self.levels[0]})
 
     @cached_property
-    def answers(self) -> list[Answers]:
-        """The fit's own, then those of other modes that count; of draws from several modes each, the heaviest first."""
-        if self.fit.num_draws > 1:
-            by_mode = zip(*(one.by_mode for one in self.set), strict=True)
-            return [Answers(at_levels[0][0], [mean for _, mean in at_levels]) for at_levels in by_mode]
-        found, rivals = self.fit.found, [one.rivals for one in self.set]
-        own = Answers(1.0 if found is None else float(found.weights[0]), self.set)
-        if found is None or not len(rivals[0]):
-            return [own]
-        weights = found.weights[found.rivals].tolist()
-        return [
-            own,
-            *(Answers(w, [Estimate(m[None]) for m in means]) for w, *means in zip(weights, *rivals, strict=True)),
-        ]
+    def answers(self) -> list[Answer]:
+        """What each mode answers."""
+        by_level = zip(*(by_mode(self.fit, one) for one in self.set), strict=True)
+        return [Answer(modes[0][0], [mean for _, mean in modes]) for modes in by_level]
 
     @cached_property
     def intervals(self) -> list[list[list[Interval[float]]]]:
-        """Of each answer and level: those of the draws of a mode; of a point fit all are with its own."""
-        if self.fit.num_draws == 1:
-            return [[intervals_of(self.fit, one, self.level) for one in self.set], *([[]] * len(self.answers[1:]))]
-        return [[intervals_of(self.fit, one, self.level) for one in answer.means] for answer in self.answers]
+        """Of each level and answer, then those of modes that do not count."""
+        return [intervals_by_mode(self.fit, one, self.level) for one in self.set]
 
     @property
     def outcome(self) -> str:
@@ -150,14 +137,15 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     for rank, other in enumerate(others):
         ax.plot(at - (2 + rank) * step, other.values, linestyle=":", gid=f"rival {rank}", **_look(SET, is_open=True))
     bars = [
-        (place - rank * step, one, style.colour(SET))
-        for rank, by_level in enumerate(asked.intervals, 1)
-        for place, intervals in zip(at, by_level, strict=False)
+        Bar(place - (1 + rank) * step, one, style.colour(SET), is_thin=rank > 0)
+        for place, by_answer in zip(at, asked.intervals, strict=True)
+        for rank, intervals in enumerate(by_answer)
         for one in intervals
     ]
-    seen = [intervals_of(asked.fit, one, asked.level) for one in asked.seen]
     bars += [
-        (place + step, one, style.colour(SEEN)) for place, intervals in zip(at, seen, strict=True) for one in intervals
+        Bar(place + step, one, style.colour(SEEN))
+        for place, seen in zip(at, asked.seen, strict=True)
+        for one in intervals_of(asked.fit, seen, asked.level)
     ]
     draw_bars(ax, bars)
     style.name_ticks(ax, at, asked.level_words)
@@ -179,7 +167,8 @@ def _words(asked: Asked) -> str:
     words, others = asked.level_words, asked.answers[1:]
     which = "" if words == ["0", "1"] else f", {words[-1]} against {words[0]}"
     lines = [f"Effect of {asked.of} on {asked.name}{which}: {number(float(asked.effect.value))}"]
-    if sure := in_words(intervals_of(asked.fit, asked.effect, asked.level)):
+    by_answer = intervals_by_mode(asked.fit, asked.effect, asked.level)
+    if sure := in_words(union([interval for intervals in by_answer for interval in intervals])):
         lines.append(f"{asked.level:.0%} interval: {sure}")
     if others:
         named = asked.answers[:NAMED] if asked.fit.num_draws > 1 else others[:NAMED]

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from estimators.contract import Model
+from estimators.contract import Answer, Model
 from estimators.data.data import Data
 from estimators.modes.table import Modes
 from estimators.parameters.symmetry import Symmetry
 from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
+from estimators.queries.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,3 +81,12 @@ class Subject:
     rows: Callable[[Any], Data]
     # The names of every Greek's entries.
     entries: Callable[[], Mapping[str, list[str]]]
+
+    def greek(self, name: str) -> Estimate:
+        """A Greek as an answer [S, *shape], which each mode has its own of."""
+        fit = self.fit
+        return Estimate(fit.draws[name], fit.num_chains, source=Source(partial(_greek, name), self.law().origin))
+
+
+def _greek(name: str, draws: Mapping[str, Tensor]) -> Answer:
+    return Answer(draws[name])

@@ -1,7 +1,7 @@
 """How sure an answer is: the interval of its draws, or the likelihood intervals of a point."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,15 @@ from estimators.status import EstimationError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+THICK, THIN = 3.0, 1.2
+
 
 def intervals_of(fit: Fitted, estimate: Estimate, level: float) -> list[Interval[float]]:
     """What holds a quantity at a level: one interval of draws, one of each mode of a point fit; of a truth none."""
     if fit.num_draws > 1:
+        # A mode may have a single draw.
+        if len(estimate.draws) < 2:
+            return []
         low, high = estimate.interval(level)
         return [Interval(float(low), float(high))]
     if not fit.kind.is_mode or fit.data is None:
@@ -38,7 +43,16 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval[float], str]], *, is_across: bool = False) -> None:
+class Bar(NamedTuple):
+    """An interval where it stands, thick of a full mark and thin of an open one."""
+
+    place: float
+    interval: Interval[float]
+    colour: str
+    is_thin: bool = False
+
+
+def draw_bars(ax: "Axes", bars: Sequence[Bar], *, is_across: bool = False) -> None:
     """Intervals at their places in their colours, upright or across the axes, whose limits then hold them.
 
     One that is infinite goes to the edge and ends in an arrow: how far it reaches the rows do not say.
@@ -46,14 +60,14 @@ def draw_bars(ax: "Axes", bars: Sequence[tuple[float, Interval[float], str]], *,
     if not bars:
         return
     limits, arrows = (ax.get_xlim(), "<>") if is_across else (ax.get_ylim(), "v^")
-    ends = np.array([tuple(interval) for _, interval, _ in bars])
+    ends = np.array([tuple(bar.interval) for bar in bars])
     finite = np.concatenate([ends[np.isfinite(ends)], limits])
     room = 0.05 * float(finite.max() - finite.min())
     low, high = float(finite.min()) - room, float(finite.max()) + room
-    for place, interval, colour in bars:
+    for place, interval, colour, is_thin in bars:
         inside = np.clip(interval, low, high)
         points = (inside, [place, place]) if is_across else ([place, place], inside)
-        ax.plot(*points, color=colour, linewidth=3.0, gid="interval", solid_capstyle="butt")
+        ax.plot(*points, color=colour, linewidth=THIN if is_thin else THICK, gid="interval", solid_capstyle="butt")
         for end, at, arrow in zip(interval, inside, arrows, strict=True):
             if not np.isfinite(end):
                 ax.plot(*((at, place) if is_across else (place, at)), arrow, color=colour, markersize=7, gid="open")

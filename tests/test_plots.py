@@ -144,6 +144,17 @@ def test_of_many_draws_as_many_are_drawn_as_a_picture_needs() -> None:
     np.testing.assert_allclose(density, np.exp(few.log_density({"X": x}).numpy()), rtol=1e-9)
 
 
+def test_classes_are_those_of_the_heaviest_mode() -> None:
+    fit = fitted("NUTS")
+    heaviest = fit.info["mode"] == fit.info["mode"].bincount().argmax()
+    own = replace(fit, draws={name: draws[heaviest] for name, draws in fit.draws.items()}, info={}, num_chains=1)
+    outcome, expected = fit.plot.density(names="Y")[0], own.plot.density(names="Y")[0]
+    for k in (0, 1):
+        np.testing.assert_allclose(numbers(outcome, f"class {k}"), numbers(expected, f"class {k}"), rtol=1e-9)
+    (legend,) = outcome.get_figure(root=True).legends  # type: ignore[union-attr]
+    assert "Classes as in the heaviest of 2 modes (50% of draws)" in legend.get_title().get_text()
+
+
 def test_bars_are_frequencies_beside_probabilities() -> None:
     fit = fitted("EM")
     ax, _ = fit.plot.density()
@@ -243,14 +254,36 @@ def test_an_interval_without_an_end_goes_to_the_edge_and_says_so() -> None:
 def test_profiles_are_means_in_each_class(kind: str) -> None:
     fit = fitted(kind)
     shares, treated, outcome = fit.plot.profiles(level=0.8)
+    around = fit.laplace(400, seed=0) if kind in ("EM", "MAP") else fit
     for k in (0, 1):
-        assert numbers(shares, f"class {k}")[0] == pytest.approx(float(fit["theta"][k]))
-        for ax, name in ((treated, "T"), (outcome, "Y")):
-            mean = fit.given(Z=k).mean(name)
-            assert numbers(ax, f"class {k}")[0] == pytest.approx(float(mean.value))
-            if kind == "NUTS":
-                ((_, low), (_, high)) = drawn(ax, f"interval {k}").get_segments()[0]
-                assert (low, high) == pytest.approx(tuple(map(float, mean.interval(0.8))))
+        for ax, mean, drawn_mean in (
+            (treated, fit.given(Z=k).mean("T"), around.given(Z=k).mean("T")),
+            (outcome, fit.given(Z=k).mean("Y"), around.given(Z=k).mean("Y")),
+        ):
+            if kind == "known":
+                assert numbers(ax, f"class {k} 0")[0] == pytest.approx(float(mean.value))
+                continue
+            # Of the mode that is the point's own, or the heaviest.
+            own = drawn_mean.draws[around.info["mode"] == 0] if fit.num_draws == 1 else mean.by_mode[0][1].draws
+            middle = mean.value if fit.num_draws == 1 else own.mean()
+            assert numbers(ax, f"class {k} 0")[0] == pytest.approx(float(middle))
+            ((_, low), (_, high)) = drawn(ax, f"interval {k} 0").get_segments()[0]
+            assert (low, high) == pytest.approx(tuple(np.quantile(own, [0.1, 0.9])))
+        if fit.num_draws == 1:
+            assert numbers(shares, f"class {k} 0")[0] == pytest.approx(float(fit["theta"][k]))
+        else:
+            assert numbers(shares, f"class {k} 1")[0] == pytest.approx(1.0 - numbers(shares, f"class {1 - k} 1")[0])
+
+
+def test_where_there_is_no_normal_approximation_profiles_say_so() -> None:
+    flat = CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])})
+    rows = {"T": [0, 0, 0, 1, 1, 1] * 10, "Y": [0, 1, 1, 0, 0, 1] * 10}
+    with pytest.warns(EstimationWarning):
+        fit = EM().fit(flat, rows, seed=0)
+    axes = fit.plot.profiles()
+    assert not [artist for ax in axes for artist in ax.get_children() if str(artist.get_gid()).startswith("interval")]
+    (legend,) = axes[0].get_figure(root=True).legends  # type: ignore[union-attr]
+    assert "No intervals: the maximum is at a boundary" in legend.get_title().get_text()
 
 
 @pytest.mark.parametrize("K", [1, 2, pytest.param(8, marks=pytest.mark.slow)])
@@ -349,7 +382,7 @@ def test_a_program_has_the_same_pictures() -> None:
     x, density = drawn(ax, "predicted").get_data()
     np.testing.assert_allclose(density, np.exp(fit.log_density({"Y": x}).numpy()), rtol=1e-6)
     shares, _ = fit.plot.profiles()
-    assert numbers(shares, "class 0")[0] == pytest.approx(float(fit["theta"][0]))
+    assert numbers(shares, "class 0 0")[0] == pytest.approx(float(fit["theta"][0]))
     assert fit.plot.responsibilities().get_xlabel() == "200 rows, sorted"
     known = Fit.from_greeks(fit.model, {name: fit[name] for name in fit.draws})
     np.testing.assert_allclose(numbers(known.plot.effect("Y", of="severity"), "set"), fit["mu"])

@@ -43,9 +43,20 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
         raise ValueError(f"laplace: expected a point fit (EM or MAP), got kind {fit.kind!r}, which has draws already")
     if isinstance(num_draws, bool) or not isinstance(num_draws, int) or num_draws < 2:
         raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
+    around = approximation(fit, num_draws, check_seed(seed))
+    say_status(around, strict=False)
+    if (pareto_k := around.stats["pareto_k"]) > PARETO_LIMIT:
+        warn_user(
+            f"laplace: the density is not like its normal approximation (Pareto k̂ {pareto_k:.2f}, above "
+            f"{PARETO_LIMIT}), so intervals of these draws may be too short; use NUTS(), or .profile() for an interval"
+        )
+    return around
+
+
+def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
+    """The draws, without a warning; EstimationError where there is no mode to expand around."""
     if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.advice[0]}")
-    seed = check_seed(seed)
     density = density_behind(fit, fitted_rows(fit, "laplace"))
     drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))
     # Alignment starts from the mode itself, whose labels the draws are given.
@@ -53,15 +64,8 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)
     stats = {"seed": seed, "of": str(fit.kind), **found, **labelled.stats}
     draws = {name: value[1:] for name, value in labelled.draws.items()}
-    is_trusted = found["pareto_k"] <= PARETO_LIMIT
-    approximation = replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info=info, **_said(fit, is_trusted))
-    say_status(approximation, strict=False)
-    if not is_trusted:
-        warn_user(
-            f"laplace: the density is not like its normal approximation (Pareto k̂ {found['pareto_k']:.2f}, above "
-            f"{PARETO_LIMIT}), so intervals of these draws may be too short; use NUTS(), or .profile() for an interval"
-        )
-    return approximation
+    said = _said(fit, found["pareto_k"] <= PARETO_LIMIT)
+    return replace(fit, kind=Kind.LAPLACE, draws=draws, stats=stats, info=info, **said)
 
 
 def _said(fit: "Fit", is_trusted: bool) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def draw_density(law: RowLaw, rows: Data | None, names: str | Sequence[str] | No
         else:
             bands |= _draw_variable(ax, law, name, seen)
     handles, labels = _key(law, style.ink(panels[0]), seen is not None, bands)
-    style.legend(panels, handles, labels, head=law.caution)
+    which = f"Classes as in the heaviest of {len(law.modes)} modes ({law.modes[0][0]:.0%} of draws)"
+    style.legend(panels, handles, labels, law.caution, which if len(law.modes) > 1 and law.num_classes > 1 else "")
     return panels
 
 

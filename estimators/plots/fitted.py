@@ -71,6 +71,14 @@ class Fitted(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class About:
+    """Draws [S, *shape] about the maximum of a point fit, or else why there are none, in words."""
+
+    draws: Mapping[str, Tensor] | None
+    lacking: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A fit with what it does not say in public: its law of a row, its rows by its own levels, its entries' names."""
 
@@ -81,6 +89,8 @@ class Subject:
     rows: Callable[[Any], Data]
     # The names of every Greek's entries.
     entries: Callable[[], Mapping[str, list[str]]]
+    # How sure the one draw of a point fit is.
+    about: Callable[[], About]
 
     def greek(self, name: str) -> Estimate:
         """A Greek as an answer [S, *shape], which each mode has its own of."""

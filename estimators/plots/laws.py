@@ -10,11 +10,13 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from estimators.contract import Predictive, Variable
+from estimators.contract import Answer, Predictive, Variable
 from estimators.isolation import isolated
 from estimators.optimise.arrays import Array
 from estimators.plots.fitted import Fitted
+from estimators.queries.estimate import Estimate
 from estimators.queries.query import Query
+from estimators.queries.source import Source
 
 # Draws by which densities are drawn: their mean is within a sixth of a posterior standard deviation of that of all.
 MOST_DRAWS = 40
@@ -23,7 +25,7 @@ LEVEL = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Densities, or probabilities, at points [P]: ``whole`` [P], ``parts`` [K, P] that sum to it, ``band`` [2, P]."""
+    """Densities, or probabilities, at points [P]: ``whole`` [P], what classes add to it [K, P], ``band`` [2, P]."""
 
     whole: Array
     parts: Array
@@ -48,10 +50,35 @@ class RowLaw:
 
     def thinned(self, most_draws: int = MOST_DRAWS) -> "RowLaw":
         """The law by evenly spaced draws of all: a density is summed over the covariates of all rows at every point."""
-        total = self.query.predictive.num_draws
-        chosen = np.linspace(0, total - 1, min(total, most_draws)).round().astype(int)
+        if self.num_draws <= most_draws:
+            return self
+        return self._at(torch.from_numpy(np.linspace(0, self.num_draws - 1, most_draws).round().astype(int)))
+
+    @cached_property
+    def modes(self) -> list[tuple[float, torch.Tensor]]:
+        """The share of the draws that each mode has, and which [M] these are, the heaviest first."""
+        every = Estimate(_numbers(self.draws).values, source=Source(_numbers, self.query.origin))
+        return [(share, part.draws) for share, part in every.by_mode]
+
+    @cached_property
+    def heaviest(self) -> "RowLaw":
+        """The law in the heaviest mode: what a class is differs between modes."""
+        return self._at(self.modes[0][1]) if len(self.modes) > 1 else self
+
+    def about(self, draws: Mapping[str, torch.Tensor], modes: torch.Tensor | None = None) -> "RowLaw":
+        """The law at other draws, of which it may be known which modes [S] they are of."""
+        origin = replace(self.query.origin, mode_of_draw=modes)
+        return RowLaw(replace(self.query, predictive=self.query.anew(draws), origin=origin), draws, self.site)
+
+    def _at(self, chosen: torch.Tensor) -> "RowLaw":
+        modes = self.query.origin.mode_of_draw
         draws = {name: value[chosen] for name, value in self.draws.items()}
-        return RowLaw(replace(self.query, predictive=self.query.anew(draws)), draws, self.site)
+        return self.about(draws, None if modes is None or len(modes) != self.num_draws else modes[chosen])
+
+    @property
+    def num_draws(self) -> int:
+        """S, the number of draws."""
+        return self.query.predictive.num_draws
 
     @cached_property
     def variables(self) -> dict[str, Variable]:
@@ -127,24 +154,25 @@ class RowLaw:
 
     def curves(self, name: str, points: torch.Tensor) -> Curves:
         """The density of a variable at points [P], or [P, D]."""
-        if self.num_classes:
-            parts = np.array([self._parts(s, name, points) for s in range(len(self.by_draw))])
-            wholes = parts.sum(1)
-        else:
-            parts = np.zeros((1, 0, len(points)))
-            wholes = np.array([_densities(law, name, points) for law in self.by_draw])
+        wholes = np.array([_densities(law, name, points) for law in self.by_draw])
         band = np.quantile(wholes, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) if len(wholes) > 1 else None
-        return Curves(wholes.mean(0), parts.mean(0), band)
+        return Curves(wholes.mean(0), self.heaviest.parts(name, points).mean(0), band)
 
-    def _parts(self, s: int, name: str, points: torch.Tensor) -> Array:
-        """What each class adds to the density under one draw [K, P]."""
-        parts = np.zeros((self.num_classes, len(points)))
-        for k, share in enumerate(self.shares[s]):
-            # A class without any rows has no law given that one is seen in it.
-            if share > 0.0:
-                parts[k] = share * _densities(self.by_draw[s].given({self.site or "": k}), name, points)
+    def parts(self, name: str, points: torch.Tensor) -> Array:
+        """What each class adds to the density under each draw [S, K, P]."""
+        parts = np.zeros((len(self.by_draw), self.num_classes, len(points)))
+        for s, shares in enumerate(self.shares):
+            for k, share in enumerate(shares):
+                # A class without any rows has no law given that one is seen in it.
+                if share > 0.0:
+                    parts[s, k] = share * _densities(self.by_draw[s].given({self.site or "": k}), name, points)
         return parts
 
 
 def _densities(predictive: Predictive, name: str, points: torch.Tensor) -> Array:
     return np.asarray(np.exp(predictive.log_density(name, points).values.numpy()))
+
+
+def _numbers(draws: Mapping[str, torch.Tensor]) -> Answer:
+    """The number of each draw."""
+    return Answer(torch.arange(len(next(iter(draws.values())))))

@@ -8,11 +8,11 @@ from estimators.checks import check_level
 from estimators.isolation import own_modes
 from estimators.plots.density import draw_density
 from estimators.plots.effect import asked_effect, draw_effect
-from estimators.plots.fitted import Subject
+from estimators.plots.fitted import About, Subject
 from estimators.plots.graph import plot_graph
 from estimators.plots.laws import RowLaw
 from estimators.plots.modes import draw_modes
-from estimators.plots.profiles import draw_profiles
+from estimators.plots.profiles import Spread, draw_profiles
 from estimators.plots.responsibilities import draw_responsibilities
 from estimators.plots.trace import draw_trace
 
@@ -50,9 +50,9 @@ class Plots:
 
         ``data`` are other rows than the fitted ones, ``names`` the variables (else all), ``site`` the hidden site whose
         classes are shown, where there are several. Rows in which something was set are left out, as they have another
-        law. All is by up to 40 of the draws, evenly spaced; of these the band holds the density at .9. A vector of two
-        numbers is drawn as dots, with lines around 50 % and 90 % of each class; one of more as intervals of simulated
-        values.
+        law. All is by up to 40 of the draws, evenly spaced; of these the band holds the density at .9, and classes are
+        those of the heaviest mode. A vector of two numbers is drawn as dots, with lines around 50 % and 90 % of each
+        class; one of more as intervals of simulated values.
         Raises ValueError for an unknown variable, and where the number of axes is not that of variables.
         """
         rows = self.of.fit.data if data is None else self.of.rows(data)
@@ -82,11 +82,15 @@ class Plots:
     ) -> "list[Axes]":
         """How frequent each class is, and what each variable is in it: its mean, or the probability of its levels.
 
-        With intervals at ``level`` where there are draws. ValueError as `density` raises it, and for a model with
-        several hidden sites where none is named.
+        With intervals at ``level``: of draws, of several modes for each of them, the heaviest full and the others open;
+        or of a point fit those of draws about its maximum, as `Fit.laplace` makes them, where it can. ValueError as
+        `density` raises it, and for a model with several hidden sites where none is named.
         """
         check_level(level)
-        return draw_profiles(RowLaw.of(self.of.fit, self.of.law(), site), names, level, axes)
+        law = RowLaw.of(self.of.fit, self.of.law(), site)
+        about = self.of.about() if law.num_draws == 1 else About(None)
+        spread = Spread(law, None if about.draws is None else law.about(about.draws), level)
+        return draw_profiles(spread, about.lacking, names, axes)
 
     @own_modes()
     def responsibilities(self, data: Any = None, *, site: str | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -101,7 +105,8 @@ class Plots:
         law = RowLaw.of(fit, self.of.law(), site)
         shares = fit.responsibilities(rows, site).double().numpy()
         names = law.class_names or [f"class {k}" for k in range(shares.shape[1])]
-        return draw_responsibilities(shares, names, "rows" if rows.unit is None else "units", law.caution, ax)
+        cautions = [law.caution, f"An average over {len(law.modes)} modes" if len(law.modes) > 1 else ""]
+        return draw_responsibilities(shares, names, "rows" if rows.unit is None else "units", cautions, ax)
 
     @own_modes()
     def trace(self, *, names: str | Sequence[str] | None = None, axes: "Given" = None) -> "list[Axes]":

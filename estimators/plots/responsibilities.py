@@ -16,7 +16,9 @@ SIZE = (6.4, 2.8)
 MOST_COLUMNS = 800
 
 
-def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, caution: str, given: "Axes | None") -> "Axes":
+def draw_responsibilities(
+    shares: Array, names: Sequence[str], rows: str, cautions: Sequence[str], given: "Axes | None"
+) -> "Axes":
     """Shares [N, K] of rows, or units, sorted by their class, the next likely and how sure they are, stacked."""
     from matplotlib.patches import Patch
 
@@ -37,5 +39,5 @@ def draw_responsibilities(shares: Array, names: Sequence[str], rows: str, cautio
     ax.set_ylabel("p(class | row)", fontsize=style.SMALL)
     style.title(ax, f"The likeliest class has {shares.max(1).mean():.0%} on average")
     handles = [Patch(facecolor=style.colour(k)) for k in range(len(names))]
-    style.legend([ax], handles, names, head=caution)
+    style.legend([ax], handles, names, *cautions)
     return ax

@@ -102,16 +102,20 @@ def title(ax: "Axes", text: str) -> None:
     ax.set_title(plain("\n".join(lines)), loc="left", fontsize=TEXT)
 
 
-def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *, head: str = "") -> None:
-    """One legend for all panels: below them where the figure has nothing else, or else in the first of the axes."""
+def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *heads: str) -> None:
+    """One legend for all panels, under lines that hold of all of them.
+
+    It is below them where the figure has nothing else, or else in the first of the axes.
+    """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     names = [plain(label) for label in labels]
     figure: Any = axes[0].get_figure(root=True)
+    head = "\n".join(line for line in heads if line)
     look: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "title_fontsize": SMALL, "title": head or None}
     if figure.axes == list(axes) and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         width = figure.get_size_inches()[0] * LETTERS_PER_INCH
-        columns = max(1, min(len(names), int(width / (max(map(len, names)) + 9))))
+        columns = max(1, min(len(names), int(width / (max(map(len, names), default=0) + 9))))
         box = figure.legend(handles, names, loc="outside lower center", ncols=columns, **look)
     else:
         box = axes[0].legend(handles, names, **look)

@@ -39,7 +39,7 @@ def _draw_pair(ax: "Axes", law: RowLaw, name: str, values: Array | None) -> None
     x, y = (np.linspace(low[i] - room[i], high[i] + room[i], GRID) for i in (0, 1))
     points = torch.from_numpy(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     for k in range(max(law.num_classes, 1)):
-        of = law.query.predictive if law.num_classes < 2 else law.within(k)
+        of = law.query.predictive if law.num_classes < 2 else law.heaviest.within(k)
         density = np.exp(of.log_density(name, points).values.numpy())
         levels = _levels_around(density)
         colour = style.ink(ax) if law.num_classes < 2 else style.colour(k)
@@ -82,4 +82,4 @@ def _draw_each(ax: "Axes", law: RowLaw, name: str, values: Array | None) -> None
 
 def _simulated(law: RowLaw, name: str, k: int | None) -> Array:
     """Values [M, D] drawn from the law, or from that of a class."""
-    return law.sample(name, k, SIMULATED).reshape(SIMULATED, -1)
+    return (law if k is None else law.heaviest).sample(name, k, SIMULATED).reshape(SIMULATED, -1)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PANEL = (3.4, 1.5)
 # Entries that are shown where none are named, and bins of a marginal.
 MOST_ENTRIES, BINS = 6, 40
-# A climb in nats from its end is shown on a logarithmic axis down to here.
-FLOOR = 1e-6
+# A climb in nats from its end is shown on an axis that is logarithmic down to here, and from here to 0 even.
+EVEN = 1e-6
 
 
 def draw_trace(subject: Subject, names: str | Sequence[str] | None, axes: "Given") -> "list[Axes]":
@@ -46,11 +46,13 @@ def _draw_steps(losses: Array, axes: "Given", of: str, *, first: int) -> "Axes":
     """Losses [runs, steps] from the ``first`` step on, above the lowest of all; the run that ended lowest in colour."""
     (ax,) = style.axes_for("trace", axes, 1)
     best = int(losses[:, -1].argmin())
-    heights = np.maximum(losses - losses.min(), FLOOR)
+    heights = losses - losses.min()
     steps = first + np.arange(losses.shape[1])
     if len(losses) > 1:
-        ax.semilogy(steps, np.delete(heights, best, axis=0).T, color=style.NEUTRAL, linewidth=0.8, gid="others")
-    ax.semilogy(steps, heights[best], ".-", color=style.colour(0), linewidth=style.LINE, gid="best")
+        ax.plot(steps, np.delete(heights, best, axis=0).T, color=style.NEUTRAL, linewidth=0.8, gid="others")
+    ax.plot(steps, heights[best], ".-", color=style.colour(0), linewidth=style.LINE, gid="best")
+    ax.set_yscale("symlog", linthresh=EVEN, linscale=0.5)
+    ax.set_ylim(bottom=0.0)
     ax.set_xlabel("step", fontsize=style.SMALL)
     ax.set_ylabel(of, fontsize=style.SMALL)
     style.title(ax, f"{len(losses)} starts, the best in colour" if len(losses) > 1 else f"{steps[-1]} steps")
@@ -95,7 +97,7 @@ def _draw_chains(subject: Subject, names: str | Sequence[str] | None, axes: "Giv
             left.plot(draws, color=style.colour(chain), linewidth=0.5, alpha=0.8, gid=f"chain {chain}")
             heights, _ = np.histogram(draws, edges, density=True)
             right.stairs(heights, edges, color=style.colour(chain), linewidth=1.2, gid=f"chain {chain}")
-        left.set_ylabel(style.plain(name), fontsize=style.SMALL)
+        left.set_title(style.plain(name), loc="left", fontsize=style.SMALL)
         right.set_ylabel("density", fontsize=style.SMALL)
     panels[-2].set_xlabel("draw", fontsize=style.SMALL)
     panels[-1].set_xlabel("value, by chain", fontsize=style.SMALL)

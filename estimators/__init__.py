@@ -61,3 +61,7 @@ def __getattr__(name: str) -> Any:
     from importlib.metadata import version
 
     return version("exact-estimators")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "mechanisms"]

@@ -50,8 +50,9 @@ def test_all_that_holds_is_said_once_and_remarks_are_no_reason_to_warn() -> None
         fit = finished({Status.MAX_ITERATIONS: "", Status.SADDLE: "along mu_X[0]"}, ("X is constant.",))
     assert fit.status is Status.SADDLE
     assert fit.advice == (Status.SADDLE.sentence("along mu_X[1]"), str(Status.MAX_ITERATIONS), "X is constant.")
-    assert [str(warning.message) for warning in warned] == [" ".join(fit.advice[:2])]
-    assert "SADDLE + MAX_ITERATIONS" in repr(fit) and "3 sentences in fit.advice" in repr(fit)
+    happened = f"SADDLE: along mu_X[1]; MAX_ITERATIONS: {Status.MAX_ITERATIONS.happened}; print(fit) says what to do"
+    assert [str(warning.message) for warning in warned] == [happened]
+    assert "SADDLE, MAX_ITERATIONS" in repr(fit) and "3 sentences in fit.advice" in repr(fit)
     with pytest.raises(EstimationError, match=r"SADDLE.*MAX_ITERATIONS"):
         finished({Status.MAX_ITERATIONS: "", Status.SADDLE: ""}, strict=True)
 

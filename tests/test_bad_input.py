@@ -9,10 +9,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture, identifiability
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture, Ratio, identifiability
 from estimators.algorithms.protocol import Estimator
 from estimators.data.data import as_data
-from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, OrderedLogistic
 from tests.models import TUTORIAL_ROWS
 from tests.refusals import case, refused
 
@@ -210,7 +210,7 @@ def test_refused(call: Callable[[], Any], error: type[Exception], parts: tuple[s
 
 ARGUMENTS: dict[str, tuple[dict[str, Any], type[Exception], tuple[str, ...]]] = {
     "unknown column": ({"data": Data(X=[0.0, 1.0], W=[0, 1])}, ValueError, ("data", "'W'", "['X', 'Z']")),
-    "missing column": ({"data": Data(Z=[0, 1])}, ValueError, ("data", "'X'", "missing", "['Z']")),
+    "missing column": ({"data": Data(Z=[0, 1])}, ValueError, ("data", "'X'", "missing", "got 'Z'")),
     "Z too large": ({"data": Data(X=[0.0, 1.0], Z=[0, 2])}, ValueError, ("Z", "-1", "to 1", "2 in row 1")),
     "Z too small": ({"data": Data(X=[0.0, 1.0], Z=[-2, 0])}, ValueError, ("Z", "-1", "-2 in row 0")),
     "a list as data": ({"data": TUTORIAL_ROWS}, TypeError, ("data", "list", "Data(X=...)")),
@@ -269,16 +269,63 @@ def test_an_estimator_says_what_it_cannot_do(
 
 
 def test_what_a_newcomer_mistypes_is_told_what_to_write() -> None:
-    with pytest.raises(TypeError, match=r"mechanisms\['X'\]: expected a mechanism such as Gaussian\(\), got <class"):
+    with pytest.raises(
+        TypeError, match=r"mechanisms\['X'\]: expected a mechanism .* got the class Gaussian; write Gaussian\("
+    ):
         CausalMixture(2, {"X": Gaussian})  # type: ignore[dict-item]
     model = GaussianMixture(2)
-    with pytest.raises(
-        ValueError, match=r"no variable 'x'; it has \['X', 'Z'\]; the data have no 'X': call a variable"
-    ):
+    with pytest.raises(ValueError, match=r"column 'X' is missing; got 'x'; .* called alike; did you mean 'x'\?"):
         EM().fit(model, {"x": [0.0, 1.0, 2.0]})
     with pytest.raises(ValueError, match=r"no variable 'id'.*frame\[\[\"X\"\]\]"):
         EM().fit(model, {"X": [0.0, 1.0, 2.0], "id": [1, 2, 3]})
     truth = Fit.from_greeks(model, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]})
     with pytest.raises(TypeError, match=r"greeks: expected a mapping of \['mu_X', 'theta'\] .*, got Fit"):
         identifiability(model, truth)  # type: ignore[arg-type]
-    assert repr(truth.plot).startswith("pictures of Fit(known") and len(repr(truth.plot)) < 300
+    assert repr(truth.plot).startswith("pictures of Fit(Greeks as given") and len(repr(truth.plot)) < 300
+
+
+ROWS = {"smoker": ["no", "yes", "no", "yes"], "days": [1.0, 2.0, 8.0, 9.0]}
+STAY = CausalMixture(2, {"smoker": Bernoulli(), "days": LinearGaussian(parents=["smoker"])})
+GREEKS = {"theta": [0.4, 0.6], "p_smoker": [0.2, 0.8], "beta_days": [[1.0, 0.0], [8.0, 1.0]], "sigma_days": [1.0, 1.0]}
+KNOWN = Fit.from_greeks(STAY, GREEKS)
+
+
+@pytest.mark.parametrize(
+    "call, error, parts",
+    [
+        case("no levels", lambda: Categorical(), TypeError, "num_levels", "as in Categorical(3)"),  # type: ignore[call-arg]
+        case("levels of a logit", lambda: OrderedLogistic(), TypeError, "as in OrderedLogistic(3)"),  # type: ignore[call-arg]
+        case("K last", lambda: CausalMixture({"X": Gaussian()}, 2), TypeError, "K: ", "CausalMixture(2, {...})"),  # type: ignore[arg-type]
+        case("a name for a mechanism", lambda: CausalMixture(2, {"X": "normal"}), TypeError, "'normal'", "mechanisms"),  # type: ignore[dict-item]
+        case("parent as text", lambda: LinearGaussian("age"), TypeError, 'such as ["age"]'),
+        case("rows first", lambda: EM().fit(ROWS, STAY), TypeError, "got {", "fit(model, data)"),
+        case("class of a model", lambda: EM().fit(CausalMixture, ROWS), TypeError, "write CausalMixture(...)"),
+        case("model as settings", lambda: EM(STAY), TypeError, "num_starts", "got CausalMixture"),  # type: ignore[arg-type]
+        case("path", lambda: EM().fit(STAY, "stay.csv"), TypeError, "pandas.read_csv"),
+        case("no name", lambda: EM().fit(GaussianMixture(2), [0.0, 1.0]), TypeError, "got list", "Data(X=...)"),
+        case(
+            "misspelt",
+            lambda: EM().fit(STAY, {"smokes": ROWS["smoker"], "days": ROWS["days"]}),
+            *(ValueError, "'smoker' is missing", "got 'smokes', 'days'", "did you mean 'smokes'?"),
+        ),
+        case("text", lambda: EM().fit(GaussianMixture(2), {"X": ["a", "b"]}), TypeError, "got text", "Bernoulli()"),
+        case("effect", lambda: KNOWN.effect("day", of="smoker"), ValueError, "'day'", "did you mean 'days'?"),
+        case("do", lambda: KNOWN.do(Smoker=1), ValueError, "'Smoker'", "did you mean 'smoker'?"),
+        case("mean", lambda: KNOWN.do(smoker=1).mean("day"), ValueError, "did you mean 'days'?"),
+        case("Greek", lambda: KNOWN["beta_day"], KeyError, "did you mean 'beta_days'?"),
+        case("level without a name", lambda: KNOWN.do(smoker="yes"), TypeError, "'yes'", "no names", "number"),
+        case("scale", lambda: KNOWN.effect("days", of="smoker", scale=Ratio), TypeError, "write Ratio(...)"),  # type: ignore[arg-type]
+        case("given", lambda: KNOWN.effect("days", of="smoker", given="Z"), TypeError, "given", "by name", "got 'Z'"),  # type: ignore[arg-type]
+        case("versus", lambda: KNOWN.contrast("days", do={"Z": 1}, versus=0), TypeError, "versus", "got 0"),  # type: ignore[arg-type]
+        case("what if", lambda: KNOWN.counterfactual(ROWS, do="yes"), TypeError, "do: expected values by name"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_slip_is_told_the_way_out(call: Callable[[], Any], error: type[Exception], parts: tuple[str, ...]) -> None:
+    with refused(error, *parts):
+        call()
+
+
+def test_what_is_long_is_not_quoted() -> None:
+    with pytest.raises(TypeError) as caught:
+        EM().fit(pd.DataFrame({"X": range(1000)}), GaussianMixture(2))  # type: ignore[arg-type]
+    assert "got DataFrame" in str(caught.value) and len(str(caught.value)) < 150

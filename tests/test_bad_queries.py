@@ -177,8 +177,10 @@ def test_strict_raises_what_is_a_warning_otherwise(status: str) -> None:
     assert fit.status is Status[status]
     words = fit.advice[0]
     assert words.startswith(f"{status}: {Status[status].happened}")
-    assert [str(warning.message).startswith(words) for warning in caught] == [True]
-    assert caught[0].filename == __file__, "the warning points at the caller's line"
+    (warning,) = caught
+    said = str(warning.message)
+    assert said.startswith(f"{status}: ") and said.endswith("print(fit) says what to do")
+    assert warning.filename == __file__, "the warning points at the caller's line"
     with refused(EstimationError, words):
         estimator.fit(model, data, seed=0, strict=True, **options)
 

@@ -246,7 +246,7 @@ def test_the_election_of_polca_is_reproduced():
         (lambda: MODEL.simulate(3, TRUTH, covariates={"A": [1.0], "S": 0}), "expected 3 values of A"),
         (lambda: MODEL.simulate(3, TRUTH, covariates={"T": 1.0}), "expected some of"),
         (lambda: CausalMixture(2, {"A": Gaussian()}, covariates=["A"]), "'A' has a mechanism too"),
-        (lambda: CausalMixture(2, {"X": Gaussian()}, covariates="A"), 'covariates: expected a list.*"age"'),
+        (lambda: CausalMixture(2, {"X": Gaussian()}, covariates="A"), 'covariates: expected a list.*"A"'),
         (lambda: MODEL.density(rows(5).replace(S=[0, 1, 2, 3, 0])), "column S: expected whole numbers from 0 to 2"),
         (lambda: MODEL.density(Data({k: v for k, v in rows(5).columns.items() if k != "A"})), "column 'A' is missing"),
         (lambda: MODEL.density(gap(rows(5))), "column A: missing in row 2"),
@@ -255,6 +255,11 @@ def test_the_election_of_polca_is_reproduced():
 def test_what_is_wrong_is_said(make, words):
     with pytest.raises((TypeError, ValueError), match=words):
         make()
+
+
+def test_a_page_says_of_no_covariate_that_somebody_set_it():
+    assert "intervened" not in str(fitted(rows(9)))
+    assert "intervened T" in str(fitted(rows(9).replace(intervened={"T": True})))
 
 
 def gap(data):

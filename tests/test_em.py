@@ -73,7 +73,7 @@ def test_converged_means_a_small_gradient_seen_from_outside(model: CausalMixture
 def test_too_few_iterations_say_so_and_strict_raises() -> None:
     model = GaussianMixture(K=2)
     data = rows_of(model, 200, separation=1.0)
-    with pytest.warns(EstimationWarning, match="max_iterations"):
+    with pytest.warns(EstimationWarning, match="MAX_ITERATIONS: .*; print.fit. says what to do"):
         fit = EM(max_iterations=2).fit(model, data, seed=0, search=None)
     assert fit.status is Status.MAX_ITERATIONS
     assert mean_gradient(fit, data) > 1e-8

@@ -30,6 +30,13 @@ def test_an_estimate_is_its_draws() -> None:
     assert "200 draws" in repr(estimate)
 
 
+def test_one_quantity_is_a_number_where_one_is_asked() -> None:
+    estimate = Estimate(torch.tensor([1.0, 2.0]).double())
+    assert float(estimate) == 1.5 and f"{estimate:.2f}" == "1.50" and f"{estimate}" == str(estimate)
+    with pytest.raises(TypeError, match=r"one quantity for a float, got values of shape \(3,\); its .value"):
+        float(Estimate(torch.ones(5, 3)))
+
+
 def test_an_estimate_per_row() -> None:
     draws = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 3)))
     estimate = Estimate(draws)

@@ -3,10 +3,14 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 
 import estimators
+import validation
+import validation.testing
+from estimators import mechanisms
 
 # What tables, pictures, chains, compiled sums and scikit-learn's wrappers take when they are asked for.
 LATER = {
@@ -32,6 +36,14 @@ def test_the_look_would_see_one() -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     assert estimators.__version__ == version("exact-estimators")
+
+
+@pytest.mark.parametrize("package", [estimators, mechanisms, validation, validation.testing])
+def test_what_completes_is_what_is_public(package: Any) -> None:
+    listed = dir(package)
+    assert set(package.__all__) <= set(listed)
+    assert {"Any", "TYPE_CHECKING", "import_module", "importlib"}.isdisjoint(listed)
+    assert all(hasattr(package, name) for name in listed)
 
 
 def test_another_name_is_no_attribute() -> None:

@@ -46,7 +46,7 @@ def quietly(estimator: EM | MAP, model: CausalMixture, data: Data, seed: int = 0
 def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: int) -> None:
     rows = CONFOUNDER.simulate(1000, truth, seed=seed)
     fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=seed)
-    assert fit.status is Status.RIVAL_MODES and "1 other with 1%" in fit.advice[0]
+    assert fit.status is Status.RIVAL_MODES and "1 other mode with 1%" in fit.advice[0]
     assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.35)
     assert fit.modes[0].draws["theta"].equal(fit.draws["theta"]) and len(fit.modes) == 2
     # A density that its likeliest point gives to within rounding at every mode.

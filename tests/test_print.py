@@ -132,10 +132,10 @@ def test_what_is_said_of_labels_and_levels_has_no_line_of_its_own() -> None:
 
 def test_an_answer_has_few_digits_and_its_interval() -> None:
     draws = torch.linspace(0.7, 0.8, 101, dtype=torch.float64)
-    assert repr(Estimate(torch.tensor([0.744584113904537]).double())) == "Estimate(0.7446; one draw)"
+    assert repr(Estimate(torch.tensor([0.744584113904537]).double())) == "Estimate(0.7446; a point estimate)"
     assert repr(Estimate(draws)) == "Estimate(0.75, sd 0.0293, 90 % interval 0.705 to 0.795; 101 draws)"
     simulated = Estimate(draws[:1], error=torch.tensor([0.00123456]))
-    assert repr(simulated) == "Estimate(0.7; one draw, simulated to ± 0.001235)"
+    assert repr(simulated) == "Estimate(0.7; a point estimate, simulated to ± 0.001235)"
     two = Estimate(torch.stack([draws, 2.0 * draws], 1)).interval()
     assert repr(two) == "([0.705, 1.41], [0.795, 1.59])" and two[0].shape == (2,)
     per_row = Estimate(torch.rand(50, 400, 3))

@@ -357,7 +357,7 @@ ESTIMATORS = {
     "EM": EM(progress_bar=False),
     "MAP": MAP(progress_bar=False),
     "NUTS": NUTS(num_samples=300, warmup_steps=300, num_chains=2, progress_bar=False),
-    "SMC": pytest.param(SMC(num_particles=200, progress_bar=False), marks=pytest.mark.slow),
+    "SMC": SMC(num_particles=200, progress_bar=False),
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Protocol
 
-from estimators.checks import check_flag, check_seed
+from estimators.checks import check_flag, check_seed, what_came
 from estimators.contract import Model
 from estimators.data.data import Data, as_data
 from estimators.fits.fit import Fit
@@ -33,9 +33,9 @@ def begin(model: Model, data: object, seed: object, strict: object) -> Task:
     """Check the arguments of `fit` before any work is done."""
     check_flag("strict", strict)
     if isinstance(model, type) or not isinstance(model, Model):
-        hint = f"; wrap the function: PyroModel({model.__name__})" if isinstance(model, FunctionType) else ""
         raise TypeError(
-            f"model: expected GaussianMixture(K), CausalMixture(K, {{...}}) or PyroModel(fn), got {model!r}{hint}"
+            "model: expected GaussianMixture(K), CausalMixture(K, {...}) or PyroModel(fn), got "
+            f"{what_came(model)}{_way_out(model, data)}"
         )
     given = model.check(as_data(data))
     for name in given.columns:
@@ -43,3 +43,9 @@ def begin(model: Model, data: object, seed: object, strict: object) -> Task:
             raise ValueError(f"column {name}: every entry is missing; leave the variable out of the model")
     counted = given if bool(given.counts().all()) else given.rows(given.counts().nonzero()[:, 0])
     return Task(model, counted, check_seed(seed), bool(strict), time.perf_counter())
+
+
+def _way_out(model: object, data: object) -> str:
+    if isinstance(model, FunctionType):
+        return f"; wrap the function: PyroModel({model.__name__})"
+    return "; the model comes first: fit(model, data)" if isinstance(data, Model) else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 from unicodedata import category
 
@@ -19,6 +20,10 @@ MOST_DIMENSIONS = 3
 # A name is part of the name of an entry in a zip archive, whose own limit is 65535 bytes.
 LONGEST_NAME = 1000
 MARGINALIZE = "marginalize"
+LEAVE_OUT = 'leave the column out, as Data(frame[["T", "Y"]]) does'
+WITHOUT_VALUES = (
+    f"drop these rows first, say Data(..., missing={MARGINALIZE!r}) to sum over what is not there, or {LEAVE_OUT}"
+)
 
 
 def named_columns(source: object) -> dict[str, Any]:
@@ -42,7 +47,7 @@ def named_columns(source: object) -> dict[str, Any]:
     else:
         raise TypeError(
             "data: expected Data(X=...), a mapping of columns, or a data frame, "
-            f"got {type(source).__name__}; wrap it as Data(X=...)"
+            f"got {type(source).__name__}; {_way_out(source)}"
         )
     names: dict[str, Any] = {}
     for label in labels:
@@ -53,6 +58,12 @@ def named_columns(source: object) -> dict[str, Any]:
             )
         names[name] = label
     return {name: pick(label) for name, label in names.items()}
+
+
+def _way_out(source: object) -> str:
+    if isinstance(source, str | Path):
+        return "read the file first, as pandas.read_csv does"
+    return "give its column a name, as Data(X=...) does"
 
 
 def _name_of(label: object) -> str:
@@ -110,10 +121,7 @@ def column_tensor(name: str, values: Any, *, allow_missing: bool) -> Tensor:
     """
     array, missing = numeric_array(name, values)
     if missing.any() and not allow_missing:
-        raise ValueError(
-            f"column {name}: missing (masked) in {in_rows(missing)}; drop these rows first, or say "
-            f"Data(..., missing={MARGINALIZE!r}) to integrate them out"
-        )
+        raise ValueError(f"column {name}: no value in {in_rows(missing)}; {WITHOUT_VALUES}")
     if missing.any():
         array = np.where(missing, np.nan, array.astype(np.float64))
     if array.dtype.kind != "f":
@@ -124,8 +132,8 @@ def column_tensor(name: str, values: Any, *, allow_missing: bool) -> Tensor:
     array = array.astype(np.float64)
     bad = np.isinf(array) if allow_missing else ~np.isfinite(array)
     if bad.any():
-        hint = f", or say Data(..., missing={MARGINALIZE!r}) to integrate NaN out" if np.isnan(array).any() else ""
-        raise ValueError(f"column {name}: NaN or infinite in {in_rows(bad)}; drop or repair these rows first{hint}")
+        hint = WITHOUT_VALUES if np.isnan(array).any() else f"drop or repair these rows first, or {LEAVE_OUT}"
+        raise ValueError(f"column {name}: NaN or infinite in {in_rows(bad)}; {hint}")
     huge = np.abs(array) > LARGEST
     if huge.any():
         raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {in_rows(huge)}; rescale the column")

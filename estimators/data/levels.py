@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.data.columns import in_rows
+from estimators.data.columns import LEAVE_OUT, in_rows
 from estimators.data.words import few
 
 Names = tuple[str, ...]
@@ -20,7 +20,6 @@ Levels = Mapping[str, Names]
 
 BOOLEANS: Names = ("False", "True")
 MOST_NAMED = 6
-LEAVE_OUT = 'leave the column out, as Data(frame[["T", "Y"]]) does'
 
 
 def coded(column: str, values: Any) -> tuple[Any, Names]:
@@ -160,7 +159,10 @@ def check_levels(column: str, names: Names, num_levels: int | None, family: str)
     False and True are numbers where numbers are due.
     """
     if num_levels is None and names != BOOLEANS:
-        raise TypeError(f"column {column}: expected numbers for {family}, got text: {in_words(names)}")
+        raise TypeError(
+            f"column {column}: expected numbers for {family}, got text: {in_words(names)}; Bernoulli() and "
+            "Categorical(...) take levels with names"
+        )
     if num_levels is None or len(names) == num_levels:
         return
     hint = "; is it an identifier of rows?" if len(names) > 10 * num_levels else ""

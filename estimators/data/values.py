@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from estimators.checks import what_came
 from estimators.data.columns import plain_numbers
 from estimators.isolation import float64
 
@@ -14,7 +15,7 @@ def numbers(argument: str, value: Any) -> Tensor:
     try:
         return float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{argument}: expected numbers, got {value!r}") from None
+        raise TypeError(f"{argument}: expected numbers, got {what_came(value)}") from None
 
 
 def need_value(what: str, name: str, value: Any) -> None:
@@ -33,8 +34,9 @@ def value_of(what: str, name: str, value: Any, size: int | None = None) -> Tenso
     try:
         tensor = float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {value!r}") from None
+        hint = "; its levels have no names, so give a number" if isinstance(value, str) else ""
+        raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {what_came(value)}{hint}") from None
     has_shape = tensor.ndim in (len(shape), len(shape) + 1) and tuple(tensor.shape[tensor.ndim - len(shape) :]) == shape
     if not has_shape or not tensor.numel() or not bool(torch.isfinite(tensor).all()):
-        raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {value!r}")
+        raise ValueError(f"{what}: {name} expects {expected} (or one per row), got {what_came(value)}")
     return tensor

@@ -88,7 +88,7 @@ def _container(groups: Mapping[str, "xarray.Dataset"]) -> Any:
 def exported_fit(fit: "Fit", groups: Collection[str] | None, seed: int | None) -> Any:
     """A fit as ArviZ's own container; see `Fit.to_arviz`."""
     if fit.num_draws < 2:
-        raise ValueError("to_arviz: a point fit has one draw; use fit.laplace() for draws, or fit with NUTS()")
+        raise ValueError("to_arviz: a point fit has no draws; use fit.laplace() for draws, or fit with NUTS()")
     unknown = [name for name in groups or () if name not in GROUPS]
     if unknown:
         raise ValueError(f"to_arviz: no group {unknown[0]!r}; there are {', '.join(GROUPS)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from estimators.checks import check_mapping, did_you_mean, what_came
 from estimators.contract import Predictive
 from estimators.fits.questions import ask, seeing, two_means, under
 from estimators.queries.effect_table import table_of
@@ -38,7 +39,7 @@ class Effect:
 
     def estimate(self, within: Names, given: Seen) -> Estimate:
         """The effect given what is seen; for every combination of levels of the variables ``within``, if any."""
-        within, given = [within] if isinstance(within, str) else list(within), dict(given or {})
+        within, given = [within] if isinstance(within, str) else list(within), check_mapping("given", given)
         predictive = ask(self.fit, {}, "effect", seed=0).predictive
         self._check(predictive, [*within, *given])
         pair = self._pair(predictive)
@@ -78,10 +79,16 @@ class Effect:
 
     def _check(self, predictive: Predictive, seen: Sequence[str]) -> None:
         if isinstance(self.scale, type) or not isinstance(self.scale, Scale):
-            raise TypeError(f"scale: expected Difference(), Ratio() or OddsRatio(), got {self.scale!r}")
+            raise TypeError(
+                "scale: expected Difference(), Ratio() or OddsRatio(), as from estimators import Ratio, got "
+                f"{what_came(self.scale)}"
+            )
         for name in (self.name, self.of, *seen):
             if name not in list(predictive.variables):
-                raise ValueError(f"effect: expected a variable among {list(predictive.variables)}, got {name!r}")
+                variables = list(predictive.variables)
+                raise ValueError(
+                    f"effect: expected a variable among {variables}, got {name!r}{did_you_mean(name, variables)}"
+                )
         if predictive.variables[self.name].num_columns is not None:
             raise ValueError(f"effect: {self.name} is a column of vectors, whose means fit.contrast compares")
         self.scale.check(self.name, predictive.variables[self.name])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators.checks import check_level
+from estimators.checks import check_level, did_you_mean
 from estimators.contract import Model
 from estimators.data.data import Data
 from estimators.fits import arviz_bridge, questions, storage
@@ -92,7 +92,7 @@ class Fit:
     def __getitem__(self, name: str) -> Tensor:
         """The estimate of a Greek: its posterior mean, or the point."""
         if name not in self.draws:
-            raise KeyError(f"no Greek {name!r}; the fit has {list(self.draws)}")
+            raise KeyError(f"no Greek {name!r}; the fit has {list(self.draws)}{did_you_mean(name, self.draws)}")
         return self.draws[name].mean(0)
 
     @property
@@ -130,7 +130,7 @@ class Fit:
 
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
         """
-        return questions.contrast(self, name, dict(do), dict(versus), dict(given or {}))
+        return questions.contrast(self, name, do, versus, given)
 
     @own_modes()
     def effect(
@@ -152,7 +152,7 @@ class Fit:
 
         Of rows of a unit, all tell its Z. ValueError for rows with missing entries, an unknown variable or value.
         """
-        return questions.counterfactual(self, data, dict(do), dict(assumptions or {}), seed)
+        return questions.counterfactual(self, data, do, assumptions, seed)
 
     @own_modes()
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor:

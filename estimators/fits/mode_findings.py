@@ -18,6 +18,8 @@ from estimators.status import Status
 NONE, MUCH = 0.0, 1e12
 # A Greek that moves by less than this share of what it does at the centre does not move.
 UNMOVED = 1e-9
+# A mode so many nats below another is as high.
+SAME = 0.005
 
 
 def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior: bool) -> dict[Status, str]:
@@ -49,11 +51,12 @@ def proportion_remark(about: str, *, are_in_proportion: bool = True) -> str:
 
 def rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_prior: bool) -> str:
     """How many modes there are beside the first, and what they weigh."""
-    number = "many others" if found.is_many else "1 other" if len(rivals) == 1 else f"{len(rivals)} others"
+    number = "1 other mode" if len(rivals) == 1 else f"{'many' if found.is_many else len(rivals)} other modes"
     if uses_prior:
         return f"{number}, of {weights[rivals].sum():.0%} of the posterior"
     gap = found.modes[0].value - found.modes[rivals[0]].value
-    return f"{number} with {SHARE:.0%} of the likelihood or more, the best of them {gap:.2g} nats below"
+    nearness = "as high" if gap < SAME else f"{gap:.2g} nats below"
+    return f"{number} with {SHARE:.0%} of the likelihood or more, the best of them {nearness}"
 
 
 def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from estimators.data.words import LINE, LINES, WIDTH, cut, few_lines, first_lines, in_digits, in_few_digits
+from estimators.data.data import Data
+from estimators.data.words import LINE, LINES, WIDTH, cut, few, few_lines, first_lines, in_digits, in_few_digits
 from estimators.fits.level_names import names_along_axes
 from estimators.isolation import own_modes
 from estimators.queries.labels import entry_names
@@ -14,8 +15,10 @@ from estimators.queries.labels import entry_names
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
 
-# Lines that all sentences of advice, one of them, and the meaning of labels may take; rivals that are shown.
-ADVICE, SENTENCE, LABELS, RIVALS = 9, 4, 2, 3
+# Lines that all sentences of advice, one of them, the meaning of labels, and rows may take; rivals that are shown.
+ADVICE, SENTENCE, LABELS, ROWS, RIVALS = 9, 4, 2, 2, 3
+# Statuses that are named in one line.
+STATUSES = 3
 # How good a fit is, by its name among the statistics.
 SCORES = {
     "log_likelihood": "log-likelihood {:.2f}",
@@ -28,8 +31,8 @@ SCORES = {
 
 def line_of(fit: "Fit") -> str:
     """A fit in a line: what it is, what holds of it, its estimates, and whether there is more to read."""
-    statuses = " + ".join(status.name for status in fit.findings)
-    head = f"Fit({fit.kind}, {statuses}, {fit.num_draws} draw(s): "
+    statuses = few([status.name for status in fit.findings], STATUSES)
+    head = f"Fit({_kind(fit)}, {statuses}: "
     more = f"; {len(fit.advice)} sentences in fit.advice)" if len(fit.advice) > 1 else ")"
     return head + cut(_values({name: fit[name] for name in fit.draws}), LINE - len(head) - len(more)) + more
 
@@ -44,11 +47,23 @@ def page_of(fit: "Fit") -> str:
 
 def head_of(fit: "Fit") -> list[str]:
     """What made the fit and how good it is, and the rows."""
+    scores = [words.format(fit.stats[name]) for name, words in SCORES.items() if name in fit.stats]
+    what = ", ".join([_kind(fit), *scores])
+    return [cut(f"{fit.stats.get('estimator', 'Fit')}: {what}"), *([] if fit.data is None else _rows(fit, fit.data))]
+
+
+def _kind(fit: "Fit") -> str:
+    """What the Greeks are: a maximum, or how many draws of what."""
     draws = "" if fit.kind.is_point else f"{fit.num_draws} "
     chains = f" in {fit.num_chains} chains" if fit.num_chains > 1 else ""
-    scores = [words.format(fit.stats[name]) for name, words in SCORES.items() if name in fit.stats]
-    what = ", ".join([f"{draws}{fit.kind.words}{chains}", *scores])
-    return [cut(f"{fit.stats.get('estimator', 'Fit')}: {what}"), *([] if fit.data is None else [cut(repr(fit.data))])]
+    return f"{draws}{fit.kind.words}{chains}"
+
+
+def _rows(fit: "Fit", data: Data) -> list[str]:
+    """The rows; a covariate, which is marked as set since it has no law, was set by nobody."""
+    conditioned = {name for name, variable in fit.model.variables.items() if not variable.has_law}
+    masks = {name: mask for name, mask in data.intervened.items() if name not in conditioned}
+    return _wrapped(repr(data.replace(intervened=masks)), ROWS)
 
 
 def _advice(fit: "Fit") -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from estimators.checks import check_seed
+from estimators.checks import check_mapping, check_seed
 from estimators.contract import Draws, Model, Predictive, Structural
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data
@@ -44,10 +44,11 @@ def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
 
 
 def contrast(
-    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
+    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None
 ) -> Estimate:
     """The difference of two means, draw by draw."""
-    one, other, are_independent = two_means(fit, name, do, versus, given)
+    asked = (check_mapping(call, one) for call, one in (("do", do), ("versus", versus), ("given", given)))
+    one, other, are_independent = two_means(fit, name, *asked)
     return combined(torch.sub, [one, other], are_independent=are_independent)
 
 
@@ -71,10 +72,11 @@ def two_means(
 
 
 def counterfactual(
-    fit: "Fit", data: Any, do: Mapping[str, Any], assumptions: Mapping[str, Any], seed: int | None
+    fit: "Fit", data: Any, do: Mapping[str, Any], assumptions: Mapping[str, Any] | None, seed: int | None
 ) -> Counterfactual:
     """What the rows would have been under ``do``."""
     call = "counterfactual do"
+    do, assumptions = check_mapping("do", do), check_mapping("assumptions", assumptions)
     _need_settings(do, call)
     columns = [] if isinstance(data, Data) else list(named_columns(data).items())
     check_same_rows([*columns, *((f"do[{name!r}]", value) for name, value in do.items())], "counterfactual")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.checks import what_came
 from estimators.fits.advice import with_labels
 from estimators.parameters.symmetry import Symmetry, permute
 from estimators.queries.labels import names_of
@@ -45,7 +46,7 @@ def _checked(order: Sequence[int] | NDArray[np.intp], symmetry: Symmetry) -> lis
         raise ValueError(f"relabel: the labels of this program cannot be exchanged; {symmetry.sentence}")
     labels = list(range(symmetry.num_labels))
     if not isinstance(order, Sequence | np.ndarray) or not all(isinstance(k, Real) for k in order):
-        raise TypeError(f"relabel: expected a permutation of {labels}, got {order!r}")
+        raise TypeError(f"relabel: expected a permutation of {labels}, got {what_came(order)}")
     if sorted(order) != labels:
         raise ValueError(f"relabel: expected a permutation of {labels}, got {list(order)!r}")
     return [int(k) for k in order]

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from estimators.diagnostics import LEAST_DRAWS, diagnostics
-from estimators.fits.advice import sentences
+from estimators.fits.advice import sentences, with_names
 from estimators.fits.level_names import names_along_axes
 from estimators.queries.labels import entry_names
 from estimators.status import EstimationError, Status, warn_user
@@ -34,10 +34,12 @@ def say_status(fit: "Fit", *, strict: bool) -> None:
     """Warn once of all that holds where the status is not CONVERGED, or, if strict, raise EstimationError."""
     if fit.status is Status.CONVERGED:
         return
-    words = " ".join(sentences(fit.findings, (), names_along_axes(fit)))
+    names = names_along_axes(fit)
     if strict:
-        raise EstimationError(words)
-    warn_user(words)
+        raise EstimationError(" ".join(sentences(fit.findings, (), names)))
+    # What it means and what to do is on the page of the fit, which is printed next.
+    holds = "; ".join(f"{status.name}: {about or status.happened}" for status, about in fit.findings.items())
+    warn_user(f"{with_names(holds, names)}; print(fit) says what to do")
 
 
 def summary_table(

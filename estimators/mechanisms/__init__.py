@@ -64,3 +64,7 @@ def __getattr__(name: str) -> Any:
     if name not in _COMPILED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_COMPILED[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.checks import check_whole
+from estimators.checks import check_num_levels
 from estimators.data.remarks import Remark, unused
 from estimators.isolation import own_modes
 from estimators.mechanisms.conjugate import DirichletPrior
@@ -51,7 +51,7 @@ class Categorical(OneGreek):
 
     @own_modes()
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=2))
+        object.__setattr__(self, "num_levels", check_num_levels(type(self).__name__, self.num_levels, least=2))
         if self.prior is None:
             object.__setattr__(self, "prior", dist.Dirichlet(torch.ones(self.num_levels, dtype=torch.float64)))
         given = KnownOrPrior("prior", self.prior, self.support, (self.num_levels,))

@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from scipy.special import logsumexp
 from torch import Tensor
 
-from estimators.checks import check_whole
+from estimators.checks import check_num_levels
 from estimators.mechanisms.compiled.arithmetic import log_and_inverse
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
@@ -93,7 +93,7 @@ class MultinomialLogit(Regression):
     coefficients: Any = field(default_factory=weak_line)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=2))
+        object.__setattr__(self, "num_levels", check_num_levels(type(self).__name__, self.num_levels, least=2))
         self.take_line()
 
     @property

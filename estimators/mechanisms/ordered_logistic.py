@@ -13,7 +13,7 @@ from scipy.special import expit, log_expit
 from torch import Tensor
 from torch.distributions import constraints
 
-from estimators.checks import check_whole
+from estimators.checks import check_num_levels
 from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.mechanisms.compiled.predictor import add_slopes, chance, exp_of, predict
 from estimators.mechanisms.generalised_linear import Regression, weak_line
@@ -102,7 +102,7 @@ class OrderedLogistic(Regression):
     is_ordered = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_levels", check_whole("num_levels", self.num_levels, least=3))
+        object.__setattr__(self, "num_levels", check_num_levels(type(self).__name__, self.num_levels, least=3))
         self.take_line(gap=KnownOrPrior("gaps", self.gaps, constraints.positive, (self.num_levels - 2,)))
 
     def columns(self, table: VariableTable, inputs: Sequence[Array]) -> list[Array]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import what_came
 from estimators.data.remarks import Remark
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.known_or_prior import KnownOrPrior
@@ -364,7 +365,8 @@ class Conjugate(Protocol):
 def check_names(names: object, argument: str = "parents", example: str = "T") -> tuple[str, ...]:
     """Return names, each once, or raise an error that says what is wrong with them."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'{argument}: expected a list of variable names such as ["{example}"], got {names!r}')
+        example = names if isinstance(names, str) else example
+        raise TypeError(f'{argument}: expected a list of variable names such as ["{example}"], got {what_came(names)}')
     if len(set(names)) < len(names):
         raise ValueError(f"{argument}: expected each once, got {list(names)}")
     return tuple(names)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from estimators.checks import check_in_memory
+from estimators.checks import check_in_memory, did_you_mean, what_came
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
 from estimators.data.levels import check_levels
+from estimators.data.words import few
 from estimators.estep.units import above_latent
 from estimators.isolation import float64
 from estimators.mechanisms.covariate import Covariate
@@ -26,20 +27,26 @@ if TYPE_CHECKING:
 
 # The arguments of `Data`, which no variable can be called like.
 RESERVED = ("weights", "intervened", "missing", "unit")
+# Columns that an error lists.
+MOST_NAMED = 10
 
 
 def check_rows(model: "CausalMixture", data: Data) -> Data:
     """Return the data if the model can be fitted to them; otherwise raise a ValueError that names the column."""
     known = {*model.mechanisms, LATENT}
     unknown = [name for name in (*data.columns, *data.scalars) if name not in known]
+    for name in model.mechanisms:
+        if name not in data.columns and name not in data.scalars:
+            _need_no_unit(data, name)
+            way_out = f"; a variable and its column are called alike{did_you_mean(name, unknown)}" if unknown else ""
+            raise ValueError(
+                f"data: column {name!r} is missing; got {few([*map(repr, data.columns)], MOST_NAMED)}{way_out}"
+            )
     if unknown:
         variables = ", ".join(f'"{name}"' for name in model.mechanisms)
-        lacking = [name for name in model.mechanisms if name not in data.columns]
-        way_out = f"of a data frame give its columns alone, frame[[{variables}]]"
-        if lacking:
-            way_out = f"the data have no {', '.join(map(repr, lacking))}: call a variable and its column alike"
         raise ValueError(
-            f"data: the model has no variable {', '.join(map(repr, unknown))}; it has {sorted(known)}; {way_out}"
+            f"data: the model has no variable {few([*map(repr, unknown)], MOST_NAMED)}; it has {sorted(known)}; of a "
+            f"data frame give its columns alone, frame[[{variables}]]"
         )
     if data.scalars:
         raise ValueError(f"data: expected a column [N] for {next(iter(data.scalars))!r}, got a single number")
@@ -47,9 +54,6 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         shape = tuple(data.columns[LATENT].shape)
         raise ValueError(f"column {LATENT}: expected one dimension [N], got shape {shape}")
     for variable, mechanism in model.mechanisms.items():
-        if variable not in data.columns:
-            _need_no_unit(data, variable)
-            raise ValueError(f"data: column {variable!r} is missing; got {list(data.columns)}")
         column, width = data.columns[variable], mechanism.num_columns
         shape = (data.num_rows,) if width is None else (data.num_rows, width)
         if tuple(column.shape) != shape:
@@ -68,7 +72,8 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         if bool((gone := data.is_missing(name)).any()):
             row = int(gone.nonzero()[0])
             raise ValueError(
-                f"column {name}: missing in row {row}; rows are conditioned on a covariate, drop these rows"
+                f"column {name}: missing in row {row}, and a covariate has no law by which to sum over it; drop such "
+                "rows first, or give it a mechanism"
             )
     _check_causes(data, above_latent(model.weights, model.nodes))
     if model.covariates:
@@ -106,7 +111,7 @@ def _check_causes(data: Data, names: Sequence[str]) -> None:
 def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
     """The mechanisms by variable; raises TypeError or ValueError for what is none, and for names that are taken."""
     if not isinstance(mechanisms, Mapping) or not mechanisms:
-        raise TypeError(f'mechanisms: expected a mapping such as {{"X": Gaussian()}}, got {mechanisms!r}')
+        raise TypeError(f'mechanisms: expected a mapping such as {{"X": Gaussian()}}, got {what_came(mechanisms)}')
     for name, mechanism in mechanisms.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"mechanisms: expected variable names, got {name!r}")
@@ -121,7 +126,10 @@ def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:
         if name in RESERVED:
             raise ValueError(f"mechanisms: {name!r} is an argument of Data; give the variable another name")
         if isinstance(mechanism, type) or not hasattr(mechanism, "natural_parameters"):
-            raise TypeError(f"mechanisms[{name!r}]: expected a mechanism such as Gaussian(), got {mechanism!r}")
+            raise TypeError(
+                f"mechanisms[{name!r}]: expected a mechanism of estimators.mechanisms such as Gaussian(), got "
+                f"{what_came(mechanism)}"
+            )
         if getattr(mechanism, "shared", False) and not _has_shared(mechanism):
             raise ValueError(
                 f"mechanisms[{name!r}]: shared={mechanism.shared!r} is not heeded by {type(mechanism).__name__}, whose "
@@ -165,18 +173,18 @@ def check_names(mechanisms: Mapping[str, Mechanism], parameters: Sequence[Parame
 def checked_concentration(concentration: object, num_components: int) -> Tensor:
     """The concentration of every component [K]; raises TypeError or ValueError unless it is made of numbers > 0."""
     if isinstance(concentration, str | bool) or concentration is None:
-        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}")
+        raise TypeError(f"concentration: expected a number > 0, got {what_came(concentration)}")
     check_in_memory("concentration", concentration)
     try:
         values = float64(concentration)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"concentration: expected a number > 0, got {concentration!r}") from None
+        raise TypeError(f"concentration: expected a number > 0, got {what_came(concentration)}") from None
     if tuple(values.shape) not in ((), (num_components,)):
         raise ValueError(
             f"concentration: expected a number, or {num_components} of them, got shape {tuple(values.shape)}"
         )
     if not bool((torch.isfinite(values) & (values > 0)).all()):
-        raise ValueError(f"concentration: expected a number > 0, got {concentration!r}")
+        raise ValueError(f"concentration: expected a number > 0, got {what_came(concentration)}")
     return values.expand(num_components).clone()
 
 
@@ -184,7 +192,7 @@ def checked_causes(latent_parents: object, latent: object) -> tuple[str, ...]:
     """The observed causes of Z; raises TypeError or ValueError for what are none, or others than a gate's."""
     parents = each_once(latent_parents)
     if not isinstance(latent, Gate | None):
-        raise TypeError(f'latent: expected Gate(["age"]), got {latent!r}')
+        raise TypeError(f'latent: expected Gate(["age"]), got {what_came(latent)}')
     if interaction := next((name for name in parents if INTERACTION in name), None):
         raise ValueError(
             f"latent_parents: {interaction!r} is an interaction, of which a gate knows: latent=Gate({list(parents)})"

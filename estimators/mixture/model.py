@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from estimators.checks import what_came
 from estimators.contract import Draws, Model, Settings, WrongModelTypeError
 from estimators.data.data import LATENT, Data, as_data
 from estimators.data.levels import Levels
@@ -85,7 +86,7 @@ class CausalMixture(MixtureProgram):
     @own_modes()
     def __post_init__(self) -> None:
         if isinstance(self.K, bool) or not isinstance(self.K, Integral):
-            raise TypeError(f"K: expected a whole number of components, got {self.K!r}")
+            raise TypeError(f"K: expected a whole number, as in CausalMixture(2, {{...}}), got {what_came(self.K)}")
         if self.K < 1:
             raise ValueError(f"K: expected at least one component, got {self.K}")
         object.__setattr__(self, "K", int(self.K))
@@ -260,7 +261,7 @@ class GaussianMixture(CausalMixture):
     @own_modes()
     def __init__(self, K: int, concentration: Any = 0.5, scale: Any = 1.0, loc_scale: float = 10.0) -> None:
         if isinstance(loc_scale, bool) or not isinstance(loc_scale, Real):
-            raise TypeError(f"loc_scale: expected a number, got {loc_scale!r}")
+            raise TypeError(f"loc_scale: expected a number, got {what_came(loc_scale)}")
         if not 0 < loc_scale < np.inf:
             raise ValueError(f"loc_scale: expected a number > 0, got {loc_scale}")
         loc = dist.Normal(torch.zeros((), dtype=torch.float64), torch.tensor(float(loc_scale), dtype=torch.float64))

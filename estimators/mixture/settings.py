@@ -7,6 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
+from estimators.checks import did_you_mean, what_came
 from estimators.data.columns import plain_numbers
 from estimators.data.data import LATENT
 from estimators.data.units import UNIT
@@ -43,7 +44,7 @@ def _check_names(model: MixtureProgram, settings: Mapping[str, Any], call: str) 
                 "unit's Z are its fit.responsibilities(Data(..., unit=...)), by which answers under Z=k are weighed"
             )
         if name not in known:
-            raise ValueError(f"{call}: the model has no variable {name!r}; it has {known}")
+            raise ValueError(f"{call}: the model has no variable {name!r}; it has {known}{did_you_mean(name, known)}")
 
 
 def _value(model: MixtureProgram, call: str, name: str, value: Any) -> Tensor:
@@ -94,8 +95,8 @@ def _label(call: str, num_components: int, value: Any) -> Tensor:
     try:
         labels = torch.as_tensor(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{call}: Z expects {expected}, got {value!r}") from None
+        raise TypeError(f"{call}: Z expects {expected}, got {what_came(value)}") from None
     are_numbers = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0
     if not are_numbers or not bool(((labels >= 0) & (labels < num_components) & (labels == labels.long())).all()):
-        raise ValueError(f"{call}: Z expects {expected} (or one per row), got {value!r}")
+        raise ValueError(f"{call}: Z expects {expected} (or one per row), got {what_came(value)}")
     return labels.long()

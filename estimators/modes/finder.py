@@ -4,6 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
+from estimators.checks import what_came
 from estimators.contract import Combination, Density, Model
 from estimators.modes.found import Found, Tick
 
@@ -21,5 +22,6 @@ def check_search(search: object) -> None:
     """Raise TypeError for what is no search."""
     if search is not None and not callable(getattr(search, "found", None)):
         raise TypeError(
-            f"search: expected modes.Search(), the result of modes.search(model, data), or None, got {search!r}"
+            "search: expected modes.Search(), the result of modes.search(model, data), or None, got "
+            f"{what_came(search)}"
         )

@@ -8,7 +8,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from estimators.checks import check_in_memory
+from estimators.checks import check_in_memory, what_came
 from estimators.isolation import float64, isolated, own_modes, without_validation
 from estimators.parameters.distributions import exact
 
@@ -25,7 +25,7 @@ def as_prior(argument: str, prior: object) -> TorchDistributionMixin:
     if not isinstance(prior, TorchDistributionMixin):
         is_torch = isinstance(prior, torch.distributions.Distribution)
         hint = f"; use pyro.distributions.{type(prior).__name__}" if is_torch else ""
-        raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {prior!r}{hint}")
+        raise TypeError(f"{argument}: expected a number or a Pyro distribution, got {what_came(prior)}{hint}")
     check_in_memory(argument, prior)
     return rebuilt(prior, {name: float64(value) for name, value in parameters_of(prior).items()}) or prior
 

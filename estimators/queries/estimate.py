@@ -125,16 +125,29 @@ class Estimate:
     def _need_draws(self, what: str) -> None:
         if len(self.draws) < 2:
             raise ValueError(
-                f"{what}: a point fit has one draw and no spread; use fit.laplace() for a normal approximation, "
-                "or fit with NUTS()"
+                f"{what}: a point fit has no spread; ask for .profile(0.9), the interval of the likelihood, use "
+                "fit.laplace() for a normal approximation, or fit with NUTS()"
             )
+
+    def __float__(self) -> float:
+        """The value of one quantity. Raises TypeError where there is one for each row, or level."""
+        if self.draws.ndim > 1:
+            raise TypeError(
+                f"Estimate: expected one quantity for a float, got values of shape {tuple(self.draws.shape[1:])}; "
+                "its .value has all of them"
+            )
+        return float(self.value)
+
+    def __format__(self, spec: str) -> str:
+        """As a number where a format is given: ``f"{effect:.2f}"`` is its value."""
+        return format(float(self), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         error = "" if self.error is None else f", simulated to ± {in_few_digits(self.error.mean(0))}"
         value = in_few_digits(self.value)
         if len(self.draws) < 2:
             rivals = f"; rivals {in_few_digits(self.rivals)}" if len(self.rivals) else ""
-            return cut(f"Estimate({value}; one draw{error}{rivals})", LINE)
+            return cut(f"Estimate({value}; a point estimate{error}{rivals})", LINE)
         low, high = map(in_few_digits, self.interval(0.9))
         spread = f"sd {in_few_digits(self.sd)}, 90 % interval {low} to {high}"
         parts = ", ".join(f"{in_few_digits(one.value)} ({share:.0%})" for share, one in self.by_mode)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from estimators.checks import check_level, check_seed
+from estimators.checks import check_level, check_seed, did_you_mean
 from estimators.contract import Predictive
 from estimators.data.columns import check_same_rows
 from estimators.data.values import numbers
@@ -154,7 +154,8 @@ class Query:
 
     def _check_variable(self, name: str) -> None:
         if name not in list(self.predictive.variables):
-            raise ValueError(f"expected a variable among {list(self.predictive.variables)}, got {name!r}")
+            variables = list(self.predictive.variables)
+            raise ValueError(f"expected a variable among {variables}, got {name!r}{did_you_mean(name, variables)}")
         self.labels.warn_of({name})
 
     def _check_law(self, name: str, call: str) -> None:

@@ -21,3 +21,7 @@ def __getattr__(name: str) -> Any:
     from validation.testing.stat import Stat
 
     return Stat
+
+
+def __dir__() -> list[str]:
+    return __all__

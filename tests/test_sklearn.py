@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::estimators.EstimationWarning")
 RNG = np.random.default_rng(0)
 Z = np.repeat([0, 1], [50, 30])
 X = RNG.normal(size=(80, 2)) + np.where(Z == 1, 5.0, 0.0)[:, None]
+TEXT = {"smoker": Bernoulli(), "Y": LinearGaussian(parents=["smoker"])}
 ESTIMATORS = [CausalMixtureDensity(random_state=0), CausalMixtureClassifier(random_state=0)]
 EXPECTED_TO_FAIL = {
     "CausalMixtureDensity": {
@@ -131,6 +132,37 @@ def test_columns_of_a_data_frame_have_mechanisms_by_name() -> None:
     assert own.feature_names_in_.tolist() == ["T", "Y"]
     effects = [fit.contrast("Y", do={"T": 1}, versus={"T": 0}).value.item() for fit in (own.fit_, plain)]
     assert effects[0] == pytest.approx(effects[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [EM(), MAP(num_starts=3)])
+def test_columns_of_text_are_levels_with_names(estimator: Any) -> None:
+    text = pd.DataFrame({"smoker": np.where(X[:, 1] > 2.0, "yes", "no"), "Y": X[:, 0]})
+    own = CausalMixtureDensity(mechanisms=TEXT, estimator=estimator, random_state=0).fit(text)
+    plain = estimator.fit(CausalMixture(2, TEXT), text, seed=0)
+    assert all((own.fit_.draws[name] == plain.draws[name]).all() for name in plain.draws)
+    assert own.fit_.data.levels == {"smoker": ("no", "yes")} and own.feature_names_in_.tolist() == ["smoker", "Y"]
+    # A level keeps its number where rows lack another.
+    smokers = text[text["smoker"] == "yes"]
+    np.testing.assert_allclose(own.predict_proba(smokers), own.predict_proba(text)[text["smoker"] == "yes"], rtol=1e-9)
+    with pytest.raises(ValueError, match="no level is called 'maybe'"):
+        own.predict(text.replace({"smoker": {"yes": "maybe"}}))
+    assert set(own.sample(50)[0][:, 0]) == {0.0, 1.0}
+    gaps = text.mask(np.arange(160).reshape(80, 2) % 10 == 0)
+    with pytest.raises(ValueError, match=r"in row\(s\) 0, 5, .*missing='marginalize'"):
+        clone(own).fit(gaps)
+    filled = clone(own).set_params(missing="marginalize").fit(gaps)
+    assert filled.predict_proba(gaps).shape == (80, 2) and "smoker" in text
+
+
+def test_what_the_wrapper_cannot_take_is_told_the_way_out() -> None:
+    text = pd.DataFrame({"smoker": np.where(X[:, 1] > 2.0, "yes", "no"), "Y": X[:, 0]})
+    with pytest.raises(TypeError, match=r"smoker: expected numbers for Gaussian, got text: .*Bernoulli\(\)"):
+        CausalMixtureDensity().fit(text)
+    with pytest.raises(TypeError, match=r"one mechanism of all columns, got text in 1 .*mechanisms=\{...\}"):
+        CausalMixtureDensity(mechanisms=FullGaussian(2)).fit(text)
+    for wrong, came in (("EM", "'EM'"), (EM, r"the class EM; write EM\(")):
+        with pytest.raises(TypeError, match=rf"estimator: expected an estimator such as EM\(\).*, got {came}"):
+            CausalMixtureDensity(estimator=wrong).fit(X)
 
 
 def test_one_mechanism_is_of_whole_rows() -> None:

@@ -38,7 +38,7 @@ class CausalMixtureClassifier(ClassifierMixin, Wrapper):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Estimate the Greeks from rows [N, D] and their classes [N]; a row counts ``sample_weight`` [N] times."""
-        X, y = self._checked(X, y, reset=True)
+        columns, y = self._checked(X, y, reset=True)
         is_seen = y.astype(object) != NOT_SEEN
         if not is_seen.any():
             raise ValueError("y: no row has a class, all are -1; CausalMixtureDensity needs none")
@@ -47,5 +47,5 @@ class CausalMixtureClassifier(ClassifierMixin, Wrapper):  # type: ignore[misc]
         self.classes_, numbers = np.unique(seen, return_inverse=True)
         latent = np.full(len(y), NOT_SEEN)
         latent[is_seen] = numbers
-        self._fit_rows(X, len(self.classes_), sample_weight, {LATENT: latent})
+        self._fit_rows(columns, len(self.classes_), sample_weight, {LATENT: latent})
         return self

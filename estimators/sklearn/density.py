@@ -25,8 +25,9 @@ class CausalMixtureDensity(DensityMixin, Wrapper):  # type: ignore[misc]
     NaN are integrated out. ``random_state`` is the seed of the fit, and of `sample`.
 
     After `fit`: ``fit_`` (the `Fit`: ``fit_.do(Z=1).mean("x0")``, ``fit_.status``, ...), ``classes_`` [K] 0 to K - 1,
-    ``n_features_in_``, and ``feature_names_in_`` of a data frame. X is numbers: names of levels are for `Data`. Raises
-    ValueError for rows that scikit-learn or the model cannot take.
+    ``n_features_in_``, and ``feature_names_in_`` of a data frame. Its columns of text are levels with names, as in
+    `Data`, for mechanisms that have levels; `sample` gives their numbers. Raises ValueError or TypeError for rows that
+    scikit-learn or the model cannot take.
 
     >>> X = [[0.0], [1.0], [10.0], [11.0], [12.0]]
     >>> density = CausalMixtureDensity(mechanisms={"x0": Gaussian(shared=["scale"])}, random_state=0).fit(X)
@@ -51,7 +52,7 @@ class CausalMixtureDensity(DensityMixin, Wrapper):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the Greeks from rows [N, D], a row counted ``sample_weight`` [N] times; y is not looked at."""
-        self._fit_rows(self._checked(X, reset=True), self.n_components, sample_weight, {})
+        self._fit_rows(self._checked(X, reset=True)[0], self.n_components, sample_weight, {})
         self.classes_ = np.arange(self.n_components)
         return self
 

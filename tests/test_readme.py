@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from estimators import CausalMixture, EstimationWarning, Fit, Status
+from estimators import MAP, NUTS, SMC, CausalMixture, EstimationWarning, Fit, Status
+from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Bernoulli, LinearGaussian
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -35,6 +36,48 @@ def test_the_example_gives_both_answers_and_draws_them(capsys: pytest.CaptureFix
     assert stay["yes"] - stay["no"] == pytest.approx(1.5, abs=0.05)
     assert "Seen, not set, the difference is 1.5" in plt.gca().get_title(loc="left")
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def stay() -> dict[str, Any]:
+    """The names of the example before its fit."""
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(EXAMPLE.partition("fit = ")[0], "README.md", "exec"), names)
+    return names
+
+
+def test_map_answers_as_em_does(stay: dict[str, Any]) -> None:
+    with pytest.warns(EstimationWarning, match="RIVAL_MODES"):
+        fit = MAP().fit(stay["model"], stay["frame"], seed=0)
+    effect = fit.effect("days", of="treated")
+    assert effect.value == pytest.approx(-2.0, abs=0.1) and effect.rivals.tolist() == pytest.approx([1.6], abs=0.1)
+    (low, high), (lowest, highest) = effect.profile(0.9)
+    assert low < effect.value < high < lowest < effect.rivals < highest
+
+
+@pytest.mark.parametrize(
+    ("estimator", "says_by_mode"),
+    [
+        pytest.param(NUTS(num_samples=250, warmup_steps=300, num_chains=2), True, id="NUTS"),
+        pytest.param(SMC(), False, id="SMC", marks=pytest.mark.slow),
+    ],
+)
+def test_a_posterior_has_an_interval_in_place_of_a_profile(
+    estimator: Estimator, says_by_mode: bool, stay: dict[str, Any]
+) -> None:
+    fit = estimator.fit(stay["model"], stay["frame"], seed=0)
+    effect = fit.effect("days", of="treated")
+    assert fit.status is Status.CONVERGED and "CONVERGED" in str(fit)
+    low, high = effect.interval(0.9)
+    assert low < -2.0 < 1.6 < high
+    with pytest.raises(ValueError, match=r"use \.interval"):
+        effect.profile(0.9)
+    fit.plot.effect("days", of="treated")
+    plt.close("all")
+    answers = [float(mode.effect("days", of="treated").value) for mode in fit.modes]
+    assert sorted(answers) == pytest.approx([-2.0, 1.6], abs=0.15)
+    assert (fit.modes.weights > 0.3).all() and (fit.modes.weights < 0.7).all()
+    assert len(effect.by_mode) == (2 if says_by_mode else 1)
 
 
 def test_with_equal_spreads_two_effects_have_the_same_law_and_else_not() -> None:

@@ -181,16 +181,13 @@ class MixturePredictive:
     @property
     def _situations(self) -> Iterable[Situation]:
         """The situation at the draws of the Greeks, as many at a time as there is room for."""
-        step = self._draws_at_once
-        if step >= self.num_draws:
+        if (step := self._draws_at_once) >= self.num_draws:
             return [self._whole]
-        batches = range(0, self.num_draws, step)
-        return (self._situation({name: value[i : i + step] for name, value in self.draws.items()}) for i in batches)
+        return map(self._situation, _batches(self.draws, step))
 
     @cached_property
     def _draws_at_once(self) -> int:
-        size = self._first.num_rows * self._first.num_averaged * self.model.K * (2_000 if has_open(self._first) else 8)
-        return max(MAX_ELEMENTS // size, 1)
+        return _at_once(self._first, self._first.num_rows * (2_000 if has_open(self._first) else 8))
 
     @cached_property
     def _whole(self) -> Situation:
@@ -200,8 +197,7 @@ class MixturePredictive:
     def _drawn_given(self, which: Tensor) -> dict[str, Tensor]:
         """Values [N] of all that what is seen informs about, for rows of the given draws of the Greeks [N]."""
         seed = int(torch.randint(2**31, ()))
-        size = self._first.num_averaged * self.model.K * (1_000 if has_open(self._first) else 8)
-        step = max(MAX_ELEMENTS // size, 1)
+        step = _at_once(self._first, 1_000 if has_open(self._first) else 8)
         blocks = [self._drawn_rows(which, rows, seed) for rows in torch.arange(len(which)).split(step)]
         return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
@@ -248,6 +244,16 @@ class MixturePredictive:
                     totals.append(total_of(situation, name, points, log_of, self.seed))
         total = over_all_draws(totals)
         return replace(total, log=total.log - float(torch.tensor(self.num_draws, dtype=torch.float64).log()))
+
+
+def _batches(draws: Mapping[str, Tensor], size: int) -> Iterable[dict[str, Tensor]]:
+    """Draws of the Greeks, so many at a time."""
+    return ({name: value[i : i + size] for name, value in draws.items()} for i in range(0, num_sets(draws), size))
+
+
+def _at_once(situation: Situation, size: int) -> int:
+    """How many draws or rows there is room for, where each configuration of one takes a table of so many elements."""
+    return max(MAX_ELEMENTS // (situation.num_averaged * situation.model.K * size), 1)
 
 
 def _check_mean(situation: Situation, name: str) -> None:

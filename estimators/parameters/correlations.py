@@ -32,7 +32,7 @@ class CholeskyOfCorrelation:
 
     def far(self, coordinates: Array) -> Array:
         size, below = self.length, _below(self.length)
-        apart = coordinates.reshape(*coordinates.shape[:-1], -1, len(below[0]))
+        apart = coordinates.reshape(*coordinates.shape[:-1], coordinates.shape[-1] // len(below[0]), len(below[0]))
         # Held where cosh is finite.
         held = np.clip(apart, -705.0, 705.0)
         value = np.zeros((*apart.shape[:-1], size, size))
@@ -41,7 +41,7 @@ class CholeskyOfCorrelation:
         left[..., below[0], below[1]] = 1.0 / np.cosh(held)
         value[..., range(size), range(size)] = 1.0
         value[..., 1:] *= np.cumprod(left, -1)[..., :-1]
-        return np.asarray(value.reshape(*coordinates.shape[:-1], -1))
+        return np.asarray(value.reshape(*coordinates.shape[:-1], apart.shape[-2] * size * size))
 
     def inverse(self, value: Array) -> Array:
         rows, rest = self._rows(value)
@@ -76,13 +76,14 @@ class CholeskyOfCorrelation:
 
     def _rows(self, value: Array) -> tuple[Array, Array]:
         """The rows of the factors [..., count, D, D] and s, with 1 in place of what is above the diagonal."""
-        rows = value.reshape(*value.shape[:-1], -1, self.length, self.length)
+        count = value.shape[-1] // self.length**2
+        rows = value.reshape(*value.shape[:-1], count, self.length, self.length)
         rest = np.sqrt(np.cumsum((rows * rows)[..., ::-1], -1)[..., ::-1])
         return rows, np.where(np.tril(np.ones(rows.shape[-2:])) > 0, rest, 1.0)
 
     def _coordinates(self, found: Array, like: Array) -> Array:
         below = _below(self.length)
-        return np.asarray(found[..., below[0], below[1]].reshape(*like.shape[:-1], -1))
+        return np.asarray(found[..., below[0], below[1]].reshape(*like.shape[:-1], found.shape[-3] * len(below[0])))
 
 
 @cache

@@ -255,7 +255,7 @@ class Simplex:
         return flat if self.count == 1 else flat.reshape(*flat.shape[:-1], self.count, length)
 
     def _flat(self, apart: Array) -> Array:
-        return np.asarray(apart if self.count == 1 else apart.reshape(*apart.shape[:-2], -1))
+        return np.asarray(apart if self.count == 1 else apart.reshape(*apart.shape[:-2], self.count * apart.shape[-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,7 +299,8 @@ class Linear(_Square):
         return self._by_row(gradient, lambda slope: slope @ self.matrix)
 
     def _by_row(self, flat: Array, function: Callable[[Array], Array]) -> Array:
-        return function(flat.reshape(*flat.shape[:-1], -1, len(self.origin))).reshape(flat.shape)
+        length = len(self.origin)
+        return function(flat.reshape(*flat.shape[:-1], flat.shape[-1] // length, length)).reshape(flat.shape)
 
 
 def _tail_sums(value: Array) -> Array:

@@ -111,6 +111,14 @@ def test_the_gradient_is_that_of_the_value(model: CausalMixture, combination: Co
         np.testing.assert_allclose(gradient, (ahead - behind) / 2e-6, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("combination", [log_likelihood, log_joint, log_posterior, log_prior])
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_of_no_points_there_are_no_values(model: CausalMixture, combination: Combination) -> None:
+    """As a search asks where no climb is left."""
+    objective = objective_of(model, mixed_rows(model), combination)
+    assert objective.value(np.zeros((0, objective.size))).shape == (0,)
+
+
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_coordinates_and_greeks_are_one_to_one(model: CausalMixture) -> None:
     density = Density(model, model.marginal(mixed_rows(model)))

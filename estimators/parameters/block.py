@@ -30,7 +30,9 @@ class Block:
         parts = []
         for parameter in self.parameters:
             value = np.asarray(greeks[parameter.name])
-            parts.append(value.reshape(*value.shape[: value.ndim - len(parameter.shape)], int(np.prod(parameter.shape))))
+            parts.append(
+                value.reshape(*value.shape[: value.ndim - len(parameter.shape)], int(np.prod(parameter.shape)))
+            )
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def shaped(self, flat: Any) -> Any:

@@ -51,13 +51,13 @@ class GreekPlaces:
         numbers[:] = known
         with np.errstate(all="ignore"):
             for name, places in self.slices.items():
-                by_logs = LOG_NAMES.format(name)
+                by_logs, flat = LOG_NAMES.format(name), (num_sets, places.stop - places.start)
                 if by_logs in greeks:
-                    numbers[:, 1, places] = greeks[by_logs].reshape(num_sets, -1)
+                    numbers[:, 1, places] = greeks[by_logs].reshape(flat)
                     if name in self.with_rests:
-                        numbers[:, 2, places] = greeks[REST_NAMES.format(name)].reshape(num_sets, -1)
+                        numbers[:, 2, places] = greeks[REST_NAMES.format(name)].reshape(flat)
                     continue
-                numbers[:, 0, places] = values = greeks[name].reshape(num_sets, -1)
+                numbers[:, 0, places] = values = greeks[name].reshape(flat)
                 if name in self.with_logs:
                     numbers[:, 1, places] = np.log(values)
                 if name in self.with_rests:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, Status
 from estimators.algorithms.nuts import nuts as nuts_module
 from estimators.contract import log_joint, log_likelihood, log_posterior
 from estimators.mechanisms import (
@@ -331,3 +331,15 @@ def test_parameter_sets_are_summed_together_as_they_are_alone(unit: Any, monkeyp
         alone = marginal.statistics({name: value[s] for name, value in greeks.items()})
         for name, sums in alone.sums.items():
             np.testing.assert_allclose(together.sums[name][s], sums, rtol=1e-10, atol=1e-12)
+
+
+def test_a_search_of_rows_with_gaps_passes_by_starts_that_are_all_hopeless() -> None:
+    rng = np.random.default_rng(1)
+    latent = rng.random(400) < 0.4
+    treated = rng.random(400) < np.where(latent, 0.8, 0.2)
+    response, count = rng.normal(2.0 * latent + treated, 1.0), rng.poisson(np.where(latent, 4.0, 1.0))
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"]), "C": Poisson()})
+    data = Data(T=np.where(np.arange(400) % 40, treated, np.nan), Y=response, C=count, missing="marginalize")
+    searched, plain = EM().fit(model, data, seed=0), EM().fit(model, data, seed=0, search=None)
+    assert searched.status is Status.CONVERGED
+    assert searched.stats["log_likelihood"] == pytest.approx(plain.stats["log_likelihood"], abs=1e-6)

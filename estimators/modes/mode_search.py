@@ -199,9 +199,12 @@ class _Run:
             # under way is no measure, since it may be a spike that rises without end.
             least = self._highest_mode() - HOPELESS
             new = [i for i in waiting[:TOGETHER] if met.values[i] >= least]
+            if not new:
+                self._tick(len(waiting))
+                break
             for i, mode in zip(new, self._climbed(met.points[new]), strict=True):
                 modes[i] = mode
-            done = len(waiting[:TOGETHER] if new else waiting)
+            done = len(waiting[:TOGETHER])
             self._tick(done)
             waiting = waiting[done:]
         for start, group in zip(finite, met.group, strict=True):

@@ -1,5 +1,6 @@
 """Missing entries: the marginal equals a sum and an integral over them by brute force, and so does its gradient."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -307,15 +308,25 @@ def test_a_missing_cause_is_summed_out_where_no_column_is_a_number(child: Mechan
     assert fit_quietly(EM(num_starts=2), model, data, seed=0, search=None).stats["evaluations"] > 0
 
 
+#   W → T → Y and Z: levels and counts, of which nothing is integrated; numbers that are, and counts about each's rate.
+LEVELS = {"W": Categorical(3), "T": Logistic(parents=["W"]), "Y": PoissonRegression(parents=["T", "W"])}
+NUMBERS = {
+    "W": Gaussian(),
+    "T": Bernoulli(),
+    "Y": Poisson(parents=["T"]),
+    "X": LinearGaussian(parents=["W", "T"], shared=["T"]),
+}
+
+
 @pytest.mark.parametrize("unit", [None, np.arange(60) // 2 * 2 % 40], ids=["rows", "units"])
-def test_parameter_sets_are_summed_together_as_they_are_alone(unit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    #   W → T → Y and Z: levels and counts, of which nothing is integrated.
-    model = CausalMixture(
-        2, {"W": Categorical(3), "T": Logistic(parents=["W"]), "Y": PoissonRegression(parents=["T", "W"])}
-    )
+@pytest.mark.parametrize("mechanisms", [LEVELS, NUMBERS], ids=["levels", "numbers"])
+def test_parameter_sets_are_summed_together_as_they_are_alone(
+    mechanisms: Mapping[str, Any], unit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = CausalMixture(2, mechanisms)
     rows = model.simulate(60, seed=0)
-    gone = np.random.default_rng(0).random((3, 60)) < 0.3
-    columns = {name: np.where(lost, np.nan, rows[name]) for name, lost in zip(("W", "T", "Y"), gone, strict=True)}
+    gone = np.random.default_rng(0).random((len(mechanisms), 60)) < 0.3
+    columns = {name: np.where(lost, np.nan, rows[name]) for name, lost in zip(mechanisms, gone, strict=True)}
     of = np.arange(60) if unit is None else unit
     latent, weights = np.where(of % 5, -1, 1), of % 3 * 1.0
     data = Data(columns, Z=latent, weights=weights, missing="marginalize", unit=unit)

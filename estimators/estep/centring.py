@@ -15,6 +15,31 @@ from estimators.optimise.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
+class ParameterSets:
+    """C [S, K, width] of S parameter sets by slot about the references, and the Greeks [S, *shape] that they are of.
+
+    References that are centred have centres [S, cells, ...].
+    """
+
+    coefficients: Sequence[Array]
+    references: Sequence[Reference]
+    greeks: Greeks
+
+    @property
+    def count(self) -> int:
+        """S."""
+        return len(self.coefficients[0])
+
+    def some(self, which: slice) -> "ParameterSets":
+        """Some of them."""
+        return ParameterSets(
+            [own[which] for own in self.coefficients],
+            [own.at(own.centre[which]) if own.by_cell else own for own in self.references],
+            {name: value[which] for name, value in self.greeks.items()},
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class ParameterSet:
     """C [K, width] of one parameter set by slot about the references, and the Greeks that they are of."""
 
@@ -30,6 +55,19 @@ def references_at(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> 
         if term.is_centred:
             found[slot] = term.recentred(greeks, shared[slot])
     return found
+
+
+def sets_at_once(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> ParameterSets:
+    """All parameter sets of Greeks [S, *shape]; what is known is the same of each."""
+    references, coefficients, count = list[Reference](), list[Array](), len(next(iter(greeks.values())))
+    for term, own, whole in zip(terms.all, references_at(terms, greeks, shared), shared, strict=True):
+        C = term.coefficients(greeks, own)
+        coefficients.append(np.broadcast_to(C, (count, *C.shape[-2:])))
+        if own.by_cell:
+            centre, entry = np.asarray(own.centre), np.shape(whole.centre)
+            own = own.at(np.broadcast_to(centre, (count, centre.shape[centre.ndim - len(entry) - 1], *entry)))
+        references.append(own)
+    return ParameterSets(coefficients, references, greeks)
 
 
 def parameter_sets(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> list[ParameterSet]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from estimators.estep.centring import ParameterSet
+from estimators.estep.centring import ParameterSets
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.terms import Entries
 from estimators.optimise.arrays import Array
@@ -34,9 +34,9 @@ class Completion:
     unit: NDArray[np.integer[Any]] | None
     incomplete: IncompleteRows | None
 
-    def at(self, sets: Sequence[ParameterSet], responsibilities: Array) -> Completed:
+    def at(self, sets: ParameterSets | None, responsibilities: Array) -> Completed:
         """The rows with w R [..., K, n] at some parameter sets, of which R [..., K, U] are."""
-        of_parts = no_parts if self.incomplete is None else partial(self.incomplete.shares, sets)
+        of_parts = no_parts if self.incomplete is None or sets is None else partial(self.incomplete.shares, sets)
         return self.of(responsibilities, of_parts)
 
     def of(self, responsibilities: Array, of_parts: Callable[[], Sequence[Array]]) -> Completed:

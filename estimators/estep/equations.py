@@ -73,16 +73,16 @@ class Equations:
         num_components: int,
     ) -> None:
         self._variables = [Variable.of(node, columns, slots, has_law) for node in nodes]
-        self._shape = (num_components, *has_law.shape)
+        self._K, self._shape = num_components, has_law.shape
 
-    def solve(self, greeks: Greeks) -> Solved:
-        """The residuals of each component and config."""
-        shape, size = self._shape, self._shape[-1]
+    def solve(self, greeks: Greeks, count: int) -> Solved:
+        """The residuals of each component of S parameter sets, these one after the other, and each config."""
+        shape, size = (count * self._K, *self._shape), self._shape[-1]
         origin, offset = np.zeros(shape), np.zeros(shape)
         matrix, inverse = (np.broadcast_to(np.eye(size), (*shape, size)).copy() for _ in range(2))
         equations = []
         for v in self._variables:
-            equation = v.node.equation(greeks, v.cells)
+            equation = v.node.equation(greeks, v.cells, count)
             law, own, slopes, turned = v.has_law, v.own, equation.slopes @ v.loadings, inverse_of(equation.factor)
             line = (equation.slopes @ v.inputs[:, :, None])[..., 0] + (slopes @ origin[..., None])[..., 0]
             centre = equation.intercept + line
@@ -101,12 +101,16 @@ class Equations:
     def forms(
         self, solved: Solved, shift: Array, step: Array, references: Mapping[str, Reference]
     ) -> Iterator[tuple[Variable, Array]]:
-        """What each variable's features are products of, as forms [K, G, Q, 1 + size] of ``(u - shift) / step``."""
+        """What each variable's features are products of, as forms [S K, G, Q, 1 + size] of ``(u - shift) / step``.
+
+        References have centres [S, cells, ...].
+        """
         residuals, eye = solved.residuals, np.eye(1 + self._shape[-1])
+        count = len(residuals.origin) // self._K
         moved = (residuals.inverse @ (residuals.offset + shift)[..., None])[..., 0]
         numbers = np.concatenate([(residuals.origin + moved)[..., None], residuals.inverse * step[:, None]], -1)
         for v, equation in zip(self._variables, solved.equations, strict=True):
             inputs = v.loadings @ numbers
             inputs[..., 0] += v.inputs
-            reference = references[v.node.name]
-            yield v, v.node.forms(equation, inputs, eye[1:][v.own], reference, v.cells)
+            cells = v.node.cells_of_sets(v.level, count).reshape(-1, len(v.level))
+            yield v, v.node.forms(equation, inputs, eye[1:][v.own], references[v.node.name].of_sets(), cells)

@@ -8,17 +8,18 @@ part in another's; `residuals` integrates in these residuals u. Features of a Ga
 Given Z, rows are independent, so that what rows of a unit share, its L, is the sum over its rows of the log of theirs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from estimators.estep.centring import ParameterSet
+from estimators.estep.centring import ParameterSets
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing, several_numbers
 from estimators.estep.residuals import Integrated, Patterns, integrated
-from estimators.estep.terms import Terms
+from estimators.estep.terms import LogLinearVariable, Terms
 from estimators.estep.units import grouped, parts_of
 from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Reference
@@ -40,11 +41,6 @@ class IncompleteRows:
         references: Sequence[Reference],
     ) -> None:
         self._terms, self._K = terms, num_components
-        # Else parameter sets have nothing of their own but coefficients, and can be taken at once.
-        self._is_integrated = any(
-            node.mechanism.is_gaussian or (slot in terms.log_linear and terms.log_linear[slot].is_centred)
-            for slot, node in enumerate(nodes.values(), 1)
-        )
         index = np.flatnonzero(missing.incomplete)
         units = missing.entries.units
         own = None if units is None else units[index]
@@ -57,41 +53,32 @@ class IncompleteRows:
             for which in parts_of(own, len(index), step)
         ]
 
-    def sums(self, sets: Sequence[ParameterSet]) -> tuple[Array, dict[int, Array]]:
+    def sums(self, sets: ParameterSets) -> tuple[Array, dict[int, Array]]:
         """Σ w ℓ [S], and each term's sums [S, K, width]."""
-        values = np.zeros(len(sets))
-        sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
-        if not self._is_integrated:
-            for part in self.parts:
-                step = max(MOST_NUMBERS // (self._K * len(part.row)), 1)
-                for start in range(0, len(sets), step):
-                    some = slice(start, start + step)
-                    values[some] += part.sums(sets[some], {slot: own[some] for slot, own in sums.items()})
-            return values, sums
-        for s, one in enumerate(sets):
-            own = {slot: collected[s] for slot, collected in sums.items()}
-            for part in self.parts:
-                joint, solved, integral = part.joint(one)
-                value, shares = part.weighed(joint)
-                values[s] += value
-                part.collect(shares, solved, integral, one, own)
+        values, sums = np.zeros(sets.count), self._no_sums(sets.count)
+        for part in self.parts:
+            for which, some in part.at_once(sets):
+                law = part.law(some)
+                of_units, shares = part.weighed(law.joint)
+                values[which] += of_units
+                part.collect(shares, law, some, {slot: own[which] for slot, own in sums.items()})
         return values, sums
 
-    def by_unit(self, sets: Sequence[ParameterSet]) -> tuple[Array, Array]:
+    def by_unit(self, sets: ParameterSets) -> tuple[Array, Array]:
         """ℓ [S, u] and R [S, K, u] of the units with incomplete rows, in the order of `index`."""
-        values, shares = [], []
-        for one in sets:
-            parts = [part.normalise(part.joint(one)[0]) for part in self.parts]
-            values.append(np.concatenate([own for own, _ in parts]))
-            shares.append(np.concatenate([share for _, share in parts], 1))
-        return np.stack(values), np.stack(shares)
+        of_parts = []
+        for part in self.parts:
+            some = [part.normalise(part.law(one).joint) for _, one in part.at_once(sets)]
+            of_parts.append([np.concatenate(own) for own in zip(*some, strict=True)])
+        values, shares = (np.concatenate(own, -1) for own in zip(*of_parts, strict=True))
+        return values, shares
 
-    def shares(self, sets: Sequence[ParameterSet]) -> list[Array]:
+    def shares(self, sets: ParameterSets) -> list[Array]:
         """w R [S, K, n] of the combinations of levels of each part."""
-        return [np.stack([part.shares(one) for one in sets]) for part in self.parts]
+        return [np.concatenate([part.shares(some) for _, some in part.at_once(sets)]) for part in self.parts]
 
     def given(
-        self, shares: Array, references: Sequence[Reference], one: ParameterSet | None
+        self, shares: Array, references: Sequence[Reference], one: ParameterSets | None
     ) -> tuple[dict[int, Array], Callable[[], list[Array]]]:
         """Sums [S, K, width] under given R [S, K, U], and what makes w R of each part.
 
@@ -99,17 +86,20 @@ class IncompleteRows:
         """
         if one is None:
             return self._sums_given(shares, references), lambda: [part.spread(shares) for part in self.parts]
-        return self._sums_under(one, shares[0]), lambda: [
-            part.within_classes(part.joint(one)[0], part.own(shares[0]))[None] for part in self.parts
+        return self._sums_under(one, shares), lambda: [
+            part.within_classes(part.law(one).joint, part.own(shares)) for part in self.parts
         ]
 
-    def _sums_under(self, one: ParameterSet, shares: Array) -> dict[int, Array]:
-        """Each term's sums [K, width] under given R [K, U]; what is missing has its law given Z and the rest."""
-        sums = {slot: np.zeros((self._K, term.width)) for slot, term in enumerate(self._terms.all)}
+    def _sums_under(self, one: ParameterSets, shares: Array) -> dict[int, Array]:
+        """Each term's sums [1, K, width] under given R [1, K, U]; what is missing has its law given Z and the rest."""
+        sums = self._no_sums(one.count)
         for part in self.parts:
-            joint, solved, integral = part.joint(one)
-            part.collect(part.within_classes(joint, part.own(shares)), solved, integral, one, sums)
+            law = part.law(one)
+            part.collect(part.within_classes(law.joint, part.own(shares)), law, one, sums)
         return sums
+
+    def _no_sums(self, count: int) -> dict[int, Array]:
+        return {slot: np.zeros((count, self._K, term.width)) for slot, term in enumerate(self._terms.all)}
 
     def _sums_given(self, shares: Array, references: Sequence[Reference]) -> dict[int, Array]:
         """Sums of log-linear terms under R [S, K, U]; missing entries at a value of their column, or at all levels."""
@@ -119,6 +109,15 @@ class IncompleteRows:
             for slot in sums:
                 sums[slot] += np.einsum("...n,fn->...f", spread, part.features(slot, references[slot]))
         return sums
+
+
+class _Law(NamedTuple):
+    """log p(row, levels, Z = k) [S, K, n], the row's residuals given these, and features about a centre of each."""
+
+    joint: Array
+    solved: Solved
+    integral: Integrated
+    features: Mapping[int, Array]
 
 
 class _Part:
@@ -133,7 +132,7 @@ class _Part:
         index: NDArray[np.intp],
         references: Sequence[Reference],
     ) -> None:
-        self.index, self._terms, entries = index, terms, missing.entries
+        self.index, self._terms, self._K, entries = index, terms, num_components, missing.entries
         self.weights = np.ones(len(index)) if entries.weights is None else entries.weights[index]
         own_units = None if entries.units is None else entries.units[index]
         self.units = grouped(own_units)
@@ -175,57 +174,47 @@ class _Part:
         self._gaussian = gaussian
         self._equations = Equations([nodes[name] for name in gaussian], at_first, slots, self._has_law, num_components)
 
-    def features(self, slot: int, reference: Reference, component: int | None = None) -> Array:
-        """A term's features [F, n], with a value of its column in place of a missing number."""
-        return self._counted(slot, self._terms.log_linear[slot].features(self.columns, reference, component))
+    def at_once(self, sets: ParameterSets) -> Iterator[tuple[slice, ParameterSets]]:
+        """Parameter sets, as many at a time as may be held."""
+        step = max(MOST_NUMBERS // (self._K * len(self.row) * max(self._x.shape[1], 1) ** 2), 1)
+        for start in range(0, sets.count, step):
+            yield slice(start, start + step), sets.some(slice(start, start + step))
 
-    def sums(self, sets: Sequence[ParameterSet], into: Mapping[int, Array]) -> Array:
-        """Σ w ℓ [S] where nothing is integrated, adding each term's sums [S, K, width]."""
-        coefficients = [np.stack(own) for own in zip(*(one.coefficients for one in sets), strict=True)]
-        values, shares = self.weighed(self._known(self._joint_of(coefficients, self._others)))
-        for slot, shared in self._others.items():
-            into[slot][:] += shares @ shared.T
-        self._pull_back(coefficients, shares, into)
-        return values
+    def features(self, slot: int, reference: Reference) -> Array:
+        """A term's features [F, n], with a value of its column in place of a missing number."""
+        return self._counted(slot, self._terms.log_linear[slot].features(self.columns, reference))
 
     def weighed(self, joint: Array) -> tuple[Array, Array]:
         """Σ w ℓ [...] of a joint [..., K, n], and w R of each combination [..., K, n]."""
         of_units, shares = self.normalise(joint)
         return of_units @ self.units.first(self.weights), self.within_classes(joint, shares)
 
-    def joint(self, one: ParameterSet) -> tuple[Array, Solved, Integrated]:
-        """log p(row, levels, Z = k) as [K, n], and the row's residuals given these."""
-        solved = self._equations.solve(one.greeks)
+    def law(self, sets: ParameterSets) -> _Law:
+        """What some parameter sets say of the rows."""
+        solved = self._equations.solve(sets.greeks, sets.count)
         integral = integrated(self._x, solved.residuals, self._has_law, self._patterns)
-        by_cell = [slot for slot in self._others if one.references[slot].by_cell]
-        plain = {slot: shared for slot, shared in self._others.items() if slot not in by_cell}
-        joint = integral.value + self._joint_of([own[None] for own in one.coefficients], plain)[0]
-        for slot in by_cell:
-            own, reference = one.coefficients[slot], one.references[slot]
-            joint = joint + np.stack([c @ self.features(slot, reference, k) for k, c in enumerate(own)])
-        return self._known(joint), solved, integral
-
-    def _joint_of(self, coefficients: Sequence[Array], shared: Mapping[int, Array]) -> Array:
-        """log p [S, K, n] of what is neither integrated nor about a centre of each class."""
-        joint = np.zeros((*coefficients[0].shape[:2], len(self.row)))
-        for slot, features in shared.items():
-            joint += coefficients[slot] @ features
+        joint = integral.value.reshape(sets.count, self._K, -1)
+        about_each = dict[int, Array]()
+        for slot, shared in self._others.items():
+            C = sets.coefficients[slot]
+            if sets.references[slot].by_cell:
+                variable = cast(LogLinearVariable, self._terms.log_linear[slot])
+                features = variable.features_about_each(self.columns, sets.references[slot])
+                about_each[slot] = self._counted(slot, features)
+                joint += np.einsum("skf,skfn->skn", C, about_each[slot])
+            else:
+                joint += C @ shared
         for slot, linear in self._terms.log_linear.items():
             if (offset := linear.offset(self.columns)) is not None:
                 joint += self._counted(slot, offset)
         for slot, term in self._terms.general.items():
-            joint += self._counted(slot, term.log_joint(coefficients[slot], self.columns))
-        return joint
+            joint += self._counted(slot, term.log_joint(sets.coefficients[slot], self.columns))
+        return _Law(self._known(joint), solved, integral, about_each)
 
     def _known(self, joint: Array) -> Array:
         """log p [..., K, n], in a row whose Z is known that of no other class."""
         is_other = (self._latent >= 0) & (self._latent != np.arange(joint.shape[-2])[:, None])
         return np.where(is_other, -np.inf, joint)
-
-    def _pull_back(self, coefficients: Sequence[Array], weights: Array, into: Mapping[int, Array]) -> None:
-        """Add the sums of general terms [S, K, width] under weights [S, K, n]."""
-        for slot, term in self._terms.general.items():
-            into[slot][:] += term.pullback(coefficients[slot], self.columns, self._counted(slot, weights))
 
     def _counted(self, slot: int, values: Array) -> Array:
         """Values [..., n], zero where a term is left out."""
@@ -237,9 +226,9 @@ class _Part:
         values = logsumexp(by_unit, axis=-2)
         return values, np.exp(by_unit - values[..., None, :])
 
-    def shares(self, one: ParameterSet) -> Array:
-        """w R of each combination of levels [K, n]."""
-        joint = self.joint(one)[0]
+    def shares(self, sets: ParameterSets) -> Array:
+        """w R of each combination of levels [S, K, n]."""
+        joint = self.law(sets).joint
         return self.within_classes(joint, self.normalise(joint)[1])
 
     def own(self, given: Array) -> Array:
@@ -264,39 +253,31 @@ class _Part:
         with np.errstate(divide="ignore"):
             return largest + np.log(total), largest, total
 
-    def collect(
-        self,
-        weights: Array,
-        solved: Solved,
-        integral: Integrated,
-        one: ParameterSet,
-        into: Mapping[int, Array],
-    ) -> None:
-        """Add Σ weights [K, n] E[Φ] to the statistics."""
-        given = zip(weights, integral.mean, integral.covariance, strict=True)
-        moments = np.stack([self._moments(*parts) for parts in given])
-        references = {name: one.references[slot] for name, slot in self._gaussian.items()}
-        for variable, forms in self._equations.forms(solved, self._shift, self._step, references):
+    def collect(self, weights: Array, law: _Law, sets: ParameterSets, into: Mapping[int, Array]) -> None:
+        """Add Σ weights [S, K, n] E[Φ] to the statistics [S, K, width]."""
+        side_by_side = sets.count * self._K
+        moments = self._moments(weights.reshape(side_by_side, -1), law.integral)
+        references = {name: sets.references[slot] for name, slot in self._gaussian.items()}
+        for variable, forms in self._equations.forms(law.solved, self._shift, self._step, references):
             first, second = variable.node.products
             sums = (forms @ moments @ np.swapaxes(forms, -1, -2))[..., first, second]
-            by_level = into[self._gaussian[variable.node.name]].reshape(len(weights), -1, len(first))
-            for level, law, own in zip(variable.level, variable.has_law, np.swapaxes(sums, 0, 1), strict=True):
-                by_level[:, level] += own * law
+            by_level = into[self._gaussian[variable.node.name]].reshape(side_by_side, -1, len(first))
+            for level, has_law, own in zip(variable.level, variable.has_law, np.swapaxes(sums, 0, 1), strict=True):
+                by_level[:, level] += own * has_law
         for slot, shared in self._others.items():
-            if one.references[slot].by_cell:
-                for k, weight in enumerate(weights):
-                    into[slot][k] += self.features(slot, one.references[slot], k) @ weight
-            else:
-                into[slot][:] += weights @ shared.T
-        own = {slot: into[slot][None] for slot in self._terms.general}
-        self._pull_back([each[None] for each in one.coefficients], weights[None], own)
+            about_each = law.features.get(slot)
+            into[slot][:] += (
+                weights @ shared.T if about_each is None else np.einsum("skn,skfn->skf", weights, about_each)
+            )
+        for slot, term in self._terms.general.items():
+            into[slot][:] += term.pullback(sets.coefficients[slot], self.columns, self._counted(slot, weights))
 
-    def _moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
-        """Σ weights E[(1, u) (1, u)'] of one component, u less the shift and in steps."""
+    def _moments(self, weights: Array, integral: Integrated) -> Array:
+        """Σ weights E[(1, u) (1, u)'] of components, u less the shift and in steps."""
+        mean, config = integral.mean, self._patterns.config
         if not self._has_law.all():
-            config = self._patterns.config
             mean = (mean - self._shift[config]) / self._step[config]
-        return self._patterns.moments(weights, mean, covariance)
+        return self._patterns.moments(weights, mean, integral.covariance)
 
 
 def _frame(numbers: Array, has_law: Array, config: NDArray[np.intp]) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.centring import parameter_set, parameter_sets, references_at
+from estimators.estep.centring import references_at, sets_at_once
 from estimators.estep.completed import Completed, Completion, no_parts
 from estimators.estep.incomplete import IncompleteRows
 from estimators.estep.kernel import Kernel, MakeKernel
@@ -112,7 +112,7 @@ class MixtureMarginal:
         sets, batch = self._flat(greeks)
         value, sums = self.kernel.sums(sets)
         if self._incomplete is not None:
-            extra, more = self._incomplete.sums(parameter_sets(self._terms, sets, self._shared))
+            extra, more = self._incomplete.sums(sets_at_once(self._terms, sets, self._shared))
             value, sums = value + extra, {slot: own + more[slot] for slot, own in sums.items()}
         return self.statistics_of(greeks, value, sums, batch)
 
@@ -163,7 +163,7 @@ class MixtureMarginal:
         complete = shares if self._completion.unit is None else shares[..., self._completion.unit]
         sums, of_parts = self._terms.sums_given(self._rows, complete, self._shared), no_parts
         if self._incomplete is not None:
-            one = None if greeks is None else parameter_set(self._terms, greeks, self._shared)
+            one = None if greeks is None else sets_at_once(self._terms, self._flat(greeks)[0], self._shared)
             more, of_parts = self._incomplete.given(shares, self._shared, one)
             sums = {slot: own + more[slot] for slot, own in sums.items()}
         completed = partial(self._completion.of, given, of_parts)
@@ -227,7 +227,7 @@ class MixtureMarginal:
         for which, units, values, shares in self.kernel.by_unit(sets):
             yield which, units if self._complete is None else self._complete[units], values, shares
         if self._incomplete is not None:
-            own = parameter_sets(self._terms, sets, self._shared)
+            own = sets_at_once(self._terms, sets, self._shared)
             yield slice(None), self._incomplete.index, *self._incomplete.by_unit(own)
 
     def _flat(self, greeks: Greeks) -> tuple[dict[str, Array], tuple[int, ...]]:
@@ -250,7 +250,7 @@ class MixtureMarginal:
 
     def _completed(self, greeks: Greeks) -> Completed:
         """The rows with w R at some Greeks [..., *shape]."""
-        own = [] if self._incomplete is None else parameter_sets(self._terms, self._flat(greeks)[0], self._shared)
+        own = None if self._incomplete is None else sets_at_once(self._terms, self._flat(greeks)[0], self._shared)
         return self._completion.at(own, self._responsibilities(greeks))
 
     def general(self, statistics: Statistics) -> Iterator[tuple[str, General, Columns, Array]]:

@@ -68,23 +68,22 @@ class Patterns:
         return cls(config, *groups, places, order, groups[0][order])
 
     def moments(self, weights: Array, mean: Array, covariance: Array) -> Array:
-        """Σ weights E[(1, u) (1, u)'] of each config [G, 1 + size, 1 + size], for rows ~ Normal(mean, covariance).
+        """Σ weights E[(1, u) (1, u)'] of each config [K, G, 1 + size, 1 + size], for rows ~ Normal(mean, covariance).
 
-        Means are [n, size], covariances those of each pattern [H, size, size].
+        Weights are [K, n], means [K, n, size], covariances those of each pattern [K, H, size, size].
         """
-        size = mean.shape[1]
-        found = np.empty((len(self.places), 1 + size, 1 + size))
+        components, _, size = mean.shape
+        found = np.empty((components, len(self.places), 1 + size, 1 + size))
         for config, places in enumerate(self.places):
-            point, weight = mean[places], weights[places]
-            weighted = point * weight[:, None]
-            found[config, 0, 0] = weight.sum()
-            found[config, 0, 1:] = found[config, 1:, 0] = weighted.sum(0)
-            found[config, 1:, 1:] = weighted.T @ point
-        shares = np.bincount(self.pattern, weights, len(self.config_of))
-        if len(self.places) == 1:
-            found[0, 1:, 1:] += np.tensordot(shares, covariance, 1)
-        else:
-            np.add.at(found[:, 1:, 1:], self.config_of, shares[:, None, None] * covariance)
+            point, weight = mean[:, places], weights[:, places]
+            weighted = point * weight[..., None]
+            found[:, config, 0, 0] = weight.sum(1)
+            found[:, config, 0, 1:] = found[:, config, 1:, 0] = weighted.sum(1)
+            found[:, config, 1:, 1:] = np.swapaxes(weighted, 1, 2) @ point
+        starts = np.searchsorted(self.ordered, np.arange(len(self.config_of)))
+        shares = np.add.reduceat(weights[:, self.order], starts, axis=1)
+        for pattern, config in enumerate(self.config_of):
+            found[:, config, 1:, 1:] += shares[:, pattern, None, None] * covariance[:, pattern]
         return found
 
 

@@ -82,6 +82,22 @@ class LogLinearVariable(_OfVariable):
         own = (self.family.features(column, inputs, reference.of_cell(first + row)) for row in range(node.num_levels))
         return np.concatenate([features * (level == row) for row, features in enumerate(own)])
 
+    def features_about_each(self, columns: Columns, reference: Reference) -> Array:
+        """Φ as [S, K, F, N] of a column of numbers, about the centres [S, cells] of each component's own cells."""
+        node, column = self.node, columns[self.node.name]
+        inputs = node.inputs(columns) if self.family.is_regression else NO_INPUTS
+        level = np.broadcast_to(node.level(columns), len(column))
+        # The rows once for each component of each parameter set, with a centre of their own each.
+        cells = node.cells_of_sets(level, len(reference.centre))
+        about = reference.of_sets().of_cells(cells.reshape(-1))
+        times = cells.shape[0] * cells.shape[1]
+        features = self.family.features(np.tile(column, times), np.tile(inputs, (times, 1)), about)
+        found = np.moveaxis(features.reshape(-1, *cells.shape), 0, -2)
+        if not node.levels:
+            return found
+        by_level = found[..., None, :, :] * (level == np.arange(node.num_levels)[:, None, None])
+        return np.asarray(by_level.reshape(*found.shape[:-2], -1, len(column)))
+
     def offset(self, columns: Columns) -> Array | None:
         """What no Greek enters."""
         return self.family.offset(columns[self.node.name])

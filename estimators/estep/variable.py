@@ -123,15 +123,20 @@ class Node:
         first = np.arange(self.K) * (self.num_levels if self.is_effect else 0)
         return np.asarray(first[:, None] + level)
 
-    def equation(self, greeks: Mapping[str, Array], cells: NDArray[np.intp]) -> Equation:
-        """A Gaussian mechanism's equation at some cells [K, N], as arrays [K, N, ...]."""
+    def cells_of_sets(self, level: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+        """The same of S parameter sets [S, K, N], whose cells stand one after the other."""
+        return np.arange(count)[:, None, None] * self.num_cells + self.cells(level)
+
+    def equation(self, greeks: Mapping[str, Array], cells: NDArray[np.intp], count: int) -> Equation:
+        """A Gaussian mechanism's equation at some cells [K, N] at S parameter sets, as arrays [S K, N, ...]."""
         parts = cast(JointlyGaussian, self.mechanism).equation(self.local(greeks), self.num_inputs)
-        return Equation(*(part[cells if len(part) > 1 else np.zeros_like(cells)] for part in parts))
+        entries = zip(parts, (1, 2, 2), strict=True)
+        return Equation(*(_of_sets(part, part.ndim - 1 - entry, cells, count) for part, entry in entries))
 
     def forms(
         self, equation: Equation, inputs: Array, noise: Array, reference: Reference, cells: NDArray[np.intp]
     ) -> Array:
-        """What its features at some cells [K, N] are products of, [K, N, Q, M]."""
+        """What its features at some cells [..., N] are products of, [..., N, Q, M]."""
         return cast(JointlyGaussian, self.mechanism).forms(equation, inputs, noise, reference.of_cells(cells))
 
     @cached_property
@@ -147,6 +152,13 @@ class Node:
         level = self.level({p: torch.as_tensor(columns[p]) for p in self.parents}) if self.levels else 0
         cell = latent * self.num_levels + level if self.is_effect else torch.as_tensor(level)
         return self.mechanism.distribution(local, cell, self.design.tensor(columns))
+
+
+def _of_sets(part: Array, axis: int, cells: NDArray[np.intp], count: int) -> Array:
+    """Numbers [..., cells, *entry], one cell and one parameter set where these serve all, as [S K, N, *entry]."""
+    own = np.take(part, cells if part.shape[axis] > 1 else np.zeros_like(cells), axis)
+    shape = own.shape[axis:]
+    return np.broadcast_to(own, (count, *shape)).reshape(count * shape[0], *shape[1:])
 
 
 def level_of_table(parents: Sequence[str], levels: Sequence[int], columns: Mapping[str, Any]) -> Any:

@@ -54,7 +54,7 @@ class Poisson(OneGreek):
         return standardised(column) if column.any() else Reference(1.0)
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
-        rest = log_poisson(torch.from_numpy(column), reference.centre)
+        rest = log_poisson(torch.from_numpy(column), torch.as_tensor(reference.centre))
         return np.stack([np.ones_like(column), column, rest.numpy()])
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:

@@ -52,6 +52,11 @@ class Reference:
         """The reference of some cells [...], its centre an array ``[..., *of one]``."""
         return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
 
+    def of_sets(self) -> "Reference":
+        """One with centres [S, cells, *of one] as one with those of all cells one after the other."""
+        centre = np.asarray(self.centre)
+        return self.at(centre.reshape(-1, *centre.shape[2:])) if self.by_cell else self
+
     def at(self, centre: Array) -> "Reference":
         """The same with one centre for each cell."""
         return replace(self, centre=centre, by_cell=True)
@@ -226,7 +231,7 @@ class LogLinearFamily(Mechanism, Protocol):
         """F, the number of features."""
 
     def features(self, column: Array, inputs: Array, reference: Reference) -> Array:
-        """Φ as [F, N]."""
+        """Φ as [F, N]; of a column of numbers that is centred, also about a centre [N] for each row."""
 
     def offset(self, column: Array) -> Array | None:
         """h [N], where ``log p = C · Φ + h``: what no Greek enters; None for 0."""

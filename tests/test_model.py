@@ -8,7 +8,7 @@ from pyro.infer import MCMC, NUTS, SVI, Predictive, TraceEnum_ELBO, config_enume
 from pyro.infer.autoguide import AutoNormal
 
 from estimators import CausalMixture, GaussianMixture
-from estimators.mechanisms import Gaussian
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.models import MODELS
 from validation.testing import Stat
 
@@ -29,6 +29,16 @@ def test_it_draws_rows(model: CausalMixture) -> None:
     assert all(column.shape == (4,) for column in rows.values())
     assert rows["Z"].dtype == torch.int64
     assert all(rows[name].dtype == torch.float64 for name in model.mechanisms)
+
+
+def test_a_model_is_a_line_that_names_what_is_there() -> None:
+    assert repr(GaussianMixture(3)) == "GaussianMixture(K=3; X ~ Gaussian())"
+    mechanisms = {"W": Bernoulli(), "Y": LinearGaussian(parents=["W", "age", "W:age"])}
+    model = CausalMixture(2, mechanisms, latent_parents=["W"], covariates=["age"])
+    line = "CausalMixture(K=2; W ~ Bernoulli(); Y ~ LinearGaussian(W, age, W:age); Z given W; covariates age)"
+    assert repr(model) == line
+    many = CausalMixture(2, {f"indicator_{number}": Bernoulli() for number in range(40)})
+    assert len(repr(many)) <= 200 and repr(many).endswith(" ...")
 
 
 @EVERY_MODEL

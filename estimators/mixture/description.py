@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyro.distributions as dist
 import torch
@@ -11,13 +11,29 @@ from torch import Tensor
 
 import estimators.mechanisms as families
 from estimators.data.data import LATENT
+from estimators.data.words import LINE, cut
 from estimators.estep.gated import BETA
 from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.protocol import Mechanism
 from estimators.parameters.priors import parameters_of
 
+if TYPE_CHECKING:
+    from estimators.mixture.program import MixtureProgram
+
 CLASS = "mixture"
+
+
+def line_of(model: "MixtureProgram") -> str:
+    """A model in a line: its classes, and what each variable is and is caused by."""
+    families = [
+        f"{name} ~ {type(family).__name__}({', '.join(family.parents)})"
+        for name, family in model.mechanisms.items()
+        if not family.is_covariate
+    ]
+    causes = [f"{LATENT} given {', '.join(model.latent_parents)}"] if model.latent_parents else []
+    covariates = [f"covariates {', '.join(model.covariates)}"] if model.covariates else []
+    return cut(f"{type(model).__name__}(K={model.K}; {'; '.join([*families, *causes, *covariates])})", LINE)
 
 
 def described(

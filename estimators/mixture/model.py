@@ -35,7 +35,7 @@ from estimators.mixture.arguments import (
 from estimators.mixture.counterfactual import MixtureWorlds, worlds_of
 from estimators.mixture.covariates import CovariateRows
 from estimators.mixture.density import Density
-from estimators.mixture.description import arguments_from, described
+from estimators.mixture.description import arguments_from, described, line_of
 from estimators.mixture.graph import causal_order, causes, design_of, digraph, levels_of
 from estimators.mixture.informing import informing, informing_weights, pinned_labels
 from estimators.mixture.predictive import MixturePredictive
@@ -78,10 +78,10 @@ class CausalMixture(MixtureProgram):
     latent_parents: Sequence[str] = ()
     latent: Gate | None = None
     covariates: Any = ()
-    parameters: tuple[Parameter, ...] = field(init=False, repr=False)
-    weights: Weights = field(init=False, repr=False)
+    parameters: tuple[Parameter, ...] = field(init=False)
+    weights: Weights = field(init=False)
     # In an order in which causes come before effects.
-    nodes: Mapping[str, Node] = field(init=False, repr=False)
+    nodes: Mapping[str, Node] = field(init=False)
 
     @own_modes()
     def __post_init__(self) -> None:
@@ -121,6 +121,8 @@ class CausalMixture(MixtureProgram):
         design = design_of(self.mechanisms, inputs, f"mechanisms[{name!r}]", exposure)
         is_effect = LATENT in causes(self.mechanisms, self.latent_parents)[name]
         return Node(name, mechanism, self.K, is_effect, levels, design)
+
+    __repr__ = line_of
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CausalMixture, (self.K, dict(self.mechanisms), self.concentration, self.latent_parents, self.latent)

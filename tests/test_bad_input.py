@@ -279,7 +279,7 @@ def test_what_a_newcomer_mistypes_is_told_what_to_write() -> None:
     with pytest.raises(ValueError, match=r"no variable 'id'.*frame\[\[\"X\"\]\]"):
         EM().fit(model, {"X": [0.0, 1.0, 2.0], "id": [1, 2, 3]})
     truth = Fit.from_greeks(model, {"theta": [0.5, 0.5], "mu_X": [0.0, 9.0]})
-    with pytest.raises(TypeError, match=r"greeks: expected a mapping of \['mu_X', 'theta'\] .*, got Fit"):
+    with pytest.raises(TypeError, match=r"fit.identifiability\(\); got GaussianMixture and Fit"):
         identifiability(model, truth)  # type: ignore[arg-type]
     assert repr(truth.plot).startswith("pictures of Fit(Greeks as given") and len(repr(truth.plot)) < 300
 

@@ -366,12 +366,15 @@ def first(fit: Fit) -> Any:
     return fit["p"][0, 0]
 
 
+TOSSED_FIT = Fit.from_greeks(COINS, TOSSED)
 TOSSES = Data({name: torch.arange(16.0) // 2**place % 2 for place, name in enumerate("ABC")})
 
 
 @pytest.mark.parametrize(
     ("error", "words", "call"),
     [
+        (TypeError, r"fit.identifiability\(\); got CausalMixture and Fit", partial(identifiability, COINS, TOSSED_FIT)),
+        (TypeError, r"fit.identifiability\(\); got Fit and CausalMixture", partial(identifiability, TOSSED_FIT, COINS)),
         (TypeError, "query: expected a function of a fit", partial(identifiability, COINS, TOSSED, query="B")),
         (ValueError, "at least one question", partial(identifiability, COINS, TOSSED, query={})),
         (TypeError, "for 'B'", partial(identifiability, COINS, TOSSED, query={"B": 3.0})),

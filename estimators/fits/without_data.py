@@ -33,14 +33,20 @@ def identifiability(
     nothing set. What is not identified is a set of values, or a range, and what was tried that would identify it is
     named. "Identified" means that no start of the search led to another value.
 
-    Raises ValueError for Greeks or rows that are not the model's, where every Greek is known, and, without data, for a
-    program, which says only when it is run on rows which sites are hidden.
+    Raises TypeError for a fit, which has `Fit.identifiability`, and ValueError for Greeks or rows that are not the
+    model's, where every Greek is known, and, without data, for a program, which says only when it is run on rows which
+    sites are hidden.
 
     >>> coins = CausalMixture(2, {"A": Bernoulli(), "B": Bernoulli()})
     >>> found = identifiability(coins, {"theta": [0.4, 0.6], "p_A": [0.2, 0.7], "p_B": [0.3, 0.9]}, seed=0)
     >>> found.is_identified, found["p_A[0]"].extent.value
     (False, 'range')
     """
+    if isinstance(greeks, Fit) or not isinstance(model, Model):
+        raise TypeError(
+            "identifiability: expected a model and its Greeks, as identifiability(model, {...}), or, of a fit, "
+            f"fit.identifiability(); got {type(model).__name__} and {type(greeks).__name__}"
+        )
     rows = None if data is None else model.check(as_data(data))
     fit = Fit.from_greeks(model, greeks)
     if rows is not None:

@@ -14,7 +14,9 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from estimators import EM
+from validation.claims.compare import compare
 from validation.claims.judge import assess_claims
+from validation.claims.results import assess
 from validation.scenarios import Seeds
 from validation.statistics.check import Verdict
 from validation.study import task as task_module
@@ -422,10 +424,26 @@ def test_laplace_draws_are_not_the_exact_posterior(broken, scenarios):
         ({"seed": -1}, "seed: expected 0 or more, got -1"),
         ({"scenarios": ()}, "scenarios: expected at least one"),
         ({"preset": "huge"}, "preset: expected one of quick, standard, full, mine, got 'huge'"),
-        ({"contenders": EM_ONLY * 2}, "estimators: expected at least one, each of its own name"),
+        ({"contenders": EM_ONLY * 2}, "contenders: expected at least one, each of its own name"),
     ],
 )
 def test_a_study_that_makes_no_sense(change, message, scenarios):
     study = Study((scenarios["five_points"],), EM_ONLY)
     with pytest.raises(ValueError, match=message):
         replace(study, **change)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda one: Study(one, EM_ONLY), "scenarios: expected a list of Scenario, such as .*, got one Scenario"),
+        (lambda one: Study((one,), EM()), "contenders: expected a list of Contender, such as .*, got EM"),
+        (lambda one: Study((one,), [EM()]), "contenders: expected a list of Contender, such as .*, got EM"),
+        (lambda one: run(one), "run: expected a Study, .*, got Scenario"),
+        (lambda one: assess(Study((one,), EM_ONLY), []), "plan: expected a Plan, .*, got Study"),
+        (lambda one: compare(EM(), EM()), "old: expected Results, .*, got EM"),
+    ],
+)
+def test_what_is_given_in_place_of_a_study(call, message, scenarios):
+    with pytest.raises(TypeError, match=message):
+        call(scenarios["five_points"])

@@ -83,7 +83,16 @@ class _Measure:
 
 
 def compare(old: Results, new: Results, *, false_alarm: float = 1e-3) -> Comparison:
-    """Compare two studies. Raises ValueError where they have no scenario and estimator in common."""
+    """Compare two studies. Raises ValueError where they have no scenario and estimator in common; TypeError for others.
+
+    To see fits side by side is `estimators.plot_compare`.
+    """
+    for argument, results in (("old", old), ("new", new)):
+        if not isinstance(results, Results):
+            raise TypeError(
+                f"{argument}: expected Results, as assess(study.plan(), run(study)), got {type(results).__name__}; "
+                "fits are compared by estimators.plot_compare([fit, other])"
+            )
     before, after = _replicates(old), _replicates(new)
     common = [key for key in after if key in before]
     if not common:

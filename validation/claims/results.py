@@ -75,8 +75,10 @@ def assess(
 ) -> Results:
     """Judge the rows of a study and return its results, rows in the plan's order.
 
-    Raises ValueError for a row of a scenario or an estimator that the plan has not.
+    Raises TypeError for what is no plan, and ValueError for a row of a scenario or an estimator that the plan has not.
     """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan: expected a Plan, as study.plan(), got {type(plan).__name__}")
     order = plan.order
     strays = [row for row in rows if (row.scenario, row.estimator) not in order]
     if strays:

@@ -1,6 +1,6 @@
 """A study: scenarios × estimators × replicates, on any executor, with the same rows whatever runs it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -21,8 +21,8 @@ CURVES = 8  # replicates whose predicted densities are kept for the figures
 class Study:
     """What to run. `replicates` overrides the numbers of the preset and of the scenarios.
 
-    Raises ValueError for no scenario or estimator, a name given twice, an unknown preset, fewer than one replicate or a
-    negative seed.
+    Raises TypeError for what is no list of scenarios, or of contenders, and ValueError for none, a name given twice, an
+    unknown preset, fewer than one replicate or a negative seed.
     """
 
     scenarios: tuple[Scenario, ...]
@@ -32,9 +32,11 @@ class Study:
     replicates: int | None = None
 
     def __post_init__(self) -> None:
+        _check_list("scenarios", self.scenarios, Scenario, "STANDARD_SCENARIOS[:1]")
+        _check_list("contenders", self.contenders, Contender, '[Contender("EM", EM())]')
         for argument, names in (
             ("scenarios", [scenario.name for scenario in self.scenarios]),
-            ("estimators", [contender.name for contender in self.contenders]),
+            ("contenders", [contender.name for contender in self.contenders]),
         ):
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"{argument}: expected at least one, each of its own name, got {names}")
@@ -63,6 +65,15 @@ class Study:
             yield Task(scenario, contenders, self.seed, replicate, keep_curves=replicate < CURVES)
 
 
+def _check_list(argument: str, members: object, kind: type[Scenario | Contender], example: str) -> None:
+    """Raise a TypeError unless an argument is a list of scenarios, or of contenders."""
+    listed = list(members) if isinstance(members, Sequence) else [members]
+    wrong = [type(one).__name__ for one in listed if not isinstance(one, kind)]
+    if wrong or not isinstance(members, Sequence):
+        came = wrong[0] if wrong else f"one {kind.__name__}"
+        raise TypeError(f"{argument}: expected a list of {kind.__name__}, such as {example}, got {came}")
+
+
 def run(
     study: Study,
     *,
@@ -78,6 +89,8 @@ def run(
     estimators are, the others), and the rows of each task are written as it ends. `on_outcome` is called with what came
     of every task. A task that raises, or an estimator whose process dies, becomes rows with its reason.
     """
+    if not isinstance(study, Study):
+        raise TypeError(f"run: expected a Study, as Study(scenarios, contenders), got {type(study).__name__}")
     tasks = study.tasks()
     rows = {} if store is None else {row.key: row for row in store.rows()}
     left = with_shared_truths([part for task in tasks if (part := _missing(task, rows)).contenders])

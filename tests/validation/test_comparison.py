@@ -1,5 +1,6 @@
 """Two studies compared: what is noise is called noise at the rate that was asked, and what changed is found."""
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -44,6 +45,24 @@ def test_a_study_equals_itself(study):
     assert {each.p_value for each in found.compared} == {1.0}
     assert all(each.paired for each in found.compared)
     assert found.seconds == {(NAME, "EM"): 1.0}
+
+
+def test_results_and_comparisons_print_their_counts(study):
+    first, second = study(seed=1, luck=1), study(seed=2, luck=2, bias=1.5)
+    counts = Counter(finding.verdict for finding in second.findings)
+    assert counts[Verdict.FAIL] > 0
+    words = ", ".join(f"{counts[verdict]} {verdict.name}" for verdict in Verdict)
+    assert repr(second) == f"Results({words} of {second.plan.looks}; 100 rows)"
+    assert second.plan.looks.startswith(f"{len(second.findings)} claims in ")
+    found = compare(first, second)
+    worse = [change for change in found.compared if change.p_value <= found.alpha and change.worse]
+    better = [change for change in found.compared if change.p_value <= found.alpha and not change.worse]
+    changed = sum(one.verdict is not other.verdict for one, other in zip(first.findings, second.findings, strict=True))
+    assert worse and changed
+    assert repr(found) == (
+        f"Comparison({len(found.compared)} comparisons at {1e-3 / len(found.compared):.1e} each: {len(worse)} worse, "
+        f"{len(better)} better beyond noise, {changed} verdicts changed)"
+    )
 
 
 def test_rounding_is_no_change(study):

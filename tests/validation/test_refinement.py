@@ -19,7 +19,7 @@ from tests.refutation_models import (
     hidden,
     set_labels,
 )
-from validation import refine
+from validation import History, refine
 
 # ---------------------------------------------------------------- the loop
 
@@ -72,7 +72,16 @@ def test_history_says_what_happened():
     assert history.fit is history.steps[-1].fit
     assert history.fit.data.num_rows == 540
     assert int(history.fit.data.is_set("Z").sum()) == 240
-    assert "stands after 2" in str(history).splitlines()[-1]
+    lines = str(history).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"{number}. candidate {step.number}, {step.num_rows} rows" for number, step in enumerate(history.steps)
+    ]
+    assert all(step.refutation.sentence in line for step, line in zip(history.steps[:3], lines, strict=False))
+    assert "stands after 2" in lines[-1]
+    assert repr(history).startswith("History(4 step(s), the last: ") and "stands after 2" in repr(history)
+    # Of many steps the first and the last, which say what is left out.
+    many = str(History(history.steps[:3] * 20 + history.steps[3:])).splitlines()
+    assert len(many) == 25 and many[-2:] == ["... the table() has all 61 steps; the last:", f"60. {lines[-1][3:]}"]
 
 
 def test_candidates_that_run_out_are_said_to():

@@ -155,6 +155,21 @@ def test_tied_experiments_are_said_to_be():
     assert "drawn" not in refute(Fit.from_greeks(ONE_SCALE, TWO), rows, seed=0, num_simulations=99).sentence
 
 
+def test_a_refutation_prints_its_numbers():
+    fit = Fit.from_greeks(ONE_SCALE, {"theta": [0.5, 0.5], "mu_X": [0.0, 4.0]})
+    below, labels = [0.3, -1.1, 0.8], {"Z": [0, 0, 0, 1, 1, 1], "intervened": {"Z": True}}
+    far, near = (
+        refute(fit, Data(X=[*below, *above], **labels), seed=0, num_simulations=199)
+        for above in ([7.2, 8.1, 6.9], [4.2, 3.5, 4.3])
+    )
+    assert (far.refuted, near.refuted) == (True, False)
+    assert str(far).startswith(f"Refuted (p = {far.p_value:.3g}): X differs by 7.4 between do(Z=1) and do(Z=0)")
+    assert str(near).startswith(f"Not refuted (p = {near.p_value:.3g}): the 6 rows under do(Z=")
+    for one in (far, near):
+        assert repr(one) == f"Refutation({one})" and str(one) == one.sentence
+        assert one.refuted == (one.p_value <= one.level)
+
+
 def test_counts_of_many_values_are_scored_at_whole_numbers():
     fit = Fit.from_greeks(COUNTS, {"theta": [0.5, 0.5], "rate_C": [4.0, 40000.0]})
     rows = set_labels(COUNTS, {name: fit[name] for name in fit.draws}, (20, 20), 0)

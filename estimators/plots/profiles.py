@@ -152,8 +152,6 @@ def _draw_key(panels: "Sequence[Axes]", spread: Spread, lacking: str) -> None:
         keys.append((marks, f"modes: {weights_in_words([share for share, _ in law.modes])}"))
     if spread.about is not None:
         keys.append((Line2D([], [], color=ink, marker="o", linestyle=""), "at the maximum"))
-        keys.append(
-            (Line2D([], [], color=ink, linewidth=THICK), f"{level} of draws about it, as fit.laplace() has them")
-        )
+        keys.append((Line2D([], [], color=ink, linewidth=THICK), f"{level} of Laplace draws"))
     if keys or lacking or law.caution:
         style.legend(panels, [handle for handle, _ in keys], [words for _, words in keys], law.caution, lacking)

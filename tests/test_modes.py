@@ -225,7 +225,7 @@ def test_a_search_that_found_no_maximum_is_said_to_have_run() -> None:
         fit.modes  # noqa: B018
 
 
-def test_draws_that_were_made_without_a_search_are_divided_over_the_modes_when_asked() -> None:
+def test_draws_that_were_made_without_a_search_are_divided_over_the_modes() -> None:
     """Of SMC, which needs no search: each mode has the draws of its own effect, and all of them together are there."""
     rows = CONFOUNDER.simulate(150, TRUTH, seed=3)
     with warnings.catch_warnings():

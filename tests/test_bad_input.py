@@ -13,6 +13,7 @@ from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianM
 from estimators.algorithms.protocol import Estimator
 from estimators.data.data import as_data
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, OrderedLogistic
+from estimators.modes import Search
 from tests.models import TUTORIAL_ROWS
 from tests.refusals import case, refused
 
@@ -309,6 +310,26 @@ KNOWN = Fit.from_greeks(STAY, GREEKS)
             *(ValueError, "'smoker' is missing", "got 'smokes', 'days'", "did you mean 'smokes'?"),
         ),
         case("text", lambda: EM().fit(GaussianMixture(2), {"X": ["a", "b"]}), TypeError, "got text", "Bernoulli()"),
+        case(
+            "text for a covariate",
+            lambda: EM().fit(CausalMixture(2, {"X": Gaussian()}, covariates=["S"]), {"X": [0.0, 1.0], "S": ["a", "b"]}),
+            *(TypeError, "column S", "covariates={'S': 2}"),
+        ),
+        case(
+            "misspelt parent",
+            lambda: CausalMixture(2, {"age": Gaussian(), "Y": LinearGaussian(["ages"])}),
+            *(ValueError, "among the covariates", "did you mean 'age'?"),
+        ),
+        case("weights", lambda: Data(ROWS, weights="days"), TypeError, "a number for each row", "frame['days']"),
+        case("set", lambda: Data(ROWS, intervened={"smokes": True}), ValueError, "did you mean 'smoker'?"),
+        case("unit", lambda: Data(ROWS, unit="day"), ValueError, "did you mean 'days'?"),
+        case("search", lambda: EM().fit(STAY, ROWS, search=Search), TypeError, "write Search(...)"),  # type: ignore[arg-type]
+        case(
+            "a file of rows",
+            lambda: KNOWN.responsibilities({"smoker": [0, 1], "days": [1.0, 2.0], "id": ["a", "b"]}),
+            *(ValueError, "no variable 'id'", 'frame[["smoker", "days"]]'),
+        ),
+        case("on itself", lambda: KNOWN.effect("smoker", of="smoker"), ValueError, "expected two variables"),
         case("effect", lambda: KNOWN.effect("day", of="smoker"), ValueError, "'day'", "did you mean 'days'?"),
         case("do", lambda: KNOWN.do(Smoker=1), ValueError, "'Smoker'", "did you mean 'smoker'?"),
         case("mean", lambda: KNOWN.do(smoker=1).mean("day"), ValueError, "did you mean 'days'?"),

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.checks import did_you_mean
 from estimators.data.columns import as_array, in_rows
 from estimators.data.levels import BOOLEANS, in_words
 
@@ -45,7 +46,9 @@ def masks_of(intervened: Mapping[str, Any], columns: Mapping[str, Tensor], num_r
     masks: dict[str, Tensor] = {}
     for name, value in intervened.items():
         if name not in columns:
-            raise ValueError(f"intervened: no column {name!r}; the columns are {list(columns)}")
+            raise ValueError(
+                f"intervened: no column {name!r}; the columns are {list(columns)}{did_you_mean(name, columns)}"
+            )
         mask = _mask(name, value, num_rows)
         column = columns[name].reshape(num_rows, -1)
         is_absent, sign = (column < 0, "-1") if name == LATENT else (torch.isnan(column), "missing")

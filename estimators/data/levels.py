@@ -153,16 +153,13 @@ def from_numbers(levels: Tensor, names: Names) -> Any:
     return pd.Categorical.from_codes(numbers.numpy().astype(np.int64), categories=list(names))
 
 
-def check_levels(column: str, names: Names, num_levels: int | None, family: str) -> None:
+def check_levels(column: str, names: Names, num_levels: int | None, family: str, way_out: str = "") -> None:
     """Raise where a variable has no levels, or another number of them than a column has names.
 
     False and True are numbers where numbers are due.
     """
     if num_levels is None and names != BOOLEANS:
-        raise TypeError(
-            f"column {column}: expected numbers for {family}, got text: {in_words(names)}; Bernoulli() and "
-            "Categorical(...) take levels with names"
-        )
+        raise TypeError(f"column {column}: expected numbers for {family}, got text: {in_words(names)}{way_out}")
     if num_levels is None or len(names) == num_levels:
         return
     hint = "; is it an identifier of rows?" if len(names) > 10 * num_levels else ""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from estimators.checks import did_you_mean
 from estimators.data.columns import in_rows
 from estimators.data.latent import LATENT
 from estimators.isolation import own_modes
@@ -116,7 +117,10 @@ def units_of(unit: Any, columns: dict[str, Any]) -> tuple[Units | None, dict[str
     name, labels, others = UNIT, unit, columns
     if isinstance(unit, str):
         if unit not in columns:
-            raise ValueError(f"unit: no column {unit!r} to tell units apart by; the columns are {list(columns)}")
+            raise ValueError(
+                f"unit: no column {unit!r} to tell units apart by; the columns are {list(columns)}"
+                f"{did_you_mean(unit, columns)}"
+            )
         if unit == LATENT:
             raise ValueError(f"unit: {LATENT!r} is the hidden cause that rows of a unit share; name another column")
         name, labels = unit, columns[unit]

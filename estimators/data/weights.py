@@ -13,6 +13,8 @@ def row_weights(values: Any, num_rows: int) -> Tensor | None:
     """The weights of rows as float64 [N], or an error that says which are none; None for None."""
     if values is None:
         return None
+    if isinstance(values, str):
+        raise TypeError(f"weights: expected a number for each row, got {values!r}; of a frame give frame[{values!r}]")
     array, missing = as_array("weights", values)
     if array.shape != (num_rows,):
         raise ValueError(f"weights: expected shape ({num_rows},), one per row, got {array.shape}")

@@ -89,6 +89,8 @@ def exported_fit(fit: "Fit", groups: Collection[str] | None, seed: int | None) -
     """A fit as ArviZ's own container; see `Fit.to_arviz`."""
     if fit.num_draws < 2:
         raise ValueError("to_arviz: a point fit has no draws; use fit.laplace() for draws, or fit with NUTS()")
+    if isinstance(groups, str):
+        raise TypeError(f'to_arviz: expected a list of groups such as ["{groups}"], got {groups!r}')
     unknown = [name for name in groups or () if name not in GROUPS]
     if unknown:
         raise ValueError(f"to_arviz: no group {unknown[0]!r}; there are {', '.join(GROUPS)}")

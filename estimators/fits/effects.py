@@ -89,6 +89,8 @@ class Effect:
                 raise ValueError(
                     f"effect: expected a variable among {variables}, got {name!r}{did_you_mean(name, variables)}"
                 )
+        if self.name == self.of:
+            raise ValueError(f"effect: expected two variables, got {self.name!r} as outcome and as cause")
         if predictive.variables[self.name].num_columns is not None:
             raise ValueError(f"effect: {self.name} is a column of vectors, whose means fit.contrast compares")
         self.scale.check(self.name, predictive.variables[self.name])

@@ -23,8 +23,13 @@ def rows_for(fit: "Fit", rows: Any) -> Data:
     """
     unit = None if fit.data is None or fit.data.unit is None else fit.data.unit.name
     if unit is not None and not isinstance(rows, Data) and unit in (columns := named_columns(rows)):
-        return Data(columns, unit=unit).numbered_as(levels_of(fit))
-    return as_data(rows).numbered_as(levels_of(fit))
+        data = Data(columns, unit=unit)
+    else:
+        data = as_data(rows)
+    fitted = data.columns if fit.data is None else fit.data.columns
+    # Names in a column that the model does not have are nothing to number: the model refuses the column.
+    foreign = {name: names for name, names in data.levels.items() if name not in fitted}
+    return data.numbered_as({**foreign, **levels_of(fit)})
 
 
 def names_along_axes(fit: "Fit") -> dict[str, Mapping[int, tuple[str, ...]]]:

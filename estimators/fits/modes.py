@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Integral
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
+from estimators.checks import what_came
 from estimators.contract import Density, Model
 from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
@@ -46,6 +48,8 @@ class FitModes:
 
     def __getitem__(self, number: int) -> "Fit":
         """The mode as a fit, its labels in order; of a posterior, the mode's draws, or its point if it has none."""
+        if not isinstance(number, Integral):
+            raise TypeError(f"modes: expected a number below {len(self)}, got {what_came(number)}")
         if not -len(self) <= number < len(self):
             raise IndexError(f"modes: the search found {len(self)}, numbered from 0; got {number}")
         place = number % len(self)

@@ -60,7 +60,8 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
             expected = "one dimension [N]" if width is None else f"shape [N, {width}]"
             raise ValueError(f"column {variable}: expected {expected}, got shape {tuple(column.shape)}")
         if variable in data.levels:
-            check_levels(variable, data.levels[variable], mechanism.num_levels, type(mechanism).__name__)
+            names, family = data.levels[variable], type(mechanism).__name__
+            check_levels(variable, names, mechanism.num_levels, family, _with_levels(variable, mechanism, len(names)))
         present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
         mechanism.check(variable, column[present])
     latent = data.latent()
@@ -80,6 +81,13 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         data = data.replace(intervened={**data.intervened, **dict.fromkeys(model.covariates, True)})
     # False and True of a variable without levels are numbers.
     return data.numbered_as({name: data.levels[name] for name in data.levels if model.variables[name].num_levels})
+
+
+def _with_levels(variable: str, mechanism: Mechanism, num_levels: int) -> str:
+    """What takes a column whose levels have names."""
+    if mechanism.is_covariate:
+        return f"; say how many levels it has: covariates={{{variable!r}: {num_levels}}}"
+    return "; Bernoulli() and Categorical(...) take levels with names"
 
 
 def _need_no_unit(data: Data, variable: str) -> None:

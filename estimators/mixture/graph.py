@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from estimators.checks import did_you_mean
 from estimators.data.data import LATENT
 from estimators.estep.design import Design
 from estimators.mechanisms.protocol import INTERACTION, Mechanism, variables_of
@@ -34,8 +35,9 @@ def causal_order(mechanisms: Mapping[str, Mechanism], latent_parents: Sequence[s
                 raise ValueError(f"mechanisms[{name!r}]: {LATENT!r} causes every variable; leave it out of parents")
             if parent not in mechanisms:
                 raise ValueError(
-                    f"mechanisms[{name!r}]: the parent {parent!r} has no mechanism; "
-                    f"the variables are {list(mechanisms)}"
+                    f"mechanisms[{name!r}]: the parent {parent!r} has no mechanism; the variables are "
+                    f"{list(mechanisms)}; give it one, or name it among the covariates"
+                    f"{did_you_mean(parent, mechanisms)}"
                 )
     try:
         return list(TopologicalSorter(causes(mechanisms, latent_parents)).static_order())

@@ -20,7 +20,7 @@ class Finder(Protocol):
 
 def check_search(search: object) -> None:
     """Raise TypeError for what is no search."""
-    if search is not None and not callable(getattr(search, "found", None)):
+    if search is not None and (isinstance(search, type) or not callable(getattr(search, "found", None))):
         raise TypeError(
             "search: expected modes.Search(), the result of modes.search(model, data), or None, got "
             f"{what_came(search)}"

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from estimators.checks import did_you_mean
 from estimators.data.data import NOT_SEEN, Data
 from estimators.data.levels import check_levels
 from estimators.programs.call import Program, parameters_of, required
@@ -83,7 +84,7 @@ def _site_columns(fn: Program, structure: Structure, data: Data) -> dict[str, Te
         raise ValueError(
             f"data: the program has no site and no parameter {', '.join(map(repr, unknown))}; its sites in a row are "
             f"{list(structure.sites)}, its parameters {list(known)}; of a data frame give the columns of these alone, "
-            "frame[[...]]"
+            f"frame[[...]]{did_you_mean(unknown[0], [*structure.sites, *known])}"
         )
     for name in data.scalars:
         if name not in known and name not in structure.names:

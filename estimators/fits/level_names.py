@@ -26,9 +26,9 @@ def rows_for(fit: "Fit", rows: Any) -> Data:
         data = Data(columns, unit=unit)
     else:
         data = as_data(rows)
-    fitted = data.columns if fit.data is None else fit.data.columns
     # Names in a column that the model does not have are nothing to number: the model refuses the column.
-    foreign = {name: names for name, names in data.levels.items() if name not in fitted}
+    known = fit.model.variables or data.columns
+    foreign = {name: names for name, names in data.levels.items() if name not in known}
     return data.numbered_as({**foreign, **levels_of(fit)})
 
 

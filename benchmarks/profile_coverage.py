@@ -70,7 +70,7 @@ def row(setting: Setting, replicates: int) -> str:
     low, high = binomtest(held, replicates).proportion_ci(0.95)
     coverage = f"{held / replicates:.2f} ({low:.2f} to {high:.2f})"
     others = f"{several / replicates:.2f} | {not_converged / replicates:.2f}"
-    return f"| {setting.name} | {setting.num_rows} | {coverage} | {others} |"
+    return f"| {setting.name} | {setting.num_rows} | {replicates} | {coverage} | {others} |"
 
 
 def main() -> None:

@@ -58,9 +58,14 @@ def references_at(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> 
 
 
 def sets_at_once(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> ParameterSets:
-    """All parameter sets of Greeks [S, *shape]; what is known is the same of each."""
+    """All parameter sets of Greeks [S, *shape] about references of their own; what is known is the same of each."""
+    return sets_about(references_at(terms, greeks, shared), terms, greeks, shared)
+
+
+def sets_about(at: Sequence[Reference], terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> ParameterSets:
+    """All parameter sets of Greeks [S, *shape] about given references, the shared ones or those at the Greeks."""
     references, coefficients, count = list[Reference](), list[Array](), len(next(iter(greeks.values())))
-    for term, own, whole in zip(terms.all, references_at(terms, greeks, shared), shared, strict=True):
+    for term, own, whole in zip(terms.all, at, shared, strict=True):
         C = term.coefficients(greeks, own)
         coefficients.append(np.broadcast_to(C, (count, *C.shape[-2:])))
         if own.by_cell:

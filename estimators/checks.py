@@ -23,8 +23,8 @@ def what_came(value: object) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__}; write {value.__name__}(...)"
-    text = repr(value)
-    return text if len(text) <= MOST_QUOTED and "\n" not in text else type(value).__name__
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MOST_QUOTED else type(value).__name__
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:

@@ -20,7 +20,7 @@ from estimators.data.columns import (
     numeric_array,
 )
 from estimators.data.latent import LATENT, NOT_SEEN, labels_of, masks_of, need_labels
-from estimators.data.levels import Levels, coded, few_words, joined, renumbered
+from estimators.data.levels import Levels, are_same, coded, few_words, joined, renumbered
 from estimators.data.units import ByUnit, Units, check_shared, stacked, units_of
 from estimators.data.weights import need_positive, row_weights
 from estimators.isolation import own_modes
@@ -39,7 +39,7 @@ class Data(ByUnit):
     of a Pyro program that is the same for every row. A mapping or a data frame given as the first argument is columns
     only: one of its columns may be called ``weights`` or ``missing``.
     Text, categories and booleans [N] become ``levels`` 0 to L - 1 with names: categories in their own order, text
-    sorted (``{"T": ("control", "treated")}``).
+    sorted (``{"T": ("control", "treated")}``); that order means something only of categories declared as ordered.
     ``Z`` may be given in part: -1, NaN or a masked entry is "not seen". A **seen** Z informs theta and the mechanisms;
     a **set** Z (``intervened``) informs the mechanisms only, because an experimenter chose it.
     ``intervened`` maps a column to a boolean mask [N] or to True; ``weights`` [N] count a row w times. With
@@ -202,7 +202,7 @@ class Data(ByUnit):
             for name, column in self.columns.items()
         }
         known = {name: names for name, names in levels.items() if name in columns}
-        if known == self.levels:
+        if are_same(known, self.levels):
             return self
         fields = columns, self.scalars, dict(self.intervened), self.weights, self.missing, known, self.unit
         return Data.__new__(Data)._fill(*fields)

@@ -18,6 +18,11 @@ from estimators.data.words import few
 Names = tuple[str, ...]
 Levels = Mapping[str, Names]
 
+
+class InOrder(Names):
+    """Names in an order that was declared, from the lowest to the highest."""
+
+
 BOOLEANS: Names = ("False", "True")
 MOST_NAMED = 6
 
@@ -50,7 +55,7 @@ def coded(column: str, values: Any) -> tuple[Any, Names]:
         if all(isinstance(level, bool) for level in levels):
             return values, ()
         raise TypeError(f"column {column}: expected numbers in {entries.ndim} dimensions, got text: {there[0]!r}")
-    names = _checked(column, levels)
+    names = InOrder(_checked(column, levels)) if _is_ordered(values) else _checked(column, levels)
     number = {level: k for k, level in enumerate(levels)}
     numbers = np.zeros(len(entries), dtype=np.int64)
     numbers[~missing] = [number[entry] for entry in there]
@@ -78,6 +83,12 @@ def _categories(values: Any) -> list[Any] | None:
     declared = getattr(getattr(values, "dtype", None), "categories", None)
     levels = list(declared) if isinstance(declared, Collection) else []
     return [False, True] if levels and all(isinstance(level, bool | np.bool_) for level in levels) else levels or None
+
+
+def _is_ordered(values: Any) -> bool:
+    """Whether the order of the levels was declared, as of pandas' ordered categories; polars' Enum always has one."""
+    dtype = getattr(values, "dtype", None)
+    return isinstance(getattr(dtype, "categories", None), Collection) and bool(getattr(dtype, "ordered", True))
 
 
 def _levels(column: str, entries: np.ndarray) -> list[Any] | None:
@@ -145,12 +156,22 @@ def in_words(names: Iterable[str]) -> str:
     return few([repr(name) for name in names], MOST_NAMED)
 
 
-def from_numbers(levels: Tensor, names: Names) -> Any:
+def is_in_order(names: Names) -> bool:
+    """Whether the order of the names was declared."""
+    return isinstance(names, InOrder)
+
+
+def are_same(one: Levels, other: Levels) -> bool:
+    """Whether the same columns have the same names, and the same of these a declared order."""
+    return one == other and all(is_in_order(names) == is_in_order(other[name]) for name, names in one.items())
+
+
+def from_numbers(levels: Tensor, names: Sequence[str], *, is_ordered: bool) -> Any:
     """The column with names [N] of which `coded` made these levels, NaN where an entry is missing."""
     import pandas as pd
 
     numbers = torch.where(torch.isnan(levels), -1, levels)
-    return pd.Categorical.from_codes(numbers.numpy().astype(np.int64), categories=list(names))
+    return pd.Categorical.from_codes(numbers.numpy().astype(np.int64), categories=list(names), ordered=is_ordered)
 
 
 def check_levels(column: str, names: Names, num_levels: int | None, family: str, way_out: str = "") -> None:
@@ -168,6 +189,16 @@ def check_levels(column: str, names: Names, num_levels: int | None, family: str,
     raise ValueError(
         f"column {column}: expected {num_levels} levels for {family}, got {len(names)}: {in_words(names)}{hint}"
     )
+
+
+def check_order(column: str, names: Names, family: str) -> None:
+    """Raise where a family of levels in order is given names in none: sorted text is no order."""
+    if not is_in_order(names):
+        raise ValueError(
+            f"column {column}: {family} needs levels in order, and names have none of their own: sorted, these are "
+            f"{in_words(names)}; give it, the lowest first: pandas.Categorical({column}, ['low', 'middle', 'high'], "
+            "ordered=True)"
+        )
 
 
 def renumbered(column: str, values: Tensor, own: Names | None, known: Names | None) -> Tensor:
@@ -197,7 +228,7 @@ def renumbered(column: str, values: Tensor, own: Names | None, known: Names | No
 
 
 def joined(column: str, parts: Sequence[Names | None]) -> Names:
-    """The names of a column in several data sets: those of one that has all, else all of them in sorted order."""
+    """The names of a column in several data sets: those of one that has all, in order if in any, else all sorted."""
     named = [names for names in parts if names is not None]
     every = {name for names in named for name in names}
     if len(named) < len(parts) and every - {*BOOLEANS}:
@@ -205,4 +236,5 @@ def joined(column: str, parts: Sequence[Names | None]) -> Names:
             f"Data.concat: column {column} has names of levels in one part, {in_words(sorted(every))}, and numbers in "
             "another; give names in all of them"
         )
-    return next((names for names in named if len(names) == len(every)), tuple(sorted(every)))
+    whole = [names for names in named if len(names) == len(every)]
+    return next((names for names in whole if is_in_order(names)), [*whole, tuple(sorted(every))][0])

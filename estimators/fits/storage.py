@@ -9,7 +9,7 @@ from torch import Tensor
 
 from estimators.contract import Model, WrongModelError
 from estimators.data.data import Data
-from estimators.data.levels import from_numbers
+from estimators.data.levels import from_numbers, is_in_order
 from estimators.data.units import Units
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
@@ -55,6 +55,7 @@ def save(fit: Any, path: Path) -> None:
         "missing": None if fit.data is None else fit.data.missing,
         "scalars": {} if fit.data is None else dict(fit.data.scalars),
         "levels": {} if fit.data is None else dict(fit.data.levels),
+        "in order": [] if fit.data is None else [*map(is_in_order, fit.data.levels.values())],
         "units": None if fit.data is None or fit.data.unit is None else fit.data.unit.words,
     }
     arrays = {f"draws/{name}": value.numpy() for name, value in fit.draws.items()}
@@ -150,7 +151,12 @@ def _read_modes(words: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> Modes
 def _read_data(document: dict[str, Any], groups: Mapping[str, Mapping[str, Tensor]]) -> Data | None:
     if not groups["columns"]:
         return None
-    named = {name: from_numbers(groups["columns"][name], tuple(names)) for name, names in document["levels"].items()}
+    # Files that were written before order was declared say nothing of it.
+    in_order = document.get("in order") or [False] * len(document["levels"])
+    named = {
+        name: from_numbers(groups["columns"][name], names, is_ordered=is_ordered)
+        for (name, names), is_ordered in zip(document["levels"].items(), in_order, strict=True)
+    }
     return Data(
         {**groups["columns"], **named, **document["scalars"]},
         intervened=groups["intervened"],

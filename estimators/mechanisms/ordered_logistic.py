@@ -87,7 +87,8 @@ class OrderedLogistic(Regression):
     of M > 2 levels enters as M - 1 indicators, level 0 the baseline; any other as itself, ``T:A`` as products.
     ``coefficients`` and ``gaps`` are priors (over the reals, with one for each of the 1 + P where batched, and over the
     positive numbers) or numbers, which mean known. Raises TypeError or ValueError for anything else, and for fewer than
-    3 levels. Source: McCullagh (1980), "Regression models for ordinal data".
+    3 levels. Levels with names need a declared order, as of ``pandas.Categorical(column, levels, ordered=True)``: text
+    alone is refused. Source: McCullagh (1980), "Regression models for ordinal data".
 
     >>> OrderedLogistic(4, parents=["T"]).num_levels
     4

@@ -10,7 +10,7 @@ from torch import Tensor
 from estimators.checks import check_in_memory, did_you_mean, what_came
 from estimators.data.columns import check_name
 from estimators.data.data import LATENT, Data
-from estimators.data.levels import check_levels
+from estimators.data.levels import check_levels, check_order
 from estimators.data.words import few
 from estimators.estep.units import above_latent
 from estimators.isolation import float64
@@ -62,6 +62,8 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
         if variable in data.levels:
             names, family = data.levels[variable], type(mechanism).__name__
             check_levels(variable, names, mechanism.num_levels, family, _with_levels(variable, mechanism, len(names)))
+            if mechanism.is_ordered:
+                check_order(variable, names, family)
         present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
         mechanism.check(variable, column[present])
     latent = data.latent()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from estimators.checks import did_you_mean
 from estimators.data.data import NOT_SEEN, Data
-from estimators.data.levels import check_levels
+from estimators.data.levels import check_levels, check_order
 from estimators.programs.call import Program, parameters_of, required
 from estimators.programs.handlers import Evidence
 from estimators.programs.missing import stand_in
@@ -105,7 +105,10 @@ def _check_names(structure: Structure, data: Data) -> None:
         if name in structure.sites:
             site = structure.sites[name]
             is_numbered = site.is_discrete and site.values.tolist() == list(range(site.cardinality))
-            check_levels(name, names, site.cardinality if is_numbered else None, f"a site of {site.family.__name__}")
+            family = f"a site of {site.family.__name__}"
+            check_levels(name, names, site.cardinality if is_numbered else None, family)
+            if site.is_ordered:
+                check_order(name, names, family)
 
 
 def _need_enumerable(site: RowSite) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pyro.distributions import Categorical, OrderedLogistic
 from pyro.distributions.constraints import ordered_vector, positive_ordered_vector
 from pyro.distributions.transforms import biject_to
 from torch import Tensor
@@ -89,6 +90,12 @@ class RowSite:
     def is_whole(self) -> bool:
         """Whether its values are whole numbers, enumerable or not."""
         return self.is_discrete or bool(getattr(base_support(self.support), "is_discrete", False))
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the order of more than two values means something: of counts, and of levels of an ordered logit."""
+        is_nominal = issubclass(self.family, Categorical) and not issubclass(self.family, OrderedLogistic)
+        return self.is_discrete and self.cardinality > 2 and not is_nominal
 
     @property
     def cardinality(self) -> int:

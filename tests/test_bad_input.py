@@ -334,7 +334,14 @@ KNOWN = Fit.from_greeks(STAY, GREEKS)
         case("do", lambda: KNOWN.do(Smoker=1), ValueError, "'Smoker'", "did you mean 'smoker'?"),
         case("mean", lambda: KNOWN.do(smoker=1).mean("day"), ValueError, "did you mean 'days'?"),
         case("Greek", lambda: KNOWN["beta_day"], KeyError, "did you mean 'beta_days'?"),
-        case("level without a name", lambda: KNOWN.do(smoker="yes"), TypeError, "'yes'", "no names", "number"),
+        case(
+            "level without a name",
+            lambda: KNOWN.do(smoker="yes"),
+            TypeError,
+            "'yes'",
+            "no level of that name",
+            "number",
+        ),
         case("scale", lambda: KNOWN.effect("days", of="smoker", scale=Ratio), TypeError, "write Ratio(...)"),  # type: ignore[arg-type]
         case("given", lambda: KNOWN.effect("days", of="smoker", given="Z"), TypeError, "given", "by name", "got 'Z'"),  # type: ignore[arg-type]
         case("versus", lambda: KNOWN.contrast("days", do={"Z": 1}, versus=0), TypeError, "versus", "got 0"),  # type: ignore[arg-type]

@@ -329,6 +329,7 @@ def test_booleans_and_zeros_and_ones_are_the_same_levels() -> None:
 
 
 IDENTIFIERS = [f"patient {row}" for row in range(300)]
+TEXT_DATES = ("column Y", "numbers for LinearGaussian", "days since the first", "pandas.to_datetime(Y)")
 NOT_OF_THE_MODEL = [
     case("an identifier", {"T": IDENTIFIERS}, ValueError, "column T", "2 levels for Bernoulli", "300", "identifier"),
     case("one level", {"T": ["treated"] * 300}, ValueError, "column T", "2 levels", "got 1: 'treated'", "categories="),
@@ -336,6 +337,10 @@ NOT_OF_THE_MODEL = [
         "a level too few", {"W": FRAME["T"]}, ValueError, "column W", "3 levels for Categorical", "got 2", "categories"
     ),
     case("text for a number", {"Y": IDENTIFIERS}, TypeError, "column Y", "numbers for LinearGaussian", "'patient 0'"),
+    case("dates in text", {"Y": ["2023-01-03", "2023-02-01"] * 150}, TypeError, *TEXT_DATES),
+    case("a date and a time", {"Y": ["2023-01-03 10:00", "2023-01-04 09:30"] * 150}, TypeError, *TEXT_DATES),
+    case("days first", {"Y": ["3/1/2023", "31/1/2023"] * 150}, TypeError, *TEXT_DATES),
+    case("months by name", {"Y": ["3 Jan 2023", "4 Jan 2023"] * 150}, TypeError, *TEXT_DATES),
     case(
         "others", {"a": 1.0, "b": ROWS["Y"]}, ValueError, "'b', 'a'", "['T', 'W', 'Y', 'Z']", 'frame[["W", "T", "Y"]]'
     ),
@@ -348,6 +353,21 @@ def test_a_frame_that_does_not_fit_the_model_is_refused(
 ) -> None:
     with refused(error, *parts):
         EM().fit(MODEL, {**FRAME, **columns}, seed=0)
+
+
+def test_levels_to_compare_are_asked_for_by_name() -> None:
+    example = ("W, which has 3 levels", "such as ('young', 'middle')")
+    with refused(ValueError, *example):
+        NAMED.effect("Y", of="W")
+    with refused(ValueError, *example):
+        NAMED.plot.effect("Y", of="W", levels=["old"])
+
+
+@pytest.mark.parametrize("text", ["patient 0", "control", "1 to 5", "10-20", "may"])
+def test_other_text_is_not_taken_for_dates(text: str) -> None:
+    with pytest.raises(TypeError, match="take levels with names") as caught:
+        EM().fit(MODEL, {**FRAME, "Y": [text] * 300}, seed=0)
+    assert "dates" not in str(caught.value)
 
 
 def test_entries_of_the_greeks_are_called_by_the_names_of_levels() -> None:

@@ -3,6 +3,7 @@
 Text is numbered in sorted order, categories in their own, False and True as 0 and 1. Numbers are no names.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, time, timedelta
 from typing import Any
@@ -23,6 +24,8 @@ class InOrder(Names):
     """Names in an order that was declared, from the lowest to the highest."""
 
 
+# Text that reads as a date: 2023-01-03, 3/1/23 10:00, 3 Jan 2023.
+DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}$")
 BOOLEANS: Names = ("False", "True")
 MOST_NAMED = 6
 
@@ -180,6 +183,11 @@ def check_levels(column: str, names: Names, num_levels: int | None, family: str,
     False and True are numbers where numbers are due.
     """
     if num_levels is None and names != BOOLEANS:
+        if DATE.match(names[0]):
+            way_out = (
+                "; if these are dates, give a number, such as the days since the first of them: dates = "
+                f"pandas.to_datetime({column}), then (dates - dates.min()).dt.days"
+            )
         raise TypeError(f"column {column}: expected numbers for {family}, got text: {in_words(names)}{way_out}")
     if num_levels is None or len(names) == num_levels:
         return

@@ -34,7 +34,7 @@ def value_of(what: str, name: str, value: Any, size: int | None = None) -> Tenso
     try:
         tensor = float64(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
-        hint = "; its levels have no names, so give a number" if isinstance(value, str) else ""
+        hint = "; it has no level of that name, so give a number" if isinstance(value, str) else ""
         raise TypeError(f"{what}: {name} expects {expected} (or one per row), got {what_came(value)}{hint}") from None
     has_shape = tensor.ndim in (len(shape), len(shape) + 1) and tuple(tensor.shape[tensor.ndim - len(shape) :]) == shape
     if not has_shape or not tensor.numel() or not bool(torch.isfinite(tensor).all()):

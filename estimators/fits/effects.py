@@ -113,8 +113,10 @@ class Effect:
             pair = levels.tolist()
         if len(pair) != 2:
             has = "no levels" if levels is None else f"{len(levels)} levels"
+            names = tuple(self.fit.labels.by_variable.get(of, (0, 1)))
             raise ValueError(
-                f"levels: expected two values of {of}, which has {has}, to compare, such as (0, 1); got {self.levels!r}"
+                f"levels: expected two values of {of}, which has {has}, to compare, such as {names[:2]}; got "
+                f"{self.levels!r}"
             )
         return [_number(self.fit.labels.numbered("levels", {of: level})[of]) for level in pair]
 

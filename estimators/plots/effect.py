@@ -116,8 +116,9 @@ def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[A
     values = list(levels) if len(levels) else [] if own is None else [int(one) for one in own.tolist()]
     if len(values) < 2:
         has = "no levels" if own is None else f"{len(own)} levels"
+        names = tuple(law.labels.by_variable.get(of, (0, 1)))
         raise ValueError(
-            f"levels: expected two or more values of {of}, which has {has}, such as (0, 1); got {levels!r}"
+            f"levels: expected two or more values of {of}, which has {has}, such as {names[:2]}; got {levels!r}"
         )
     return Asked(fit, law, name, of, values, level)
 

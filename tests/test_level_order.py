@@ -1,6 +1,7 @@
-"""Levels in order: what declares one, what has none and is refused, and how an order is kept."""
+"""Levels in order: what declares one, how it is kept, and what is refused of names that have none."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 from estimators import EM, CausalMixture, Data, Fit, PyroModel
+from estimators.fits.quantities import effects_of
 from estimators.mechanisms import Bernoulli, Categorical, OrderedLogistic
 from tests.refusals import case, refused
+from validation.scenarios.outcomes import predicted_mean
 
 LEVELS = ["low", "medium", "high"]
 # Treatment raises severity; in sorted order, high is the lowest.
@@ -105,3 +108,67 @@ def test_an_order_is_kept(tmp_path: Path) -> None:
         assert MODEL.check(data).levels["S"] == tuple(LEVELS)
     with refused(ValueError, *DECLARE):
         MODEL.check(fit.data.replace(S=TEXT))
+
+
+NOMINAL = CausalMixture(2, {"T": Bernoulli(), "S": Categorical(3, parents=["T"]), "W": Categorical(3)})
+GREEKS = {
+    "theta": [0.5, 0.5],
+    "p_T": [0.5, 0.5],
+    "p_S": [[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]] * 2,
+    "p_W": [[0.2, 0.3, 0.5]] * 2,
+}
+
+
+def known(severity: Any) -> Fit:
+    rows = Data(T=np.where(TREATED, "yes", "no"), S=severity, W=SEVERITY)
+    return replace(Fit.from_greeks(NOMINAL, GREEKS), data=rows)
+
+
+NAMES = ["high", "low", "medium"]
+WAY_OUT = ("S has levels in no order", "'high', 'low', 'medium'", "0 to 2", "ordered=True")
+PROBABILITY = (*WAY_OUT, f"log_density('S', {NAMES}).exp()")
+MEANS = [
+    case("a mean", lambda fit: fit.do(T="yes").mean("S"), ValueError, *PROBABILITY),
+    case("given", lambda fit: fit.given(T="yes").mean("S"), ValueError, *PROBABILITY),
+    case("an effect", lambda fit: fit.effect("S", of="T"), ValueError, *PROBABILITY),
+    case("a contrast", lambda fit: fit.contrast("S", do={"T": 1}, versus={"T": 0}), ValueError, *PROBABILITY),
+    case("a picture", lambda fit: fit.plot.effect("S", of="T"), ValueError, *PROBABILITY),
+    case(
+        "a counterfactual",
+        lambda fit: fit.counterfactual(fit.data, do={"T": "yes"}, seed=0).mean("S"),
+        ValueError,
+        *WAY_OUT,
+        "sample()['S']",
+    ),
+]
+
+
+@pytest.mark.parametrize(("question", "error", "parts"), MEANS)
+def test_names_in_no_order_have_no_mean(question: Any, error: type[Exception], parts: tuple[str, ...]) -> None:
+    fit = known(TEXT)
+    with refused(error, *parts):
+        question(fit)
+    # The same question of levels in order, and of numbers, has an answer.
+    for severity in (SEVERITY, in_order(LEVELS)):
+        question(known(severity))
+
+
+def test_what_stands_for_a_mean_is_the_probability_of_each_level() -> None:
+    query = known(TEXT).do(T="yes")
+    assert query.log_density("S", NAMES).exp().tolist() == pytest.approx([0.2, 0.3, 0.5])
+    assert float(query.mean("T").value) == 1.0 and float(query.mean("W").value) == pytest.approx(1.3)
+    assert float(known(in_order(LEVELS)).effect("S", of="T").value) == pytest.approx(0.6)
+
+
+def test_whether_effects_are_identified_is_asked_of_names_too() -> None:
+    for severity in (SEVERITY, TEXT):
+        fit = known(severity)
+        assert fit.data is not None
+        density = NOMINAL.density(fit.data)
+        effects = effects_of(fit, density, fit.given(T=0).predictive, density.unconstrain(fit.draws))
+        assert any(effect.name.startswith("effect of T on S") for effect in effects)
+
+
+def test_means_are_compared_by_number() -> None:
+    named, coded = (predicted_mean(known(severity), {"T": "yes"}, "S") for severity in (TEXT, in_order(NAMES)))
+    assert torch.equal(named.draws, coded.draws)

@@ -1,6 +1,7 @@
 """What a fit calls the levels of its variables and its labels, and rows in which they are called the same."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from estimators.data.columns import named_columns
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 def levels_of(fit: "Fit") -> Levels:
     """The names of levels in the rows that were fitted."""
     return {} if fit.data is None else dict(fit.data.levels)
+
+
+def by_number(fit: "Fit") -> "Fit":
+    """The same fit, its levels without names: a mean of their numbers is a functional of a law like any other."""
+    if fit.data is None or not fit.data.levels:
+        return fit
+    return replace(fit, data=fit.data.replace(dict(fit.data.columns)))
 
 
 def rows_for(fit: "Fit", rows: Any) -> Data:

@@ -10,7 +10,7 @@ import numpy as np
 
 from estimators.contract import Density, Predictive
 from estimators.fits.kind import Kind
-from estimators.fits.level_names import levels_of
+from estimators.fits.level_names import by_number, levels_of
 from estimators.fits.summary import entries_of
 from estimators.isolation import float64
 from estimators.modes.region import Quantity
@@ -62,7 +62,7 @@ def effects_of(fit: "Fit", density: Density, predictive: Predictive, points: Arr
     """The effect of each observed variable on each that it acts on, as the values at some points show."""
     names = [name for name in predictive.variables if name not in predictive.hidden]
     outcomes = [name for name in names if predictive.variables[name].has_law]
-    found, known = [], levels_of(fit)
+    found, known, numbered = [], levels_of(fit), by_number(fit)
     for cause in (name for name in names if predictive.variables[name].num_columns is None):
         levels = predictive.levels(cause)
         first, *others = _two_values(fit, cause) if levels is None else levels.tolist()
@@ -71,7 +71,7 @@ def effects_of(fit: "Fit", density: Density, predictive: Predictive, points: Arr
             which = f" ({' against '.join(pair)})" if levels is None or len(others) > 1 or cause in known else ""
             question = partial(_contrast, outcome, cause, value, first)
             try:
-                asked = _asked(fit, density, f"effect of {cause} on {outcome}{which}", question)
+                asked = _asked(numbered, density, f"effect of {cause} on {outcome}{which}", question)
                 found += [one for one in asked if np.abs(one.at(points)).max() > ZERO]
             except (ValueError, NotImplementedError):
                 # It has no finite mean, say.

@@ -83,7 +83,7 @@ def counterfactual(
     known = fit.labels.numbered(call, do)
     fit.labels.warn_of(known)
     anew = partial(_worlds, fit.model, rows_for(fit, data), known, assumptions, check_seed(seed))
-    return Counterfactual(anew(dict(fit.draws)), fit.num_chains, anew, _origin(fit))
+    return Counterfactual(anew(dict(fit.draws)), fit.num_chains, anew, _origin(fit), fit.labels)
 
 
 def _origin(fit: "Fit") -> Origin:

@@ -83,10 +83,10 @@ class Asked:
 
     @property
     def outcome(self) -> str:
-        """What is on the upright axis: a mean, or the probability of the second of two levels, 0 and 1."""
+        """What is on the upright axis: a mean, of ranks where levels have names, or P(the second of two levels)."""
         levels = self.law.predictive.levels(self.name)
         if levels is None or levels.tolist() != [0.0, 1.0]:
-            return f"mean of {self.name}"
+            return f"mean {'rank of' if self.name in self.law.labels.levels else 'of'} {self.name}"
         return f"P({self.name} = {self.law.labels.by_variable.get(self.name, ('0', '1'))[1]})"
 
     @property

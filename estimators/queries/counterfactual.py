@@ -11,6 +11,7 @@ from estimators.contract import Answer, Draws, Structural
 from estimators.data.words import few
 from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
+from estimators.queries.labels import Labels
 from estimators.queries.source import Origin, Source
 
 # Variables that are named.
@@ -32,6 +33,7 @@ class Counterfactual:
     # The same rows at other Greeks, and the fit that was asked.
     anew: Callable[[Draws], Structural]
     origin: Origin
+    labels: Labels
 
     def __repr__(self) -> str:
         return f"Counterfactual(of {few(list(self.worlds.variables), MOST_NAMED)}; ask for mean or sample)"
@@ -41,6 +43,7 @@ class Counterfactual:
         """E[name | row, had ... been set] for every draw and row, as an Estimate of draws [S, N]."""
         if name not in self.worlds.variables:
             raise ValueError(f"expected a variable among {list(self.worlds.variables)}, got {name!r}")
+        self.labels.need_mean(name, "mean", f"count them in worlds, sample()[{name!r}]")
         values, error = self.worlds.mean(name)
         return Estimate(values, self.num_chains, error, Source(partial(_mean, self.anew, name), self.origin))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyro.distributions as dist
 from torch import Tensor
 
+from estimators.data.levels import Levels, in_words, is_in_order
 from estimators.data.values import numbers
 from estimators.status import warn_user
 
@@ -33,7 +34,7 @@ class Labels:
 
     names: Sequence[str]
     sites: Callable[[], Collection[str]]
-    levels: Mapping[str, Sequence[str]]
+    levels: Levels
     doubts: tuple[Doubt, ...] = ()
     # Each warning is given once.
     _said: set[str] = field(default_factory=set, init=False, repr=False)
@@ -53,6 +54,16 @@ class Labels:
             name: numbers_of(f"{call}: {name}", self._noun(name), value, names[name]) if name in names else value
             for name, value in asked.items()
         }
+
+    def need_mean(self, name: str, call: str, way_out: str) -> None:
+        """Raise a ValueError for a variable of more than two named levels in no declared order, which has no mean."""
+        levels = self.levels.get(name, ())
+        if len(levels) > 2 and not is_in_order(levels):
+            raise ValueError(
+                f"{call}: {name} has levels in no order, {in_words(levels)}, so a mean would be one of their numbers, "
+                f"0 to {len(levels) - 1}; {way_out}, or give it an order, pandas.Categorical({name}, [...], "
+                "ordered=True), for the mean of its ranks"
+            )
 
     def _noun(self, name: str) -> str:
         return "label" if self.names and name in self.sites() else "level"

@@ -86,8 +86,15 @@ class Query:
 
     @own_modes()
     def mean(self, name: str) -> Estimate:
-        """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row)."""
+        """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row).
+
+        Of two levels it is the probability of the second, of levels in order the mean of their ranks 0 to L - 1. Raises
+        ValueError for three or more levels with names in no order: ask for ``log_density(name, names).exp()``.
+        """
         self._check_variable(name)
+        levels = list(self.labels.levels.get(name, ()))
+        way_out = f"ask for the probability of each, log_density({name!r}, {levels}).exp()"
+        self.labels.need_mean(name, "mean", way_out)
         values, error = predicted_mean(self.predictive, name)
         if bool((is_infinite := torch.isinf(values).reshape(len(values), -1).any(1)).any()):
             where = f" under {int(is_infinite.sum())} of {len(values)} draws of the Greeks" if len(values) > 1 else ""

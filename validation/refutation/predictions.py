@@ -11,6 +11,7 @@ from estimators import Data, Fit
 from estimators.contract import LATENT
 from validation.refutation.experiment import Arm, Array, Experiments, simulated_at
 from validation.refutation.predictive import LOWEST, interpolated, log_densities
+from validation.scenarios.outcomes import predicted_mean
 
 # Rows that each fit of its own predicts, for every arm; and for all arms and experiments together.
 MOST_ROWS_PREDICTED, LEAST_ROWS_PREDICTED, ROWS_IN_ALL = 250, 40, 2_000_000
@@ -57,7 +58,7 @@ class OfOne(Predictions):
         expected = np.empty((width, len(labels)))
         for label in np.unique(labels):
             settings: dict[str, Any] = {**arm.settings, LATENT: int(label)}
-            expected[:, labels == label] = np.asarray(self.fit.do(**settings).mean(name).value).reshape(-1, 1)
+            expected[:, labels == label] = np.asarray(predicted_mean(self.fit, settings, name).value).reshape(-1, 1)
         return expected
 
     def log_densities(self) -> Array:
@@ -106,7 +107,7 @@ class OfEach(Predictions):
         return ranks / (sizes + 1)
 
     def means(self, arm: Arm, name: str) -> Array:
-        draws = np.asarray(self.fit.do(**arm.settings).mean(name).draws)
+        draws = np.asarray(predicted_mean(self.fit, arm.settings, name).draws)
         return draws.reshape(len(draws), -1).T
 
     def log_densities(self) -> Array:

@@ -1,6 +1,7 @@
 """The distribution of an outcome under an intervention, as a fit predicts it or as it truly is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from estimators import Fit
+from estimators import Estimate, Fit
 from validation.scenarios.intervention import Intervention
 
 Array = NDArray[np.float64]
@@ -27,6 +28,14 @@ class Outcome(Protocol):
     def mean(self) -> float: ...
     def points(self, drawn: Array) -> Array | None: ...
     def draw(self, size: int, seed: int) -> Array: ...
+
+
+def predicted_mean(fit: Fit, do: Mapping[str, Any], outcome: str) -> Estimate:
+    """Return E[outcome | do(...)], of levels the mean of their numbers, which tests may compare in any order."""
+    if fit.data is None or not fit.data.levels:
+        return fit.do(**do).mean(outcome)
+    by_number = replace(fit, data=fit.data.replace(dict(fit.data.columns)))
+    return by_number.do(**fit.labels.numbered("do", do)).mean(outcome)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +67,7 @@ class Predicted:
     @cached_property
     def means(self) -> Array:
         """The mean under each draw of the Greeks [S]."""
-        return np.asarray(self._query.mean(self.outcome).draws.detach(), dtype=np.float64)
+        return np.asarray(predicted_mean(self.fit, self.do, self.outcome).draws.detach(), dtype=np.float64)
 
     def draw(self, size: int, seed: int) -> Array:
         return np.asarray(self._query.sample(size, seed=seed)[self.outcome], dtype=np.float64)

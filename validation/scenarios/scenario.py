@@ -13,6 +13,7 @@ from validation.measures.recovery import sort_components
 from validation.scenarios.base import Allowed, Draw, Moments, Role, Source
 from validation.scenarios.design import Design
 from validation.scenarios.intervention import Intervention
+from validation.scenarios.outcomes import predicted_mean
 from validation.scenarios.posterior_truth import PosteriorTruth
 from validation.scenarios.sources import FixedTruth
 
@@ -207,7 +208,7 @@ def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) 
     # One draw is enough to ask whether the model has the variables and values, and does not warn of unsure labels.
     one = replace(Fit.from_greeks(fit.model, {key: value[0] for key, value in fit.draws.items()}), data=fit.data)
     for intervention in interventions:
-        one.do(**intervention.do).mean(intervention.outcome)
+        predicted_mean(one, intervention.do, intervention.outcome)
     levels = {} if fit.data is None else dict(fit.data.levels)
     return tuple(replace(intervention, levels=levels) for intervention in interventions)
 

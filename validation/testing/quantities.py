@@ -9,6 +9,7 @@ import numpy as np
 
 from estimators import Fit
 from validation.measures.recovery import columns, entries, names_of
+from validation.scenarios.outcomes import predicted_mean
 from validation.statistics.arguments import Array, as_array
 
 Truth = Mapping[str, Any]
@@ -87,7 +88,7 @@ class PredictedMeans:
         return ()
 
     def of(self, fit: Fit) -> dict[str, Array]:
-        answers = {name: fit.do(**self.do).mean(name).draws.numpy() for name in self.names}
+        answers = {name: predicted_mean(fit, self.do, name).draws.numpy() for name in self.names}
         for name, value in answers.items():
             if value.ndim != 1:
                 raise ValueError(f"stat.interventions: expected one mean of {name}, got {value.shape[1:]}: set one row")

@@ -138,7 +138,8 @@ class Fit:
     ) -> Estimate:
         """What ``do(of=levels[1])`` does to the mean of a variable, against ``do(of=levels[0])``, draw by draw.
 
-        Of two levels both are meant. Of everyone, or of those ``given={"W": 2}``; on the treated, the effect of T
+        Of two levels both are meant, the second (of text: in sorted order) against the first; more than two are named,
+        ``levels=("a", "c")``. Of everyone, or of those ``given={"W": 2}``; on the treated, the effect of T
         ``given={"T": 1}``, as it was before it is set. ``within=["W"]`` is a table by level. As a `Difference`, `Ratio`
         or `OddsRatio`. ValueError where what is given depends on ``of``; on the treated, where it has not two levels.
         """

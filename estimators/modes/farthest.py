@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from estimators.modes.region import OPEN, SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
+from estimators.modes.no_end import has_no_end
+from estimators.modes.region import OPEN, SETTLED, End, Region, Shape, rounding_of_slopes
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb
 
@@ -20,8 +21,6 @@ TRIED = 40
 # How often a search is continued; how far along each axis it goes at most, since further out the axes are others; and
 # how far it must go at least.
 ROUNDS, REACH, LEAST_REACH = 15, 2.0, 0.1
-# A quantity that grows in proportion over so many times a step grows without end; the step of one coordinate alone.
-AHEAD, UNIT = np.array([1.0, 1e1, 1e2, 1e3, 1e6, 1e9]), 1.0
 # Two ends that differ by less than this share of their distance from the mode are one.
 SAME = 1e-3
 
@@ -38,6 +37,9 @@ def ends_around(region: Region, mode: Array) -> list[End]:
     values = region.quantity(others) if len(others) else np.zeros(0)
     ends = []
     for sign in (-1.0, 1.0):
+        if shape.is_open.any() and has_no_end(region, mode, shape, mode[None][:0], sign):
+            ends.append(_without_end(begin, sign))
+            continue
         found = [begin, *_from_mode(region, mode, shape, sign * slope, sign)]
         starts = others[np.argsort(-sign * values)[:ELSEWHERE]]
         found += [_searched(region, start, region.shape(start).axes, sign) for start in starts]
@@ -64,34 +66,26 @@ def _searched(region: Region, start: Array, axes: Array, sign: float) -> End:
     Where that gains nothing, the axes were not good for so far, and the next search goes less far; else it may go
     farther again.
     """
-    best, reach = region.farthest(start, axes, sign, REACH), REACH
-    way = best.point - start
+    best, reach, gain = region.farthest(start, axes, sign, REACH), REACH, 0.0
+    way, begin = best.point - start, best.value
     for _ in range(ROUNDS):
         if best.is_settled or reach < LEAST_REACH:
             break
-        if _has_no_end(region, best, way, sign):
-            return best._replace(value=sign * np.inf, left=0.0, is_settled=True)
-        end = region.farthest(best.point, region.shape(best.point).axes, sign, reach)
+        shape = region.shape(best.point)
+        if has_no_end(region, best.point, shape, way[None], sign):
+            return _without_end(best, sign)
+        end = region.farthest(best.point, shape.axes, sign, reach)
         gain, way = sign * (end.value - best.value), end.point - best.point
         reach = min(2.0 * reach, REACH) if gain > 0.0 else 0.25 * reach
         if gain > 0.0 or (end.is_settled and gain > -SETTLED * best.left):
             best = end
-    return best
+    # A search that was still on its way has no end, however long its way was.
+    is_on_its_way = not best.is_settled and gain > SETTLED * abs(best.value - begin)
+    return best._replace(left=np.inf) if is_on_its_way else best
 
 
-def _has_no_end(region: Region, end: End, way: Array, sign: float) -> bool:
-    """Whether on a line from an end, on along the way to it or along one coordinate, the quantity grows and grows.
-
-    As the mean of a class does whose weight may be 0: far out the line is in the region.
-    """
-    alone = UNIT * np.eye(len(way))[~region.objective.bounded]
-    steps = np.concatenate([way[None], alone, -alone])
-    points = end.point + AHEAD[:, None, None] * steps
-    shape, points = points.shape[:2], points.reshape(-1, len(way))
-    stays = (region.excess(points) >= -10.0 * SLACK).reshape(shape)
-    gains = sign * (region.quantity(region.held(points)) - end.value).reshape(shape)
-    grows = (gains[0] > 0.0) & (gains >= 0.5 * AHEAD[:, None] * gains[0])
-    return bool((stays & grows).all(0).any())
+def _without_end(end: End, sign: float) -> End:
+    return end._replace(value=sign * np.inf, left=0.0, is_settled=True)
 
 
 def _farthest(ends: Sequence[End], sign: float) -> End:

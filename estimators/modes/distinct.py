@@ -9,6 +9,7 @@ from estimators.modes.climb import nearness
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import EXACT_LAW, Mode, law_at
 from estimators.optimise.arrays import Array
+from estimators.optimise.ridge import LEVEL
 
 # Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
 TOLERANCE = 1e-5
@@ -18,7 +19,8 @@ def known_mode(
     modes: Iterable[Mode], density: Density, labelling: Labelling, point: Array, value: float
 ) -> Mode | None:
     """The mode among some that a stationary point [D] is; None for another."""
-    close = [mode for mode in modes if abs(mode.value - value) < TOLERANCE * (1.0 + 1e-3 * abs(value))]
+    within = TOLERANCE * (1.0 + 1e-3 * abs(value))
+    close = [mode for mode in modes if abs(mode.value - value) < (max(within, LEVEL) if mode.is_flat else within)]
     if not close:
         return None
     law, near = law_at(density, point[None])[0], nearness(density, labelling)

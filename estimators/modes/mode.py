@@ -9,6 +9,7 @@ from estimators.contract import Density, Objective
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT, newton
 from estimators.optimise.curvature import Curvature, curvature
+from estimators.optimise.ridge import with_ridges
 
 # Weighted differences of log p(row), in nats, below which two points have one law of the rows.
 SAME_LAW = 0.1
@@ -86,7 +87,7 @@ def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
     curve = None
     if EVALUATIONS * density.size * density.row_size <= MOST_WORK:
         own = _Free(objective, point, free)
-        curve = curvature(own, point[free])
+        curve = with_ridges(own, point[free], curvature(own, point[free]))
         point = own.whole(newton(own, point[free], curve))
     value, _ = objective.value_and_gradient(point)
     return Mode(point, value, law_at(density, point[None])[0], free, curve, density.is_spurious(point))

@@ -25,6 +25,10 @@ class Status(Enum):
         "Other Greeks explain the rows about as well, and may answer otherwise; `print(fit.modes)` lists them, and "
         "seen Z, rows with something set, or another measure of Z may tell them apart"
     )
+    PRIOR_CONFLICT = (
+        "Prior and data disagree beyond chance, so the answer is a compromise, and all else may be for this reason",
+        "check the units of the columns, or use wider priors (a mixture's `model.scaled_to(data)`)",
+    )
     CHAINS_DISAGREE = (
         "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
         "not a sample of one posterior",

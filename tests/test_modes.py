@@ -65,6 +65,9 @@ def test_each_mode_says_what_the_rows_leave_open() -> None:
     for mode in opened.modes:
         assert mode.status is Status.NOT_IDENTIFIED and mode.findings[Status.NOT_IDENTIFIED] == "p_T[0]"
         assert Status.RIVAL_MODES in mode.findings
+    # So it says of its priors.
+    at_odds = replace(fit, findings={**fit.findings, Status.PRIOR_CONFLICT: "9 nats"})
+    assert at_odds.modes[1].findings[Status.PRIOR_CONFLICT] == "9 nats"
 
 
 def test_an_answer_shows_its_rivals_and_its_profile_has_an_interval_for_each() -> None:

@@ -1,4 +1,4 @@
-"""Prior against data: a fit says where they disagree and by how much, and of which Greeks the rows tell nothing."""
+"""Prior against data: a fit warns where they disagree, and says of which Greeks the rows tell nothing."""
 
 import warnings
 from typing import Any
@@ -10,10 +10,23 @@ import pytest
 import torch
 from scipy.stats import chi2, norm
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
+from estimators import (
+    EM,
+    MAP,
+    NUTS,
+    CausalMixture,
+    Data,
+    EstimationError,
+    EstimationWarning,
+    Exact,
+    Fit,
+    GaussianMixture,
+    PyroModel,
+    Status,
+)
 from estimators.algorithms.prior_remarks import conflict_at, untold_entries
 from estimators.contract import Model
-from estimators.mechanisms import Bernoulli, Gaussian
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.test_scaled_priors import GALAXIES, THREE
 
 SHORT = MAP(num_starts=10, num_steps=5)
@@ -23,6 +36,12 @@ NOISE = RNG.normal(0.0, 5.0, size=30)
 
 def said(fit: Fit, words: str) -> list[str]:
     return [sentence for sentence in fit.advice if words in sentence]
+
+
+def quietly(estimator: Any, model: Model, rows: dict[str, Any], **options: Any) -> Fit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        return estimator.fit(model, rows, seed=0, **options)
 
 
 # ---------------------------------------------------------------- the measure
@@ -67,7 +86,7 @@ def test_labels_do_not_matter() -> None:
 
 
 def test_galaxies_under_the_default_prior() -> None:
-    with pytest.warns(EstimationWarning):
+    with pytest.warns(EstimationWarning, match="PRIOR_CONFLICT"):
         fit = SHORT.fit(THREE, {"X": GALAXIES}, seed=0)
     (sentence,) = said(fit, "disagree")
     assert "prior of mu_X, sigma_X" in sentence and "scaled_to(data)" in sentence
@@ -80,7 +99,9 @@ def test_galaxies_under_the_default_prior() -> None:
 def test_a_location_that_stays_as_the_scale_gives_way() -> None:
     """The mean is where the prior has it, and the wide scale allows for that: only the likelihood shows it."""
     model = CausalMixture(1, {"X": Gaussian(loc=dist.Normal(0.0, 1.0), scale=dist.HalfCauchy(100.0))})
-    fit = SHORT.fit(model, {"X": 300.0 + NOISE}, seed=0)
+    with pytest.warns(EstimationWarning, match="PRIOR_CONFLICT: .* nats"):
+        fit = SHORT.fit(model, {"X": 300.0 + NOISE}, seed=0)
+    assert fit.status is Status.PRIOR_CONFLICT
     assert abs(float(fit["mu_X"])) < 1.0
     (sentence,) = said(fit, "disagree")
     assert "prior of mu_X hardly" in sentence
@@ -90,10 +111,20 @@ def test_exact_and_nuts_say_it_too() -> None:
     rows = {"X": [50.0, 51.0, 52.0, 60.0, 61.0]}
     model = GaussianMixture(2, loc_scale=1.0)
     for estimator in (Exact(num_draws=200), NUTS(num_samples=100, warmup_steps=100, num_chains=2)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EstimationWarning)
-            fit = estimator.fit(model, rows, seed=0)
-        assert said(fit, "disagree")
+        assert said(quietly(estimator, model, rows), "disagree")
+
+
+def test_of_other_units_it_is_said_before_what_follows_from_them() -> None:
+    """Days in millionths: a class is lost to the prior's units, not to the rows."""
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    columns = {"T": (NOISE > 0.0).astype(float), "Y": 10.0 + NOISE}
+    own, small = (quietly(SHORT, model, {**columns, "Y": unit * columns["Y"]}, search=None) for unit in (1.0, 1e6))
+    assert Status.PRIOR_CONFLICT not in own.findings
+    assert small.status is Status.PRIOR_CONFLICT and {Status.COMPONENT_COLLAPSED, Status.BOUNDARY} & {*small.findings}
+    assert small.advice[0].startswith("PRIOR_CONFLICT") and "units of the columns" in " ".join(str(small).split())
+    # What holds of the end of the climb holds although it is not the status.
+    with pytest.raises(EstimationError, match=r"no interior mode.*PRIOR_CONFLICT"):
+        small.laplace(10, seed=0)
 
 
 def test_a_program_says_it_of_its_priors() -> None:
@@ -104,7 +135,8 @@ def test_a_program_says_it_of_its_priors() -> None:
             pyro.sample("x", dist.Normal(mean[z.long()], 5.0))
 
     for shift, expected in ((0.0, 0), (300.0, 1)):
-        assert len(said(SHORT.fit(PyroModel(program), {"x": shift + NOISE}, seed=0), "disagree")) == expected
+        fit = quietly(SHORT, PyroModel(program), {"x": shift + NOISE})
+        assert len(said(fit, "disagree")) == expected
 
 
 # ---------------------------------------------------------------- of what the rows tell nothing

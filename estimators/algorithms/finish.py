@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from estimators.algorithms.checked import Checked
-from estimators.algorithms.prior_remarks import prior_remarks
+from estimators.algorithms.prior_remarks import of_priors
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density
 from estimators.data.remarks import Remark
@@ -87,7 +87,10 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     if estimated.kind.has_chains:
         of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}
         findings = {**checked.holds, **of_divergences} | findings
-    of_data = density.remarks()
+    of_data, on_priors = density.remarks(), list[str]()
+    if uses_prior and density.size and density.has_prior:
+        conflict, on_priors = of_priors(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
+        findings |= conflict
     findings = _explained(in_order(findings), density, labelled, of_data)
     remarks = [rename(remark) for remark in estimated.remarks]
     ends = words_at_ends(density, labelled.draws, of_data) if estimated.kind.is_mode else ""
@@ -95,8 +98,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
     is_without_modes = estimated.found is not None and not estimated.found.modes
     remarks += [NO_MODE] if is_without_modes and Status.CONVERGED in findings else []
-    if uses_prior and density.size and density.has_prior:
-        remarks += prior_remarks(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
+    remarks += on_priors
     # What is said with a status is said once.
     said = (*findings.values(), ends)
     remarks += [one.sentence for one in of_data if not any(str(one) in about for about in said)]

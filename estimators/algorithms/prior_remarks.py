@@ -1,4 +1,4 @@
-"""Whether prior and data disagree, and of which Greeks the rows tell nothing.
+"""Whether prior and data disagree (PRIOR_CONFLICT), and of which Greeks the rows tell nothing (a remark).
 
 Both are judged at the estimate φ̂: what the likelihood has given up for the prior, and the prior for the likelihood,
 
@@ -23,6 +23,7 @@ from estimators.data.words import few
 from estimators.modes.best_starts import best_starts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
+from estimators.status import Status
 
 # Draws of the priors; starts without them, and the EM steps of each; steps of a climb where those of EM are costly.
 PRIOR_DRAWS = 1000
@@ -58,26 +59,26 @@ class Conflict:
         return sorted(short, key=lambda name: -self.shortfalls[name]) if self.nats > self.limit else []
 
 
-def prior_remarks(density: Density, draws: Mapping[str, Tensor], best: int, rng: np.random.Generator) -> list[str]:
-    """Sentences on draws [S, *shape] of an estimate that rests on priors; ``best`` is the likeliest."""
+def of_priors(
+    density: Density, draws: Mapping[str, Tensor], best: int, rng: np.random.Generator
+) -> tuple[dict[Status, str], list[str]]:
+    """PRIOR_CONFLICT, if it holds of draws [S, *shape] that rest on priors, and remarks; ``best`` is the likeliest."""
     greeks = {name: value.numpy() for name, value in draws.items()}
     of_prior = density.constrain(density.draw_prior(PRIOR_DRAWS, rng))
     num_draws = len(next(iter(greeks.values())))
     looked_at = np.unique([best, *np.linspace(0, num_draws - 1, min(num_draws, CANDIDATES)).astype(int)])
     points = density.unconstrain({name: value[looked_at] for name, value in greeks.items()})
     conflict = conflict_at(density, points, of_prior, rng)
-    said = []
+    findings = {}
     if conflict.culprits:
-        said.append(
-            f"Prior and data disagree by {conflict.nats:.0f} nats, where chance allows {conflict.limit:.0f}: the "
-            f"prior of {few(conflict.culprits, MOST_NAMED)} hardly allows the answer that the rows have by themselves "
-            "(EM's), and what is reported is a compromise; check the units of the columns, or use wider priors "
-            "(a mixture's `model.scaled_to(data)`)."
+        findings[Status.PRIOR_CONFLICT] = (
+            f"{conflict.nats:.0f} nats, where chance allows {conflict.limit:.0f}, as the prior of "
+            f"{few(conflict.culprits, MOST_NAMED)} hardly allows the answer of the rows alone (EM's); "
+            "check the units of the columns, or use wider priors (a mixture's `model.scaled_to(data)`)"
         )
     untold = untold_entries(greeks, of_prior) if num_draws >= LEAST_DRAWS else []
-    if untold:
-        said.append(f"The rows tell next to nothing of {few(untold, MOST_NAMED)}: the posterior is the prior.")
-    return said
+    nothing = f"The rows tell next to nothing of {few(untold, MOST_NAMED)}: the posterior is the prior."
+    return findings, [nothing] if untold else []
 
 
 @np.errstate(all="ignore")

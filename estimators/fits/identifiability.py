@@ -137,7 +137,7 @@ class Identifiability:
 def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None) -> Identifiability:
     """What the data tell near a fit, and a search for other Greeks with the law that the rows have there."""
     data = fitted_rows(fit, "identifiability")
-    if fit.status is Status.COMPONENT_COLLAPSED:
+    if Status.COMPONENT_COLLAPSED in fit.findings:
         return _unknown(f"{EDGE}. {fit.advice[0]}")
     density = density_behind(fit, data)
     if not density.size:
@@ -152,7 +152,7 @@ def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None)
 def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:
     """The likelihood against the prior at a point fit, or at the mode that the best of several draws climbs to."""
     draws, uses_prior = fit.draws, fit.uses_prior
-    if fit.status is Status.BOUNDARY:
+    if Status.BOUNDARY in fit.findings:
         return _unknown(f"{EDGE}. {fit.advice[0]}")
     if not np.isfinite(at).all() or _is_at_edge(density, at):
         return _unknown(EDGE)

@@ -55,7 +55,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
 
 def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
     """The draws, without a warning; EstimationError where there is no mode to expand around."""
-    if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+    if not fit.findings.keys().isdisjoint((Status.BOUNDARY, Status.COMPONENT_COLLAPSED)):
         raise EstimationError(f"laplace: there is no interior mode to expand around. {fit.advice[0]}")
     density = density_behind(fit, fitted_rows(fit, "laplace"))
     drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))

@@ -24,7 +24,7 @@ def maximised_density(fit: "Fit") -> Density:
             f"profile: expected a point fit (EM or MAP), got kind {fit.kind!r}, whose draws hold its uncertainty "
             "already, in proportion over all modes that they visit; use .interval(level), or fit with EM()"
         )
-    if fit.status is Status.COMPONENT_COLLAPSED:
+    if Status.COMPONENT_COLLAPSED in fit.findings:
         raise EstimationError(f"profile: the density has no maximum to compare with. {fit.advice[0]}")
     return density_behind(fit, fitted_rows(fit, "profile"))
 
@@ -34,7 +34,7 @@ def maxima_of(fit: "Fit", density: Density) -> Maxima:
     objective = Objective(density, log_joint if fit.uses_prior else log_likelihood)
     greeks = fit.draws if fit.found is None else fit.found.greeks
     points = density.unconstrain({name: value.numpy() for name, value in greeks.items()})
-    if fit.status is Status.MAX_ITERATIONS:
+    if Status.MAX_ITERATIONS in fit.findings:
         points[0] = ascend(objective, points[0], TOLERANCE).coordinates
     return Maxima(objective, points, objective.value(points))
 

@@ -119,11 +119,10 @@ class FitModes:
 
 
 def _with_a_rival(fit: "Fit") -> dict[str, Any]:
-    """What is said of one mode of several: that there are others, and what the rows leave open, of whichever mode."""
-    findings = {Status.RIVAL_MODES: ""}
-    if Status.NOT_IDENTIFIED in fit.findings:
-        findings[Status.NOT_IDENTIFIED] = fit.findings[Status.NOT_IDENTIFIED]
-    findings = in_order(findings)
+    """What is said of one mode of several: that there are others, and what holds of whichever mode."""
+    of_any = (Status.NOT_IDENTIFIED, Status.PRIOR_CONFLICT)
+    kept = {status: about for status, about in fit.findings.items() if status in of_any}
+    findings = in_order({Status.RIVAL_MODES: "", **kept})
     return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
 
 

@@ -48,7 +48,7 @@ def refits(fit: Fit, count: int, seed: int) -> Refits:
     EstimationError where the fit itself has, or most data sets do.
     """
     data = rows_behind(fit)
-    if fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED):
+    if not fit.findings.keys().isdisjoint((Status.BOUNDARY, Status.COMPONENT_COLLAPSED)):
         raise EstimationError(f"refute: the fit has no estimate of every class to hold rows against. {fit.advice[0]}")
     combination = log_joint if fit.uses_prior else log_likelihood
     refitted = _Refitted(fit, data, _density(fit, data), np.random.default_rng([seed, 2]))

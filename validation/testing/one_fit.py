@@ -46,7 +46,7 @@ def drop_to(fit: Fit, truth: Truth, asked: Quantities, seed: int) -> Drop:
     density = _density(fit)
     objective = objective_of(fit, density)
     own, held = point_of(fit, density), Held.of(fit, truth, asked, density)
-    if fit.status is Status.COMPONENT_COLLAPSED or not _known_are_true(fit, truth, asked, density):
+    if Status.COMPONENT_COLLAPSED in fit.findings or not _known_are_true(fit, truth, asked, density):
         return Drop(np.inf, max(held.freedom, 1), 1.0)
     if not held.freedom:
         raise ValueError(f"{', '.join(asked.true(fit, truth))} do not vary, so there is nothing to judge")

@@ -40,8 +40,8 @@ class NUTS:
     that a search finds, dealt by weight; the same seed gives the same draws on any number of cores. With ``low_rank``
     the warm-up adapts to correlations between Greeks too, as of an intercept and a slope whose covariate is far from 0.
     Draws are relabelled before R-hat and ESS are computed; the status is NOT_IDENTIFIED (the rows leave Greeks open,
-    and the priors answer), CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail < 100 per chain),
-    in order.
+    and the priors answer), PRIOR_CONFLICT, CHAINS_DISAGREE (R-hat > 1.01), DIVERGENCES (any) or LOW_ESS (bulk or tail
+    < 100 per chain), in order.
 
     Where chains of different modes do not meet, each mode's mass is estimated by importance sampling and the draws are
     resampled to these masses; R-hat and ESS are then those within modes. Where chains do not mix within a mode either,

@@ -42,7 +42,7 @@ class SMC:
     whether they agree. Particles that descend from one another are neighbours, so the effective sample sizes count
     descent as they do autocorrelation. ``fit.info["mode"]`` is the mode of each draw, by climbs from some of them, and
     ``fit.modes[1]`` has the draws of one. The status is NOT_IDENTIFIED (the rows leave Greeks open, and the priors
-    answer), CHAINS_DISAGREE (R-hat > 1.01) or LOW_ESS (bulk or tail < 100 per cloud), in order.
+    answer), PRIOR_CONFLICT, CHAINS_DISAGREE (R-hat > 1.01) or LOW_ESS (bulk or tail < 100 per cloud), in order.
 
     Raises ValueError where a Greek has no prior, and EstimationError where hardly a draw of the priors makes the data
     possible.

@@ -30,8 +30,8 @@ class Status(Enum):
         "check the units of the columns, or use wider priors (a mixture's `model.scaled_to(data)`)",
     )
     CHAINS_DISAGREE = (
-        "The chains explored different regions (rank-normalised R-hat above 1.01 after relabelling), so the draws are "
-        "not a sample of one posterior",
+        "The chains do not agree (rank-normalised R-hat above 1.01 after relabelling): little above it, there are too "
+        "few draws; far above it, the chains explored different regions, and are not a sample of one posterior",
         "raise `warmup_steps` and `num_samples` (NUTS) or `num_particles` (SMC), use `Exact` on small data, or give "
         "the model stronger priors or seen Z",
     )

@@ -355,7 +355,7 @@ def test_posteriors_are_tried_around_the_rows_too(frame, with_sampler):
     [
         (
             Doubtful((Status.CHAINS_DISAGREE,)),
-            "CHAINS_DISAGREE: The chains explored different regions",
+            "CHAINS_DISAGREE: The chains do not agree",
         ),
         (
             Doubtful((Status.RIVAL_MODES, Status.DIVERGENCES)),

@@ -58,7 +58,7 @@ def test_draws_of_modes_that_no_chain_connects_are_in_proportion(stat: Stat) -> 
     fit = SMALL.fit(MODEL, THREE, seed=stat.seed)
     check_same_posterior(stat, fit, exact)
     assert fit.status is Status.CONVERGED and Status.RIVAL_MODES not in fit.findings
-    assert "all modes in proportion, of which there is 1 other" in fit.advice[1]
+    assert "all modes in proportion: the first and 1 other" in fit.advice[1]
     assert "resampled to masses by importance sampling" in fit.advice[2]
     share = float((exact.draws["mu_X"].min(1).values < -4.0).double().mean())
     low = int(np.argmin([mode["mu_X"].min() for mode in fit.modes]))

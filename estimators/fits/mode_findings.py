@@ -45,8 +45,8 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
 def proportion_remark(about: str, *, are_in_proportion: bool = True) -> str:
     """A sentence for draws that hold several modes, as they should, in place of a warning of rivals."""
     if not are_in_proportion:
-        return f"The draws are of several modes, in shares of which the chains disagree: there is {about}."
-    return f"The draws are of all modes in proportion, of which there is {about}."
+        return f"The draws are of several modes, in shares of which the chains disagree: the first and {about}."
+    return f"The draws are of all modes in proportion: the first and {about}."
 
 
 def rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_prior: bool) -> str:

@@ -221,6 +221,19 @@ def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
         plain.modes  # noqa: B018
 
 
+@pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=5, num_steps=5)])
+def test_a_fit_without_a_search_says_that_it_did_not_look(estimator: EM | MAP) -> None:
+    short = modes.Search(least=5, most=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
+        without, with_one = (
+            estimator.fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0, search=search)
+            for search in (None, short)
+        )
+    assert any(sentence.startswith("No search") for sentence in without.advice) and "No search" in str(without)
+    assert not any("No search" in sentence for sentence in with_one.advice)
+
+
 def test_a_search_that_found_no_maximum_is_said_to_have_run() -> None:
     fit = quietly(MAP(), GaussianMixture(3), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0]))
     assert fit.status is Status.BOUNDARY and fit.stats["search_starts"] > 0

@@ -155,6 +155,7 @@ def test_chains_that_do_not_mix_between_modes_are_reported() -> None:
     with pytest.warns(EstimationWarning, match="R-hat"):
         fit = NUTS(num_samples=200, warmup_steps=200).fit(model, {"X": rows}, seed=0, search=None)
     assert fit.status is Status.CHAINS_DISAGREE
+    assert any(sentence.startswith("No search") for sentence in fit.advice)
     assert fit.stats["max_r_hat"] > 1.01
 
 

@@ -20,6 +20,7 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_likelihood
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
+from estimators.fits.mode_findings import unsearched_remarks
 from estimators.isolation import own_modes
 from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
@@ -125,7 +126,8 @@ class EM:
             "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
         draws = density.draws(best.coordinates[None])
-        estimated = Estimated(Kind.ML, draws, stats, {best.status: ""}, info=info, found=found)
+        findings, remarks = {best.status: ""}, unsearched_remarks(found)
+        estimated = Estimated(Kind.ML, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 
     def _starts(self, density: Density, found: Found | None, rng: np.random.Generator) -> Array:

@@ -14,6 +14,7 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
+from estimators.fits.mode_findings import unsearched_remarks
 from estimators.isolation import own_modes
 from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
@@ -111,7 +112,8 @@ class MAP:
         }
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
         draws = density.draws(best.coordinates[None])
-        estimated = Estimated(Kind.MAP, draws, stats, {status: ""}, info=info, found=found)
+        findings, remarks = {status: ""}, unsearched_remarks(found)
+        estimated = Estimated(Kind.MAP, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 
     def _train(self, objective: Objective, start: Array, bar: Any) -> tuple[Array, list[float], list[float]]:

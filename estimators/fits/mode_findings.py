@@ -21,6 +21,11 @@ UNMOVED = 1e-9
 # A mode so many nats below another is as high.
 SAME = 0.005
 
+NOT_SEARCHED = (
+    "No search for modes stands behind this answer: another as good may be there, and `search=modes.Search()` looks "
+    "for it."
+)
+
 
 def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior: bool) -> dict[Status, str]:
     """The statuses that hold of the first mode, and what each is about."""
@@ -77,6 +82,11 @@ def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
 def groups_in_words(groups: Sequence[OpenGroup]) -> str:
     """What of the Greeks is open."""
     return "; ".join(group.sentence for group in groups)
+
+
+def unsearched_remarks(found: object | None) -> tuple[str, ...]:
+    """A sentence where no search has found modes."""
+    return (NOT_SEARCHED,) if found is None else ()
 
 
 def spurious_remarks(found: Found) -> list[str]:

@@ -24,6 +24,7 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
+from estimators.fits.mode_findings import unsearched_remarks
 from estimators.isolation import own_modes, program_mode, spawn_seeds
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
@@ -129,7 +130,7 @@ class NUTS:
             "num_divergences": int(info["diverging"].sum()),
             "warmup_steps": self.warmup_steps,
         }
-        said: dict[str, Any] = {}
+        said: dict[str, Any] = {"remarks": unsearched_remarks(modes)} if density.size else {}
         if modes is not None:
             rng = np.random.default_rng([task.seed, 1])
             drawn = in_proportion(task, density, modes, coordinates, info, self.num_chains, rng)

@@ -2,6 +2,7 @@
 
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import arviz
@@ -95,6 +96,14 @@ def test_the_log_likelihood_is_the_marginal_by_brute_force(kind: str) -> None:
     assert z[12:].tolist() == [0, 1]
     found = export_of(kind)["log_likelihood"]["rows"].values.reshape(fit.num_draws, -1)
     np.testing.assert_allclose(found, np.delete(expected, 3, axis=1), rtol=1e-10, atol=1e-10)
+
+
+def test_what_holds_of_the_draws_is_kept_by_a_file(tmp_path: Path) -> None:
+    fit = fit_of("posterior")
+    assert fit.summary().attrs["advice"] == fit.advice and fit.summary().attrs["status"] == fit.status.name
+    export_of("posterior").to_netcdf(tmp_path / "draws.nc")
+    said = arviz.from_netcdf(tmp_path / "draws.nc")["posterior"].attrs
+    assert said["status"] == fit.status.name and said["advice"].split("\n") == [*fit.advice]
 
 
 def test_sampler_statistics() -> None:

@@ -1,6 +1,7 @@
 """The bridge to ArviZ: the export of a whole fit, a method for each of ArviZ's groups.
 
-- ``posterior``: the draws; an axis over classes of Z is called ``Z_class``, one over levels of T ``T_level``.
+- ``posterior``: the draws; an axis over classes of Z is called ``Z_class``, one over levels of T ``T_level``. Its
+  attributes ``status`` and ``advice`` are the fit's, in words.
 - ``sample_stats``: what a sampler says of each draw.
 - ``log_likelihood``: log p of a row, all of it, Z summed out, as ``rows`` (under the variable's name where one alone
   is observed, as `arviz.loo_pit` of ArviZ 1 wants it: ``log_likelihood.dataset.rename(rows="X")``); of units, which are
@@ -131,8 +132,9 @@ class _Export:
         return ExportedRows(self.fit.model, rows, self.density.latent, at)
 
     def posterior(self) -> "xarray.Dataset":
-        """The draws."""
-        return _greeks(self.fit, self.fit.draws, self.fit.num_chains)
+        """The draws, with what holds of them, which a file keeps too."""
+        greeks = _greeks(self.fit, self.fit.draws, self.fit.num_chains)
+        return greeks.assign_attrs(status=self.fit.status.name, advice="\n".join(self.fit.advice))
 
     def sample_stats(self) -> "xarray.Dataset | None":
         """What a sampler says of each draw."""

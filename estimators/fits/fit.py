@@ -105,7 +105,7 @@ class Fit:
 
     @own_modes()
     def summary(self, level: float = 0.9) -> "pd.DataFrame":
-        """A table, one row per Greek entry: mean; with draws also sd, lower, upper; with chains also ess, r_hat."""
+        """A table, one row per Greek entry: mean; of draws, over all modes, sd, lower, upper; of chains ess, r_hat."""
         check_level(level)
         return summary_of(self, level)
 

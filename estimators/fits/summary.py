@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def summary_of(fit: "Fit", level: float) -> "pd.DataFrame":
-    """The table of a fit, with intervals of a level."""
+    """The table of a fit, with intervals of a level, and with what holds of the fit in its attributes."""
     names = [entry for entries in entries_of(fit).values() for entry in entries]
-    return summary_table(names, fit.draws, level, fit.num_chains if fit.kind.has_chains else None)
+    table = summary_table(names, fit.draws, level, fit.num_chains if fit.kind.has_chains else None)
+    table.attrs |= {"status": fit.status.name, "advice": fit.advice}
+    return table
 
 
 def entries_of(fit: "Fit") -> dict[str, list[str]]:

@@ -203,6 +203,10 @@ def test_an_effect_is_drawn_as_the_fit_answers(kind: str) -> None:
     np.testing.assert_allclose(numbers(ax, "seen"), [float(one.value) for one in seen])
     effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
     assert f"{float(effect.value):.3g}".replace("-", "−") in ax.get_title(loc="left")
+    # A mean over modes, which is the answer of none, does not head the picture.
+    head, _, below = " ".join(ax.get_title(loc="left").split()).partition("interval")
+    is_of_several = fit.num_draws > 1 and len(effect.by_mode) > 1
+    assert (" or " in head) == is_of_several and ("The mean of these is" in below) == is_of_several
     bars = {tuple(line.get_ydata()) for line in ax.lines if line.get_gid() == "interval"}
     if fit.num_draws == 1:
         np.testing.assert_allclose(numbers(ax, "set"), [float(one.value) for one in set_])

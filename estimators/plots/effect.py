@@ -164,20 +164,25 @@ def _look(series: int, *, is_open: bool = False) -> dict[str, Any]:
 
 
 def _words(asked: Asked) -> str:
-    """The effect and its intervals, the answer of each mode, and the difference that is only seen."""
+    """The effect, of each mode where draws are of several, its intervals, rivals, and the difference only seen."""
     words, others = asked.level_words, asked.answers[1:]
     which = "" if words == ["0", "1"] else f", {words[-1]} against {words[0]}"
-    lines = [f"Effect of {asked.of} on {asked.name}{which}: {number(float(asked.effect.value))}"]
+    mean, is_mean_over_modes = number(float(asked.effect.value)), asked.fit.num_draws > 1 and bool(others)
+    effect = _named(asked.answers, " or ") if is_mean_over_modes else mean
+    lines = [f"Effect of {asked.of} on {asked.name}{which}: {effect}"]
     by_answer = intervals_by_mode(asked.fit, asked.effect, asked.level)
     if sure := in_words(union([interval for intervals in by_answer for interval in intervals])):
         lines.append(f"{asked.level:.0%} interval: {sure}")
     if others:
-        named = asked.answers[:NAMED] if asked.fit.num_draws > 1 else others[:NAMED]
-        more = len(asked.answers) - len(named) - (asked.fit.num_draws == 1)
-        start = "A mean over modes that answer" if asked.fit.num_draws > 1 else "The rows also allow"
-        lines.append(f"{start} {', '.join(one.words for one in named)}{f' and {more} more' if more else ''}")
+        lines.append(f"The mean of these is {mean}" if is_mean_over_modes else f"The rows also allow {_named(others)}")
     seen = number(float(asked.seen[-1].value - asked.seen[0].value))
     return "\n".join([*lines, f"Seen, not set, the difference is {seen}"])
+
+
+def _named(answers: Sequence[Answer], between: str = ", ") -> str:
+    """The first answers with their weights, and how many more there are."""
+    more = len(answers) - NAMED
+    return between.join(one.words for one in answers[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _draw_key(ax: "Axes", asked: Asked) -> None:

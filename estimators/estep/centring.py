@@ -63,7 +63,7 @@ def sets_at_once(terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> P
 
 
 def sets_about(at: Sequence[Reference], terms: Terms, greeks: Greeks, shared: Sequence[Reference]) -> ParameterSets:
-    """All parameter sets of Greeks [S, *shape] about given references, the shared ones or those at the Greeks."""
+    """All parameter sets of Greeks [S, *shape] about given references: what is added to sums must be about the same."""
     references, coefficients, count = list[Reference](), list[Array](), len(next(iter(greeks.values())))
     for term, own, whole in zip(terms.all, at, shared, strict=True):
         C = term.coefficients(greeks, own)

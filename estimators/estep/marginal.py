@@ -163,9 +163,7 @@ class MixtureMarginal:
         complete = shares if self._completion.unit is None else shares[..., self._completion.unit]
         sums, of_parts = self._terms.sums_given(self._rows, complete, self._shared), no_parts
         if self._incomplete is not None:
-            # About what the sums over whole rows are about.
-            own = None if greeks is None else self._flat(greeks)[0]
-            one = None if own is None else sets_about(self._shared, self._terms, own, self._shared)
+            one = None if greeks is None else sets_about(self._shared, self._terms, self._flat(greeks)[0], self._shared)
             more, of_parts = self._incomplete.given(shares, self._shared, one)
             sums = {slot: own + more[slot] for slot, own in sums.items()}
         completed = partial(self._completion.of, given, of_parts)

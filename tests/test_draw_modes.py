@@ -55,7 +55,7 @@ def test_draws_say_their_modes_wherever_a_user_looks(by_smc: Fit, tmp_path: Path
     assert len(by_smc.modes) == 2 and Status.RIVAL_MODES not in by_smc.findings
     share = float(by_smc.modes.weights[1])
     (said,) = (sentence for sentence in by_smc.advice if "1 other mode" in sentence)
-    assert f"there is 1 other mode, of {share:.0%} of the posterior" in said
+    assert f"the first and 1 other mode, of {share:.0%} of the posterior" in said
     assert "in proportion" in said or Status.CHAINS_DISAGREE in by_smc.findings
     for shown in (str(by_smc), by_smc._repr_html_()):
         assert f"rival fit.modes[1]: weight {share:.2f}" in shown
@@ -76,7 +76,7 @@ def test_draws_say_their_modes_wherever_a_user_looks(by_smc: Fit, tmp_path: Path
 def test_chains_that_disagree_say_that_shares_are_uncertain(by_smc: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("estimators.algorithms.finish.chain_status", lambda *_: ({Status.CHAINS_DISAGREE: "mu_X"}, {}))
     fit = fit_quietly(SMC(num_particles=80, max_sweeps=2), MODEL, THREE, seed=0)
-    assert any("in shares of which the chains disagree: there is" in sentence for sentence in fit.advice)
+    assert any("in shares of which the chains disagree: the first and" in sentence for sentence in fit.advice)
 
 
 def program(N: int) -> None:

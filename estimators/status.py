@@ -100,6 +100,11 @@ def worth(status: Status, value: float) -> tuple[bool, bool, float]:
     return status.is_interior, status is not Status.COMPONENT_COLLAPSED, value
 
 
+def sentence_of(findings: Mapping[Status, str], *statuses: Status) -> str:
+    """What is said of the first of some statuses that holds, whatever else is said before it."""
+    return next(status.sentence(findings[status]) for status in statuses if status in findings)
+
+
 class EstimationWarning(UserWarning):
     """A fit was returned that did not converge, or whose answer needs care."""
 

@@ -100,9 +100,10 @@ def worth(status: Status, value: float) -> tuple[bool, bool, float]:
     return status.is_interior, status is not Status.COMPONENT_COLLAPSED, value
 
 
-def sentence_of(findings: Mapping[Status, str], *statuses: Status) -> str:
-    """What is said of the first of some statuses that holds, whatever else is said before it."""
-    return next(status.sentence(findings[status]) for status in statuses if status in findings)
+def sentences_of(findings: Mapping[Status, str], *statuses: Status) -> str:
+    """What is said of those of some statuses that hold, after a conflict of priors, which may be their cause."""
+    asked = (Status.PRIOR_CONFLICT, *statuses)
+    return " ".join(status.sentence(findings[status]) for status in asked if status in findings)
 
 
 class EstimationWarning(UserWarning):

@@ -26,7 +26,7 @@ from estimators.modes.student import Student
 from estimators.modes.weighed import LEAST_PROPOSALS, affordable, weighed
 from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.status import EstimationError, Status, in_order, sentence_of, warn_user
+from estimators.status import EstimationError, Status, in_order, sentences_of, warn_user
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -56,7 +56,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
 def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
     """The draws, without a warning; EstimationError where there is no mode to expand around."""
     if not fit.findings.keys().isdisjoint((Status.BOUNDARY, Status.COMPONENT_COLLAPSED)):
-        why = sentence_of(fit.findings, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
+        why = sentences_of(fit.findings, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
         raise EstimationError(f"laplace: there is no interior mode to expand around. {why}")
     density = density_behind(fit, fitted_rows(fit, "laplace"))
     drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))

@@ -53,7 +53,7 @@ class Reference:
         return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
 
     def of_sets(self) -> "Reference":
-        """One with centres [S, cells, *of one] as one with those of all cells one after the other."""
+        """One with centres [S, cells, ...] as one with those of all cells one after the other."""
         centre = np.asarray(self.centre)
         return self.at(centre.reshape(-1, *centre.shape[2:])) if self.by_cell else self
 

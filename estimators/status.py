@@ -100,12 +100,6 @@ def worth(status: Status, value: float) -> tuple[bool, bool, float]:
     return status.is_interior, status is not Status.COMPONENT_COLLAPSED, value
 
 
-def sentences_of(findings: Mapping[Status, str], *statuses: Status) -> str:
-    """What is said of those of some statuses that hold, after a conflict of priors, which may be their cause."""
-    asked = (Status.PRIOR_CONFLICT, *statuses)
-    return " ".join(status.sentence(findings[status]) for status in asked if status in findings)
-
-
 class EstimationWarning(UserWarning):
     """A fit was returned that did not converge, or whose answer needs care."""
 

@@ -88,9 +88,9 @@ def conflict_at(density: Density, points: Array, of_prior: Mapping[str, Array], 
     at = points[int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))]
     reached = float(density.values(at).likelihood)
     answer, highest = _answer_of_rows(density, at, rng)
-    usual = {name: float(np.median(logs)) for name, logs in density.log_priors(of_prior).items()}
-    # Of a prior that is usually infinite, in a corner, no answer is short of that by a number.
-    usual = {name: nats if nats < np.inf else -np.inf for name, nats in usual.items()}
+    medians = {name: float(np.median(logs)) for name, logs in density.log_priors(of_prior).items()}
+    # Of a prior that is usually infinite, in a corner, no answer is short by a number.
+    usual = {name: nats for name, nats in medians.items() if nats < np.inf}
     here, there = density.log_priors(density.constrain(at)), density.log_priors(answer)
     given_up = sum(max(0.0, usual[name] - float(here[name])) for name in usual)
     return Conflict(

@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from estimators.status import Status
+
+if TYPE_CHECKING:
+    from estimators.fits.fit import Fit
 
 Axes = Mapping[str, Sequence[int]]
 # By Greek, the names along its axes.
@@ -16,6 +20,13 @@ def sentences(findings: Mapping[Status, str], remarks: Sequence[str], names: Nam
     """A sentence for each status that holds, and the remarks, with ``names`` of labels and levels."""
     said = (*(status.sentence(about) for status, about in findings.items()), *remarks)
     return tuple(with_names(sentence, names) for sentence in said)
+
+
+def advice_on(fit: "Fit", *statuses: Status) -> str:
+    """What a fit says of those of some statuses that hold, after a conflict of priors, which may be their cause."""
+    asked = (Status.PRIOR_CONFLICT, *statuses)
+    # The statuses come first in the advice.
+    return " ".join(said for status, said in zip(fit.findings, fit.advice, strict=False) if status in asked)
 
 
 def with_labels(text: str, axes: Axes, order: Sequence[int]) -> str:

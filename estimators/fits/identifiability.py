@@ -21,6 +21,7 @@ from torch import Tensor
 
 from estimators.contract import Density, Objective, log_jacobian, log_likelihood, log_posterior, log_prior
 from estimators.data.words import LINE, cut, first_lines
+from estimators.fits.advice import advice_on
 from estimators.fits.identification import Identification
 from estimators.fits.law_search import identification
 from estimators.fits.quantities import Question
@@ -30,7 +31,7 @@ from estimators.isolation import own_modes
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
 from estimators.optimise.curvature import curvature
-from estimators.status import Status, sentences_of
+from estimators.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,7 @@ def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None)
     """What the data tell near a fit, and a search for other Greeks with the law that the rows have there."""
     data = fitted_rows(fit, "identifiability")
     if Status.COMPONENT_COLLAPSED in fit.findings:
-        return _unknown(f"{EDGE}. {sentences_of(fit.findings, Status.COMPONENT_COLLAPSED)}")
+        return _unknown(f"{EDGE}. {advice_on(fit, Status.COMPONENT_COLLAPSED)}")
     density = density_behind(fit, data)
     if not density.size:
         return _unknown(None)
@@ -153,7 +154,7 @@ def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:
     """The likelihood against the prior at a point fit, or at the mode that the best of several draws climbs to."""
     draws, uses_prior = fit.draws, fit.uses_prior
     if Status.BOUNDARY in fit.findings:
-        return _unknown(f"{EDGE}. {sentences_of(fit.findings, Status.BOUNDARY)}")
+        return _unknown(f"{EDGE}. {advice_on(fit, Status.BOUNDARY)}")
     if not np.isfinite(at).all() or _is_at_edge(density, at):
         return _unknown(EDGE)
     with np.errstate(all="ignore"):

@@ -15,6 +15,7 @@ from torch import Tensor
 from estimators.checks import check_seed
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
 from estimators.diagnostics import PARETO_LIMIT
+from estimators.fits.advice import advice_on
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
 from estimators.fits.mode_findings import proportion_remark
@@ -26,7 +27,7 @@ from estimators.modes.student import Student
 from estimators.modes.weighed import LEAST_PROPOSALS, affordable, weighed
 from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import Curvature, curvature
-from estimators.status import EstimationError, Status, in_order, sentences_of, warn_user
+from estimators.status import EstimationError, Status, in_order, warn_user
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -56,7 +57,7 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
 def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
     """The draws, without a warning; EstimationError where there is no mode to expand around."""
     if not fit.findings.keys().isdisjoint((Status.BOUNDARY, Status.COMPONENT_COLLAPSED)):
-        why = sentences_of(fit.findings, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
+        why = advice_on(fit, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
         raise EstimationError(f"laplace: there is no interior mode to expand around. {why}")
     density = density_behind(fit, fitted_rows(fit, "laplace"))
     drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))

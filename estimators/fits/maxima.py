@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from estimators.contract import Density, Draws, Objective, log_joint, log_likelihood
+from estimators.fits.advice import advice_on
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.modes.profile import Maxima
 from estimators.optimise.ascent import ascend
-from estimators.status import EstimationError, Status, sentences_of
+from estimators.status import EstimationError, Status
 
 if TYPE_CHECKING:
     from estimators.fits.fit import Fit
@@ -25,7 +26,7 @@ def maximised_density(fit: "Fit") -> Density:
             "already, in proportion over all modes that they visit; use .interval(level), or fit with EM()"
         )
     if Status.COMPONENT_COLLAPSED in fit.findings:
-        why = sentences_of(fit.findings, Status.COMPONENT_COLLAPSED)
+        why = advice_on(fit, Status.COMPONENT_COLLAPSED)
         raise EstimationError(f"profile: the density has no maximum to compare with. {why}")
     return density_behind(fit, fitted_rows(fit, "profile"))
 

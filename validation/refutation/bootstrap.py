@@ -50,7 +50,7 @@ def refits(fit: Fit, count: int, seed: int) -> Refits:
     data = rows_behind(fit)
     if not fit.findings.keys().isdisjoint((Status.BOUNDARY, Status.COMPONENT_COLLAPSED)):
         causes = (Status.PRIOR_CONFLICT, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
-        why = " ".join(status.sentence(fit.findings[status]) for status in causes if status in fit.findings)
+        why = " ".join(said for status, said in zip(fit.findings, fit.advice, strict=False) if status in causes)
         raise EstimationError(f"refute: the fit has no estimate of every class to hold rows against. {why}")
     combination = log_joint if fit.uses_prior else log_likelihood
     refitted = _Refitted(fit, data, _density(fit, data), np.random.default_rng([seed, 2]))

@@ -19,7 +19,7 @@ MOST_CARRIED = 12
 
 
 def untold(number: int) -> None:
-    """Where nobody looks on."""
+    """The tick of a search whose progress nobody is shown."""
 
 
 @dataclass(frozen=True, eq=False)

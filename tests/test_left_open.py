@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from estimators import (
+    EM,
     MAP,
     NUTS,
     SMC,
@@ -22,6 +23,7 @@ from estimators import (
 from estimators.fits import left_open as module
 from estimators.fits.left_open import left_open
 from estimators.mechanisms import Bernoulli, Gaussian, LogNormal, NegativeBinomial, Poisson
+from estimators.modes import mode
 from tests.known_identification import KNOWN
 from tests.models import fit_quietly
 from tests.prior_draws import drawn_from_prior
@@ -65,6 +67,24 @@ def test_other_findings_stay_and_strict_is_an_error() -> None:
     assert set(fit_quietly(short, CONFOUNDER, rows, 0).findings) >= {Status.NOT_IDENTIFIED, Status.LOW_ESS}
     with pytest.raises(EstimationError, match="NOT_IDENTIFIED"):
         short.fit(CONFOUNDER, rows, seed=0, strict=True)
+
+
+def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20,000 rows the curvature would take longer than the fit; where that of some would too, there is none."""
+    sizes: list[int] = []
+    ascend = module.ascend
+
+    def counted(objective: Any, *args: Any) -> Any:
+        sizes.append(objective.density.data.num_rows)
+        return ascend(objective, *args)
+
+    monkeypatch.setattr(module, "ascend", counted)
+    rows = rows_of(CONFOUNDER, TRUTH, 20_000, 0)
+    fit = fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None)
+    assert fit.status is Status.NOT_IDENTIFIED and sizes == [module.WORKING_ROWS]
+    monkeypatch.setattr(mode, "MOST_WORK", 1e3)
+    assert fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None).status is Status.CONVERGED
+    assert len(sizes) == 1
 
 
 def test_rivals_are_no_open_direction() -> None:

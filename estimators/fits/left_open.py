@@ -17,7 +17,7 @@ from estimators.fits.identifiability import OpenGroup
 from estimators.fits.mode_findings import groups_in_words, groups_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
-from estimators.modes.mode import law_at, mode_at
+from estimators.modes.mode import is_curvature_affordable, law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
 from estimators.modes.row_law import few_rows, law_of
 from estimators.modes.starts import RandomStarts
@@ -42,9 +42,7 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
         return ""
     # Chosen by fixed numbers, so that the same fit has the same status every time.
     rng = np.random.default_rng(0)
-    free = density.beyond_priors()
-    if free.data.num_rows > WORKING_ROWS:
-        free = free.of(working_rows(free.data, WORKING_ROWS, rng)[0])
+    free = _of_some_rows(density.beyond_priors(), rng)
     few, places = few_rows(free, rng), _places(density, draws, best, rng)
     points = free.unconstrain({name: value.numpy() for name, value in places.items()})
     for number, at in enumerate(points):
@@ -63,8 +61,14 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
     """Which entries of the Greeks the rows leave open at a maximum of the likelihood, one draw; "" for none."""
     if not density.size:
         return ""
-    at = density.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
-    return groups_in_words(_open_above(density, at)) if np.isfinite(at).all() else ""
+    part = _of_some_rows(density, np.random.default_rng(0))
+    at = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
+    return groups_in_words(_open_above(part, at)) if np.isfinite(at).all() else ""
+
+
+def _of_some_rows(density: Density, rng: np.random.Generator) -> Density:
+    rows, _ = working_rows(density.data, WORKING_ROWS, rng)
+    return density if rows is density.data else density.of(rows)
 
 
 def _places(density: Density, draws: Draws, best: int, rng: np.random.Generator) -> Draws:
@@ -95,8 +99,11 @@ def _are_told(model: Model, density: Density, few: Density, draw: Draws, at: Arr
 def _open_above(density: Density, start: Array) -> list[OpenGroup]:
     """What is open at the maximum of the likelihood above a point [D]; nothing where a maximum has not all classes.
 
-    Nor is it where the set of maxima has a corner at the ends of several Greeks.
+    Nor is it where the set of maxima has a corner at the ends of several Greeks, or where the curvature would take too
+    long.
     """
+    if not is_curvature_affordable(density):
+        return []
     objective = Objective(density, log_likelihood)
     summit = ascend(objective, start, TOLERANCE)
     end = summit.coordinates

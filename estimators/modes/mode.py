@@ -81,11 +81,16 @@ def law_at(density: Density, points: Array) -> Array:
     return np.asarray(density.pointwise(density.draws(points)).numpy())
 
 
+def is_curvature_affordable(density: Density) -> bool:
+    """Whether a curvature takes few enough log densities of a row and class to be looked at."""
+    return EVALUATIONS * density.size * density.row_size <= MOST_WORK
+
+
 def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
     """The mode at a stationary point, polished by Newton's method."""
     free = ~(density.bounded & at_end(point))
     curve = None
-    if EVALUATIONS * density.size * density.row_size <= MOST_WORK:
+    if is_curvature_affordable(density):
         own = _Free(objective, point, free)
         curve = with_ridges(own, point[free], curvature(own, point[free]))
         point = own.whole(newton(own, point[free], curve))

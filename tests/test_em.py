@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, Status
+from estimators.algorithms import em
 from estimators.contract import Objective, log_likelihood
-from estimators.mechanisms import DiagonalGaussian, Gaussian
+from estimators.mechanisms import DiagonalGaussian, FullGaussian, Gaussian
 from estimators.optimise.ascent import climb_inside
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
@@ -85,6 +86,19 @@ def test_acceleration_reaches_the_same_likelihood_in_fewer_e_steps() -> None:
     fast = EM(num_starts=4).fit(model, data, seed=0, search=None)
     slow = EM(num_starts=4, accelerate=False).fit(model, data, seed=0, search=None)
     assert fast.stats["log_likelihood"] == pytest.approx(slow.stats["log_likelihood"], abs=1e-6)
+    assert fast.stats["evaluations"] < slow.stats["evaluations"] / 3
+
+
+def test_newtons_method_ends_what_overlapping_classes_make_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five classes in the plane, one standard deviation apart; at which of near maxima a run ends may differ."""
+    rng = np.random.default_rng(3)
+    rows = Data(X=rng.normal(size=(5, 2))[rng.integers(0, 5, 2_000)] + rng.normal(size=(2_000, 2)))
+    model, ends = CausalMixture(5, {"X": FullGaussian(2)}), []
+    for most in (em.MOST_COORDINATES, 0):
+        monkeypatch.setattr(em, "MOST_COORDINATES", most)
+        ends.append(EM(num_starts=4).fit(model, rows, seed=0, search=None))
+    fast, slow = ends
+    assert fast.status is Status.CONVERGED and fast.stats["gradient_norm"] < 1e-8
     assert fast.stats["evaluations"] < slow.stats["evaluations"] / 3
 
 

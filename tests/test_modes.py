@@ -4,6 +4,7 @@ import warnings
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from estimators import EM, MAP, SMC, CausalMixture, Data, EstimationWarning, Fit
 from estimators.algorithms import progress
 from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
+from estimators.modes import climb
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
+from estimators.optimise import ascent
 from tests.random_graphs import random_graph
 
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
@@ -357,6 +360,41 @@ def test_a_search_of_another_model_is_refused() -> None:
         EM().fit(GaussianMixture(3), rows, seed=0, search=found)
     with pytest.raises(TypeError, match="expected modes"):
         EM().fit(GaussianMixture(2), rows, seed=0, search=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_models_of_many_coordinates_have_their_rivals() -> None:
+    """39 of them: L-BFGS came to no end from most starts, and the best of five modes was said to be the answer."""
+    rng = np.random.default_rng([300, 3, 4, 10])
+    centres, label = rng.normal(size=(4, 3)), rng.integers(0, 4, 300)
+    factors = np.tril(rng.normal(size=(4, 3, 3)) * 0.3) + np.eye(3)
+    rows = Data(X=centres[label] + np.einsum("nij,nj->ni", factors[label], rng.normal(size=(300, 3))))
+    model = CausalMixture(4, {"X": FullGaussian(3)})
+    fit = quietly(EM(), model, rows)
+    assert fit.status is Status.RIVAL_MODES and len(fit.modes) > 5
+    plain = [EM().fit(model, rows, seed=seed, search=None) for seed in range(3)]
+    assert fit.stats["log_likelihood"] > max(one.stats["log_likelihood"] for one in plain) - 1e-6
+
+
+def test_hopeless_climbs_of_many_coordinates_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four classes far apart in eight dimensions: beside the best, starts are hundreds of nats below."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 300)
+    rows = Data(X=(8.0 * rng.normal(size=(4, 8)))[label] + rng.normal(size=(300, 8)))
+    model, counts = CausalMixture(4, {"X": FullGaussian(8)}), []
+    for nats in (climb.HOPELESS, np.inf):
+        monkeypatch.setattr(climb, "HOPELESS", nats)
+        calls: list[int] = []
+
+        def counted(*args: Any, calls: list[int] = calls, **options: Any) -> Any:
+            calls.append(1)
+            return ascent.climb(*args, **options)
+
+        monkeypatch.setattr(climb, "lbfgs", counted)
+        fit = EM().fit(model, rows, seed=0, search=modes.Search(least=40, most=40))
+        counts.append((len(calls), fit.stats["log_likelihood"]))
+    (few, best), (many, same) = counts
+    assert few < many / 2 and best == pytest.approx(same, abs=1e-6)
 
 
 @pytest.mark.slow

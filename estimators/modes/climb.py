@@ -7,9 +7,8 @@ import numpy as np
 from estimators.contract import Density, Objective
 from estimators.modes.labelling import Labelling
 from estimators.optimise.arrays import Array
-from estimators.optimise.ascent import MOST_FOR_NEWTON
 from estimators.optimise.ascent import climb as lbfgs
-from estimators.optimise.stationary import stationary_points
+from estimators.optimise.stationary import MOST_COORDINATES, stationary_points
 from estimators.parameters.symmetry import Indices
 
 # Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
@@ -24,6 +23,8 @@ MET, MET_NATS = 2.0, 0.1
 STEPS, TURNS = 10, 12
 # Logs and logits at which starts are held.
 FAR = 25.0
+# Nats below the best mode, after EM steps, at which a climb is given up.
+HOPELESS = 40.0
 # Where coordinates are many: climbs, their steps, and the gradients by row from which on they look for an end that
 # others have reached, at which they end, and at which they stand still.
 MOST_COSTLY, MOST_STEPS, ROUGH, GRADIENT, STILL = 8, 500, 1e-4, 1e-8, 1e-5
@@ -54,7 +55,7 @@ def climb(
     Now and then those that have met go on as one, and what came to a saddle goes on to both of its sides. What is below
     ``least``, and at the rate at which it rises would be there at the end too, is given up.
     """
-    if objective.size > MOST_FOR_NEWTON:
+    if objective.size > MOST_COORDINATES:
         return _one_by_one(objective, density, labelling, points)
     places, values = points.copy(), objective.value(points)
     leads_to, has_arrived = np.arange(len(points)), np.zeros(len(points), dtype=bool)
@@ -89,8 +90,8 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
 
     One that comes to where another has ended goes no farther.
     """
-    order = np.argsort(-objective.value(points), kind="stable")[:MOST_COSTLY]
-    ends, at = list[Array](), np.full(len(points), -1)
+    values = objective.value(points)
+    ends, at, least = list[Array](), np.full(len(points), -1), -np.inf
 
     def known(point: Array) -> int | None:
         """At which of the ends a climb through a point [D] is certain to end."""
@@ -102,7 +103,9 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
     def has_met(point: Array) -> bool:
         return known(point) is not None
 
-    for index in order:
+    for index in np.argsort(-values, kind="stable")[:MOST_COSTLY]:
+        if values[index] < least:
+            break
         end = lbfgs(objective, points[index], gradient=ROUGH, max_steps=MOST_STEPS)
         first = known(end)
         if first is None:
@@ -112,10 +115,11 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
         if first is not None:
             at[index] = first
             continue
-        _, slope = objective.value_and_gradient(end)
+        value, slope = objective.value_and_gradient(end)
         if np.abs(slope).max(initial=0.0) < STILL * objective.total_weight:
             at[index] = len(ends)
             ends.append(end)
+            least = least if density.is_spurious(end) else max(least, value - HOPELESS)
     found = np.array(ends).reshape(len(ends), objective.size)
     return Arrivals(found, objective.value(found), at)
 

@@ -8,7 +8,7 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps
-from estimators.modes.climb import MET_NATS, climb, em_climb, meeting, nearness
+from estimators.modes.climb import HOPELESS, MET_NATS, climb, em_climb, meeting, nearness
 from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found, Tick, untold
 from estimators.modes.joined import rises_from
@@ -27,8 +27,8 @@ TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
-# Climbs that are made together, best first; nats below the best mode, after EM steps, at which one is given up.
-TOGETHER, HOPELESS = 24, 40.0
+# Climbs that are made together, best first.
+TOGETHER = 24
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
 

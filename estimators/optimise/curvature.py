@@ -23,6 +23,7 @@ SADDLE_SHARE = 1e-6
 NEIGHBOURS = 4
 # In place of an infinite error, whose product with 0 would be NaN.
 HUGE = 1e200
+ROUGH_STEP = 1e-4
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -69,7 +70,7 @@ class Curvature:
 
 def curvature(objective: Smooth, mode: Array) -> Curvature:
     """The observed information at `mode` [D] with its error, by two central differences and their limit."""
-    rough = np.abs(np.diag(_difference(objective, mode, np.full(objective.size, 1e-4))))
+    rough = _rough(objective, mode)
     # Steps of a thousandth of each coordinate's own sd do not step over sharp directions.
     step = np.clip(1e-3 / np.sqrt(np.maximum(rough, 1e-12)), 1e-9, 1e-2)
     wide, narrow = _difference(objective, mode, step), _difference(objective, mode, step / 2.0)
@@ -110,6 +111,12 @@ def _difference(objective: Smooth, mode: Array, step: Array) -> Array:
     gradients = objective.gradients(np.concatenate([mode + moves, mode - moves]))
     ahead, behind = gradients[: len(moves)], gradients[len(moves) :]
     return np.asarray((behind - ahead) / (2.0 * step[:, None]))
+
+
+def _rough(objective: Smooth, mode: Array) -> Array:
+    """The size of each coordinate's own information [D], by forward differences: enough to choose steps by."""
+    gradients = objective.gradients(np.concatenate([mode[None], mode + ROUGH_STEP * np.eye(objective.size)]))
+    return np.asarray(np.abs(np.diag(gradients[1:] - gradients[0])) / ROUGH_STEP)
 
 
 def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:

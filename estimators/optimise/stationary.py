@@ -15,6 +15,8 @@ from estimators.optimise.ascent import LIMIT
 
 Places = NDArray[np.intp]
 MAX_STEPS = 100
+# Up to so many coordinates this is at an end before L-BFGS, which where the density bends much comes to none.
+MOST_COORDINATES = 100
 # A step moves no coordinate by more.
 LONGEST = 2.0
 # Nats that one more step would gain at a stationary point, and at one that rounding stopped near it.

@@ -254,6 +254,9 @@ class Predictive(Protocol):
     def mean(self, name: str) -> Answer:
         """E[name] for each draw, as [S, ...], or [S, rows, ...] where values are per row."""
 
+    def probability(self, name: str, value: float) -> Answer:
+        """P(name = value) for each draw of a variable of whole numbers or levels, in the shape of its mean."""
+
     def log_density(self, name: str, points: Tensor) -> Answer:
         """log p(name = point) as [P], at points [P], of a column of D numbers [P, D]; the error is the logarithm's."""
 

@@ -126,7 +126,7 @@ def known(severity: Any) -> Fit:
 
 NAMES = ["high", "low", "medium"]
 WAY_OUT = ("S has levels in no order", "'high', 'low', 'medium'", "0 to 2", "ordered=True")
-PROBABILITY = (*WAY_OUT, f"log_density('S', {NAMES}).exp()")
+PROBABILITY = (*WAY_OUT, ".probability('S', ...)", "event=")
 MEANS = [
     case("a mean", lambda fit: fit.do(T="yes").mean("S"), ValueError, *PROBABILITY),
     case("given", lambda fit: fit.given(T="yes").mean("S"), ValueError, *PROBABILITY),

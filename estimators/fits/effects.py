@@ -11,7 +11,7 @@ from torch import Tensor
 
 from estimators.checks import check_mapping, did_you_mean, what_came
 from estimators.contract import Predictive
-from estimators.fits.questions import ask, seeing, two_means, under
+from estimators.fits.questions import Outcome, ask, seeing, two_means, under
 from estimators.queries.effect_table import table_of
 from estimators.queries.estimate import Estimate, combined
 from estimators.queries.scales import Scale
@@ -26,13 +26,13 @@ Seen = Mapping[str, Any] | None
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """What setting ``of`` to the second of two levels, and not to the first, does to the mean of ``name``.
+    """What setting ``of`` to the second of two levels, and not to the first, does to the mean of a variable.
 
     Where a level of ``of`` is itself among what is given, it is what these rows were seen with before it is set.
     """
 
     fit: "Fit"
-    name: str
+    outcome: Outcome
     of: str
     levels: Any
     scale: Scale
@@ -60,18 +60,18 @@ class Effect:
             means, are_independent = [self._mean_of_those(level, given) for level in reversed(pair)], False
         else:
             do, versus = ({self.of: level} for level in reversed(pair))
-            *means, are_independent = two_means(self.fit, self.name, do, versus, given)
-        self.scale.check_means(self.name, *(mean.draws for mean in means))
+            *means, are_independent = two_means(self.fit, self.outcome, do, versus, given)
+        self.scale.check_means(self.outcome.name, *(mean.draws for mean in means))
         return combined(self.scale.compare, means, are_independent=are_independent)
 
     def _mean_of_those(self, level: float, given: Mapping[str, Any]) -> Estimate:
         """E[name, had ``of`` been set to a level | what ``of`` was, and all else that is given]."""
-        seen = seeing(self.fit, {**given, self.of: level}).mean(self.name)
+        seen = self.outcome.under(seeing(self.fit, {**given, self.of: level}))
         was, others = given[self.of], {name: value for name, value in given.items() if name != self.of}
         if level == was:
             # Under the level that they had anyway they are as they were.
             return seen
-        everyone = under(self.fit, {self.of: level}).where(others).mean(self.name)
+        everyone = self.outcome.under(under(self.fit, {self.of: level}).where(others))
         mean = ask(self.fit, {}, "effect", seed=0).where(others).mean(self.of)
         return combined(partial(_mean_of_others, level, was), [everyone, seen, mean], are_independent=False)
 
@@ -83,17 +83,18 @@ class Effect:
                 "scale: expected Difference(), Ratio() or OddsRatio(), as from estimators import Ratio, got "
                 f"{what_came(self.scale)}"
             )
-        for name in (self.name, self.of, *seen):
+        for name in (self.outcome.name, self.of, *seen):
             if name not in list(predictive.variables):
                 variables = list(predictive.variables)
                 raise ValueError(
                     f"effect: expected a variable among {variables}, got {name!r}{did_you_mean(name, variables)}"
                 )
-        if self.name == self.of:
-            raise ValueError(f"effect: expected two variables, got {self.name!r} as outcome and as cause")
-        if predictive.variables[self.name].num_columns is not None:
-            raise ValueError(f"effect: {self.name} is a column of vectors, whose means fit.contrast compares")
-        self.scale.check(self.name, predictive.variables[self.name])
+        if self.outcome.name == self.of:
+            raise ValueError(f"effect: expected two variables, got {self.outcome.name!r} as outcome and as cause")
+        if predictive.variables[self.outcome.name].num_columns is not None:
+            raise ValueError(f"effect: {self.outcome.name} is a column of vectors, whose means fit.contrast compares")
+        if self.outcome.event is None:
+            self.scale.check(self.outcome.name, predictive.variables[self.outcome.name])
         for name in seen:
             if seen.count(name) > 1:
                 raise ValueError(f"effect: {name} is there more than once, in within and given; name it in one of them")
@@ -126,7 +127,7 @@ class Effect:
         if levels is None or len(levels) != 2:
             raise ValueError(
                 f"effect: {self.of} may be given where it has two levels, since all without the one have the other; of "
-                f"rows as they are, ask fit.counterfactual(rows, do={{{self.of!r}: ...}}).mean({self.name!r})"
+                f"rows as they are, ask fit.counterfactual(rows, do={{{self.of!r}: ...}}).mean({self.outcome.name!r})"
             )
         seen = {name: was for name, was in given.items() if name == self.of}
         known = {name: _number(was) for name, was in self.fit.labels.numbered("given", seen).items()}

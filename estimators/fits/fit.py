@@ -23,19 +23,17 @@ from estimators.fits.kind import Kind
 from estimators.fits.label_doubt import labels_of
 from estimators.fits.laplace import laplace_fit
 from estimators.fits.level_names import names_along_axes
-from estimators.fits.modes import FitModes, modes_of
+from estimators.fits.modes import modes_of
 from estimators.fits.notebook import html_of
 from estimators.fits.page import line_of, page_of
 from estimators.fits.pictures import plots_of
 from estimators.fits.quantities import Question
-from estimators.fits.relabel import relabelled
+from estimators.fits.relabel import relabelled, symmetry_of
 from estimators.fits.summary import summary_of
 from estimators.isolation import own_modes
 from estimators.modes.table import Modes
-from estimators.parameters.symmetry import Symmetry
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
-from estimators.queries.labels import Labels
 from estimators.queries.query import Query
 from estimators.queries.scales import DIFFERENCE, Scale
 from estimators.status import Status
@@ -111,7 +109,7 @@ class Fit:
 
     @own_modes()
     def do(self, /, **settings: Any) -> Query:
-        """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.sample(100)``, ``.cdf``, ``.quantile``, ``.log_density``.
+        """p(· | do(...)): ``fit.do(Z=1).mean("X")``, ``.probability``, ``.cdf``, ``.quantile``, ``.sample(100)``.
 
         By names: ``do(T="treated")``, ``do(T={"treated": 0.3, "control": 0.7})``. ValueError for an unknown name.
         """
@@ -124,26 +122,36 @@ class Fit:
 
     @own_modes()
     def contrast(
-        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
+        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Seen = None, event: Any = None
     ) -> Estimate:
         """E[name | do(...)] - E[name | do(versus)], draw by draw; ``error`` is that of both means, where simulated.
 
-        With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention.
+        With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention. Of
+        an ``event``, a level or a count of ``name``, the difference of its probabilities.
         """
-        return questions.contrast(self, name, do, versus, given)
+        return questions.contrast(self, questions.Outcome(name, event), do, versus, given)
 
     @own_modes()
     def effect(
-        self, name: str, *, of: str, levels: Any = (), within: Names = (), given: Seen = None, scale: Scale = DIFFERENCE
+        self,
+        name: str,
+        *,
+        of: str,
+        levels: Any = (),
+        within: Names = (),
+        given: Seen = None,
+        scale: Scale = DIFFERENCE,
+        event: Any = None,
     ) -> Estimate:
         """What ``do(of=levels[1])`` does to the mean of a variable, against ``do(of=levels[0])``, draw by draw.
 
         Of two levels both are meant, the second (of text: in sorted order) against the first; more than two are named,
         ``levels=("a", "c")``. Of everyone, or of those ``given={"W": 2}``; on the treated, the effect of T
         ``given={"T": 1}``, as it was before it is set. ``within=["W"]`` is a table by level. As a `Difference`, `Ratio`
-        or `OddsRatio`. ValueError where what is given depends on ``of``; on the treated, where it has not two levels.
+        or `OddsRatio`; of an ``event``, a level or a count of ``name``, of its probability. ValueError where what is
+        given depends on ``of``; on the treated, where it has not two levels.
         """
-        return Effect(self, name, of, levels, scale).estimate(within, given)
+        return Effect(self, questions.Outcome(name, event), of, levels, scale).estimate(within, given)
 
     @own_modes()
     def counterfactual(
@@ -228,21 +236,9 @@ class Fit:
         """Sentences: of the status, of all else that holds of the fit, and of its data and priors."""
         return sentences(self.findings, self.remarks, names_along_axes(self))
 
-    @property
-    def modes(self) -> FitModes:
-        """Every answer that a search found, or that draws of a posterior are of; ValueError where there is neither."""
-        return modes_of(self)
-
-    @cached_property
-    def symmetry(self) -> Symmetry:
-        """Which labels are free, and the axes of the Greeks that they index."""
-        return self.model.symmetry(self.data, {name: value[0] for name, value in self.draws.items()})
-
-    @cached_property
-    def labels(self) -> Labels:
-        """The names of the labels, and whether a question may rely on them."""
-        return labels_of(self)
-
+    symmetry = cached_property(symmetry_of)
+    labels = cached_property(labels_of)
+    modes = cached_property(modes_of)
     plot = cached_property(plots_of)
     _repr_html_ = html_of
 

@@ -15,7 +15,7 @@ CERTAIN = 0.9
 
 
 def labels_of(fit: "Fit") -> Labels:
-    """The labels of a fit, with the doubts that its statistics give."""
+    """The names of a fit's labels, and whether a question may rely on them: the doubts that its statistics give."""
     certainty, unfixed = fit.stats.get("label_certainty", 1.0), fit.stats.get("labels_unfixed", ())
     sites, doubts = partial(_labelled_sites, fit), list[Doubt]()
     if fit.data is not None and unfixed:

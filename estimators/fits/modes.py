@@ -142,7 +142,7 @@ def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
 
 
 def modes_of(fit: "Fit") -> FitModes:
-    """The modes that a fit keeps."""
+    """Every answer that a search found, or that draws of a posterior are of; ValueError where there is neither."""
     if fit.found is not None:
         return FitModes(fit, fit.found)
     if not fit.kind.is_posterior and "search_starts" not in fit.stats:

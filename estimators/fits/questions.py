@@ -1,6 +1,7 @@
 """Questions to a fit, with labels by their names: what is set, what is seen, and what rows would have been."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +44,29 @@ def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
     return ask(fit, {}, "do", seed=0).where(seen)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What an effect is on: the mean of a variable, or the probability of an ``event``, one of its values."""
+
+    name: str
+    event: Any = None
+
+    def under(self, query: Query) -> Estimate:
+        """It in the situation of a query."""
+        return query.mean(self.name) if self.event is None else query.probability(self.name, self.event)
+
+
 def contrast(
-    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None
+    fit: "Fit", outcome: Outcome, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None
 ) -> Estimate:
     """The difference of two means, draw by draw."""
     asked = (check_mapping(call, one) for call, one in (("do", do), ("versus", versus), ("given", given)))
-    one, other, are_independent = two_means(fit, name, *asked)
+    one, other, are_independent = two_means(fit, outcome, *asked)
     return combined(torch.sub, [one, other], are_independent=are_independent)
 
 
 def two_means(
-    fit: "Fit", name: str, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
+    fit: "Fit", outcome: Outcome, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[Estimate, Estimate, bool]:
     """The mean under either of two interventions, and whether what is simulated of them is independent.
 
@@ -68,7 +81,7 @@ def two_means(
     if all(sizes) and sizes[0] != sizes[1]:
         rows = [next(iter(size)) for size in sizes]
         raise ValueError(f"contrast: do has {rows[0]} rows and versus {rows[1]}; expected as many")
-    return one.mean(name), other.mean(name), are_independent
+    return outcome.under(one), outcome.under(other), are_independent
 
 
 def counterfactual(

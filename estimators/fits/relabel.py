@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Order = Sequence[int] | NDArray[np.intp] | Mapping[str, int]
 
 
+def symmetry_of(fit: "Fit") -> Symmetry:
+    """Which labels are free, and the axes of the Greeks that they index."""
+    return fit.model.symmetry(fit.data, {name: value[0] for name, value in fit.draws.items()})
+
+
 def relabelled(fit: "Fit", order: Order) -> "Fit":
     """The same fit with component k renamed to what ``order[k]`` was, or with named labels; see `Fit.relabel`."""
     symmetry = fit.symmetry

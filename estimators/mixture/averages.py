@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from estimators.isolation import without_validation
 from estimators.mixture.integration import Weighed, open_variables, weigh
 from estimators.mixture.situation import Situation
 from estimators.mixture.tails import is_infinite, rests_on_an_end
@@ -47,28 +48,44 @@ def mean_in(situation: Situation, name: str, seed: int) -> tuple[Tensor, Tensor 
     return mean, error
 
 
+@without_validation()
+def probability_in(situation: Situation, name: str, value: float, seed: int) -> tuple[Tensor, Tensor | None]:
+    """P(name = value | seen) as [S, R], and its standard error."""
+    weighed = weigh(situation, name, None, seed)
+    shares = log_prob_of(weighed.joint.component(name), torch.tensor(value, dtype=torch.float64)).exp()
+    return _with_error(weighed, *_at_nodes(weighed, shares, 0))
+
+
 def _mean_of(weighed: Weighed, name: str, is_drawn_alone: bool) -> tuple[Tensor, Tensor | None]:
     """E[name | seen] as [S, R, ...], infinite where it rests on values that are not averaged over, and its error."""
-    component, weights = weighed.joint.component(name), weighed.log_weights.exp()
-    event_dim = len(component.event_shape)
-    means = component.mean.double()
-    while means.ndim < 3 + event_dim:
-        means = means[None]
-    event = means.shape[means.ndim - event_dim :]
-    num_nodes = weights.shape[2]
-    num_rows = max(weights.shape[1], means.shape[1] // num_nodes)
-    means = means.expand(-1, num_rows * num_nodes, -1, *event)
-    means = means.reshape(len(means), num_rows, num_nodes, -1, *event)
-    weights = weights.reshape(*weights.shape, *[1] * event_dim)
+    component = weighed.joint.component(name)
     # What has overflowed is out of reach, and where its weight is 0 nothing.
-    means = means.nan_to_num(nan=torch.nan, posinf=OVERFLOWN, neginf=-OVERFLOWN)
-    parts = weights * means
-    total: Tensor = parts.sum((2, 3))
-    is_infinite_there = rests_on_an_end(weighed, name, parts.abs(), means, is_drawn_alone=is_drawn_alone)
-    total = torch.where(is_infinite_there, torch.copysign(INFINITE, total), total)
+    means = component.mean.double().nan_to_num(nan=torch.nan, posinf=OVERFLOWN, neginf=-OVERFLOWN)
+    means, weights = _at_nodes(weighed, means, len(component.event_shape))
+    total, error = _with_error(weighed, means, weights)
+    sizes = (weights * means).abs()
+    is_infinite_there = rests_on_an_end(weighed, name, sizes, means, is_drawn_alone=is_drawn_alone)
+    return torch.where(is_infinite_there, torch.copysign(INFINITE, total), total), error
+
+
+def _at_nodes(weighed: Weighed, values: Tensor, event_dim: int) -> tuple[Tensor, Tensor]:
+    """A function of the components [S, R, Q, C, ...], whose rows and nodes are one axis, and its weights there."""
+    while values.ndim < 3 + event_dim:
+        values = values[None]
+    event, weights = values.shape[values.ndim - event_dim :], weighed.log_weights.exp()
+    num_nodes = weights.shape[2]
+    num_rows = max(weights.shape[1], values.shape[1] // num_nodes)
+    values = values.expand(-1, num_rows * num_nodes, -1, *event)
+    values = values.reshape(len(values), num_rows, num_nodes, -1, *event)
+    return values, weights.reshape(*weights.shape, *[1] * event_dim)
+
+
+def _with_error(weighed: Weighed, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The average of a function [S, R, ...], and its standard error where the nodes were drawn."""
+    total: Tensor = (weights * values).sum((2, 3))
     if not weighed.is_simulated:
         return total, None
-    changes = (weights * (means - total[:, :, None, None])).sum(3)
+    changes = (weights * (values - total[:, :, None, None])).sum(3)
     return total, changes.square().sum(2).sqrt()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import pyro
@@ -22,6 +22,7 @@ from estimators.mixture.averages import (
     log_cdf_of,
     mean_in,
     over_all_draws,
+    probability_in,
     total_of,
 )
 from estimators.mixture.conditional_draws import draw_rows
@@ -85,21 +86,24 @@ class MixturePredictive:
         return replace(self, settings=settings, seen={**self.seen, **more}, covariate_rows=rows)
 
     def mean(self, name: str) -> Answer:
-        law, num_rows = self._own_law(name), self._first.num_rows
-        mean = None if law is None else mean_of_law(law)
+        mean = None if (law := self._own_law(name)) is None else mean_of_law(law)
         if mean is not None:
-            return Answer(mean.expand(self.num_draws, *([num_rows] if self.rows else [])))
+            return Answer(mean.expand(self.num_draws, *self._by_row))
         _check_mean(self._first, name)
         if law is not None and has_cdf(law) and not says_mean(law):
             raise NotImplementedError(f"mean: {name} is set to {law}, which does not say its mean; use .sample()")
-        answers = [mean_in(situation, name, self.seed) for situation in self._situations]
-        means, errors = torch.cat([mean for mean, _ in answers]), [error for _, error in answers if error is not None]
-        _check_numbers(self.settings, means, f"mean: the mean of {name} is not a number")
-        error = torch.cat(errors) if errors else None
-        if not self.rows:
-            return Answer(means[:, 0], None if error is None else error[:, 0])
-        shape = (len(means), num_rows, *means.shape[2:])
-        return Answer(means.expand(shape), None if error is None else error.expand(shape))
+        answer = _averaged(partial(mean_in, name=name, seed=self.seed), self._situations, self._by_row)
+        _check_numbers(self.settings, answer.values, f"mean: the mean of {name} is not a number")
+        return answer
+
+    def probability(self, name: str, value: float) -> Answer:
+        if (law := self._own_law(name)) is not None:
+            share = log_prob_of_law(law, torch.tensor([value], dtype=torch.float64)).exp()
+            return Answer(share[0].expand(self.num_draws, *self._by_row))
+        at_value = partial(probability_in, name=name, value=value, seed=self.seed)
+        answer = _averaged(at_value, self._situations, self._by_row)
+        _check_numbers(self.settings, answer.values, f"probability: that of {name} = {value:g} is not a number")
+        return answer
 
     def log_density(self, name: str, points: Tensor) -> Answer:
         law = self._own_law(name)
@@ -149,7 +153,7 @@ class MixturePredictive:
             of_rows = self.covariate_rows.drawn(num_rows)
             values = {**{name: value for name, value in of_rows.items() if name not in self.settings}, **values}
         settings: dict[str, Any] = {
-            name: values[name] if name in values else self._drawn(name, value, num_rows)
+            name: values[name] if name in values else _drawn(self.model, name, value, num_rows)
             for name, value in self._values.items()
         }
         rows: dict[str, Tensor] = pyro.do(self.model.rows, data=settings | values)(greeks, num_rows)
@@ -161,6 +165,11 @@ class MixturePredictive:
     def _values(self) -> dict[str, Setting]:
         """What is set, and what is seen."""
         return {**self.settings, **self.seen}
+
+    @property
+    def _by_row(self) -> tuple[int, ...]:
+        """The axis of rows of an answer, where values are per row."""
+        return (self._first.num_rows,) if self.rows else ()
 
     def _along(self, name: str, value: Any, axis: int) -> Any:
         """A value, or values per row along an axis of [S, M, C, ...]; a distribution as it is."""
@@ -209,14 +218,6 @@ class MixturePredictive:
         situation = Situation(self.model, self.draws, settings, seen, covariate_rows=self.covariate_rows)
         return draw_rows(situation, which[rows], seed, is_per_row=bool(self.rows))
 
-    def _drawn(self, name: str, value: Any, num_rows: int) -> Tensor:
-        """A setting as one value per row."""
-        if not isinstance(value, Tensor):
-            drawn: Tensor = in_logs(value).sample(torch.Size([num_rows]))
-            return drawn.long() if name == LATENT else drawn.double()
-        by_row: Tensor = value if is_per_row(self.model, name, value) else value.expand(num_rows, *value.shape)
-        return by_row
-
     def _own_law(self, name: str) -> Any:
         """The distribution that a variable is set to, where nothing that is seen informs about it, else None."""
         if name in self.model.covariates and name not in self.settings:
@@ -244,6 +245,26 @@ class MixturePredictive:
                     totals.append(total_of(situation, name, points, log_of, self.seed))
         total = over_all_draws(totals)
         return replace(total, log=total.log - float(torch.tensor(self.num_draws, dtype=torch.float64).log()))
+
+
+def _averaged(
+    average: Callable[[Situation], tuple[Tensor, Tensor | None]], situations: Iterable[Situation], rows: tuple[int, ...]
+) -> Answer:
+    """An average [S, R, ...] of some draws at a time, and its error, of all draws; R is 1 where no row differs."""
+    values, errors = zip(*map(average, situations), strict=True)
+    of_draws = [torch.cat(values), *([] if errors[0] is None else [torch.cat(errors)])]
+    if not rows:
+        return Answer(*(each[:, 0] for each in of_draws))
+    return Answer(*(each.expand(-1, *rows, *each.shape[2:]) for each in of_draws))
+
+
+def _drawn(model: MixtureProgram, name: str, value: Any, num_rows: int) -> Tensor:
+    """A setting as one value per row."""
+    if not isinstance(value, Tensor):
+        drawn: Tensor = in_logs(value).sample(torch.Size([num_rows]))
+        return drawn.long() if name == LATENT else drawn.double()
+    by_row: Tensor = value if is_per_row(model, name, value) else value.expand(num_rows, *value.shape)
+    return by_row
 
 
 def _batches(draws: Mapping[str, Tensor], size: int) -> Iterable[dict[str, Tensor]]:

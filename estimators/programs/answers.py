@@ -33,6 +33,12 @@ def average(values: Tensor, log_seen: Tensor, *, is_log: bool, per_row: bool, is
     return Answer(averaged, error)
 
 
+def at_one_point(answer: Answer) -> Answer:
+    """Log probabilities [S, 1, ...] as probabilities [S, ...], whose errors are relative to them."""
+    shares = answer.values[:, 0].exp()
+    return Answer(shares, None if answer.error is None else answer.error[:, 0] * shares)
+
+
 def over_draws(answer: Answer, *, are_independent: bool) -> Answer:
     """Log averages [S, P] averaged over draws on the natural scale: the logarithm [P], and its error.
 

@@ -13,7 +13,7 @@ from estimators.data.data import Data
 from estimators.isolation import isolated, program_mode
 from estimators.parameters.laws import is_integer
 from estimators.parameters.parameter import LOG_ZERO
-from estimators.programs.answers import average, over_draws
+from estimators.programs.answers import at_one_point, average, over_draws
 from estimators.programs.call import Program, parameters_of
 from estimators.programs.captured import Graph
 from estimators.programs.causes import Causes
@@ -99,6 +99,9 @@ class ProgramPredictive:
             )
         return Answer(values[:, 0], None if error is None else error[:, 0])
 
+    def probability(self, name: str, value: float) -> Answer:
+        return at_one_point(self._ask(name, log_density_of, torch.tensor([value], dtype=torch.float64), "probability"))
+
     def log_density(self, name: str, points: Tensor) -> Answer:
         if self.structure.sites[name].rest:
             raise NotImplementedError(f"log_density: {name} has several values in a row; ask for its mean, or sample")
@@ -129,8 +132,7 @@ class ProgramPredictive:
         those of a fitted row drawn in proportion to p(seen | row, φ).
         """
         check_samplable(self._situation(torch.zeros(1, dtype=torch.long)))
-        base, per_row = self._base_rows()
-        which = torch.randint(self.num_draws, (num_rows,)).sort().values
+        (base, per_row), which = self._base_rows(), torch.randint(self.num_draws, (num_rows,)).sort().values
         shares = row_weights(self.data)[base]
         where = base if per_row else base[torch.multinomial(shares, num_rows, replacement=True)]
         seeds = torch.randint(2**31, (num_rows,))
@@ -174,9 +176,7 @@ class ProgramPredictive:
 
     def _base_rows(self) -> tuple[Tensor, bool]:
         """An index into the rows that the program's column arguments come from, and whether answers are per row."""
-        takes_columns = any(
-            name in parameters_of(self.fn) for name in self.data.columns if name not in self.structure.names
-        )
+        takes_columns = any(name in parameters_of(self.fn) for name in set(self.data.columns) - self.structure.names)
         for size in self.rows.values():
             if takes_columns and size != self.data.num_rows:
                 raise ValueError(

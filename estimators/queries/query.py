@@ -20,7 +20,16 @@ from estimators.queries.evaluations import Evaluations
 from estimators.queries.labels import Labels
 from estimators.queries.prediction import Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
-from estimators.queries.source import Asked, Origin, Source, mean_of, predicted_mean, seeing
+from estimators.queries.source import (
+    Asked,
+    Origin,
+    Source,
+    mean_of,
+    predicted_mean,
+    predicted_probability,
+    probability_of,
+    seeing,
+)
 
 # A sum of probabilities this close to a level, relative to it, has reached it: the difference is rounding.
 ROUNDING = 1e-12
@@ -60,7 +69,7 @@ class Query:
         seen = [f"{name}={value!r}" for name, value in self.asked.items() if name in self.predictive.seen]
         done = [f"{name}={value!r}" for name, value in self.asked.items() if name not in self.predictive.seen]
         calls = [f"{call}({', '.join(words)})" for call, words in (("do", done), ("given", seen)) if words]
-        return cut(f"Query({' '.join(calls)}; ask for mean, cdf, quantile, log_density or sample)", LINE)
+        return cut(f"Query({' '.join(calls)}; ask for mean, probability, cdf, quantile, log_density or sample)", LINE)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "Query":
@@ -89,12 +98,14 @@ class Query:
         """E[name | do(...)] for every draw, as an Estimate of draws [S] ([S, rows] for settings per row).
 
         Of two levels it is the probability of the second, of levels in order the mean of their ranks 0 to L - 1. Raises
-        ValueError for three or more levels with names in no order: ask for ``log_density(name, names).exp()``.
+        ValueError for three or more labels, or levels with names in no order: ask for the `probability` of each.
         """
         self._check_variable(name)
-        levels = list(self.labels.levels.get(name, ()))
-        way_out = f"ask for the probability of each, log_density({name!r}, {levels}).exp()"
-        self.labels.need_mean(name, "mean", way_out)
+        self.labels.need_mean(name, "mean", f"ask for a level, .probability({name!r}, ...) or effect(..., event=...)")
+        if name in self.predictive.hidden and (self.predictive.variables[name].num_levels or 0) > 2:
+            raise ValueError(
+                f"mean: {name} has labels, whose numbers have no mean; ask for one, .probability({name!r}, 1)"
+            )
         values, error = predicted_mean(self.predictive, name)
         if bool((is_infinite := torch.isinf(values).reshape(len(values), -1).any(1)).any()):
             where = f" under {int(is_infinite.sum())} of {len(values)} draws of the Greeks" if len(values) > 1 else ""
@@ -103,6 +114,18 @@ class Query:
                 "ask for quantiles, or set the causes"
             )
         return Estimate(values, self.num_chains, error, Source(mean_of(self.anew, name), self.origin))
+
+    @own_modes()
+    def probability(self, name: str, value: Any) -> Estimate:
+        """P(name = value | do(...)) for every draw, as `mean`: ``do(T=1).probability("Y", "severe").interval(0.9)``.
+
+        Of a level or a label, by name or number, or of a whole number. Raises ValueError for a value that the variable
+        cannot have, and for a continuous variable.
+        """
+        self._check_variable(name)
+        number = _number(self.predictive, self.labels, name, value)
+        values, error = predicted_probability(self.predictive, name, number)
+        return Estimate(values, self.num_chains, error, Source(probability_of(self.anew, name, number), self.origin))
 
     @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:
@@ -213,6 +236,25 @@ class Query:
         near = cdf.bracket(level) or self.predictive.bracket(name, level)
         find = whole_quantile_of if self.predictive.is_whole(name) else quantile_of
         return find(cdf, level, near, name)
+
+
+def _number(predictive: Predictive, labels: Labels, name: str, value: Any) -> float:
+    """One value of a variable with levels, or of whole numbers, by number."""
+    levels, is_whole = predictive.levels(name), predictive.is_whole(name)
+    if predictive.variables[name].num_columns is not None or (levels is None and not is_whole):
+        raise ValueError(
+            f"probability: {name} is continuous, so that no value of it has a probability of its own; ask for its "
+            "cdf, or its log_density"
+        )
+    given = numbers("probability", labels.numbered("probability", {name: value})[name])
+    if given.numel() != 1:
+        raise ValueError(f"probability: expected one value of {name}, got {value!r}; ask for one at a time")
+    number = float(given)
+    can_be = number == round(number) if levels is None else number in levels.tolist()
+    if not can_be:
+        some = "whole numbers" if levels is None else list(labels.by_variable.get(name, levels.tolist()))
+        raise ValueError(f"probability: {name} has {some} for values, got {value!r}")
+    return number
 
 
 def _is_number(points: Tensor) -> Tensor:

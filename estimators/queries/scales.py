@@ -86,8 +86,8 @@ class OddsRatio:
         if variable.num_levels != 2:
             levels = "no levels" if variable.num_levels is None else f"{variable.num_levels} levels"
             raise ValueError(
-                f"effect: an OddsRatio needs a variable of two levels, but {name} has {levels}; use Difference() or "
-                "Ratio()"
+                f"effect: an OddsRatio needs a variable of two levels, but {name} has {levels}; name one of them, "
+                "event=..., or use Difference() or Ratio()"
             )
 
     def check_means(self, name: str, one: Tensor, other: Tensor) -> None:

@@ -75,6 +75,24 @@ def _given(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:
     return asked(draws).given(seen)
 
 
+def probability_of(asked: Asked, name: str, value: float) -> Values:
+    """P(name = value) at draws of the Greeks."""
+    return partial(_probability, asked, name, value)
+
+
+def _probability(asked: Asked, name: str, value: float, draws: Draws) -> Answer:
+    return predicted_probability(asked(draws), name, value)
+
+
+def predicted_probability(predictive: Predictive, name: str, value: float) -> Answer:
+    """P(name = value) of a predictive: 0 or 1 of what is set to a value, or seen."""
+    known = {**predictive.settings, **predictive.seen}.get(name)
+    if not isinstance(known, Tensor):
+        return predictive.probability(name, value)
+    is_it = (known == value).double()
+    return Answer(is_it.expand(predictive.num_draws, *is_it.shape))
+
+
 def mean_of(asked: Asked, name: str) -> Values:
     """E[name] at draws of the Greeks."""
     return partial(_mean, asked, name)

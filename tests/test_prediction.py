@@ -8,9 +8,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import CausalMixture, Fit
-from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators import EM, CausalMixture, Data, Fit
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from estimators.queries.prediction import Prediction
+from tests.models import fit_quietly
 
 MODEL = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"], scale=1.0)})
 FIT = Fit.from_greeks(
@@ -60,3 +61,24 @@ def test_a_prediction_is_a_tensor_and_what_is_made_of_it_is_a_plain_one() -> Non
     for other in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
         assert isinstance(other, Prediction) and torch.equal(other, values)
         assert other.error is not None and torch.equal(other.error, error)
+
+
+def test_they_say_what_they_are_at_rivals() -> None:
+    """Two answers of one likelihood, equal spreads: a median of another law, as the mode's own fit gives it."""
+    rng = np.random.default_rng(0)
+    z = rng.random(400) < 0.5
+    t = (rng.random(400) < np.where(z, 0.8, 0.2)) * 1.0
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    fit = fit_quietly(EM(), model, Data(T=t, Y=3.0 * z - t + rng.normal(size=400)), 0)
+    query, other = fit.do(T=1), fit.modes[1].do(T=1)
+    asked = {"quantile": ("Y", [0.1, 0.5]), "cdf": ("Y", 1.0), "log_density": ("Y", [[0.0], [1.0]])}
+    for name, question in asked.items():
+        found, expected = getattr(query, name)(*question), getattr(other, name)(*question)
+        assert found.rivals.shape == (1, *found.shape)
+        np.testing.assert_allclose(found.rivals[0], expected, rtol=1e-9)
+        assert not np.allclose(found, expected, rtol=0.01)
+        assert "rivals [" in repr(found)
+        for again in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+            assert torch.equal(again.rivals, found.rivals)
+    assert FIT.do(T=1.0).quantile("Y", 0.5).rivals.shape == (0,)
+    assert "rivals" not in repr(FIT.do(T=1.0).cdf("Y", 0.5)) + repr(fit.laplace(200, seed=0).do(T=1).cdf("Y", 0.5))

@@ -1,9 +1,13 @@
 """Numbers of a predictive distribution that say how exact they are."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from estimators.data.words import in_few_digits
 
 
 class Prediction(Tensor):
@@ -17,18 +21,28 @@ class Prediction(Tensor):
     """
 
     error: Tensor | None = None
+    _of_rivals: Callable[[], Tensor] | None = None
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def of(values: Tensor, error: Tensor | None = None) -> "Prediction":
-        """The values with their standard error, or None for exact values."""
+    def of(values: Tensor, error: Tensor | None = None, of_rivals: Callable[[], Tensor] | None = None) -> "Prediction":
+        """The values with their standard error, or None for exact values; ``of_rivals`` finds those of rivals."""
         prediction: Prediction = values.detach().as_subclass(Prediction)
-        prediction.error = error
+        prediction.error, prediction._of_rivals = error, of_rivals
         return prediction
 
+    @property
+    def rivals(self) -> Tensor:
+        """The same at the other modes that count, of a point fit that has any, as [R, ...]: rows may not decide."""
+        return torch.zeros((0, *self.shape), dtype=self.dtype) if self._of_rivals is None else self._of_rivals()
+
+    def __repr__(self, **options: Any) -> str:  # type: ignore[override]
+        values: str = Tensor.__repr__(self.as_subclass(Tensor), **options)  # type: ignore[no-untyped-call]
+        return f"{values}; rivals {in_few_digits(self.rivals)}" if len(self.rivals) else values
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Prediction":
-        return Prediction.of(self.clone(), None if self.error is None else self.error.clone())
+        return Prediction.of(self.clone(), None if self.error is None else self.error.clone(), self._of_rivals)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return Prediction.of, (self.as_subclass(Tensor), self.error)
+        return Prediction.of, (self.as_subclass(Tensor), self.error, partial(torch.clone, self.rivals))

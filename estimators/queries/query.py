@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from estimators.checks import check_level, check_seed, did_you_mean
-from estimators.contract import Predictive
+from estimators.contract import Answer, Predictive
 from estimators.data.columns import check_same_rows
 from estimators.data.values import numbers
 from estimators.data.words import LINE, cut
@@ -119,8 +120,7 @@ class Query:
     def probability(self, name: str, value: Any) -> Estimate:
         """P(name = value | do(...)) for every draw, as `mean`: ``do(T=1).probability("Y", "severe").interval(0.9)``.
 
-        Of a level or a label, by name or number, or of a whole number. Raises ValueError for a value that the variable
-        cannot have, and for a continuous variable.
+        Of a level or a label, by name or number, or a count. ValueError for what is none, and a continuous variable.
         """
         self._check_variable(name)
         number = _number(self.predictive, self.labels, name, value)
@@ -132,14 +132,15 @@ class Query:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
         self._check_law(name, "log_density")
         points, shape = self._points(name, at, "log_density", is_allowed=torch.isfinite)
-        return _shaped(*self.predictive.log_density(name, points), shape)
+        ask = partial(Query.log_density, name=name, at=at)
+        return _stated(self, ask, self.predictive.log_density(name, points), shape)
 
     @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
         self._check_number(name, "cdf")
         points, shape = self._points(name, at, "cdf", is_allowed=_is_number)
-        return _shaped(*self.predictive.cdf(name, points), shape)
+        return _stated(self, partial(Query.cdf, name=name, at=at), self.predictive.cdf(name, points), shape)
 
     @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
@@ -149,15 +150,15 @@ class Query:
         where no finite value is.
         """
         levels = numbers("level", level)
-        shares = levels.reshape(-1).tolist()
-        for share in shares:
+        for share in (shares := levels.reshape(-1).tolist()):
             check_level(share)
         self._check_number(name, "quantile")
         cdf = Evaluations(self.predictive.cdf_at(name))
         roots = [self._quantile(name, share, cdf) for share in shares]
         values = torch.tensor([value for value, _ in roots], dtype=torch.float64)
         errors = [error for _, error in roots if error is not None]
-        return _shaped(values, torch.tensor(errors, dtype=torch.float64) if errors else None, levels.shape)
+        found = Answer(values, torch.tensor(errors, dtype=torch.float64) if errors else None)
+        return _stated(self, partial(Query.quantile, name=name, level=level), found, levels.shape)
 
     @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
@@ -261,5 +262,16 @@ def _is_number(points: Tensor) -> Tensor:
     return ~torch.isnan(points)
 
 
-def _shaped(values: Tensor, error: Tensor | None, shape: torch.Size) -> Prediction:
-    return Prediction.of(values.reshape(shape), None if error is None else error.reshape(shape))
+def _stated(query: Query, ask: Callable[[Query], Prediction], answer: Answer, shape: torch.Size) -> Prediction:
+    """An answer in its shape, which knows what is to be asked at the fit's rivals."""
+    error = None if answer.error is None else answer.error.reshape(shape)
+    return Prediction.of(answer.values.reshape(shape), error, partial(_at_rivals, query, ask, shape))
+
+
+def _at_rivals(query: Query, ask: Callable[[Query], Prediction], shape: torch.Size) -> Tensor:
+    """The answers [R, ...] at the other modes that count."""
+    greeks = query.origin.rivals()
+    if greeks is None:
+        return torch.zeros((0, *shape), dtype=torch.float64)
+    each = [{name: value[r : r + 1] for name, value in greeks.items()} for r in range(len(next(iter(greeks.values()))))]
+    return torch.stack([ask(replace(query, predictive=query.anew(one))).as_subclass(Tensor) for one in each])

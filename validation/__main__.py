@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from validation.study import worker
+
 UNUSABLE = 2
 INTERRUPTED = 130
+WITH_WORKERS = ("run", "mine", "resume")
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _act(options: argparse.Namespace) -> int:
+    if options.command in WITH_WORKERS:
+        worker.serve()
     # Here, so that --help and a wrong argument answer at once, and worker processes do not import it.
     from validation.cli import commands
     from validation.cli.compare import compare_command

@@ -84,8 +84,9 @@ class Command:
         self.process.communicate()
 
     def workers(self):
-        """The processes of the pool."""
-        return [pid for pid in self.group() if b"spawn_main" in command_line(pid)]
+        """The processes of the pool: those that are forked from the one that has imported what they need."""
+        same = [pid for pid in self.group() if b"forkserver" in command_line(pid)]
+        return [pid for pid in same if parent_of(pid) in same]
 
     def group(self):
         """Every process of the group but the first that is still running, whoever its parent now is."""
@@ -101,6 +102,12 @@ class Command:
     def leaves_nobody(self):
         """Whether all processes of the group have ended."""
         return until(lambda: not self.group(), patience=120)
+
+
+def parent_of(pid):
+    with contextlib.suppress(OSError):
+        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+    return None
 
 
 def command_line(pid):

@@ -1,4 +1,4 @@
-"""Where tasks run by default: spawned processes, of which any may die."""
+"""Where tasks run by default: processes of this machine, of which any may die."""
 
 import multiprocessing
 import os
@@ -33,10 +33,10 @@ def perform(task: Task) -> TaskOutcome:
 
 
 class Pool(ProcessPoolExecutor):
-    """Spawned processes. Where a run stops, for an interrupt or a full disk, nobody waits for the fits in hand."""
+    """Processes of this machine. Where a run stops, for an interrupt or a full disk, nobody waits for fits in hand."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size, multiprocessing.get_context("spawn"), initializer=worker.start)
+        super().__init__(size, worker.context(), initializer=worker.start)
         self._others = set(multiprocessing.active_children())
 
     def __exit__(self, kind: type[BaseException] | None, *details: Any) -> bool | None:

@@ -1,13 +1,34 @@
-"""How a worker process starts. Nothing heavy is imported here: limits must be set before NumPy and torch are loaded."""
+"""How worker processes start. Nothing heavy is imported here: limits must be set before NumPy and torch are loaded."""
 
 import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 
 from tqdm import tqdm
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# How processes of this one start. Where it is the user's, each is a new one, and knows nothing of it.
+_methods = ["spawn"]
+
+
+def serve() -> None:
+    """Fork the workers of this process from one that has imported what they need, which begins to do so here.
+
+    For a process of our own, as the command line is: what may fork, and with what, is kept for all of a process.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        os.environ.update(dict.fromkeys(LIMITS, "1"))
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["validation.study.ready"])
+        forkserver.ensure_running()
+        _methods.append("forkserver")
+
+
+def context() -> BaseContext:
+    """In which worker processes start."""
+    return multiprocessing.get_context(_methods[-1])
 
 
 def start() -> None:

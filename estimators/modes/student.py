@@ -66,10 +66,10 @@ class Student:
 
     def log_density(self, points: Array) -> Array:
         """The log density [...] at points [..., D]; none at infinity, where a relabelled weight of 0 is."""
-        size = len(self.values)
+        size, scale = len(self.values), self.vectors * np.sqrt(self.values) / self.unit[:, None]
         with np.errstate(invalid="ignore"):
-            standard = ((points - self.location) / self.unit) @ self.vectors * np.sqrt(self.values)
+            standard = (points - self.location) @ scale
         constant = gammaln(0.5 * (DEGREES + size)) - gammaln(0.5 * DEGREES) - 0.5 * size * np.log(DEGREES * np.pi)
-        distance = (standard**2).sum(-1)
+        distance = np.einsum("...d,...d->...", standard, standard)
         logs = constant - self.log_volume - 0.5 * (DEGREES + size) * np.log1p(distance / DEGREES)
         return np.where(np.isnan(logs), -np.inf, logs)

@@ -10,7 +10,7 @@ import torch
 from scipy.special import expit, softmax
 from scipy.stats import norm, poisson
 
-from estimators import EM, CausalMixture, Data, Fit, GaussianMixture, OddsRatio, Ratio
+from estimators import EM, CausalMixture, Data, Fit, GaussianMixture, OddsRatio, Ratio, plot_compare
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -204,6 +204,16 @@ def test_effects_on_an_event(fit: Fit) -> None:
     by_class = fit.effect("Y", of="T", levels=(0, 1), event="death", within="Z")
     p = fit["p_Y"].numpy()
     np.testing.assert_allclose(by_class.draws[0], p[:, 1, 0] - p[:, 0, 0], rtol=1e-12)
+
+
+def test_pictures_of_an_event(fit: Fit) -> None:
+    ax = fit.plot.effect("Y", of="T", event="death")
+    expected = [float(fit.do(T=level).probability("Y", "death")) for level in ("control", "treated")]
+    (line,) = [line for line in ax.get_lines() if line.get_gid() == "set"]
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-12)
+    assert ax.get_ylabel() == "P(Y = death)" and "on P(Y = death)" in ax.get_title(loc="left")
+    *_, panel = plot_compare([fit, fit], greeks="theta", effect={"name": "Y", "of": "T", "event": "death"})
+    assert panel.get_title(loc="left") == "effect of T on P(Y = death)"
 
 
 def test_on_the_treated_by_sums(fit: Fit) -> None:

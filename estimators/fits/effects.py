@@ -11,9 +11,10 @@ from torch import Tensor
 
 from estimators.checks import check_mapping, did_you_mean, what_came
 from estimators.contract import Predictive
-from estimators.fits.questions import Outcome, ask, seeing, two_means, under
+from estimators.fits.questions import ask, seeing, two_means, under
 from estimators.queries.effect_table import table_of
 from estimators.queries.estimate import Estimate, combined
+from estimators.queries.outcome import Outcome
 from estimators.queries.scales import Scale
 
 if TYPE_CHECKING:

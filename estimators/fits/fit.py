@@ -34,6 +34,7 @@ from estimators.isolation import own_modes
 from estimators.modes.table import Modes
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate
+from estimators.queries.outcome import Outcome
 from estimators.queries.query import Query
 from estimators.queries.scales import DIFFERENCE, Scale
 from estimators.status import Status
@@ -129,7 +130,7 @@ class Fit:
         With ``given``, among those of a class or with a covariate: ``given={"Z": 1}``, seen after the intervention. Of
         an ``event``, a level or a count of ``name``, the difference of its probabilities.
         """
-        return questions.contrast(self, questions.Outcome(name, event), do, versus, given)
+        return questions.contrast(self, Outcome(name, event), do, versus, given)
 
     @own_modes()
     def effect(
@@ -151,7 +152,7 @@ class Fit:
         or `OddsRatio`; of an ``event``, a level or a count of ``name``, of its probability. ValueError where what is
         given depends on ``of``; on the treated, where it has not two levels.
         """
-        return Effect(self, questions.Outcome(name, event), of, levels, scale).estimate(within, given)
+        return Effect(self, Outcome(name, event), of, levels, scale).estimate(within, given)
 
     @own_modes()
     def counterfactual(

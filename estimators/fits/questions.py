@@ -1,7 +1,6 @@
 """Questions to a fit, with labels by their names: what is set, what is seen, and what rows would have been."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from estimators.fits.level_names import rows_for
 from estimators.fits.maxima import maxima_of, maximised_density, rival_greeks
 from estimators.queries.counterfactual import Counterfactual
 from estimators.queries.estimate import Estimate, combined
+from estimators.queries.outcome import Outcome
 from estimators.queries.query import Query
 from estimators.queries.source import Origin
 
@@ -42,18 +42,6 @@ def seeing(fit: "Fit", seen: Mapping[str, Any]) -> Query:
     """p(· | seen), where nothing is set."""
     _need_settings(seen, "given")
     return ask(fit, {}, "do", seed=0).where(seen)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an effect is on: the mean of a variable, or the probability of an ``event``, one of its values."""
-
-    name: str
-    event: Any = None
-
-    def under(self, query: Query) -> Estimate:
-        """It in the situation of a query."""
-        return query.mean(self.name) if self.event is None else query.probability(self.name, self.event)
 
 
 def contrast(

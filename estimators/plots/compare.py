@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from estimators.checks import check_level
+from estimators.checks import check_level, what_came
 from estimators.isolation import own_modes
 from estimators.plots import style
 from estimators.plots.answers import by_mode, intervals_by_mode, weights_in_words
@@ -13,6 +13,7 @@ from estimators.plots.effect import Asked, asked_effect
 from estimators.plots.fitted import Fitted, Subject
 from estimators.plots.intervals import THICK, THIN, Bar, draw_bars
 from estimators.plots.plots import Plots
+from estimators.queries.outcome import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,10 +107,14 @@ def _entries(known: Mapping[str, list[str]], greeks: str | Sequence[str] | None)
 
 
 def _asked(plots: Plots, effect: Mapping[str, Any], level: float) -> Asked:
-    extra = set(effect) - {"name", "of", "levels"}
+    extra = set(effect) - {"name", "of", "levels", "event"}
     if extra or not {"name", "of"} <= set(effect):
-        raise ValueError(f"effect: expected name, of and perhaps levels, as dict(name='Y', of='T'), got {dict(effect)}")
-    return asked_effect(plots.of.fit, plots.of.law(), effect["name"], effect["of"], effect.get("levels", ()), level)
+        raise ValueError(
+            "effect: expected name, of and perhaps levels and event, as dict(name='Y', of='T'), got "
+            f"{what_came(dict(effect))}"
+        )
+    outcome = Outcome(effect["name"], effect.get("event"))
+    return asked_effect(plots.of.fit, plots.of.law(), outcome, effect["of"], effect.get("levels", ()), level)
 
 
 def _weights(subject: Subject) -> list[float]:
@@ -156,7 +161,7 @@ def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
     ax.axvline(0.0, color=style.NEUTRAL, linewidth=0.8, linestyle=":")
     ax.set_yticks([])
     ax.set_ylim(len(asked) - 0.5, -0.5)
-    ax.set_title(style.plain(f"effect of {asked[0].of} on {asked[0].name}"), loc="left", fontsize=style.TEXT)
+    ax.set_title(style.plain(f"effect of {asked[0].of} on {asked[0].on}"), loc="left", fontsize=style.TEXT)
 
 
 def _look(number: int, rank: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from estimators.plots.answers import NAMED, by_mode, intervals_by_mode
 from estimators.plots.fitted import Fitted
 from estimators.plots.intervals import Bar, draw_bars, in_words, intervals_of, number
 from estimators.queries.estimate import Estimate
+from estimators.queries.outcome import Outcome
 from estimators.queries.query import Query
 
 if TYPE_CHECKING:
@@ -50,25 +51,26 @@ class Asked:
 
     fit: Fitted
     law: Query
-    name: str
+    outcome: Outcome
     of: str
     levels: Sequence[Any]
     level: float
 
     @cached_property
     def set(self) -> list[Estimate]:
-        """The mean under do(of = level), for each."""
-        return [self.fit.do(**{self.of: level}).mean(self.name) for level in self.levels]
+        """The outcome under do(of = level), for each."""
+        return [self.outcome.under(self.fit.do(**{self.of: level})) for level in self.levels]
 
     @cached_property
     def seen(self) -> list[Estimate]:
-        """The mean where of = level is seen, for each."""
-        return [self.fit.given(**{self.of: level}).mean(self.name) for level in self.levels]
+        """The outcome where of = level is seen, for each."""
+        return [self.outcome.under(self.fit.given(**{self.of: level})) for level in self.levels]
 
     @cached_property
     def effect(self) -> Estimate:
         """The last level against the first."""
-        return self.fit.contrast(self.name, do={self.of: self.levels[-1]}, versus={self.of: self.levels[0]})
+        do, versus = {self.of: self.levels[-1]}, {self.of: self.levels[0]}
+        return self.fit.contrast(self.outcome.name, do=do, versus=versus, event=self.outcome.event)
 
     @cached_property
     def answers(self) -> list[Answer]:
@@ -82,12 +84,19 @@ class Asked:
         return [intervals_by_mode(self.fit, one, self.level) for one in self.set]
 
     @property
-    def outcome(self) -> str:
-        """What is on the upright axis: a mean, of ranks where levels have names, or P(the second of two levels)."""
-        levels = self.law.predictive.levels(self.name)
-        if levels is None or levels.tolist() != [0.0, 1.0]:
-            return f"mean {'rank of' if self.name in self.law.labels.levels else 'of'} {self.name}"
-        return f"P({self.name} = {self.law.labels.by_variable.get(self.name, ('0', '1'))[1]})"
+    def axis(self) -> str:
+        """What is on the upright axis: a probability, of the second of two levels too, or a mean, of ranks of names."""
+        name, event = self.outcome.name, self.outcome.event
+        levels, names = self.law.predictive.levels(name), self.law.labels.by_variable.get(name)
+        if event is None and (levels is None or levels.tolist() != [0.0, 1.0]):
+            return f"mean {'rank of' if name in self.law.labels.levels else 'of'} {name}"
+        value = 1 if event is None else event
+        return f"P({name} = {value if names is None or isinstance(value, str) else names[int(value)]})"
+
+    @property
+    def on(self) -> str:
+        """What the effect is on, in words."""
+        return self.outcome.name if self.outcome.event is None else self.axis
 
     @property
     def level_words(self) -> list[str]:
@@ -102,8 +111,9 @@ class Asked:
         return np.array(range(len(self.levels)) if is_discrete else self.levels, dtype=np.float64)
 
 
-def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[Any], level: float) -> Asked:
+def asked_effect(fit: Fitted, law: Query, outcome: Outcome, of: str, levels: Sequence[Any], level: float) -> Asked:
     """The question, where it can be asked; ValueError where not."""
+    name = outcome.name
     variables, known = law.predictive.variables, law.predictive.levels
     for variable in (name, of):
         if variable not in variables:
@@ -120,7 +130,7 @@ def asked_effect(fit: Fitted, law: Query, name: str, of: str, levels: Sequence[A
         raise ValueError(
             f"levels: expected two or more values of {of}, which has {has}, such as {names[:2]}; got {levels!r}"
         )
-    return Asked(fit, law, name, of, values, level)
+    return Asked(fit, law, outcome, of, values, level)
 
 
 def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
@@ -152,7 +162,7 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     style.name_ticks(ax, at, asked.level_words)
     ax.margins(x=0.15)
     ax.set_xlabel(style.plain(asked.of), fontsize=style.SMALL)
-    ax.set_ylabel(style.plain(asked.outcome), fontsize=style.SMALL)
+    ax.set_ylabel(style.plain(asked.axis), fontsize=style.SMALL)
     style.title(ax, _words(asked))
     _draw_key(ax, asked)
     return ax
@@ -169,7 +179,7 @@ def _words(asked: Asked) -> str:
     which = "" if words == ["0", "1"] else f", {words[-1]} against {words[0]}"
     mean, is_mean_over_modes = number(float(asked.effect.value)), asked.fit.num_draws > 1 and bool(others)
     effect = _named(asked.answers, " or ") if is_mean_over_modes else mean
-    lines = [f"Effect of {asked.of} on {asked.name}{which}: {effect}"]
+    lines = [f"Effect of {asked.of} on {asked.on}{which}: {effect}"]
     by_answer = intervals_by_mode(asked.fit, asked.effect, asked.level)
     if sure := in_words(union([interval for intervals in by_answer for interval in intervals])):
         lines.append(f"{asked.level:.0%} interval: {sure}")

@@ -65,7 +65,13 @@ class Fitted(Protocol):
     def do(self, /, **settings: Any) -> Query: ...
     def given(self, /, **seen: Any) -> Query: ...
     def contrast(
-        self, name: str, *, do: Mapping[str, Any], versus: Mapping[str, Any], given: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        *,
+        do: Mapping[str, Any],
+        versus: Mapping[str, Any],
+        given: Mapping[str, Any] | None = None,
+        event: Any = None,
     ) -> Estimate: ...
     def responsibilities(self, data: Any, site: str | None = None) -> Tensor: ...
 

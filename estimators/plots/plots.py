@@ -15,6 +15,7 @@ from estimators.plots.modes import draw_modes
 from estimators.plots.profiles import Spread, draw_profiles
 from estimators.plots.responsibilities import draw_responsibilities
 from estimators.plots.trace import draw_trace
+from estimators.queries.outcome import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,16 +61,25 @@ class Plots:
 
     @own_modes()
     def effect(
-        self, name: str, *, of: str, levels: Sequence[Any] = (), level: float = 0.9, ax: "Axes | None" = None
+        self,
+        name: str,
+        *,
+        of: str,
+        levels: Sequence[Any] = (),
+        event: Any = None,
+        level: float = 0.9,
+        ax: "Axes | None" = None,
     ) -> "Axes":
         """The mean of an outcome where a cause is set to each of its ``levels``, against where these are seen.
+
+        Of an ``event``, a level or a count of the outcome, its probability.
 
         Bars are intervals at ``level``: of draws, or the likelihood intervals of a point fit, one of each mode. Open
         markers are the answers of other modes that the data allow. The title says the effect in words: the last level
         against the first. Raises ValueError for unknown variables, and for a cause without levels where none are given.
         """
         check_level(level)
-        return draw_effect(asked_effect(self.of.fit, self.of.law(), name, of, levels, level), ax)
+        return draw_effect(asked_effect(self.of.fit, self.of.law(), Outcome(name, event), of, levels, level), ax)
 
     @own_modes()
     def profiles(

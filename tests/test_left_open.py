@@ -22,7 +22,7 @@ from estimators import (
 )
 from estimators.fits import left_open as module
 from estimators.fits.left_open import left_open
-from estimators.mechanisms import Bernoulli, Gaussian, LogNormal, NegativeBinomial, Poisson
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, LogNormal, NegativeBinomial, Poisson
 from estimators.modes import mode
 from tests.known_identification import KNOWN
 from tests.models import fit_quietly
@@ -85,6 +85,22 @@ def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(mode, "MOST_WORK", 1e3)
     assert fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None).status is Status.CONVERGED
     assert len(sizes) == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options"),
+    [(EM(num_starts=3), {"search": None}), (EM(num_starts=3), {}), (MAP(num_steps=5), {})],
+    ids=["EM without a search", "EM", "MAP"],
+)
+def test_what_rare_rows_alone_tell_is_not_open(estimator: Any, options: dict[str, Any]) -> None:
+    """Four rows of 20,000 have T = 2: a sample of 2,000 has none of them, and leaves its slopes open."""
+    rng = np.random.default_rng(0)
+    z, t = rng.random(20_000) < 0.4, rng.integers(0, 2, 20_000) * 1.0
+    t[[7, 1_500, 9_000, 15_000]] = 2.0
+    rows = Data(T=t, W=rng.normal(size=20_000) + 4.0 * z, Y=rng.normal(size=20_000) + z + t)
+    model = CausalMixture(2, {"T": Categorical(3), "W": Gaussian(), "Y": LinearGaussian(parents=["T"])})
+    fit = fit_quietly(estimator, model, rows, 0, **options)
+    assert fit.status is Status.CONVERGED, fit.advice
 
 
 def test_rivals_are_no_open_direction() -> None:

@@ -17,9 +17,10 @@ from estimators.fits.identifiability import OpenGroup
 from estimators.fits.mode_findings import groups_in_words, groups_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
-from estimators.modes.mode import is_curvature_affordable, law_at, mode_at
+from estimators.modes.mode import Mode, is_curvature_affordable, law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
-from estimators.modes.row_law import few_rows, law_of
+from estimators.modes.row_law import LEAST_ROWS, few_rows, law_of
+from estimators.modes.row_law import ROWS_BY_COORDINATE as ROWS_OF_LAW
 from estimators.modes.starts import RandomStarts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
@@ -28,6 +29,8 @@ from estimators.optimise.ascent import ascend
 TOLERANCE, STATIONARY = 1e-8, 1e-6
 # Rows are one where log p is the same to so many digits.
 DIGITS, ROWS_BY_COORDINATE = 9, 2
+# Rows that a flat direction moves most are looked at, so many of each, by differences of this step.
+MOST_MOVED, STEP = 4, 2e-3
 # Places at which log p of the rows is looked at, and from which the likelihood is climbed in turn.
 PLACES = 3
 
@@ -42,18 +45,16 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
         return ""
     # Chosen by fixed numbers, so that the same fit has the same status every time.
     rng = np.random.default_rng(0)
-    free = _of_some_rows(density.beyond_priors(), rng)
+    every = density.beyond_priors()
+    free = _of_some_rows(every, rng)
     few, places = few_rows(free, rng), _places(density, draws, best, rng)
     points = free.unconstrain({name: value.numpy() for name, value in places.items()})
     for number, at in enumerate(points):
         draw = {name: value[number : number + 1] for name, value in places.items()}
         if np.isfinite(at).all() and _are_told(model, free, few, draw, at):
             return ""
-    for at in points:
-        groups = _open_above(free, at) if np.isfinite(at).all() else []
-        if groups:
-            return "" if all(group.is_untold for group in groups) else groups_in_words(groups)
-    return ""
+    groups = _open_above(free, every, points)
+    return "" if all(group.is_untold for group in groups) else groups_in_words(groups)
 
 
 @np.errstate(all="ignore")
@@ -62,8 +63,8 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
     if not density.size:
         return ""
     part = _of_some_rows(density, np.random.default_rng(0))
-    at = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
-    return groups_in_words(_open_above(part, at)) if np.isfinite(at).all() else ""
+    points = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})
+    return groups_in_words(_open_above(part, density, points))
 
 
 def _of_some_rows(density: Density, rng: np.random.Generator) -> Density:
@@ -96,19 +97,55 @@ def _are_told(model: Model, density: Density, few: Density, draw: Draws, at: Arr
     return law_of(density, more, at, rng).rank(at) == density.size
 
 
-def _open_above(density: Density, start: Array) -> list[OpenGroup]:
-    """What is open at the maximum of the likelihood above a point [D]; nothing where a maximum has not all classes.
+def _mode_above(density: Density, start: Array) -> Mode | None:
+    """The maximum of the likelihood above a point [D].
 
-    Nor is it where the set of maxima has a corner at the ends of several Greeks, or where the curvature would take too
-    long.
+    None where it has not all classes, where the set of maxima has a corner at the ends of several Greeks, or where the
+    curvature would take too long.
     """
     if not is_curvature_affordable(density):
-        return []
+        return None
     objective = Objective(density, log_likelihood)
     summit = ascend(objective, start, TOLERANCE)
     end = summit.coordinates
     if summit.gradient_norm > STATIONARY or density.has_collapsed(end, summit.gradient) or density.at_boundary(end):
-        return []
+        return None
     if has_joined(RandomStarts(density).responsibilities(end)):
-        return []
-    return groups_left_open(density, mode_at(objective, density, end))
+        return None
+    return mode_at(objective, density, end)
+
+
+def _open_above(density: Density, every: Density, points: Array) -> list[OpenGroup]:
+    """What is open at the first maximum above points [S, D] where anything is.
+
+    Where rows are some of ``every``, it is open if at no point the others tell it, as those of a rare level may.
+    """
+    points = points[np.isfinite(points).all(1)]
+    for start in points:
+        mode = _mode_above(density, start)
+        groups = [] if mode is None else groups_left_open(density, mode)
+        if mode is not None and groups:
+            is_told = every is not density and any(_all_tell(density, every, at, mode) for at in points)
+            return [] if is_told else groups
+    return []
+
+
+def _all_tell(density: Density, every: Density, at: Array, mode: Mode) -> bool:
+    """Whether log p of some of all rows moves in every direction at a point [D].
+
+    Rows are those that the flat directions of a mode move most, there or at the mode, and a few others.
+    """
+    assert mode.curve is not None
+    moves = np.zeros((int(mode.curve.is_flat.sum()), density.size))
+    moves[:, mode.free] = (mode.curve.unit[:, None] * mode.curve.vectors)[:, mode.curve.is_flat].T
+    moves *= STEP / np.maximum(np.abs(moves).max(1, initial=0.0), 1e-300)[:, None]
+    changes = [
+        every.pointwise(density.draws(point + moves)) - every.pointwise(density.draws(point - moves))
+        for point in (at, mode.point)
+    ]
+    most = np.argsort(np.abs(np.nan_to_num(torch.cat(changes).numpy())), axis=1)[:, -MOST_MOVED:]
+    rng = np.random.default_rng(0)
+    others = rng.permutation(every.data.num_units)[: max(LEAST_ROWS, ROWS_OF_LAW * density.size)]
+    chosen = np.unique(np.concatenate([most.reshape(-1), others]))
+    law = law_of(density, every.of(every.data.units_at(torch.from_numpy(chosen))), at, rng)
+    return law.rank(at) == int(law.inside(at).sum())

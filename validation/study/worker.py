@@ -4,31 +4,34 @@ import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 
 from tqdm import tqdm
 
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# How processes of this one start. Where it is the user's, each is a new one, and knows nothing of it.
-_methods = ["spawn"]
+# Whether workers are forked from a server, as `serve` has it.
+_is_served = False
 
 
 def serve() -> None:
-    """Fork the workers of this process from one that has imported what they need, which begins to do so here.
+    """Fork the workers of this process from a server that imports what they need, and begins to do so here.
 
-    For a process of our own, as the command line is: what may fork, and with what, is kept for all of a process.
+    It changes what the whole process has: the server and its imports, and limits of threads in the environment. So it
+    is for a process of our own, as the command line is. Where nothing can be forked, it does nothing.
     """
+    global _is_served
     if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
         os.environ.update(dict.fromkeys(LIMITS, "1"))
         multiprocessing.get_context("forkserver").set_forkserver_preload(["validation.study.ready"])
         forkserver.ensure_running()
-        _methods.append("forkserver")
+        _is_served = True
 
 
 def context() -> BaseContext:
-    """In which worker processes start."""
-    return multiprocessing.get_context(_methods[-1])
+    """How worker processes start: forked from the server, or else each anew, which knows nothing of this process."""
+    return multiprocessing.get_context("forkserver" if _is_served else "spawn")
 
 
 def start() -> None:

@@ -82,3 +82,18 @@ def test_they_say_what_they_are_at_rivals() -> None:
             assert torch.equal(again.rivals, found.rivals)
     assert FIT.do(T=1.0).quantile("Y", 0.5).rivals.shape == (0,)
     assert "rivals" not in repr(FIT.do(T=1.0).cdf("Y", 0.5)) + repr(fit.laplace(200, seed=0).do(T=1).cdf("Y", 0.5))
+    # What was asked is kept, whatever becomes of the caller's array; and of what is refused there, printing says so.
+    at = np.array([0.0, 1.0])
+    found = query.cdf("Y", at)
+    at[0] = 99.0
+    np.testing.assert_allclose(found.rivals[0], other.cdf("Y", [0.0, 1.0]), rtol=1e-9)
+
+
+def test_to_print_raises_nothing() -> None:
+    def refused() -> torch.Tensor:
+        raise ValueError("has probability 0 there")
+
+    found = Prediction.of(torch.tensor([0.5]), None, refused)
+    assert repr(found) == "tensor([0.5000]); of rivals it is not known: has probability 0 there"
+    with pytest.raises(ValueError, match="has probability 0 there"):
+        _ = found.rivals

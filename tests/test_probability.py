@@ -251,11 +251,13 @@ def test_labels_have_a_probability_each() -> None:
     found = [float(THREE.given(X=1.0).probability("Z", k)) for k in range(3)]
     weights = np.array([0.2, 0.3, 0.5]) * norm.pdf(1.0, [0.0, 1.0, 5.0])
     np.testing.assert_allclose(found, weights / weights.sum(), rtol=1e-12)
-    named = THREE.relabel({"a": 0, "b": 1, "c": 2}).given(X=1.0)
-    assert float(named.probability("Z", "b")) == found[1]
+    assert float(NAMED.given(X=1.0).probability("Z", "b")) == found[1]
+    # What is set has its value with certainty, also where it is continuous.
+    assert [float(THREE.do(X=5.0).probability("X", value)) for value in (5.0, 4.0)] == [1.0, 0.0]
 
 
 THREE = Fit.from_greeks(GaussianMixture(3), {"theta": [0.2, 0.3, 0.5], "mu_X": [0.0, 1.0, 5.0]})
+NAMED = THREE.relabel({"a": 0, "b": 1, "c": 2})
 VECTORS = Fit.from_greeks(
     CausalMixture(1, {"V": DiagonalGaussian(2)}), {"theta": [1.0], "mu_V": [[0.0, 0.0]], "sigma_V": [[1.0, 1.0]]}
 )
@@ -266,13 +268,20 @@ VECTORS = Fit.from_greeks(
     [
         case("continuous", lambda: MIXTURE.do(T=1).probability("Y", 0.0), ValueError, "Y is continuous"),
         case("of a program", lambda: PROGRAM.do(T=1).probability("Y", 0.0), ValueError, "Y is continuous"),
-        case("vectors", lambda: VECTORS.do(Z=0).probability("V", [0.0, 0.0]), ValueError, "V is continuous"),
+        case("vectors", lambda: VECTORS.do(Z=0).probability("V", [0.0, 0.0]), ValueError, "V is a column of vectors"),
         case("no level", lambda: TABLES.do(T=1).probability("Y", 3), ValueError, "Y has [0.0, 1.0, 2.0]", "got 3"),
         case("no name", lambda: TABLES.do(T=1).probability("Y", "c"), TypeError, "probability: ", "'c'"),
-        case("several", lambda: TABLES.do(T=1).probability("Y", [0, 1]), ValueError, "expected one value of Y"),
+        case("several", lambda: TABLES.do(T=1).probability("Y", [0, 1]), TypeError, "expected one value of Y"),
+        case("shares", lambda: TABLES.effect("Y", of="T", event={"0": 1.0}), TypeError, "event: expected one value"),
+        case("infinite", lambda: REGRESSIONS.do(Z=1).probability("C", np.inf), ValueError, "C has whole numbers"),
+        case("no number", lambda: REGRESSIONS.do(Z=1).probability("C", np.nan), ValueError, "C has whole numbers"),
+        case("text", lambda: REGRESSIONS.effect("C", of="Z", event="x"), TypeError, "event: expected one value of C"),
+        case("no label", lambda: NAMED.do(X=1.0).probability("Z", 5), ValueError, "['a', 'b', 'c'], or 0 to 2,"),
         case("no variable", lambda: TABLES.do(T=1).probability("U", 1), ValueError, "expected a variable among"),
         case("half", lambda: REGRESSIONS.do(Z=1).probability("C", 0.5), ValueError, "C has whole numbers", "got 0.5"),
-        case("no event", lambda: TABLES.effect("Y", of="T", event=7), ValueError, "Y has [0.0, 1.0, 2.0]", "got 7"),
+        case(
+            "no event", lambda: TABLES.effect("Y", of="T", event=7), ValueError, "event: Y has [0.0, 1.0, 2.0]", "got 7"
+        ),
         case("labels", lambda: THREE.do(Z=0).mean("Z"), ValueError, "Z has labels", ".probability('Z', 1)"),
         case("odds", lambda: TABLES.effect("Y", of="T", scale=OddsRatio()), ValueError, "name one of them, event="),
     ],

@@ -41,8 +41,8 @@ ROUNDING = 1e-14
 # E-steps without a gain after which a run to the boundary is ended.
 PATIENCE = 20
 # E-steps after which a run is continued by L-BFGS, fewer where each M-step is a climb of many coordinates; how many of
-# its steps, and by how much later it is tried again; and those after which Newton's method goes on. (Sooner it is at
-# an end sooner, but half of the time at a lower maximum than EM would have come to.)
+# its steps, and by how much later it is tried again; and those after which Newton's method goes on. (After fewer, it
+# ends at a lower maximum than EM would have come to half of the time.)
 FIRST_CLIMB = 20
 FIRST_CLIMB_OF_COSTLY = 4
 CLIMB_STEPS = 200

@@ -67,12 +67,12 @@ class Effect:
 
     def _mean_of_those(self, level: float, given: Mapping[str, Any]) -> Estimate:
         """E[name, had ``of`` been set to a level | what ``of`` was, and all else that is given]."""
-        seen = self.outcome.under(seeing(self.fit, {**given, self.of: level}))
+        seen = self.outcome.asked_of(seeing(self.fit, {**given, self.of: level}))
         was, others = given[self.of], {name: value for name, value in given.items() if name != self.of}
         if level == was:
             # Under the level that they had anyway they are as they were.
             return seen
-        everyone = self.outcome.under(under(self.fit, {self.of: level}).where(others))
+        everyone = self.outcome.asked_of(under(self.fit, {self.of: level}).where(others))
         mean = ask(self.fit, {}, "effect", seed=0).where(others).mean(self.of)
         return combined(partial(_mean_of_others, level, was), [everyone, seen, mean], are_independent=False)
 
@@ -120,7 +120,7 @@ class Effect:
                 f"levels: expected two values of {of}, which has {has}, to compare, such as {names[:2]}; got "
                 f"{self.levels!r}"
             )
-        return [_number(self.fit.labels.numbered("levels", {of: level})[of]) for level in pair]
+        return [_plain_number(self.fit.labels.numbered("levels", {of: level})[of]) for level in pair]
 
     def _was(self, predictive: Predictive, pair: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """What rows were seen with before it is set, by number, if it is given."""
@@ -131,7 +131,7 @@ class Effect:
                 f"rows as they are, ask fit.counterfactual(rows, do={{{self.of!r}: ...}}).mean({self.outcome.name!r})"
             )
         seen = {name: was for name, was in given.items() if name == self.of}
-        known = {name: _number(was) for name, was in self.fit.labels.numbered("given", seen).items()}
+        known = {name: _plain_number(was) for name, was in self.fit.labels.numbered("given", seen).items()}
         for level in (*known.values(), *pair):
             if np.ndim(level) or level not in levels.tolist():
                 raise ValueError(
@@ -140,7 +140,7 @@ class Effect:
         return known
 
 
-def _number(level: Any) -> Any:
+def _plain_number(level: Any) -> Any:
     """One level as a plain number, False and True too."""
     value = level.item() if np.ndim(level) == 0 and hasattr(level, "item") else level
     return int(value) if isinstance(value, bool) else value

@@ -69,7 +69,7 @@ def two_means(
     if all(sizes) and sizes[0] != sizes[1]:
         rows = [next(iter(size)) for size in sizes]
         raise ValueError(f"contrast: do has {rows[0]} rows and versus {rows[1]}; expected as many")
-    return outcome.under(one), outcome.under(other), are_independent
+    return outcome.asked_of(one), outcome.asked_of(other), are_independent
 
 
 def counterfactual(

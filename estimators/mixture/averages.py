@@ -8,7 +8,6 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from estimators.isolation import without_validation
 from estimators.mixture.integration import Weighed, open_variables, weigh
 from estimators.mixture.situation import Situation
 from estimators.mixture.tails import is_infinite, rests_on_an_end
@@ -48,7 +47,6 @@ def mean_in(situation: Situation, name: str, seed: int) -> tuple[Tensor, Tensor 
     return mean, error
 
 
-@without_validation()
 def probability_in(situation: Situation, name: str, value: float, seed: int) -> tuple[Tensor, Tensor | None]:
     """P(name = value | seen) as [S, R], and its standard error."""
     weighed = weigh(situation, name, None, seed)

@@ -96,22 +96,20 @@ class MixturePredictive:
         _check_numbers(self.settings, answer.values, f"mean: the mean of {name} is not a number")
         return answer
 
+    @without_validation()
     def probability(self, name: str, value: float) -> Answer:
         if (law := self._own_law(name)) is not None:
             share = log_prob_of_law(law, torch.tensor([value], dtype=torch.float64)).exp()
-            return Answer(share[0].expand(self.num_draws, *self._by_row))
+            return Answer(share.expand(self.num_draws, *self._by_row))
         at_value = partial(probability_in, name=name, value=value, seed=self.seed)
         answer = _averaged(at_value, self._situations, self._by_row)
         _check_numbers(self.settings, answer.values, f"probability: that of {name} = {value:g} is not a number")
         return answer
 
+    @without_validation()
     def log_density(self, name: str, points: Tensor) -> Answer:
         law = self._own_law(name)
-        if law is None:
-            total = self._total(name, points, log_prob_of)
-        else:
-            with without_validation():
-                total = Total(log_prob_of_law(law, points))
+        total = self._total(name, points, log_prob_of) if law is None else Total(log_prob_of_law(law, points))
         _check_numbers(self.settings, total.log, f"log_density: the density of {name} is not a number", points)
         return Answer(total.log, total.error)
 

@@ -15,7 +15,7 @@ from estimators.optimise.ascent import LIMIT
 
 Places = NDArray[np.intp]
 MAX_STEPS = 100
-# Up to so many coordinates this is at an end before L-BFGS, which where the density bends much comes to none.
+# Up to so many coordinates this takes fewer gradients than L-BFGS, whose steps are tiny where curvatures differ much.
 MOST_COORDINATES = 100
 # A step moves no coordinate by more.
 LONGEST = 2.0

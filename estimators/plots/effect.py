@@ -59,12 +59,12 @@ class Asked:
     @cached_property
     def set(self) -> list[Estimate]:
         """The outcome under do(of = level), for each."""
-        return [self.outcome.under(self.fit.do(**{self.of: level})) for level in self.levels]
+        return [self.outcome.asked_of(self.fit.do(**{self.of: level})) for level in self.levels]
 
     @cached_property
     def seen(self) -> list[Estimate]:
         """The outcome where of = level is seen, for each."""
-        return [self.outcome.under(self.fit.given(**{self.of: level})) for level in self.levels]
+        return [self.outcome.asked_of(self.fit.given(**{self.of: level})) for level in self.levels]
 
     @cached_property
     def effect(self) -> Estimate:

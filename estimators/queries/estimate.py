@@ -15,6 +15,7 @@ from estimators.diagnostics import mean_error
 from estimators.isolation import own_modes
 from estimators.modes.profile import Interval, profile
 from estimators.modes.table import SHARE
+from estimators.queries.prediction import rivals_in_words
 from estimators.queries.source import Source, aligned, at_coordinates, function_of
 
 
@@ -146,8 +147,7 @@ class Estimate:
         error = "" if self.error is None else f", simulated to ± {in_few_digits(self.error.mean(0))}"
         value = in_few_digits(self.value)
         if len(self.draws) < 2:
-            rivals = f"; rivals {in_few_digits(self.rivals)}" if len(self.rivals) else ""
-            return cut(f"Estimate({value}; a point estimate{error}{rivals})", LINE)
+            return cut(f"Estimate({value}; a point estimate{error}{rivals_in_words(self)})", LINE)
         low, high = map(in_few_digits, self.interval(0.9))
         spread = f"sd {in_few_digits(self.sd)}, 90 % interval {low} to {high}"
         parts = ", ".join(f"{in_few_digits(one.value)} ({share:.0%})" for share, one in self.by_mode)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from estimators.queries.estimate import Estimate
-from estimators.queries.query import Query
+from estimators.queries.query import Query, number_of_value
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Outcome:
     name: str
     event: Any = None
 
-    def under(self, query: Query) -> Estimate:
+    def asked_of(self, query: Query) -> Estimate:
         """It in the situation of a query."""
-        return query.mean(self.name) if self.event is None else query.probability(self.name, self.event)
+        if self.event is None:
+            return query.mean(self.name)
+        return query.probability(self.name, number_of_value(query, "event", self.name, self.event))

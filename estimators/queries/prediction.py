@@ -2,12 +2,34 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from estimators.data.words import in_few_digits
+from estimators.status import EstimationError
+
+
+class HasRivals(Protocol):
+    """An answer that may be another at other modes."""
+
+    @property
+    def rivals(self) -> Tensor:
+        """What it is there, [R, ...]."""
+
+
+def rivals_in_words(answer: HasRivals) -> str:
+    """What an answer is at other modes, "" where there is none; there it may have no answer, and to print raises none.
+
+    >>> rivals_in_words(Prediction.of(torch.tensor([0.5]), None, lambda: torch.tensor([[0.25]])))
+    '; rivals [[0.25]]'
+    """
+    try:
+        rivals = answer.rivals
+    except (ValueError, NotImplementedError, EstimationError) as error:
+        return f"; of rivals it is not known: {error}"
+    return f"; rivals {in_few_digits(rivals)}" if len(rivals) else ""
 
 
 class Prediction(Tensor):
@@ -22,6 +44,7 @@ class Prediction(Tensor):
 
     error: Tensor | None = None
     _of_rivals: Callable[[], Tensor] | None = None
+    _rivals: Tensor | None = None
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -35,11 +58,14 @@ class Prediction(Tensor):
     @property
     def rivals(self) -> Tensor:
         """The same at the other modes that count, of a point fit that has any, as [R, ...]: rows may not decide."""
-        return torch.zeros((0, *self.shape), dtype=self.dtype) if self._of_rivals is None else self._of_rivals()
+        if self._rivals is None:
+            none = torch.zeros((0, *self.shape), dtype=self.dtype)
+            self._rivals = none if self._of_rivals is None else self._of_rivals()
+        return self._rivals
 
     def __repr__(self, **options: Any) -> str:  # type: ignore[override]
         values: str = Tensor.__repr__(self.as_subclass(Tensor), **options)  # type: ignore[no-untyped-call]
-        return f"{values}; rivals {in_few_digits(self.rivals)}" if len(self.rivals) else values
+        return values + rivals_in_words(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Prediction":
         return Prediction.of(self.clone(), None if self.error is None else self.error.clone(), self._of_rivals)

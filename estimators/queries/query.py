@@ -2,15 +2,17 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.checks import check_level, check_seed, did_you_mean
+from estimators.checks import check_level, check_seed, did_you_mean, what_came
 from estimators.contract import Answer, Predictive
 from estimators.data.columns import check_same_rows
 from estimators.data.values import numbers
@@ -123,7 +125,7 @@ class Query:
         Of a level or a label, by name or number, or a count. ValueError for what is none, and a continuous variable.
         """
         self._check_variable(name)
-        number = _number(self.predictive, self.labels, name, value)
+        number = number_of_value(self, "probability", name, value)
         values, error = predicted_probability(self.predictive, name, number)
         return Estimate(values, self.num_chains, error, Source(probability_of(self.anew, name, number), self.origin))
 
@@ -132,7 +134,7 @@ class Query:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
         self._check_law(name, "log_density")
         points, shape = self._points(name, at, "log_density", is_allowed=torch.isfinite)
-        ask = partial(Query.log_density, name=name, at=at)
+        ask = partial(Query.log_density, name=name, at=deepcopy(at))
         return _stated(self, ask, self.predictive.log_density(name, points), shape)
 
     @own_modes()
@@ -140,7 +142,7 @@ class Query:
         """P(name <= at | do(...)), averaged over draws; the shape of `at`, which may be infinite."""
         self._check_number(name, "cdf")
         points, shape = self._points(name, at, "cdf", is_allowed=_is_number)
-        return _stated(self, partial(Query.cdf, name=name, at=at), self.predictive.cdf(name, points), shape)
+        return _stated(self, partial(Query.cdf, name=name, at=deepcopy(at)), self.predictive.cdf(name, points), shape)
 
     @own_modes()
     def quantile(self, name: str, level: Any) -> Prediction:
@@ -158,7 +160,7 @@ class Query:
         values = torch.tensor([value for value, _ in roots], dtype=torch.float64)
         errors = [error for _, error in roots if error is not None]
         found = Answer(values, torch.tensor(errors, dtype=torch.float64) if errors else None)
-        return _stated(self, partial(Query.quantile, name=name, level=level), found, levels.shape)
+        return _stated(self, partial(Query.quantile, name=name, level=levels), found, levels.shape)
 
     @own_modes()
     def sample(self, num_rows: int, seed: int | None = None) -> dict[str, Tensor]:
@@ -239,23 +241,33 @@ class Query:
         return find(cdf, level, near, name)
 
 
-def _number(predictive: Predictive, labels: Labels, name: str, value: Any) -> float:
-    """One value of a variable with levels, or of whole numbers, by number."""
+def number_of_value(query: Query, call: str, name: str, value: Any) -> float:
+    """One value of a variable with levels, or of whole numbers, by number; ValueError or TypeError for anything else.
+
+    Of what is set to a value, or seen, any number is one that it might have been.
+    """
+    predictive, labels = query.predictive, query.labels
     levels, is_whole = predictive.levels(name), predictive.is_whole(name)
-    if predictive.variables[name].num_columns is not None or (levels is None and not is_whole):
+    is_known = isinstance({**predictive.settings, **predictive.seen}.get(name), Tensor)
+    if predictive.variables[name].num_columns is not None:
+        raise ValueError(f"{call}: {name} is a column of vectors; ask for its mean, or sample and count")
+    if levels is None and not (is_whole or is_known):
         raise ValueError(
-            f"probability: {name} is continuous, so that no value of it has a probability of its own; ask for its "
-            "cdf, or its log_density"
+            f"{call}: {name} is continuous, so that no value of it has a probability of its own; ask for its cdf, or "
+            "its log_density"
         )
-    given = numbers("probability", labels.numbered("probability", {name: value})[name])
-    if given.numel() != 1:
-        raise ValueError(f"probability: expected one value of {name}, got {value!r}; ask for one at a time")
-    number = float(given)
-    can_be = number == round(number) if levels is None else number in levels.tolist()
-    if not can_be:
-        some = "whole numbers" if levels is None else list(labels.by_variable.get(name, levels.tolist()))
-        raise ValueError(f"probability: {name} has {some} for values, got {value!r}")
-    return number
+    known = labels.numbered(call, {name: value})[name] if isinstance(value, str) else value
+    if isinstance(known, str | Mapping) or np.ndim(known) > 0:
+        raise TypeError(f"{call}: expected one value of {name}, got {what_came(value)}")
+    number = float(numbers(call, known))
+    is_value = number.is_integer() or not is_whole if levels is None else number in levels.tolist()
+    if is_value:
+        return number
+    names = labels.by_variable.get(name)
+    allowed = "whole numbers" if levels is None else levels.tolist()
+    if names is not None:
+        allowed = f"{list(names)}, or 0 to {len(names) - 1},"
+    raise ValueError(f"{call}: {name} has {allowed} for values, got {what_came(value)}")
 
 
 def _is_number(points: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ help:
 	@echo 'make report     run the quick validation study, write build/report/index.html'
 	@echo 'make report-controls  wrong estimators through the quick study: none may pass (a quarter of an hour)'
 	@echo 'make docs       run every page and example, write the documentation site build/docs/index.html'
-	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (25 minutes)'
+	@echo 'make bench      measure every job beside its peer in one run, write docs/performance.md (10 minutes)'
 	@echo 'make wheel      build the sdist, and from it the wheel, in dist/'
 	@echo 'make release-check  install that wheel in a fresh environment, say what it takes, run the quickstart there'
 	@echo 'make clean      remove everything that make made'

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -74,7 +75,10 @@ def test_ranges_within_ranges_and_callers_at_once_come_to_an_end() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_process_has_threads_of_its_own() -> None:
     counted(10)
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of every fork of a process with threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         os._exit(0 if counted(10).sum() == 10.0 else 1)
     assert os.waitpid(child, 0)[1] == 0

@@ -129,12 +129,13 @@ def column_tensor(name: str, values: Any, *, allow_missing: bool) -> Tensor:
         if huge.any():
             raise ValueError(f"column {name}: beyond a 64-bit integer in {in_rows(huge)}; give floating-point numbers")
         return torch.from_numpy(array.astype(np.int64))
-    array = array.astype(np.float64)
+    # No second copy: a long column is most of what a fit takes.
+    array = array.astype(np.float64, copy=False)
     bad = np.isinf(array) if allow_missing else ~np.isfinite(array)
     if bad.any():
         hint = WITHOUT_VALUES if np.isnan(array).any() else f"drop or repair these rows first, or {LEAVE_OUT}"
         raise ValueError(f"column {name}: NaN or infinite in {in_rows(bad)}; {hint}")
-    huge = np.abs(array) > LARGEST
+    huge = (array > LARGEST) | (array < -LARGEST)
     if huge.any():
         raise ValueError(f"column {name}: beyond {LARGEST:g} in magnitude in {in_rows(huge)}; rescale the column")
     _check_spread(name, array)
@@ -180,7 +181,7 @@ def as_array(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
         except (NotImplementedError, RuntimeError, TypeError):
             raise not_in_memory(f"column {name}", values) from None
     if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values.filled(0)), np.ma.getmaskarray(values)
+        return np.array(values.filled(0)), np.ma.getmaskarray(values)
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     try:

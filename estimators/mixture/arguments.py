@@ -65,7 +65,7 @@ def check_rows(model: "CausalMixture", data: Data) -> Data:
             if mechanism.is_ordered:
                 check_order(variable, names, family)
         present = ~data.is_missing(variable).reshape(data.num_rows, -1).any(1)
-        mechanism.check(variable, column[present])
+        mechanism.check(variable, column if bool(present.all()) else column[present])
     latent = data.latent()
     outside = (latent < -1) | (latent >= model.K)
     if bool(outside.any()):
@@ -237,13 +237,17 @@ def check_distinct_rows(data: Data, names: Sequence[str], num_components: int) -
 
 def num_distinct_rows(data: Data, names: Sequence[str], enough: int) -> int:
     """The number of distinct rows, or units; where there are ``enough`` among the first, that of these."""
-    columns = torch.cat([data.columns[name].double().reshape(len(data), -1) for name in names], dim=1)
+
+    def first(count: int) -> Tensor:
+        return torch.cat([data.columns[name][:count].double().reshape(min(count, len(data)), -1) for name in names], 1)
+
     if data.unit is not None:
+        columns = first(len(data))
         found, by_unit = set[tuple[Any, ...]](), columns[data.rows_at(torch.arange(data.num_units))]
         for rows in by_unit.nan_to_num(nan=torch.inf).split(data.unit.sizes.tolist()):
             found.add(tuple(sorted(map(tuple, rows.tolist()))))
             if len(found) >= enough:
                 break
         return len(found)
-    distinct = len(torch.unique(columns[: 100 * enough], dim=0))
-    return distinct if distinct >= enough else len(torch.unique(columns, dim=0))
+    distinct = len(torch.unique(first(100 * enough), dim=0))
+    return distinct if distinct >= enough else len(torch.unique(first(len(data)), dim=0))

@@ -102,7 +102,7 @@ def _by_unit(tables: ModelTables, units: Whole) -> Arranged:
 
 def _marks(tables: ModelTables) -> list[Whole]:
     """All that is discrete in rows [N]: the class that is known, and the place in each term."""
-    return [tables.entries.latent.astype(np.int64), *tables.places]
+    return [tables.entries.latent.astype(np.int64, copy=False), *tables.places]
 
 
 def _has_numbers(tables: ModelTables) -> bool:

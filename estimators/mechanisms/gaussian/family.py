@@ -26,6 +26,8 @@ EPS = float(np.finfo(np.float64).eps)
 LOCATION_WIDTH = 2.5
 # A scale below this fraction of the column's is a spike: the M-step holds it there and the fit says so.
 SCALE_FLOOR = 1e-8
+# Rows that are squared at one time.
+ROWS_AT_ONCE = 1_000_000
 
 
 class GaussianFamily(LogLinear):
@@ -187,8 +189,10 @@ def standardised(column: Array) -> Reference:
 
 def spread(columns: Array, centre: Array) -> Array:
     """Root mean square distances from a centre, over the first axis (1 where a column is constant)."""
-    reach = np.abs(columns - centre).max(0)
+    reach = np.maximum(columns.max(0) - centre, centre - columns.min(0))
     held = np.where(reach > 1e-100, reach, 1.0)
-    # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow.
-    distance = held * np.sqrt((((columns - centre) / held) ** 2).mean(0))
+    # Scaled before squaring, so that columns of 1e±100 neither overflow nor underflow; by parts, to take little room.
+    parts = range(0, len(columns), ROWS_AT_ONCE)
+    squares = sum((((columns[i : i + ROWS_AT_ONCE] - centre) / held) ** 2).sum(0) for i in parts)
+    distance = held * np.sqrt(squares / len(columns))
     return np.where(reach > 1e-100, distance, 1.0)

@@ -22,7 +22,16 @@ from estimators import (
 )
 from estimators.fits import left_open as module
 from estimators.fits.left_open import left_open
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, LogNormal, NegativeBinomial, Poisson
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    LinearGaussian,
+    Logistic,
+    LogNormal,
+    NegativeBinomial,
+    Poisson,
+)
 from estimators.modes import mode
 from tests.known_identification import KNOWN
 from tests.models import fit_quietly
@@ -79,6 +88,7 @@ def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyP
         return ascend(objective, *args)
 
     monkeypatch.setattr(module, "ascend", counted)
+    monkeypatch.setattr(mode, "MOST_WORK", 1e6)
     rows = rows_of(CONFOUNDER, TRUTH, 20_000, 0)
     fit = fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None)
     assert fit.status is Status.NOT_IDENTIFIED and sizes == [module.WORKING_ROWS]
@@ -92,8 +102,11 @@ def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyP
     [(EM(num_starts=3), {"search": None}), (EM(num_starts=3), {}), (MAP(num_steps=5), {})],
     ids=["EM without a search", "EM", "MAP"],
 )
-def test_what_rare_rows_alone_tell_is_not_open(estimator: Any, options: dict[str, Any]) -> None:
+def test_what_rare_rows_alone_tell_is_not_open(
+    monkeypatch: pytest.MonkeyPatch, estimator: Any, options: dict[str, Any]
+) -> None:
     """Four rows of 20,000 have T = 2: a sample of 2,000 has none of them, and leaves its slopes open."""
+    monkeypatch.setattr(mode, "MOST_WORK", 1e6)
     rng = np.random.default_rng(0)
     z, t = rng.random(20_000) < 0.4, rng.integers(0, 2, 20_000) * 1.0
     t[[7, 1_500, 9_000, 15_000]] = 2.0
@@ -101,6 +114,19 @@ def test_what_rare_rows_alone_tell_is_not_open(estimator: Any, options: dict[str
     model = CausalMixture(2, {"T": Categorical(3), "W": Gaussian(), "Y": LinearGaussian(parents=["T"])})
     fit = fit_quietly(estimator, model, rows, 0, **options)
     assert fit.status is Status.CONVERGED, fit.advice
+
+
+def test_greeks_that_are_open_are_named_by_all_rows() -> None:
+    """Of six rows with T = 2 those of class 0 have Y = 0 alone: its slope is open, and that of class 1 is not."""
+    rng = np.random.default_rng(1)
+    z, t = rng.random(9_000) < 0.4, rng.integers(0, 2, 9_000) * 1.0
+    t[rng.integers(0, 9_000, 6)] = 2.0
+    w, y = rng.normal(size=9_000) + 3.0 * z, (rng.random(9_000) < 0.3 + 0.3 * z) * 1.0
+    assert not y[(t == 2.0) & ~z].any() and set(y[(t == 2.0) & z]) == {0.0, 1.0}
+    model = CausalMixture(2, {"T": Categorical(3), "W": Gaussian(), "Y": Logistic(parents=["T"])})
+    fit = fit_quietly(EM(), model, Data(T=t, W=w, Y=y), 1, search=None)
+    about = fit.findings[Status.NOT_IDENTIFIED]
+    assert "beta_Y[0, 2]" in about and "beta_Y[1" not in about
 
 
 def test_rivals_are_no_open_direction() -> None:

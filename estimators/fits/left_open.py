@@ -68,6 +68,9 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
 
 
 def _of_some_rows(density: Density, rng: np.random.Generator) -> Density:
+    """The density of some rows, where the curvature of all would take too long: all say best which Greeks are open."""
+    if is_curvature_affordable(density):
+        return density
     rows, _ = working_rows(density.data, WORKING_ROWS, rng)
     return density if rows is density.data else density.of(rows)
 

@@ -71,13 +71,12 @@ def test_a_proposal_is_as_likely_under_any_labels(num_classes: int) -> None:
     density, modes = modes_of(GaussianMixture(num_classes), Data(X=THREE))
     proposals = replace(modes.proposals, of_prior=0.1)
     points = proposals.draws(50, np.random.default_rng(0))
-    assert proposals.labelling is not None
-    images = proposals.labelling.images(points)
+    images = modes.regions.images(points)
     assert len(images) == (2 if num_classes == 2 else 6)
     of_greeks, regions = [], []
     for image in images:
-        parts = density.values(image)
-        of_greeks.append(proposals.log_density(image, log_prior(parts)) - parts.jacobian)
+        parts, everywhere = density.values(image), modes.regions.images(image)
+        of_greeks.append(proposals.log_density(everywhere, log_prior(parts)) - parts.jacobian)
         regions.append(modes.regions.of(image)[0])
     for own, region in zip(of_greeks, regions, strict=True):
         np.testing.assert_allclose(own, of_greeks[0], rtol=1e-8, atol=1e-8)
@@ -94,7 +93,8 @@ def test_proposals_and_prior_are_densities(stat: Stat) -> None:
         proposals = replace(modes.proposals, of_prior=of_prior)
         points = proposals.draws(20_000, rng)
         parts = density.values(points)
-        logs = Objective(density, log_posterior).value(points) - proposals.log_density(points, log_prior(parts))
+        of_proposals = proposals.log_density(modes.regions.images(points), log_prior(parts))
+        logs = Objective(density, log_posterior).value(points) - of_proposals
         ratios = np.exp(logs - evidence)
         stat.estimate(float(ratios.mean()), float(ratios.std() / np.sqrt(len(ratios))), 1.0)
     with stat.control():  # labels counted once, and not twice
@@ -109,7 +109,8 @@ def test_masses_are_those_of_exact(stat: Stat) -> None:
     data = drawn_from_prior(model, 9, 7)
     density, modes = modes_of(model, data)
     exact = Exact(num_draws=20_000).fit(model, data, seed=stat.seed)
-    at, _ = modes.regions.of(density.unconstrain({name: value.numpy() for name, value in exact.draws.items()}))
+    drawn = density.unconstrain({name: value.numpy() for name, value in exact.draws.items()})
+    at, _ = modes.regions.of(drawn)
     share = float((at == 0).mean())
     found = weighed_in_turns(log_posterior, modes.proposals, modes.regions, np.random.default_rng(stat.seed))
     masses, errors = found.masses(len(modes))

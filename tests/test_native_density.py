@@ -83,6 +83,19 @@ def test_compiled_code_has_the_parts_and_gradients_of_the_plain_way(model: Causa
     close(density.m_step(points[1], sums), density.m_step(points[1], expected_sums), 1e-9)
 
 
+@pytest.mark.parametrize("model", [*MODELS.values(), *PRIORS.values()], ids=[*MODELS, *PRIORS])
+def test_values_alone_are_those_that_have_gradients(model: CausalMixture) -> None:
+    """To rounding; many points in threads over points, few over chunks of rows; with weights."""
+    data = some_rows(model, 40, 1)
+    weighted = data.replace(weights=np.arange(1.0, 41.0))
+    for rows in (data, weighted, data.rows(torch.arange(10_000) % 40)):
+        density, native, _ = both(model, rows)
+        for count in (1, 3):
+            points = 1.5 * np.random.default_rng(0).standard_normal((count, density.size))
+            for found, expected in zip(native.values(points), native.evaluate(points)[0], strict=True):
+                close(found, expected, 1e-14)
+
+
 @pytest.mark.parametrize("model", OTHER.values(), ids=OTHER)
 def test_what_has_no_table_is_computed_the_plain_way(model: CausalMixture) -> None:
     density = model.density(some_rows(model, 20, 1))

@@ -28,6 +28,9 @@ class Kernel(Protocol):
     def by_unit(self, greeks: Greeks) -> Iterable[tuple[slice, Index, Array, Array]]:
         """Part by part: which sets, which units in the order of their numbers, ℓ [S', u] and R [S', K, u]."""
 
+    def values_by_unit(self, greeks: Greeks) -> Iterable[tuple[slice, Index, Array]]:
+        """The same without R."""
+
 
 class MakeKernel(Protocol):
     """A kernel of some rows."""

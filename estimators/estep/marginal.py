@@ -31,7 +31,6 @@ from estimators.estep.missing import Missing
 from estimators.estep.reference import ReferenceKernel
 from estimators.estep.term import Columns, General
 from estimators.estep.terms import Entries, Terms, entries_of
-from estimators.estep.units import Index
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
@@ -204,8 +203,11 @@ class MixtureMarginal:
         """log p(unit | φ) as [..., U]; for one with Z known, log p(Z, unit | φ), without theta where Z was set."""
         sets, batch = self._flat(_arrays(greeks))
         out = np.empty((num_sets(sets), self.num_units))
-        for which, units, values, _ in self._by_unit(sets):
-            out[which, units] = values
+        for which, units, values in self.kernel.values_by_unit(sets):
+            out[which, units if self._complete is None else self._complete[units]] = values
+        if self._incomplete is not None:
+            own = sets_at_once(self._terms, sets, self._shared)
+            out[:, self._incomplete.index], _ = self._incomplete.by_unit(own)
         return torch.from_numpy(out.reshape(*batch, self.num_units))
 
     def responsibilities(self, greeks: Mapping[str, Tensor]) -> Tensor:
@@ -218,17 +220,12 @@ class MixtureMarginal:
         """R as [..., K, U]."""
         sets, batch = self._flat(greeks)
         out = np.empty((num_sets(sets), self.num_units, self.K))
-        for which, units, _, shares in self._by_unit(sets):
-            out[which, units] = np.swapaxes(shares, -1, -2)
-        return np.swapaxes(out.reshape(*batch, self.num_units, self.K), -1, -2)
-
-    def _by_unit(self, sets: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """Which parameter sets and units, ℓ [S, u] and R [S, K, u], until every unit has had its turn."""
-        for which, units, values, shares in self.kernel.by_unit(sets):
-            yield which, units if self._complete is None else self._complete[units], values, shares
+        for which, units, _, shares in self.kernel.by_unit(sets):
+            out[which, units if self._complete is None else self._complete[units]] = np.swapaxes(shares, -1, -2)
         if self._incomplete is not None:
-            own = sets_at_once(self._terms, sets, self._shared)
-            yield slice(None), self._incomplete.index, *self._incomplete.by_unit(own)
+            _, shares = self._incomplete.by_unit(sets_at_once(self._terms, sets, self._shared))
+            out[:, self._incomplete.index] = np.swapaxes(shares, -1, -2)
+        return np.swapaxes(out.reshape(*batch, self.num_units, self.K), -1, -2)
 
     def _flat(self, greeks: Greeks) -> tuple[dict[str, Array], tuple[int, ...]]:
         """Greeks [..., *shape] as [S, *shape], and the shape [...]."""

@@ -67,6 +67,11 @@ class ReferenceKernel:
                 values, shares = self._normalised(one, rows, units)
                 yield slice(s, s + 1), slice(start, start := start + len(values)), values[None], shares[None]
 
+    def values_by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array]]:
+        """The same without R."""
+        for which, units, values, _ in self.by_unit(greeks):
+            yield which, units, values
+
     def _normalised(self, one: ParameterSet, rows: Entries, units: Grouped | EachRow) -> tuple[Array, Array]:
         """ℓ [u] and R [K, u]."""
         joint = np.zeros((self._K, rows.num_rows))

@@ -99,11 +99,11 @@ def shares_about_modes(modes: NamedModes, namings: Namings) -> Array | None:
     parts = [Student.about(*mode) for mode in zip(modes.points, modes.curves, strict=True)]
     free = Labelling(density, symmetry) if uses_prior and symmetry.is_nontrivial else None
     count = int(np.clip(NUMBERS // max(density.row_size, 1), LEAST, MOST))
-    proposals, _ = mode_proposals(density, free, parts, np.ones(len(parts)))
+    proposals, regions = mode_proposals(density, free, parts, np.ones(len(parts)))
     points = proposals.draws(count, np.random.default_rng(0))
     target = Objective(density, log_posterior if uses_prior else log_likelihood)
     with np.errstate(all="ignore"):
-        logs = target.value(points) - proposals.log_density(points, np.zeros(count))
+        logs = target.value(points) - proposals.log_density(regions.images(points), np.zeros(count))
     logs = np.nan_to_num(logs, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
     if np.isfinite(logs.max()):
         weights = np.exp(logs - logs.max())

@@ -64,7 +64,7 @@ def mode_proposals(
     shares = (1.0 - EVENLY) * weights / weights.sum() + EVENLY / len(weights)
     log_weights = np.log(np.maximum(weights / weights.sum(), 1e-12))
     return (
-        Proposals(density, labelling, parts, shares / shares.sum()),
+        Proposals(density, parts, shares / shares.sum()),
         Regions(density, labelling, parts, log_weights),
     )
 
@@ -128,7 +128,7 @@ def _refitted(
         shares.append(share)
     floored = np.maximum(shares, LEAST_SHARE)
     of_prior = OF_PRIOR if proposals.of_prior else 0.0
-    return Proposals(proposals.density, proposals.labelling, parts, floored / floored.sum(), of_prior)
+    return Proposals(proposals.density, parts, floored / floored.sum(), of_prior)
 
 
 def _about_heaviest(last: Weighed) -> list[tuple[Student, float]]:

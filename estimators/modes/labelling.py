@@ -39,11 +39,12 @@ class Labelling:
         return np.asarray(images[away.argmin()])
 
     def images(self, points: Array) -> Array:
-        """Points [S, D] in all labellings that are compared, [P, S, D]; as they are where these are too many."""
+        """Points [S, D] in all labellings that are compared, [P, S, D]; as they are first, and alone of too many."""
         if self._orders is None or self.num_images == 1 or not len(points):
             return points[None]
-        every = np.tile(points, (len(self._orders), 1)), np.repeat(self._orders, len(points), 0)
-        return self._renamed(*every).reshape(len(self._orders), *points.shape)
+        others = self._orders[1:]
+        renamed = self._renamed(np.tile(points, (len(others), 1)), np.repeat(others, len(points), 0))
+        return np.concatenate([points[None], renamed.reshape(len(others), *points.shape)])
 
     def distances(self, points: Array, images: Array) -> Array:
         """The largest difference of a coordinate [S] of points [S, D] from the nearest of a point's images [P, D]."""

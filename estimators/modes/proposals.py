@@ -30,7 +30,6 @@ class Proposals:
     """A mixture of t's [P] with ``shares`` [P], of their images where there is a labelling, and of the prior."""
 
     density: Density
-    labelling: Labelling | None
     parts: Sequence[Student]
     shares: Array
     of_prior: float = 0.0
@@ -43,9 +42,8 @@ class Proposals:
             drawn.append(self.density.draw_prior(int(of_prior), rng))
         return np.concatenate(drawn)
 
-    def log_density(self, points: Array, log_prior: Array) -> Array:
-        """log q [S] at points [S, D], of which the prior's density is given [S]."""
-        images = images_of(self.labelling, points)
+    def log_density(self, images: Array, log_prior: Array) -> Array:
+        """log q [S] at the images [G, S, D] of points, of which the prior's density is given [S]."""
         logs = np.full(images.shape[:2], -np.inf)
         for part, share in zip(self.parts, self.shares, strict=True):
             logs = np.logaddexp(logs, np.log(share) + part.log_density(images))
@@ -68,19 +66,21 @@ class Regions:
     parts: Sequence[Student]
     log_weights: Array
 
+    def images(self, points: Array) -> Array:
+        """Points [S, D] in all labellings that are compared [G, S, D], as they are first."""
+        return points[None] if self.labelling is None else self.labelling.images(points)
+
     def of(self, points: Array) -> tuple[Indices, Array]:
         """The mode [S] of points [S, D], and the image of each that is near it [S, D]."""
-        images = images_of(self.labelling, points)
+        return self.of_images(self.images(points))
+
+    def of_images(self, images: Array) -> tuple[Indices, Array]:
+        """The same of points by their images [G, S, D]."""
         logs = np.array([part.log_density(images) for part in self.parts]) + self.log_weights[:, None, None]
         logs = logs + log_ratios(self.density, images, logs.max(0))
-        best = logs.reshape(-1, len(points)).argmax(0)
+        best = logs.reshape(-1, images.shape[1]).argmax(0)
         modes, image = np.divmod(best, len(images))
-        return modes, images[image, np.arange(len(points))]
-
-
-def images_of(labelling: Labelling | None, points: Array) -> Array:
-    """Points [S, D] in all labellings that are compared [G, S, D]."""
-    return points[None] if labelling is None else labelling.images(points)
+        return modes, images[image, np.arange(images.shape[1])]
 
 
 def log_ratios(density: Density, images: Array, logs: Array) -> Array:

@@ -21,6 +21,8 @@ from estimators.optimise.objective import Objective
 # The unit of a log or logit that the data leave open, and the shares of the curvature that each coordinate has alone
 # below which a direction is stepped along as if it had this much.
 OPEN, LEAST_SHARE = 2.0, 1e-2
+# How far ends are from a mode, in its sds, as a rule: 1.6 at the level .9.
+TYPICAL = 1.6
 # Central differences of the quantity.
 STEP = 1e-5
 MOST_STEPS = 30
@@ -112,7 +114,7 @@ class Region:
         unit, least = float(np.linalg.norm(axes.T @ slope)), rounding_of_slopes(value, axes)
         if unit <= least:
             return End(value, start, unit, True)
-        problem = _Problem(self, start, axes, sign / unit)
+        problem = _Problem(self, start, axes, sign * TYPICAL / unit)
         constraints = [{"type": "ineq", "fun": problem.excess, "jac": problem.slope_of_excess}]
         sides = self._sides(np.abs(start) + reach * np.abs(axes).sum(1))
         if len(sides):
@@ -165,7 +167,11 @@ def rounding_of_slopes(value: float, axes: Array) -> float:
 
 
 class _Problem:
-    """The search in coordinates w, ``v = start + axes w``, and the quantity in a unit that makes its slope about 1."""
+    """The search in coordinates w, ``v = start + axes w``, and the quantity in a unit in which few steps are needed.
+
+    In the normal approximation, where the objective falls by |w|² / 2, the bound's multiplier is the quantity's slope
+    over |w|: with a slope of |w| the Lagrangian's curvature is 1, which is what the first step takes it to be.
+    """
 
     def __init__(self, region: Region, start: Array, axes: Array, factor: float) -> None:
         self._region, self._start, self._axes, self._factor = region, start, axes, factor

@@ -62,9 +62,10 @@ def weighed(
     """Points of the proposals, weighed to a sum of a density's parts."""
     points = proposals.draws(count, rng)
     values, priors = _in_blocks(combination, proposals, points)
+    everywhere = regions.images(points)
     with np.errstate(all="ignore"):
-        log_weights = values - proposals.log_density(points, priors)
-    modes, images = regions.of(points)
+        log_weights = values - proposals.log_density(everywhere, priors)
+    modes, images = regions.of_images(everywhere)
     # A probability next to 1 is 1 in another labelling, and its logit infinite: such points would have no neighbours.
     is_sound = np.isfinite(log_weights) & np.isfinite(images).all(1)
     if not is_sound.any():

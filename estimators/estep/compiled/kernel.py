@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from estimators.estep.compiled.expectation import EXPECTATION, over_chunks
-from estimators.estep.compiled.layout import BLOCK, ROWS, SLOPES, WHOLE, Tables, addresses
+from estimators.estep.compiled.layout import BLOCK, LIKELIHOOD, ROW_LIKELIHOODS, ROWS, SLOPES, WHOLE, Tables, addresses
 from estimators.estep.compiled.rows import arranged
 from estimators.estep.compiled.tables import ModelTables
 from estimators.estep.compiled.threads import in_ranges
@@ -87,6 +87,16 @@ class CompiledKernel:
             collected += sums[:, chunk]
         return value, collected
 
+    def log_likelihood(self, numbers: Array) -> Array:
+        """Σ w ℓ [S] at the Greeks [S, 3, size], without any sums."""
+        values = np.empty((len(numbers), self.num_chunks))
+        nothing = np.empty((*values.shape, 1, 1))
+        self.spread(partial(self._fill, numbers, LIKELIHOOD, values, nothing), len(numbers))
+        value = np.zeros(len(numbers))
+        for chunk in range(self.num_chunks):
+            value += values[:, chunk]
+        return value
+
     def by_slot(self, collected: Array) -> dict[int, Array]:
         """The sums [..., K, F] term by term."""
         return {slot: collected[..., places] for slot, places in enumerate(self._slots)}
@@ -96,14 +106,24 @@ class CompiledKernel:
 
     def by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
         """All units of some parameter sets at a time."""
+        for which, apart in self._apart(greeks, ROWS, 1 + self.K):
+            yield which, slice(None), apart[:, 0], apart[:, 1:]
+
+    def values_by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array]]:
+        """The same without R, which takes K times the room."""
+        for which, apart in self._apart(greeks, ROW_LIKELIHOODS, 1):
+            yield which, slice(None), apart[:, 0]
+
+    def _apart(self, greeks: Greeks, what: int, width: int) -> Iterator[tuple[slice, Array]]:
+        """What is wanted of each unit [S', width, U], for some parameter sets at a time."""
         numbers = self._numbers(greeks)
-        step = max(MOST_NUMBERS // (self.K * max(self._size, self._num_rows, 1)), 1)
+        step = max(MOST_NUMBERS // (width * max(self._size, self._num_rows, 1)), 1)
         for start in range(0, len(numbers), step):
             own = numbers[start : start + step]
-            out = np.empty((len(own), 1, 1 + self.K, self._num_apart))
-            self.spread(partial(self._fill, own, ROWS, np.empty((len(own), 0)), out), len(own))
+            out = np.empty((len(own), 1, width, self._num_apart))
+            self.spread(partial(self._fill, own, what, np.empty((len(own), 0)), out), len(own))
             apart = out[:, 0] if self._position is None else out[:, 0, :, self._position].transpose(1, 2, 0)
-            yield slice(start, start + step), slice(None), apart[:, 0], apart[:, 1:]
+            yield slice(start, start + step), apart
 
     def _numbers(self, greeks: Greeks) -> Array:
         """The Greeks [S, 3, size] at Greeks [S, *shape]."""

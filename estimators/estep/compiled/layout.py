@@ -48,8 +48,9 @@ BLOCK = 256
 CHUNK = 32
 
 
-# What is wanted of rows: the sums that slopes are made of, all that an M-step is made of, or each row by itself.
-SLOPES, WHOLE, ROWS = range(3)
+# What is wanted of rows: the sums that slopes are made of, all that an M-step is made of, the log-likelihood alone, or
+# that of each row by itself, with or without its responsibilities.
+SLOPES, WHOLE, LIKELIHOOD, ROWS, ROW_LIKELIHOODS = range(5)
 
 
 class Tables(NamedTuple):

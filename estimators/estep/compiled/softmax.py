@@ -1,4 +1,4 @@
-"""From log joints to responsibilities, for a block of rows."""
+"""From log joints to responsibilities, or to log sums alone, for a block of rows."""
 
 from typing import Any
 
@@ -37,3 +37,26 @@ def normalise(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
     for k in range(K):
         for i in range(n):
             L[k, i] *= sums[i]
+
+
+@compiled(**EXACT)
+def log_sums(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
+    """`values` [n] becomes w logsumexp_k L [K, n], to the same bits as `normalise` has it."""
+    K = len(L)
+    if K == 2:
+        for i in range(n):
+            apart = L[0, i] - L[1, i]
+            logarithm, _ = log_and_inverse(1.0 + exp_of_negative(-abs(apart)))
+            values[i] = weights[i] * ((L[0, i] if apart >= 0 else L[1, i]) + logarithm)
+        return
+    for i in range(n):
+        values[i], sums[i] = L[0, i], 0.0
+    for k in range(1, K):
+        for i in range(n):
+            values[i] = L[k, i] if L[k, i] > values[i] else values[i]
+    for k in range(K):
+        for i in range(n):
+            sums[i] += exp_of_negative(L[k, i] - values[i])
+    for i in range(n):
+        logarithm, _ = log_and_inverse(sums[i])
+        values[i] = weights[i] * (values[i] + logarithm)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
-from estimators.estep.compiled.layout import ROWS, START, STOP, WHOLE
-from estimators.estep.compiled.softmax import normalise
+from estimators.estep.compiled.expectation import put_apart
+from estimators.estep.compiled.layout import LIKELIHOOD, ROW_LIKELIHOODS, ROWS, START, STOP, WHOLE
+from estimators.estep.compiled.softmax import log_sums, normalise
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mechanisms.compiled.arithmetic import total
 from estimators.mechanisms.compiled.jit import EXACT, address_of, compiled
@@ -34,17 +35,18 @@ def expectation_of_units(where: Any, C: Any, task: tuple[int, int], scratch: Any
         for k in range(K):
             for i in range(n):
                 L[k, units[i]] += scratch[k, i]
-        if tables.sizes[4] > 0 and what != ROWS:
+        if tables.sizes[4] > 0 and what < ROWS:
             for i in range(n):
                 weights[units[i]] = tables.weights[begin + i]
-    normalise(L, num_units, weights, values[0], values[1])
-    if what == ROWS:
-        for i in range(num_units):
-            out[0, start + i] = values[0, i]
-        for k in range(K):
-            for i in range(num_units):
-                out[1 + k, start + i] = L[k, i]
+    if what in (LIKELIHOOD, ROW_LIKELIHOODS):
+        log_sums(L, num_units, weights, values[0], values[1])
+    else:
+        normalise(L, num_units, weights, values[0], values[1])
+    if what >= ROWS:
+        put_apart(values[0], L, num_units, start, out)
         return 0.0
+    if what == LIKELIHOOD:
+        return total(values[0])
     for block in range(first, last):
         begin, n = _rows_of(tables, block)
         if kinds[0]:

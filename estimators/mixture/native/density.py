@@ -9,7 +9,7 @@ from estimators.estep.compiled.kernel import CompiledKernel
 from estimators.estep.compiled.layout import Whole, addresses
 from estimators.estep.marginal import MixtureMarginal, Statistics
 from estimators.mixture.coordinates import Coordinates
-from estimators.mixture.native.parts import EVALUATE, evaluate, finish, greeks_at, log_posterior
+from estimators.mixture.native.parts import EVALUATE, evaluate, finish, greeks_at, log_posterior, values_at
 from estimators.mixture.native.sites import tabulated_sites
 from estimators.optimise.arrays import Array
 from estimators.optimise.objective import NativeFunction, Parts
@@ -27,7 +27,19 @@ class NativeDensity:
 
     def values(self, coordinates: Array) -> Parts:
         """The parts [...]."""
-        return self.evaluate(coordinates)[0]
+        batch = coordinates.shape[:-1]
+        points = np.ascontiguousarray(coordinates, dtype=np.float64).reshape(prod(batch), self._size)
+        values = np.empty((len(points), 3))
+        if len(points) < self._kernel.num_chunks:
+            values[:, 0] = self._kernel.log_likelihood(self._greeks(points))
+            values_at(self._where, points, values, False)
+        else:
+
+            def of(own: slice, first: int, last: int) -> None:
+                values_at(self._where, points[own], values[own], True)
+
+            self._kernel.spread(of, len(points))
+        return Parts(*values.T.reshape(3, *batch))
 
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
         """The parts [...], and their gradients [..., D]."""

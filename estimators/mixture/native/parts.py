@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from estimators.estep.compiled.coefficients import coefficients, slopes
 from estimators.estep.compiled.expectation import expectation_at
-from estimators.estep.compiled.layout import BLOCK, SLOPES, Tables
+from estimators.estep.compiled.layout import BLOCK, LIKELIHOOD, SLOPES, Tables
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled, native, signature_at
 from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, constrain, pull_back
@@ -28,6 +28,16 @@ def greeks_at(where: Any, V: Any, greeks: Any) -> None:
 
 
 @compiled(**EXACT)
+def _add_priors(tables: Any, v: Any, greeks: Any, g: Any, values: Any, of_jacobian: Any) -> None:
+    """The log prior and Jacobian among the values [3]; their slopes are added to g and to those of the Jacobian [D]."""
+    values[1] = add_log_prior(tables, greeks, g)
+    values[2] = add_log_jacobian(v, tables, greeks, of_jacobian)
+    for s in range(len(tables.sites)):
+        values[1] += tables.laws[tables.sites[s, CONSTANT_AT]]
+        values[2] += tables.laws[tables.sites[s, CONSTANT_AT] + 1]
+
+
+@compiled(**EXACT)
 def _finish(tables: Any, v: Any, greeks: Any, C: Any, S: Any, values: Any, gradients: Any) -> None:
     """The log prior and Jacobian among the values [3], and all gradients [3, D]."""
     g = np.zeros((3, tables.known.shape[1]))
@@ -38,12 +48,8 @@ def _finish(tables: Any, v: Any, greeks: Any, C: Any, S: Any, values: Any, gradi
             g[i, copy[1]] += g[i, copy[0]]
     pull_back(v, tables, greeks, g, gradients[0])
     g[:, :] = 0.0
-    values[1] = add_log_prior(tables, greeks, g)
+    _add_priors(tables, v, greeks, g, values, gradients[2])
     pull_back(v, tables, greeks, g, gradients[1])
-    values[2] = add_log_jacobian(v, tables, greeks, gradients[2])
-    for s in range(len(tables.sites)):
-        values[1] += tables.laws[tables.sites[s, CONSTANT_AT]]
-        values[2] += tables.laws[tables.sites[s, CONSTANT_AT] + 1]
 
 
 @compiled(**EXACT)
@@ -76,6 +82,24 @@ def evaluate(where: Any, V: Any, values: Any, gradients: Any) -> None:
                 for f in range(S.shape[1]):
                     S[k, f] += of_chunk[k, f]
         _finish(tables, V[s], greeks, C, S, values[s], gradients[s])
+
+
+@compiled("(int64[:,::1], float64[:,::1], float64[:,::1], boolean)", **EXACT)
+def values_at(where: Any, V: Any, values: Any, with_likelihood: bool) -> None:
+    """The parts [S, 3] at coordinates [S, D]; the likelihood only if asked for, else as it stands in them."""
+    tables = tables_at(where)
+    K, greeks = tables.sizes[0], np.empty((3, tables.known.shape[1]))
+    C, scratch, nothing = np.empty((K, tables.sizes[1])), np.empty((K + tables.sizes[3], BLOCK)), np.empty((1, 1))
+    g, slopes_of_jacobian = np.zeros((3, tables.known.shape[1])), np.zeros(V.shape[1])
+    for s in range(len(V)):
+        constrain(V[s], tables, greeks)
+        if with_likelihood:
+            coefficients(K, tables.terms, tables.constants, greeks, C)
+            values[s, 0] = 0.0
+            for chunk in range(len(tables.chunks) - 1):
+                values[s, 0] += expectation_at(tables.sizes[6], where, C, (chunk, LIKELIHOOD), scratch, nothing)
+        g[:, :] = 0.0
+        _add_priors(tables, V[s], greeks, g, values[s], slopes_of_jacobian)
 
 
 # Where its code is in this process.

@@ -224,8 +224,14 @@ def _solved(squares: Array, right: Array) -> Array:
     """The shortest x [..., P, R] with ``squares @ x = right``, in units of each input's size in the class's rows."""
     size = np.sqrt(np.diagonal(squares, axis1=-2, axis2=-1))[..., None]
     size = np.where(size > 0, size, 1.0)
-    inverse = np.linalg.pinv(squares / size / np.swapaxes(size, -1, -2), rcond=OPEN, hermitian=True)
-    return np.asarray(inverse @ (right / size) / size)
+    values, vectors = np.linalg.eigh(squares / size / np.swapaxes(size, -1, -2))
+    return _within(values, vectors, right / size, OPEN * values[..., -1:]) / size
+
+
+def _within(values: Array, vectors: Array, right: Array, least: Array | float) -> Array:
+    """The shortest x [..., P, R] that solves what it can, from eigenvalues of which those up to ``least`` are 0."""
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > least)
+    return np.asarray(vectors @ (inverse[..., None] * (np.swapaxes(vectors, -1, -2) @ right)))
 
 
 def _pooled(squares: Array, residual: Array, precision: Array, shared: Mask) -> Array:
@@ -244,9 +250,8 @@ def _pooled(squares: Array, residual: Array, precision: Array, shared: Mask) -> 
     left = residual[..., shared] - _product(by_shared[..., ~shared], alone)
     values, vectors = np.linalg.eigh(whole / size / np.swapaxes(size, -1, -2))
     # What the classes' own numbers do as well is open, and stays as it was.
-    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > OPEN)
-    turned = np.swapaxes(vectors, -1, -2) @ (np.einsum("...k,...kp->...p", weights, left)[..., None] / size)
-    of_all = (vectors @ (inverse[..., None] * turned) / size)[..., None, :, 0]
+    right = np.einsum("...k,...kp->...p", weights, left)[..., None] / size
+    of_all = (_within(values, vectors, right, OPEN) / size)[..., None, :, 0]
     step = np.empty(residual.shape)
     step[..., shared], step[..., ~shared] = of_all, alone - _product(carried, of_all)
     return step

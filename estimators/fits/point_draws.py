@@ -8,7 +8,7 @@ from estimators.data.working_rows import working_rows
 from estimators.fits.sample import Sample
 from estimators.modes.student import Student
 from estimators.optimise.arrays import Array
-from estimators.optimise.curvature import Curvature, curvature
+from estimators.optimise.curvature import Curvature, curvature, rough_curvature
 from estimators.parameters.symmetry import Draws, Indices
 
 # As many draws as make this many numbers, but no fewer and no more than so many.
@@ -19,6 +19,8 @@ MOST_ROWS = 2_000
 MOST_WEIGHED = 50_000
 # Weighted draws that are worth fewer than these are taken as they are.
 LEAST_WORTH = 50.0
+# Of more coordinates a curvature to a hundredth will do.
+MANY_COORDINATES = 100
 # Along a direction without curvature the data allow anything; a log or logit beyond this is at its end, and stays.
 ANYTHING, AT_END = 10.0, 8.0
 
@@ -47,8 +49,9 @@ def draws_about(density: Density, point: Draws, *, uses_prior: bool) -> Sample:
     if not part.size:
         draws = {name: value.expand(count, *value.shape[1:]) for name, value in point.items()}
         return Sample(draws, np.full(count, 1.0 / count))
+    measured = curvature if part.size <= MANY_COORDINATES else rough_curvature
     with np.errstate(all="ignore"):
-        curve = curvature(Objective(part, log_joint if uses_prior else log_likelihood), mode)
+        curve = measured(Objective(part, log_joint if uses_prior else log_likelihood), mode)
     found = None
     if part is density and count * density.row_size <= MOST_WEIGHED:
         found = _weighed(Objective(density, log_posterior if uses_prior else log_likelihood), mode, curve, count, rng)

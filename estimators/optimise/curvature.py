@@ -24,6 +24,8 @@ NEIGHBOURS = 4
 # In place of an infinite error, whose product with 0 would be NaN.
 HUGE = 1e200
 ROUGH_STEP = 1e-4
+# How many times longer or shorter a step may be than a thousandth of an sd, where a hundredth of the curvature will do.
+LONGEST_STEP = 10.0
 EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -71,13 +73,34 @@ class Curvature:
 def curvature(objective: Smooth, mode: Array) -> Curvature:
     """The observed information at `mode` [D] with its error, by two central differences and their limit."""
     rough = _rough(objective, mode)
-    # Steps of a thousandth of each coordinate's own sd do not step over sharp directions.
-    step = np.clip(1e-3 / np.sqrt(np.maximum(rough, 1e-12)), 1e-9, 1e-2)
+    step = _step(rough)
     wide, narrow = _difference(objective, mode, step), _difference(objective, mode, step / 2.0)
     limit = (4.0 * narrow - wide) / 3.0
     # What is left out is of fourth order in the step; a thousandth of the second order is a generous bound.
     error = np.maximum(1e-3 * np.abs(limit - narrow), 0.5 * np.abs(limit - limit.T))
-    error = error + 4.0 * _rounding(objective, mode, rough)[None, :] / step[:, None]
+    return _curvature(limit, error + 4.0 * _rounding(objective, mode, rough)[None, :] / step[:, None])
+
+
+def rough_curvature(objective: Smooth, mode: Array) -> Curvature:
+    """The same by one difference ahead, to a hundredth, for a fifth of the evaluations."""
+    step = np.full(len(mode), ROUGH_STEP)
+    ahead, centre = _ahead(objective, mode, step)
+    rough = np.abs(np.diag(ahead))
+    apart = np.flatnonzero(np.abs(np.log(_step(rough) / step)) > np.log(LONGEST_STEP))
+    if len(apart):
+        step[apart] = _step(rough)[apart]
+        ahead[apart] = (centre - objective.gradients(mode + np.diag(step)[apart])) / step[apart, None]
+    error = np.maximum(1e-3 * np.diag(np.abs(np.diag(ahead))), 0.5 * np.abs(ahead - ahead.T))
+    return _curvature(ahead, error + 2.0 * _rounding(objective, mode, rough)[None, :] / step[:, None])
+
+
+def _step(rough: Array) -> Array:
+    """Steps [D] of a thousandth of each coordinate's own sd, which do not step over sharp directions."""
+    return np.asarray(np.clip(1e-3 / np.sqrt(np.maximum(rough, 1e-12)), 1e-9, 1e-2))
+
+
+def _curvature(limit: Array, error: Array) -> Curvature:
+    """The curvature of an information [D, D] that is not symmetric yet, each entry of it known to within its error."""
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
     own_size = np.abs(np.diag(information))
     # A coordinate that nothing informs has no unit of its own, and would spread its error over all directions.
@@ -115,8 +138,13 @@ def _difference(objective: Smooth, mode: Array, step: Array) -> Array:
 
 def _rough(objective: Smooth, mode: Array) -> Array:
     """The size of each coordinate's own information [D], by forward differences: enough to choose steps by."""
-    gradients = objective.gradients(np.concatenate([mode[None], mode + ROUGH_STEP * np.eye(objective.size)]))
-    return np.asarray(np.abs(np.diag(gradients[1:] - gradients[0])) / ROUGH_STEP)
+    return np.asarray(np.abs(np.diag(_ahead(objective, mode, np.full(len(mode), ROUGH_STEP))[0])))
+
+
+def _ahead(objective: Smooth, mode: Array, step: Array) -> tuple[Array, Array]:
+    """Minus the forward differences of the gradient in each coordinate [D, D], and the gradient [D]."""
+    gradients = objective.gradients(np.concatenate([mode[None], mode + np.diag(step)]))
+    return (gradients[0] - gradients[1:]) / step[:, None], gradients[0]
 
 
 def _rounding(objective: Smooth, mode: Array, information: Array) -> Array:

@@ -18,6 +18,7 @@ from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGauss
 from estimators.modes import climb
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
+from estimators.modes.mode import law_at
 from estimators.optimise import ascent
 from tests.random_graphs import random_graph
 
@@ -421,3 +422,19 @@ def test_a_search_tells_of_every_start_and_is_seen_where_progress_is_asked_for(
     for bar in (True, False):
         EM(progress_bar=bar).fit(model, data, seed=0, search=modes.Search(least=12))
         assert ("EM, modes: " in capsys.readouterr().err) == bar
+
+
+def test_the_law_of_many_rows_is_that_of_some_which_count_as_often() -> None:
+    """Of 250,000 rows, where log p of each would be a column a mode; differences of laws are in nats over all rows."""
+    model = GaussianMixture(2)
+    columns = model.simulate(250_000, {"theta": [0.4, 0.6], "mu_X": [0.0, 3.0]}, seed=0)
+    density = model.density(Data(X=columns["X"]))
+    points = np.random.default_rng(0).normal(size=(2, density.size))
+    law, weights = law_at(density, points)
+    assert law.shape == (2, 100_000) and weights.sum() == pytest.approx(250_000)
+    every = density.pointwise(density.draws(points)).numpy()
+    of_some, of_all = (np.sqrt((w * (one[1] - one[0]) ** 2).sum()) for one, w in ((law, weights), (every, 1.0)))
+    assert of_some == pytest.approx(of_all, rel=0.01)
+    few = model.density(Data(X=columns["X"][:50], weights=np.arange(1.0, 51.0)))
+    law, weights = law_at(few, points)
+    assert (law == few.pointwise(few.draws(points)).numpy()).all() and weights.tolist() == list(range(1, 51))

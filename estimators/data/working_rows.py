@@ -15,9 +15,10 @@ def working_rows(data: Data, most: int, rng: np.random.Generator) -> tuple[Data,
     most = max(most * data.num_units // data.num_rows, 1)
     if data.num_units <= most:
         return data, 1.0
-    order, scale = torch.from_numpy(rng.permutation(data.num_units)), data.num_units / most
+    scale = data.num_units / most
     if LATENT not in data.columns:
-        return data.units_at(order[:most].sort().values), scale
+        return data.units_at(torch.from_numpy(np.sort(rng.choice(data.num_units, most, replace=False)))), scale
+    order = torch.from_numpy(rng.permutation(data.num_units))
     known = data.of_units(data.latent())[order] >= 0
     half = order[known][: most // 2]
     chosen = torch.cat([half, order[~known][: most - len(half)]]).sort().values

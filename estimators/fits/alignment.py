@@ -86,11 +86,14 @@ def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]
     for site in symmetry.sites:
         if site in data.columns:
             hidden = hidden & (data.columns[site].reshape(data.num_rows, -1) == NOT_SEEN).any(1)
-    rows = data.of_units(hidden).nonzero()[:, 0]
-    if not len(rows):
-        rows = data.of_units(data.counts()).nonzero()[:1, 0]
-    keep = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_ROWS), dtype=torch.float64).round().long()]
-    return density if len(keep) == data.num_units else density.of(data.units_at(keep)), len(rows) / len(keep)
+    hidden = data.of_units(hidden)
+    if not bool(hidden.any()):
+        hidden = torch.arange(data.num_units) == data.of_units(data.counts()).int().argmax()
+    number = int(hidden.sum())
+    keep = torch.linspace(0, number - 1, min(number, MAX_ROWS), dtype=torch.float64).round().long()
+    if number < data.num_units:
+        keep = hidden.nonzero()[keep, 0]
+    return density if len(keep) == data.num_units else density.of(data.units_at(keep)), number / len(keep)
 
 
 def _responsibilities(density: Density, symmetry: Symmetry, draws: Draws) -> Array:

@@ -89,7 +89,7 @@ def _are_told(model: Model, density: Density, few: Density, draw: Draws, at: Arr
     rng = np.random.default_rng(0)
     if law_of(density, few, at, rng).rank(at) == density.size:
         return True
-    if len(np.unique(law_at(few, at[None]).round(DIGITS))) >= ROWS_BY_COORDINATE * density.size:
+    if len(np.unique(law_at(few, at[None])[0].round(DIGITS))) >= ROWS_BY_COORDINATE * density.size:
         return False
     try:
         simulated = model.density(design_of(model, draw, density.data).rows(0).data)

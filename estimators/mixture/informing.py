@@ -25,7 +25,7 @@ def informing(
         keep = keep & once(data) if variable in above else keep
         for name in (variable, *node.parents):
             keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
-        columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in (variable, *node.parents)}
+        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
         yield variable, (columns[variable], node.design.named(columns, data.levels))
 
 
@@ -38,8 +38,14 @@ def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:
     keep = keep & once(data)
     for name in weights.parents:
         keep = keep & ~data.is_missing(name)
-    columns = {name: data.columns[name].double().numpy()[keep.numpy()] for name in weights.parents}
+    columns = {name: _kept(data.columns[name], keep) for name in weights.parents}
     return weights.design.named(columns, data.levels)
+
+
+def _kept(column: Tensor, keep: Tensor) -> Array:
+    """The numbers of a column in rows that are kept; no copy where all are."""
+    numbers: Array = column.double().numpy()
+    return numbers if bool(keep.all()) else numbers[keep.numpy()]
 
 
 def once(data: Data) -> Tensor:
@@ -62,6 +68,8 @@ def pinned_labels(nodes: Mapping[str, Node], data: Data) -> set[int]:
 
     Where Z is set, and no variable that depends on it is observed and left alone, a row tells nothing.
     """
+    if LATENT not in data.columns:
+        return set()
     latent = data.latent()
     informs = ~data.is_set(LATENT) | data.spread(data.any_row(tells_classes_apart(nodes, data)))
     return set(latent[(latent >= 0) & data.counts() & informs].tolist())

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from estimators.contract import Density
 from estimators.modes.climb import nearness
 from estimators.modes.labelling import Labelling
@@ -23,8 +21,8 @@ def known_mode(
     close = [mode for mode in modes if abs(mode.value - value) < (max(within, LEVEL) if mode.is_flat else within)]
     if not close:
         return None
-    law, near = law_at(density, point[None])[0], nearness(density, labelling)
-    weights = np.ones(len(law)) if density.data.unit_weights is None else density.data.unit_weights.numpy()
+    (law,), weights = law_at(density, point[None])
+    near = nearness(density, labelling)
     for mode in close:
         # Where nobody says which labels are free, the same law to the last digits is a mirror image.
         if not labelling.symmetry.is_fixed and mode.has_law(law, weights, EXACT_LAW):

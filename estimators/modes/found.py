@@ -89,7 +89,7 @@ class Found:
         return bool(
             np.allclose(points, own, rtol=1e-9, atol=1e-9)
             and np.allclose(objective.value(points), values, rtol=1e-12, atol=1e-9)
-            and np.allclose(law_at(density, points), [mode.law for mode in self.modes], rtol=1e-9, atol=1e-9)
+            and np.allclose(law_at(density, points)[0], [mode.law for mode in self.modes], rtol=1e-9, atol=1e-9)
         )
 
     def including(self, model: Model, combination: Combination, point: Array) -> "Found":

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from estimators.contract import Density, Objective
 from estimators.optimise.arrays import Array, Mask
@@ -17,6 +18,8 @@ SAME_LAW = 0.1
 EXACT_LAW = 1e-4
 # Distance in the mode's own standard deviations below which two ends are one mode.
 SAME_POINT = 0.1
+# Rows, or units, whose log p tells laws apart, where there are more.
+MOST_OF_LAW = 100_000
 # Where the curvature would take more log densities of a row and class than this, it is not looked at.
 MOST_WORK = 2e7
 # Evaluations of a curvature for each coordinate.
@@ -25,7 +28,7 @@ EVALUATIONS = 6
 
 @dataclass(eq=False)
 class Mode:
-    """A maximum [D] and its value; ``law`` [N] is log p of each row there.
+    """A maximum [D] and its value; ``law`` [N] is log p of each row there, or of many rows of some.
 
     ``curve`` is the curvature in the coordinates that are ``free``, not at an end; None where it would take too long.
     ``hits`` counts the starts that ended here by their kind.
@@ -76,9 +79,15 @@ def at_end(point: Array) -> Mask:
     return np.asarray(np.abs(point) >= LIMIT - 1e-6)
 
 
-def law_at(density: Density, points: Array) -> Array:
-    """log p(row) at points, [S, N]."""
-    return np.asarray(density.pointwise(density.draws(points)).numpy())
+def law_at(density: Density, points: Array) -> tuple[Array, Array]:
+    """log p(row) at points [S, N], and how often each row counts [N]; of many, of MOST_OF_LAW spread over them."""
+    data, scale = density.data, 1.0
+    if data.num_units > MOST_OF_LAW:
+        index = np.linspace(0, data.num_units - 1, MOST_OF_LAW).astype(np.int64)
+        density, scale = density.of(data.units_at(torch.from_numpy(index))), data.num_units / MOST_OF_LAW
+    weights = density.data.unit_weights
+    law = np.asarray(density.pointwise(density.draws(points)).numpy())
+    return law, scale * (np.ones(law.shape[1]) if weights is None else weights.numpy())
 
 
 def is_curvature_affordable(density: Density) -> bool:
@@ -95,7 +104,7 @@ def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
         curve = with_ridges(own, point[free], curvature(own, point[free]))
         point = own.whole(newton(own, point[free], curve))
     value, _ = objective.value_and_gradient(point)
-    return Mode(point, value, law_at(density, point[None])[0], free, curve, density.is_spurious(point))
+    return Mode(point, value, law_at(density, point[None])[0][0], free, curve, density.is_spurious(point))
 
 
 @dataclass(frozen=True, eq=False)

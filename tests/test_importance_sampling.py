@@ -12,7 +12,7 @@ from estimators.contract import Objective, log_posterior, log_prior
 from estimators.mechanisms import Bernoulli
 from estimators.mixture.density import Density
 from estimators.modes import Search
-from estimators.modes.importance_sampling import weighed_in_turns
+from estimators.modes.importance_sampling import fitted_to, weighed_in_turns
 from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.modes.student import DEGREES, Student
 from estimators.modes.weighed import Weighed
@@ -99,6 +99,24 @@ def test_proposals_and_prior_are_densities(stat: Stat) -> None:
         stat.estimate(float(ratios.mean()), float(ratios.std() / np.sqrt(len(ratios))), 1.0)
     with stat.control():  # labels counted once, and not twice
         stat.estimate(float(ratios.mean()), float(ratios.std() / np.sqrt(len(ratios))), 0.5)
+
+
+def test_proposals_fitted_to_draws_keep_what_modes_weigh() -> None:
+    """Draws of one mode alone, most of them repeated, as of chains that stand still or never left it."""
+    _, modes = modes_of(GaussianMixture(2), Data(X=THREE))
+    assert len(modes) == 2
+    rng = np.random.default_rng(0)
+    moved, stood = modes.parts[0].draws(500, rng), np.tile(modes.parts[0].location, (3000, 1))
+    drawn = np.concatenate([moved, stood])
+    fitted = fitted_to(modes.proposals, modes.regions, *modes.regions.of(drawn), rng)
+    assert fitted.shares.sum() == pytest.approx(1.0) and len(fitted.parts) > 2
+    # The mode without draws has its own t alone, and no less in proportion; those of the other are about its draws.
+    assert fitted.shares[1] / (1.0 - fitted.shares[1]) > 0.5 * modes.proposals.shares[1] / modes.proposals.shares[0]
+    means = np.array([part.location for part in fitted.parts[2:]])
+    assert (modes.regions.of(means)[0] == 0).all()
+    only_stood = fitted_to(modes.proposals, modes.regions, *modes.regions.of(stood), rng)
+    assert len(only_stood.parts) == 2
+    np.testing.assert_allclose(only_stood.shares, modes.proposals.shares)
 
 
 @pytest.mark.slow

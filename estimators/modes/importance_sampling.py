@@ -19,6 +19,7 @@ from estimators.modes.proposals import Proposals, Regions
 from estimators.modes.student import Student
 from estimators.modes.weighed import LEAST_EFFECTIVE, Weighed, affordable, weighed
 from estimators.optimise.arrays import Array
+from estimators.parameters.symmetry import Indices
 
 Rng = np.random.Generator
 # A share of the t's is dealt over modes evenly, whatever their weights; the least share of any.
@@ -67,6 +68,23 @@ def mode_proposals(
         Proposals(density, parts, shares / shares.sum()),
         Regions(density, labelling, parts, log_weights),
     )
+
+
+def fitted_to(first: Proposals, regions: Regions, modes: Indices, images: Array, rng: Rng) -> Proposals:
+    """Proposals of modes, fitted as well to draws that somebody has made near them: the mode of each, and its image.
+
+    What each mode weighs is as it was: draws may be any number of each. A mode without draws stays as it is. A chain
+    that stood still has one draw.
+    """
+    images, different = np.unique(images, axis=0, return_index=True)
+    modes = modes[different]
+    counts = np.bincount(modes, minlength=len(regions.parts))
+    without = np.flatnonzero(counts == 0)
+    at = np.concatenate([modes, without])
+    near = np.concatenate([images, *(regions.parts[int(mode)].location[None] for mode in without)])
+    weights = first.shares[at] / np.maximum(counts, 1)[at]
+    drawn = Weighed(near, weights, at, near, 0.0, 1.0 / float((weights**2).sum()))
+    return _refitted(first, regions, drawn, (), Effort().clusters, rng)
 
 
 def weighed_in_turns(

@@ -19,7 +19,7 @@ from estimators.algorithms.nuts.resampled import Resampled, resampled
 from estimators.algorithms.protocol import Task
 from estimators.contract import Density, Objective, log_posterior
 from estimators.diagnostics import ESS_PER_CHAIN, LEAST_DRAWS, R_HAT_LIMIT, diagnostics
-from estimators.modes.importance_sampling import weighed_in_turns
+from estimators.modes.importance_sampling import fitted_to, weighed_in_turns
 from estimators.modes.posterior_modes import PosteriorModes
 from estimators.modes.weighed import Weighed
 from estimators.optimise.arrays import Array
@@ -64,7 +64,7 @@ def in_proportion(
     task: Task, density: Density, modes: PosteriorModes, coordinates: Array, info: Info, num_chains: int, rng: Rng
 ) -> Drawn:
     """The draws as they are where chains are sound and hold all modes in proportion, else put in proportion."""
-    at, _ = modes.regions.of(coordinates)
+    at, images = modes.regions.of(coordinates)
     have_met, shares, errors = _meeting(at, modes.weights, num_chains)
     of_chains = _checked(task, density, coordinates, info, num_chains) if have_met else None
     is_sound = of_chains is not None and _is_sound(of_chains, info)
@@ -74,7 +74,8 @@ def in_proportion(
     as_drawn = Drawn(coordinates, said, shares, errors, checked=of_chains)
     if len(modes) == 1 and (is_sound or is_short):
         return as_drawn
-    found = weighed_in_turns(log_posterior, modes.proposals, modes.regions, rng)
+    first = fitted_to(modes.proposals, modes.regions, at, images, rng)
+    found = weighed_in_turns(log_posterior, first, modes.regions, rng)
     masses, mass_errors = found.masses(len(modes))
     if not found.is_trusted:
         if is_sound or len(modes) == 1:

@@ -31,7 +31,7 @@ from estimators import (
     Status,
     mechanisms,
 )
-from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian
 from tests.models import fit_quietly
 from tests.refutation_models import (
     CLASSES,
@@ -433,6 +433,24 @@ def test_levels_are_matched_and_called_by_their_names():
     unknown = Data(T=["placebo"] * 6, W=["ill", "well"] * 3, intervened={"T": True})
     with pytest.raises(ValueError, match=r"experiment: column T: no level is called 'placebo'.*'control', 'treated'"):
         refute(fit, unknown, seed=0)
+
+
+def test_of_names_it_is_said_how_often_and_not_how_high() -> None:
+    """The mean of three names is one of code numbers: "higher than predicted (mean 1.2)" would say nothing."""
+    model = CausalMixture(1, {"T": Bernoulli(), "W": Categorical(3, parents=["T"])})
+    expected = {"theta": [1.0], "p_T": [0.5], "p_W": [[[0.2, 0.6, 0.2], [0.2, 0.2, 0.6]]]}
+    names = np.array(["home", "ward", "clinic"])
+    fit = replace(Fit.from_greeks(model, expected), data=Data(T=[0.0, 1.0], W=["home", "ward"]))
+    fit = replace(fit, data=fit.data.replace(W=pd.Categorical(names[[0, 1]], categories=names)))
+    truth = {**expected, "p_W": [[[0.2, 0.6, 0.2], [0.6, 0.2, 0.2]]]}
+    rows = model.simulate(200, truth, seed=0)
+    seen = pd.Categorical(names[rows["W"].long()], categories=names)
+    found = refute(fit, Data(T=rows["T"], W=seen, intervened={"T": True}), seed=0, num_simulations=199)
+    assert found.refuted
+    said = [statistic.words for statistic in found.statistics.values()]
+    assert any("'home' more often than predicted (0.6" in words or "'clinic' less often" in words for words in said)
+    assert any("W (home=0, ward=1, clinic=2) differs by" in words for words in said)
+    assert not any("higher" in words or "lower" in words for words in said)
 
 
 @pytest.mark.parametrize(

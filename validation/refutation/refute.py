@@ -28,6 +28,7 @@ from validation.refutation.statistics import (
     pit_distance,
     score,
 )
+from validation.scenarios.intervention import with_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -265,11 +266,22 @@ def _pit_words(values: Values, experiments: Experiments) -> str:
     arms = [arm for arm in experiments.arms if name not in arm.settings]
     arms = [arm for arm in arms if arm.words == arm_words] or [arm for arm in arms if len(arm.rows) < LEAST_ROWS]
     rows = experiments.columns[name][:, np.concatenate([arm.rows for arm in arms])]
-    return _compared(f"measured {name} under {arm_words}", rows)[1]
+    return _compared(f"measured {name} under {arm_words}", rows, arms[0].levels.get(name, ()))[1]
 
 
-def _compared(subject: str, rows: Array) -> tuple[float, str]:
-    """Whether observed rows [m], the first of [E, m], lie higher or lower, or wider or narrower, and by how many sd."""
+def _compared(subject: str, rows: Array, names: Sequence[str]) -> tuple[float, str]:
+    """Whether observed rows [m], the first of [E, m], lie higher or lower, or wider or narrower, and by how many sd.
+
+    Of levels with names, whether one of them is there more or less often.
+    """
+    if names:
+        shares = {name: (rows == number).mean(1) for number, name in enumerate(names)}
+        own = {name: float(score(share)) for name, share in shares.items()}
+        name = max(own, key=lambda name: abs(own[name]))
+        share = shares[name]
+        figures = f"{share[0]:.3g} of the rows, predicted {share[1:].mean():.3g} ± {share[1:].std():.2g}"
+        often = "more" if own[name] > 0 else "less"
+        return abs(own[name]), f"{subject} is {name!r} {often} often than predicted ({figures})"
     moments = {"mean": rows.mean(1), "sd": rows.std(1)}
     scores = {key: float(score(value)) for key, value in moments.items()}
     key = max(scores, key=lambda moment: abs(scores[moment]))
@@ -283,7 +295,8 @@ def _compared(subject: str, rows: Array) -> tuple[float, str]:
 def _contrast_words(values: Values, experiments: Experiments) -> str:
     name, arm, versus, observed, predicted, error = values.details
     between = f"{arm.words} and {versus.words}"
-    return f"{name} differs by {observed:.3g} between {between}, predicted {predicted:.3g} ± {error:.2g}"
+    subject = with_numbers(name, arm.levels)
+    return f"{subject} differs by {observed:.3g} between {between}, predicted {predicted:.3g} ± {error:.2g}"
 
 
 def _score_words(values: Values, experiments: Experiments) -> str:
@@ -295,7 +308,8 @@ def _score_words(values: Values, experiments: Experiments) -> str:
     for name in experiments.measured(arm):
         rows = experiments.columns[name][:, arm.rows]
         for index in np.ndindex(rows.shape[2:]):
-            comparisons.append(_compared(f"{entry_name(name, index)} under {arm.words}", rows[:, :, *index]))
+            subject = f"{entry_name(name, index)} under {arm.words}"
+            comparisons.append(_compared(subject, rows[:, :, *index], arm.levels.get(name, ())))
     notable = [comparison for comparison in comparisons if comparison[0] >= NOTABLE]
     return f"the rows are {less} probable than predicted ({figures})" + (f"; {max(notable)[1]}" if notable else "")
 

@@ -5,12 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def with_numbers(name: str, levels: Mapping[str, Sequence[str]]) -> str:
+    """Return a variable's name with the numbers that its levels' names stand for, where these are averaged.
+
+    >>> with_numbers("S", {"S": ("none", "mild")})
+    'S (none=0, mild=1)'
+    """
+    numbered = ", ".join(f"{level}={number}" for number, level in enumerate(levels.get(name, ())))
+    return f"{name} ({numbered})" if numbered else name
+
+
 @dataclass(frozen=True)
 class Intervention:
     """``p(outcome | do(...))``; ``levels`` are the names of levels, by which it is called.
 
     >>> Intervention("X", {"Z": 1}).mean_name
     'E[X | do(Z=1)]'
+    >>> Intervention("S", {"Z": 1}, {"S": ("none", "mild", "severe")}).mean_name
+    'E[S (none=0, mild=1, severe=2) | do(Z=1)]'
     """
 
     outcome: str
@@ -20,15 +32,20 @@ class Intervention:
     @property
     def name(self) -> str:
         """As in ``X | do(Z=1)``."""
+        return f"{self.outcome} | {self._setting}"
+
+    @property
+    def mean_name(self) -> str:
+        """As in ``E[X | do(Z=1)]``; a mean of levels with names says which number each of them is."""
+        return f"E[{with_numbers(self.outcome, self.levels)} | {self._setting}]"
+
+    @property
+    def _setting(self) -> str:
         values = {
             name: self.levels[name][int(value)] if name in self.levels else f"{value:g}"
             for name, value in self.settings.items()
         }
-        return f"{self.outcome} | do({', '.join(f'{name}={value}' for name, value in values.items())})"
-
-    @property
-    def mean_name(self) -> str:
-        return f"E[{self.name}]"
+        return f"do({', '.join(f'{name}={value}' for name, value in values.items())})"
 
     @property
     def settings(self) -> dict[str, float]:

@@ -435,6 +435,12 @@ def test_the_law_of_many_rows_is_that_of_some_which_count_as_often() -> None:
     every = density.pointwise(density.draws(points)).numpy()
     of_some, of_all = (np.sqrt((w * (one[1] - one[0]) ** 2).sum()) for one, w in ((law, weights), (every, 1.0)))
     assert of_some == pytest.approx(of_all, rel=0.01)
+    # Rows in a period: every other one says nothing.
+    alternating = np.where(np.arange(200_000) % 2 == 1, columns["X"][:200_000].numpy(), np.nan)
+    density = model.density(Data(X=alternating, missing="marginalize"))
+    (law, weights), every = law_at(density, points), density.pointwise(density.draws(points)).numpy()
+    of_some, of_all = (np.sqrt((w * (one[1] - one[0]) ** 2).sum()) for one, w in ((law, weights), (every, 1.0)))
+    assert of_some == pytest.approx(of_all, rel=0.02)
     few = model.density(Data(X=columns["X"][:50], weights=np.arange(1.0, 51.0)))
     law, weights = law_at(few, points)
     assert (law == few.pointwise(few.draws(points)).numpy()).all() and weights.tolist() == list(range(1, 51))

@@ -90,7 +90,9 @@ def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]
     if not bool(hidden.any()):
         hidden = torch.arange(data.num_units) == data.of_units(data.counts()).int().argmax()
     number = int(hidden.sum())
-    keep = torch.linspace(0, number - 1, min(number, MAX_ROWS), dtype=torch.float64).round().long()
+    # At random, but always the same: rows may come in a period that even steps would keep.
+    some = np.random.default_rng(0).choice(number, min(number, MAX_ROWS), replace=False)
+    keep = torch.from_numpy(np.sort(some))
     if number < data.num_units:
         keep = hidden.nonzero()[keep, 0]
     return density if len(keep) == data.num_units else density.of(data.units_at(keep)), number / len(keep)

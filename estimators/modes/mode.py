@@ -80,10 +80,13 @@ def at_end(point: Array) -> Mask:
 
 
 def law_at(density: Density, points: Array) -> tuple[Array, Array]:
-    """log p(row) at points [S, N], and how often each row counts [N]; of many, of MOST_OF_LAW spread over them."""
+    """log p(row) at points [S, N], and how often each row counts [N]; of many, of the same MOST_OF_LAW at every call.
+
+    At random, as rows may come in a period that even steps would keep.
+    """
     data, scale = density.data, 1.0
     if data.num_units > MOST_OF_LAW:
-        index = np.linspace(0, data.num_units - 1, MOST_OF_LAW).astype(np.int64)
+        index = np.sort(np.random.default_rng(0).choice(data.num_units, MOST_OF_LAW, replace=False))
         density, scale = density.of(data.units_at(torch.from_numpy(index))), data.num_units / MOST_OF_LAW
     weights = density.data.unit_weights
     law = np.asarray(density.pointwise(density.draws(points)).numpy())

@@ -56,7 +56,7 @@ from validation.refutation.experiment import arms_of, simulated_at, with_simulat
 from validation.refutation.label_names import named_as
 from validation.refutation.predictions import own_log_densities
 from validation.refutation.predictive import KNOTS, MAX_DRAWS, best_labels, log_densities, split
-from validation.refutation.refute import NO_DOUBT
+from validation.refutation.refute import NO_DOUBT, _compared
 from validation.refutation.spread import FIRST, PASSED_OVER, answers
 from validation.refutation.statistics import cramer_von_mises, p_values
 
@@ -450,6 +450,14 @@ def test_of_names_it_is_said_how_often_and_not_how_high() -> None:
     said = [statistic.words for statistic in found.statistics.values()]
     assert any("'home' more often than predicted (0.6" in words or "'clinic' less often" in words for words in said)
     assert any("W (home=0, ward=1, clinic=2) differs by" in words for words in said)
+    # A level that no simulation has is named, whatever the spread of the others.
+    never = np.zeros((20, 30))
+    never[:, ::2] = 1.0
+    never[0, :10] = 2.0
+    assert (
+        _compared("W", never, names.tolist())[1]
+        == "W is 'clinic' more often than predicted (0.333 of the rows, predicted 0 ± 0)"
+    )
     assert not any("higher" in words or "lower" in words for words in said)
 
 

@@ -276,7 +276,11 @@ def _compared(subject: str, rows: Array, names: Sequence[str]) -> tuple[float, s
     """
     if names:
         shares = {name: (rows == number).mean(1) for number, name in enumerate(names)}
-        own = {name: float(score(share)) for name, share in shares.items()}
+        # What was never predicted is judged by what one row more would be.
+        own = {
+            name: float(share[0] - share[1:].mean()) / max(share[1:].std(), 1.0 / rows.shape[1])
+            for name, share in shares.items()
+        }
         name = max(own, key=lambda name: abs(own[name]))
         share = shares[name]
         figures = f"{share[0]:.3g} of the rows, predicted {share[1:].mean():.3g} ± {share[1:].std():.2g}"

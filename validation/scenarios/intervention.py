@@ -21,8 +21,6 @@ class Intervention:
 
     >>> Intervention("X", {"Z": 1}).mean_name
     'E[X | do(Z=1)]'
-    >>> Intervention("S", {"Z": 1}, {"S": ("none", "mild", "severe")}).mean_name
-    'E[S (none=0, mild=1, severe=2) | do(Z=1)]'
     """
 
     outcome: str
@@ -32,20 +30,15 @@ class Intervention:
     @property
     def name(self) -> str:
         """As in ``X | do(Z=1)``."""
-        return f"{self.outcome} | {self._setting}"
-
-    @property
-    def mean_name(self) -> str:
-        """As in ``E[X | do(Z=1)]``; a mean of levels with names says which number each of them is."""
-        return f"E[{with_numbers(self.outcome, self.levels)} | {self._setting}]"
-
-    @property
-    def _setting(self) -> str:
         values = {
             name: self.levels[name][int(value)] if name in self.levels else f"{value:g}"
             for name, value in self.settings.items()
         }
-        return f"do({', '.join(f'{name}={value}' for name, value in values.items())})"
+        return f"{self.outcome} | do({', '.join(f'{name}={value}' for name, value in values.items())})"
+
+    @property
+    def mean_name(self) -> str:
+        return f"E[{self.name}]"
 
     @property
     def settings(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ import torch
 from estimators import NUTS, Status
 from estimators.mixture.density import Density
 from validation.__main__ import main
+from validation.report.own_data import explanation
 from validation.scenarios import Seeds, Truth
 from validation.scenarios.quantities import is_query
 from validation.statistics.check import BUDGET, Verdict
@@ -208,10 +209,11 @@ def test_a_model_of_ones_own_takes_text_as_levels(frame, quick, tmp_path, monkey
     asked = replace(ARGUMENTS, file=str(tmp_path / "data.csv"), columns=("X", "who"), model=f"{own}:make")
     columns = json.loads(json.dumps(own_data.read(asked)))
     assert columns["who"] == frame["who"].tolist()
-    (scenario,), _ = own_data.prepare(asked, columns, seed=0)
+    (scenario,), notes = own_data.prepare(asked, columns, seed=0)
     drawn = scenario.source.draw(scenario, Seeds(1, 2, 3, 4, 5, 6)).data
     assert dict(drawn.levels) == {"who": ("a", "b")}
-    assert scenario.sentence.endswith(" Means of who (a=0, b=1) are those of these numbers.")
+    said = " Means of who (a=0, b=1) are those of these numbers."
+    assert scenario.sentence.endswith(said) and explanation(notes["mine"]).endswith(said)
     with pytest.raises(DataError, match="column 'who' has 60 entries that are not finite numbers"):
         own_data.read(replace(asked, model="gaussian_mixture"))
 

@@ -40,8 +40,8 @@ def explanation(own_data: Mapping[str, Any]) -> str:
         f"like them, made with the fit of {own_data['truth_from']} as the truth. It is trusted where its bias is "
         "small and its intervals hold the truth often enough, not trusted where either is not so, not shown where the "
         "study was too small to tell. A point estimate has no interval and is never trusted alone. All this holds if "
-        "the model is right."
-    )
+        f"the model is right. {own_data.get('numbers', '')}"
+    ).rstrip()
 
 
 def around(results: Results) -> str:

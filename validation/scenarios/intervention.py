@@ -15,6 +15,17 @@ def with_numbers(name: str, levels: Mapping[str, Sequence[str]]) -> str:
     return f"{name} ({numbered})" if numbered else name
 
 
+def said_of_numbers(levels: Mapping[str, Sequence[str]]) -> str:
+    """Return what is said of means of levels with names, which tests may compare as those of any numbers; "" of none.
+
+    >>> said_of_numbers({"S": ("none", "mild")})
+    'Means of S (none=0, mild=1) are those of these numbers.'
+    """
+    return f"Means of {', '.join(with_numbers(name, levels) for name in levels)} are those of these numbers." * bool(
+        levels
+    )
+
+
 @dataclass(frozen=True)
 class Intervention:
     """``p(outcome | do(...))``; ``levels`` are the names of levels, by which it is called.

@@ -12,7 +12,7 @@ from estimators.contract import Model
 from validation.measures.recovery import sort_components
 from validation.scenarios.base import Allowed, Draw, Moments, Role, Source
 from validation.scenarios.design import Design
-from validation.scenarios.intervention import Intervention, with_numbers
+from validation.scenarios.intervention import Intervention, said_of_numbers
 from validation.scenarios.outcomes import predicted_mean
 from validation.scenarios.posterior_truth import PosteriorTruth
 from validation.scenarios.sources import FixedTruth
@@ -145,8 +145,9 @@ def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...]
         name=name,
         sentence=(
             f"{design.num_rows} rows like those of the data, made with the estimate of a fit ({fit.kind}) as the "
-            f"truth: what each estimator finds in them says how far it can be trusted on such data.{_of_numbers(fit)}"
-        ),
+            "truth: what each estimator finds in them says how far it can be trusted on such data. "
+            f"{said_of_numbers(rows.data.levels)}"
+        ).rstrip(),
         make_model=BuiltModel(model),
         source=FixedTruth(greeks, design=design),
         num_rows=design.num_rows,
@@ -168,8 +169,8 @@ def _around_posterior(fit: Fit, *, name: str, interventions: tuple[Intervention,
         sentence=(
             f"{num_rows} rows like those of the data, made with a draw of the posterior given the data ({fit.kind}) as "
             f"the truth and added to them, so {2 * num_rows} in all: around these data posterior intervals must cover "
-            f"at their nominal rate.{_of_numbers(fit)}"
-        ),
+            f"at their nominal rate. {said_of_numbers(rows.data.levels)}"
+        ).rstrip(),
         make_model=BuiltModel(fit.model),
         source=PosteriorTruth(rows.data, rows.design, {name: np.asarray(value) for name, value in fit.draws.items()}),
         num_rows=2 * num_rows,
@@ -177,13 +178,6 @@ def _around_posterior(fit: Fit, *, name: str, interventions: tuple[Intervention,
         sort_by=_told_apart_by(fit),
         hidden=rows.hidden,
     )
-
-
-def _of_numbers(fit: Fit) -> str:
-    """What is said of means of levels with names, which tests may compare as those of any numbers."""
-    levels = {} if fit.data is None else fit.data.levels
-    named = [with_numbers(name, levels) for name in levels]
-    return f" Means of {', '.join(named)} are those of these numbers." if named else ""
 
 
 class _Rows(NamedTuple):

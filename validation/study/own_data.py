@@ -20,6 +20,7 @@ from estimators import NUTS, CausalMixture, Data, Fit, Status
 from estimators.contract import LATENT, Model
 from estimators.mechanisms import Gaussian
 from validation.scenarios import FixedTruth, PosteriorTruth, Scenario
+from validation.scenarios.intervention import said_of_numbers
 from validation.scenarios.quantities import is_query
 from validation.study.assertions import Claim
 from validation.study.attempt import Attempt, attempt
@@ -232,6 +233,7 @@ def prepare(
         "rows": data.num_rows,
         "columns": list(_variables(arguments, columns)),
         "model": described(arguments),
+        "numbers": said_of_numbers(data.levels),
         "truth_from": truth_from,
         "fits": {name: _summary(scenarios[0], fitted) for name, fitted in fits.items()},
         "no_posterior": no_posterior,

@@ -7,6 +7,16 @@ from estimators.mechanisms.compiled.jit import EXACT, compiled
 
 
 @compiled(**EXACT)
+def _begin(L: Any, n: int, values: Any, sums: Any) -> None:
+    """The largest L of each row into `values` [n], and 0 into `sums` [n]."""
+    for i in range(n):
+        values[i], sums[i] = L[0, i], 0.0
+    for k in range(1, len(L)):
+        for i in range(n):
+            values[i] = L[k, i] if L[k, i] > values[i] else values[i]
+
+
+@compiled(**EXACT)
 def normalise(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
     """L [K, n] becomes w softmax_k L, and `values` [n] becomes w logsumexp_k L."""
     K = len(L)
@@ -21,11 +31,7 @@ def normalise(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
             L[0, i] = more if apart >= 0 else more * small
             L[1, i] = more * small if apart >= 0 else more
         return
-    for i in range(n):
-        values[i], sums[i] = L[0, i], 0.0
-    for k in range(1, K):
-        for i in range(n):
-            values[i] = L[k, i] if L[k, i] > values[i] else values[i]
+    _begin(L, n, values, sums)
     for k in range(K):
         for i in range(n):
             L[k, i] = exp_of_negative(L[k, i] - values[i])
@@ -49,11 +55,7 @@ def log_sums(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
             logarithm, _ = log_and_inverse(1.0 + exp_of_negative(-abs(apart)))
             values[i] = weights[i] * ((L[0, i] if apart >= 0 else L[1, i]) + logarithm)
         return
-    for i in range(n):
-        values[i], sums[i] = L[0, i], 0.0
-    for k in range(1, K):
-        for i in range(n):
-            values[i] = L[k, i] if L[k, i] > values[i] else values[i]
+    _begin(L, n, values, sums)
     for k in range(K):
         for i in range(n):
             sums[i] += exp_of_negative(L[k, i] - values[i])

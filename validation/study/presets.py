@@ -67,7 +67,6 @@ PRESETS: Mapping[str, Preset] = {
                 "separated_100": 1000,
                 "few_rows": 300,
                 "prior_visits": 300,
-                "prior_regressions": 225,
                 "prior_age": 110,
                 "hidden_confounder": 300,
                 "rival_effects": 200,

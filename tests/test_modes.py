@@ -15,7 +15,7 @@ from estimators import EM, MAP, SMC, CausalMixture, Data, EstimationWarning, Fit
 from estimators.algorithms import progress
 from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
-from estimators.modes import climb
+from estimators.modes import climb, mode_search
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import law_at
@@ -43,6 +43,34 @@ def quietly(estimator: EM | MAP, model: CausalMixture, data: Data, seed: int = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
         return estimator.fit(model, data, seed=seed, search=modes.Search())
+
+
+@pytest.mark.parametrize("weights", [None, np.random.default_rng(3).integers(1, 4, 1_500).astype(float)])
+def test_starts_are_climbed_from_on_few_rows_to_the_modes_of_all(weights: Any, monkeypatch: Any) -> None:
+    rows = CONFOUNDER.simulate(1_500, TRUTH, seed=0)
+    data = Data(T=rows["T"], Y=rows["Y"], weights=weights)
+    by_few = searched(CONFOUNDER, data)
+    monkeypatch.setattr(mode_search, "FEW_ROWS", 10_000)
+    by_all = searched(CONFOUNDER, data)
+    assert len(by_few.modes) == len(by_all.modes) == 2
+    for one, other in zip(by_few.modes, by_all.modes, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1e-8)
+        assert sum(one.hits.values()) > 0.5 * sum(other.hits.values())
+
+
+def test_each_start_is_led_on_from_few_rows_to_all() -> None:
+    """What became of a start is near what EM steps on all rows make of it, or it has met another on the way."""
+    rows = CONFOUNDER.simulate(1_500, TRUTH, seed=0)
+    density = CONFOUNDER.density(CONFOUNDER.check(Data(T=rows["T"], Y=rows["Y"]))).beyond_priors()
+    labelling = Labelling.of(CONFOUNDER, density, uses_prior=False)
+    starts = density.draw_prior(30, np.random.default_rng(0))
+    starts[3] = np.nan
+    met = climb.em_climb_by_few(density.of(density.data.rows(torch.arange(0, 1_500, 3))), density, labelling, starts)
+    assert met.group[3] == -1 and set(met.group[np.arange(30) != 3]) == set(range(len(met.points)))
+    ends = climb.climb(Objective(density, log_likelihood), density, labelling, met.points)
+    best = searched(CONFOUNDER, density.data).modes[0].value
+    reached = [ends.values[ends.at[group]] for group in met.group if group >= 0 and ends.at[group] >= 0]
+    assert max(reached) == pytest.approx(best, abs=1e-8) and np.isclose(reached, best, atol=1e-6).sum() > 5
 
 
 @pytest.mark.parametrize("truth", [TRUTH, RIVAL], ids=["one", "the other"])

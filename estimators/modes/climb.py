@@ -1,5 +1,6 @@
 """Climbs from many starts at once: a few EM steps, starts that have met go on as one, Newton's method to the end."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,15 +125,22 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
     return Arrivals(found, objective.value(found), at)
 
 
+def em_climb_by_few(few: Density, density: Density, labelling: Labelling, starts: Array) -> Met:
+    """As `em_climb`, but for a last cycle on few of a density's rows, which tell as well which starts meet."""
+    apart = em_climb(few, Labelling(few, labelling.symmetry), few.unconstrain(density.constrain(starts)))
+    met = em_climb(density, labelling, density.unconstrain(few.constrain(apart.points)), rounds=(1,))
+    return met._replace(group=_led_to(met.group, apart.group))
+
+
 @np.errstate(all="ignore")
-def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
+def em_climb(density: Density, labelling: Labelling, starts: Array, rounds: Sequence[int] = ROUNDS) -> Met:
     """Cycles of SQUAREM (see `EM`) from starts [S, D]; those that have met go on as one.
 
     Where next to none have met in a round, EM is slow, and Newton's method is sooner at the end.
     """
     points = np.where(density.bounded, np.clip(starts, -FAR, FAR), starts)
     group, values = np.arange(len(starts)), np.full(len(starts), -np.inf)
-    for cycles in ROUNDS:
+    for cycles in rounds:
         gained = np.full(len(points), np.inf)
         for _ in range(cycles):
             moving = np.flatnonzero(gained >= GAIN)
@@ -143,10 +151,15 @@ def em_climb(density: Density, labelling: Labelling, starts: Array) -> Met:
             gained[moving] = values[moving] - before
         met, num_before = meeting(density, labelling, points, values), np.isfinite(values).sum()
         points, values = points[met.kept], values[met.kept]
-        group = np.where(group >= 0, met.becomes[np.maximum(group, 0)], -1)
+        group = _led_to(met.becomes, group)
         if len(points) > FEW_MET * num_before:
             break
     return Met(points, values, group)
+
+
+def _led_to(ends: Indices, at: Indices) -> Indices:
+    """At which end is what was at some of the points that led there; -1 for none."""
+    return np.where(at >= 0, np.append(ends, -1)[at], -1)
 
 
 def _cycle(density: Density, points: Array) -> tuple[Array, Array]:

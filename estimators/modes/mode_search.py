@@ -8,7 +8,7 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps
-from estimators.modes.climb import HOPELESS, MET_NATS, climb, em_climb, meeting, nearness
+from estimators.modes.climb import HOPELESS, MET_NATS, Met, climb, em_climb, em_climb_by_few, meeting, nearness
 from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found, Tick, untold
 from estimators.modes.joined import rises_from
@@ -25,6 +25,8 @@ RANDOM = ("seeds", PRIOR, "balls", "lines", PRIOR, "shares")
 TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 # Modes are sought on so many rows, at least so many for each coordinate, and then climbed to on all.
 WORKING_ROWS, ROWS_BY_COORDINATE = 2_000, 8
+# Of twice as many, so many do for the EM steps from starts.
+FEW_ROWS = 500
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
 # Climbs that are made together, best first.
@@ -88,6 +90,7 @@ class _Run:
         self, search: Search, model: Model, density: Density, combination: Combination, rng: Rng, tick: Tick
     ) -> None:
         self._search, self._density, self._rng, self._tick = search, density, rng, tick
+        self._few = _with_few_rows(density, rng)
         self._objective = Objective(density, combination)
         self._labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
         self._starts = RandomStarts(density)
@@ -189,7 +192,7 @@ class _Run:
         """Climb from points [S, D], each of a kind, and give every start to the mode at which it ends."""
         self._num_starts += len(points)
         finite = np.flatnonzero(np.isfinite(points).all(1))
-        met = em_climb(self._density, self._labelling, points[finite])
+        met = self._em_climbed(points[finite])
         self._highest = max([self._highest, *met.values])
         modes = self._known(met.points)
         waiting = [i for i in np.argsort(-met.values, kind="stable") if modes[i] is None and np.isfinite(met.values[i])]
@@ -211,6 +214,12 @@ class _Run:
             mode = modes[group] if group >= 0 else None
             if mode is not None:
                 mode.hits[kinds[start]] += 1
+
+    def _em_climbed(self, points: Array) -> Met:
+        """Points [S, D] after EM steps."""
+        if self._few is None:
+            return em_climb(self._density, self._labelling, points)
+        return em_climb_by_few(self._few, self._density, self._labelling, points)
 
     def _climbed(self, points: Array) -> list[Mode | None]:
         """The modes to which climbs from points [G, D] lead."""
@@ -246,3 +255,15 @@ class _Run:
         mode = mode_at(self._objective, self._density, point)
         self.modes.append(mode)
         return mode
+
+
+def _with_few_rows(density: Density, rng: Rng) -> Density | None:
+    """The density of few of the rows, with which starts are climbed from first; None where there are not many."""
+    data, weights = density.data, density.data.unit_weights
+    few = max(FEW_ROWS, ROWS_BY_COORDINATE * density.size)
+    if weights is not None:
+        # Where few rows have most of the weight, a few of these would be places to shrink onto.
+        few = int(few * float((weights**2).sum()) * data.num_units / float(weights.sum()) ** 2)
+    if data.num_rows < 2 * few or not density.has_closed_form:
+        return None
+    return density.of(working_rows(data, few, rng)[0])

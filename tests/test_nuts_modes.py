@@ -278,6 +278,30 @@ def test_draws_are_those_of_exact_where_chains_do_not_mix(stat: Stat, seed: int)
         stat.estimate(worst, 1.0, 0.0)
 
 
+def test_a_draw_at_infinity_leaves_proposals_their_scale() -> None:
+    """A prior's draw of a probability may round to 1: its logit is infinite."""
+    found, rng = modes_of(MODEL, THREE), np.random.default_rng(0)
+    images = found.parts[0].location + 0.3 * rng.standard_normal((400, len(found.parts[0].location)))
+    images[7, 0] = np.inf
+    fitted = importance_sampling.fitted_to(found.proposals, found.regions, np.zeros(400, dtype=int), images, rng)
+    assert len(fitted.parts) > len(found.parts)
+    assert all(np.isfinite(part.location).all() and np.isfinite(part.values).all() for part in fitted.parts)
+
+
+def test_chains_that_agree_and_miss_a_funnel_s_end_are_not_taken_at_their_word() -> None:
+    """One mode, with a class of one row: chains of this seed say they have converged, and know half of its spread."""
+    model = GaussianMixture(2)
+    data = drawn_from_prior(model, 10, 68)
+    exact = exact_of(model, data, 0)
+    fit = sampled(NUTS(), model, data, 68)
+    assert fit.status is Status.CONVERGED and len(fit.modes) == 1
+    assert max(scores(fit, exact), key=abs) == pytest.approx(0.0, abs=FAR)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("estimators.algorithms.nuts.proportions._may_lose_a_class", lambda density, drawn: False)
+        missed = sampled(NUTS(), model, data, 68)
+    assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > 2 * FAR
+
+
 def test_a_plain_fit_searches() -> None:
     few = NUTS(num_samples=20, warmup_steps=20)
     assert len(fit_quietly(few, MODEL, THREE, seed=0).modes) == 2

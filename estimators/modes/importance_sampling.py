@@ -132,7 +132,8 @@ def _refitted(
     masses, _ = last.masses(len(parts))
     shares = list(OF_MODES * masses)
     for mode, mass in enumerate(masses):
-        own = np.flatnonzero((last.modes == mode) & (last.weights > 0.0))
+        # A point at infinity, which a prior's draw may be, leaves no scale to the others.
+        own = np.flatnonzero((last.modes == mode) & (last.weights > 0.0) & np.isfinite(last.images).all(1))
         if mass < 1e-6 or len(own) < LEAST_DRAWS * size:
             shares[mode] = mass
             continue

@@ -1,10 +1,10 @@
 """Draws in the proportion of the modes' masses, whatever chains did: the chains' own where these are sound.
 
 Chains are sound where R-hat and the effective sample sizes of the Greeks and of every mode's share say so, nothing
-diverged, and, of several modes, where importance sampling has the same moments. Draws of a chain within a mode's region
-are draws of the posterior there, whichever chain it is, so where chains of different modes do not meet, each mode's
-draws are resampled to its mass by importance sampling. Where chains are not sound within a mode either, as in a funnel,
-the draws are those of the importance sampling.
+diverged, and, of several modes or of a class that may have no rows, where importance sampling has the same moments.
+Draws of a chain within a mode's region are draws of the posterior there, whichever chain it is, so where chains of
+different modes do not meet, each mode's draws are resampled to its mass by importance sampling. Where chains are not
+sound within a mode either, as in a funnel, the draws are those of the importance sampling.
 """
 
 from dataclasses import dataclass, replace
@@ -32,6 +32,9 @@ Info = dict[str, Tensor]
 TO_BE_MET = 1e-3
 # The effective share of draws from which on chains have mixed, if they are fewer than a fit should have.
 EFFECTIVE = 0.1
+# A class has lost its rows where less than so much of a row is in it; draws of which more than this share may have one,
+# and how many of these are asked.
+ROWS_LEFT, SHARE_LEFT, MOST_ASKED = 0.5, 1e-3, 100
 # Chains' draws are worth keeping if as many are effective as this share of what importance sampling would have.
 WORTH_KEEPING = 0.5
 
@@ -72,7 +75,7 @@ def in_proportion(
     is_short = len(coordinates) // num_chains < 2 * LEAST_DRAWS
     said = {**info, "mode": torch.from_numpy(at.astype(np.int64))}
     as_drawn = Drawn(coordinates, said, shares, errors, checked=of_chains)
-    if len(modes) == 1 and (is_sound or is_short):
+    if len(modes) == 1 and (is_short or (is_sound and not _may_lose_a_class(density, coordinates))):
         return as_drawn
     first = fitted_to(modes.proposals, modes.regions, at, images, rng)
     found = weighed_in_turns(log_posterior, first, modes.regions, rng)
@@ -135,6 +138,20 @@ def _is_sound(found: Checked, info: Info) -> bool:
         or set(found.holds) - {Status.LOW_ESS}
         or (is_low and Status.LOW_ESS in found.holds)
     )
+
+
+def _may_lose_a_class(density: Density, drawn: Array) -> bool:
+    """Whether in some draws [S, D] a class has no rows: its Greeks are the prior's there, a funnel's end."""
+    few = np.log(max(density.total_weight, 1.0) / ROWS_LEFT)
+    at_an_end = np.flatnonzero((density.bounded & (np.abs(drawn) > few)).any(1))
+    if len(at_an_end) <= SHARE_LEFT * len(drawn):
+        return False
+    draws = density.draws(drawn[at_an_end[:: -(-len(at_an_end) // MOST_ASKED)]])
+    for site in density.latent:
+        shares = density.responsibilities(draws, site)
+        if bool((shares.reshape(len(shares), -1, shares.shape[-1]).sum(1) < ROWS_LEFT).any()):
+            return True
+    return False
 
 
 def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, num_chains: int) -> bool:

@@ -126,6 +126,13 @@ def test_rounded_rows_are_no_point_mass() -> None:
     assert point_mass(np.where(RNG.random(200) < 0.2, 99.0, np.round(Y, 1)), is_scaled=True)
 
 
+def test_a_point_mass_of_every_second_row_is_found_among_many() -> None:
+    """Rows that are looked at are drawn: every second one of these is another number."""
+    values = np.random.default_rng(0).normal(size=400_000)
+    values[1::2] = 0.0
+    assert point_mass(values, is_scaled=True)[0].what.startswith("has the value 0 in 50")
+
+
 def test_nearly_collinear_is_not_collinear() -> None:
     columns = np.c_[Y, 1e6 + 2 * Y + 1e-3 * RNG.normal(size=200), np.full(200, 7.0), T]
     assert collinear(columns) == []
@@ -176,8 +183,9 @@ def test_a_collapse_has_its_cause(case: str) -> None:
 
 def test_a_collapse_of_too_many_classes_has_its_advice() -> None:
     fit = quietly(CausalMixture(2, {"X": Gaussian()}), {"X": [0.0, 0.0, 0.0, 0.0, 9.0]})
-    assert fit.advice == (str(Status.COMPONENT_COLLAPSED),)
+    assert fit.advice[0] == str(Status.COMPONENT_COLLAPSED)
     assert "fewer components" in fit.advice[0]
+    assert all("has 5 rows for 4 free numbers" in sentence for sentence in fit.advice[1:])
 
 
 def test_an_unused_level_explains_its_edge_alone() -> None:
@@ -188,6 +196,34 @@ def test_an_unused_level_explains_its_edge_alone() -> None:
     about = words_at_ends(density, {"theta": torch.tensor([[0.5, 0.5]]).double(), "p_X": at[None]}, density.remarks())
     assert "p_X[0, 2] at 0, p_X[1, 2] at 0 (column X has no row with level 2: leave it out" in about
     assert "p_X[1, 1] at 0 (the rows show no other case" in about
+
+
+def said_of_few(model: Model, rows: Data) -> list[str]:
+    found = model.density(rows).beyond_priors().remarks()
+    return [remark.what for remark in found if "free numbers" in remark.what]
+
+
+def test_hardly_more_rows_than_greeks_are_said() -> None:
+    """Two classes of a mean and a spread each take four numbers, of a line and a spread six."""
+    few = {"T": T[:7], "Y": Y[:7]}
+    said = quietly(line(T=Gaussian()), few).advice
+    for words in ("Column T has 7 rows for 4 free numbers", "Column Y has 7 rows for 6 free numbers"):
+        assert any(words in sentence for sentence in said), said
+    assert not any("free numbers" in sentence for sentence in quietly(line(T=Gaussian()), few, MAP()).advice)
+
+
+def test_rows_for_each_greek_are_counted_by_weight_and_where_they_inform() -> None:
+    normal = CausalMixture(2, {"X": Gaussian()})
+    assert said_of_few(normal, Data(X=Y[:7])) == ["column X has 7 rows for 4 free numbers in its Greeks"]
+    assert not said_of_few(normal, Data(X=Y[:8]))
+    assert not said_of_few(normal, Data(X=Y[:4], weights=[2.0] * 4))
+    is_set = np.arange(10) < 4
+    assert said_of_few(normal, Data(X=Y[:10], intervened={"X": is_set}))[0].startswith("column X has 6 rows")
+    gaps = np.where(is_set, np.nan, Y[:10])
+    assert said_of_few(normal, Data(X=gaps, missing="marginalize"))[0].startswith("column X has 6 rows")
+    assert not said_of_few(CausalMixture(2, {"X": Gaussian(scale=1.0)}), Data(X=Y[:4])), "known numbers are not free"
+    shared = CausalMixture(2, {"T": Gaussian(), "Y": LinearGaussian(["T"], shared=["T"], scale=1.0)})
+    assert len(said_of_few(shared, Data(T=T[:6], Y=Y[:6]))) == 1, "three numbers in Y, as classes share one"
 
 
 def test_a_remark_is_said_once_and_without_a_warning() -> None:

@@ -11,7 +11,7 @@ from estimators.optimise.arrays import Array
 # A value that is repeated in more than this share of the rows, in so many of them, and so many times as often as the
 # next is a point mass; rounding repeats many values, each about as often.
 POINT_SHARE, POINT_ROWS, POINT_RATIO = 0.1, 5, 4
-# Rows, evenly spaced, that are looked at for one.
+# Rows, drawn at random, that are looked at for one.
 MOST_ROWS = 100_000
 # Columns are collinear where the variance of some combination is this share of that of each.
 COLLINEAR = 1e-10
@@ -56,7 +56,9 @@ def constant(column: Array, *, greek: str = "", is_scaled: bool = False) -> list
 
 def point_mass(column: Array, *, is_scaled: bool) -> list[Remark]:
     """A value that a continuous column [N] has far more often than any other."""
-    looked_at = column[:: -(-len(column) // MOST_ROWS) or 1]
+    num_rows = len(column)
+    # Not in even steps, which may be those of days or of arms.
+    looked_at = column if num_rows <= MOST_ROWS else column[np.random.default_rng(0).integers(num_rows, size=MOST_ROWS)]
     values, counts = np.unique(looked_at, return_counts=True)
     if len(values) < 2:
         return []

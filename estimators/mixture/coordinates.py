@@ -54,6 +54,12 @@ class Coordinates:
             self.size += size
         self.greeks, self.bounded = tuple(greeks), np.array(bounded, dtype=bool)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many coordinates each Greek has; those of a joint block, and none, are its first one's."""
+        own = {greek.block.parameters[0].name: greek.coordinates for greek in self.greeks}
+        return {name: where.stop - where.start for name, where in own.items()}
+
     def constrain(self, coordinates: Array) -> dict[str, Array]:
         """φ(v)."""
         values: dict[str, Array] = {}

@@ -17,7 +17,7 @@ from estimators.mixture.by_greek import ByGreek, Evaluation
 from estimators.mixture.coordinates import Coordinates, draw_priors, transforms_of
 from estimators.mixture.limits import edges_at_limits
 from estimators.mixture.program import MixtureProgram
-from estimators.mixture.remarks import remarks_of
+from estimators.mixture.remarks import few_rows, remarks_of
 from estimators.mixture.spurious import is_spurious
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
@@ -142,7 +142,9 @@ class Density:
 
     def remarks(self) -> list[Remark]:
         """What the rows say by themselves of each variable, and of K."""
-        return remarks_of(self.marginal.weights, self.marginal.nodes, self.data, self.marginal.K)
+        of_rows = self.marginal.weights, self.marginal.nodes, self.data
+        found = remarks_of(*of_rows, self.marginal.K)
+        return found if self._within_priors else found + few_rows(*of_rows, self._coordinates.sizes)
 
     def names_at(self, marked: Mask) -> list[str]:
         """The Greeks of which some coordinate is marked [D]."""

@@ -15,7 +15,15 @@ from estimators.optimise.arrays import Array
 def informing(
     weights: Weights, nodes: Mapping[str, Node], data: Data
 ) -> Iterator[tuple[str, tuple[Array, dict[str, Array]]]]:
-    """Each variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing.
+    """Each variable's column and a regression's inputs [N] by name, of the rows that inform it."""
+    for variable, keep in informing_rows(weights, nodes, data):
+        node = nodes[variable]
+        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
+        yield variable, (columns[variable], node.design.named(columns, data.levels))
+
+
+def informing_rows(weights: Weights, nodes: Mapping[str, Node], data: Data) -> Iterator[tuple[str, Tensor]]:
+    """Each variable and the mask [N] of rows in which it is not set, nor it or any parent missing.
 
     Of variables above Z a unit has one value, which counts once.
     """
@@ -25,8 +33,7 @@ def informing(
         keep = keep & once(data) if variable in above else keep
         for name in (variable, *node.parents):
             keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
-        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
-        yield variable, (columns[variable], node.design.named(columns, data.levels))
+        yield variable, keep
 
 
 def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:

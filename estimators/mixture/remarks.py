@@ -8,7 +8,10 @@ from estimators.data.remarks import Remark, of_inputs
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mixture.arguments import num_distinct_rows
-from estimators.mixture.informing import informing, informing_weights
+from estimators.mixture.informing import informing, informing_rows, informing_weights
+
+# Rows for each free number of a variable's Greeks, below which a maximum follows their noise.
+FEWEST_ROWS = 2
 
 
 def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
@@ -27,4 +30,19 @@ def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_comp
         kind = "row" if data.unit is None else "unit"
         what = f"there are {num_components} components for {distinct} distinct {kind}{'s' if distinct > 1 else ''}"
         found.append(Remark(what, "some of them rest on their priors alone; lower K", collapses=True))
+    return found
+
+
+def few_rows(weights: Weights, nodes: Mapping[str, Node], data: Data, sizes: Mapping[str, int]) -> list[Remark]:
+    """Variables with hardly more rows than free numbers in their Greeks, of which each has its size."""
+    found, counted = [], data.weights
+    for name, keep in informing_rows(weights, nodes, data):
+        size = sum(sizes.get(parameter.name, 0) for parameter in nodes[name].parameters)
+        rows = float(keep.sum() if counted is None else counted[keep].sum())
+        if 0 < rows < FEWEST_ROWS * size:
+            what = f"column {name} has {rows:g} row{'' if rows == 1 else 's'} for {size} free numbers in its Greeks"
+            advice = (
+                "a maximum of the likelihood follows the noise of so few; lower K, let classes share Greeks, or use "
+            )
+            found.append(Remark(what, f"{advice}priors (MAP, NUTS)"))
     return found

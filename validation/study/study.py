@@ -1,5 +1,6 @@
 """A study: scenarios × estimators × replicates, on any executor, with the same rows whatever runs it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ def run(
         raise TypeError(f"run: expected a Study, as Study(scenarios, contenders), got {type(study).__name__}")
     tasks = study.tasks()
     rows = {} if store is None else {row.key: row for row in store.rows()}
-    left = with_shared_truths([part for task in tasks if (part := _missing(task, rows)).contenders])
+    left = with_shared_truths([part for task in _long_first(tasks) if (part := _missing(task, rows)).contenders])
 
     def finish(outcome: TaskOutcome) -> None:
         if store is not None:
@@ -113,6 +114,12 @@ def run(
         run_alone(lost[:size], finish)
         left = lost[size:]
     return tuple(rows[key] for task in tasks for key in task.keys)
+
+
+def _long_first(tasks: Sequence[Task]) -> list[Task]:
+    """Those of scenarios with few replicates first: their fits take longest, and at the end one would run alone."""
+    replicates = Counter(task.scenario.name for task in tasks)
+    return sorted(tasks, key=lambda task: replicates[task.scenario.name])
 
 
 def _missing(task: Task, rows: Mapping[tuple[str, str, int], Row]) -> Task:

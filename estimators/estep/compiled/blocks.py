@@ -31,7 +31,7 @@ def log_joints(tables: Any, block: int, kinds: Any, C: Any, begin: int, n: int, 
             row = scratch[k, segment[START] - begin : segment[STOP] - begin]
             log_joint(row, tables, segment, k, C[k], scratch[K:])
     if num_gates:
-        add_log_weights(scratch[:, :n], begin, tables, first, stop, C)
+        add_log_weights(scratch, (begin, n), tables, (first, stop), C)
 
 
 @compiled(inline="always", **EXACT)
@@ -44,7 +44,7 @@ def collect_block(tables: Any, block: int, kinds: Any, C: Any, rows: Any, is_who
         for k in range(K):
             collect_levels(scratch[k, :n], tables, (first, num_gates), out[k])
     if num_gates:
-        collect_weights(scratch[:, :n], begin, tables, out)
+        collect_weights(scratch, rows, tables, out)
     for s in range(first, last):
         segment = tables.segments[s]
         for k in range(K):

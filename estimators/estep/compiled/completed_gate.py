@@ -23,14 +23,14 @@ def complete(C: Any, columns: Any, shares: Any, values: Any, work: Any) -> None:
         value = 0.0
         for start in range(0, columns.shape[1], BLOCK):
             n = min(BLOCK, columns.shape[1] - start)
-            own = shares[s, :, start : start + n]
             logits_below(C[s], columns, start, n, eta, top)
             for i in range(n):
                 rest[i], row[i], top[i] = 0.0, 0.0, 0.0
             for k in range(K):
+                own = shares[s, k, start : start + n]
                 for i in range(n):
-                    row[i] += own[k, i] * eta[k, i]
-                    top[i] += own[k, i]
+                    row[i] += own[i] * eta[k, i]
+                    top[i] += own[i]
                     rest[i] += exp_of_negative(eta[k, i])
             for i in range(n):
                 row[i] -= top[i] * log_and_inverse(rest[i])[0]
@@ -61,12 +61,12 @@ def slopes(C: Any, columns: Any, shares: Any, out: Any, work: Any) -> None:
     for s in range(len(C)):
         for start in range(0, columns.shape[1], BLOCK):
             n = min(BLOCK, columns.shape[1] - start)
-            own = shares[s, :, start : start + n]
             _weights(C[s], columns, start, n, p, whole)
-            sum_classes(own, n, whole)
+            sum_classes(shares[s], start, n, whole)
             for k in range(K):
+                own = shares[s, k, start : start + n]
                 for i in range(n):
-                    pull[i] = own[k, i] - whole[i] * p[k, i]
+                    pull[i] = own[i] - whole[i] * p[k, i]
                 add_slopes(pull[:n], columns, start, len(columns) - 1, out[s, k])
 
 
@@ -78,9 +78,8 @@ def curvatures(C: Any, columns: Any, shares: Any, out: Any, work: Any) -> None:
     for s in range(len(C)):
         for start in range(0, columns.shape[1], BLOCK):
             n = min(BLOCK, columns.shape[1] - start)
-            own = shares[s, :, start : start + n]
             _weights(C[s], columns, start, n, p, whole)
-            sum_classes(own, n, whole)
+            sum_classes(shares[s], start, n, whole)
             for k in range(K):
                 for other in range(k, K):
                     for i in range(n):

@@ -21,26 +21,30 @@ def logits_below(C: Any, columns: Any, begin: int, n: int, eta: Any, top: Any) -
         top[i] = eta[0, i]
     for k in range(1, K):
         for i in range(n):
-            top[i] = max(top[i], eta[k, i])
+            top[i] = eta[k, i] if eta[k, i] > top[i] else top[i]
     for k in range(K):
         for i in range(n):
             eta[k, i] -= top[i]
 
 
 @compiled(**EXACT)
-def sum_classes(shares: Any, n: int, whole: Any) -> None:
-    """The sums over classes of shares [K, n], to `whole`: 1 unless a row has a weight, or is left out."""
+def sum_classes(shares: Any, start: int, n: int, whole: Any) -> None:
+    """The sums over classes of shares [K, N] in n rows, to `whole`: 1 unless a row has a weight, or is left out."""
     for i in range(n):
         whole[i] = 0.0
     for k in range(len(shares)):
+        own = shares[k, start : start + n]
         for i in range(n):
-            whole[i] += shares[k, i]
+            whole[i] += own[i]
 
 
 @compiled(**EXACT)
-def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int, C: Any) -> None:
-    """``eta_k - log Σ_l e^eta_l`` to L, the first K rows of scratch, of the segments from the first on."""
-    K, n, term = len(C), scratch.shape[1], tables.terms[0]
+def add_log_weights(scratch: Any, rows: tuple[int, int], tables: Any, segments: tuple[int, int], C: Any) -> None:
+    """``eta_k - log Σ_l e^eta_l`` to L, the first K rows of scratch, of n rows, those of some segments.
+
+    All of scratch is handed on: of some of its columns the compiler does not know that their numbers lie side by side.
+    """
+    K, (begin, n), term, (first, last) = len(C), rows, tables.terms[0], segments
     L, top, rest, p, counts = scratch[:K], scratch[K], scratch[K + 1], scratch[len(scratch) - K - 1 :], scratch[-1]
     for s in range(first, last):
         segment = tables.segments[s]
@@ -63,9 +67,9 @@ def add_log_weights(scratch: Any, begin: int, tables: Any, first: int, last: int
 
 
 @compiled(**EXACT)
-def collect_weights(scratch: Any, begin: int, tables: Any, S: Any) -> None:
+def collect_weights(scratch: Any, rows: tuple[int, int], tables: Any, S: Any) -> None:
     """``Σ (r_k - p_k Σ_l r_l) (1, inputs)`` of each class, from the responsibilities in the first K rows of scratch."""
-    K, n, term = len(S), scratch.shape[1], tables.terms[0]
+    K, (begin, n), term = len(S), rows, tables.terms[0]
     shares, whole, pull, p, counts = (
         scratch[:K],
         scratch[K],
@@ -73,8 +77,8 @@ def collect_weights(scratch: Any, begin: int, tables: Any, S: Any) -> None:
         scratch[len(scratch) - K - 1 :],
         scratch[-1],
     )
-    sum_classes(shares, n, whole)
+    sum_classes(shares, 0, n, whole)
     for k in range(K):
         for i in range(n):
             pull[i] = counts[i] * (shares[k, i] - whole[i] * p[k, i])
-        add_slopes(pull, tables.columns[term[COLUMN] :], begin, term[WIDTH] - 1, S[k, term[S_AT] :])
+        add_slopes(pull[:n], tables.columns[term[COLUMN] :], begin, term[WIDTH] - 1, S[k, term[S_AT] :])

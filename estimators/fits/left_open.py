@@ -21,7 +21,7 @@ from estimators.modes.mode import Mode, is_curvature_affordable, law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
 from estimators.modes.row_law import LEAST_ROWS, few_rows, law_of
 from estimators.modes.row_law import ROWS_BY_COORDINATE as ROWS_OF_LAW
-from estimators.modes.starts import RandomStarts
+from estimators.modes.starts import responsibilities_at
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
 
@@ -113,7 +113,7 @@ def _mode_above(density: Density, start: Array) -> Mode | None:
     end = summit.coordinates
     if summit.gradient_norm > STATIONARY or density.has_collapsed(end, summit.gradient) or density.at_boundary(end):
         return None
-    if has_joined(RandomStarts(density).responsibilities(end)):
+    if has_joined(responsibilities_at(density, end)):
         return None
     return mode_at(objective, density, end)
 

@@ -90,12 +90,22 @@ PRIOR = "prior"
 KINDS = (*FROM_SHARES, PRIOR)
 
 
+def responsibilities_at(density: Density, point: Array) -> Array:
+    """Those of the first hidden site [K, N, ...] at a point [D]."""
+    shares = density.responsibilities(density.draws(point[None]), _first_site(density))
+    return np.moveaxis(shares.numpy()[0], -1, 0)
+
+
+def _first_site(density: Density) -> str | None:
+    return density.latent[0] if density.latent else None
+
+
 class RandomStarts:
     """Starts on the rows of one density: M-steps from responsibilities, and draws of the priors."""
 
     def __init__(self, density: Density) -> None:
         self._density, self.rows = density, rows_of(density.data)
-        self._site = density.latent[0] if density.latent else None
+        self._site = _first_site(density)
         shares = self.responsibilities(np.zeros(density.size))
         self._num_classes = len(shares)
         # Rows with more than one hidden value each are no rows of a class.
@@ -103,8 +113,7 @@ class RandomStarts:
 
     def responsibilities(self, point: Array) -> Array:
         """Those of the hidden site [K, N, ...] at a point [D]."""
-        shares = self._density.responsibilities(self._density.draws(point[None]), self._site)
-        return np.moveaxis(shares.numpy()[0], -1, 0)
+        return responsibilities_at(self._density, point)
 
     def drawn(self, count: int, rng: Rng, turns: Sequence[str]) -> tuple[list[str], Array]:
         """Starts of some kinds in turn: what they are, and points [S, D]; without classes all are from the prior."""

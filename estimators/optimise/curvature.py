@@ -110,7 +110,7 @@ def _curvature(limit: Array, error: Array) -> Curvature:
         scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)
     values, vectors = eigen(own)
     scaled = np.minimum(np.nan_to_num(scaled), HUGE)
-    errors = np.einsum("id,ij,jd->d", np.abs(vectors), scaled, np.abs(vectors))
+    errors = np.einsum("id,id->d", np.abs(vectors), scaled @ np.abs(vectors))
     return Curvature(information, error, unit, values, vectors, errors)
 
 

@@ -6,6 +6,7 @@ import torch
 from estimators.contract import Combination, Density, Objective
 from estimators.data.data import Data
 from estimators.data.working_rows import working_rows
+from estimators.modes.climb import em_cycles
 from estimators.modes.starts import RandomStarts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
@@ -19,8 +20,9 @@ TURNS = ("seeds", "balls", "seeds", "lines", "seeds", "shares")
 LEAST, ENOUGH = 8, 40
 # Draws of the prior in their place, where each M-step is a climb of its own.
 PRIOR_DRAWS = 200
-# There, and of many rows, the best few are climbed from: how many, how far (in gradient by row), and by how many steps.
-NUM_CLIMBED, CLIMBED, CLIMB_STEPS = 8, 1e-6, 50
+# There, and of many rows, the best few are climbed from: how many, how far (in gradient by row), by how many steps of
+# L-BFGS, and by how many cycles of EM where its steps have a closed form.
+NUM_CLIMBED, CLIMBED, CLIMB_STEPS, CYCLES = 8, 1e-6, 50, 6
 # Nats by row that a start may lie below the best of the working rows: these tell less than a tenth of it apart.
 RELEVANT = 0.1
 
@@ -48,7 +50,7 @@ def best_starts(
     else:
         ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, part, _climbed(objective, ordered, rows.num_units))
+    ordered = _best_first(objective, part, _climbed(objective, part, ordered))
     if part is density:
         return ordered
     values = objective.value(ordered)
@@ -65,11 +67,16 @@ def _weighed(data: Data, rng: Rng) -> Data:
     return part.replace(weights=weights * scale)
 
 
-def _climbed(objective: Objective, starts: Array, num_rows: int) -> Array:
+def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
     """Starts [B, D] with the first few where a climb from them leads to; not into a spike."""
     climbed = starts.copy()
+    if density.has_closed_form:
+        few = climbed[:NUM_CLIMBED]
+        ends, values = em_cycles(density, few, np.full(len(few), -np.inf), CYCLES)
+        few[np.isfinite(values)] = ends[np.isfinite(values)]
+        return climbed
     for number, start in enumerate(starts[:NUM_CLIMBED]):
-        end = climb_inside(objective, start, num_rows, gradient=CLIMBED, max_steps=CLIMB_STEPS)
+        end = climb_inside(objective, start, density.data.num_units, gradient=CLIMBED, max_steps=CLIMB_STEPS)
         climbed[number] = start if end is None else end
     return climbed
 

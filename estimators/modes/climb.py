@@ -141,14 +141,7 @@ def em_climb(density: Density, labelling: Labelling, starts: Array, rounds: Sequ
     points = np.where(density.bounded, np.clip(starts, -FAR, FAR), starts)
     group, values = np.arange(len(starts)), np.full(len(starts), -np.inf)
     for cycles in rounds:
-        gained = np.full(len(points), np.inf)
-        for _ in range(cycles):
-            moving = np.flatnonzero(gained >= GAIN)
-            if not len(moving):
-                break
-            before = values[moving]
-            points[moving], values[moving] = _cycle(density, points[moving])
-            gained[moving] = values[moving] - before
+        points, values = em_cycles(density, points, values, cycles)
         met, num_before = meeting(density, labelling, points, values), np.isfinite(values).sum()
         points, values = points[met.kept], values[met.kept]
         group = _led_to(met.becomes, group)
@@ -160,6 +153,19 @@ def em_climb(density: Density, labelling: Labelling, starts: Array, rounds: Sequ
 def _led_to(ends: Indices, at: Indices) -> Indices:
     """At which end is what was at some of the points that led there; -1 for none."""
     return np.where(at >= 0, np.append(ends, -1)[at], -1)
+
+
+def em_cycles(density: Density, starts: Array, heights: Array, cycles: int) -> tuple[Array, Array]:
+    """At most so many cycles from starts [S, D] of some heights [S], of each until it gains next to nothing."""
+    points, values = starts.copy(), heights.copy()
+    moving = np.arange(len(points))
+    for _ in range(cycles):
+        if not len(moving):
+            break
+        before = values[moving]
+        points[moving], values[moving] = _cycle(density, points[moving])
+        moving = moving[values[moving] - before >= GAIN]
+    return points, values
 
 
 def _cycle(density: Density, points: Array) -> tuple[Array, Array]:

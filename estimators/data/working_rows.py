@@ -5,14 +5,20 @@ import torch
 
 from estimators.data.data import LATENT, Data
 
+# Units of which classes are told, however many rows each has; and how many times as many rows there are at most where
+# few of them have the weight, or a column.
+LEAST_UNITS, MOST_TIMES = 100, 25.0
+
 
 def working_rows(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, float]:
     """At most ``most`` random units, those with Z known first, and how many units each of them stands for.
 
     Those with Z known and those with Z hidden are weighted so that either kind counts as often as among all. Where
-    units have many rows, fewer units make as many rows.
+    units have many rows, fewer units make as many rows, but LEAST_UNITS at least. There are more where few of the rows
+    have most of the weight, or an entry in some column: so many count there.
     """
-    most = max(most * data.num_units // data.num_rows, 1)
+    times = min(1.0 / max(_share_that_counts(data), 1e-9), MOST_TIMES)
+    most = int(max(most * data.num_units / data.num_rows, min(most, LEAST_UNITS)) * times)
     if data.num_units <= most:
         return data, 1.0
     scale = data.num_units / most
@@ -30,3 +36,13 @@ def working_rows(data: Data, most: int, rng: np.random.Generator) -> tuple[Data,
         if bool(group.any()):
             weights[group] *= everywhere / int(group.sum()) / scale
     return part.replace(weights=part.spread(weights)), scale
+
+
+def _share_that_counts(data: Data) -> float:
+    """How many units have the weight, and rows an entry in each column, as a share of all: the least of these."""
+    own, shares = data.unit_weights, [1.0]
+    if own is not None and bool((own > 0).any()):
+        shares.append(float(own.sum()) ** 2 / float((own**2).sum()) / data.num_units)
+    for name in data.columns if data.missing is not None else ():
+        shares.append(float((~data.is_missing(name)).reshape(data.num_rows, -1).double().mean(0).min()))
+    return min(shares)

@@ -259,11 +259,8 @@ class _Run:
 
 def _with_few_rows(density: Density, rng: Rng) -> Density | None:
     """The density of few of the rows, with which starts are climbed from first; None where there are not many."""
-    data, weights = density.data, density.data.unit_weights
     few = max(FEW_ROWS, ROWS_BY_COORDINATE * density.size)
-    if weights is not None:
-        # Where few rows have most of the weight, a few of these would be places to shrink onto.
-        few = int(few * float((weights**2).sum()) * data.num_units / float(weights.sum()) ** 2)
-    if data.num_rows < 2 * few or not density.has_closed_form:
+    if density.data.num_rows < 2 * few or not density.has_closed_form:
         return None
-    return density.of(working_rows(data, few, rng)[0])
+    rows, _ = working_rows(density.data, few, rng)
+    return density.of(rows) if 2 * rows.num_units <= density.data.num_units else None

@@ -41,11 +41,19 @@ def remarks_of_modes(modes: PosteriorModes, drawn: Drawn, num_chains: int) -> tu
         return () if findings_of_modes(modes, drawn) else (light,)
     rivals = [number for number in range(1, len(modes)) if drawn.masses[number] >= SHARE]
     remarks = [proportion_remark(rivals_in_words(modes.found, rivals, drawn.masses, uses_prior=True))] if rivals else []
+    if drawn.may_miss:
+        remarks.append(
+            "In some draws a class has no rows, and importance sampling cannot tell how many these should be: compare "
+            "with SMC()."
+        )
     if drawn.pareto_k is None:
         return tuple(remarks)
     trust = f"Pareto k̂ {drawn.pareto_k:.2f}"
     if drawn.is_by_sampler:
-        remarks.append(f"The chains did not mix, so the draws are those of importance sampling ({trust}).")
+        remarks.append(
+            "The chains did not mix, or a class may have no rows, where chains are slow: the draws are those of "
+            f"importance sampling ({trust})."
+        )
         return tuple(remarks)
     remarks.append(
         "Chains of different modes did not meet, so draws were resampled to masses by importance sampling (error "

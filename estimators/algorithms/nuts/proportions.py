@@ -32,9 +32,9 @@ Info = dict[str, Tensor]
 TO_BE_MET = 1e-3
 # The effective share of draws from which on chains have mixed, if they are fewer than a fit should have.
 EFFECTIVE = 0.1
-# A class has lost its rows where less than so much of a row is in it; draws of which more than this share may have one,
-# and how many of these are asked.
-ROWS_LEFT, SHARE_LEFT, MOST_ASKED = 0.5, 1e-3, 100
+# A class has lost its rows where less than so much of a row is in it. Of how many draws it is asked, as far as so many
+# numbers.
+ROWS_LEFT, MOST_ASKED, MOST_NUMBERS = 0.5, 2_000, 2_000_000
 # Chains' draws are worth keeping if as many are effective as this share of what importance sampling would have.
 WORTH_KEEPING = 0.5
 
@@ -45,7 +45,8 @@ class Drawn:
 
     ``pareto_k`` is None where importance sampling had no part in them; ``not_sampled`` are modes that no chain stands
     for, all of them where chains were not sound within a mode. ``checked`` is what the draws say of themselves, where
-    they have been asked.
+    they have been asked. ``may_miss`` where some have a class without rows, and importance sampling cannot tell how
+    many should.
     """
 
     coordinates: Array
@@ -56,6 +57,7 @@ class Drawn:
     is_in_proportion: bool = True
     not_sampled: int = 0
     checked: Checked | None = None
+    may_miss: bool = False
 
     @property
     def is_by_sampler(self) -> bool:
@@ -75,24 +77,31 @@ def in_proportion(
     is_short = len(coordinates) // num_chains < 2 * LEAST_DRAWS
     said = {**info, "mode": torch.from_numpy(at.astype(np.int64))}
     as_drawn = Drawn(coordinates, said, shares, errors, checked=of_chains)
-    if len(modes) == 1 and (is_short or (is_sound and not _may_lose_a_class(density, coordinates))):
+    if len(modes) == 1 and is_short:
+        return as_drawn
+    # A funnel, of which chains that agree may all have missed the end, however sure of themselves.
+    has_funnel = not is_short and _loses_a_class(density, coordinates)
+    if len(modes) == 1 and is_sound and not has_funnel:
         return as_drawn
     first = fitted_to(modes.proposals, modes.regions, at, images, rng)
     found = weighed_in_turns(log_posterior, first, modes.regions, rng)
     masses, mass_errors = found.masses(len(modes))
     if not found.is_trusted:
         if is_sound or len(modes) == 1:
-            return as_drawn
+            return replace(as_drawn, may_miss=is_sound and has_funnel)
         return replace(as_drawn, masses=masses, errors=mass_errors, pareto_k=found.pareto_k, is_in_proportion=False)
-    are_same = bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
+    are_same = len(modes) == 1 or bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
     moments = Moments(task.model, density, modes.symmetry, found)
-    if are_same and _may_stay(of_chains, info, coordinates, moments, num_chains):
+    is_better_by_sampler = has_funnel and of_chains is not None and found.ess >= of_chains.sizes["min_ess"]
+    if are_same and not is_better_by_sampler and _may_stay(of_chains, info, coordinates, moments, num_chains):
         return as_drawn
-    chosen = resampled(at, found, masses, num_chains, rng)
+    chosen = resampled(np.full(len(at), -1) if is_better_by_sampler else at, found, masses, num_chains, rng)
     everything = np.concatenate([coordinates, found.points])
     drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
     again = _checked(task, density, drawn, said, num_chains)
-    if not _may_stay(again, said, drawn, moments, num_chains):
+    if is_better_by_sampler:
+        again = _of_sampler(again)
+    elif not _may_stay(again, said, drawn, moments, num_chains):
         chosen = resampled(np.full(len(at), -1), found, masses, num_chains, rng)
         drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
         again = _of_sampler(_checked(task, density, drawn, said, num_chains))
@@ -140,16 +149,17 @@ def _is_sound(found: Checked, info: Info) -> bool:
     )
 
 
-def _may_lose_a_class(density: Density, drawn: Array) -> bool:
+def _loses_a_class(density: Density, drawn: Array) -> bool:
     """Whether in some draws [S, D] a class has no rows: its Greeks are the prior's there, a funnel's end."""
-    few = np.log(max(density.total_weight, 1.0) / ROWS_LEFT)
-    at_an_end = np.flatnonzero((density.bounded & (np.abs(drawn) > few)).any(1))
-    if len(at_an_end) <= SHARE_LEFT * len(drawn):
-        return False
-    draws = density.draws(drawn[at_an_end[:: -(-len(at_an_end) // MOST_ASKED)]])
+    count = min(max(MOST_NUMBERS // max(density.row_size, 1), 20), MOST_ASKED, len(drawn))
+    draws = density.draws(drawn[np.linspace(0, len(drawn) - 1, count).astype(int)])
+    weights = density.data.unit_weights
     for site in density.latent:
         shares = density.responsibilities(draws, site)
-        if bool((shares.reshape(len(shares), -1, shares.shape[-1]).sum(1) < ROWS_LEFT).any()):
+        # Of a site with more than one value for a row, all of these.
+        by_row = shares.reshape(count, shares.shape[1], -1, shares.shape[-1]).sum(2)
+        left = by_row.sum(1) if weights is None else torch.einsum("snk,n->sk", by_row, weights)
+        if bool((left < ROWS_LEFT).any()):
             return True
     return False
 

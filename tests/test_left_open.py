@@ -99,7 +99,7 @@ def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("estimator", "options"),
-    [(EM(num_starts=3), {"search": None}), (EM(num_starts=3), {}), (MAP(num_steps=5), {})],
+    [(EM(), {"search": None}), (EM(num_starts=3), {}), (MAP(num_steps=5), {})],
     ids=["EM without a search", "EM", "MAP"],
 )
 def test_what_rare_rows_alone_tell_is_not_open(

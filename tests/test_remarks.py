@@ -185,7 +185,7 @@ def test_a_collapse_of_too_many_classes_has_its_advice() -> None:
     fit = quietly(CausalMixture(2, {"X": Gaussian()}), {"X": [0.0, 0.0, 0.0, 0.0, 9.0]})
     assert fit.advice[0] == str(Status.COMPONENT_COLLAPSED)
     assert "fewer components" in fit.advice[0]
-    assert all("has 5 rows for 4 free numbers" in sentence for sentence in fit.advice[1:])
+    assert all("has 5 observed entries for 4 free numbers" in sentence for sentence in fit.advice[1:])
 
 
 def test_an_unused_level_explains_its_edge_alone() -> None:
@@ -207,21 +207,30 @@ def test_hardly_more_rows_than_greeks_are_said() -> None:
     """Two classes of a mean and a spread each take four numbers, of a line and a spread six."""
     few = {"T": T[:7], "Y": Y[:7]}
     said = quietly(line(T=Gaussian()), few).advice
-    for words in ("Column T has 7 rows for 4 free numbers", "Column Y has 7 rows for 6 free numbers"):
+    for words in ("Column T has 7 observed entries for 4 free", "Column Y has 7 observed entries for 6 free"):
         assert any(words in sentence for sentence in said), said
     assert not any("free numbers" in sentence for sentence in quietly(line(T=Gaussian()), few, MAP()).advice)
 
 
 def test_rows_for_each_greek_are_counted_by_weight_and_where_they_inform() -> None:
     normal = CausalMixture(2, {"X": Gaussian()})
-    assert said_of_few(normal, Data(X=Y[:7])) == ["column X has 7 rows for 4 free numbers in its Greeks"]
+    assert said_of_few(normal, Data(X=Y[:7])) == ["column X has 7 observed entries for 4 free numbers in its Greeks"]
     assert not said_of_few(normal, Data(X=Y[:8]))
     assert not said_of_few(normal, Data(X=Y[:4], weights=[2.0] * 4))
     is_set = np.arange(10) < 4
-    assert said_of_few(normal, Data(X=Y[:10], intervened={"X": is_set}))[0].startswith("column X has 6 rows")
+    assert said_of_few(normal, Data(X=Y[:10], intervened={"X": is_set}))[0].startswith("column X has 6 observed")
     gaps = np.where(is_set, np.nan, Y[:10])
-    assert said_of_few(normal, Data(X=gaps, missing="marginalize"))[0].startswith("column X has 6 rows")
+    assert said_of_few(normal, Data(X=gaps, missing="marginalize"))[0].startswith("column X has 6 observed")
     assert not said_of_few(CausalMixture(2, {"X": Gaussian(scale=1.0)}), Data(X=Y[:4])), "known numbers are not free"
+    assert said_of_few(normal, Data(X=Y[:30], weights=np.full(30, 0.1)))[0].startswith(
+        "column X has entries that weigh 3"
+    )
+    vectors = CausalMixture(2, {"X": DiagonalGaussian(20)})
+    assert not said_of_few(vectors, Data(X=RNG.normal(size=(40, 20)))), "every entry of a vector tells something"
+    gaps = np.where(RNG.random((300, 3)) < 0.5, np.nan, RNG.normal(size=(300, 3)))
+    assert not said_of_few(CausalMixture(2, {"X": FullGaussian(3)}), Data(X=gaps, missing="marginalize"))
+    (alone,) = CausalMixture(1, {"X": Gaussian()}).density(Data(X=Y[:3])).beyond_priors().remarks()
+    assert "lower K" not in alone.advice and "priors" in alone.advice
     shared = CausalMixture(2, {"T": Gaussian(), "Y": LinearGaussian(["T"], shared=["T"], scale=1.0)})
     assert len(said_of_few(shared, Data(T=T[:6], Y=Y[:6]))) == 1, "three numbers in Y, as classes share one"
 

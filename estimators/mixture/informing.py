@@ -15,15 +15,7 @@ from estimators.optimise.arrays import Array
 def informing(
     weights: Weights, nodes: Mapping[str, Node], data: Data
 ) -> Iterator[tuple[str, tuple[Array, dict[str, Array]]]]:
-    """Each variable's column and a regression's inputs [N] by name, of the rows that inform it."""
-    for variable, keep in informing_rows(weights, nodes, data):
-        node = nodes[variable]
-        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
-        yield variable, (columns[variable], node.design.named(columns, data.levels))
-
-
-def informing_rows(weights: Weights, nodes: Mapping[str, Node], data: Data) -> Iterator[tuple[str, Tensor]]:
-    """Each variable and the mask [N] of rows in which it is not set, nor it or any parent missing.
+    """Each variable's column and a regression's inputs [N] by name, of rows in which it is not set, nor any missing.
 
     Of variables above Z a unit has one value, which counts once.
     """
@@ -33,7 +25,19 @@ def informing_rows(weights: Weights, nodes: Mapping[str, Node], data: Data) -> I
         keep = keep & once(data) if variable in above else keep
         for name in (variable, *node.parents):
             keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
-        yield variable, keep
+        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
+        yield variable, (columns[variable], node.design.named(columns, data.levels))
+
+
+def num_informing(nodes: Mapping[str, Node], weights: Weights, data: Data) -> dict[str, float]:
+    """How many entries of each variable's column, by their weights, are observed and not set."""
+    above, counted = above_latent(weights, nodes), data.weights
+    found = {}
+    for name in nodes:
+        keep = ~data.is_set(name) & data.counts() & (once(data) if name in above else True)
+        observed = (~data.is_missing(name)).reshape(data.num_rows, -1).sum(1)[keep]
+        found[name] = float(observed.sum() if counted is None else (observed * counted[keep]).sum())
+    return found
 
 
 def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:

@@ -8,10 +8,10 @@ from estimators.data.remarks import Remark, of_inputs
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mixture.arguments import num_distinct_rows
-from estimators.mixture.informing import informing, informing_rows, informing_weights
+from estimators.mixture.informing import informing, informing_weights, num_informing
 
-# Rows for each free number of a variable's Greeks, below which a maximum follows their noise.
-FEWEST_ROWS = 2
+# Entries for each free number of a variable's Greeks, below which a maximum follows their noise.
+FEWEST_ENTRIES = 2
 
 
 def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_components: int) -> list[Remark]:
@@ -34,15 +34,17 @@ def remarks_of(weights: Weights, nodes: Mapping[str, Node], data: Data, num_comp
 
 
 def few_rows(weights: Weights, nodes: Mapping[str, Node], data: Data, sizes: Mapping[str, int]) -> list[Remark]:
-    """Variables with hardly more rows than free numbers in their Greeks, of which each has its size."""
-    found, counted = [], data.weights
-    for name, keep in informing_rows(weights, nodes, data):
-        size = sum(sizes.get(parameter.name, 0) for parameter in nodes[name].parameters)
-        rows = float(keep.sum() if counted is None else counted[keep].sum())
-        if 0 < rows < FEWEST_ROWS * size:
-            what = f"column {name} has {rows:g} row{'' if rows == 1 else 's'} for {size} free numbers in its Greeks"
-            advice = (
-                "a maximum of the likelihood follows the noise of so few; lower K, let classes share Greeks, or use "
-            )
-            found.append(Remark(what, f"{advice}priors (MAP, NUTS)"))
+    """Variables with hardly more observed entries than free numbers in their Greeks, of which each has its size."""
+    found = []
+    for name, entries in num_informing(nodes, weights, data).items():
+        node, size = nodes[name], sum(sizes.get(parameter.name, 0) for parameter in nodes[name].parameters)
+        if not 0.0 < entries < FEWEST_ENTRIES * size:
+            continue
+        number = f"{entries:g} observed entr{'y' if entries == 1.0 else 'ies'}"
+        if data.weights is not None:
+            number = f"entries that weigh {entries:.3g} together"
+        what = f"column {name} has {number} for {size} free numbers in its Greeks"
+        fewer = "lower K, let classes share Greeks, or " if node.K > 1 and node.is_effect else ""
+        advice = f"a maximum of the likelihood follows the noise of so few; {fewer}use priors (MAP, NUTS)"
+        found.append(Remark(what, advice))
     return found

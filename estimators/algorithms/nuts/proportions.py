@@ -34,7 +34,7 @@ TO_BE_MET = 1e-3
 EFFECTIVE = 0.1
 # A class has lost its rows where less than so much of a row is in it. Of how many draws it is asked, as far as so many
 # numbers.
-ROWS_LEFT, MOST_ASKED, MOST_NUMBERS = 0.5, 2_000, 2_000_000
+ROWS_LEFT, MOST_ASKED, MOST_NUMBERS = 0.5, 2_000, 100_000
 # Chains' draws are worth keeping if as many are effective as this share of what importance sampling would have.
 WORTH_KEEPING = 0.5
 

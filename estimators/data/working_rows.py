@@ -11,7 +11,7 @@ LEAST_UNITS, MOST_TIMES = 100, 25.0
 
 
 def working_rows(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, float]:
-    """At most ``most`` random units, those with Z known first, and how many units each of them stands for.
+    """Random units of ``most`` rows or so, those with Z known first, and how many units each of them stands for.
 
     Those with Z known and those with Z hidden are weighted so that either kind counts as often as among all. Where
     units have many rows, fewer units make as many rows, but LEAST_UNITS at least. There are more where few of the rows

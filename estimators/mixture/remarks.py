@@ -37,7 +37,8 @@ def few_rows(weights: Weights, nodes: Mapping[str, Node], data: Data, sizes: Map
     """Variables with hardly more observed entries than free numbers in their Greeks, of which each has its size."""
     found = []
     for name, entries in num_informing(nodes, weights, data).items():
-        node, size = nodes[name], sum(sizes.get(parameter.name, 0) for parameter in nodes[name].parameters)
+        node = nodes[name]
+        size = sum(sizes.get(parameter.name, 0) for parameter in node.parameters)
         if not 0.0 < entries < FEWEST_ENTRIES * size:
             continue
         number = f"{entries:g} observed entr{'y' if entries == 1.0 else 'ies'}"

@@ -51,8 +51,8 @@ def remarks_of_modes(modes: PosteriorModes, drawn: Drawn, num_chains: int) -> tu
     trust = f"Pareto k̂ {drawn.pareto_k:.2f}"
     if drawn.is_by_sampler:
         remarks.append(
-            "The chains did not mix, or a class may have no rows, where chains are slow: the draws are those of "
-            f"importance sampling ({trust})."
+            "Chains mix badly here, as where a class may have no rows, so the draws are those of importance sampling "
+            f"({trust})."
         )
         return tuple(remarks)
     remarks.append(

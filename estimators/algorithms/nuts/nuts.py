@@ -47,9 +47,9 @@ class NUTS:
     Where chains of different modes do not meet, each mode's mass is estimated by importance sampling and the draws are
     resampled to these masses; R-hat and ESS are then those within modes. Where chains do not mix within a mode either,
     or some draws have a class without rows (a funnel, whose end chains miss without a sign of it), the draws are the
-    importance sampler's. ``fit.stats`` has ``mode_masses``, ``mode_mass_errors`` and, where it was
-    needed, ``pareto_k``; ``fit.info["mode"]`` is the mode of each draw, and ``fit.modes[1]`` has the draws of one. If
-    the Pareto k̂ is above 0.7 the draws stay as they are, CHAINS_DISAGREE where there are several modes.
+    importance sampler's. ``fit.stats`` has ``mode_masses``, ``mode_mass_errors`` and, where it was needed,
+    ``pareto_k``; ``fit.info["mode"]`` is the mode of each draw, and ``fit.modes[1]`` has the draws of one. If the
+    Pareto k̂ is above 0.7 the draws stay as they are, CHAINS_DISAGREE where there are several modes.
 
     Without a search (``search=None``, or a program, for which ``search=modes.Search()`` asks for one) chains start at
     the best ends of a few climbs, and what they say of themselves is all that is known.

@@ -92,16 +92,16 @@ def in_proportion(
         return replace(as_drawn, masses=masses, errors=mass_errors, pareto_k=found.pareto_k, is_in_proportion=False)
     are_same = len(modes) == 1 or bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
     moments = Moments(task.model, density, modes.symmetry, found)
-    is_better_by_sampler = has_funnel and of_chains is not None and found.ess >= of_chains.sizes["min_ess"]
-    if are_same and not is_better_by_sampler and _may_stay(of_chains, info, coordinates, moments, num_chains):
+    chains_stand = not (has_funnel and of_chains is not None and found.ess >= of_chains.sizes["min_ess"])
+    if chains_stand and are_same and _may_stay(of_chains, info, coordinates, moments, num_chains):
         return as_drawn
-    chosen = resampled(np.full(len(at), -1) if is_better_by_sampler else at, found, masses, num_chains, rng)
     everything = np.concatenate([coordinates, found.points])
-    drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
-    again = _checked(task, density, drawn, said, num_chains)
-    if is_better_by_sampler:
-        again = _of_sampler(again)
-    elif not _may_stay(again, said, drawn, moments, num_chains):
+    if chains_stand:
+        chosen = resampled(at, found, masses, num_chains, rng)
+        drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
+        again = _checked(task, density, drawn, said, num_chains)
+        chains_stand = _may_stay(again, said, drawn, moments, num_chains)
+    if not chains_stand:
         chosen = resampled(np.full(len(at), -1), found, masses, num_chains, rng)
         drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
         again = _of_sampler(_checked(task, density, drawn, said, num_chains))
@@ -156,6 +156,9 @@ def _loses_a_class(density: Density, drawn: Array) -> bool:
     weights = density.data.unit_weights
     for site in density.latent:
         shares = density.responsibilities(draws, site)
+        if bool((shares == shares[:1]).all()):
+            # Known in every row: which class has rows is no question.
+            continue
         # Of a site with more than one value for a row, all of these.
         by_row = shares.reshape(count, shares.shape[1], -1, shares.shape[-1]).sum(2)
         left = by_row.sum(1) if weights is None else torch.einsum("snk,n->sk", by_row, weights)

@@ -288,6 +288,99 @@ def _put(column: Tensor, gaps: np.ndarray, levels: Any) -> np.ndarray:
     return filled
 
 
+SHARED_GAPS = {
+    "a table of causes": CausalMixture(
+        2,
+        {"V": Bernoulli(), "W": Categorical(3, parents=["V"]), "T": Bernoulli(), "Y": LinearGaussian(["T", "W"])},
+        latent_parents=["V", "W"],
+    ),
+    "a gate": CausalMixture(
+        2,
+        {"V": Bernoulli(), "W": Logistic(["V"]), "T": Bernoulli(), "Y": Logistic(["T", "W"]), "X": Gaussian()},
+        latent=Gate(["W", "V"]),
+    ),
+}
+# Of each column, the rows where it is missing; a, b and c are units of three, two and one rows.
+ROWS_OF = {"a": [0, 2, 5], "b": [1, 4], "c": [3]}
+SHARED_HOLES = {
+    "one cause": {"W": ["a"]},
+    "both, in different units": {"W": ["a"], "V": ["b"]},
+    "both together, and one alone": {"W": ["a", "b"], "V": ["a", "c"]},
+    "rows' own too": {"W": ["a", "b"], "V": ["a"], "T": [0, 2, 1, 3], "Y": [5]},
+    "where nothing is below it in one row": {"W": ["a", "b"], "Y": [0, 1, 4]},
+}
+
+
+@pytest.mark.parametrize("known", ["hidden", "seen", "set"])
+@pytest.mark.parametrize("holes", SHARED_HOLES.values(), ids=SHARED_HOLES)
+@pytest.mark.parametrize("model", SHARED_GAPS.values(), ids=SHARED_GAPS)
+def test_missing_causes_of_z_are_summed_once_a_unit(
+    model: CausalMixture, holes: dict[str, list[Any]], known: str
+) -> None:
+    unit, greeks = list("abacba"), random_greeks(model, 8)
+    rng = np.random.default_rng(3)
+    whole = {name: rng.integers(0, model.variables[name].num_levels or 2, 6) * 1.0 for name in model.mechanisms}
+    whole["Y"] = rng.normal(size=6) if model.variables["Y"].num_levels is None else whole["Y"]
+    for name in ("V", "W"):
+        whole[name] = whole[name][[0, 1, 0, 3, 1, 0]]
+    options: dict[str, Any] = {"unit": unit}
+    if known != "hidden":
+        whole["Z"] = np.array([-1, 1, -1, -1, 1, -1])
+        options["intervened"] = {"Z": [False, known == "set"] * 2 + [known == "set", False]}
+        options["intervened"]["Z"] = whole["Z"] >= 0 if known == "set" else np.zeros(6, dtype=bool)
+    gone = {name: np.zeros(6, dtype=bool) for name in holes}
+    for name, places in holes.items():
+        gone[name][[row for place in places for row in (ROWS_OF[place] if isinstance(place, str) else [place])]] = True
+    data = Data(
+        {name: np.where(gone[name], np.nan, column) if name in gone else column for name, column in whole.items()},
+        missing="marginalize",
+        **options,
+    )
+    # Every completion: one value a unit of what causes Z, one a row of the rest; a Y that is missing integrates to 1.
+    places = [(name, ROWS_OF[at]) for name in ("V", "W") for at in holes.get(name, [])]
+    places += [("T", [row]) for row in holes.get("T", [])]
+    completions = []
+    for levels in product(*(range(model.variables[name].num_levels or 0) for name, _ in places)):
+        filled = {name: column.copy() for name, column in whole.items()}
+        for (name, rows), level in zip(places, levels, strict=True):
+            filled[name][rows] = level
+        filled["Y"][gone.get("Y", np.zeros(6, dtype=bool))] = np.nan
+        one = Data(filled, missing="marginalize", **options)
+        completions.append(model.marginal(one).log_likelihood(greeks))
+    marginal = model.marginal(data)
+    expected = torch.logsumexp(torch.stack(completions), 0)
+    torch.testing.assert_close(marginal.log_likelihood(greeks), expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(marginal.pointwise(greeks).sum(), expected, rtol=1e-11, atol=1e-11)
+    density = model.density(data)
+    at = np.random.default_rng(0).normal(size=density.size) * 0.3
+    steps = 1e-5 * np.eye(density.size)
+    values = density.values(np.concatenate([at + steps, at - steps])).likelihood
+    slopes = (values[: density.size] - values[density.size :]) / 2e-5
+    np.testing.assert_allclose(density.evaluate(at)[1].likelihood, slopes, rtol=1e-6, atol=1e-6)
+    rising, point = [], at[None]
+    for _ in range(15):
+        value, point = density.em_steps(point)
+        rising.append(value)
+    assert (np.diff(np.array(rising), axis=0) > -1e-9).all()
+
+
+def test_a_missing_number_that_rows_share_as_a_cause_of_z_is_refused() -> None:
+    model = CausalMixture(
+        2,
+        {"V": Gaussian(caused_by_latent=False), "W": LinearGaussian(["V"], caused_by_latent=False), "X": Gaussian()},
+        latent=Gate(["W"]),
+    )
+    rows = Data(V=[np.nan, 1.0, np.nan], W=[0.0, 1.0, 0.0], X=[0.0, 1.0, 2.0], unit=list("aba"), missing="marginalize")
+    with refused(ValueError, "column V: missing in unit 'a', which has several rows", "drop the unit"):
+        model.marginal(rows)
+    # Of a unit of one row it is integrated out.
+    one = rows.units_at(torch.tensor([0])).rows(torch.tensor([0]))
+    greeks = random_greeks(model, 2)
+    found = model.marginal(one).log_likelihood(greeks)
+    at = [model.marginal(one.replace(V=[value])).log_likelihood(greeks) for value in np.linspace(-30, 30, 6001)]
+    torch.testing.assert_close(found, torch.logsumexp(torch.stack(at), 0) + np.log(0.01), rtol=1e-9, atol=1e-9)
+
+
 def test_a_missing_number_that_causes_what_is_known_is_integrated_out() -> None:
     """Its unit's law is a Gaussian of the row's sum; an entry that causes nothing is as if it were set."""
     model = CausalMixture(2, {"V": Gaussian(), "Y": LinearGaussian(parents=["V"])})
@@ -546,12 +639,6 @@ W = CausalMixture(2, {"W": Bernoulli(), "X": Gaussian()}, latent_parents=["W"])
             lambda: EM().fit(W, Data(X=X3, W=[0.0, 1.0, 1.0], unit=list("aba"))),
             ValueError,
             "column W: differs within unit 'a', 0 in row 0 and 1 in row 2",
-        ),
-        case(
-            "a cause of Z that is missing",
-            lambda: EM().fit(W, Data(X=X3, W=[np.nan, 1.0, np.nan], unit=list("aba"), missing="marginalize")),
-            ValueError,
-            "column W: missing in unit 'a', which has several rows",
         ),
         case(
             "a cause of Z that is missing in part",

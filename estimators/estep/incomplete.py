@@ -6,6 +6,7 @@ standardised residual that is affine in a row's numbers x, in the columns' own u
 part in another's; `residuals` integrates in these residuals u. Features of a Gaussian variable are products of forms
 ``A (1, u)``, so the moments of u given what is known make the expected features: ``E[Φ] = A E[(1, u) (1, u)'] A'``.
 Given Z, rows are independent, so that what rows of a unit share, its L, is the sum over its rows of the log of theirs.
+A missing cause of Z is one of all rows of a unit: for each of its levels there is such a sum, and they are added.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from scipy.special import logsumexp
 from estimators.estep.centring import ParameterSets
 from estimators.estep.equations import Equations, Solved
 from estimators.estep.missing import Missing, several_numbers
+from estimators.estep.nested import nested
 from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.terms import LogLinearVariable, Terms
 from estimators.estep.units import grouped, parts_of
@@ -132,14 +134,15 @@ class _Part:
         index: NDArray[np.intp],
         references: Sequence[Reference],
     ) -> None:
-        self.index, self._terms, self._K, entries = index, terms, num_components, missing.entries
-        self.weights = np.ones(len(index)) if entries.weights is None else entries.weights[index]
+        self._terms, self._K, entries = terms, num_components, missing.entries
         own_units = None if entries.units is None else entries.units[index]
-        self.units = grouped(own_units)
+        of_rows = np.ones(len(index)) if entries.weights is None else entries.weights[index]
+        self._weights = grouped(own_units).first(of_rows)
         self._numbers_of_units = index if own_units is None else np.unique(own_units)
-        self.row, levels = missing.combinations(nodes, index)
-        self.starts = np.searchsorted(self.row, np.arange(len(index)))
-        rows = index[self.row]
+        row, levels = missing.combinations(nodes, index)
+        order, self._sums = nested(row, own_units, [levels[name] for name in missing.shared if name in levels])
+        levels = {name: column[order] for name, column in levels.items()}
+        rows = index[row[order]]
         own = entries.rows(rows)
         self.columns, self.active = {**own.columns, **levels}, own.active
         self._latent = own.latent
@@ -176,7 +179,7 @@ class _Part:
 
     def at_once(self, sets: ParameterSets) -> Iterator[tuple[slice, ParameterSets]]:
         """Parameter sets, as many at a time as may be held."""
-        step = max(MOST_NUMBERS // (self._K * len(self.row) * max(self._x.shape[1], 1) ** 2), 1)
+        step = max(MOST_NUMBERS // (self._K * self._sums.size * max(self._x.shape[1], 1) ** 2), 1)
         for start in range(0, sets.count, step):
             yield slice(start, start + step), sets.some(slice(start, start + step))
 
@@ -187,7 +190,7 @@ class _Part:
     def weighed(self, joint: Array) -> tuple[Array, Array]:
         """Σ w ℓ [...] of a joint [..., K, n], and w R of each combination [..., K, n]."""
         of_units, shares = self.normalise(joint)
-        return of_units @ self.units.first(self.weights), self.within_classes(joint, shares)
+        return of_units @ self._weights, self.within_classes(joint, shares)
 
     def law(self, sets: ParameterSets) -> _Law:
         """What some parameter sets say of the rows."""
@@ -222,7 +225,7 @@ class _Part:
 
     def normalise(self, joint: Array) -> tuple[Array, Array]:
         """log p of units [..., u], each row's joint summed over its combinations, and R [..., K, u]."""
-        by_unit = self.units.total(self._by_row(joint)[0])
+        by_unit = self._sums.of_units(joint)
         values = logsumexp(by_unit, axis=-2)
         return values, np.exp(by_unit - values[..., None, :])
 
@@ -237,21 +240,12 @@ class _Part:
 
     def spread(self, given: Array) -> Array:
         """w R of each combination, R [..., K, U] of all units divided among a row's combinations alike."""
-        return np.asarray((self.units.spread(self.own(given)) * self.weights / np.bincount(self.row))[..., self.row])
+        shares = self.own(given) * self._weights
+        return self._sums.divided(np.zeros((*shares.shape[:-1], self._sums.size)), shares)
 
     def within_classes(self, joint: Array, shares: Array) -> Array:
         """The same of R [..., K, u] of the part's units, divided as combinations are likely in the class."""
-        _, largest, total = self._by_row(joint)
-        weights = np.where(total > 0, self.units.spread(shares) * self.weights / np.where(total > 0, total, 1.0), 0.0)
-        return np.asarray(np.exp(joint - largest[..., self.row]) * weights[..., self.row])
-
-    def _by_row(self, joint: Array) -> tuple[Array, Array, Array]:
-        """logsumexp over combinations [..., K, rows], and in parts: the largest, 0 for one of -inf, the sum over it."""
-        largest = np.maximum.reduceat(joint, self.starts, axis=-1)
-        largest = np.where(np.isfinite(largest), largest, 0.0)
-        total = np.add.reduceat(np.exp(joint - largest[..., self.row]), self.starts, axis=-1)
-        with np.errstate(divide="ignore"):
-            return largest + np.log(total), largest, total
+        return self._sums.divided(joint, shares * self._weights)
 
     def collect(self, weights: Array, law: _Law, sets: ParameterSets, into: Mapping[int, Array]) -> None:
         """Add Σ weights [S, K, n] E[Φ] to the statistics [S, K, width]."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from estimators.data.data import LATENT, Data
 from estimators.estep.terms import Entries, Terms, made_of
-from estimators.estep.units import once_a_unit
+from estimators.estep.units import above_latent, once_a_unit
 from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import INTERACTION
@@ -33,7 +33,7 @@ class Missing:
     """
 
     def __init__(self, terms: Terms, weights: Weights, nodes: Mapping[str, Node], data: Data) -> None:
-        self._terms, self._is_missing = terms, {name: data.is_missing(name).numpy() for name in nodes}
+        self._is_missing = {name: data.is_missing(name).numpy() for name in nodes}
         whole = {name: mask.reshape(len(mask), -1).all(1) for name, mask in self._is_missing.items()}
         some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self._is_missing.items()}
         self._whole = whole
@@ -43,11 +43,16 @@ class Missing:
         for name, parents in causes.items():
             for parent in parents:
                 children[parent].append(name)
+        # Levels of these are the same in all rows of a unit.
+        self.shared = [] if data.unit is None else above_latent(weights, nodes)
         left_out = {LATENT: is_set[LATENT]}
         for name in reversed(list(nodes)):
             effects = children[name]
             barren = whole[name] & np.all([left_out[child] for child in effects], axis=0) if effects else whole[name]
+            if name in self.shared:
+                barren = ~data.spread(data.any_row(torch.from_numpy(~barren))).numpy()
             left_out[name] = is_set[name] | barren
+        self._left_out = left_out
         slots = {slot: left_out[name] for slot, name in enumerate((LATENT, *nodes))}
         filled = {name: _filled(data.columns[name].double().numpy(), self._is_missing[name]) for name in nodes}
         self.entries = made_of(data, filled, slots, once_a_unit(weights, nodes))
@@ -62,12 +67,26 @@ class Missing:
                     f"column {name}: missing in row {int(np.flatnonzero(summed)[0])}, where what it causes is known; "
                     f"a {family} {_WHY_NOT[slot in terms.general]}; drop these rows"
                 )
+            if name in self.shared and not node.mechanism.num_levels:
+                self._need_alone(data, name, summed)
         for slot, name in enumerate(causes):
             where = "which causes Z" if name == LATENT else f"where {name} is known, which it causes"
             for parent, why in _not_integrated(name, weights, nodes, slot in terms.general).items():
                 if (lost := some[parent] & ~left_out[name]).any():
                     row = int(np.flatnonzero(lost)[0])
                     raise ValueError(f"column {parent}: missing in row {row}, {where}; {why}; drop these rows")
+
+    @staticmethod
+    def _need_alone(data: Data, name: str, summed: Mask) -> None:
+        """Raise a ValueError where a number that the rows of a unit share would be integrated over several of them."""
+        assert data.unit is not None
+        if len(several := np.flatnonzero(summed & (data.spread(data.unit.sizes) > 1).numpy())):
+            row = int(several[0])
+            raise ValueError(
+                f"column {name}: missing in unit {data.unit.labels[int(data.unit.of_row[row])]!r}, which has several "
+                f"rows; they share it as a cause of {LATENT}, and a number is not integrated over several rows: give "
+                "its value, or drop the unit"
+            )
 
     def informative(self, slot: int, names: Sequence[str]) -> Entries:
         """The rows where a term counts and something of its columns is known.
@@ -78,10 +97,8 @@ class Missing:
 
     def unknown(self, name: str, rows: NDArray[np.intp]) -> Mask:
         """The entries of a column in some rows that are to be summed or integrated out, in the column's shape."""
-        mask, slot = self._is_missing[name][rows], self._terms.names.index(name)
-        if slot in self.entries.active:
-            mask = mask & (self.entries.active[slot][rows] > 0).reshape(-1, *[1] * (mask.ndim - 1))
-        return np.asarray(mask)
+        mask = self._is_missing[name][rows]
+        return np.asarray(mask & ~self._left_out[name][rows].reshape(-1, *[1] * (mask.ndim - 1)))
 
     def combinations(
         self, nodes: Mapping[str, Node], index: NDArray[np.intp]

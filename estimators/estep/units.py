@@ -44,6 +44,24 @@ class Grouped:
         """What is one value a unit, of rows [n], as [u]."""
         return np.asarray(values[self.starts])
 
+    def log_total(self, logs: Array) -> Array:
+        """The logarithm of Σ exp within units, [..., u]."""
+        largest, total = self._scaled(logs)[1:]
+        with np.errstate(divide="ignore"):
+            return largest + np.log(total)
+
+    def divided(self, logs: Array, shares: Array) -> Array:
+        """Shares of units [..., u] divided among their rows [..., n] in proportion to exp of the logs."""
+        parts, _, total = self._scaled(logs)
+        return np.asarray(parts * np.where(total > 0, shares / np.where(total > 0, total, 1.0), 0.0)[..., self.of_row])
+
+    def _scaled(self, logs: Array) -> tuple[Array, Array, Array]:
+        """exp(log - the unit's largest) [..., n], the largest [..., u], 0 for one of -inf, and the sum [..., u]."""
+        largest = np.maximum.reduceat(logs, self.starts, axis=-1)
+        largest = np.where(np.isfinite(largest), largest, 0.0)
+        parts = np.exp(logs - largest[..., self.of_row])
+        return parts, largest, np.add.reduceat(parts, self.starts, axis=-1)
+
 
 class EachRow:
     """Rows that are units by themselves."""
@@ -52,7 +70,11 @@ class EachRow:
         """The values."""
         return values
 
-    spread = first = total
+    spread = first = log_total = total
+
+    def divided(self, logs: Array, shares: Array) -> Array:
+        """The shares."""
+        return shares
 
 
 def grouped(units: Numbers | None) -> Grouped | EachRow:

@@ -101,21 +101,13 @@ def _need_no_unit(data: Data, variable: str) -> None:
 
 
 def _check_causes(data: Data, names: Sequence[str]) -> None:
-    """Raise a ValueError where what causes Z, of which a unit has one, differs within it, or is missing."""
+    """Raise a ValueError where what causes Z, of which a unit has one, differs within it."""
     if data.unit is None:
         return
     for name in names:
         why = f"{LATENT} is one of all rows of a unit, and so are its causes"
         data.unit.need_one(data.columns[name], f"column {name}: differs", f"{why}: give it one value")
         data.unit.need_one(data.is_set(name), f"intervened {name}: differs", f"{why}: mark all of them, or none")
-        gone = data.is_missing(name) & (data.spread(data.unit.sizes) > 1)
-        if bool(gone.any()):
-            row = int(gone.nonzero()[0])
-            label = data.unit.labels[int(data.unit.of_row[row])]
-            raise ValueError(
-                f"column {name}: missing in unit {label!r}, which has several rows; {why}, which is not summed over "
-                "there: give its value, or drop the unit"
-            )
 
 
 def checked_mechanisms(mechanisms: object) -> Mapping[str, Mechanism]:

@@ -282,6 +282,78 @@ def test_a_class_without_an_estimate_is_refused():
         refute(fit, set_labels(GaussianMixture(3), CLASSES, (5, 5), 0), seed=0)
 
 
+# ---------------------------------------------------------------- several rows a unit
+
+VISITED = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+VISITED_TRUTH = {
+    "theta": [0.5, 0.5],
+    "p_T": [0.3, 0.7],
+    "beta_Y": [[0.0, 1.0], [3.0, 2.0]],
+    "sigma_Y": [1.0, 1.0],
+}
+
+
+def visits(treated, unit, seed, units_of_law=None):
+    """An experiment of several rows a unit; ``units_of_law`` are those whose rows share a Z, where they are others."""
+    T = torch.tensor(np.asarray(treated) * 1.0)
+    like = Data(T=T, Y=np.zeros(len(T)), unit=unit if units_of_law is None else units_of_law, intervened={"T": True})
+    greeks = {name: torch.as_tensor(value)[None].double() for name, value in VISITED_TRUTH.items()}
+    rows = VISITED.replicate(greeks, like, seed=seed)
+    return Data(T=T, Y=rows["Y"][0], unit=unit, intervened={"T": True}), rows["Z"][0]
+
+
+@pytest.mark.statistical(checks=2, min_effect=0.35)
+def test_experiments_of_units_are_refuted_at_their_rate_and_as_rows_too_often(stat):
+    fit, unit = Fit.from_greeks(VISITED, VISITED_TRUTH), np.repeat(np.arange(10), 4)
+    quick = {"num_simulations": 19, "level": 0.1}
+    experiments = [visits(unit % 2, unit, stat.seed + number)[0] for number in range(120)]
+    p = np.array([refute(fit, one, seed=number, **quick).p_value for number, one in enumerate(experiments)])
+    for level in (0.1, 0.5):
+        stat.proportion(int((p <= level + 1e-9).sum()), len(p), level)
+    # Rows that share a Z where none is said to be shared: the mean of an arm varies far more than predicted.
+    columns = [{name: one.columns[name] for name in ("T", "Y")} for one in experiments]
+    apart = [Data(rows, intervened={"T": True}) for rows in columns]
+    found = [refute(fit, one, seed=number, **quick).p_value for number, one in enumerate(apart)]
+    with stat.control():
+        stat.proportion(int((np.array(found) <= 0.1 + 1e-9).sum()), len(found), 0.1)
+    # And the other way about: what all rows of a unit have together is improbable.
+    alone = [visits(unit % 2, unit, stat.seed + number, np.arange(40))[0] for number in range(120)]
+    found = [refute(fit, one, seed=number, **quick).p_value for number, one in enumerate(alone)]
+    with stat.control():
+        stat.proportion(int((np.array(found) <= 0.1 + 1e-9).sum()), len(found), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("num_units", "spread"), [(60, "importance-corrected"), pytest.param(8, "bootstrap", marks=pytest.mark.slow)]
+)
+def test_units_are_of_the_fit_and_of_the_experiment(num_units, spread):
+    """Of draws about a fit and of refits; labels that are set are those of units, and may be matched."""
+    unit = np.repeat(np.arange(num_units), 5)
+    rows = VISITED.simulate(len(unit), VISITED_TRUTH, seed=3, unit=unit)
+    fit = fit_quietly(EM(), VISITED, Data(T=rows["T"], Y=rows["Y"], unit=unit), seed=0)
+    of_visit = [f"of the experiment {number}" for number in np.repeat(np.arange(12), 5)]
+    experiment, Z = visits(np.tile([0, 1, 0, 1, 1], 12), of_visit, 5)
+    quick = {"seed": 0, "num_simulations": 99}
+    found = refute(fit, experiment, **quick)
+    assert not found.refuted and spread in found.spread
+    labelled = experiment.replace(Z=Z).replace(intervened={"Z": True})
+    assert not refute(fit, labelled, **quick).refuted
+    swapped = experiment.replace(Z=1 - Z).replace(intervened={"Z": True})
+    assert refute(fit, swapped, **quick).refuted == (num_units == 60)
+    matched = refute(fit, swapped, labels="matched", **quick)
+    assert not matched.refuted and "0 is 1, 1 is 0" in matched.labels
+    assert refute(fit, experiment.replace(Y=experiment.columns["Y"] + 4.0), level=0.05, **quick).refuted
+
+
+def test_density_of_a_unit_is_shared_by_its_rows():
+    fit, unit = Fit.from_greeks(VISITED, VISITED_TRUTH), list("abacab")
+    experiment, _ = visits([0, 1, 1, 0, 1, 0], unit, 0)
+    found = log_densities(fit, with_simulated(fit, experiment, 3, 1))
+    of_units = fit.log_density(experiment).numpy()
+    assert found.shape == (4, 6)
+    assert found[0] == pytest.approx((of_units / [3, 2, 1])[[0, 1, 0, 2, 0, 1]], rel=1e-12)
+
+
 # ---------------------------------------------------------------- labels
 
 
@@ -470,7 +542,6 @@ def test_of_names_it_is_said_how_often_and_not_how_high() -> None:
         ({"experiment": Data(**{**GOOD, "Z": [0, 1, 2, 0, 0]})}, ValueError, "experiment: Z: expected"),
         ({"experiment": Data(X=[0.0], Z=[1], intervened={"Z": True})}, ValueError, "at least 5 rows, got 1"),
         ({"experiment": Data(**GOOD, weights=[2.0] * 5)}, ValueError, "experiment: .*weights"),
-        ({"experiment": Data(**GOOD, unit=list("abcde"))}, ValueError, "experiment: .*units"),
         ({"experiment": Data(**{**GOOD, "X": [math.nan] * 5}, missing="marginalize")}, ValueError, "missing"),
         ({"experiment": Data(Z=GOOD["Z"], intervened={"Z": True})}, ValueError, "nothing was measured"),
         ({"experiment": [1.0]}, TypeError, "experiment: expected Data"),

@@ -58,8 +58,6 @@ def as_experiment(value: Any) -> Data:
         raise ValueError(f"experiment: expected at least {LEAST_ROWS} rows, got {rows.num_rows}")
     if rows.has_missing:
         raise ValueError("experiment: expected complete rows, got missing entries; drop these rows first")
-    if rows.unit is not None:
-        raise ValueError("experiment: expected rows that have a Z each, got units; give one row of each, without unit")
     if rows.weights is not None:
         raise ValueError("experiment: expected rows without weights; repeat rows instead")
     vectors = [name for name in rows.intervened if rows.columns[name].ndim > 1]

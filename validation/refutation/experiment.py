@@ -74,8 +74,8 @@ class Experiments:
         return replace(self, columns=columns, labels=self.labels[index])
 
     def stacked(self) -> Data:
-        """The rows of all experiments, one below the other."""
-        repeats = len(self.labels)
+        """The rows of all experiments, one below the other; those of a unit are one in each."""
+        repeats, unit = len(self.labels), self.design.unit
         columns: dict[str, Any] = dict(self.design.scalars)
         columns.update({name: np.concatenate([value.numpy()] * repeats) for name, value in self.design.columns.items()})
         for name, column in self.columns.items():
@@ -83,7 +83,13 @@ class Experiments:
         if LATENT in self.design.columns:
             columns[LATENT] = self.labels.reshape(-1)
         masks = {name: np.tile(mask.numpy(), repeats) for name, mask in self.design.intervened.items()}
-        return Data(columns, intervened=masks)
+        numbers = None if unit is None else np.add.outer(np.arange(repeats) * unit.num_units, unit.of_row).reshape(-1)
+        return Data(columns, intervened=masks, unit=numbers)
+
+    def by_row(self, densities: Array) -> Array:
+        """Log densities of the units of each experiment [E, U], as of its rows [E, N]: each has an equal part."""
+        unit = self.design.unit
+        return densities if unit is None else (densities / unit.sizes.numpy())[:, unit.of_row.numpy()]
 
     def relabelled(self, order: NDArray[np.intp]) -> "Experiments":
         """The same with label k of experiment e renamed to ``order[e, k]``."""

@@ -78,15 +78,20 @@ class OfEach(Predictions):
 
     @cached_property
     def _simulated(self) -> Experiments:
-        """Rows [E, M] that each draw predicts in the same arms, as many in every arm."""
-        arms, count = self.experiments.arms, self.fit.num_draws
+        """Rows [E, M] that each draw predicts in the same arms, as many in every arm; of units, all as often."""
+        arms, count, observed = self.experiments.arms, self.fit.num_draws, self.experiments.design
         size = int(np.clip(ROWS_IN_ALL // (count * len(arms)), LEAST_ROWS_PREDICTED, MOST_ROWS_PREDICTED))
-        index = np.concatenate([np.resize(arm.rows, size) for arm in arms])
-        design = self.experiments.design.rows(torch.from_numpy(index))
+        if observed.unit is None:
+            index = np.concatenate([np.resize(arm.rows, size) for arm in arms])
+            design = observed.rows(torch.from_numpy(index))
+        else:
+            times = -(-size // min(len(arm.rows) for arm in arms))
+            units = torch.arange(observed.num_units).repeat(times)
+            index, design = observed.rows_at(units).numpy(), observed.units_at(units)
         simulated = simulated_at(self.fit, design, np.arange(count), self.seed).chosen(slice(1, None))
         # In the order of the observed experiment's arms, which those of the simulated rows need not be in.
-        rows = np.arange(len(index)).reshape(len(arms), size)
-        return replace(simulated, arms=tuple(replace(arm, rows=own) for arm, own in zip(arms, rows, strict=True)))
+        of_arm = [np.flatnonzero(np.isin(index, arm.rows)) for arm in arms]
+        return replace(simulated, arms=tuple(replace(arm, rows=own) for arm, own in zip(arms, of_arm, strict=True)))
 
     def transforms(self, arm: Arm, name: str) -> Array:
         """Ranks among the rows predicted, with ties and the place between two of them drawn at random.
@@ -116,18 +121,22 @@ class OfEach(Predictions):
     def expected_log_density(self) -> Array:
         """The mean over the rows predicted, each arm as often as the experiment has rows in it."""
         shares = [len(arm.rows) for arm in self.experiments.arms]
-        of_arm = own_log_densities(self.fit, self._simulated).reshape(self.fit.num_draws, len(shares), -1).mean(2)
+        predicted = own_log_densities(self.fit, self._simulated)
+        of_arm = np.stack([predicted[:, arm.rows].mean(1) for arm in self._simulated.arms], 1)
         return np.asarray(of_arm @ (np.array(shares) / sum(shares)))
 
 
 def own_log_densities(fit: Fit, experiments: Experiments) -> Array:
-    """log p(row | do(what is set in it)) of the rows of experiment e under draw e of the fit [E, N]."""
+    """log p(row | do(what is set in it)) of the rows of experiment e under draw e of the fit [E, N].
+
+    Of the rows of a unit, equal parts of what all of them have together.
+    """
     count, size = experiments.labels.shape
     densities = np.empty((count, size))
     for start in range(0, count, AT_A_TIME):
         part = slice(start, start + AT_A_TIME)
         rows: Data = experiments.chosen(part).stacked()
         values = fit.model.density(rows).pointwise({name: value[part] for name, value in fit.draws.items()})
-        squares = values.numpy().reshape(len(values), len(values), size)
-        densities[part] = squares[np.arange(len(values)), np.arange(len(values))]
+        squares = values.numpy().reshape(len(values), len(values), -1)
+        densities[part] = experiments.by_row(squares[np.arange(len(values)), np.arange(len(values))])
     return np.maximum(np.nan_to_num(densities, nan=LOWEST, neginf=LOWEST), LOWEST)

@@ -59,8 +59,11 @@ def best_labels(num_labels: int, score: Callable[[Experiments], Array], experime
 
 
 def log_densities(fit: Fit, experiments: Experiments) -> Array:
-    """log p(row | do(what is set in it)) under the fit [E, N], Z summed out where it is neither set nor seen."""
-    is_of_one_number = all(
+    """log p(row | do(what is set in it)) under the fit [E, N], Z summed out where it is neither set nor seen.
+
+    Of the rows of a unit, equal parts of what all of them have together.
+    """
+    is_of_one_number = experiments.design.unit is None and all(
         len(experiments.measured(arm)) == 1 and experiments.columns[experiments.measured(arm)[0]].ndim == 2
         for arm in experiments.arms
     )
@@ -91,7 +94,8 @@ def _densities_by_row(fit: Fit, experiments: Experiments) -> Array:
     densities, step = np.empty((count, size)), max(MAX_TERMS // (LEAST_DRAWS * size), 1)
     for start in range(0, count, step):
         chunk = experiments.chosen(slice(start, start + step))
-        densities[start : start + step] = fit.log_density(chunk.stacked()).numpy().reshape(-1, size)
+        of_units = fit.log_density(chunk.stacked()).numpy().reshape(len(chunk.labels), -1)
+        densities[start : start + step] = chunk.by_row(of_units)
     return densities
 
 

@@ -121,6 +121,8 @@ def refute(
     in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows
     fit best (log density), and those of every simulated experiment likewise.
 
+    Rows of a unit share one Z in every simulated experiment too, and their log density is that of all of them.
+
     Raises ValueError or TypeError, naming the argument, for rows in which nothing is set, a variable or label that the
     fit does not know, fewer than 5 rows, missing entries, and a level that so few simulations cannot reach;
     EstimationError for a point fit without an estimate of every class.

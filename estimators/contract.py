@@ -249,7 +249,7 @@ class Predictive(Protocol):
         """All that a variable depends on, but what is set to a value; the variable itself may be among them."""
 
     def given(self, seen: Mapping[str, Any]) -> "Predictive":
-        """The same where more is seen. Raises ValueError for an unknown variable, or a value that it cannot have."""
+        """The same where more is seen ("unit": `Data`). Raises ValueError for an unknown variable, or a wrong value."""
 
     def mean(self, name: str) -> Answer:
         """E[name] for each draw, as [S, ...], or [S, rows, ...] where values are per row."""

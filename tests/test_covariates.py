@@ -237,7 +237,7 @@ def test_the_election_of_polca_is_reproduced():
     [
         (lambda: fitted(rows(9)).do(T=1).mean("A"), "A is a covariate: rows are conditioned on it"),
         (lambda: fitted(rows(9)).do(T=1).quantile("A", 0.5), "A is a covariate: rows are conditioned on it"),
-        (lambda: Fit.from_greeks(MODEL, TRUTH).do(T=1).mean("Y"), r"no fitted rows to average over: .*do\(A=...\)"),
+        (lambda: Fit.from_greeks(MODEL, TRUTH).do(T=1).mean("Y"), r"no rows to average over .*do\(A=...\)"),
         (
             lambda: MODEL.simulate(3, TRUTH),
             r"A is a covariate, which has no law .*covariates={'A'.*do\(A=...\)",

@@ -687,9 +687,9 @@ W = CausalMixture(2, {"W": Bernoulli(), "X": Gaussian()}, latent_parents=["W"])
         case(
             "several rows in a question",
             lambda: Fit.from_greeks(CLINIC, TRUTH).given(Y=[0.0, 1.0], unit=["a", "a"]),
-            ValueError,
-            "unit",
-            "responsibilities",
+            TypeError,
+            "given: unit is the earlier rows of a unit",
+            "expected Data(X=...)",
         ),
     ],
 )

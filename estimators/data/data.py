@@ -48,7 +48,7 @@ class Data(ByUnit):
     ``p(unit) = Σ_k θ_k(causes of Z) Π_rows Π_j p(x_j | parents, k)``, so that theta, and the density of a cause of Z,
     count once a unit. Units may have any number of rows, in any order; Z, whether it is set, its causes and weights
     must be the same on all rows of one. Units are what is independent: a fit's responsibilities are [U, K], in the
-    order of ``unit_labels`` [U], by row ``data.spread(...)``, and a question is about a new unit of one row.
+    order of ``unit_labels`` [U], by row ``data.spread(...)``; questions are about a unit's first row, or its next.
 
     Raises ValueError or TypeError, naming the column, for columns of different length or type, dates, NaN or infinite
     entries, values beyond 1e100, differences below 1e-100, pandas or xarray columns whose indices differ (they are

@@ -190,6 +190,7 @@ class ByUnit:
             self, source: Any = None, /, *, weights: Any = ..., intervened: Any = ..., **columns: Any
         ) -> "Data": ...
         def _with_unit(self, unit: Units | None) -> "Data": ...
+        def _check_units(self) -> "Data": ...
 
     def counts(self) -> Tensor:
         """Return the mask [N] of rows that count: those with a weight above 0."""
@@ -235,6 +236,10 @@ class ByUnit:
             return self.rows(index)
         rows, units = self.unit.rows_of(index)
         return self._with_unit(None).rows(rows)._with_unit(units)
+
+    def in_one_unit(self) -> "Data":
+        """All rows as those of one unit."""
+        return self._with_unit(Units(("all",), torch.zeros(self.num_rows, dtype=torch.long)))._check_units()
 
     def rows_at(self, index: Tensor) -> Tensor:
         """The numbers of the rows of units at an index [M], unit after unit."""

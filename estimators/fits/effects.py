@@ -11,6 +11,7 @@ from torch import Tensor
 
 from estimators.checks import check_mapping, did_you_mean, what_came
 from estimators.contract import Predictive
+from estimators.data.units import UNIT
 from estimators.fits.questions import ask, seeing, two_means, under
 from estimators.queries.effect_table import table_of
 from estimators.queries.estimate import Estimate, combined
@@ -42,7 +43,7 @@ class Effect:
         """The effect given what is seen; for every combination of levels of the variables ``within``, if any."""
         within, given = [within] if isinstance(within, str) else list(within), check_mapping("given", given)
         predictive = ask(self.fit, {}, "effect", seed=0).predictive
-        self._check(predictive, [*within, *given])
+        self._check(predictive, [name for name in (*within, *given) if name != UNIT or name in within])
         pair = self._pair(predictive)
         if self.of in [*within, *given]:
             given |= self._was(predictive, pair, given)

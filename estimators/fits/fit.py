@@ -118,7 +118,7 @@ class Fit:
 
     @own_modes()
     def given(self, /, **seen: Any) -> Query:
-        """p(· | seen ...), not p(· | do(...)): it tells of the hidden cause too; draws are not weighed again."""
+        """p(· | seen ...), not p(· | do(...)): it tells of Z too, as ``unit=rows``; draws are not weighed again."""
         return questions.seeing(self, seen)
 
     @own_modes()

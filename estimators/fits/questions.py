@@ -10,6 +10,7 @@ from estimators.checks import check_mapping, check_seed
 from estimators.contract import Draws, Model, Predictive, Structural
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data
+from estimators.data.units import UNIT
 from estimators.fits.level_names import rows_for
 from estimators.fits.maxima import maxima_of, maximised_density, rival_greeks
 from estimators.queries.counterfactual import Counterfactual
@@ -61,7 +62,8 @@ def two_means(
     It has the same random numbers on both sides, where that makes its noise cancel in a difference, or else its own.
     """
     asked = {"do": do, "versus": versus, "given": given}
-    check_same_rows([(f"{call}[{key!r}]", value) for call in asked for key, value in asked[call].items()], "contrast")
+    settings = [(call, key, value) for call in asked for key, value in asked[call].items() if key != UNIT]
+    check_same_rows([(f"{call}[{key!r}]", value) for call, key, value in settings], "contrast")
     one = under(fit, do).where(given)
     are_independent = not one.predictive.has_common_numbers
     other = under(fit, versus, "versus", seed=2 if are_independent else 0).where(given)
@@ -90,7 +92,22 @@ def counterfactual(
 def _origin(fit: "Fit") -> Origin:
     """What an answer has to know of the fit."""
     mode_of_draw = fit.info.get("mode")
-    return Origin(partial(maximised_density, fit), partial(maxima_of, fit), partial(rival_greeks, fit), mode_of_draw)
+    return Origin(
+        density=partial(maximised_density, fit),
+        maxima=partial(maxima_of, fit),
+        rivals=partial(rival_greeks, fit),
+        rows=partial(_earlier_rows, fit),
+        mode_of_draw=mode_of_draw,
+    )
+
+
+def _earlier_rows(fit: "Fit", rows: Any) -> Data:
+    """What ``given(unit=rows)`` is given."""
+    try:
+        return rows_for(fit, rows)
+    except TypeError as error:
+        words = str(error).removeprefix("data: ")
+        raise TypeError(f"given: unit is the earlier rows of a unit, of all variables: {words}") from None
 
 
 def _predictive(

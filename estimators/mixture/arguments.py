@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +19,8 @@ from estimators.mechanisms.gate import Gate
 from estimators.mechanisms.protocol import INTERACTION, Mechanism, variables_of
 from estimators.mechanisms.protocol import check_names as each_once
 from estimators.mixture.observed import ROWS, UNITS
-from estimators.mixture.program import plates_of
+from estimators.mixture.program import MixtureProgram, plates_of
 from estimators.parameters.parameter import Parameter
-
-if TYPE_CHECKING:
-    from estimators.mixture.model import CausalMixture
 
 # The arguments of `Data`, which no variable can be called like.
 RESERVED = ("weights", "intervened", "missing", "unit")
@@ -31,7 +28,7 @@ RESERVED = ("weights", "intervened", "missing", "unit")
 MOST_NAMED = 10
 
 
-def check_rows(model: "CausalMixture", data: Data) -> Data:
+def check_rows(model: MixtureProgram, data: Data) -> Data:
     """Return the data if the model can be fitted to them; otherwise raise a ValueError that names the column."""
     known = {*model.mechanisms, LATENT}
     unknown = [name for name in (*data.columns, *data.scalars) if name not in known]

@@ -33,14 +33,12 @@ def draw_rows(situation: Situation, which: Tensor, seed: int, *, is_per_row: boo
 
     Random numbers are torch's, but for the nodes of integrals, which are those of ``seed``.
     """
-    draws = situation.draws
-    by_row = replace(situation, draws={name: value[which] for name, value in draws.items()})
+    by_row = situation.at_draws(which)
     if is_per_row:
         drawn_open = _draw_open(by_row, torch.arange(len(which)), seed)
     else:
         distinct, index = which.unique(return_inverse=True)
-        greeks = {name: value[distinct] for name, value in draws.items()}
-        drawn_open = _draw_open(replace(situation, draws=greeks), index, seed)
+        drawn_open = _draw_open(situation.at_draws(distinct), index, seed)
     known = {name: along(value, 0, 0) for name, value in drawn_open.items()}
     settings = situation.settings
     is_set = {name: value for name, value in known.items() if name in settings}

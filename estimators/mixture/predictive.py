@@ -5,17 +5,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-import pyro
 import pyro.distributions as dist
 import torch
 from torch import Tensor
 
 from estimators.contract import Answer, Variable
 from estimators.data.data import LATENT
+from estimators.data.units import UNIT
 from estimators.estep.marginal import num_sets
 from estimators.isolation import isolated, without_validation
 from estimators.mixture.averages import (
-    MAX_ELEMENTS,
     LogOf,
     Total,
     density_of_open,
@@ -25,12 +24,13 @@ from estimators.mixture.averages import (
     probability_in,
     total_of,
 )
-from estimators.mixture.conditional_draws import draw_rows
 from estimators.mixture.covariates import CovariateRows
+from estimators.mixture.drawn_rows import along_axis, at_once, drawn_rows
+from estimators.mixture.earlier_rows import earlier_rows
 from estimators.mixture.integration import has_open, is_evidence, weigh
 from estimators.mixture.program import MixtureProgram
 from estimators.mixture.settings import check_values
-from estimators.mixture.situation import Setting, Situation, along, event_dim_of, is_per_row
+from estimators.mixture.situation import Setting, Situation, is_per_row
 from estimators.parameters.laws import (
     cdf_of_whole,
     has_cdf,
@@ -41,7 +41,6 @@ from estimators.parameters.laws import (
     mean_of_law,
     says_mean,
 )
-from estimators.parameters.sparse import in_logs
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +57,8 @@ class MixturePredictive:
     seen: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     covariate_rows: CovariateRows | None = None
+    # log p(Z = k | earlier rows of the unit) [S, U, K], where these are given.
+    log_latent: Tensor | None = None
 
     @property
     def num_draws(self) -> int:
@@ -71,19 +72,38 @@ class MixturePredictive:
     hidden: ClassVar[tuple[str, ...]] = (LATENT,)
 
     @property
+    def known(self) -> dict[str, Setting]:
+        """What is set, and what is seen."""
+        return {**self.settings, **self.seen}
+
+    @property
     def rows(self) -> dict[str, int]:
-        return {name: len(value) for name, value in self._values.items() if is_per_row(self.model, name, value)}
+        rows = {name: len(value) for name, value in self.known.items() if is_per_row(self.model, name, value)}
+        num_units = 1 if self.log_latent is None else self.log_latent.shape[1]
+        return rows if num_units == 1 else {UNIT: num_units, **rows}
 
     def above(self, name: str) -> list[str]:
         return self._first.above([name])
 
     def given(self, seen: Mapping[str, Any]) -> "MixturePredictive":
+        if UNIT in seen:
+            return self._given_unit(seen)
         known = check_values(self.model, seen, "given")
         # To see a covariate is to set it, since rows are conditioned on it, and to average over those that have it.
         held = {name: value for name, value in known.items() if name in self.model.covariates}
         settings, more = {**self.settings, **held}, {name: value for name, value in known.items() if name not in held}
         rows = None if self.covariate_rows is None else self.covariate_rows.given(held, settings, self.variables)
         return replace(self, settings=settings, seen={**self.seen, **more}, covariate_rows=rows)
+
+    def _given_unit(self, seen: Mapping[str, Any]) -> "MixturePredictive":
+        """The same of the next row of a unit, or of each of several, whose earlier rows are given."""
+        if self.log_latent is not None:
+            raise ValueError("given: earlier rows of the unit are given already; give all of them at once")
+        others = {name: value for name, value in seen.items() if name != UNIT}
+        shared, latent = earlier_rows(self.model, self.draws, seen[UNIT], {*self.known, *others})
+        # The next row's covariates are its own, and not those of any row that was fitted.
+        asked = replace(self, covariate_rows=None, log_latent=latent)
+        return asked.given({**others, **shared})
 
     def mean(self, name: str) -> Answer:
         mean = None if (law := self._own_law(name)) is None else mean_of_law(law)
@@ -144,77 +164,42 @@ class MixturePredictive:
         return min(low), max(high)
 
     def sample(self, num_rows: int) -> dict[str, Tensor]:
-        which = torch.randint(self.num_draws, (num_rows,))
-        greeks = {name: value[which] for name, value in self.draws.items()}
-        values = self._drawn_given(which) if self.seen else {}
-        if self.covariate_rows is not None:
-            of_rows = self.covariate_rows.drawn(num_rows)
-            values = {**{name: value for name, value in of_rows.items() if name not in self.settings}, **values}
-        settings: dict[str, Any] = {
-            name: values[name] if name in values else _drawn(self.model, name, value, num_rows)
-            for name, value in self._values.items()
-        }
-        rows: dict[str, Tensor] = pyro.do(self.model.rows, data=settings | values)(greeks, num_rows)
-        return rows
+        return drawn_rows(self, self._first, num_rows)
 
     # ---------------------------------------------------------------- inside
-
-    @property
-    def _values(self) -> dict[str, Setting]:
-        """What is set, and what is seen."""
-        return {**self.settings, **self.seen}
 
     @property
     def _by_row(self) -> tuple[int, ...]:
         """The axis of rows of an answer, where values are per row."""
         return (self._first.num_rows,) if self.rows else ()
 
-    def _along(self, name: str, value: Any, axis: int) -> Any:
-        """A value, or values per row along an axis of [S, M, C, ...]; a distribution as it is."""
-        return along(value, event_dim_of(self.model, name), axis) if isinstance(value, Tensor) else value
-
-    def _situation(self, draws: Mapping[str, Tensor]) -> Situation:
-        settings, seen = (
-            {name: self._along(name, value, 1) for name, value in values.items()}
-            for values in (self.settings, self.seen)
-        )
-        return Situation(self.model, draws, settings, seen, covariate_rows=self.covariate_rows)
+    def _situation(self, which: slice) -> Situation:
+        """The situation at some draws of the Greeks."""
+        settings, seen = (along_axis(self.model, values, 1) for values in (self.settings, self.seen))
+        draws = {name: value[which] for name, value in self.draws.items()}
+        latent = None if self.log_latent is None else self.log_latent[which]
+        return Situation(self.model, draws, settings, seen, covariate_rows=self.covariate_rows, log_latent=latent)
 
     @cached_property
     def _first(self) -> Situation:
         """The situation at the first draw, for questions whose answers are the same at every draw."""
-        return self._situation({name: value[:1] for name, value in self.draws.items()})
+        return self._situation(slice(1))
 
     @property
     def _situations(self) -> Iterable[Situation]:
         """The situation at the draws of the Greeks, as many at a time as there is room for."""
         if (step := self._draws_at_once) >= self.num_draws:
             return [self._whole]
-        return map(self._situation, _batches(self.draws, step))
+        return (self._situation(slice(start, start + step)) for start in range(0, self.num_draws, step))
 
     @cached_property
     def _draws_at_once(self) -> int:
-        return _at_once(self._first, self._first.num_rows * (2_000 if has_open(self._first) else 8))
+        return at_once(self._first, self._first.num_rows * (2_000 if has_open(self._first) else 8))
 
     @cached_property
     def _whole(self) -> Situation:
         """The situation at all draws, which keeps what the next question of it needs again."""
-        return self._situation(self.draws)
-
-    def _drawn_given(self, which: Tensor) -> dict[str, Tensor]:
-        """Values [N] of all that what is seen informs about, for rows of the given draws of the Greeks [N]."""
-        seed = int(torch.randint(2**31, ()))
-        step = _at_once(self._first, 1_000 if has_open(self._first) else 8)
-        blocks = [self._drawn_rows(which, rows, seed) for rows in torch.arange(len(which)).split(step)]
-        return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
-
-    def _drawn_rows(self, which: Tensor, rows: Tensor, seed: int) -> dict[str, Tensor]:
-        settings, seen = (
-            {n: self._along(n, v[rows] if is_per_row(self.model, n, v) else v, 0) for n, v in values.items()}
-            for values in (self.settings, self.seen)
-        )
-        situation = Situation(self.model, self.draws, settings, seen, covariate_rows=self.covariate_rows)
-        return draw_rows(situation, which[rows], seed, is_per_row=bool(self.rows))
+        return self._situation(slice(None))
 
     def _own_law(self, name: str) -> Any:
         """The distribution that a variable is set to, where nothing that is seen informs about it, else None."""
@@ -254,25 +239,6 @@ def _averaged(
     if not rows:
         return Answer(*(each[:, 0] for each in of_draws))
     return Answer(*(each.expand(-1, *rows, *each.shape[2:]) for each in of_draws))
-
-
-def _drawn(model: MixtureProgram, name: str, value: Any, num_rows: int) -> Tensor:
-    """A setting as one value per row."""
-    if not isinstance(value, Tensor):
-        drawn: Tensor = in_logs(value).sample(torch.Size([num_rows]))
-        return drawn.long() if name == LATENT else drawn.double()
-    by_row: Tensor = value if is_per_row(model, name, value) else value.expand(num_rows, *value.shape)
-    return by_row
-
-
-def _batches(draws: Mapping[str, Tensor], size: int) -> Iterable[dict[str, Tensor]]:
-    """Draws of the Greeks, so many at a time."""
-    return ({name: value[i : i + size] for name, value in draws.items()} for i in range(0, num_sets(draws), size))
-
-
-def _at_once(situation: Situation, size: int) -> int:
-    """How many draws or rows there is room for, where each configuration of one takes a table of so many elements."""
-    return max(MAX_ELEMENTS // (situation.num_averaged * situation.model.K * size), 1)
 
 
 def _check_mean(situation: Situation, name: str) -> None:

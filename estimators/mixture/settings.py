@@ -40,8 +40,8 @@ def _check_names(model: MixtureProgram, settings: Mapping[str, Any], call: str) 
     for name in settings:
         if name == UNIT and UNIT not in known:
             raise ValueError(
-                f"{call}: a question is about a new unit of one row, so it takes no unit; what several rows say of a "
-                "unit's Z are its fit.responsibilities(Data(..., unit=...)), by which answers under Z=k are weighed"
+                f"{call}: earlier rows of a unit are seen, and not set: fit.{call}(...).given(unit=rows) asks of the "
+                "unit's next row"
             )
         if name not in known:
             raise ValueError(f"{call}: the model has no variable {name!r}; it has {known}{did_you_mean(name, known)}")

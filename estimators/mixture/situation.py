@@ -36,6 +36,8 @@ class Situation:
     nodes: Mapping[str, Tensor] = field(default_factory=dict)
     # Those over which answers are averages, of covariates that are not set.
     covariate_rows: CovariateRows | None = None
+    # The law of Z given earlier rows of its unit, log p(Z = k) as [S, M | 1, K], in place of that given its causes.
+    log_latent: Tensor | None = None
 
     @property
     def num_draws(self) -> int:
@@ -55,21 +57,30 @@ class Situation:
     @property
     def num_rows(self) -> int:
         """M, the number of rows of settings."""
-        return max([value.shape[1] for value in (*self.values.values(), *self.seen.values())], default=1)
+        by_row = [*self.values.values(), *self.seen.values(), *([] if self.log_latent is None else [self.log_latent])]
+        return max([value.shape[1] for value in by_row], default=1)
 
     def repeated(self, times: int) -> "Situation":
         """Every row as often as said, one after the other."""
 
-        def repeat(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {n: v.repeat_interleave(times, 1) if v.shape[1] > 1 else v for n, v in values.items()}
+        def repeat(value: Tensor) -> Tensor:
+            return value.repeat_interleave(times, 1) if value.shape[1] > 1 else value
 
-        return replace(self, settings={**self.laws, **repeat(self.values)}, seen=repeat(self.seen))
+        values, seen = ({n: repeat(v) for n, v in some.items()} for some in (self.values, self.seen))
+        latent = None if self.log_latent is None else repeat(self.log_latent)
+        return replace(self, settings={**self.laws, **values}, seen=seen, log_latent=latent)
+
+    def at_draws(self, which: Tensor) -> "Situation":
+        """The same at some draws of the Greeks."""
+        latent = None if self.log_latent is None else self.log_latent[which]
+        return replace(self, draws={name: value[which] for name, value in self.draws.items()}, log_latent=latent)
 
     @cached_property
     def edges(self) -> dict[str, list[str]]:
         """Direct causes of every variable, none of one that is set."""
         edges = causes(self.model.mechanisms, self.model.latent_parents)
-        return {name: [] if name in self.settings else direct for name, direct in edges.items()}
+        known = {*self.settings, *([] if self.log_latent is None else [LATENT])}
+        return {name: [] if name in known else direct for name, direct in edges.items()}
 
     def above(self, names: Sequence[str]) -> list[str]:
         """The variables that these depend on, themselves included, in causal order, but for those with a set value."""
@@ -89,8 +100,8 @@ class Situation:
         causes = {cause for name in names for cause in self.edges[name] if cause in self._free_covariates}
         if causes and self.covariate_rows is None:
             raise ValueError(
-                f"{sorted(causes)[0]} is a covariate, and there are no fitted rows to average over: give its value, "
-                f"do({sorted(causes)[0]}=...), or fit a model to data"
+                f"{sorted(causes)[0]} is a covariate, and there are no rows to average over (those of a fit to data; "
+                f"the next row of a unit has none): give its value, do({sorted(causes)[0]}=...)"
             )
         return self.covariate_rows if causes else None
 
@@ -131,18 +142,22 @@ class Situation:
     def has_table(self, name: str) -> bool:
         """Whether the law of a variable that is not set has its masses in a table, rather than as those of a line."""
         if name == LATENT:
-            return self.model.weights.has_table
+            return self.log_latent is not None or self.model.weights.has_table
         return self.levels(name) is not None and not self.model.mechanisms[name].is_regression
 
     def log_masses(self, name: str) -> Tensor:
         """log p of every level [S, cells, L] of a variable that has a table."""
         if name == LATENT:
+            if self.log_latent is not None:
+                return self.log_latent
             return self.model.weights.log_masses(self.draws)
         node = self.model.nodes[name]
         return all_draws(node.mechanism.log_masses(node.local(self.draws)), self.num_draws, 2)  # type: ignore[attr-defined]
 
     def cell(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
         """The cell of a variable's table that its causes are in, [S | 1, M | 1, C | 1]."""
+        if name == LATENT and self.log_latent is not None:
+            return torch.arange(self.log_latent.shape[1]).reshape(1, -1, 1)
         if name == LATENT:
             cell = self.model.weights.level(values)
         else:

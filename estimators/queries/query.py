@@ -15,6 +15,7 @@ from torch import Tensor
 from estimators.checks import check_level, check_seed, did_you_mean, what_came
 from estimators.contract import Answer, Predictive
 from estimators.data.columns import check_same_rows
+from estimators.data.units import UNIT
 from estimators.data.values import numbers
 from estimators.data.words import LINE, cut
 from estimators.isolation import isolated, own_modes
@@ -64,37 +65,42 @@ class Query:
     asked: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sizes = self.predictive.rows
-        if len(set(sizes.values())) > 1:
+        if len(set((sizes := self.predictive.rows).values())) > 1:
             raise ValueError(f"expected as many values of each variable, got {dict(sizes)}")
 
     def __repr__(self) -> str:
-        seen = [f"{name}={value!r}" for name, value in self.asked.items() if name in self.predictive.seen]
-        done = [f"{name}={value!r}" for name, value in self.asked.items() if name not in self.predictive.seen]
-        calls = [f"{call}({', '.join(words)})" for call, words in (("do", done), ("given", seen)) if words]
+        words: dict[str, list[str]] = {"do": [], "given": []}
+        for name, value in self.asked.items():
+            words["given" if name in {UNIT, *self.predictive.seen} else "do"].append(f"{name}={value!r}")
+        calls = [f"{call}({', '.join(said)})" for call, said in words.items() if said]
         return cut(f"Query({' '.join(calls)}; ask for mean, probability, cdf, quantile, log_density or sample)", LINE)
 
     @own_modes()
     def given(self, /, **seen: Any) -> "Query":
-        """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``."""
+        """The same question where something is also seen, after the intervention: ``fit.do(T=1).given(W=0)``.
+
+        ``given(unit=rows)`` asks of the next row of a unit, or of each of several: their earlier rows tell of Z.
+        """
         if not seen:
             raise ValueError("given: expected at least one setting, e.g. given(Z=1)")
         return self.where(seen)
 
     def where(self, seen: Mapping[str, Any]) -> "Query":
         """The same of a mapping, which may be empty."""
-        check_same_rows([*self.asked.items(), *seen.items()], "given")
+        check_same_rows([(name, one) for name, one in (*self.asked.items(), *seen.items()) if name != UNIT], "given")
         for name in seen:
             if name in self.predictive.settings:
                 raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")
             if name in self.predictive.seen:
                 raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
         known = self.labels.numbered("given", seen)
+        if UNIT in known and UNIT not in self.predictive.variables:
+            known[UNIT] = self.origin.rows(known[UNIT])
         self.labels.warn_of(known)
         if not seen:
             return self
-        predictive, asked = self.predictive.given(known), {**self.asked, **seen}
-        return replace(self, predictive=predictive, anew=seeing(self.anew, known), asked=asked)
+        asked = {**self.asked, **seen}
+        return replace(self, predictive=self.predictive.given(known), anew=seeing(self.anew, known), asked=asked)
 
     @own_modes()
     def mean(self, name: str) -> Estimate:
@@ -134,8 +140,8 @@ class Query:
         """log p(name = at | do(...)), averaged over draws on the density scale; the shape of `at` (less D)."""
         self._check_law(name, "log_density")
         points, shape = self._points(name, at, "log_density", is_allowed=torch.isfinite)
-        ask = partial(Query.log_density, name=name, at=deepcopy(at))
-        return _stated(self, ask, self.predictive.log_density(name, points), shape)
+        answer, ask = self.predictive.log_density(name, points), partial(Query.log_density, name=name, at=deepcopy(at))
+        return _stated(self, ask, answer, shape)
 
     @own_modes()
     def cdf(self, name: str, at: Any) -> Prediction:
@@ -172,15 +178,10 @@ class Query:
         CDF of the quadrature where they need one; where an answer states an error, they are resampled from up to
         100,000 draws. Columns that a program takes are those of a fitted row, drawn in proportion to p(seen | row).
         """
-        if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
-            raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
-        for name, size in self.predictive.rows.items():
-            if size != num_rows:
-                call = "do" if name in self.predictive.settings else "given"
-                raise ValueError(f"sample: {call}({name}=...) has {size} values, but {num_rows} rows were asked for")
+        _check_num_rows(self.predictive, num_rows)
         with isolated(check_seed(seed)):
             rows = self.predictive.sample(int(num_rows))
-        hidden = () if self.predictive.seen else self.predictive.hidden
+        hidden = () if self.predictive.seen or UNIT in self.asked else self.predictive.hidden
         return {name: column for name, column in rows.items() if name not in hidden}
 
     # ---------------------------------------------------------------- inside
@@ -268,6 +269,15 @@ def number_of_value(query: Query, call: str, name: str, value: Any) -> float:
     if names is not None:
         allowed = f"{list(names)}, or 0 to {len(names) - 1},"
     raise ValueError(f"{call}: {name} has {allowed} for values, got {what_came(value)}")
+
+
+def _check_num_rows(predictive: Predictive, num_rows: object) -> None:
+    if isinstance(num_rows, bool) or not isinstance(num_rows, Integral) or num_rows < 1:
+        raise ValueError(f"sample: expected a positive number of rows, got {num_rows!r}")
+    for name, size in predictive.rows.items():
+        if size != num_rows:
+            call = "do" if name in predictive.settings else "given"
+            raise ValueError(f"sample: {call}({name}=...) has {size} values, but {num_rows} rows were asked for")
 
 
 def _is_number(points: Tensor) -> Tensor:

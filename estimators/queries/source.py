@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators.contract import Answer, Density, Draws, Predictive
+from estimators.data.data import Data
 from estimators.modes.profile import Maxima
 from estimators.optimise.arrays import Array
 
@@ -28,6 +29,8 @@ class Origin:
     maxima: Callable[[Density], Maxima]
     # The Greeks [R, *shape] of other modes that count; None where there are none.
     rivals: Callable[[], Draws | None]
+    # Earlier rows of a unit as `Data`, with levels numbered as in the fit.
+    rows: Callable[[Any], Data]
     # Which mode each draw [S] is of; None where all are of one, or it is not known.
     mode_of_draw: Tensor | None = None
 

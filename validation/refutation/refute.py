@@ -102,10 +102,10 @@ def refute(
     """Test a fit's predictions p(rows | do(what was set in each row)) on an experiment, Z averaged where not known.
 
     Three statistics: the distance from uniform of the probability integral transforms ``F(x | do(...))`` of continuous
-    variables; z-scores of differences of means between settings; and the mean log predictive density of the rows less
-    its expectation. Each becomes a p-value by its rank among simulated experiments, each of which has one draw of the
-    Greeks for all its rows, and the smallest is ranked among theirs. Ties, as of discrete outcomes, are broken at
-    random, and the sentence says from where to where.
+    variables; z-scores of differences of means between settings; and the mean log predictive density of the rows, or of
+    a unit's together, less its expectation. Each becomes a p-value by its rank among simulated experiments, each with
+    one draw of the Greeks for all its rows, and the smallest is ranked among theirs. Ties, as of discrete outcomes, are
+    broken at random, and the sentence says from where to where.
 
     The Greeks are those of the fit's draws, and of one mode the p-value is uniform over (truth from the posterior,
     experiment); a fit of kind "known" has no spread. A point fit is given draws about it (`Fit.laplace`) where their
@@ -120,8 +120,6 @@ def refute(
     ``labels="identity"``: label k of the experiment is label k of the fit, and the free labels of every draw are
     in order of what the fit orders its own by. ``labels="matched"``: the experiment's labels are renamed as its rows
     fit best (log density), and those of every simulated experiment likewise.
-
-    Rows of a unit share one Z in every simulated experiment too, and their log density is that of all of them.
 
     Raises ValueError or TypeError, naming the argument, for rows in which nothing is set, a variable or label that the
     fit does not know, fewer than 5 rows, missing entries, and a level that so few simulations cannot reach;

@@ -1,6 +1,7 @@
 """Seeing and setting in causal graphs: closed forms against formulas by hand, Pyro's own samples, and integration."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyro
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from estimators import CausalMixture, Data, EstimationError, Fit
 from estimators.isolation import isolated
-from estimators.mechanisms import Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian, Logistic, Poisson, PoissonRegression
 from estimators.parameters.symmetry import permute
 from tests.causal_models import CONFOUNDER_GREEKS, WORLDS, known, posterior_of
 from validation.testing import Stat
@@ -270,3 +271,58 @@ def test_labels_may_be_named_in_both_parts_of_a_question() -> None:
 def test_bad_questions_are_refused(ask, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises((ValueError, EstimationError), match=message):
         ask(known("mediated"))
+
+
+COUNTED = CausalMixture(
+    2,
+    {
+        "C": Poisson(),
+        "T": Bernoulli(),
+        "A": Gaussian(),
+        "Y": LinearGaussian(["C", "T"]),
+        "W": PoissonRegression(["C", "T"]),
+        "L": Logistic(["C", "A", "T"]),
+    },
+)
+COUNTED_GREEKS = {
+    "theta": [0.4, 0.6],
+    "rate_C": [2.0, 5.0],
+    "p_T": [0.3, 0.6],
+    "mu_A": [0.0, 1.0],
+    "sigma_A": [1.0, 1.0],
+    "beta_Y": [[0.0, 1.0, 2.0], [1.0, -1.0, 0.5]],
+    "sigma_Y": [1.0, 1.0],
+    "beta_W": [[0.0, 0.1, 0.2], [0.3, 0.05, -0.2]],
+    "beta_L": [[0.0, 0.1, 0.5, 0.3], [-0.2, 0.2, 0.1, 0.1]],
+}
+
+
+@pytest.mark.parametrize("name", ["Y", "W", "L"])
+@pytest.mark.parametrize(
+    "do, given",
+    [
+        ({"T": [1, 0, 1]}, {}),
+        ({"A": [0.5, -1.0]}, {}),
+        ({"C": [3, 0]}, {}),
+        ({}, {"W": [0, 4]}),
+        ({"T": [1, 0]}, {"A": [0.5, -1.0]}),
+        ({"T": [0, 1], "A": dist.Exponential(torch.tensor(1.0))}, {}),
+    ],
+    ids=["a level", "a number", "the count", "seen", "both", "beside a law"],
+)
+def test_values_per_row_are_as_one_by_one_where_a_count_is_summed_over(
+    name: str, do: dict[str, Any], given: dict[str, Any]
+) -> None:
+    """Of what is set row by row nothing may weigh, so that the weights of all rows are alike, and the means are not."""
+    fit = Fit.from_greeks(COUNTED, COUNTED_GREEKS)
+
+    def asked(do: dict[str, Any], given: dict[str, Any]) -> Tensor:
+        query = fit.do(**do) if do else fit.given(**given)
+        return (query.given(**given) if do and given else query).mean(name).draws
+
+    def row(values: dict[str, Any], place: int) -> dict[str, Any]:
+        return {key: value[place] if isinstance(value, list) else value for key, value in values.items()}
+
+    found = asked(do, given)
+    expected = torch.stack([asked(row(do, place), row(given, place)) for place in range(found.shape[1])], 1)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)

@@ -240,9 +240,9 @@ def more_counts(situation: Situation, joint: Joint, log_joint: Tensor, averaged:
     if counts and averaged is not None and averaged not in situation.seen:
         sizes = joint.component(averaged).mean.abs().log()
         if sizes.ndim == 3:
-            sizes = sizes.expand(-1, log_joint.shape[1] * log_joint.shape[2] if sizes.shape[1] > 1 else 1, -1)
-            by_node = sizes.reshape(len(sizes), -1, log_joint.shape[2] if sizes.shape[1] > 1 else 1, sizes.shape[2])
-            log_parts.append((log_joint + by_node).logsumexp(2))
+            # What is set row by row may leave the weights of all rows alike.
+            sizes = sizes.unflatten(1, (-1, log_joint.shape[2]) if sizes.shape[1] > 1 else (1, 1))
+            log_parts.append((log_joint + sizes).logsumexp(2))
     return {name: 2 * len(joint.grid[name]) for name in counts if _is_cut(situation, joint, log_parts, name)}
 
 

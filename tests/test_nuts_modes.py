@@ -291,7 +291,7 @@ def test_a_draw_at_infinity_leaves_proposals_their_scale() -> None:
 def of_chains_alone(model: GaussianMixture, data: Data, seed: int) -> Fit:
     """The control: chains at their word."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("estimators.algorithms.nuts.proportions._loses_a_class", lambda density, drawn: False)
+        patch.setattr("estimators.algorithms.nuts.proportions._chance_of_no_rows", lambda density, drawn: 0.0)
         return sampled(NUTS(), model, data, seed)
 
 
@@ -304,18 +304,24 @@ def test_chains_that_agree_and_miss_a_funnel_s_end_are_not_taken_at_their_word()
     assert fit.status is Status.CONVERGED and len(fit.modes) == 1
     assert max(map(abs, scores(fit, exact))) < FAR
     missed = of_chains_alone(model, data, 68)
-    assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > 2 * FAR
+    assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > FAR
 
 
-def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too() -> None:
-    """Under a concentration of 5 no weight comes near 0, and a class may have no rows: chains said .65 of sd .83."""
+@pytest.mark.parametrize("seed, has_been_there", [(1, False), (2, True), (3, False)])
+def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too(seed: int, has_been_there: bool) -> None:
+    """Under a concentration of 5 no weight comes near 0, and a class may have no rows: chains said .65 of sd .83.
+
+    A chance of .003, so that chains may have no such draw at all: those that they have tell of it.
+    """
     model = GaussianMixture(2, concentration=5.0)
     data = drawn_from_prior(model, 10, 11)
-    fit, exact = sampled(NUTS(), model, data, 1), exact_of(model, data, 0)
+    fit, exact = sampled(NUTS(), model, data, seed), exact_of(model, data, 0)
     assert fit.status is Status.CONVERGED and len(fit.modes) == 1
     assert any("a class may have no rows" in sentence for sentence in fit.advice)
     assert max(map(abs, scores(fit, exact))) < FAR
-    missed = of_chains_alone(model, data, 1)
+    missed = of_chains_alone(model, data, seed)
+    left = model.marginal(model.check(data)).responsibilities(dict(missed.draws)).sum(1)
+    assert bool((left < 0.5).any()) == has_been_there
     assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > FAR
 
 

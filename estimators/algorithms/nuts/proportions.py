@@ -23,6 +23,7 @@ from estimators.modes.importance_sampling import fitted_to, weighed_in_turns
 from estimators.modes.posterior_modes import PosteriorModes
 from estimators.modes.weighed import Weighed
 from estimators.optimise.arrays import Array
+from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.symmetry import Indices
 from estimators.status import Status
 
@@ -35,6 +36,9 @@ EFFECTIVE = 0.1
 # A class has lost its rows where less than so much of a row is in it. Of how many draws it is asked, as far as so many
 # numbers.
 ROWS_LEFT, MOST_ASKED, MOST_NUMBERS = 0.5, 2_000, 100_000
+# The probability that a class has no rows from which on there may be a funnel (where its prior is ten times as wide as
+# the posterior, it has a thousandth of the variance then), and from which on it is said where nothing tells more of it.
+FUNNEL, SAID = 1e-5, 1e-3
 # Chains' draws are worth keeping if as many are effective as this share of what importance sampling would have.
 WORTH_KEEPING = 0.5
 
@@ -80,7 +84,8 @@ def in_proportion(
     if len(modes) == 1 and is_short:
         return as_drawn
     # A funnel, of which chains that agree may all have missed the end, however sure of themselves.
-    has_funnel = not is_short and _loses_a_class(density, coordinates)
+    chance = 0.0 if is_short else _chance_of_no_rows(density, coordinates)
+    has_funnel = chance > FUNNEL
     if len(modes) == 1 and is_sound and not has_funnel:
         return as_drawn
     first = fitted_to(modes.proposals, modes.regions, at, images, rng)
@@ -88,7 +93,7 @@ def in_proportion(
     masses, mass_errors = found.masses(len(modes))
     if not found.is_trusted:
         if is_sound or len(modes) == 1:
-            return replace(as_drawn, may_miss=is_sound and has_funnel)
+            return replace(as_drawn, may_miss=is_sound and chance > SAID)
         return replace(as_drawn, masses=masses, errors=mass_errors, pareto_k=found.pareto_k, is_in_proportion=False)
     are_same = len(modes) == 1 or bool((np.abs(shares - masses) <= SAME * np.hypot(errors, mass_errors)).all())
     moments = Moments(task.model, density, modes.symmetry, found)
@@ -149,22 +154,29 @@ def _is_sound(found: Checked, info: Info) -> bool:
     )
 
 
-def _loses_a_class(density: Density, drawn: Array) -> bool:
-    """Whether in some draws [S, D] a class has no rows: its Greeks are the prior's there, a funnel's end."""
+def _chance_of_no_rows(density: Density, drawn: Array) -> float:
+    """The probability that a class has no rows: its Greeks are the prior's there, a funnel's end.
+
+    1 where it has none in some of the draws [S, D], else the mean of Π (1 - R) over rows: chains that have never been
+    there do not say that nobody is.
+    """
     count = min(max(MOST_NUMBERS // max(density.row_size, 1), 20), MOST_ASKED, len(drawn))
     draws = density.draws(drawn[np.linspace(0, len(drawn) - 1, count).astype(int)])
-    weights = density.data.unit_weights
+    weights, chance = density.data.unit_weights, 0.0
     for site in density.latent:
         shares = density.responsibilities(draws, site)
         if bool((shares == shares[:1]).all()):
             # Known in every row: which class has rows is no question.
             continue
         # Of a site with more than one value for a row, all of these.
-        by_row = shares.reshape(count, shares.shape[1], -1, shares.shape[-1]).sum(2)
-        left = by_row.sum(1) if weights is None else torch.einsum("snk,n->sk", by_row, weights)
+        by_row = shares.reshape(count, shares.shape[1], -1, shares.shape[-1])
+        of_rows = torch.ones(shares.shape[1], dtype=torch.float64) if weights is None else weights
+        left = torch.einsum("snvk,n->sk", by_row, of_rows)
+        none = torch.einsum("snvk,n->sk", torch.log1p(-by_row.clamp(0.0, 1.0)).clamp_min(LOG_ZERO), of_rows).exp()
         if bool((left < ROWS_LEFT).any()):
-            return True
-    return False
+            return 1.0
+        chance = max(chance, float(none.mean(0).max()))
+    return chance
 
 
 def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, num_chains: int) -> bool:

@@ -40,11 +40,13 @@ from estimators.mechanisms import (
     Logistic,
     PoissonRegression,
 )
+from estimators.mixture.predictive import MixturePredictive
 from estimators.queries.effect_table import EffectTable
 from estimators.queries.estimate import combined
 from estimators.queries.scales import Scale
 from tests.causal_models import CONFOUNDER, known, posterior_of
 from tests.refusals import case, refused
+from tests.test_next_row import of_draws
 from tests.test_query_contract import MIXTURE, PROGRAM, fit_of, noisy
 
 EFFECT: dict[str, Any] = {"do": {"T": 1}, "versus": {"T": 0}}
@@ -356,6 +358,50 @@ def test_the_error_of_a_ratio_is_by_the_delta_method() -> None:
     np.testing.assert_allclose(effect.error, expected, rtol=1e-12)
     table = fit.effect("Y", of="W", within="Z")
     assert isinstance(table, EffectTable) and "error" in table.table()
+
+
+BY_NUMBER = CausalMixture(2, {"V": Gaussian(), "T": Bernoulli(), "Y": LinearGaussian(["T", "V", "T:V"])})
+BY_QUADRATURE = CausalMixture(2, {"V": Gaussian(), "T": Bernoulli(), "Y": Logistic(["T", "V"])})
+
+
+@pytest.mark.parametrize("model", [BY_NUMBER, BY_QUADRATURE, CONFOUNDER], ids=["a number", "quadrature", "levels"])
+def test_two_means_are_one_question_of_two_rows(model: CausalMixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = of_draws(model, 5)
+    one, other = (fit.do(T=level).mean("Y") for level in (1, 0))
+    asked = []
+    mean = MixturePredictive.mean
+    monkeypatch.setattr(MixturePredictive, "mean", lambda self, name: asked.append(name) or mean(self, name))
+    found = fit.effect("Y", of="T", scale=Ratio() if model is BY_QUADRATURE else Difference())
+    expected = one.draws / other.draws if model is BY_QUADRATURE else one.draws - other.draws
+    torch.testing.assert_close(found.draws, expected, rtol=1e-10, atol=1e-10)
+    assert asked == ["Y"] and found.num_chains == one.num_chains
+    # At other Greeks, too: the question is asked once for both means, and what was kept of it is not pickled.
+    greeks = dict(of_draws(model, 3).draws)
+    assert found.source is not None
+    again = pickle.loads(pickle.dumps(found.source)).values(greeks).values
+    assert len(asked) == 2
+    there = replace(fit, draws=greeks, num_chains=1)
+    one, other = (there.do(T=level).mean("Y") for level in (1, 0))
+    expected = one.draws / other.draws if model is BY_QUADRATURE else one.draws - other.draws
+    torch.testing.assert_close(again, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "do, versus",
+    [
+        ({"T": 1}, {"T": dist.Bernoulli(torch.tensor(0.3))}),
+        ({"T": [1, 0, 1]}, {"T": 0}),
+        ({"T": 1, "V": 0.5}, {"T": 0}),
+        ({"T": 1, "V": dist.Exponential(torch.tensor(1.0))}, {"T": 0, "V": 2.0}),
+    ],
+    ids=["a law", "values per row", "other variables", "an open law"],
+)
+def test_other_contrasts_are_two_questions(do: Any, versus: Any) -> None:
+    fit = of_draws(BY_QUADRATURE, 3)
+    found = fit.contrast("Y", do=do, versus=versus).draws
+    one, other = (fit.do(**settings).mean("Y").draws for settings in (do, versus))
+    expected = one - (other[:, None] if one.ndim > other.ndim else other)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 # Equal spreads: the effects -1 and .8 have one law of the rows.

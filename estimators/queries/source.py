@@ -48,6 +48,32 @@ def seeing(asked: Asked, seen: Mapping[str, Any]) -> Asked:
     return partial(_given, asked, dict(seen))
 
 
+class Once:
+    """A quantity of which several are made: it is asked once for all of them, at draws that are one object."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+        self._last: tuple[Draws, Answer] | None = None
+
+    def __call__(self, draws: Draws) -> Answer:
+        """The quantity at draws of the Greeks."""
+        if self._last is None or self._last[0] is not draws:
+            self._last = draws, self._values(draws)
+        return self._last[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Once, (self._values,)
+
+
+def row_of(values: Values, row: int) -> Values:
+    """One row of a quantity [S, rows, ...] that is exact."""
+    return partial(_row_of, values, row)
+
+
+def _row_of(values: Values, row: int, draws: Draws) -> Answer:
+    return Answer(values(draws).values[:, row])
+
+
 def at_coordinates(source: Source, density: Density, is_simulated: bool) -> Callable[[Array], Array]:
     """The quantity [S] at coordinates [S, D]; what is simulated one by one, each with the same random numbers."""
     return partial(_evaluate, source.values, density, is_simulated)

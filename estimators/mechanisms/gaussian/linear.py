@@ -108,8 +108,9 @@ class LinearGaussian(GaussianFamily):
         return line_about(inputs, own.centre, own.scale)
 
     def forms_of_rows(self, column: Array, inputs: Array, reference: Reference) -> Array:
+        # One line for all rows, or one for each.
         line, design = np.asarray(reference.centre), line_of(reference).design(inputs)
-        return np.vstack([design.T, (column - line[0] - inputs @ line[1:]) / reference.scale])
+        return np.vstack([design.T, (column - line[..., 0] - (inputs * line[..., 1:]).sum(-1)) / reference.scale])
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-b ⊗ b/2s², b/s², -1/2s²) in standardised units, b the line, and -log sigma - log(2π)/2 in the first."""

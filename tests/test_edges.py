@@ -22,7 +22,7 @@ from estimators import (
     Status,
 )
 from estimators.algorithms.protocol import Estimator
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
 from estimators.modes.mode_search import Search
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
@@ -148,3 +148,52 @@ def test_a_program_names_its_greeks() -> None:
         EM(num_starts=2).fit(PyroModel(coins), rows, seed=0)
     with pytest.warns(EstimationWarning, match=r"theta\[1\] at 0 \("):
         EM(num_starts=2).fit(PyroModel(coins), Data(x=[0.0, 0.5, -0.5], t=[1.0, 0.0, 0.0]), seed=0)
+
+
+ABSENT = CausalMixture(
+    2,
+    {"W": Categorical(3, caused_by_latent=False), "T": Bernoulli(), "Y": LinearGaussian(["T"])},
+    latent_parents=["W"],
+)
+ABSENT_TRUTH = {
+    "theta": [[0.8, 0.2], [0.5, 0.5], [0.001, 0.999]],
+    "p_W": [0.3, 0.3, 0.4],
+    "p_T": [0.3, 0.7],
+    "beta_Y": [[0.0, 1.0], [4.0, 2.0]],
+    "sigma_Y": [1.0, 1.0],
+}
+
+
+@pytest.mark.parametrize("estimator", [EM(), MAP()], ids=["EM", "MAP"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_absent_at_one_level_of_a_cause_is_not_lost(estimator: Estimator, seed: int) -> None:
+    """Its weight there is at an end, as a maximum may be: another answer, 10 nats below the truth, was preferred."""
+    rows = ABSENT.simulate(60, ABSENT_TRUTH, seed=seed)
+    data = Data(W=rows["W"], T=rows["T"], Y=rows["Y"])
+    fit = estimator.fit(ABSENT, data, seed=0)
+    assert fit.status is Status.CONVERGED and "theta[2, 0] at 0" in " ".join(fit.advice)
+    marginal = ABSENT.marginal(data)
+    truth = float(marginal.log_likelihood(ABSENT.check_greeks(ABSENT_TRUTH)))
+    assert float(marginal.log_likelihood({name: value[0] for name, value in fit.draws.items()})) > truth + 2.0
+    assert float(fit.effect("Y", of="T").value) == pytest.approx(1.61, abs=0.6)
+
+
+def test_a_class_absent_at_every_level_with_rows_is_lost() -> None:
+    density = ABSENT.density(Data(W=[0.0, 1.0, 1.0, 0.0] * 5, T=[0.0, 1.0] * 10, Y=[float(y) for y in range(20)]))
+    beyond = density.beyond_priors()
+
+    def status_at(*weights: float) -> bool:
+        theta = torch.tensor([[1.0 - weight, weight] for weight in weights])
+        greeks = {**ABSENT.check_greeks(ABSENT_TRUTH), "theta": theta.double()}
+        coordinates = beyond.unconstrain({name: value.numpy() for name, value in greeks.items()})
+        assert beyond.at_boundary(coordinates) == density.at_boundary(coordinates)
+        return beyond.at_boundary(coordinates)
+
+    assert status_at(1e-9, 1e-9, 0.5)  # no row has the third level
+    assert not status_at(1e-9, 0.3, 1e-9)
+    # Of concentration below 1 the posterior density grows without end towards such a weight.
+    sparse = CausalMixture(2, dict(ABSENT.mechanisms), 0.5, ["W"]).density(density.data)
+    theta = torch.tensor([[0.5, 0.5], [0.5, 0.5], [1e-9, 1.0]]).double()
+    greeks = {**ABSENT.check_greeks(ABSENT_TRUTH), "theta": theta}
+    at = sparse.unconstrain({name: value.numpy() for name, value in greeks.items()})
+    assert sparse.at_boundary(at) and not sparse.beyond_priors().at_boundary(at)

@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, CausalMixture, Data, EstimationWarning, Fit, PyroModel
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, PyroModel
 from estimators.mechanisms import (
     Bernoulli,
     Categorical,
@@ -40,9 +40,12 @@ def test_advice_calls_levels_by_their_names() -> None:
 
 def test_a_warning_calls_levels_by_their_names() -> None:
     model = CausalMixture(2, {"W": Bernoulli(), "X": Gaussian(scale=1.0)}, latent_parents=["W"])
+    rows = {"W": ["a", "b"] * 3, "X": [0.0, 0.5, 0.1, 1.0, 0.2, 0.7]}
+    with pytest.warns(EstimationWarning, match=r"theta\[a, [01]\] at 0, theta\[b, [01]\] at 0"):
+        MAP(num_starts=3).fit(CausalMixture(2, model.mechanisms, 0.5, ["W"]), rows, seed=0)
+    # Absent at one level alone, a class is not lost.
     rows = {"W": ["a", "b"] * 3, "X": [0.0, 5.0, 0.1, 1.0, 0.2, 5.5]}
-    with pytest.warns(EstimationWarning, match=r"theta\[a, 1\] at 0"):
-        EM(num_starts=3).fit(model, rows, seed=0)
+    assert "theta[a, 1] at 0" in " ".join(EM(num_starts=3).fit(model, rows, seed=0).advice)
 
 
 def test_an_export_has_the_names_for_coordinates() -> None:

@@ -17,7 +17,7 @@ from estimators.estep.design import Design
 from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
 from estimators.mechanisms.protocol import Reference, Turn
-from estimators.optimise.arrays import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.parameters.edges import Edge, End, edges_where
 from estimators.parameters.parameter import LOG_ZERO, TINY, Axis, NamedAxes, Parameter
@@ -138,10 +138,26 @@ class Theta:
         return by_component if uses_prior else [()] * len(by_component)
 
     def edges(self, greeks: Mapping[str, Array], rows: "Entries", num_rows: float, *, has_prior: bool) -> list[Edge]:
-        """Weights of concentration <= 1, or without a prior."""
-        few = greeks[WEIGHTS] * num_rows < LEAST_ROWS
-        is_free = self.parameters[0].prior.concentration.numpy() <= 1.0
-        return edges_where(WEIGHTS, few & is_free if has_prior else few, "0", End.WEIGHT)
+        """Weights of concentration <= 1, or without a prior.
+
+        A class that is absent at some levels of Z's causes alone has its rows at the others: such a weight is at its
+        end as any probability may be, but for one of concentration < 1, whose density has no maximum there.
+        """
+        concentration = self.parameters[0].prior.concentration.numpy()
+        few = (greeks[WEIGHTS] * num_rows < LEAST_ROWS) & (concentration <= 1.0 if has_prior else True)
+        is_lost = self._everywhere(few, rows)
+        if has_prior:
+            is_lost = is_lost | (few & (concentration < 1.0))
+        ends = edges_where(WEIGHTS, is_lost, "0", End.WEIGHT)
+        return ends + edges_where(WEIGHTS, few & ~is_lost, "0", End.PROBABILITY)
+
+    def _everywhere(self, marked: Mask, rows: "Entries") -> Mask:
+        """The marked weights of classes that are marked at every level that has rows."""
+        if not self.levels:
+            return marked
+        counts = np.bincount(np.asarray(self.level(rows.columns)).astype(int), rows.weights, self.width)
+        everywhere = (marked.reshape(self.width, -1) | (counts == 0)[:, None]).all(0)
+        return np.asarray(marked & everywhere)
 
     def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log theta as [S, levels, K]."""

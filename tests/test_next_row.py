@@ -1,5 +1,6 @@
 """Questions about the next row of a unit, whose earlier rows are given."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,10 +166,41 @@ def test_covariates_are_those_of_the_unit_where_they_do_not_change_and_asked_for
     torch.testing.assert_close(found, (shares * of_class).sum(-1))
     with refused(ValueError, "dose is a covariate, and there are no rows to average over", "give its value"):
         fit.given(unit=data).mean("Y")
+    # Of one row nothing can be said to stay, but for what does not change in any unit that was fitted.
+    one = {name: column[:1] for name, column in data.columns.items()}
+    with refused(ValueError, "dose is a covariate", "give its value"):
+        fit.given(unit=one).mean("Y")
+    with refused(ValueError, "sex is a covariate"):
+        fit.do(dose=0.5).given(unit=one).mean("Y")
+    fitted = replace(fit, data=model.check(data))
+    torch.testing.assert_close(fitted.do(dose=0.5).given(unit=one).mean("Y").draws.shape, torch.Size([1]))
+    with refused(ValueError, "dose is a covariate"):
+        fitted.given(unit=one).mean("Y")
     # What does not depend on it can be asked; the unit's sex may be another at the next row only where it is said.
     assert fit.given(unit=data).mean("X").draws.shape == (1, 40)
     other = fit.do(dose=0.5, sex=1.0).given(unit=data).mean("Y").draws[0]
     assert float((other - found)[0]) != 0.0 and float((other - found)[1]) == 0.0
+
+
+def test_a_cause_that_was_set_in_the_rows_is_the_unit_s_however_improbable() -> None:
+    greeks = {
+        "theta": [[0.6, 0.4], [0.3, 0.7]],
+        "p_W": 0.0,
+        "p_T": [0.3, 0.6],
+        "beta_Y": [[0.0, 1.0], [3.0, 2.0]],
+        "sigma_Y": [1.0, 1.0],
+    }
+    model = CausalMixture(
+        2,
+        {"W": Bernoulli(caused_by_latent=False), "T": Bernoulli(), "Y": LinearGaussian(["T"])},
+        latent_parents=["W"],
+    )
+    fit = Fit.from_greeks(model, greeks)
+    rows = Data(W=[1.0, 1.0], T=[0.0, 1.0], Y=[2.0, 3.0], intervened={"W": True})
+    share = float(fit.given(unit=rows).probability("Z", 1).value)
+    assert share == pytest.approx(float(fit.responsibilities(rows.in_one_unit())[0, 1]), rel=1e-12)
+    assert float(fit.do(T=1.0).given(unit=rows).mean("Y").value) == pytest.approx(1 - share + 5 * share, rel=1e-12)
+    assert bool((fit.do(T=1.0).given(unit=rows).sample(5, seed=0)["W"] == 1.0).all())
 
 
 def test_intervals_contrasts_and_effects_take_it_too() -> None:
@@ -214,7 +246,7 @@ def test_what_cannot_be_asked_is_said_in_a_sentence() -> None:
     ):
         with refused(ValueError, "one of all rows of a unit", "fit.counterfactual(rows"):
             ask()
-    with refused(ValueError, "W is seen already"):
+    with refused(ValueError, "W is that of the unit whose rows are given"):
         fit.given(unit=one).given(W=1.0)
     with refused(ValueError, "given already", "all of them at once"):
         fit.given(unit=one).given(unit=one)

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class CovariateRows(NamedTuple):
-    """Distinct rows [R] of covariates, and the logs of their shares of the fitted rows' weights."""
+    """Distinct rows [R] of covariates, and the logs of their shares of the fitted rows' weights.
+
+    ``is_steady`` says of each whether it is one value a unit; nothing where no unit has several rows.
+    """
 
     values: Mapping[str, Tensor]
     log_shares: Tensor
+    is_steady: Mapping[str, bool]
 
     @classmethod
     def of(cls, names: Sequence[str], data: Data) -> "CovariateRows":
@@ -28,7 +32,8 @@ class CovariateRows(NamedTuple):
         distinct, which = columns.unique(dim=0, return_inverse=True)
         weights = torch.ones(len(columns), dtype=torch.float64) if counted.weights is None else counted.weights.double()
         shares = torch.zeros(len(distinct), dtype=torch.float64).index_add(0, which, weights / weights.sum())
-        return cls(dict(zip(names, distinct.T, strict=True)), shares.log())
+        of_names = {name: is_steady(counted, name) for name in names} if has_several_rows(counted) else {}
+        return cls(dict(zip(names, distinct.T, strict=True)), shares.log(), of_names)
 
     def given(
         self, held: Mapping[str, Tensor], settings: Collection[str], variables: Mapping[str, Variable]
@@ -49,12 +54,22 @@ class CovariateRows(NamedTuple):
             asked = " and ".join(f"{name} = {float(level):g}" for name, level in levels.items())
             raise ValueError(f"given: no fitted row has {asked}; set it by do(...)")
         values = {name: column[keep] for name, column in self.values.items()}
-        return CovariateRows(values, self.log_shares[keep].log_softmax(0))
+        return CovariateRows(values, self.log_shares[keep].log_softmax(0), self.is_steady)
 
     def drawn(self, num_rows: int) -> dict[str, Tensor]:
         """Rows drawn by their shares; random numbers are torch's."""
         which = torch.multinomial(self.log_shares.exp(), num_rows, replacement=True)
         return {name: value[which] for name, value in self.values.items()}
+
+
+def has_several_rows(data: Data) -> bool:
+    """Whether some unit has."""
+    return data.num_units < data.num_rows
+
+
+def is_steady(data: Data, name: str) -> bool:
+    """Whether a column is one value a unit."""
+    return torch.equal(data.spread(data.of_units(data.columns[name])), data.columns[name])
 
 
 def checked_values(model: "MixtureProgram", covariates: Mapping[str, Any] | None, num_rows: int) -> dict[str, Tensor]:

@@ -8,18 +8,24 @@ from torch import Tensor
 from estimators.data.data import LATENT, Data
 from estimators.estep.marginal import num_sets
 from estimators.mixture.arguments import check_rows
+from estimators.mixture.covariates import CovariateRows, has_several_rows, is_steady
 from estimators.mixture.program import MixtureProgram
 from estimators.parameters.parameter import LOG_ZERO
 
 
 def earlier_rows(
-    model: MixtureProgram, draws: Mapping[str, Tensor], rows: Data, known: Collection[str]
+    model: MixtureProgram,
+    draws: Mapping[str, Tensor],
+    rows: Data,
+    known: Collection[str],
+    fitted: CovariateRows | None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """What a unit's rows share, one value each [U] (or a number), and log p(Z = k | rows of the unit) [S, U, K].
 
-    These are what causes Z, and covariates that do not change within units, of which the next row has the same. Rows
-    without units are those of one. Raises ValueError where Z, or what causes it, is ``known`` otherwise, where a cause
-    is missing, and for rows that cannot be.
+    These are what causes Z, and covariates that change within none of these units nor of the ``fitted`` ones, of which
+    the next row has the same; of single rows nothing can be said to stay. Rows without units are those of one. Raises
+    ValueError where Z, or what causes it, is ``known`` otherwise, where a cause is missing, and for rows that cannot
+    be.
     """
     data = check_rows(model, rows if rows.unit is not None else rows.in_one_unit())
     for name in model.shared_in_units:
@@ -32,10 +38,10 @@ def earlier_rows(
     for name, column in shared.items():
         if bool(column.isnan().any()):
             raise ValueError(f"given: {name} is missing in the rows of a unit, whose next row has the same; give it")
+    stays = {} if fitted is None else fitted.is_steady
     for name in model.covariates:
-        of_units = data.of_units(data.columns[name])
-        if name not in known and torch.equal(data.spread(of_units), data.columns[name]):
-            shared[name] = of_units
+        if name not in known and stays.get(name, has_several_rows(data)) and is_steady(data, name):
+            shared[name] = data.of_units(data.columns[name])
     latent, logs = data.of_units(data.latent()), []
     for label in range(model.K):
         at_label = data.replace(Z=torch.full((data.num_rows,), label))

@@ -100,10 +100,11 @@ class MixturePredictive:
         if self.log_latent is not None:
             raise ValueError("given: earlier rows of the unit are given already; give all of them at once")
         others = {name: value for name, value in seen.items() if name != UNIT}
-        shared, latent = earlier_rows(self.model, self.draws, seen[UNIT], {*self.known, *others})
+        known = {*self.known, *others}
+        shared, latent = earlier_rows(self.model, self.draws, seen[UNIT], known, self.covariate_rows)
         # The next row's covariates are its own, and not those of any row that was fitted.
-        asked = replace(self, covariate_rows=None, log_latent=latent)
-        return asked.given({**others, **shared})
+        settings = {**self.settings, **shared}
+        return replace(self, settings=settings, covariate_rows=None, log_latent=latent).given(others)
 
     def mean(self, name: str) -> Answer:
         mean = None if (law := self._own_law(name)) is None else mean_of_law(law)

@@ -88,11 +88,7 @@ class Query:
     def where(self, seen: Mapping[str, Any]) -> "Query":
         """The same of a mapping, which may be empty."""
         check_same_rows([(name, one) for name, one in (*self.asked.items(), *seen.items()) if name != UNIT], "given")
-        for name in seen:
-            if name in self.predictive.settings:
-                raise ValueError(f"given: {name} is set by do(...), so it cannot be seen as well")
-            if name in self.predictive.seen:
-                raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
+        _check_unknown(self, seen)
         known = self.labels.numbered("given", seen)
         if UNIT in known and UNIT not in self.predictive.variables:
             known[UNIT] = self.origin.rows(known[UNIT])
@@ -269,6 +265,15 @@ def number_of_value(query: Query, call: str, name: str, value: Any) -> float:
     if names is not None:
         allowed = f"{list(names)}, or 0 to {len(names) - 1},"
     raise ValueError(f"{call}: {name} has {allowed} for values, got {what_came(value)}")
+
+
+def _check_unknown(query: Query, seen: Mapping[str, Any]) -> None:
+    for name in seen:
+        if name in query.predictive.settings:
+            how = "set by do(...)" if name in query.asked else "that of the unit whose rows are given"
+            raise ValueError(f"given: {name} is {how}, so it cannot be seen as well")
+        if name in query.predictive.seen:
+            raise ValueError(f"given: {name} is seen already; ask the question anew for another value")
 
 
 def _check_num_rows(predictive: Predictive, num_rows: object) -> None:

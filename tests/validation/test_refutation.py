@@ -324,7 +324,7 @@ def test_experiments_of_units_are_refuted_at_their_rate_and_as_rows_too_often(st
 
 
 @pytest.mark.parametrize(
-    ("num_units", "spread"), [(60, "importance-corrected"), pytest.param(8, "bootstrap", marks=pytest.mark.slow)]
+    ("num_units", "spread"), [(90, "importance-corrected"), pytest.param(8, "bootstrap", marks=pytest.mark.slow)]
 )
 def test_units_are_of_the_fit_and_of_the_experiment(num_units, spread):
     """Of draws about a fit and of refits; labels that are set are those of units, and may be matched."""
@@ -339,7 +339,7 @@ def test_units_are_of_the_fit_and_of_the_experiment(num_units, spread):
     labelled = experiment.replace(Z=Z).replace(intervened={"Z": True})
     assert not refute(fit, labelled, **quick).refuted
     swapped = experiment.replace(Z=1 - Z).replace(intervened={"Z": True})
-    assert refute(fit, swapped, **quick).refuted == (num_units == 60)
+    assert refute(fit, swapped, **quick).refuted == (num_units == 90)
     matched = refute(fit, swapped, labels="matched", **quick)
     assert not matched.refuted and "0 is 1, 1 is 0" in matched.labels
     assert refute(fit, experiment.replace(Y=experiment.columns["Y"] + 4.0), level=0.05, **quick).refuted

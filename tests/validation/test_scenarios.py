@@ -434,8 +434,15 @@ def test_rows_like_those_of_units_are_of_units_of_their_own() -> None:
     assert Data.concat([data, like]).num_units == 9
 
 
-def test_no_rows_are_made_of_units_of_which_some_rows_alone_are_set() -> None:
-    data = Data(X=np.arange(4.0), unit=list("aabb"), intervened={"X": [True, False, False, False]})
+def test_rows_are_made_of_units_of_which_some_rows_alone_are_set() -> None:
+    unit = np.repeat(np.arange(500), 2)
+    is_set = np.tile([True, False], 500) & (unit < 400)
+    data = Data(X=np.arange(1000.0), unit=unit, intervened={"X": is_set})
     greeks = {"theta": np.array([0.4, 0.6]), "mu_X": np.array([0.0, 50.0])}
-    with pytest.raises(ValueError, match="the same columns are set in all rows, or none"):
-        Design.of(data).simulate(GaussianMixture(K=2), greeks, hidden=("Z",), seed=0)
+    like = Design.of(data).simulate(GaussianMixture(K=2), greeks, hidden=("Z",), seed=0)
+    X = like.columns["X"].numpy()
+    assert (like.is_set("X").numpy() == is_set).all() and (X[is_set] == np.arange(1000.0)[is_set]).all()
+    # What was set tells nothing of the other row, which is of either class; rows that were not share theirs.
+    assert 0.4 < (X[~is_set] > 25.0).mean() < 0.8
+    both = X[unit >= 400].reshape(-1, 2)
+    assert (np.abs(both[:, 0] - both[:, 1]) < 20.0).all() and np.ptp(both) > 30.0

@@ -86,6 +86,7 @@ class OfEach(Predictions):
             design = observed.rows(torch.from_numpy(index))
         else:
             times = -(-size // min(len(arm.rows) for arm in arms))
+            times = max(min(times, ROWS_IN_ALL // (count * observed.num_rows)), 1)
             units = torch.arange(observed.num_units).repeat(times)
             index, design = observed.rows_at(units).numpy(), observed.units_at(units)
         simulated = simulated_at(self.fit, design, np.arange(count), self.seed).chosen(slice(1, None))

@@ -173,5 +173,8 @@ def _checked(models: Any, data: Any, experiments: Any, seed: Any, level: Any) ->
     check_reachable_level(level, 10**9)
     tested = [as_experiment(experiment) for experiment in experiments]
     rows = data if isinstance(data, Data) else Data(data)
-    Data.concat([rows, *tested])
+    try:
+        Data.concat([rows, *tested])
+    except ValueError as error:
+        raise ValueError(f"experiments: {str(error).removeprefix('Data.concat: ')}") from None
     return list(models), rows, tested

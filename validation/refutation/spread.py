@@ -91,9 +91,9 @@ def spread_of(fit: Fit, num_simulations: int, seed: int) -> Spread:
         words = "the Greeks are known" if fit.num_draws == 1 else f"the {fit.num_draws} draws of the fit ({fit.kind})"
         return Draws(named_as(fit, fit), words)
     data = rows_behind(fit)
-    num_rows, size = data.num_rows, fit.model.density(data).size
-    if num_rows < FEW_ROWS * size:
-        return Bootstrap(fit, f"{num_rows} rows are few for {size} numbers")
+    count, size = data.num_units, fit.model.density(data).size
+    if count < FEW_ROWS * size:
+        return Bootstrap(fit, f"{count} {'rows' if data.unit is None else 'units'} are few for {size} numbers")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", EstimationWarning)

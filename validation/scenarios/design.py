@@ -95,7 +95,8 @@ class Design:
             return Data(seen).numbered_as(self.levels)
         if LATENT not in model.hidden:
             raise ValueError("design: of a Pyro program only plain rows can be made, nothing set, seen or missing")
-        return self._recorded(self._under_settings(model, known, seed)).numbered_as(self.levels)
+        drawn = self._under_settings(model, known, seed) if self.unit is None else self._of_units(model, known, seed)
+        return self._recorded(drawn).numbered_as(self.levels)
 
     def _groups(self) -> list[tuple[Mask, dict[str, Any]]]:
         """Rows that have the same variables set, with the values they are set to."""
@@ -122,28 +123,28 @@ class Design:
         return Data(columns, intervened=is_set, weights=self.weights, missing=rule, unit=self.unit)
 
     def _under_settings(self, model: Model, greeks: Mapping[str, Tensor], seed: int) -> dict[str, Any]:
-        """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings.
-
-        Raises ValueError where rows of one unit are in several groups.
-        """
+        """Columns [N, ...] of all variables, Z included, each group of rows drawn under its own settings."""
         columns: dict[str, Any] = {}
         with isolated(seed):
             for rows, settings in self._groups():
-                drawn = pyro.do(self._program(model, rows, settings), data=settings)(greeks, int(rows.sum()))
+                drawn = pyro.do(model.row_program(None)[0], data=settings)(greeks, int(rows.sum()))
                 for name, column in drawn.items():
                     values = np.asarray(column)
                     columns.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[rows] = values
         return columns
 
-    def _program(self, model: Model, rows: Mask, settings: Mapping[str, Any]) -> Any:
-        """What draws some rows, those of a unit with one Z."""
-        if self.unit is None:
-            return model.row_program(None)[0]
-        own = [label for label, is_here in zip(self.unit, rows, strict=True) if is_here]
-        if {*own} & {label for label, is_here in zip(self.unit, rows, strict=True) if not is_here}:
-            raise ValueError("design: rows can be made of units in which the same columns are set in all rows, or none")
-        shape = {"row": np.arange(int(rows.sum())), **settings}
-        return model.row_program(Data(shape, unit=own))[0]
+    def _of_units(self, model: Model, greeks: Mapping[str, Tensor], seed: int) -> dict[str, Any]:
+        """The same, rows of a unit with one Z, whatever is set in which of them."""
+        columns: dict[str, Any] = {LATENT: np.full(self.num_rows, -1)}
+        for name, variable in model.variables.items():
+            columns[name] = np.zeros((self.num_rows, *([] if variable.num_columns is None else [variable.num_columns])))
+        is_set = {name: ~np.isnan(values) for name, values in self.settings.items()}
+        for name, mask in is_set.items():
+            columns[name] = np.where(mask, self.settings[name], columns[name])
+        columns[LATENT] = columns[LATENT].astype(np.int64)
+        like = Data(columns, intervened=is_set, unit=self.unit)
+        drawn = model.replicate({name: value[None] for name, value in greeks.items()}, like, seed=seed)
+        return {name: np.asarray(values[0]) for name, values in drawn.items()}
 
 
 def _setting(name: str, values: Array) -> Tensor:

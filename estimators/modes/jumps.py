@@ -5,11 +5,12 @@ from itertools import combinations, permutations
 import numpy as np
 
 from estimators.modes.rows import Rows
+from estimators.modes.starts import near_rows
 from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.symmetry import Symmetry
 
 Rng = np.random.Generator
-MOST_SWAPS, SPLITS, MOST_MIRRORS = 12, 4, 23
+MOST_SWAPS, SPLITS, BALLS, MOST_MIRRORS = 12, 4, 6, 23
 
 
 def level_swaps(shares: Array, rows: Rows, rng: Rng, *, softness: float = 0.02) -> list[Array]:
@@ -38,6 +39,20 @@ def splits(shares: Array, rows: Rows, rng: Rng) -> list[Array]:
         half = side > np.average(side, weights=own)
         moved[freed, half], moved[split, half] = moved[split, half], 0.0
         found.append(_softened(moved, 0.05))
+    return found
+
+
+def balls(shares: Array, rows: Rows, rng: Rng) -> list[Array]:
+    """One class dissolved into the others, and made anew of the rows next to a random one."""
+    found, count = list[Array](), BALLS if len(shares) > 1 else 0
+    for ball in near_rows(rows, count, rng):
+        freed = int(rng.integers(len(shares)))
+        moved = shares + 1e-3
+        moved[freed] = 0.0
+        moved = moved / moved.sum(0)
+        moved[:, ball] = 0.0
+        moved[freed] = ball.reshape(-1, *[1] * (shares.ndim - 2))
+        found.append(_softened(moved, 0.02))
     return found
 
 

@@ -19,8 +19,8 @@ from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON
 
 Rng = np.random.Generator
-# Kinds of random starts in turn, two of six from the prior.
-RANDOM = ("seeds", PRIOR, "balls", "lines", PRIOR, "shares")
+# Kinds of random starts in turn: most are balls and from the prior, which find what no others do.
+RANDOM = ("balls", PRIOR, "balls", "seeds", PRIOR, "balls", "lines", PRIOR)
 # Starts of a turn after the first, modes that are jumped from together, and how often.
 TURN, MOST_JUMPED, JUMP_TURNS = 20, 3, 6
 # Modes are sought on so many rows, at least so many for each coordinate, and then climbed to on all.
@@ -46,7 +46,7 @@ class Search:
 
     least: int = 120
     most: int = 600
-    chance: float = 0.02
+    chance: float = 0.01
     reach: float = 10.0
     costly: bool = True
 
@@ -181,6 +181,7 @@ class _Run:
             made = {
                 "levels": jumps.level_swaps(shares, self._starts.rows, self._rng),
                 "split": jumps.splits(shares, self._starts.rows, self._rng),
+                "ball": jumps.balls(shares, self._starts.rows, self._rng),
                 "mirror": jumps.mirrors(shares, self._labelling.symmetry),
             }
             kinds = [kind for kind, found in made.items() for _ in found]

@@ -10,7 +10,7 @@ import numpy as np
 
 from estimators.contract import Density
 from estimators.modes.rows import Rows, rows_of
-from estimators.optimise.arrays import Array
+from estimators.optimise.arrays import Array, Mask
 
 Rng = np.random.Generator
 # From the rows, K, and how many starts.
@@ -48,19 +48,26 @@ def few_rows(rows: Rows, K: int, count: int, rng: Rng) -> Array:
 
 
 def balls(rows: Rows, K: int, count: int, rng: Rng) -> Array:
-    """The rows next to a random row, few or many, by some of the columns, for each class but the first."""
+    """The rows next to a random row for each class but the first."""
     shares = np.zeros((count, K, rows.num_rows))
-    least, most = min(4, rows.num_rows), max(rows.num_rows / 3, 5.0)
     for k in range(1, K):
-        columns = rng.random((count, 1, rows.points.shape[1])) < 0.7
-        centres = rows.points[rng.integers(rows.num_rows, size=count)][:, None]
-        away = (((rows.points - centres) * columns) ** 2).sum(2)
-        sizes = np.exp(rng.uniform(np.log(least), np.log(most), size=(count, 1))).astype(int)
-        # Rows that are equally near are taken in random order.
-        order = np.lexsort((rng.random(away.shape), away), axis=1)
-        np.put_along_axis(shares[:, k], order, (np.arange(rows.num_rows) < sizes) * 1.0, axis=1)
+        shares[:, k] = near_rows(rows, count, rng)
     shares[:, 0] = shares.sum(1) == 0
     return _soft(shares / shares.sum(1, keepdims=True), 0.02, rng)
+
+
+def near_rows(rows: Rows, count: int, rng: Rng) -> Mask:
+    """The rows [C, N] next to a random row, few or many, by some of the columns."""
+    near = np.zeros((count, rows.num_rows), dtype=bool)
+    least, most = min(4, rows.num_rows), max(rows.num_rows / 3, 5.0)
+    columns = rng.random((count, 1, rows.points.shape[1])) < 0.7
+    centres = rows.points[rng.integers(rows.num_rows, size=count)][:, None]
+    away = (((rows.points - centres) * columns) ** 2).sum(2)
+    sizes = np.exp(rng.uniform(np.log(least), np.log(most), size=(count, 1))).astype(int)
+    # Rows that are equally near are taken in random order.
+    order = np.lexsort((rng.random(away.shape), away), axis=1)
+    np.put_along_axis(near, order, np.arange(rows.num_rows) < sizes, axis=1)
+    return near
 
 
 def random_shares(rows: Rows, K: int, count: int, rng: Rng) -> Array:

@@ -25,7 +25,8 @@ STATIONARY, NEARLY = 1e-9, 1e-6
 STEP, CENTRAL_STEP = 1e-5, 1e-4
 # From here on a log or a logit that still climbs is tried at its end; how much the density may still grow there.
 TRY, LEFT_TO_GROW = 5.0, 1e-3
-# From here on a coordinate without slope and curvature is at its end; it is let go of it so often at most, to here.
+# From here on a coordinate without slope and curvature is at its end; it is let go of it so often at most on the way,
+# and again where all else stands still, to here.
 NEAR, NOTHING = 12.0, 1e-3
 RETURNS, INSIDE = 2, 8.0
 # Curvatures below this share of the largest, and this size, are taken to be so large.
@@ -127,6 +128,8 @@ def stationary_points(objective: Batched, starts: Array, max_steps: int = MAX_ST
         moves, gains[active] = _steps(_free(state.curves[active], held), np.where(held, 0.0, state.slopes[active]))
         gains[active[returned]] = np.inf
         near = gains[active] < STATIONARY
+        returned[near] = _let_go(objective, state, active[near], held[near])
+        gains[active[returned]], near = np.inf, near & ~returned
         if near.any():
             # What led here is too rough to tell a maximum from a saddle.
             finished, exact = active[near], held[near]
@@ -222,14 +225,37 @@ def _held(objective: Batched, state: _State, active: Places) -> tuple[Mask, Mask
     points, slopes = state.points[active], state.slopes[active]
     own = np.diagonal(state.curves[active], axis1=1, axis2=2)
     at_end = objective.bounded & (np.abs(points) >= NEAR) & (np.abs(slopes) < NOTHING) & (np.abs(own) < NOTHING)
-    inwards = -slopes * np.sign(points) > 1e-3 * np.exp(-np.abs(points))
-    back = at_end & inwards & (state.returns[active] < RETURNS)
-    returned = np.asarray(back.any(1))
+    back = at_end & _rise_inwards(points, slopes) & (state.returns[active] < RETURNS)
+    _put_inside(objective, state, active, back)
+    return at_end & ~back, np.asarray(back.any(1))
+
+
+def _let_go(objective: Batched, state: _State, finished: Places, held: Mask) -> Mask:
+    """Which points [A] were let go of an end from which the density rises, as it is seen from inside.
+
+    At the end itself the slope is in proportion to the probability, and rounding is not.
+    """
+    points, back = state.points[finished], held & (state.returns[finished] < 2 * RETURNS)
+    asked = np.flatnonzero(back.any(1))
+    if len(asked):
+        inside = np.where(back, np.sign(points) * INSIDE, points)[asked]
+        back[asked] &= _rise_inwards(inside, objective.evaluate(inside)[1])
+        _put_inside(objective, state, finished, back)
+    return np.asarray(back.any(1))
+
+
+def _rise_inwards(points: Array, slopes: Array) -> Mask:
+    return np.asarray(-slopes * np.sign(points) > 1e-3 * np.exp(-np.abs(points)))
+
+
+def _put_inside(objective: Batched, state: _State, which: Places, back: Mask) -> None:
+    """Let points go of an end in some coordinates [A, D]."""
+    returned = back.any(1)
     if returned.any():
-        moved = np.where(back, np.sign(points) * INSIDE, points)[returned]
-        state.put(active[returned], moved, *objective.evaluate(moved))
-        state.returns[active[returned]] += back[returned]
-    return at_end & ~back, returned
+        own = which[returned]
+        moved = np.where(back[returned], np.sign(state.points[own]) * INSIDE, state.points[own])
+        state.put(own, moved, *objective.evaluate(moved))
+        state.returns[own] += back[returned]
 
 
 def _to_ends(objective: Batched, state: _State, active: Places) -> None:

@@ -38,6 +38,7 @@ from estimators.mechanisms import (
     Gaussian,
     LinearGaussian,
     Logistic,
+    Poisson,
     PoissonRegression,
 )
 from estimators.mixture.predictive import MixturePredictive
@@ -402,6 +403,34 @@ def test_other_contrasts_are_two_questions(do: Any, versus: Any) -> None:
     one, other = (fit.do(**settings).mean("Y").draws for settings in (do, versus))
     expected = one - (other[:, None] if one.ndim > other.ndim else other)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+KNOWN = CausalMixture(
+    2,
+    {"T": Bernoulli(), "C": Poisson(), "W": Bernoulli(caused_by_latent=False), "Y": Gaussian()},
+    latent_parents=["W"],
+    covariates={"A": None},
+)
+
+
+def test_what_is_known_is_the_same_under_both() -> None:
+    fit = of_draws(KNOWN, 3)
+    rows = {name: [1.0, 1.0] for name in ("T", "C", "W", "Y", "A")}
+    for name, given in (
+        ("Y", {"Y": 0.3}),
+        ("C", {"C": 3}),
+        ("W", {"unit": rows}),
+        ("A", {"A": 0.0}),
+    ):
+        found = fit.contrast(name, **EFFECT, given=given).draws
+        assert found.shape == (3,) and bool((found == 0.0).all())
+    assert bool((fit.contrast("C", **EFFECT, given={"C": 3}, event=3).draws == 0.0).all())
+    assert bool((fit.effect("Y", of="T", given={"Y": 0.3}).draws == 0.0).all())
+    assert fit.contrast("T", **EFFECT).draws.tolist() == [1.0, 1.0, 1.0]
+    vectors = CausalMixture(2, {"V": DiagonalGaussian(2), "T": Bernoulli()})
+    greeks = {"theta": [0.4, 0.6], "mu_V": [[0.0, 1.0], [2.0, 3.0]], "sigma_V": [[1.0, 1.0]] * 2, "p_T": [0.3, 0.6]}
+    known = Fit.from_greeks(vectors, greeks)
+    assert known.contrast("V", **EFFECT, given={"V": [0.3, 0.1]}).draws.tolist() == [[0.0, 0.0]]
 
 
 # Equal spreads: the effects -1 and .8 have one law of the rows.

@@ -88,7 +88,12 @@ def _in_two_rows(
     """
     if do.keys() != versus.keys() or not all(_is_one_value(value) for value in (*do.values(), *versus.values())):
         return None
-    both = outcome.asked_of(under(fit, {name: [do[name], versus[name]] for name in do}).where(given))
+    query = under(fit, {name: [do[name], versus[name]] for name in do}).where(given)
+    known = {**query.predictive.settings, **query.predictive.seen}
+    if outcome.name in known and outcome.name not in query.predictive.rows:
+        # It is what it is, in both rows.
+        return None
+    both = outcome.asked_of(query)
     if both.error is not None or both.source is None:
         return None
     values, origin = Once(both.source.values), both.source.origin

@@ -178,6 +178,14 @@ def test_a_class_absent_at_one_level_of_a_cause_is_not_lost(estimator: Estimator
     assert float(fit.effect("Y", of="T").value) == pytest.approx(1.61, abs=0.6)
 
 
+def test_laplace_names_what_is_at_an_end() -> None:
+    rows = ABSENT.simulate(60, ABSENT_TRUTH, seed=0)
+    fit = EM().fit(ABSENT, Data(W=rows["W"], T=rows["T"], Y=rows["Y"]), seed=0)
+    with pytest.raises(EstimationError, match=r"no approximation at an end: theta\[2, 0\] at 0 .*use NUTS") as refused:
+        fit.laplace(seed=0)
+    assert "undetermined" not in str(refused.value)
+
+
 def test_a_class_absent_at_every_level_with_rows_is_lost() -> None:
     density = ABSENT.density(Data(W=[0.0, 1.0, 1.0, 0.0] * 5, T=[0.0, 1.0] * 10, Y=[float(y) for y in range(20)]))
     beyond = density.beyond_priors()

@@ -95,6 +95,7 @@ def test_where_the_density_is_unlike_its_approximation_it_says_so() -> None:
     with pytest.warns(EstimationWarning, match=r"Pareto k̂ .* use NUTS\(\), or \.profile\(\)"):
         spread = fit.laplace(seed=0)
     assert spread.stats["pareto_k"] > 0.7
+    assert any("not like its normal approximation" in sentence for sentence in spread.advice)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert EM().fit(GaussianMixture(K=2), {"X": TUTORIAL_ROWS * 10}, seed=0).laplace(seed=0).stats["pareto_k"] < 0.7

@@ -16,6 +16,7 @@ from estimators.checks import check_seed
 from estimators.contract import Density, Objective, log_joint, log_likelihood, log_posterior
 from estimators.diagnostics import PARETO_LIMIT
 from estimators.fits.advice import advice_on
+from estimators.fits.edge_words import words_at_ends
 from estimators.fits.kind import Kind
 from estimators.fits.labels import label
 from estimators.fits.mode_findings import proportion_remark
@@ -46,12 +47,14 @@ def laplace_fit(fit: "Fit", num_draws: int, seed: int | None) -> "Fit":
         raise ValueError(f"laplace: expected num_draws >= 2, got {num_draws!r}")
     around = approximation(fit, num_draws, check_seed(seed))
     say_status(around, strict=False)
-    if (pareto_k := around.stats["pareto_k"]) > PARETO_LIMIT:
-        warn_user(
-            f"laplace: the density is not like its normal approximation (Pareto k̂ {pareto_k:.2f}, above "
-            f"{PARETO_LIMIT}), so intervals of these draws may be too short; use NUTS(), or .profile() for an interval"
-        )
-    return around
+    if (pareto_k := around.stats["pareto_k"]) <= PARETO_LIMIT:
+        return around
+    words = (
+        f"the density is not like its normal approximation (Pareto k̂ {pareto_k:.2f}, above {PARETO_LIMIT}), so "
+        "intervals of these draws may be too short; use NUTS(), or .profile() for an interval"
+    )
+    warn_user(f"laplace: {words}")
+    return replace(around, remarks=(*around.remarks, f"{words[0].upper()}{words[1:]}."))
 
 
 def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
@@ -60,7 +63,15 @@ def approximation(fit: "Fit", num_draws: int, seed: int) -> "Fit":
         why = advice_on(fit, Status.COMPONENT_COLLAPSED, Status.BOUNDARY)
         raise EstimationError(f"laplace: there is no interior mode to expand around. {why}")
     density = density_behind(fit, fitted_rows(fit, "laplace"))
-    drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))
+    try:
+        drawn, found, info = _draws(fit, density, num_draws, np.random.default_rng(seed))
+    except EstimationError:
+        if not (ends := words_at_ends(density, fit.draws, ())):
+            raise
+        raise EstimationError(
+            f"laplace: a normal distribution is no approximation at an end: {ends}; use NUTS(), or .profile() for an "
+            "interval"
+        ) from None
     # Alignment starts from the mode itself, whose labels the draws are given.
     with_mode = {name: torch.cat([fit.draws[name], value]) for name, value in density.draws(drawn).items()}
     labelled = label(fit.model, density, with_mode, ordered=False, uses_prior=fit.uses_prior)

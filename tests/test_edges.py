@@ -178,6 +178,16 @@ def test_a_class_absent_at_one_level_of_a_cause_is_not_lost(estimator: Estimator
     assert float(fit.effect("Y", of="T").value) == pytest.approx(1.61, abs=0.6)
 
 
+def test_a_profile_at_an_end_warns_of_nothing() -> None:
+    """Slopes far out were too long to be squared, and NumPy said so."""
+    rows = ABSENT.simulate(60, ABSENT_TRUTH, seed=1)
+    fit = MAP().fit(ABSENT, Data(W=rows["W"], T=rows["T"], Y=rows["Y"]), seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ((low, high),) = fit.given(W=2).probability("Z", 0).profile(0.9)
+    assert low < 1e-9 and high == pytest.approx(0.048, abs=0.002)
+
+
 def test_laplace_names_what_is_at_an_end() -> None:
     rows = ABSENT.simulate(60, ABSENT_TRUTH, seed=0)
     fit = EM().fit(ABSENT, Data(W=rows["W"], T=rows["T"], Y=rows["Y"]), seed=0)

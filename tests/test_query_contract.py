@@ -174,6 +174,7 @@ REFUSED = [
     case("set and seen", lambda fit: fit.do(T=1).given(T=1), ValueError, "given: T is set by do(...)"),
     case("no level", lambda fit: fit.do(T=0.5), ValueError, "do", "T", "0.5"),
     case("no class", lambda fit: fit.do(Z=2), ValueError, "do: Z expects", "2"),
+    case("a complex number", lambda fit: fit.do(Z=1 + 0j), TypeError, "do: Z expects", "1+0j"),
     case("not a number", lambda fit: fit.do(Y=np.nan), ValueError, "do: Y expects a finite number"),
     case("text", lambda fit: fit.given(Y="high"), TypeError, "given: Y expects a finite number", "'high'"),
     case("no law of levels", lambda fit: fit.do(T=SPREAD), ValueError, "do: T expects a distribution over"),

@@ -96,6 +96,8 @@ def _label(call: str, num_components: int, value: Any) -> Tensor:
         labels = torch.as_tensor(plain_numbers(value))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{call}: Z expects {expected}, got {what_came(value)}") from None
+    if labels.is_complex():
+        raise TypeError(f"{call}: Z expects {expected}, got {what_came(value)}")
     are_numbers = labels.dtype != torch.bool and labels.ndim < 2 and labels.numel() > 0
     if not are_numbers or not bool(((labels >= 0) & (labels < num_components) & (labels == labels.long())).all()):
         raise ValueError(f"{call}: Z expects {expected} (or one per row), got {what_came(value)}")

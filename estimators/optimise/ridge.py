@@ -63,7 +63,8 @@ def _on_ridge(function: ValueAndSlope, point: Array, aside: Array) -> Array:
     """The greatest point [D] of a plane through a point, the axes [D, A] of which have a unit of one sd."""
     for _ in range(BACK):
         move = aside.T @ function(point)[1]
-        if np.linalg.norm(move) <= ON_RIDGE:
+        # Far out a move may be too long to be squared.
+        if np.abs(move).max(initial=0.0) <= ON_RIDGE:
             break
         point = point + aside @ move
     return point

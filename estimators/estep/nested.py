@@ -43,11 +43,12 @@ def nested(row: Numbers, units: Numbers | None, shared: Sequence[Array]) -> tupl
     if units is None:
         return np.arange(len(row)), Nested(len(row), Grouped.of(row), EachRow(), EachRow())
     unit = units[row]
-    _, world = np.unique(np.stack([unit, *shared], 1), axis=0, return_inverse=True)
-    world = world.reshape(-1)
-    order = np.lexsort((row, world))
-    unit, world, row = unit[order], world[order], row[order]
-    begins = np.append(True, (np.diff(world) != 0) | (np.diff(row) != 0))[: len(row)]
+    # One number for each unit and combination of what its rows share, in the order of the units.
+    _, shared_by = np.unique(np.stack([unit, *shared], 1), axis=0, return_inverse=True)
+    shared_by = shared_by.reshape(-1)
+    order = np.lexsort((row, shared_by))
+    unit, shared_by, row = unit[order], shared_by[order], row[order]
+    begins = np.append(True, (np.diff(shared_by) != 0) | (np.diff(row) != 0))[: len(row)]
     in_rows = Grouped(np.flatnonzero(begins), np.cumsum(begins) - 1)
-    in_shared = Grouped.of(world[in_rows.starts])
+    in_shared = Grouped.of(shared_by[in_rows.starts])
     return order, Nested(len(row), in_rows, in_shared, grouped(unit[in_rows.starts][in_shared.starts]))

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from estimators.data.data import LATENT, Data
-from estimators.estep.marginal import num_sets
 from estimators.mixture.arguments import check_rows
 from estimators.mixture.covariates import CovariateRows, has_several_rows, is_steady
 from estimators.mixture.program import MixtureProgram
@@ -51,6 +50,5 @@ def earlier_rows(
     if bool((impossible := joint.amax(-1) <= LOG_ZERO / 2).any()):
         unit = int(impossible.any(0).nonzero()[0])
         raise ValueError(f"given: the rows of unit {data.unit_labels[unit]!r} have probability 0 under the fit")
-    assert len(joint) == num_sets(draws)
     is_one = data.num_units == 1
     return {name: column[0] if is_one else column for name, column in shared.items()}, torch.log_softmax(joint, -1)

@@ -68,9 +68,9 @@ def collect(shares: Any, tables: Any, segment: Any, C: Any, S: Any, is_whole: bo
 
 
 @compiled(**EXACT)
-def collect_levels(shares: Any, tables: Any, begin: tuple[int, int], S: Any) -> None:
+def collect_levels(shares: Any, terms: Any, segments: Any, begin: tuple[int, int], S: Any) -> None:
     """The same of segments of one row each from the first on, of the terms from the first on, of levels all."""
-    terms, segments, (first, first_term) = tables.terms, tables.segments, begin
+    first, first_term = begin
     for i in range(len(shares)):
         for t in range(first_term, len(terms)):
             place = segments[first + i, PLACE + t]

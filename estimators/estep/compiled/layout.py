@@ -81,6 +81,14 @@ class Tables(NamedTuple):
     copies: Whole
 
 
+class TermTables(NamedTuple):
+    """Of the tables, what the terms of a segment need: handing all over at every call costs as much as rows do."""
+
+    terms: Whole
+    constants: Array
+    columns: Array
+
+
 def addresses(tables: Tables) -> Whole:
     """Where the arrays are and their two lengths, which is all that is handed over at a call."""
     rows = [(array.ctypes.data, *array.shape, *([1] * (2 - array.ndim))) for array in tables]

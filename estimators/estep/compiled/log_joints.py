@@ -88,9 +88,9 @@ def has_numbers_in(terms: Any) -> Any:
 
 
 @compiled(**EXACT)
-def log_joint_of_levels(row: Any, tables: Any, begin: tuple[int, int], k: int, C: Any) -> None:
+def log_joint_of_levels(row: Any, terms: Any, segments: Any, begin: tuple[int, int], k: int, C: Any) -> None:
     """One class's L of segments of one row each from the first on, of the terms from the first on, of levels all."""
-    terms, segments, (first, first_term) = tables.terms, tables.segments, begin
+    first, first_term = begin
     for i in range(len(row)):
         value, known = 0.0, segments[first + i, CLASS]
         for t in range(first_term, len(terms)):

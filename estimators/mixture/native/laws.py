@@ -6,7 +6,7 @@ respect to the log alone.
 """
 
 from math import exp, expm1, inf, log, log1p, tanh
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimators.estep.compiled.layout import LOG, LOG_REST, VALUE
 from estimators.mechanisms.compiled.jit import EXACT, compiled
@@ -19,15 +19,30 @@ FARTHEST = 705.0
 LOG_2 = log(2.0)
 
 
+class Laws(NamedTuple):
+    """Of the tables, those of Greeks: handing all over at every call costs as much as rows do."""
+
+    sites: Any
+    numbers: Any
+    known: Any
+    copies: Any
+
+
 @compiled(**EXACT)
-def constrain(v: Any, tables: Any, greeks: Any) -> None:
+def laws_of(tables: Any) -> Any:
+    """The tables of Greeks."""
+    return Laws(tables.sites, tables.laws, tables.known, tables.copies)
+
+
+@compiled(**EXACT)
+def constrain(v: Any, laws: Any, greeks: Any) -> None:
     """Fill in the Greeks [3, size] at coordinates [D]."""
-    numbers = tables.laws
+    numbers = laws.numbers
     for i in range(3):
-        for j in range(tables.known.shape[1]):
-            greeks[i, j] = tables.known[i, j]
-    for s in range(len(tables.sites)):
-        site = tables.sites[s]
+        for j in range(laws.known.shape[1]):
+            greeks[i, j] = laws.known[i, j]
+    for s in range(len(laws.sites)):
+        site = laws.sites[s]
         count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == REAL:
             for j in range(count):
@@ -71,7 +86,7 @@ def constrain(v: Any, tables: Any, greeks: Any) -> None:
             for _ in range(count):
                 at = _unit_rows(v, at, length, to, greeks)
                 to += length * length
-    for copy in tables.copies:
+    for copy in laws.copies:
         for i in range(3):
             greeks[i, copy[0]] = greeks[i, copy[1]]
 
@@ -130,11 +145,11 @@ def _unit_rows(v: Any, at: int, D: int, to: int, greeks: Any) -> Any:
 
 
 @compiled(**EXACT)
-def add_log_prior(tables: Any, greeks: Any, g: Any) -> Any:
+def add_log_prior(laws: Any, greeks: Any, g: Any) -> Any:
     """The log prior but for its constants; its gradient is added to g."""
-    numbers, value = tables.laws, 0.0
-    for s in range(len(tables.sites)):
-        site = tables.sites[s]
+    numbers, value = laws.numbers, 0.0
+    for s in range(len(laws.sites)):
+        site = laws.sites[s]
         to, a, length = site[GREEK], site[LAW_AT], site[LENGTH]
         size = site[COPIES] * (length if site[MAP] != CORRELATION else 1)
         if site[LAW] == NORMAL:
@@ -174,11 +189,11 @@ def add_log_prior(tables: Any, greeks: Any, g: Any) -> Any:
 
 
 @compiled(**EXACT)
-def add_log_jacobian(v: Any, tables: Any, greeks: Any, gradient: Any) -> Any:
+def add_log_jacobian(v: Any, laws: Any, greeks: Any, gradient: Any) -> Any:
     """log |dφ/dv| but for its constants; its gradient is added."""
-    numbers, value = tables.laws, 0.0
-    for s in range(len(tables.sites)):
-        site = tables.sites[s]
+    numbers, value = laws.numbers, 0.0
+    for s in range(len(laws.sites)):
+        site = laws.sites[s]
         count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == POSITIVE:
             for j in range(count):
@@ -214,11 +229,11 @@ def add_log_jacobian(v: Any, tables: Any, greeks: Any, gradient: Any) -> Any:
 
 
 @compiled(**EXACT)
-def pull_back(v: Any, tables: Any, greeks: Any, g: Any, gradient: Any) -> None:
+def pull_back(v: Any, laws: Any, greeks: Any, g: Any, gradient: Any) -> None:
     """Add the gradient with respect to v of what has the gradient g with respect to the Greeks."""
-    numbers = tables.laws
-    for s in range(len(tables.sites)):
-        site = tables.sites[s]
+    numbers = laws.numbers
+    for s in range(len(laws.sites)):
+        site = laws.sites[s]
         count, length, at, to, a = site[COPIES], site[LENGTH], site[COORDINATE], site[GREEK], site[MAP_AT]
         if site[MAP] == REAL:
             for j in range(count):

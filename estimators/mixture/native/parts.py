@@ -11,7 +11,7 @@ from estimators.estep.compiled.expectation import expectation_at
 from estimators.estep.compiled.layout import BLOCK, LIKELIHOOD, SLOPES, Tables
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled, native, signature_at
-from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, constrain, pull_back
+from estimators.mixture.native.laws import add_log_jacobian, add_log_prior, constrain, laws_of, pull_back
 from estimators.mixture.native.sites import CONSTANT_AT
 
 NUM_TABLES = len(Tables._fields)
@@ -23,33 +23,35 @@ SMALLEST_SLOPE = 1e-100
 def greeks_at(where: Any, V: Any, greeks: Any) -> None:
     """The Greeks [S, 3, size] at coordinates [S, D]."""
     tables = tables_at(where)
+    laws = laws_of(tables)
     for s in range(len(V)):
-        constrain(V[s], tables, greeks[s])
+        constrain(V[s], laws, greeks[s])
 
 
-@compiled(**EXACT)
-def _add_priors(tables: Any, v: Any, greeks: Any, g: Any, values: Any, of_jacobian: Any) -> None:
+@compiled(inline="always", **EXACT)
+def _add_priors(laws: Any, v: Any, greeks: Any, g: Any, values: Any, of_jacobian: Any) -> None:
     """The log prior and Jacobian among the values [3]; their slopes are added to g and to those of the Jacobian [D]."""
-    values[1] = add_log_prior(tables, greeks, g)
-    values[2] = add_log_jacobian(v, tables, greeks, of_jacobian)
-    for s in range(len(tables.sites)):
-        values[1] += tables.laws[tables.sites[s, CONSTANT_AT]]
-        values[2] += tables.laws[tables.sites[s, CONSTANT_AT] + 1]
+    values[1] = add_log_prior(laws, greeks, g)
+    values[2] = add_log_jacobian(v, laws, greeks, of_jacobian)
+    for s in range(len(laws.sites)):
+        values[1] += laws.numbers[laws.sites[s, CONSTANT_AT]]
+        values[2] += laws.numbers[laws.sites[s, CONSTANT_AT] + 1]
 
 
-@compiled(**EXACT)
+@compiled(inline="always", **EXACT)
 def _finish(tables: Any, v: Any, greeks: Any, C: Any, S: Any, values: Any, gradients: Any) -> None:
     """The log prior and Jacobian among the values [3], and all gradients [3, D]."""
+    laws = laws_of(tables)
     g = np.zeros((3, tables.known.shape[1]))
     gradients[:, :] = 0.0
     slopes(tables.sizes[0], tables.terms, tables.constants, greeks, C, S, g)
     for copy in tables.copies:
         for i in range(3):
             g[i, copy[1]] += g[i, copy[0]]
-    pull_back(v, tables, greeks, g, gradients[0])
+    pull_back(v, laws, greeks, g, gradients[0])
     g[:, :] = 0.0
-    _add_priors(tables, v, greeks, g, values, gradients[2])
-    pull_back(v, tables, greeks, g, gradients[1])
+    _add_priors(laws, v, greeks, g, values, gradients[2])
+    pull_back(v, laws, greeks, g, gradients[1])
 
 
 @compiled(**EXACT)
@@ -66,11 +68,12 @@ def finish(where: Any, V: Any, greeks: Any, sums: Any, values: Any, gradients: A
 def evaluate(where: Any, V: Any, values: Any, gradients: Any) -> None:
     """The parts [S, 3] at coordinates [S, D], and their gradients [S, 3, D]."""
     tables = tables_at(where)
+    laws = laws_of(tables)
     K = tables.sizes[0]
     C, S, of_chunk = np.empty((K, tables.sizes[1])), np.empty((K, tables.sizes[2])), np.empty((K, tables.sizes[2]))
     greeks, scratch = np.empty((3, tables.known.shape[1])), np.empty((K + tables.sizes[3], BLOCK))
     for s in range(len(V)):
-        constrain(V[s], tables, greeks)
+        constrain(V[s], laws, greeks)
         coefficients(K, tables.terms, tables.constants, greeks, C)
         S[:, :] = 0.0
         values[s, 0] = 0.0
@@ -88,18 +91,19 @@ def evaluate(where: Any, V: Any, values: Any, gradients: Any) -> None:
 def values_at(where: Any, V: Any, values: Any, with_likelihood: bool) -> None:
     """The parts [S, 3] at coordinates [S, D]; the likelihood only if asked for, else as it stands in them."""
     tables = tables_at(where)
+    laws = laws_of(tables)
     K, greeks = tables.sizes[0], np.empty((3, tables.known.shape[1]))
     C, scratch, nothing = np.empty((K, tables.sizes[1])), np.empty((K + tables.sizes[3], BLOCK)), np.empty((1, 1))
     g, slopes_of_jacobian = np.zeros((3, tables.known.shape[1])), np.zeros(V.shape[1])
     for s in range(len(V)):
-        constrain(V[s], tables, greeks)
+        constrain(V[s], laws, greeks)
         if with_likelihood:
             coefficients(K, tables.terms, tables.constants, greeks, C)
             values[s, 0] = 0.0
             for chunk in range(len(tables.chunks) - 1):
                 values[s, 0] += expectation_at(tables.sizes[6], where, C, (chunk, LIKELIHOOD), scratch, nothing)
         g[:, :] = 0.0
-        _add_priors(tables, V[s], greeks, g, values[s], slopes_of_jacobian)
+        _add_priors(laws, V[s], greeks, g, values[s], slopes_of_jacobian)
 
 
 # Where its code is in this process.

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from estimators.contract import Density
 from estimators.modes.labelling import Labelling
@@ -48,7 +47,7 @@ class Proposals:
         for part, share in zip(self.parts, self.shares, strict=True):
             logs = np.logaddexp(logs, np.log(share) + part.log_density(images))
         logs = logs + log_ratios(self.density, images, logs)
-        of_parts = logsumexp(logs, 0) - np.log(len(images))
+        of_parts = np.logaddexp.reduce(logs, 0) - np.log(len(images))
         if not self.of_prior:
             return np.asarray(of_parts)
         return np.asarray(np.logaddexp(np.log1p(-self.of_prior) + of_parts, np.log(self.of_prior) + log_prior))

@@ -1,6 +1,7 @@
 """Student's t in D dimensions, what proposals are made of: its tails are heavier than those of what it stands for."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import gammaln
@@ -54,6 +55,11 @@ class Student:
         return Student(location, unit, vectors, 1.0 / np.maximum(values, 1e-9))
 
     @property
+    def scale(self) -> Array:
+        """A factor [D, D] of the scale: that times its transpose."""
+        return np.asarray(self.unit[:, None] * self.vectors / np.sqrt(self.values))
+
+    @cached_property
     def log_volume(self) -> float:
         """The log of the square root of the scale's determinant."""
         return float(np.log(self.unit).sum() - 0.5 * np.log(self.values).sum())
@@ -66,10 +72,19 @@ class Student:
 
     def log_density(self, points: Array) -> Array:
         """The log density [...] at points [..., D]; none at infinity, where a relabelled weight of 0 is."""
-        size, scale = len(self.values), self.vectors * np.sqrt(self.values) / self.unit[:, None]
         with np.errstate(invalid="ignore"):
-            standard = (points - self.location) @ scale
-        constant = gammaln(0.5 * (DEGREES + size)) - gammaln(0.5 * DEGREES) - 0.5 * size * np.log(DEGREES * np.pi)
+            standard = (points - self.location) @ self._standardising
         distance = np.einsum("...d,...d->...", standard, standard)
-        logs = constant - self.log_volume - 0.5 * (DEGREES + size) * np.log1p(distance / DEGREES)
+        logs = self._log_height - 0.5 * (DEGREES + len(self.values)) * np.log1p(distance / DEGREES)
         return np.where(np.isnan(logs), -np.inf, logs)
+
+    @cached_property
+    def _standardising(self) -> Array:
+        return np.asarray(self.vectors * np.sqrt(self.values) / self.unit[:, None])
+
+    @cached_property
+    def _log_height(self) -> float:
+        """The log density at the location."""
+        size = len(self.values)
+        constant = gammaln(0.5 * (DEGREES + size)) - gammaln(0.5 * DEGREES) - 0.5 * size * np.log(DEGREES * np.pi)
+        return float(constant - self.log_volume)

@@ -25,9 +25,18 @@ from estimators import (
 )
 from estimators.algorithms.smc import cloud as cloud_module
 from estimators.algorithms.smc.cloud import posterior_cloud
-from estimators.algorithms.smc.moves import DifferentialEvolution, Jump, Langevin, Move, Snooker, Surroundings
+from estimators.algorithms.smc.moves import (
+    DifferentialEvolution,
+    Independent,
+    Jump,
+    Langevin,
+    Move,
+    Snooker,
+    Surroundings,
+)
 from estimators.algorithms.smc.mutation import Mutation
 from estimators.algorithms.smc.particles import Particles, evaluate
+from estimators.algorithms.smc.shape import cluster_proposals
 from estimators.algorithms.smc.tempering import effective_size, next_temperature, systematic
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
@@ -115,7 +124,18 @@ class Normal:
 
 @pytest.mark.parametrize(
     "move",
-    [DifferentialEvolution(acceptance=None), Jump(), Snooker(np.ones(3)), Langevin(np.diag([1.0, 0.5, 2.0]), None)],
+    [
+        DifferentialEvolution(acceptance=None),
+        Jump(),
+        Snooker(np.ones(3)),
+        Langevin(np.diag([1.0, 0.5, 2.0]), None),
+        # About clusters of other points, which are elsewhere and narrower than the target is.
+        Independent(
+            cluster_proposals(
+                Normal(), 0.3 + 0.7 * np.random.default_rng(1).standard_normal((60, 3)), np.random.default_rng(2)
+            )  # type: ignore[arg-type]
+        ),
+    ],
     ids=lambda move: type(move).__name__,
 )
 @pytest.mark.statistical(min_effect=0.05)

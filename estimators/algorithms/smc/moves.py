@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from estimators.algorithms.smc.particles import Particles
+from estimators.modes.proposals import Proposals
 from estimators.optimise.arrays import Array
 
 # A Langevin drift is held at this many times the length of its noise: a gradient may be huge far from the modes.
@@ -112,6 +113,25 @@ class Langevin:
             return np.asarray(0.5 * (noise**2 - (step + drift(after)) ** 2).sum(-1))
 
         return Proposal(particles.coordinates + lengths * (step @ self.factor.T), log_ratio)
+
+
+@dataclass(frozen=True, eq=False)
+class Independent:
+    """``v' ~ q``, Student's t's about clusters of a cloud as it was before it moved, wherever v is.
+
+    It takes most particles anywhere in one step where there are few coordinates, and hardly one where there are many.
+    """
+
+    proposals: Proposals
+    acceptance: float | None = None
+
+    def propose(self, particles: Particles, around: Surroundings) -> Proposal:
+        points = self.proposals.draws(len(particles), around.rng)[around.rng.permutation(len(particles))]
+        log_ratio = self._log_density(particles.coordinates) - self._log_density(points)
+        return Proposal(points, lambda _: log_ratio)
+
+    def _log_density(self, points: Array) -> Array:
+        return self.proposals.log_density(points[None], np.zeros(len(points)))
 
 
 def _pairs(around: Surroundings, count: int) -> tuple[Array, Array]:

@@ -1,20 +1,33 @@
 """Moves of a cloud at one temperature, until it has decorrelated from where it was resampled."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
-from estimators.algorithms.smc.moves import DifferentialEvolution, Jump, Langevin, Move, Snooker, Surroundings
+from estimators.algorithms.smc.moves import (
+    DifferentialEvolution,
+    Independent,
+    Jump,
+    Langevin,
+    Move,
+    Snooker,
+    Surroundings,
+)
 from estimators.algorithms.smc.particles import Particles, evaluate, joined
-from estimators.algorithms.smc.shape import mode_factor, widths
+from estimators.algorithms.smc.shape import cluster_proposals, mode_factor, widths
 from estimators.contract import Density
 from estimators.optimise.arrays import Array
 
 # With correlation r to the start after m sweeps, and so r² after 2 m, distances from the start have grown by √(1 + r):
-# here r² is a tenth.
-GROWTH = 1.15
-# A Langevin step more for every so many coordinates: random walks grow slow with their number.
-COORDINATES_PER_LANGEVIN = 8
+# here r² is a fifth.
+GROWTH = 1.2
+# A step more in a sweep for every so many coordinates: random walks grow slow with their number.
+COORDINATES_PER_STEP = 8
 # How far a scale may go by itself.
 SMALLEST, LARGEST = 1e-8, 1e8
+# The least share of the steps that a kernel has, however short its steps: what moves few particles may move those that
+# no other does.
+LEAST_SHARE = 0.1
 
 
 class Mutation:
@@ -25,47 +38,69 @@ class Mutation:
         self._scales = dict[type[Move], float]()
 
     def decorrelated(self, particles: Particles, temperature: float) -> Particles:
-        """The cloud after sweeps over all kernels, as many as it takes, or ``max_sweeps``.
+        """The cloud after as many steps as it takes, or ``max_sweeps`` sweeps: all kernels first, then the best most.
 
-        The mean distances from the start, coordinate by coordinate, are compared whenever the number of sweeps has
-        doubled. A mode that no particle leaves is no reason to go on; one that some leave is.
+        The mean distances from the start, coordinate by coordinate, are compared with those after half as many steps,
+        more often than these double. A mode that no particle leaves is no reason to go on; one that some leave is.
         """
         if not self._density.size:
             return particles
-        start, distances = particles.coordinates, np.zeros(self._density.size)
-        moves = self._moves(start)
-        for sweep in range(1, self._max_sweeps + 1):
-            for move in moves:
-                particles = self._moved(move, particles, temperature)
-            if sweep.bit_count() == 1:
-                before, distances = distances, np.abs(particles.coordinates - start).mean(0)
-                if bool((distances <= GROWTH * before).all()):
-                    break
-        return particles
-
-    def _moves(self, coordinates: Array) -> list[Move]:
-        langevin = Langevin(mode_factor(coordinates, self._rng))
-        num_more = self._density.size // COORDINATES_PER_LANGEVIN
-        return [DifferentialEvolution(), Jump(), langevin, Snooker(widths(coordinates)), *[langevin] * num_more]
-
-    def _moved(self, move: Move, particles: Particles, temperature: float) -> Particles:
-        """Each half of the cloud, every other particle, after one move among the other half."""
+        # Each half of the cloud, every other particle, moves among the other half.
         halves = [particles.take(slice(0, None, 2)), particles.take(slice(1, None, 2))]
-        for own in (0, 1):
-            scale = self._scales.get(type(move), 1.0)
-            around = Surroundings(halves[1 - own].coordinates, temperature, scale, self._rng)
-            halves[own] = self._stepped(move, halves[own], around)
+        starts = [half.coordinates for half in halves]
+        moves = [self._moves(start) for start in reversed(starts)]
+        unit, lengths = widths(particles.coordinates), np.ones(len(moves[0]))
+        distances = list[Array]()
+        for num_steps in _rounds(len(lengths) + self._density.size // COORDINATES_PER_STEP, self._max_sweeps):
+            for kernel in self._kernels(lengths, num_steps) if distances else range(len(lengths)):
+                before = [half.coordinates for half in halves]
+                for own in (0, 1):
+                    others = halves[1 - own].coordinates
+                    halves[own] = self._stepped(moves[own][kernel], halves[own], others, temperature)
+                lengths[kernel] = ((_away(halves, before) / unit) ** 2).mean()
+            distances.append(_away(halves, starts).mean(0))
+            if len(distances) > 2 and bool((distances[-1] <= GROWTH * distances[-3]).all()):
+                break
         order = np.argsort(np.r_[0 : len(particles) : 2, 1 : len(particles) : 2])
         return joined(halves).take(order)
 
+    def _kernels(self, lengths: Array, count: int) -> Sequence[int]:
+        """Which kernels are next, by the mean squares of their last steps."""
+        shares = np.maximum(lengths / max(float(lengths.sum()), 1e-300), LEAST_SHARE)
+        return [int(kernel) for kernel in self._rng.choice(len(lengths), count, p=shares / shares.sum())]
+
+    def _moves(self, others: Array) -> list[Move]:
+        return [
+            DifferentialEvolution(),
+            Jump(),
+            Langevin(mode_factor(others, self._rng)),
+            Snooker(widths(others)),
+            Independent(cluster_proposals(self._density, others, self._rng)),
+        ]
+
     # A proposal far out may overflow: it is judged by its density.
     @np.errstate(all="ignore")
-    def _stepped(self, move: Move, particles: Particles, around: Surroundings) -> Particles:
+    def _stepped(self, move: Move, particles: Particles, others: Array, temperature: float) -> Particles:
+        around = Surroundings(others, temperature, self._scales.get(type(move), 1.0), self._rng)
         proposal = move.propose(particles, around)
         after = evaluate(self._density, proposal.points)
-        gain = after.log_target(around.temperature) - particles.log_target(around.temperature)
+        gain = after.log_target(temperature) - particles.log_target(temperature)
         is_accepted = -self._rng.standard_exponential(len(particles)) < gain + proposal.log_ratio(after)
         if move.acceptance is not None:
             adapted = around.scale * float(np.exp(is_accepted.mean() - move.acceptance))
             self._scales[type(move)] = min(max(adapted, SMALLEST), LARGEST)
         return particles.replaced(is_accepted, after)
+
+
+def _rounds(sweep: int, max_sweeps: int) -> Iterator[int]:
+    """Numbers of steps between comparisons: a sweep, and ever more, so that two rounds double what was done before."""
+    done = 0
+    while done < sweep * max_sweeps:
+        to_do = max(sweep, int(0.414 * done))
+        yield min(to_do, sweep * max_sweeps - done)
+        done += to_do
+
+
+def _away(halves: Sequence[Particles], starts: Sequence[Array]) -> Array:
+    """The distances [n, D] of particles from where they were."""
+    return np.concatenate([np.abs(half.coordinates - start) for half, start in zip(halves, starts, strict=True)])

@@ -1,7 +1,10 @@
-"""The shape of a cloud's modes, wherever they lie."""
+"""The shape of a cloud, and of its modes, wherever they lie."""
 
 import numpy as np
 
+from estimators.contract import Density
+from estimators.modes.clusters import clustered
+from estimators.modes.proposals import Proposals
 from estimators.optimise.arrays import Array
 
 # Differences to so many other particles are looked at, and this share of them, the nearest, is of one mode.
@@ -10,6 +13,8 @@ NEAREST = 0.25
 CONCENTRATIONS = 8
 # The least variance of a direction, in units of the cloud's.
 LEAST_VARIANCE = 1e-12
+# Clusters of a cloud.
+CLUSTERS = 8
 
 
 def widths(coordinates: Array) -> Array:
@@ -39,3 +44,10 @@ def mode_factor(coordinates: Array, rng: np.random.Generator) -> Array:
         nearest = differences[np.argpartition(distances, count)[:count]]
         covariance = nearest.T @ nearest / count + floor
     return np.asarray(unit[:, None] * np.linalg.cholesky(covariance))
+
+
+def cluster_proposals(density: Density, coordinates: Array, rng: np.random.Generator) -> Proposals:
+    """Student's t's about particles and about clusters of them."""
+    least = LEAST_VARIANCE * np.diag(widths(coordinates) ** 2)
+    parts, shares = zip(*clustered(coordinates, least, CLUSTERS, rng), strict=True)
+    return Proposals(density, parts, np.array(shares) / sum(shares))

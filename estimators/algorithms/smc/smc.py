@@ -35,7 +35,8 @@ class SMC:
     ``target_t(φ) ∝ p(φ) p(data | φ)^t``: ``num_clouds`` independent clouds of ``num_particles / num_clouds`` particles
     begin as draws of the priors (t = 0) and end as draws of the posterior (t = 1). The next t is that at which the
     weights of a cloud have an effective sample size of ``ess_share`` of its particles; after resampling, particles
-    move until distances from where they were have stopped growing, at most ``max_sweeps`` times over all moves.
+    move until distances from where they were have stopped growing, by the kind of move that takes them farthest more
+    than by the others, at most ``max_sweeps`` times as often as there are kinds.
 
     ``fit.stats`` has ``log_evidence``, the log of the clouds' mean, and ``log_evidence_error``, its standard error by
     the spread of the clouds' logs (at least that of independent particles). The clouds are the fit's chains: R-hat says

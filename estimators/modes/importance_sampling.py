@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from estimators.contract import Combination, Density
-from estimators.modes.clusters import LEAST_DRAWS, clustered
+from estimators.modes.clusters import clusters as clusters_of
 from estimators.modes.labelling import Labelling
 from estimators.modes.proposals import Proposals, Regions
 from estimators.modes.student import Student
@@ -26,8 +26,10 @@ Rng = np.random.Generator
 EVENLY, LEAST_SHARE = 0.2, 1e-3
 # The share of the prior, where it is one, in the first turn too; and of the modes' own t's after that.
 OF_PRIOR, OF_PRIOR_AT_FIRST, OF_MODES = 0.1, 0.5, 0.2
-# Draws that are clustered, and the share of a mode's own covariance that no cluster's falls short of.
-CLUSTERED, LEAST_COVARIANCE = 2000, 1e-6
+# Draws that are clustered, the least of one cluster by coordinate, and what of all their covariance is added to it.
+CLUSTERED, LEAST_DRAWS, WIDENED = 2000, 5, 0.03
+# The share of a mode's own covariance that is added to that of all.
+LEAST_COVARIANCE = 1e-6
 # With more labels than so many images, points are drawn and weighed in one labelling, and none from the prior.
 MOST_IMAGES = 24
 # Draws that are effective in a fit, by coordinate, and halvings by which the power of their weights is found.
@@ -139,8 +141,7 @@ def _refitted(
             continue
         even = _evened(last.weights[own], EVEN_DRAWS * size)
         drawn = last.images[own[rng.choice(len(own), CLUSTERED, p=even)]]
-        scale = regions.parts[mode].scale
-        for part, share in clustered(drawn, LEAST_COVARIANCE * scale @ scale.T, clusters, rng):
+        for part, share in _clustered(drawn, regions.parts[mode], clusters, rng):
             parts.append(part)
             shares.append(0.5 * mass * share)
     for part, share in thin:
@@ -190,3 +191,16 @@ def _evened(weights: Array, least: float) -> Array:
         evened = np.exp(power * logs)
         evened /= evened.sum()
     return np.asarray(evened)
+
+
+def _clustered(drawn: Array, part: Student, count: int, rng: Rng) -> list[tuple[Student, float]]:
+    """t's about all draws [S, D] of a region and about clusters of them, and the share of the draws in each."""
+    fewest = LEAST_DRAWS * drawn.shape[1]
+    spread = np.atleast_2d(np.cov(drawn.T)) + LEAST_COVARIANCE * part.scale @ part.scale.T
+    groups = [np.full(len(drawn), True), *clusters_of(drawn, count, fewest, rng)]
+    fitted = []
+    for inside in groups:
+        if inside.sum() > fewest:
+            own = np.atleast_2d(np.cov(drawn[inside].T)) + WIDENED * spread
+            fitted.append((Student.of(drawn[inside].mean(0), own), float(inside.mean())))
+    return fitted

@@ -3,8 +3,9 @@
 import numpy as np
 
 from estimators.contract import Density
-from estimators.modes.clusters import clustered
+from estimators.modes.clusters import clusters
 from estimators.modes.proposals import Proposals
+from estimators.modes.student import Student
 from estimators.optimise.arrays import Array
 
 # Differences to so many other particles are looked at, and this share of them, the nearest, is of one mode.
@@ -13,8 +14,8 @@ NEAREST = 0.25
 CONCENTRATIONS = 8
 # The least variance of a direction, in units of the cloud's.
 LEAST_VARIANCE = 1e-12
-# Clusters of a cloud.
-CLUSTERS = 8
+# Clusters of half a cloud at most, and the least particles of one.
+CLUSTERS, FEWEST = 8, 20
 
 
 def widths(coordinates: Array) -> Array:
@@ -47,7 +48,19 @@ def mode_factor(coordinates: Array, rng: np.random.Generator) -> Array:
 
 
 def cluster_proposals(density: Density, coordinates: Array, rng: np.random.Generator) -> Proposals:
-    """Student's t's about particles and about clusters of them."""
-    least = LEAST_VARIANCE * np.diag(widths(coordinates) ** 2)
-    parts, shares = zip(*clustered(coordinates, least, CLUSTERS, rng), strict=True)
-    return Proposals(density, parts, np.array(shares) / sum(shares))
+    """Student's t's about clusters of particles [n, D].
+
+    Few particles tell little of a covariance in many directions, so that within clusters counts as D more.
+    """
+    size, D = coordinates.shape
+    groups = clusters(coordinates, CLUSTERS, FEWEST, rng) or [np.full(size, True)]
+    kept = [inside for inside in groups if inside.any()]
+    means = [coordinates[inside].mean(0) for inside in kept]
+    away = [coordinates[inside] - mean for inside, mean in zip(kept, means, strict=True)]
+    products = [own.T @ own for own in away]
+    within = sum(products) / size + LEAST_VARIANCE * np.diag(widths(coordinates) ** 2)
+    parts = [
+        Student.of(mean, (product + D * within) / (len(own) + D))
+        for mean, product, own in zip(means, products, away, strict=True)
+    ]
+    return Proposals(density, parts, np.array([len(own) / size for own in away]))

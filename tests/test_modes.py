@@ -305,9 +305,8 @@ def test_draws_that_were_made_without_a_search_are_divided_over_the_modes() -> N
     assert len(fit.modes) == 2
     parts = [part.contrast("Y", **asked).draws for part in fit.modes]
     assert sorted(torch.cat(parts).tolist()) == sorted(effect.tolist())
-    assert {bool((part < 0.1).all()) for part in parts} == {True, False} and all(
-        (part < 0.1).unique().numel() == 1 for part in parts
-    )
+    low, high = sorted(parts, key=lambda part: float(part.mean()))
+    assert bool((low < -0.2).all()) and bool((high > -0.2).all())
     shares = [len(part) / len(effect) for part in parts]
     assert fit.modes.weights.tolist() == pytest.approx(shares) and min(shares) > 0.05
     assert all(part.status is Status.RIVAL_MODES for part in fit.modes)

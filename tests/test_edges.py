@@ -20,6 +20,7 @@ from estimators import (
     GaussianMixture,
     PyroModel,
     Status,
+    modes,
 )
 from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
@@ -176,6 +177,32 @@ def test_a_class_absent_at_one_level_of_a_cause_is_not_lost(estimator: Estimator
     truth = float(marginal.log_likelihood(ABSENT.check_greeks(ABSENT_TRUTH)))
     assert float(marginal.log_likelihood({name: value[0] for name, value in fit.draws.items()})) > truth + 2.0
     assert float(fit.effect("Y", of="T").value) == pytest.approx(1.61, abs=0.6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_answer_below_a_pole_of_the_prior_says_so(seed: int) -> None:
+    """Where the prior is infinite is no maximum; the best one inside, 14 nats worse, was CONVERGED without a word."""
+    model = CausalMixture(2, ABSENT.mechanisms, 0.5, ["W"])
+    rows = model.simulate(60, ABSENT_TRUTH, seed=seed)
+    data = Data(W=rows["W"], T=rows["T"], Y=rows["Y"])
+    said = r"with theta\[.* at 0.* nats better than at this answer"
+    with pytest.warns(EstimationWarning, match=said):
+        fit = MAP().fit(model, data, seed=0)
+    marginal = model.marginal(data)
+    truth = float(marginal.log_likelihood(model.check_greeks(ABSENT_TRUTH)))
+    assert float(marginal.log_likelihood({name: value[0] for name, value in fit.draws.items()})) < truth - 10.0
+    # What a search of the likelihood has found leads to no maximum inside: it is there itself, and says why.
+    with pytest.warns(EstimationWarning, match=r"theta\[.* at 0 \(the prior is infinite there"):
+        there = MAP().fit(model, data, seed=0, search=modes.search(model, data, seed=0))
+    assert float(marginal.log_likelihood({name: value[0] for name, value in there.draws.items()})) > truth
+    # Nothing is to be said without a pole, nor of a class that the rows do not need.
+    plain = CausalMixture(2, {name: ABSENT.mechanisms[name] for name in ("T", "Y")}, concentration=0.5)
+    for one in (ABSENT, plain):
+        own = Data(**{name: rows[name] for name in one.variables if name != "Z"})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EstimationWarning)
+            without = MAP().fit(one, own, seed=0)
+        assert not any("nats better than at this answer" in sentence for sentence in without.advice)
 
 
 def test_a_profile_at_an_end_warns_of_nothing() -> None:

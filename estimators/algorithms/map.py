@@ -14,11 +14,12 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
-from estimators.fits.mode_findings import unsearched_remarks
+from estimators.fits.mode_findings import poles_in_words, unsearched_remarks
 from estimators.isolation import own_modes
 from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
 from estimators.modes.mode_search import DEFAULT
+from estimators.modes.pole import Pole
 from estimators.optimise.adam import adam
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import Summit, ascend
@@ -113,6 +114,10 @@ class MAP:
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
         draws = density.draws(best.coordinates[None])
         findings, remarks = {status: ""}, unsearched_remarks(found)
+        if found is None and status is Status.CONVERGED:
+            pole = Pole.highest(objective, density, np.array([summit.coordinates for _, summit in summits]))
+            poles = poles_in_words(pole, density, best.value)
+            findings |= {Status.BOUNDARY: poles} if poles else {}
         estimated = Estimated(Kind.MAP, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 

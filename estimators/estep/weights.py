@@ -146,10 +146,12 @@ class Theta:
         concentration = self.parameters[0].prior.concentration.numpy()
         few = (greeks[WEIGHTS] * num_rows < LEAST_ROWS) & (concentration <= 1.0 if has_prior else True)
         is_lost = self._everywhere(few, rows)
-        if has_prior:
-            is_lost = is_lost | (few & (concentration < 1.0))
-        ends = edges_where(WEIGHTS, is_lost, "0", End.WEIGHT)
-        return ends + edges_where(WEIGHTS, few & ~is_lost, "0", End.PROBABILITY)
+        is_pole = few & ~is_lost & (concentration < 1.0) & has_prior
+        return [
+            *edges_where(WEIGHTS, is_lost, "0", End.WEIGHT),
+            *edges_where(WEIGHTS, is_pole, "0", End.POLE),
+            *edges_where(WEIGHTS, few & ~is_lost & ~is_pole, "0", End.PROBABILITY),
+        ]
 
     def _everywhere(self, marked: Mask, rows: "Entries") -> Mask:
         """The marked weights of classes that are marked at every level that has rows."""

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from estimators.contract import Density
+from estimators.data.words import few
 from estimators.fits.edge_words import separated
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
+from estimators.modes.pole import Pole
 from estimators.modes.table import SHARE
 from estimators.optimise.arrays import Array
+from estimators.parameters.edges import MOST_NAMED
 from estimators.queries.labels import entry_names
 from estimators.status import Status
 
@@ -20,6 +23,8 @@ NONE, MUCH = 0.0, 1e12
 UNMOVED = 1e-9
 # A mode so many nats below another is as high.
 SAME = 0.005
+# Nats by which a place where a prior is infinite has to be better, but for that, to be named.
+BETTER = 2.0
 
 NOT_SEARCHED = (
     "No search for modes stands behind this answer: another as good may be there, and `search=modes.Search()` looks "
@@ -41,10 +46,27 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     left_open = [group for group in groups_left_open(density, best) if not gone.issuperset(group.entries)]
     if left_open:
         findings[Status.NOT_IDENTIFIED] = groups_in_words(left_open)
+    poles = poles_in_words(found.pole, density, best.value)
+    if poles:
+        findings[Status.BOUNDARY] = poles
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
     if rivals:
         findings[Status.RIVAL_MODES] = rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
     return findings
+
+
+def poles_in_words(pole: Pole | None, density: Density, value: float) -> str:
+    """What is at an end where a prior is infinite, if all but that factor is better there than an answer's value."""
+    if pole is None or pole.value < value + BETTER:
+        return ""
+    names = density.names_at(pole.far)
+    edges = [edge.words for edge in density.edges(density.constrain(pole.point)) if edge.greek in names]
+    what = few(edges or [f"{name} at an end" for name in names], MOST_NAMED)
+    return (
+        f"with {what} all but the factor of the prior that is infinite there is {pole.value - value:.2g} nats better "
+        "than at this answer; a prior without a pole (`concentration=1` or more, `Beta(1, 1)`) has its maximum "
+        "there, and NUTS weighs the pole as it is"
+    )
 
 
 def proportion_remark(about: str, *, are_in_proportion: bool = True) -> str:

@@ -9,7 +9,7 @@ from estimators.contract import Density, Objective
 from estimators.modes.labelling import Labelling
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb as lbfgs
-from estimators.optimise.stationary import MOST_COORDINATES, stationary_points
+from estimators.optimise.stationary import MOST_COORDINATES, rises_without_end, stationary_points
 from estimators.parameters.symmetry import Indices
 
 # Cycles of EM between looks at which starts have met, and the gain (nats) below which Newton's method goes on.
@@ -40,11 +40,15 @@ class Met(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """Stationary points [E, D], their values [E], and at which each point arrived [G] (-1: none)."""
+    """Stationary points [E, D], their values [E], and at which each point arrived [G] (-1: none).
+
+    ``spikes`` [X, D] are points from which the density rises without end.
+    """
 
     points: Array
     values: Array
     at: Indices
+    spikes: Array
 
 
 @np.errstate(all="ignore")
@@ -60,12 +64,13 @@ def climb(
         return _one_by_one(objective, density, labelling, points)
     places, values = points.copy(), objective.value(points)
     leads_to, has_arrived = np.arange(len(points)), np.zeros(len(points), dtype=bool)
-    under_way = np.arange(len(points))
+    under_way, spikes = np.arange(len(points)), [np.zeros((0, objective.size))]
     for turn in range(1, TURNS + 1):
         if not len(under_way):
             break
         ends, before = stationary_points(objective, places[under_way], STEPS), values[under_way]
         places[under_way], values[under_way], has_arrived[under_way] = ends.points, ends.values, ends.stationary
+        spikes.append(ends.points[ends.spikes])
         sides = len(places) + np.arange(len(ends.ways))
         # The first of its two sides is where a climb to a saddle has led.
         leads_to[under_way[ends.origins[::-1]]] = sides[::-1]
@@ -83,7 +88,7 @@ def climb(
     arrived = np.flatnonzero(has_arrived & (leads_to == np.arange(len(places))))
     number = np.full(len(places), -1)
     number[arrived] = np.arange(len(arrived))
-    return Arrivals(places[arrived], values[arrived], number[leads_to[: len(points)]])
+    return Arrivals(places[arrived], values[arrived], number[leads_to[: len(points)]], np.concatenate(spikes))
 
 
 def _one_by_one(objective: Objective, density: Density, labelling: Labelling, points: Array) -> Arrivals:
@@ -92,7 +97,7 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
     One that comes to where another has ended goes no farther.
     """
     values = objective.value(points)
-    ends, at, least = list[Array](), np.full(len(points), -1), -np.inf
+    ends, spikes, at, least = list[Array](), list[Array](), np.full(len(points), -1), -np.inf
 
     def known(point: Array) -> int | None:
         """At which of the ends a climb through a point [D] is certain to end."""
@@ -121,8 +126,10 @@ def _one_by_one(objective: Objective, density: Density, labelling: Labelling, po
             at[index] = len(ends)
             ends.append(end)
             least = least if density.is_spurious(end) else max(least, value - HOPELESS)
+        elif rises_without_end(objective, end, slope).any():
+            spikes.append(end)
     found = np.array(ends).reshape(len(ends), objective.size)
-    return Arrivals(found, objective.value(found), at)
+    return Arrivals(found, objective.value(found), at, np.array(spikes).reshape(len(spikes), objective.size))
 
 
 def em_climb_by_few(few: Density, density: Density, labelling: Labelling, starts: Array) -> Met:

@@ -10,6 +10,7 @@ from estimators.modes.climb import Arrivals, climb, em_climb
 from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, law_at, mode_at
+from estimators.modes.pole import Pole
 from estimators.optimise.arrays import Array
 
 # What is told how many more starts have been dealt with.
@@ -26,7 +27,8 @@ def untold(number: int) -> None:
 class Found:
     """Modes of a density within reach of the best, best first, and apart those that chance makes.
 
-    ``chance`` is that another random start ends at a mode that is not among these.
+    ``chance`` is that another random start ends at a mode that is not among these; ``pole`` the highest place where
+    the prior is infinite.
     """
 
     density: Density
@@ -36,6 +38,7 @@ class Found:
     chance: float
     is_settled: bool
     is_many: bool
+    pole: Pole | None = None
 
     def found(
         self, model: Model, density: Density, combination: Combination, rng: np.random.Generator, tick: Tick
@@ -54,18 +57,19 @@ class Found:
     def on(self, model: Model, density: Density, combination: Combination) -> "Found":
         """The modes of another density that climbs from the first of these lead to."""
         carried = (self.modes or self.spurious)[:MOST_CARRIED]
-        if not carried:
+        places = [mode.point for mode in carried] + ([] if self.pole is None else [self.pole.point])
+        if not places:
             return replace(self, density=density, is_settled=False)
         objective = Objective(density, combination)
         labelling = Labelling.of(model, density, uses_prior=combination is not log_likelihood)
-        greeks = self.density.constrain(np.array([mode.point for mode in carried]).reshape(-1, self.density.size))
-        starts = density.unconstrain(greeks)
-        if self._are_modes_of(density, objective, starts):
+        starts = density.unconstrain(self.density.constrain(np.array(places).reshape(-1, self.density.size)))
+        if self._are_modes_of(density, objective, starts[: len(carried)]):
             return replace(self, density=density)
         met = em_climb(density, labelling, starts)
         arrivals = climb(objective, density, labelling, met.points)
         ends = told_apart(objective, density, labelling, arrivals)
-        for start, group in enumerate(met.group):
+        pole = Pole.highest(objective, density, arrivals.spikes)
+        for start, group in enumerate(met.group[: len(carried)]):
             end = arrivals.at[group] if group >= 0 else -1
             if end >= 0:
                 ends[end].hits.update(carried[start].hits)
@@ -78,6 +82,7 @@ class Found:
             modes=tuple(mode for mode in modes if not mode.is_spurious),
             spurious=tuple(mode for mode in modes if mode.is_spurious),
             is_settled=self.is_settled and is_same,
+            pole=pole and pole.polished(objective, density),
         )
 
     def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:

@@ -14,6 +14,7 @@ from estimators.modes.found import Found, Tick, untold
 from estimators.modes.joined import rises_from
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, mode_at
+from estimators.modes.pole import Pole, higher
 from estimators.modes.starts import KINDS, PRIOR, RandomStarts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON
@@ -98,6 +99,7 @@ class _Run:
         self.modes: list[Mode] = []
         self._num_starts = self._num_random = 0
         self._highest = -np.inf
+        self._pole: Pole | None = None
         # Ends so many nats below the best mode are none of what is found.
         self._far = 2.0 * search.reach
 
@@ -124,6 +126,7 @@ class _Run:
             chance=chance,
             is_settled=chance <= self._search.chance and not is_many,
             is_many=is_many,
+            pole=self._pole and self._pole.polished(self._objective, self._density),
         )
 
     def _near(self, reach: float) -> list[Mode]:
@@ -225,6 +228,7 @@ class _Run:
     def _climbed(self, points: Array) -> list[Mode | None]:
         """The modes to which climbs from points [G, D] lead."""
         arrivals = climb(self._objective, self._density, self._labelling, points, self._highest_mode() - self._far)
+        self._pole = higher(self._pole, Pole.highest(self._objective, self._density, arrivals.spikes))
         met = meeting(self._density, self._labelling, arrivals.points, arrivals.values)
         ends, values = arrivals.points[met.kept], arrivals.values[met.kept]
         modes = [self._place(*end) for end in zip(ends, values, strict=True)]

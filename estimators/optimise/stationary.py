@@ -59,14 +59,15 @@ class Batched(Protocol):
 class Ends(NamedTuple):
     """Where climbs ended [S, D]: values [S], whether they stand still [S], and starts [W, D] beside saddles.
 
-    Those ``under_way`` [S] have taken all their steps. ``ways`` leave the saddle at which the climb ``origins`` [W]
-    ended, up to both sides.
+    Those of ``spikes`` [S] rise without end, those ``under_way`` [S] have taken all their steps. ``ways`` leave the
+    saddle at which the climb ``origins`` [W] ended, up to both sides.
     """
 
     points: Array
     values: Array
     stationary: Mask
     saddles: Mask
+    spikes: Mask
     under_way: Mask
     ways: Array
     origins: Places
@@ -109,19 +110,20 @@ def stationary_points(objective: Batched, starts: Array, max_steps: int = MAX_ST
     points, (count, size) = np.array(starts, dtype=np.float64), starts.shape
     if not count:
         none = np.zeros(0, dtype=bool)
-        return Ends(points, np.zeros(0), none, none, none, points, np.zeros(0, dtype=int))
+        return Ends(points, np.zeros(0), none, none, none, none, points, np.zeros(0, dtype=int))
     values, slopes = objective.evaluate(points)
     ages, returns = np.full(count, FRESH), np.zeros((count, size), dtype=int)
     state = _State(points, values, slopes, np.zeros((count, size, size)), ages, returns)
     finite = np.isfinite(state.values) & np.isfinite(state.slopes).all(1)
-    gains, saddles = np.full(count, np.inf), np.zeros(count, dtype=bool)
+    gains, saddles, spikes = np.full(count, np.inf), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
     ways, origins = [np.zeros((0, size))], list[int]()
     active = np.flatnonzero(finite)
     for _ in range(max_steps):
         if not len(active):
             break
         _to_ends(objective, state, active)
-        active = active[~_is_spike(objective, state, active)]
+        spikes[active] = rises_without_end(objective, state.points[active], state.slopes[active]).any(1)
+        active = active[~spikes[active]]
         stale = FRESH if len(active) * size > FEW else 1
         _refresh(objective, state, active[state.ages[active] >= stale], STEP)
         held, returned = _held(objective, state, active)
@@ -153,7 +155,7 @@ def stationary_points(objective: Batched, starts: Array, max_steps: int = MAX_ST
     under_way = np.isin(np.arange(count), active)
     stationary = finite & (gains < NEARLY) & ~saddles & ~under_way
     ways_out = np.concatenate(ways), np.array(origins, dtype=int)
-    return Ends(state.points, state.values, stationary, saddles, under_way, *ways_out)
+    return Ends(state.points, state.values, stationary, saddles, spikes, under_way, *ways_out)
 
 
 def _refresh(objective: Batched, state: _State, which: Places, step: float) -> None:
@@ -270,11 +272,10 @@ def _to_ends(objective: Batched, state: _State, active: Places) -> None:
                 _try_ends(objective, state, active[row], np.array([one]))
 
 
-def _is_spike(objective: Batched, state: _State, active: Places) -> Mask:
-    """Which points [A] are far towards an end of their support, and climb still: there is no maximum on that way."""
-    points, slopes = state.points[active], state.slopes[active]
-    far = objective.bounded & (np.abs(points) > NEAR) & (slopes * np.sign(points) > NOTHING)
-    return np.asarray(far.any(1))
+def rises_without_end(objective: Batched, points: Array, slopes: Array) -> Mask:
+    """In which coordinates [A, D] points are far towards an end of the support, and climb still: to no maximum."""
+    far = objective.bounded & (np.abs(points) > NEAR)
+    return np.asarray(far & (slopes * np.sign(points) > NOTHING))
 
 
 def _try_ends(objective: Batched, state: _State, index: int, which: Places) -> bool:

@@ -22,6 +22,11 @@ class End(Enum):
     is_maximum: bool
 
     WEIGHT = "the data support fewer components; lower K, or raise `concentration` and use MAP or NUTS", False
+    POLE = (
+        "the prior is infinite there, so that it is no maximum; with `concentration=1` or more it is one (MAP), and "
+        "NUTS weighs it as it is",
+        False,
+    )
     PROBABILITY = "the rows show no other case; a prior keeps it off its end (MAP, NUTS)", True
     SHARE = (
         "what it is the probability of does not occur; leave it out, or use a prior that keeps it off 0 (MAP, NUTS)",

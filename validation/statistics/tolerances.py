@@ -1,4 +1,4 @@
-"""Tolerances that are computed, never typed: from known standard errors, exact binomial tails and chi-squared sums.
+"""Tolerances that are computed, never typed: from exact binomial tails and chi-squared sums.
 
 Every function takes the false-alarm probability `alpha` that one comparison may spend, and every tolerance has a
 companion that says which effect a test at this tolerance would have found with probability `power`.
@@ -13,22 +13,6 @@ from scipy import special, stats
 from scipy.optimize import brentq
 
 from validation.statistics.check import POWER
-
-
-def known_tolerance(sd: float, n: int, *, alpha: float, margin: float = 0.0) -> float:
-    """Return the bound that |mean of n| exceeds with probability at most alpha if the true mean is within ±margin.
-
-    ``margin + z_{1-alpha/2} · sd / √n``, where `sd` is a known bound on the standard deviation. Nothing is estimated,
-    so the tolerance and what it can detect are fixed before the first replicate.
-    """
-    return margin + float(stats.norm.isf(alpha / 2)) * sd / math.sqrt(n) if n else math.inf
-
-
-def known_detectable(sd: float, n: int, *, alpha: float, margin: float = 0.0, power: float = POWER) -> float:
-    """Return the |true mean| that exceeds `known_tolerance` with probability at least `power`."""
-    if n == 0:
-        return math.inf
-    return known_tolerance(sd, n, alpha=alpha, margin=margin) + float(stats.norm.isf(1 - power)) * sd / math.sqrt(n)
 
 
 def binomial_bounds(n: int, p: float, *, alpha: float) -> tuple[int, int]:

@@ -25,6 +25,12 @@ class Status(Enum):
         "Other Greeks explain the rows about as well, and may answer otherwise; `print(fit.modes)` lists them, and "
         "seen Z, rows with something set, or another measure of Z may tell them apart"
     )
+    PRIOR_POLE = (
+        "The prior is infinite at an end of the Greeks, where all else is better than at this answer, the best one "
+        "inside",
+        "take a prior that has no pole (`concentration=1` or more, `Beta(1, 1)`) with MAP, or NUTS, which weighs it as "
+        "it is",
+    )
     PRIOR_CONFLICT = (
         "Prior and data disagree beyond chance, so the answer is a compromise, and all else may be for this reason",
         "check the units of the columns, or use wider priors (a mixture's `model.scaled_to(data)`)",

@@ -35,8 +35,8 @@ def quietly(findings: Mapping[Status, str], remarks: tuple[str, ...] = ()) -> Fi
 
 def test_the_status_is_what_misleads_most() -> None:
     assert [status.name for status in Status] == [
-        *("NOT_IDENTIFIED", "RIVAL_MODES", "PRIOR_CONFLICT", "CHAINS_DISAGREE", "SADDLE", "COMPONENT_COLLAPSED"),
-        *("BOUNDARY", "MAX_ITERATIONS", "DIVERGENCES", "LOW_ESS", "CONVERGED"),
+        *("NOT_IDENTIFIED", "RIVAL_MODES", "PRIOR_POLE", "PRIOR_CONFLICT", "CHAINS_DISAGREE", "SADDLE"),
+        *("COMPONENT_COLLAPSED", "BOUNDARY", "MAX_ITERATIONS", "DIVERGENCES", "LOW_ESS", "CONVERGED"),
     ]
     assert list(in_order({Status.LOW_ESS: "", Status.CONVERGED: "", Status.SADDLE: "x"})) == [
         Status.SADDLE,

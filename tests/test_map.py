@@ -113,7 +113,7 @@ def test_constant_rows_end_finite_and_say_what_happened(scale: object) -> None:
     model = CausalMixture(2, {"X": Gaussian(scale=scale)}, concentration=0.5)
     with pytest.warns(EstimationWarning):
         fit = MAP(num_starts=20, num_steps=20).fit(model, {"X": [3.0] * 5}, seed=0)
-    assert fit.status in (Status.BOUNDARY, Status.COMPONENT_COLLAPSED)
+    assert not {Status.BOUNDARY, Status.COMPONENT_COLLAPSED}.isdisjoint(fit.findings)
     assert bool(torch.isfinite(fit["theta"]).all())
     assert float(fit["theta"].min()) > 1e-100
 

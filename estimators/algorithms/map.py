@@ -117,7 +117,7 @@ class MAP:
         if found is None and status is Status.CONVERGED:
             pole = Pole.highest(objective, density, np.array([summit.coordinates for _, summit in summits]))
             poles = poles_in_words(pole, density, best.value)
-            findings |= {Status.BOUNDARY: poles} if poles else {}
+            findings |= {Status.PRIOR_POLE: poles} if poles else {}
         estimated = Estimated(Kind.MAP, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 

@@ -23,8 +23,9 @@ NONE, MUCH = 0.0, 1e12
 UNMOVED = 1e-9
 # A mode so many nats below another is as high.
 SAME = 0.005
-# Nats by which a place where a prior is infinite has to be better, but for that, to be named.
-BETTER = 2.0
+# Nats by which a place where a prior is infinite has to be better, but for that, to be named: how much of a pole is
+# infinite is known to two or so, by how a weight is a share of what is left of others.
+BETTER = 4.0
 
 NOT_SEARCHED = (
     "No search for modes stands behind this answer: another as good may be there, and `search=modes.Search()` looks "
@@ -48,7 +49,7 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
         findings[Status.NOT_IDENTIFIED] = groups_in_words(left_open)
     poles = poles_in_words(found.pole, density, best.value)
     if poles:
-        findings[Status.BOUNDARY] = poles
+        findings[Status.PRIOR_POLE] = poles
     rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
     if rivals:
         findings[Status.RIVAL_MODES] = rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
@@ -63,9 +64,8 @@ def poles_in_words(pole: Pole | None, density: Density, value: float) -> str:
     edges = [edge.words for edge in density.edges(density.constrain(pole.point)) if edge.greek in names]
     what = few(edges or [f"{name} at an end" for name in names], MOST_NAMED)
     return (
-        f"with {what} all but the factor of the prior that is infinite there is {pole.value - value:.2g} nats better "
-        "than at this answer; a prior without a pole (`concentration=1` or more, `Beta(1, 1)`) has its maximum "
-        "there, and NUTS weighs the pole as it is"
+        f"with {what}, all but the infinite factor is about {pole.value - value:.2g} nats better; MAP with a prior "
+        "that has no pole (`concentration=1` or more, `Beta(1, 1)`) decides it, and NUTS weighs it as it is"
     )
 
 

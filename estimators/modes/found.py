@@ -1,5 +1,6 @@
 """What a search has found, and the same on other rows, or under another objective."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -68,12 +69,14 @@ class Found:
         met = em_climb(density, labelling, starts)
         arrivals = climb(objective, density, labelling, met.points)
         ends = told_apart(objective, density, labelling, arrivals)
-        pole = Pole.highest(objective, density, arrivals.spikes)
-        for start, group in enumerate(met.group[: len(carried)]):
+        hits = [mode.hits for mode in carried] + ([] if self.pole is None else [Counter(pole=1)])
+        for own, group in zip(hits, met.group, strict=True):
             end = arrivals.at[group] if group >= 0 else -1
             if end >= 0:
-                ends[end].hits.update(carried[start].hits)
-        modes = reached(ends)
+                ends[end].hits.update(own)
+        modes, pole = reached(ends), Pole.highest(objective, density, arrivals.spikes)
+        if pole is not None and modes:
+            pole = pole.polished(objective, density).named_as(modes[0].point, labelling, objective, density)
         # What other starts on these rows would find, nobody has tried.
         is_same = density.data.num_units == self.density.data.num_units and len(carried) == len(self.modes)
         return replace(
@@ -82,7 +85,7 @@ class Found:
             modes=tuple(mode for mode in modes if not mode.is_spurious),
             spurious=tuple(mode for mode in modes if mode.is_spurious),
             is_settled=self.is_settled and is_same,
-            pole=pole and pole.polished(objective, density),
+            pole=pole,
         )
 
     def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:

@@ -118,15 +118,18 @@ class _Run:
             is_many = len(self._near(CLOSE)) >= MANY
             if is_many or (chance <= self._search.chance and self._near(np.inf)):
                 break
+        kept, pole = self._kept(), self._pole and self._pole.polished(self._objective, self._density)
+        if kept and pole is not None:
+            pole = pole.named_as(kept[0].point, self._labelling, self._objective, self._density)
         return Found(
             density=self._density,
-            modes=self._kept(),
+            modes=kept,
             spurious=tuple(sorted((m for m in self.modes if m.is_spurious), key=lambda mode: -mode.value)),
             num_starts=self._num_starts,
             chance=chance,
             is_settled=chance <= self._search.chance and not is_many,
             is_many=is_many,
-            pole=self._pole and self._pole.polished(self._objective, self._density),
+            pole=pole,
         )
 
     def _near(self, reach: float) -> list[Mode]:

@@ -6,10 +6,11 @@ from typing import Self
 import numpy as np
 
 from estimators.contract import Density, Objective
+from estimators.modes.labelling import Labelling
 from estimators.modes.mode import mode_at
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT
-from estimators.optimise.stationary import NOTHING, rises_without_end
+from estimators.optimise.stationary import NOTHING, TRY, rises_without_end
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,10 @@ class Pole:
         """The highest of those at points [X, D] from which an objective rises; None where there is none."""
         if not len(points):
             return None
+        # What is on its way to an end would keep a part of a factor that has none.
+        slopes = objective.evaluate(points)[1]
+        rises = objective.bounded & (np.abs(points) > TRY) & (slopes * np.sign(points) > NOTHING)
+        points = np.where(rises, np.sign(points) * LIMIT, points)
         parts, gradients = density.evaluate(points)
         values, slopes = objective.combination(parts), objective.combination(gradients)
         far = rises_without_end(objective, points, slopes)
@@ -42,8 +47,15 @@ class Pole:
 
     def polished(self, objective: Objective, density: Density) -> "Pole":
         """The same with all else at its best, as far as Newton's method finds it."""
-        end = np.where(self.far, np.sign(self.point) * LIMIT, self.point)
-        return higher(self, Pole.highest(objective, density, mode_at(objective, density, end).point[None])) or self
+        return (
+            higher(self, Pole.highest(objective, density, mode_at(objective, density, self.point).point[None])) or self
+        )
+
+    def named_as(self, best: Array, labelling: Labelling, objective: Objective, density: Density) -> "Pole":
+        """The same in the labelling that is nearest to an answer [D]."""
+        point = labelling.nearest(self.point, best)
+        point = np.where(objective.bounded, np.clip(point, -LIMIT, LIMIT), point)
+        return Pole.highest(objective, density, point[None]) or self
 
 
 def higher(one: Pole | None, other: Pole | None) -> Pole | None:

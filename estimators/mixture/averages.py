@@ -68,14 +68,8 @@ def _mean_of(weighed: Weighed, name: str, is_drawn_alone: bool) -> tuple[Tensor,
 
 def _at_nodes(weighed: Weighed, values: Tensor, event_dim: int) -> tuple[Tensor, Tensor]:
     """A function of the components [S, R, Q, C, ...], whose rows and nodes are one axis, and its weights there."""
-    while values.ndim < 3 + event_dim:
-        values = values[None]
-    event, weights = values.shape[values.ndim - event_dim :], weighed.log_weights.exp()
-    num_nodes = weights.shape[2]
-    num_rows = max(weights.shape[1], values.shape[1] // num_nodes)
-    values = values.expand(-1, num_rows * num_nodes, -1, *event)
-    values = values.reshape(len(values), num_rows, num_nodes, -1, *event)
-    return values, weights.reshape(*weights.shape, *[1] * event_dim)
+    weights = weighed.log_weights.exp()
+    return weighed.by_node(values, event_dim), weights.reshape(*weights.shape, *[1] * event_dim)
 
 
 def _with_error(weighed: Weighed, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -50,6 +50,8 @@ from estimators.parameters.laws import (
 from estimators.parameters.parameter import LOG_ZERO
 from estimators.parameters.sparse import in_logs
 
+# A panel of which everything is so many nats below the most of any has no part in a mean.
+NEGLIGIBLE = 70.0
 # Draws of what is open, where there are several or the law's density cannot be integrated.
 SIMULATED = 2_000
 
@@ -76,6 +78,15 @@ class Weighed:
     def log_weights(self) -> Tensor:
         """log p(node, configuration | seen) as [S, R, Q, C]."""
         return self.log_joint - self.log_evidence
+
+    def by_node(self, values: Tensor, event_dim: int) -> Tensor:
+        """A function of the components, whose rows and nodes are one axis, as [S, R, Q, C, ...]."""
+        while values.ndim < 3 + event_dim:
+            values = values[None]
+        event, (_, num_rows, num_nodes, _) = values.shape[values.ndim - event_dim :], self.log_joint.shape
+        num_rows = max(num_rows, values.shape[1] // num_nodes)
+        values = values.expand(-1, num_rows * num_nodes, -1, *event)
+        return values.reshape(len(values), num_rows, num_nodes, -1, *event)
 
 
 @without_validation()
@@ -118,18 +129,39 @@ def weigh(
             return _drawn(situation, names, is_open, num_counts, size)
 
     num_counts: dict[str, int] = {}
+    # All of a line's panels, of which a mean asks few, are looked at by a node each.
+    panels_asked, is_asked_in_part = None, for_mean and is_line and not is_in_product
     has_counts = any(is_count(situation, name) for name in names if name not in situation.seen)
-    for rule in (COARSE, FINE) if has_counts else (FINE,):
+    for rule in (COARSE, FINE) if has_counts or is_asked_in_part else (FINE,):
         while True:
-            weighed = _at_nodes(situation, names, nodes_of(num_counts, rule), num_counts)
+            nodes = nodes_of(num_counts, rule)
+            nodes = nodes if panels_asked is None else nodes.on_panels(*panels_asked)
+            weighed = _at_nodes(situation, names, nodes, num_counts)
             more = more_counts(situation, weighed.joint, weighed.log_joint, target if for_mean else None)
             if not more:
                 break
             num_counts |= more
+        if is_asked_in_part and rule is COARSE and target is not None:
+            panels_asked = _panels_with_a_part(weighed, target)
     if is_in_product and not weighed.is_simulated and _is_rough(weighed, integrated[0], target, points):
         weighed = _at_nodes(situation, names, drawn(num_counts, num_drawn), num_counts)
     check_possible(weighed.log_joint, situation.seen)
     return weighed
+
+
+def _panels_with_a_part(weighed: Weighed, target: str) -> tuple[int, int]:
+    """The first of the panels that have a part in a probability or in the target's mean, and the one after the last.
+
+    By the nodes of `COARSE`, one on each; a panel more on both sides.
+    """
+    component = weighed.joint.component(target)
+    means = weighed.by_node(component.mean.double().abs().log(), len(component.event_shape))
+    means = means.reshape(*means.shape[:4], -1).amax(-1).nan_to_num(torch.inf)
+    has_part = torch.zeros(weighed.log_joint.shape[2], dtype=torch.bool)
+    for log in (weighed.log_weights, weighed.log_weights + means):
+        has_part |= (log >= log.amax((2, 3), keepdim=True) - NEGLIGIBLE).any(3).flatten(0, 1).any(0)
+    panels = has_part.nonzero()
+    return max(int(panels[0]) - 1, 0), min(int(panels[-1]) + 2, len(has_part))
 
 
 def _is_rough(weighed: Weighed, name: str, target: str | None, points: Tensor | None) -> bool:

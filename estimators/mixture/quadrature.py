@@ -18,7 +18,7 @@ PEAK = torch.tensor(
     [-12.0, -9.0, -7.0, -5.0, -3.5, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0], dtype=torch.float64
 )
 # Those of a Gaussian variable reach as far as its density is a number.
-REACH = torch.cat([torch.arange(-38.0, -10.0, 2.0), torch.arange(-10.0, 11.0), torch.arange(12.0, 39.0, 2.0)]).double()
+REACH = torch.arange(-38.0, 39.0, 2.0).double()
 # Those about where a regression turns, whose tails in its predictor are exponential.
 TURN = torch.cat([PEAK, torch.tensor([-100.0, -50.0, -30.0, -18.0, 18.0, 30.0, 50.0, 100.0]).double()]).sort().values
 # Where a Gaussian variable is found from any two of its values; the second look is from nearby.
@@ -60,6 +60,13 @@ class Nodes:
     values: Mapping[str, Tensor]
     log_weights: Tensor
     edges: Tensor | None = None
+
+    def on_panels(self, first: int, stop: int) -> "Nodes":
+        """Those on some panels that lie side by side."""
+        assert self.edges is not None
+        own = slice(first * NUM_NODES, stop * NUM_NODES)
+        values = {name: value[:, :, own] for name, value in self.values.items()}
+        return Nodes(values, self.log_weights[:, :, own], self.edges[:, :, first : stop + 1])
 
 
 def situation_at(situation: Situation, values: Mapping[str, Tensor], *, are_drawn: bool = False) -> Situation:

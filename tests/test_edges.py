@@ -206,6 +206,31 @@ def test_an_answer_below_a_pole_of_the_prior_says_so(seed: int) -> None:
         assert not any("PRIOR_POLE" in sentence for sentence in without.advice)
 
 
+HALVES = dist.Dirichlet(torch.full((3,), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "column", "said"),
+    [
+        (Bernoulli(prior=dist.Beta(0.5, 0.5), parents=["W"]), [0, 1, 0, 1, 1], "p_V[0, 1] at 1"),
+        (Bernoulli(prior=dist.Beta(0.5, 2.0), parents=["W"]), [0, 1, 1, 0, 0], "p_V[0, 1] at 0"),
+        (
+            Categorical(3, prior=dist.Dirichlet(torch.full((3,), 0.5)), parents=["W"]),
+            [2, 1, 0, 0, 1],
+            "p_V[0, 1, 2] at 0",
+        ),
+        (Poisson(prior=dist.Gamma(0.5, 1.0), parents=["W"]), [2, 1, 0, 0, 0], "rate_V[0, 1] at 0"),
+    ],
+    ids=["1", "0", "a level", "a rate"],
+)
+def test_a_prior_that_pushes_to_an_end_is_not_advised_against_it(mechanism: Any, column: list[int], said: str) -> None:
+    """It is MAP with a prior already: "a prior keeps it off its end (MAP, NUTS)" was the advice."""
+    model = CausalMixture(1, {"W": Bernoulli(), "V": mechanism}, concentration=2.0)
+    with pytest.warns(EstimationWarning) as warned:
+        MAP().fit(model, {"W": [0, 0, 0, 1, 1], "V": column}, seed=0)
+    assert f"{said} (the prior is infinite there" in str(warned[0].message)
+
+
 def test_a_pole_on_many_rows_is_no_class_on_one_value() -> None:
     """What the rows still say of a weight of e^-13 is in proportion to their number, and was taken for a collapse."""
     model = CausalMixture(2, ABSENT.mechanisms, 0.5, ["W"])

@@ -25,7 +25,9 @@ from estimators.optimise.curvature import observed_information
 from estimators.optimise.objective import NativeFunction, Objective, Parts, log_likelihood
 from estimators.parameters.edges import Edge, End, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
+from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_densities import log_prior_at
+from estimators.parameters.tabulated_priors import poles
 
 
 class Density:
@@ -138,7 +140,9 @@ class Density:
         """Those that take no look at the rows."""
         rows, has_prior = self.marginal.weighing, self._within_priors
         weights = self._model.weights.edges(greeks, rows, self.count, has_prior=has_prior)
-        return weights + _edges_of_mechanisms(self.marginal, greeks) + _edges_of_priors(self._coordinates, greeks)
+        priors = {parameter.name: parameter for parameter in self.parameters} if has_prior else {}
+        of_mechanisms = _edges_of_mechanisms(self.marginal, greeks, priors)
+        return weights + of_mechanisms + _edges_of_priors(self._coordinates, greeks)
 
     def remarks(self) -> list[Remark]:
         """What the rows say by themselves of each variable, and of K."""
@@ -227,11 +231,17 @@ class Density:
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
 
 
-def _edges_of_mechanisms(marginal: MixtureMarginal, greeks: Mapping[str, Array]) -> list[Edge]:
+def _edges_of_mechanisms(
+    marginal: MixtureMarginal, greeks: Mapping[str, Array], priors: Mapping[str, Parameter]
+) -> list[Edge]:
+    """Probabilities and rates at their ends, which are maxima there but at a pole of a prior, of those that count."""
     found = []
     for name, few in marginal.at_edge(greeks, LEAST_ROWS).items():
-        found += edges_where(name, few & (greeks[name] < 0.5), "0", End.PROBABILITY)
-        found += edges_where(name, few & (greeks[name] >= 0.5), "1", End.PROBABILITY)
+        is_low = greeks[name] < 0.5
+        are_poles = poles(priors[name]) if name in priors else (np.zeros_like(few),) * 2
+        for at_end, end, is_pole in zip((few & is_low, few & ~is_low), ("0", "1"), are_poles, strict=True):
+            found += edges_where(name, at_end & ~is_pole, end, End.PROBABILITY)
+            found += edges_where(name, at_end & is_pole, end, End.POLE)
     return found
 
 

@@ -23,8 +23,8 @@ class End(Enum):
 
     WEIGHT = "the data support fewer components; lower K, or raise `concentration` and use MAP or NUTS", False
     POLE = (
-        "the prior is infinite there, so that it is no maximum; with `concentration=1` or more MAP has one, there or "
-        "elsewhere, and NUTS weighs it as it is",
+        "the prior is infinite there, so that it is no maximum; with a prior that has no pole (`concentration=1` or "
+        "more, `Beta(1, 1)`) MAP has one, there or elsewhere, and NUTS weighs the pole as it is",
         False,
     )
     PROBABILITY = "the rows show no other case; a prior keeps it off its end (MAP, NUTS)", True

@@ -13,7 +13,7 @@ import pyro.distributions as dist
 import torch
 from scipy.special import gammaln
 
-from estimators.optimise.arrays import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.parameter import Parameter
 from estimators.parameters.prior_densities import HALF_LOG_2PI
 from estimators.parameters.priors import parameters_of
@@ -39,6 +39,16 @@ def tabulated_prior(parameter: Parameter) -> TabulatedPrior | None:
     shape = parameter.prior.batch_shape + parameter.prior.event_shape
     numbers = {name: value.detach().double() for name, value in parameters_of(parameter.prior).items()}
     return family({name: _flat(value, shape) for name, value in numbers.items()}, parameter)
+
+
+def poles(parameter: Parameter) -> tuple[Mask, Mask]:
+    """At which entries of a probability or a rate the density of its prior is infinite at 0, and at which at 1."""
+    prior, nowhere = tabulated_prior(parameter), np.zeros(parameter.shape, dtype=bool)
+    if prior is None or prior.law not in (BETA, DIRICHLET, POWER):
+        return nowhere, nowhere
+    # The first numbers of all of these are the powers of the value itself, a Beta's second those of the rest.
+    powers = prior.numbers.reshape(-1, *parameter.shape)
+    return powers[0] < 0.0, powers[1] < 0.0 if prior.law == BETA else nowhere
 
 
 def _flat(value: torch.Tensor, shape: torch.Size) -> Array:

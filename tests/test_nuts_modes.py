@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from estimators import (
     NUTS,
+    SMC,
     CausalMixture,
     Data,
     EstimationWarning,
@@ -26,7 +27,7 @@ from estimators import (
 from estimators.algorithms.nuts.chain_starts import starts_off
 from estimators.algorithms.nuts.proportions import _meeting
 from estimators.algorithms.nuts.resampled import resampled
-from estimators.algorithms.protocol import begin
+from estimators.algorithms.protocol import Estimator, begin
 from estimators.mechanisms import Bernoulli, LinearGaussian
 from estimators.modes import importance_sampling, weighed
 from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
@@ -231,15 +232,16 @@ def with_rows_in_every_class(fit: Fit, num_rows: int) -> Fit:
     kept = fit.draws["theta"].min(1).values > 0.5 / num_rows
     chosen = kept.nonzero()[:, 0]
     index = chosen[torch.linspace(0, len(chosen) - 1, fit.num_draws).round().long()]
-    info = {name: value[index] for name, value in fit.info.items()}
+    info = {name: value[index] for name, value in fit.info.items() if len(value) == fit.num_draws}
     return replace(fit, draws={name: value[index] for name, value in fit.draws.items()}, info=info)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sampler", [NUTS(), SMC()], ids=["NUTS", "SMC"])
 @pytest.mark.parametrize(("num_classes", "num_rows", "num_sets"), [(2, 10, 200), (3, 9, 100)], ids=["K=2", "K=3"])
 @pytest.mark.statistical(checks=2, min_effect=0.1)
 def test_on_data_sets_of_the_prior_draws_are_those_of_exact(
-    stat: Stat, num_classes: int, num_rows: int, num_sets: int
+    stat: Stat, sampler: Estimator, num_classes: int, num_rows: int, num_sets: int
 ) -> None:
     """Half of these posteriors have a class that may be without rows, in which chains alone do not mix.
 
@@ -248,13 +250,14 @@ def test_on_data_sets_of_the_prior_draws_are_those_of_exact(
     model, total, off, off_in_part = GaussianMixture(num_classes), 0, 0, 0
     for seed in range(num_sets):
         data = drawn_from_prior(model, num_rows, seed)
-        fit = sampled(NUTS(), model, data, seed)
+        fit = sampled(sampler, model, data, seed)
         if fit.status is Status.CONVERGED:
             exact = exact_of(model, data, stat.seed + seed)
             total += 1
             off += far_off(fit, exact)
             off_in_part += far_off(with_rows_in_every_class(fit, num_rows), exact)
-    print(f"K={num_classes}: {total} of {num_sets} converged, {off} far off, the control {off_in_part}")
+    name = type(sampler).__name__
+    print(f"{name}, K={num_classes}: {total} of {num_sets} converged, {off} far off, the control {off_in_part}")
     num_scores = 2 * (2 * num_classes - 1)
     stat.proportion(off, total, num_scores * 2 * norm.sf(FAR), alternative="greater")
     stat.proportion(num_sets - total, num_sets, 0.05, alternative="greater", min_effect=0.2)

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
 from estimators.estep.compiled.coefficients import coefficients
 from estimators.estep.compiled.layout import BLOCK, LIKELIHOOD, ROW_LIKELIHOODS, ROWS, WHOLE
-from estimators.estep.compiled.softmax import log_sums, normalise, weigh
+from estimators.estep.compiled.softmax import log_sums, normalise
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mechanisms.compiled.arithmetic import total
 from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled, signature_at
@@ -37,18 +37,16 @@ def expectation(where: Any, C: Any, task: tuple[int, int], scratch: Any, out: An
     """
     tables, (chunk, what) = tables_at(where), task
     K, is_weighted, num_rows = tables.sizes[0], tables.sizes[4] > 0, tables.sizes[5]
-    value, kinds = 0.0, kinds_in(tables.terms)
+    ones, value, kinds = np.ones(BLOCK), 0.0, kinds_in(tables.terms)
     for block in range(tables.chunks[chunk, 0], tables.chunks[chunk + 1, 0]):
         begin = block * BLOCK
         n = min(BLOCK, num_rows - begin)
         log_joints(tables, block, kinds, C, begin, n, scratch)
+        weights = tables.weights[begin : begin + n] if is_weighted and what < ROWS else ones[:n]
         if what in (LIKELIHOOD, ROW_LIKELIHOODS):
-            log_sums(scratch[:K], n, scratch[K], scratch[K + 1])
+            log_sums(scratch[:K], n, weights, scratch[K], scratch[K + 1])
         else:
-            normalise(scratch[:K], n, scratch[K], scratch[K + 1])
-        if is_weighted and what < ROWS:
-            # Shares and, behind them, ℓ.
-            weigh(scratch[: K + 1], n, tables.weights[begin : begin + n])
+            normalise(scratch[:K], n, weights, scratch[K], scratch[K + 1])
         if what >= ROWS:
             put_apart(scratch[K], scratch, n, begin, out)
             continue

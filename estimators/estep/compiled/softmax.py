@@ -17,8 +17,8 @@ def _begin(L: Any, n: int, values: Any, sums: Any) -> None:
 
 
 @compiled(**EXACT)
-def normalise(L: Any, n: int, values: Any, sums: Any) -> None:
-    """L [K, n] becomes softmax_k L, and `values` [n] becomes logsumexp_k L."""
+def normalise(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
+    """L [K, n] becomes w softmax_k L, and `values` [n] becomes w logsumexp_k L."""
     K = len(L)
     if K == 2:
         # One exponential for a row, not two.
@@ -26,9 +26,10 @@ def normalise(L: Any, n: int, values: Any, sums: Any) -> None:
             apart = L[0, i] - L[1, i]
             small = exp_of_negative(-abs(apart))
             logarithm, inverse = log_and_inverse(1.0 + small)
-            values[i] = (L[0, i] if apart >= 0 else L[1, i]) + logarithm
-            L[0, i] = inverse if apart >= 0 else inverse * small
-            L[1, i] = inverse * small if apart >= 0 else inverse
+            more = weights[i] * inverse
+            values[i] = weights[i] * ((L[0, i] if apart >= 0 else L[1, i]) + logarithm)
+            L[0, i] = more if apart >= 0 else more * small
+            L[1, i] = more * small if apart >= 0 else more
         return
     _begin(L, n, values, sums)
     for k in range(K):
@@ -37,22 +38,22 @@ def normalise(L: Any, n: int, values: Any, sums: Any) -> None:
             sums[i] += L[k, i]
     for i in range(n):
         logarithm, inverse = log_and_inverse(sums[i])
-        values[i] += logarithm
-        sums[i] = inverse
+        values[i] = weights[i] * (values[i] + logarithm)
+        sums[i] = weights[i] * inverse
     for k in range(K):
         for i in range(n):
             L[k, i] *= sums[i]
 
 
 @compiled(**EXACT)
-def log_sums(L: Any, n: int, values: Any, sums: Any) -> None:
-    """`values` [n] becomes logsumexp_k L [K, n], to the same bits as `normalise` has it."""
+def log_sums(L: Any, n: int, weights: Any, values: Any, sums: Any) -> None:
+    """`values` [n] becomes w logsumexp_k L [K, n], to the same bits as `normalise` has it."""
     K = len(L)
     if K == 2:
         for i in range(n):
             apart = L[0, i] - L[1, i]
             logarithm, _ = log_and_inverse(1.0 + exp_of_negative(-abs(apart)))
-            values[i] = (L[0, i] if apart >= 0 else L[1, i]) + logarithm
+            values[i] = weights[i] * ((L[0, i] if apart >= 0 else L[1, i]) + logarithm)
         return
     _begin(L, n, values, sums)
     for k in range(K):
@@ -60,12 +61,4 @@ def log_sums(L: Any, n: int, values: Any, sums: Any) -> None:
             sums[i] += exp_of_negative(L[k, i] - values[i])
     for i in range(n):
         logarithm, _ = log_and_inverse(sums[i])
-        values[i] += logarithm
-
-
-@compiled(**EXACT)
-def weigh(rows: Any, n: int, weights: Any) -> None:
-    """Rows [K, n] become w times what they were."""
-    for k in range(len(rows)):
-        for i in range(n):
-            rows[k, i] *= weights[i]
+        values[i] = weights[i] * (values[i] + logarithm)

@@ -7,7 +7,7 @@ import numpy as np
 from estimators.estep.compiled.blocks import collect_block, kinds_in, log_joints
 from estimators.estep.compiled.expectation import put_apart
 from estimators.estep.compiled.layout import LIKELIHOOD, ROW_LIKELIHOODS, ROWS, START, STOP, WHOLE
-from estimators.estep.compiled.softmax import log_sums, normalise, weigh
+from estimators.estep.compiled.softmax import log_sums, normalise
 from estimators.estep.compiled.tables_at import tables_at
 from estimators.mechanisms.compiled.arithmetic import total
 from estimators.mechanisms.compiled.jit import EXACT, address_of, compiled
@@ -39,14 +39,12 @@ def expectation_of_units(where: Any, C: Any, task: tuple[int, int], scratch: Any
             for i in range(n):
                 weights[units[i]] = tables.weights[begin + i]
     if what in (LIKELIHOOD, ROW_LIKELIHOODS):
-        log_sums(L, num_units, values[0], values[1])
+        log_sums(L, num_units, weights, values[0], values[1])
     else:
-        normalise(L, num_units, values[0], values[1])
+        normalise(L, num_units, weights, values[0], values[1])
     if what >= ROWS:
         put_apart(values[0], L, num_units, start, out)
         return 0.0
-    weigh(L, num_units, weights)
-    weigh(values, num_units, weights)
     if what == LIKELIHOOD:
         return total(values[0])
     for block in range(first, last):

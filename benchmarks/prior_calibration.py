@@ -4,7 +4,7 @@
 benchmarks/prior_calibration.py:NUTS_AS_IT_COMES --estimator NUTS_AS_IT_COMES --preset standard --replicates 1000
 --output build/prior-calibration``, and likewise for SMC_AS_IT_COMES.
 
-An hour of one core for NUTS and eight for SMC; what was interrupted goes on by ``python -m validation resume``. The
+An hour of one core for NUTS and two for SMC; what was interrupted goes on by ``python -m validation resume``. The
 concentration is .5, with spreads known and not: in many of these data sets a class is empty, or the two overlap, and
 the posterior has several modes.
 """

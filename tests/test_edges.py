@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -214,11 +213,7 @@ HALVES = dist.Dirichlet(torch.full((3,), 0.5))
     [
         (Bernoulli(prior=dist.Beta(0.5, 0.5), parents=["W"]), [0, 1, 0, 1, 1], "p_V[0, 1] at 1"),
         (Bernoulli(prior=dist.Beta(0.5, 2.0), parents=["W"]), [0, 1, 1, 0, 0], "p_V[0, 1] at 0"),
-        (
-            Categorical(3, prior=dist.Dirichlet(torch.full((3,), 0.5)), parents=["W"]),
-            [2, 1, 0, 0, 1],
-            "p_V[0, 1, 2] at 0",
-        ),
+        (Categorical(3, prior=HALVES, parents=["W"]), [2, 1, 0, 0, 1], "p_V[0, 1, 2] at 0"),
         (Poisson(prior=dist.Gamma(0.5, 1.0), parents=["W"]), [2, 1, 0, 0, 0], "rate_V[0, 1] at 0"),
     ],
     ids=["1", "0", "a level", "a rate"],
@@ -241,10 +236,9 @@ def test_a_pole_on_many_rows_is_no_class_on_one_value() -> None:
 
 def test_weights_that_vanish_together_are_no_better_for_it() -> None:
     """Where one weight was at 0 and another on its way, the infinite factor of the other counted: 7.7 nats better."""
-    rng = np.random.default_rng(135)
-    rng.integers(2, 5), rng.choice(5)
-    model = GaussianMixture(3, scale=dist.Gamma(2.0, 2.0))
-    fit = MAP().fit(model, {"X": 2 * rng.integers(0, 1, 20) + rng.normal(0.0, 1.0, 20)}, seed=0, strict=True)
+    x = [0.36, -0.17, -1.29, 2.72, -0.95, -0.56, -0.03, 1.58, 1.75, 0.56]
+    x += [0.31, -2.01, 0.42, -1.69, 1.2, -2.47, 1.08, -0.08, 0.57, 1.4]
+    fit = MAP().fit(GaussianMixture(3, scale=dist.Gamma(2.0, 2.0)), {"X": x}, seed=0, strict=True)
     assert fit.status is Status.CONVERGED
 
 

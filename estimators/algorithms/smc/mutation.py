@@ -40,8 +40,9 @@ class Mutation:
     def decorrelated(self, particles: Particles, temperature: float) -> Particles:
         """The cloud after as many steps as it takes, or ``max_sweeps`` sweeps: all kernels first, then the best most.
 
-        The mean distances from the start, coordinate by coordinate, are compared with those after half as many steps,
-        more often than these double. A mode that no particle leaves is no reason to go on; one that some leave is.
+        Now and then the mean distances from the start are compared, coordinate by coordinate, with those after half as
+        many steps: where they grow no more, the start is forgotten. A mode that no particle leaves is no reason to go
+        on; one that some leave is.
         """
         if not self._density.size:
             return particles
@@ -49,25 +50,25 @@ class Mutation:
         halves = [particles.take(slice(0, None, 2)), particles.take(slice(1, None, 2))]
         starts = [half.coordinates for half in halves]
         moves = [self._moves(start) for start in reversed(starts)]
-        unit, lengths = widths(particles.coordinates), np.ones(len(moves[0]))
+        unit, squares = widths(particles.coordinates), np.ones(len(moves[0]))
         distances = list[Array]()
-        for num_steps in _rounds(len(lengths) + self._density.size // COORDINATES_PER_STEP, self._max_sweeps):
-            for kernel in self._kernels(lengths, num_steps) if distances else range(len(lengths)):
+        for num_steps in _rounds(len(squares) + self._density.size // COORDINATES_PER_STEP, self._max_sweeps):
+            for kernel in self._kernels(squares, num_steps) if distances else range(len(squares)):
                 before = [half.coordinates for half in halves]
                 for own in (0, 1):
                     others = halves[1 - own].coordinates
                     halves[own] = self._stepped(moves[own][kernel], halves[own], others, temperature)
-                lengths[kernel] = ((_away(halves, before) / unit) ** 2).mean()
+                squares[kernel] = ((_away(halves, before) / unit) ** 2).mean()
             distances.append(_away(halves, starts).mean(0))
             if len(distances) > 2 and bool((distances[-1] <= GROWTH * distances[-3]).all()):
                 break
         order = np.argsort(np.r_[0 : len(particles) : 2, 1 : len(particles) : 2])
         return joined(halves).take(order)
 
-    def _kernels(self, lengths: Array, count: int) -> Sequence[int]:
-        """Which kernels are next, by the mean squares of their last steps."""
-        shares = np.maximum(lengths / max(float(lengths.sum()), 1e-300), LEAST_SHARE)
-        return [int(kernel) for kernel in self._rng.choice(len(lengths), count, p=shares / shares.sum())]
+    def _kernels(self, squares: Array, count: int) -> Sequence[int]:
+        """Which kernels are next, at random, in proportion to the mean squares of their last steps."""
+        shares = np.maximum(squares / max(float(squares.sum()), 1e-300), LEAST_SHARE)
+        return [int(kernel) for kernel in self._rng.choice(len(squares), count, p=shares / shares.sum())]
 
     def _moves(self, others: Array) -> list[Move]:
         return [
@@ -93,10 +94,10 @@ class Mutation:
 
 
 def _rounds(sweep: int, max_sweeps: int) -> Iterator[int]:
-    """Numbers of steps between comparisons: a sweep, and ever more, so that two rounds double what was done before."""
+    """Numbers of steps between comparisons: a sweep, and more with each, so that two rounds double what was done."""
     done = 0
     while done < sweep * max_sweeps:
-        to_do = max(sweep, int(0.414 * done))
+        to_do = max(sweep, int((2.0**0.5 - 1.0) * done))
         yield min(to_do, sweep * max_sweeps - done)
         done += to_do
 

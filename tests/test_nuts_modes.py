@@ -224,7 +224,7 @@ def test_programs_and_pyro_s_chains_are_dealt_and_weighed_alike(stat: Stat) -> N
 
 def far_off(fit: Fit, exact: Fit) -> bool:
     """Whether some mean or mean square is further than FAR standard errors from the exact one."""
-    return max(map(abs, scores(fit, exact, of_tails=True))) > FAR
+    return max(map(abs, scores(fit, exact))) > FAR
 
 
 def with_rows_in_every_class(fit: Fit, num_rows: int) -> Fit:

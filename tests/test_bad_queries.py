@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from estimators import (
@@ -21,8 +22,8 @@ from estimators import (
     Status,
 )
 from estimators.algorithms.protocol import Estimator
-from estimators.mechanisms import Gaussian
-from tests.models import TUTORIAL_ROWS
+from estimators.mechanisms import Gaussian, LinearGaussian, Logistic
+from tests.models import TUTORIAL_ROWS, fit_quietly
 from tests.refusals import case, refused
 
 NAN = float("nan")
@@ -189,3 +190,17 @@ def test_a_variable_of_a_query_is_named() -> None:
     assert isinstance(PAIR.do(Z=1), Query)
     with refused(ValueError, "['X', 'Y', 'Z']", "'W'"):
         PAIR.do(Z=1).mean("W")
+
+
+def test_what_rounding_would_decide_is_refused() -> None:
+    """So far out a probability of 2.6 was an answer; which class a row is of, no rounding touches."""
+    model = CausalMixture(2, {"M": Gaussian(), "N": LinearGaussian(["M"]), "Y": Logistic(["M"])}, concentration=2.0)
+    rng = np.random.default_rng(0)
+    m = rng.normal(0.0, 1.0, 40) + 6.0 * (rng.random(40) < 0.5)
+    data = Data(M=m, N=0.5 * m + rng.normal(0.0, 1.0, 40), Y=(rng.random(40) < 0.5) * 1.0)
+    fit = fit_quietly(EM(), model, data, seed=0)
+    assert 0.0 <= float(fit.given(N=30.0).mean("Y")) <= 1.0
+    with pytest.raises(ValueError, match=r"log probability of -.*rounding decides .* check the units"):
+        float(fit.given(N=1e9).mean("Y"))
+    certain = fit_quietly(EM(), GaussianMixture(2), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0]), seed=0)
+    assert float(certain.given(X=1e9).probability("Z", 1)) == 1.0

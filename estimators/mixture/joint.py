@@ -34,6 +34,9 @@ TAIL = 1e-15
 NEGLIGIBLE = 1e-30
 # Values of a count to begin with; they are doubled until the last ones have no probability.
 FIRST_COUNTS = 32
+# Log probabilities below this are known to no more than 1e-5, and by their own sizes to ROUNDING; what is so many nats
+# below another has no share whatever the rounding.
+FARTHEST, ROUNDING, APART = -1e11, 1e-14, 50.0
 
 
 class Joint:
@@ -343,7 +346,17 @@ def columns_of(grid: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_possible(log_joint: Tensor, seen: Mapping[str, Tensor]) -> Tensor:
-    """log p(..., what is seen) [S, M, ...], or a ValueError where what is seen cannot be."""
-    if bool((log_joint.flatten(2).amax(-1) <= LOG_ZERO / 2).any()):
+    """log p(..., what is seen) [S, M, ...], or a ValueError where what is seen cannot be, as far as numbers tell."""
+    logs = log_joint.flatten(2)
+    highest = logs.amax(-1)
+    if bool((highest <= LOG_ZERO / 2).any()):
         raise ValueError(f"what is given, {list(seen)}, has probability 0 under the fit and what is set")
+    if bool((is_far := highest < FARTHEST).any()):
+        top = highest[is_far][:, None]
+        rivals = (logs[is_far] >= top - APART + ROUNDING * top).sum(-1) > 1
+        if bool(rivals.any()):
+            raise ValueError(
+                f"what is given, {list(seen)}, has a log probability of {float(top[rivals].min()):.2g} under the fit "
+                "and what is set: so far out rounding decides what it is a sign of; check the units of what is given"
+            )
     return log_joint

@@ -18,7 +18,7 @@ from scipy.stats import chi2, norm
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, Exact, Fit, GaussianMixture, PyroModel
 from estimators.contract import Objective, log_likelihood
 from estimators.fits.kind import Kind
-from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian
 from estimators.modes.profile import Interval, Maxima, profile
 from estimators.optimise.ascent import ascend
 from estimators.queries.estimate import Estimate
@@ -234,18 +234,51 @@ def test_two_modes_have_an_interval_each() -> None:
         np.testing.assert_allclose(alone, found[mode], rtol=1e-9)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_is_not_identified_has_its_whole_range(seed: int) -> None:
-    """Of T and Y, both binary, the effect's range is Manski's: from -P(T != Y) to P(T = Y), a binomial proportion.
+def whole_range(num_levels: int, counts: list[float], seed: int) -> None:
+    """The effect's range, of T with levels and binary Y: all rows but those that speak against an effect of 1 or -1.
 
-    Manski (1990), "Nonparametric bounds on treatment effects", American Economic Review 80.
+    Manski (1990), "Nonparametric bounds on treatment effects", American Economic Review 80. Both ends are proportions,
+    which as many classes as T has levels attain.
     """
-    model = CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])})
-    cells, weights = {"T": [0.0, 0.0, 1.0, 1.0], "Y": [0.0, 1.0, 0.0, 1.0]}, [700.0, 300.0, 400.0, 600.0]
-    with pytest.warns(EstimationWarning, match="NOT_IDENTIFIED"):
+    treatment = Bernoulli() if num_levels == 2 else Categorical(num_levels)
+    model = CausalMixture(num_levels, {"T": treatment, "Y": Bernoulli(parents=["T"])})
+    cells = {"T": np.repeat(np.arange(num_levels), 2), "Y": np.tile([0.0, 1.0], num_levels)}
+    # The last digit of a weight moves where a fit ends on its ridge.
+    weights = np.array(counts) * (1.0 + 1e-15 * np.random.default_rng(seed).normal(size=len(counts)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimationWarning)
         fit = EM().fit(model, Data(**cells, weights=weights), seed=seed, search=None)
-    low, high = roots(binomial(1300, 2000), 1e-9, 0.65, 1.0 - 1e-9, 0.9)
-    np.testing.assert_allclose(confounded(fit), [low - 1.0, high], atol=1e-5)
+    assert fit.status is Status.NOT_IDENTIFIED
+    (none_0, some_0), (none_1, some_1) = (counts[2 * level : 2 * level + 2] for level in (0, 1))
+    ends = []
+    for against in (none_0 + some_1, none_1 + some_0):
+        share = 1.0 - against / sum(counts)
+        ends.append(roots(binomial(sum(counts) - against, sum(counts)), 1e-9, share, 1.0 - 1e-9, 0.9)[1])
+    np.testing.assert_allclose(confounded(fit), [-ends[0], ends[1]], atol=1e-3)
+
+
+# A search alone ended at another corner from some of these: at -.27 in the first, at -.86 in the second.
+@pytest.mark.parametrize(
+    ("num_levels", "counts", "seed"),
+    [
+        (2, [50.0, 20.0, 30.0, 40.0], 10),
+        (3, [84.0, 74.0, 60.0, 8.0, 438.0, 165.0], 0),
+        pytest.param(2, [700.0, 300.0, 400.0, 600.0], 8, marks=pytest.mark.slow),
+        pytest.param(2, [5.0, 500.0, 20.0, 300.0], 5, marks=pytest.mark.slow),
+        pytest.param(2, [300.0, 300.0, 300.0, 300.0], 9, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_not_identified_has_its_whole_range(num_levels: int, counts: list[float], seed: int) -> None:
+    whole_range(num_levels, counts, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30))
+def test_the_whole_range_is_found_from_any_end_of_a_ridge(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    num_levels = int(rng.integers(2, 4))
+    counts = 1.0 + np.round(rng.dirichlet(np.ones(2 * num_levels)) * 10.0 ** rng.uniform(1.3, 3.5))
+    whole_range(num_levels, counts.tolist(), seed)
 
 
 def test_the_mean_of_a_class_that_may_be_empty_has_no_end() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from estimators.modes.evolution import evolved
 from estimators.modes.no_end import has_no_end
 from estimators.modes.region import OPEN, SETTLED, End, Region, Shape, rounding_of_slopes
 from estimators.optimise.arrays import Array
@@ -12,10 +13,12 @@ from estimators.optimise.ascent import climb
 # Starts on the way to the quantity's end in the normal approximation, as shares of the way, and how far one coordinate
 # moves at most.
 SHARES, LONGEST = (1.0, 0.3), 2.0
-# Starts elsewhere on each side, where the data leave a direction open.
-ELSEWHERE = 3
-# Climbs to other points of a ridge, their steps, and the gradient per row at which they end.
-CLIMBS, CLIMB_STEPS, GRADIENT = 12, 100, 1e-6
+# Climbs to other points of a ridge, their steps, and the gradient per row at which they end; a log or logit moves along
+# an open axis if by so much, and begins anywhere within this.
+CLIMBS, CLIMB_STEPS, GRADIENT = 24, 100, 1e-6
+MOVES, ANYWHERE = 0.1, 3.0
+# How often points evolve at most, until as many searches as this have the farthest end.
+TIMES, AGREE = 8, 3
 # Points tried on the way from an end of the support to the inside.
 TRIED = 40
 # How often a search is continued; how far along each axis it goes at most, since further out the axes are others; and
@@ -34,20 +37,39 @@ def ends_around(region: Region, mode: Array) -> list[End]:
     begin = End(value, mode, steepness, is_level)
     # The search from the mode may stop at the first of several ends, or, where nothing has a slope, at once.
     others = _elsewhere(region, mode, shape) if is_level or shape.is_open.any() else mode[:0].reshape(0, len(mode))
-    values = region.quantity(others) if len(others) else np.zeros(0)
     ends = []
     for sign in (-1.0, 1.0):
         if shape.is_open.any() and has_no_end(region, mode, shape, mode[None][:0], sign):
             ends.append(_without_end(begin, sign))
             continue
         found = [begin, *_from_mode(region, mode, shape, sign * slope, sign)]
-        starts = others[np.argsort(-sign * values)[:ELSEWHERE]]
-        found += [_searched(region, start, region.shape(start).axes, sign) for start in starts]
+        if len(others):
+            found = _agreed(region, mode, others, found, sign)
         ends.append(_farthest(found, sign))
     # At an end of the support, where the quantity's slope vanishes, it may have no interval to this side at all.
     width = ends[1].value - ends[0].value
     settled = SETTLED * width if np.isfinite(width) else 0.0
     return [end._replace(is_settled=end.is_settled or end.left <= settled) for end in ends]
+
+
+def _agreed(region: Region, mode: Array, others: Array, found: list[End], sign: float) -> list[End]:
+    """The ends, and those from where other points [P, D] evolve to, until enough searches have the farthest one."""
+    starts: list[Array] = []
+    for seed in range(TIMES):
+        starts.append(evolved(region, mode, others, sign, seed))
+        if any(np.array_equal(starts[-1], start) for start in starts[:-1]):
+            continue
+        found = [*found, _searched(region, starts[-1], region.shape(starts[-1]).axes, sign)]
+        best = max(found, key=lambda end: sign * end.value)
+        if not np.isfinite(best.value) or sum(_is_same(end, best, found[0]) for end in found) >= AGREE:
+            return found
+    # What one search alone has found others may go beyond.
+    return [end._replace(is_settled=False) for end in found]
+
+
+def _is_same(end: End, best: End, begin: End) -> bool:
+    """Whether one of two ends is the other, judged by their distance from where both began."""
+    return end.is_settled and abs(end.value - best.value) <= SAME * abs(best.value - begin.value)
 
 
 def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: float) -> list[End]:
@@ -91,10 +113,9 @@ def _without_end(end: End, sign: float) -> End:
 def _farthest(ends: Sequence[End], sign: float) -> End:
     """The farthest of some ends, the first of which is where they began; settled if one that is reaches as far."""
     best = max(ends, key=lambda end: sign * end.value)
-    if not np.isfinite(best.value):
-        return best
-    reach = SAME * abs(best.value - ends[0].value)
-    return best._replace(is_settled=any(end.is_settled and abs(end.value - best.value) <= reach for end in ends))
+    return (
+        best._replace(is_settled=any(_is_same(end, best, ends[0]) for end in ends)) if np.isfinite(best.value) else best
+    )
 
 
 def _on_the_way(region: Region, mode: Array, axes: Array, slope: Array) -> list[Array]:
@@ -109,12 +130,13 @@ def _on_the_way(region: Region, mode: Array, axes: Array, slope: Array) -> list[
 
 
 def _elsewhere(region: Region, mode: Array, shape: Shape) -> Array:
-    """Other points [P, D] of the region: along the axes, on a ridge, and inside the support from an end of it."""
-    moves = np.sqrt(2.0 * max(float(region.excess(mode[None])[0]), 0.0)) * shape.axes.T
-    points = [mode + moves, mode - moves, _pulled_in(region, mode)]
+    """Other points [P, D] of the region: on a ridge, or else along the axes and inside the support, from its end."""
     if shape.is_flat:
-        points.append(_on_ridge(region, mode, shape))
-    tried = region.held(np.concatenate(points))
+        tried = _on_ridge(region, mode, shape)
+    else:
+        moves = np.sqrt(2.0 * max(float(region.excess(mode[None])[0]), 0.0)) * shape.axes.T
+        tried = np.concatenate([mode + moves, mode - moves, _pulled_in(region, mode)])
+    tried = region.held(tried)
     return np.asarray(tried[region.excess(tried) >= 0.0])
 
 
@@ -128,8 +150,14 @@ def _pulled_in(region: Region, mode: Array) -> Array:
 
 
 def _on_ridge(region: Region, mode: Array, shape: Shape) -> Array:
-    """Points that are climbed to from steps at random in the directions that are open."""
+    """Points that are climbed to from steps at random in the directions that are open.
+
+    A log or logit that these move begins anywhere: from near the mode all end at the same corner.
+    """
     # The steps are fixed, so that the same fit has the same interval every time.
-    steps = np.random.default_rng(0).standard_normal((CLIMBS, int(shape.is_open.sum())))
-    begin = mode + OPEN * steps @ shape.axes[:, shape.is_open].T
+    rng = np.random.default_rng(0)
+    open_axes = shape.axes[:, shape.is_open]
+    begin = mode + OPEN * rng.standard_normal((CLIMBS, open_axes.shape[1])) @ open_axes.T
+    is_free = region.objective.bounded & (np.linalg.norm(open_axes, axis=1) > MOVES)
+    begin = np.where(is_free, ANYWHERE * rng.standard_normal(begin.shape), begin)
     return np.array([climb(region.objective, point, gradient=GRADIENT, max_steps=CLIMB_STEPS) for point in begin])

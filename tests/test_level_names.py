@@ -365,9 +365,22 @@ def test_levels_to_compare_are_asked_for_by_name() -> None:
 
 @pytest.mark.parametrize("text", ["patient 0", "control", "1 to 5", "10-20", "may"])
 def test_other_text_is_not_taken_for_dates(text: str) -> None:
-    with pytest.raises(TypeError, match="take levels with names") as caught:
+    with pytest.raises(TypeError, match="takes levels with names") as caught:
         EM().fit(MODEL, {**FRAME, "Y": [text] * 300}, seed=0)
     assert "dates" not in str(caught.value)
+
+
+def test_the_family_that_takes_levels_is_named_by_their_number() -> None:
+    for names, way_out in ((["a", "b"], r"Bernoulli\(\)"), (["a", "b", "c"], r"Categorical\(3\)")):
+        with pytest.raises(TypeError, match=f"; {way_out} takes levels with names"):
+            EM().fit(MODEL, {**FRAME, "Y": (names * 300)[:300]}, seed=0)
+    with pytest.raises(ValueError, match=r"expected 2 levels for Bernoulli, got 3.*; Categorical\(3\) takes"):
+        EM().fit(CausalMixture(2, {"A": Bernoulli()}), {"A": ["a", "b", "c"] * 10}, seed=0)
+
+
+def test_numbers_with_a_decimal_comma_are_said_to_be_that() -> None:
+    with pytest.raises(TypeError, match=r"a comma for a decimal point is read by pandas.read_csv\(..., decimal=','\)"):
+        EM().fit(MODEL, {**FRAME, "Y": ["10,33", "9,5", "-1,25"] * 100}, seed=0)
 
 
 def test_entries_of_the_greeks_are_called_by_the_names_of_levels() -> None:

@@ -22,7 +22,8 @@ LONGEST_NAME = 1000
 MARGINALIZE = "marginalize"
 LEAVE_OUT = 'leave the column out, as Data(frame[["T", "Y"]]) does'
 WITHOUT_VALUES = (
-    f"drop these rows first, say Data(..., missing={MARGINALIZE!r}) to sum over what is not there, or {LEAVE_OUT}"
+    f"if the model does not have it, {LEAVE_OUT}; else drop these rows first, or say "
+    f"Data(..., missing={MARGINALIZE!r}) to sum over what is not there"
 )
 
 

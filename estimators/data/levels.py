@@ -26,6 +26,8 @@ class InOrder(Names):
 
 # Text that reads as a date: 2023-01-03, 3/1/23 10:00, 3 Jan 2023.
 DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}\b|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}$")
+# A number with a comma for a point.
+WITH_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 BOOLEANS: Names = ("False", "True")
 MOST_NAMED = 6
 
@@ -188,10 +190,12 @@ def check_levels(column: str, names: Names, num_levels: int | None, family: str,
                 "; if these are dates, give a number, such as the days since the first of them: dates = "
                 f"pandas.to_datetime({column}), then (dates - dates.min()).dt.days"
             )
+        elif all(WITH_COMMA.fullmatch(name) for name in names):
+            way_out = "; a comma for a decimal point is read by pandas.read_csv(..., decimal=',')"
         raise TypeError(f"column {column}: expected numbers for {family}, got text: {in_words(names)}{way_out}")
     if num_levels is None or len(names) == num_levels:
         return
-    hint = "; is it an identifier of rows?" if len(names) > 10 * num_levels else ""
+    hint = "; is it an identifier of rows?" if len(names) > 10 * num_levels else way_out
     if len(names) < num_levels:
         hint = f"; name those too that no row has: pandas.Categorical({column}, categories=[...])"
     raise ValueError(

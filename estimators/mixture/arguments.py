@@ -86,7 +86,7 @@ def _with_levels(variable: str, mechanism: Mechanism, num_levels: int) -> str:
     """What takes a column whose levels have names."""
     if mechanism.is_covariate:
         return f"; say how many levels it has: covariates={{{variable!r}: {num_levels}}}"
-    return "; Bernoulli() and Categorical(...) take levels with names"
+    return f"; {'Bernoulli()' if num_levels == 2 else f'Categorical({num_levels})'} takes levels with names"
 
 
 def _need_no_unit(data: Data, variable: str) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
 from estimators.algorithms.protocol import Estimator
-from estimators.fits.identifiability import THRESHOLD, Identifiability
+from estimators.fits.identifiability import RIVALS, THRESHOLD, Identifiability
 from estimators.mechanisms import Bernoulli, Gaussian
 from estimators.mixture.coordinates import transforms_of
 from tests.models import MODELS, fit_quietly, mixed_rows, rows_of
@@ -269,6 +269,13 @@ def test_it_says_which_comparison_was_made() -> None:
 
 
 # ------------------------------------------------------------------ where there is no answer
+
+
+def test_what_the_law_determines_is_told_from_what_these_rows_do() -> None:
+    fit = fitted("EM", TUTORIAL, APART)
+    assert not fit.identifiability().has_rivals and RIVALS not in str(fit.identifiability())
+    with_rivals = replace(fit, status=Status.RIVAL_MODES).identifiability()
+    assert with_rivals.has_rivals and str(with_rivals).endswith(f"\n{RIVALS}")
 
 
 def test_a_fit_without_data_says_what_is_missing() -> None:

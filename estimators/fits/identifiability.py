@@ -49,6 +49,7 @@ ZERO, ROUNDING = 1e-9, 1e-6
 CLIMBERS = 100
 # Directions that are printed.
 MOST_DIRECTIONS = 8
+RIVALS = "that is what endless rows would tell; with these other answers remain, which `fit.modes` lists"
 EDGE = "the estimate is at the edge of the Greeks' support, where nothing is flat or steep"
 NOT_POSITIVE = " (the prior is flat, or not log-concave, in some direction)"
 
@@ -64,7 +65,7 @@ class Identifiability:
     entry of the Greeks, the share of what P leaves open that lies in flat directions.
     ``problem`` says why nothing can be said, as at a BOUNDARY; the arrays are then empty.
     All this is near the estimate. ``globally``, a search that is made when it is first asked for, says whether other
-    Greeks give the rows the same law.
+    Greeks give the rows the same law, as endless rows would tell; ``has_rivals`` where these rows do not.
 
     >>> fit = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0)
     >>> fit.identifiability().is_identified
@@ -81,6 +82,7 @@ class Identifiability:
     threshold: float = THRESHOLD
     problem: str | None = None
     search: Callable[[], Identification] | None = None
+    has_rivals: bool = False
 
     @cached_property
     def globally(self) -> Identification | None:
@@ -116,7 +118,8 @@ class Identifiability:
         return pd.DataFrame({"uninformed": shares, "finding": sentences}, index=index)
 
     def __str__(self) -> str:
-        return "\n".join([self._local_words, *([] if self.globally is None else [str(self.globally)])])
+        lines = [self._local_words, *([] if self.globally is None else [str(self.globally)])]
+        return "\n".join([*lines, RIVALS] if self.has_rivals else lines)
 
     def __repr__(self) -> str:
         # Not the whole of it, which is a search.
@@ -147,7 +150,8 @@ def identify(fit: "Fit", query: Question | Mapping[str, Question] | None = None)
     at = _mode(objective, density, fit.draws)
     draws = fit.draws if fit.num_draws == 1 else density.draws(at[None])
     # The steps of the search are fixed, so that the same fit has the same answer every time.
-    return replace(_locally(fit, density, at), search=partial(identification, fit, dict(draws), query, 0))
+    search = partial(identification, fit, dict(draws), query, 0)
+    return replace(_locally(fit, density, at), search=search, has_rivals=Status.RIVAL_MODES in fit.findings)
 
 
 def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:

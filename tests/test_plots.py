@@ -240,6 +240,21 @@ def test_a_cause_of_numbers_stands_where_its_levels_are() -> None:
     assert "3 against −1: 8" in ax.get_title(loc="left")
 
 
+def test_a_rival_out_of_all_proportion_leaves_the_answers_in_sight() -> None:
+    """No row says where the mean of a class is where it never has T = 0; its weight is 0 there."""
+    from estimators.plots.effect import IN_SIGHT, _keep_in_sight
+
+    ax = Figure().subplots()
+    ax.plot([0.0, 1.0], [2.0, 4.0])
+    of_fit = ax.get_ylim()
+    ax.plot([0.0, 1.0], [2.4e8, 3.0])
+    assert ax.get_ylim()[1] > 1e8
+    _keep_in_sight(ax, of_fit)
+    low, high = ax.get_ylim()
+    room = IN_SIGHT * (of_fit[1] - of_fit[0])
+    assert of_fit[0] - room <= low <= 2.0 and 4.0 <= high == pytest.approx(of_fit[1] + room)
+
+
 def test_an_interval_without_an_end_goes_to_the_edge_and_says_so() -> None:
     from estimators.modes.profile import Interval
     from estimators.plots.intervals import Bar, draw_bars

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # How far apart on the axis answers at one level stand, in shares of the distance between two levels.
 BESIDE = 0.045
 SET, SEEN = 0, 1
+# How far from the fit's own answers a rival's is drawn, in multiples of how far these are apart.
+IN_SIGHT = 3.0
 # Draws that are shown as lines, and how faint.
 DRAWN, FAINT = 60, 0.12
 
@@ -145,8 +147,10 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     own, *others = asked.answers
     ax.plot(at - step, own.values, linestyle=style.line(SET), gid="set", **_look(SET))
     ax.plot(at + step, [float(one.value) for one in asked.seen], linestyle=style.line(SEEN), gid="seen", **_look(SEEN))
+    of_fit = ax.get_ylim()
     for rank, other in enumerate(others):
         ax.plot(at - (2 + rank) * step, other.values, linestyle=":", gid=f"rival {rank}", **_look(SET, is_open=True))
+    _keep_in_sight(ax, of_fit)
     bars = [
         Bar(place - (1 + rank) * step, one, style.colour(SET), is_thin=rank > 0)
         for place, by_answer in zip(at, asked.intervals, strict=True)
@@ -166,6 +170,13 @@ def draw_effect(asked: Asked, given: "Axes | None") -> "Axes":
     style.title(ax, _words(asked))
     _draw_key(ax, asked)
     return ax
+
+
+def _keep_in_sight(ax: "Axes", of_fit: tuple[float, float]) -> None:
+    """Limits that hold what is not out of all proportion to the fit's own: no rows may say where a rival's mean is."""
+    room = IN_SIGHT * (of_fit[1] - of_fit[0])
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, of_fit[0] - room), min(high, of_fit[1] + room))
 
 
 def _look(series: int, *, is_open: bool = False) -> dict[str, Any]:

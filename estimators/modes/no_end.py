@@ -28,6 +28,8 @@ def has_no_end(region: Region, point: Array, shape: Shape, ways: Array, sign: fl
         aside = shape.axes[:, ~shape.is_open]
         ways = np.concatenate([ways, straightened(region.excess_and_slope, point, way, aside, 0.0)[None]])
     steps = np.concatenate([ways, alone, -alone])
+    if not len(steps):
+        return False
     points = point + AHEAD[:, None, None] * steps
     shape_of_lines, points = points.shape[:2], points.reshape(-1, len(point))
     stays = (region.excess(points) >= -10.0 * SLACK).reshape(shape_of_lines)

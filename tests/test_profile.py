@@ -18,7 +18,16 @@ from scipy.stats import chi2, norm
 from estimators import EM, MAP, CausalMixture, Data, EstimationError, Exact, Fit, GaussianMixture, PyroModel
 from estimators.contract import Objective, log_likelihood
 from estimators.fits.kind import Kind
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian
+from estimators.mechanisms import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    LinearGaussian,
+    Logistic,
+    Mechanism,
+    OrderedLogistic,
+    Poisson,
+)
 from estimators.modes.profile import Interval, Maxima, profile
 from estimators.optimise.ascent import ascend
 from estimators.queries.estimate import Estimate
@@ -234,14 +243,14 @@ def test_two_modes_have_an_interval_each() -> None:
         np.testing.assert_allclose(alone, found[mode], rtol=1e-9)
 
 
-def whole_range(num_levels: int, counts: list[float], seed: int) -> None:
+def whole_range(num_levels: int, counts: list[float], seed: int, outcome: Mechanism | None = None) -> None:
     """The effect's range, of T with levels and binary Y: all rows but those that speak against an effect of 1 or -1.
 
     Manski (1990), "Nonparametric bounds on treatment effects", American Economic Review 80. Both ends are proportions,
     which as many classes as T has levels attain.
     """
     treatment = Bernoulli() if num_levels == 2 else Categorical(num_levels)
-    model = CausalMixture(num_levels, {"T": treatment, "Y": Bernoulli(parents=["T"])})
+    model = CausalMixture(num_levels, {"T": treatment, "Y": outcome or Bernoulli(parents=["T"])})
     cells = {"T": np.repeat(np.arange(num_levels), 2), "Y": np.tile([0.0, 1.0], num_levels)}
     # The last digit of a weight moves where a fit ends on its ridge.
     weights = np.array(counts) * (1.0 + 1e-15 * np.random.default_rng(seed).normal(size=len(counts)))
@@ -270,6 +279,49 @@ def whole_range(num_levels: int, counts: list[float], seed: int) -> None:
 )
 def test_what_is_not_identified_has_its_whole_range(num_levels: int, counts: list[float], seed: int) -> None:
     whole_range(num_levels, counts, seed)
+
+
+@pytest.mark.parametrize(
+    ("counts", "seed"),
+    [([17.0, 13.0, 4.0, 34.0], 0), pytest.param([17.0, 13.0, 4.0, 34.0], 1014, marks=pytest.mark.slow)],
+)
+def test_the_whole_range_is_found_where_a_ridge_runs_through_coefficients(counts: list[float], seed: int) -> None:
+    whole_range(2, counts, seed, Logistic(parents=["T"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_levels", "seed", "ends"), [(4, 3, (-1.381, 1.830)), (5, 4, (-1.818, 2.446))])
+def test_the_range_of_an_ordered_outcome(num_levels: int, seed: int, ends: tuple[float, float]) -> None:
+    """Against the ends of a search of its own, over the chances of the cells, from sixty starts."""
+    rng = np.random.default_rng(seed)
+    z = rng.random(200) < 0.4
+    t = (rng.random(200) < np.where(z, 0.7, 0.3)) * 1.0
+    y = np.clip(np.round(rng.normal(1 + 0.8 * z + 0.3 * t, 0.9)), 0, num_levels - 1)
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": OrderedLogistic(num_levels, parents=["T"])})
+    with pytest.warns(EstimationWarning):
+        fit = EM().fit(model, {"T": t, "Y": y}, seed=0, search=None)
+    np.testing.assert_allclose(confounded(fit), ends, atol=2e-3)
+
+
+def test_a_quantity_that_nothing_moves_and_four_rows_have_a_profile() -> None:
+    """No coordinate of two binary variables is without bounds, and no direction of four equal cells rises."""
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])})
+    with pytest.warns(EstimationWarning):
+        fit = EM().fit(model, {"T": [0.0, 0.0, 0.0, 1.0], "Y": [0.0, 0.0, 0.0, 1.0]}, seed=0, search=None)
+    assert only(fit.given(T=1).mean("Y").profile(0.9)).high == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_mean_of_counts_in_a_class_that_may_never_be_treated_has_no_end() -> None:
+    """It ended at e^30 in place of infinity, the limit of the log of a rate."""
+    rng = np.random.default_rng(0)
+    z = rng.random(60) < 0.4
+    t = (rng.random(60) < np.where(z, 0.7, 0.3)) * 1.0
+    y = rng.poisson(np.exp(0.5 + 0.8 * z + 0.2 * t))
+    fit = EM().fit(
+        CausalMixture(2, {"T": Bernoulli(), "Y": Poisson(parents=["T"])}), {"T": t, "Y": y}, seed=0, search=None
+    )
+    interval = confounded(fit)
+    assert interval.low == -np.inf and 1.0 < interval.high < 100.0
 
 
 @pytest.mark.slow

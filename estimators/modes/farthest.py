@@ -6,26 +6,32 @@ import numpy as np
 
 from estimators.modes.evolution import evolved
 from estimators.modes.no_end import has_no_end
-from estimators.modes.region import OPEN, SETTLED, End, Region, Shape, rounding_of_slopes
+from estimators.modes.region import SAME_LIMIT, SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
 from estimators.optimise.arrays import Array
-from estimators.optimise.ascent import climb
+from estimators.optimise.ascent import LIMIT, climb
 
 # Starts on the way to the quantity's end in the normal approximation, as shares of the way, and how far one coordinate
 # moves at most.
 SHARES, LONGEST = (1.0, 0.3), 2.0
-# Climbs to other points of a ridge, their steps, and the gradient per row at which they end; a log or logit moves along
-# an open axis if by so much, and begins anywhere within this.
+# Climbs to other points of a ridge, their steps, and the gradient per row at which they end. A log or logit moves along
+# an open axis if by so much, and begins anywhere within this; another coordinate in steps so many times as long as the
+# axes, halved while a row loses so many nats.
 CLIMBS, CLIMB_STEPS, GRADIENT = 24, 100, 1e-6
-MOVES, ANYWHERE = 0.1, 3.0
+MOVES, ANYWHERE, FAR = 0.1, 3.0, 6.0
+LOST, HALVINGS = 10.0, 12
+# Starts elsewhere on each side, where the data all but leave a direction open.
+ELSEWHERE = 3
 # How often points evolve at most, until as many searches as this have the farthest end.
-TIMES, AGREE = 8, 3
+TIMES, AGREE = 10, 4
 # Points tried on the way from an end of the support to the inside.
 TRIED = 40
 # How often a search is continued; how far along each axis it goes at most, since further out the axes are others; and
 # how far it must go at least.
 ROUNDS, REACH, LEAST_REACH = 15, 2.0, 0.1
-# Two ends that differ by less than this share of their distance from the mode are one.
-SAME = 1e-3
+# Two ends that differ by less than this share of their distance from the mode, or of their size, are one.
+SAME, ROUNDING = 1e-3, 1e-9
+# A quantity goes on beyond the limit of a log if it was smaller than this share of its size one unit before.
+GROWN = 0.5
 
 
 def ends_around(region: Region, mode: Array) -> list[End]:
@@ -36,40 +42,47 @@ def ends_around(region: Region, mode: Array) -> list[End]:
     is_level = steepness <= rounding_of_slopes(value, shape.axes)
     begin = End(value, mode, steepness, is_level)
     # The search from the mode may stop at the first of several ends, or, where nothing has a slope, at once.
-    others = _elsewhere(region, mode, shape) if is_level or shape.is_open.any() else mode[:0].reshape(0, len(mode))
+    others = mode[:0].reshape(0, len(mode))
+    if not shape.is_flat and (is_level or shape.is_open.any()):
+        others = _elsewhere(region, mode, shape)
     ends = []
     for sign in (-1.0, 1.0):
         if shape.is_open.any() and has_no_end(region, mode, shape, mode[None][:0], sign):
             ends.append(_without_end(begin, sign))
             continue
         found = [begin, *_from_mode(region, mode, shape, sign * slope, sign)]
-        if len(others):
-            found = _agreed(region, mode, others, found, sign)
-        ends.append(_farthest(found, sign))
+        if shape.is_flat:
+            found = _agreed(region, mode, shape, found, sign)
+        elif len(others):
+            starts = others[np.argsort(-sign * region.quantity(others))[:ELSEWHERE]]
+            found += [_searched(region, start, region.shape(start).axes, sign) for start in starts]
+        end = _farthest(found, sign)
+        ends.append(_without_end(end, sign) if _goes_on(region, end) else end)
     # At an end of the support, where the quantity's slope vanishes, it may have no interval to this side at all.
     width = ends[1].value - ends[0].value
     settled = SETTLED * width if np.isfinite(width) else 0.0
     return [end._replace(is_settled=end.is_settled or end.left <= settled) for end in ends]
 
 
-def _agreed(region: Region, mode: Array, others: Array, found: list[End], sign: float) -> list[End]:
-    """The ends, and those from where other points [P, D] evolve to, until enough searches have the farthest one."""
-    starts: list[Array] = []
+def _agreed(region: Region, mode: Array, shape: Shape, found: list[End], sign: float) -> list[End]:
+    """The ends, and those from where points of a ridge evolve to, until enough searches have the farthest one."""
     for seed in range(TIMES):
-        starts.append(evolved(region, mode, others, sign, seed))
-        if any(np.array_equal(starts[-1], start) for start in starts[:-1]):
+        points = _on_ridge(region, mode, shape, seed)
+        if not len(points):
             continue
-        found = [*found, _searched(region, starts[-1], region.shape(starts[-1]).axes, sign)]
+        start = evolved(region, mode, points, sign, seed)
+        found = [*found, _searched(region, start, region.shape(start).axes, sign)]
         best = max(found, key=lambda end: sign * end.value)
         if not np.isfinite(best.value) or sum(_is_same(end, best, found[0]) for end in found) >= AGREE:
             return found
-    # What one search alone has found others may go beyond.
+    # What few searches alone have found others may go beyond.
     return [end._replace(is_settled=False) for end in found]
 
 
 def _is_same(end: End, best: End, begin: End) -> bool:
     """Whether one of two ends is the other, judged by their distance from where both began."""
-    return end.is_settled and abs(end.value - best.value) <= SAME * abs(best.value - begin.value)
+    least = ROUNDING * abs(best.value)
+    return end.is_settled and abs(end.value - best.value) <= max(SAME * abs(best.value - begin.value), least)
 
 
 def _from_mode(region: Region, mode: Array, shape: Shape, slope: Array, sign: float) -> list[End]:
@@ -110,6 +123,17 @@ def _without_end(end: End, sign: float) -> End:
     return end._replace(value=sign * np.inf, left=0.0, is_settled=True)
 
 
+def _goes_on(region: Region, end: End) -> bool:
+    """Whether the quantity ends at the limit of a log alone, as the mean of a class without a row may."""
+    at_limit = np.flatnonzero(region.objective.bounded & (np.abs(end.point) >= LIMIT - SAME_LIMIT))
+    if not (len(at_limit) and np.isfinite(end.value)):
+        return False
+    before = np.tile(end.point, (len(at_limit), 1))
+    before[np.arange(len(at_limit)), at_limit] -= np.sign(end.point[at_limit])
+    grows = np.abs(region.quantity(before)) < GROWN * abs(end.value)
+    return bool((grows & (region.excess(before) >= -SLACK)).any())
+
+
 def _farthest(ends: Sequence[End], sign: float) -> End:
     """The farthest of some ends, the first of which is where they began; settled if one that is reaches as far."""
     best = max(ends, key=lambda end: sign * end.value)
@@ -130,13 +154,14 @@ def _on_the_way(region: Region, mode: Array, axes: Array, slope: Array) -> list[
 
 
 def _elsewhere(region: Region, mode: Array, shape: Shape) -> Array:
-    """Other points [P, D] of the region: on a ridge, or else along the axes and inside the support, from its end."""
-    if shape.is_flat:
-        tried = _on_ridge(region, mode, shape)
-    else:
-        moves = np.sqrt(2.0 * max(float(region.excess(mode[None])[0]), 0.0)) * shape.axes.T
-        tried = np.concatenate([mode + moves, mode - moves, _pulled_in(region, mode)])
-    tried = region.held(tried)
+    """Other points [P, D] of the region: along the axes, and inside the support from an end of it."""
+    moves = np.sqrt(2.0 * max(float(region.excess(mode[None])[0]), 0.0)) * shape.axes.T
+    return _inside(region, np.concatenate([mode + moves, mode - moves, _pulled_in(region, mode)]))
+
+
+def _inside(region: Region, points: Array) -> Array:
+    """Those of the points that are in the region."""
+    tried = region.held(points)
     return np.asarray(tried[region.excess(tried) >= 0.0])
 
 
@@ -149,15 +174,23 @@ def _pulled_in(region: Region, mode: Array) -> Array:
     return points.reshape(-1, len(mode))
 
 
-def _on_ridge(region: Region, mode: Array, shape: Shape) -> Array:
-    """Points that are climbed to from steps at random in the directions that are open.
+def _on_ridge(region: Region, mode: Array, shape: Shape, seed: int) -> Array:
+    """Points [P, D] of a ridge: climbs from anywhere that the open directions lead to, each coordinate by itself.
 
-    A log or logit that these move begins anywhere: from near the mode all end at the same corner.
+    From steps along these directions next to all end at the same corner. Half as far where rows lose too much of their
+    likelihood: far out a logit has no slope that leads back.
     """
     # The steps are fixed, so that the same fit has the same interval every time.
-    rng = np.random.default_rng(0)
-    open_axes = shape.axes[:, shape.is_open]
-    begin = mode + OPEN * rng.standard_normal((CLIMBS, open_axes.shape[1])) @ open_axes.T
-    is_free = region.objective.bounded & (np.linalg.norm(open_axes, axis=1) > MOVES)
-    begin = np.where(is_free, ANYWHERE * rng.standard_normal(begin.shape), begin)
-    return np.array([climb(region.objective, point, gradient=GRADIENT, max_steps=CLIMB_STEPS) for point in begin])
+    steps = np.random.default_rng(seed).standard_normal((CLIMBS, len(mode)))
+    sizes = np.linalg.norm(shape.axes[:, shape.is_open], axis=1)
+    bounded = region.objective.bounded
+    # A coefficient that no row tells of is as open far out as near: every other start is near.
+    near = np.where(np.arange(CLIMBS)[:, None] % 2 == 0, np.maximum(ANYWHERE, np.abs(mode)), np.inf)
+    moves = np.where(bounded, 0.0, np.minimum(FAR * sizes, near) * steps)
+    begin = np.where(bounded & (sizes > MOVES), ANYWHERE * steps, mode)
+    least = float(region.excess(mode[None])[0]) - LOST * region.objective.total_weight
+    for _ in range(HALVINGS):
+        is_lost = region.excess(begin + moves) < least
+        moves = np.where(is_lost[:, None], 0.5 * moves, moves)
+    climbed = [climb(region.objective, at, gradient=GRADIENT, max_steps=CLIMB_STEPS) for at in begin + moves]
+    return _inside(region, np.array(climbed))

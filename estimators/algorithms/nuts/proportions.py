@@ -103,6 +103,8 @@ def in_proportion(
     everything = np.concatenate([coordinates, found.points])
     if chains_stand:
         chosen = resampled(at, found, masses, num_chains, rng)
+        chains_stand = _is_worth_keeping(np.concatenate([images, found.images])[chosen.places], found, num_chains)
+    if chains_stand:
         drawn, said = everything[chosen.places], _said_of(density, info, found, chosen)
         again = _checked(task, density, drawn, said, num_chains)
         chains_stand = _may_stay(again, said, drawn, moments, num_chains)
@@ -186,8 +188,20 @@ def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, n
     """
     if own is None or not _is_sound(own, info):
         return False
-    effective = 1.0 / (1.0 / len(drawn) + 1.0 / moments.found.ess)
-    return own.sizes["min_ess"] >= WORTH_KEEPING * effective and moments.agree(drawn, num_chains)
+    return own.sizes["min_ess"] >= _least(len(drawn), moments.found) and moments.agree(drawn, num_chains)
+
+
+def _is_worth_keeping(images: Array, found: Weighed, num_chains: int) -> bool:
+    """Whether draws [S, D], each in the image next to its mode, are effective enough: before they are labelled."""
+    if len(images) // num_chains < 2 * LEAST_DRAWS:
+        return False
+    _, bulk, tail = diagnostics({"image": torch.from_numpy(images)}, num_chains)
+    return min(float(bulk["image"].min()), float(tail["image"].min())) >= _least(len(images), found)
+
+
+def _least(num_draws: int, found: Weighed) -> float:
+    """How many draws of chains have to be effective."""
+    return WORTH_KEEPING / (1.0 / num_draws + 1.0 / found.ess)
 
 
 def _of_sampler(found: Checked | None) -> Checked | None:

@@ -28,6 +28,7 @@ from estimators.mechanisms import (
     OrderedLogistic,
     Poisson,
 )
+from estimators.modes import farthest
 from estimators.modes.profile import Interval, Maxima, profile
 from estimators.optimise.ascent import ascend
 from estimators.queries.estimate import Estimate
@@ -254,10 +255,8 @@ def whole_range(num_levels: int, counts: list[float], seed: int, outcome: Mechan
     cells = {"T": np.repeat(np.arange(num_levels), 2), "Y": np.tile([0.0, 1.0], num_levels)}
     # The last digit of a weight moves where a fit ends on its ridge.
     weights = np.array(counts) * (1.0 + 1e-15 * np.random.default_rng(seed).normal(size=len(counts)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with pytest.warns(EstimationWarning, match="NOT_IDENTIFIED"):
         fit = EM().fit(model, Data(**cells, weights=weights), seed=seed, search=None)
-    assert fit.status is Status.NOT_IDENTIFIED
     (none_0, some_0), (none_1, some_1) = (counts[2 * level : 2 * level + 2] for level in (0, 1))
     ends = []
     for against in (none_0 + some_1, none_1 + some_0):
@@ -279,6 +278,14 @@ def whole_range(num_levels: int, counts: list[float], seed: int, outcome: Mechan
 )
 def test_what_is_not_identified_has_its_whole_range(num_levels: int, counts: list[float], seed: int) -> None:
     whole_range(num_levels, counts, seed)
+
+
+def test_a_range_on_which_too_few_searches_agree_is_said_to_reach_at_least_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(farthest, "TIMES", farthest.AGREE - 2)
+    with pytest.warns(EstimationWarning, match="the interval reaches at least to"):
+        whole_range(2, [50.0, 20.0, 30.0, 40.0], 10)
 
 
 @pytest.mark.parametrize(
@@ -317,10 +324,8 @@ def test_the_mean_of_counts_in_a_class_that_may_never_be_treated_has_no_end() ->
     z = rng.random(60) < 0.4
     t = (rng.random(60) < np.where(z, 0.7, 0.3)) * 1.0
     y = rng.poisson(np.exp(0.5 + 0.8 * z + 0.2 * t))
-    fit = EM().fit(
-        CausalMixture(2, {"T": Bernoulli(), "Y": Poisson(parents=["T"])}), {"T": t, "Y": y}, seed=0, search=None
-    )
-    interval = confounded(fit)
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": Poisson(parents=["T"])})
+    interval = confounded(EM().fit(model, {"T": t, "Y": y}, seed=0, search=None))
     assert interval.low == -np.inf and 1.0 < interval.high < 100.0
 
 

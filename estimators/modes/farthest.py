@@ -45,6 +45,7 @@ def ends_around(region: Region, mode: Array) -> list[End]:
     others = mode[:0].reshape(0, len(mode))
     if not shape.is_flat and (is_level or shape.is_open.any()):
         others = _elsewhere(region, mode, shape)
+    values = region.quantity(others) if len(others) else np.zeros(0)
     ends = []
     for sign in (-1.0, 1.0):
         if shape.is_open.any() and has_no_end(region, mode, shape, mode[None][:0], sign):
@@ -53,8 +54,8 @@ def ends_around(region: Region, mode: Array) -> list[End]:
         found = [begin, *_from_mode(region, mode, shape, sign * slope, sign)]
         if shape.is_flat:
             found = _agreed(region, mode, shape, found, sign)
-        elif len(others):
-            starts = others[np.argsort(-sign * region.quantity(others))[:ELSEWHERE]]
+        else:
+            starts = others[np.argsort(-sign * values)[:ELSEWHERE]]
             found += [_searched(region, start, region.shape(start).axes, sign) for start in starts]
         end = _farthest(found, sign)
         ends.append(_without_end(end, sign) if _goes_on(region, end) else end)
@@ -75,12 +76,12 @@ def _agreed(region: Region, mode: Array, shape: Shape, found: list[End], sign: f
         best = max(found, key=lambda end: sign * end.value)
         if not np.isfinite(best.value) or sum(_is_same(end, best, found[0]) for end in found) >= AGREE:
             return found
-    # What few searches alone have found others may go beyond.
-    return [end._replace(is_settled=False) for end in found]
+    # What few searches alone have found others may go beyond, however level it is there.
+    return [end._replace(is_settled=False, left=np.inf) for end in found]
 
 
 def _is_same(end: End, best: End, begin: End) -> bool:
-    """Whether one of two ends is the other, judged by their distance from where both began."""
+    """Whether an end is settled, and the best one, judged by their distance from where both began."""
     least = ROUNDING * abs(best.value)
     return end.is_settled and abs(end.value - best.value) <= max(SAME * abs(best.value - begin.value), least)
 
@@ -137,9 +138,9 @@ def _goes_on(region: Region, end: End) -> bool:
 def _farthest(ends: Sequence[End], sign: float) -> End:
     """The farthest of some ends, the first of which is where they began; settled if one that is reaches as far."""
     best = max(ends, key=lambda end: sign * end.value)
-    return (
-        best._replace(is_settled=any(_is_same(end, best, ends[0]) for end in ends)) if np.isfinite(best.value) else best
-    )
+    if not np.isfinite(best.value):
+        return best
+    return best._replace(is_settled=any(_is_same(end, best, ends[0]) for end in ends))
 
 
 def _on_the_way(region: Region, mode: Array, axes: Array, slope: Array) -> list[Array]:

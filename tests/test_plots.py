@@ -39,7 +39,9 @@ from estimators.mechanisms import (
     LinearGaussian,
     Poisson,
 )
+from estimators.plots import effect as effects
 from estimators.plots import style
+from estimators.queries.estimate import Estimate
 
 # Two effects have one law of T and Y: -1 and 0.8.
 MODEL = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
@@ -240,19 +242,18 @@ def test_a_cause_of_numbers_stands_where_its_levels_are() -> None:
     assert "3 against −1: 8" in ax.get_title(loc="left")
 
 
-def test_a_rival_out_of_all_proportion_leaves_the_answers_in_sight() -> None:
-    """No row says where the mean of a class is where it never has T = 0; its weight is 0 there."""
-    from estimators.plots.effect import IN_SIGHT, _keep_in_sight
-
-    ax = Figure().subplots()
-    ax.plot([0.0, 1.0], [2.0, 4.0])
-    of_fit = ax.get_ylim()
-    ax.plot([0.0, 1.0], [2.4e8, 3.0])
-    assert ax.get_ylim()[1] > 1e8
-    _keep_in_sight(ax, of_fit)
+def test_a_rival_out_of_all_proportion_leaves_the_answers_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a class never has T = 0 no row says where its mean is."""
+    fit, far = fitted("EM"), Estimate(torch.tensor([2.4e8]))
+    (_, near), *others = [(weight, rival) for weight, rival in effects.by_mode(fit, fit.do(T=0).mean("Y"))]
+    assert len(others) == 1
+    limits = fit.plot.effect("Y", of="T").get_ylim()
+    monkeypatch.setattr(effects, "by_mode", lambda fit, one: [(0.9, one), (0.1, far)])
+    monkeypatch.setattr(effects, "intervals_by_mode", lambda fit, one, level: [[], [], []])
+    ax = fit.plot.effect("Y", of="T")
     low, high = ax.get_ylim()
-    room = IN_SIGHT * (of_fit[1] - of_fit[0])
-    assert of_fit[0] - room <= low <= 2.0 and 4.0 <= high == pytest.approx(of_fit[1] + room)
+    assert numbers(ax, "rival 0").tolist() == [2.4e8, 2.4e8]
+    assert low <= float(near.value) <= high < low + 10.0 * (limits[1] - limits[0])
 
 
 def test_an_interval_without_an_end_goes_to_the_edge_and_says_so() -> None:

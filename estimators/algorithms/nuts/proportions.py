@@ -188,7 +188,7 @@ def _may_stay(own: Checked | None, info: Info, drawn: Array, moments: Moments, n
     """
     if own is None or not _is_sound(own, info):
         return False
-    return own.sizes["min_ess"] >= _least(len(drawn), moments.found) and moments.agree(drawn, num_chains)
+    return own.sizes["min_ess"] >= _least_effective(len(drawn), moments.found) and moments.agree(drawn, num_chains)
 
 
 def _is_worth_keeping(images: Array, found: Weighed, num_chains: int) -> bool:
@@ -196,11 +196,11 @@ def _is_worth_keeping(images: Array, found: Weighed, num_chains: int) -> bool:
     if len(images) // num_chains < 2 * LEAST_DRAWS:
         return False
     _, bulk, tail = diagnostics({"image": torch.from_numpy(images)}, num_chains)
-    return min(float(bulk["image"].min()), float(tail["image"].min())) >= _least(len(images), found)
+    return min(float(bulk["image"].min()), float(tail["image"].min())) >= _least_effective(len(images), found)
 
 
-def _least(num_draws: int, found: Weighed) -> float:
-    """How many draws of chains have to be effective."""
+def _least_effective(num_draws: int, found: Weighed) -> float:
+    """How many of so many draws of chains have to be effective for these to be kept."""
     return WORTH_KEEPING / (1.0 / num_draws + 1.0 / found.ess)
 
 

@@ -113,7 +113,8 @@ class LogLinearVariable(_OfVariable):
         moved = self.family.recentred(self.node.local(greeks), reference)
         centre, entry = np.asarray(moved.centre), np.ndim(reference.centre)
         lead, last = centre.shape[: max(centre.ndim - entry - 1, 0)], centre.shape[centre.ndim - entry :]
-        return moved.at(np.broadcast_to(centre, (*lead, self.node.num_cells, *last)))
+        whole = (*lead, self.node.num_cells, *last)
+        return moved if centre.shape == whole else moved.at(np.broadcast_to(centre, whole))
 
 
 @dataclass(frozen=True, eq=False)

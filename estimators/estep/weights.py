@@ -16,6 +16,7 @@ from estimators.data.levels import Levels
 from estimators.estep.design import Design
 from estimators.estep.term import Columns, Slots, Term
 from estimators.estep.variable import level_of_table
+from estimators.mechanisms.defaults import weighted_mean
 from estimators.mechanisms.protocol import Reference, Turn
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
@@ -210,8 +211,7 @@ class Theta:
     def argmax(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:
         """Shares of the rows; a level without rows keeps its weights."""
         counts = np.swapaxes(sums, -1, -2)
-        total = counts.sum(-1, keepdims=True)
-        shares = np.where(total > 0, counts / np.where(total > 0, total, 1.0), self._flat(greeks[WEIGHTS]))
+        shares = weighted_mean(counts, counts.sum(-1, keepdims=True), self._flat(greeks[WEIGHTS]))
         return {WEIGHTS: self._shaped(shares)}
 
     def _flat(self, theta: Array) -> Array:

@@ -90,6 +90,8 @@ def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]
     if not bool(hidden.any()):
         hidden = torch.arange(data.num_units) == data.of_units(data.counts()).int().argmax()
     number = int(hidden.sum())
+    if number == data.num_units <= MAX_ROWS:
+        return density, 1.0
     # At random, but always the same: rows may come in a period that even steps would keep.
     some = np.random.default_rng(0).choice(number, min(number, MAX_ROWS), replace=False)
     keep = torch.from_numpy(np.sort(some))

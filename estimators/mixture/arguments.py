@@ -238,5 +238,9 @@ def num_distinct_rows(data: Data, names: Sequence[str], enough: int) -> int:
             if len(found) >= enough:
                 break
         return len(found)
-    distinct = len(torch.unique(first(100 * enough), dim=0))
-    return distinct if distinct >= enough else len(torch.unique(first(len(data)), dim=0))
+    distinct = 0
+    for count in (8 * enough, 100 * enough, len(data)):
+        distinct = len(torch.unique(first(count), dim=0))
+        if distinct >= enough:
+            break
+    return distinct

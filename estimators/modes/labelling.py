@@ -21,6 +21,7 @@ class Labelling:
         self._density, self.symmetry, self.size = density, symmetry, density.size
         self.num_images = prod(factorial(len(group)) for group in symmetry.groups)
         self._orders = self._all_orders() if self.num_images <= MOST_TRIED else None
+        self._ends = np.where(density.bounded, NEAR, np.inf)
 
     @staticmethod
     def of(model: Model, density: Density, *, uses_prior: bool) -> "Labelling":
@@ -57,7 +58,7 @@ class Labelling:
 
     def _held(self, points: Array) -> Array:
         """Points with what is at an end of its support held there: how far beyond it is, means nothing."""
-        return np.where(self._density.bounded, np.clip(points, -NEAR, NEAR), points)
+        return np.asarray(np.minimum(np.maximum(points, -self._ends), self._ends))
 
     def _all_orders(self) -> Indices:
         """Every permutation [P, K] of labels within their groups."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,7 @@ class Block:
         parts = []
         for parameter in self.parameters:
             value = np.asarray(greeks[parameter.name])
-            parts.append(
-                value.reshape(*value.shape[: value.ndim - len(parameter.shape)], int(np.prod(parameter.shape)))
-            )
+            parts.append(value.reshape(*value.shape[: value.ndim - len(parameter.shape)], prod(parameter.shape)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, -1)
 
     def shaped(self, flat: Any) -> Any:
@@ -45,7 +44,7 @@ class Block:
             return {self.joint.name: self.shaped(flat)}
         found, start = dict[str, Any](), 0
         for parameter in self.parameters:
-            size = int(np.prod(parameter.shape))
+            size = prod(parameter.shape)
             found[parameter.name] = in_shape(flat[..., start : start + size], parameter.shape)
             start += size
         return found

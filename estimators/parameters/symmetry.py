@@ -65,9 +65,10 @@ def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indic
     moved = dict(draws)
     for name, label_axes in axes.items():
         for axis in label_axes:
-            value = moved[name].movedim(axis + 1, 1)
-            index_along = index.reshape(*index.shape, *[1] * (value.ndim - 2)).expand(value.shape)
-            moved[name] = torch.gather(value, 1, index_along).movedim(1, axis + 1)
+            value = moved[name]
+            shape = [len(index), *[1] * axis, index.shape[1], *[1] * (value.ndim - axis - 2)]
+            index_along = index.reshape(shape).expand(value.shape)
+            moved[name] = torch.gather(value, axis + 1, index_along)
     return moved
 
 

@@ -72,7 +72,9 @@ class GaussianFamily(LogLinear):
         """Centres at the components' means, where the quadratic features are (x - mu_k)² themselves."""
         # The means themselves: read off standardised ones they would lose the digits that a far row costs these.
         mu, sigma = self.array("mu", greeks), self.array("sigma", greeks)
-        return reference.at(np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
+        # As a rule the means have the shape already, and to ask NumPy takes longer than the centres do.
+        is_whole = sigma.size == 1 and sigma.ndim <= mu.ndim
+        return reference.at(mu if is_whole else np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
 
     def tabulate(self, table: VariableTable) -> None:
         table.gaussians(self.given, "mu", "sigma")

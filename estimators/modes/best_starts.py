@@ -43,14 +43,14 @@ def best_starts(
         refined = found
         for _ in range(refinements):
             _, refined = part.em_steps(refined)
-        ordered = _best_first(objective, part, np.concatenate([found, refined]) if unrefined else refined)
-        ordered = ordered[: (1 + unrefined) * count]
+        found = np.concatenate([found, refined]) if unrefined else refined
+        ordered = _best_first(objective, part, found, (1 + unrefined) * count)
         if part is density:
             return ordered
     else:
-        ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng))[:count]
+        ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng), count)
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, part, _climbed(objective, part, ordered))
+    ordered = _best_first(objective, part, _climbed(objective, part, ordered), len(ordered))
     if part is density:
         return ordered
     values = objective.value(ordered)
@@ -81,17 +81,17 @@ def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
     return climbed
 
 
-def _best_first(objective: Objective, density: Density, points: Array) -> Array:
-    """Distinct points [B', D] in order of the objective, those with a component as narrow as a point last."""
+def _best_first(objective: Objective, density: Density, points: Array, count: int) -> Array:
+    """At most so many distinct points [B', D] in order of the objective, those with a collapsed class last."""
     values, gradients = objective.evaluate(points)
     values = np.where(np.isfinite(values), values, -np.inf)
-    has_collapsed = np.array([density.has_collapsed(*one) for one in zip(points, gradients, strict=True)])
-    order = np.lexsort((-values, has_collapsed))
-    # Those that differ by a permutation of the labels have the same density: one of them is enough.
-    distinct = [order[0]]
-    for index in order[1:]:
-        if values[index] == -np.inf:
+    best, narrow = list[int](), list[int]()
+    order = np.argsort(-values, kind="stable").tolist()
+    for index in order:
+        if len(best) == count or values[index] == -np.inf:
             break
-        if abs(values[index] - values[distinct[-1]]) > 1e-9 * (1.0 + abs(values[index])):
-            distinct.append(index)
-    return points[distinct]
+        chosen = narrow if density.has_collapsed(points[index], gradients[index]) else best
+        # Those that differ by a permutation of the labels have the same density: one of them is enough.
+        if not chosen or abs(values[index] - values[chosen[-1]]) > 1e-9 * (1.0 + abs(values[index])):
+            chosen.append(index)
+    return points[([*best, *narrow] or order[:1])[:count]]

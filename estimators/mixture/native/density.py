@@ -56,7 +56,7 @@ class NativeDensity:
                 evaluate(self._where, points[own], values[own], gradients[own])
 
             self._kernel.spread(of, len(points))
-        by_part = np.moveaxis(gradients, 1, 0).reshape(3, *batch, self._size)
+        by_part = gradients.transpose(1, 0, 2).reshape(3, *batch, self._size)
         return Parts(*values.T.reshape(3, *batch)), Parts(*by_part)
 
     def e_step(self, coordinates: Array) -> tuple[float, Array, Statistics]:

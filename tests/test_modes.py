@@ -15,7 +15,7 @@ from estimators import EM, MAP, SMC, CausalMixture, Data, EstimationWarning, Fit
 from estimators.algorithms import progress
 from estimators.contract import Objective, log_likelihood
 from estimators.data.working_rows import working_rows
-from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
+from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian, PoissonRegression
 from estimators.modes import climb, mode_search
 from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
@@ -110,9 +110,47 @@ def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: 
         assert value == pytest.approx(mode.stats["log_likelihood"], abs=1e-6) and np.abs(slope).max() < 1e-3
 
 
-def test_each_mode_says_what_the_rows_leave_open() -> None:
+def test_each_mode_says_what_the_rows_leave_open(tmp_path: Path) -> None:
+    """One of a mode whose class 0 is never treated: its line is open, and what it answers any number."""
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": PoissonRegression(parents=["T"])})
+    rng = np.random.default_rng(3)
+    z = rng.random(24) < 0.5
+    treated = 1 * (rng.random(24) < np.where(z, 0.85, 0.1))
+    fit = quietly(EM(), model, Data(T=treated, Y=rng.poisson(np.exp(z - 0.5 * treated + 0.5))))
+    are_open = [bool(words) for words in fit.found.opens]
+    assert fit.status is Status.RIVAL_MODES and not are_open[0] and any(are_open)
+    rivals = [are_open[number] for number in fit.found.rivals]
+    assert any(rivals) and f"of {sum(rivals)} of them the rows leave Greeks open" in fit.advice[0]
+    for number, mode in enumerate(fit.modes):
+        findings = {Status.RIVAL_MODES: fit.findings[Status.RIVAL_MODES] if number == 0 else ""}
+        if are_open[number]:
+            # The class is the one that has no rows of one treatment, whatever it is called.
+            share = mode["p_T"]
+            (k,) = torch.where((share < 1e-6) | (share > 1.0 - 1e-6))[0].tolist()
+            always = f"beta_Y[{k}, 0] and beta_Y[{k}, 1] cannot be told apart from these data"
+            sentence = always if share[k] > 0.5 else f"beta_Y[{k}, 1] is not informed by these data"
+            findings = {Status.NOT_IDENTIFIED: sentence, **findings}
+        assert dict(mode.findings) == findings
+    effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
+    assert effect.at_rivals.are_open == tuple(rivals)
+    place = rivals.index(True) + 1
+    assert f"Greeks are open at rival {place}" in repr(effect) and f"rival {place}" in repr(fit.do(T=1).cdf("Y", 1.0))
+    assert "weight" in str(fit) and "open, theta=" in str(fit) and "open" in fit.modes.table()
+    # A mode at which nothing is open is told, beside an open one.
+    told = fit.modes[are_open.index(True)].modes[1 + are_open.index(False)]
+    assert Status.NOT_IDENTIFIED not in told.findings
+    fit.save(tmp_path / "fit")
+    assert Fit.load(tmp_path / "fit").found.opens == fit.found.opens
+    turned = fit.relabel([1, 0])
+    for words, other in zip(
+        (*fit.found.opens, *fit.found.ends), (*turned.found.opens, *turned.found.ends), strict=True
+    ):
+        assert other == words.replace("[0", "[k").replace("[1", "[0").replace("[k", "[1")
+
+
+def test_each_mode_of_a_posterior_says_what_is_open_and_of_its_priors() -> None:
     rows = CONFOUNDER.simulate(1000, TRUTH, seed=0)
-    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit = quietly(MAP(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     assert list(fit.modes[1].findings) == [Status.RIVAL_MODES]
     opened = replace(fit, status=Status.NOT_IDENTIFIED, findings={Status.NOT_IDENTIFIED: "p_T[0]", **fit.findings})
     for mode in opened.modes:

@@ -10,7 +10,7 @@ import torch
 
 from estimators import EM, CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
-from estimators.queries.prediction import Prediction
+from estimators.queries.prediction import AtRivals, Prediction
 from tests.models import fit_quietly
 
 MODEL = CausalMixture(1, {"T": Gaussian(), "U": Gaussian(), "Y": LinearGaussian(parents=["T", "U"], scale=1.0)})
@@ -90,7 +90,7 @@ def test_they_say_what_they_are_at_rivals() -> None:
 
 
 def test_to_print_raises_nothing() -> None:
-    def refused() -> torch.Tensor:
+    def refused() -> AtRivals:
         raise ValueError("has probability 0 there")
 
     found = Prediction.of(torch.tensor([0.5]), None, refused)

@@ -51,7 +51,8 @@ def burdened(fit: Fit, num_modes: int = 9) -> Fit:
     stats = {"estimator": "NUTS", "labels": "labels are " + "so and " * 90, "label_certainty": 0.5, "log_joint": -1e9}
     greeks = {name: torch.cat([value[:1]] * num_modes) for name, value in fit.draws.items()}
     weights = np.full(num_modes, 1.0 / num_modes)
-    found = Modes(greeks, -weights, weights, np.ones(num_modes), ("theta[0] at 0",) * num_modes, 99, 0.5, False, True)
+    words = ("theta[0] at 0",) * num_modes, ("theta[0] is not informed by these data",) * num_modes
+    found = Modes(greeks, -weights, weights, np.ones(num_modes), *words, 99, 0.5, False, True)
     said: dict[str, Any] = {"status": Status.NOT_IDENTIFIED, "findings": EVERYTHING}
     return replace(fit, stats=stats, found=found, remarks=("A remark. " * 40,) * 5, **said)
 
@@ -117,7 +118,7 @@ def test_the_page_says_what_matters() -> None:
     named = several(fit).relabel({"low": 0, "high": 1})
     assert "Greek, mean ± sd" in str(named) and "low" in str(named) and "20001 ± " in str(named)
     rival = burdened(fit)
-    assert "rival fit.modes[1]: weight 0.11, theta=[0.4, 0.6]" in str(rival)
+    assert "rival fit.modes[1]: weight 0.11, open, theta=[0.4, 0.6]" in str(rival)
     assert "... print(fit.modes) has all of them, 5 more" in str(rival)
     assert "... fit.advice has all of it" in str(rival)
     many = mixture_fit(MIXTURES["thirty variables"])

@@ -76,8 +76,9 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         weights = estimated.weights
         if weights is None:
             weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
-            findings |= mode_findings(estimated.found, density, weights, uses_prior=uses_prior)
         modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
+        if estimated.weights is None:
+            findings |= mode_findings(estimated.found, density, modes, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
     findings = {status: rename(about) for status, about in findings.items()}
     if estimated.kind.is_mode and Status.BOUNDARY not in findings:

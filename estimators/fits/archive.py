@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-VERSION = 6
+VERSION = 7
 DOCUMENT = "header"
 SUFFIX = ".npy"
 DIGEST_LENGTH = 64

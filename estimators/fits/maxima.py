@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from estimators.contract import Density, Draws, Objective, log_joint, log_likelihood
+from estimators.contract import Density, Objective, log_joint, log_likelihood
 from estimators.fits.advice import advice_on
 from estimators.fits.rows import density_behind, fitted_rows
 from estimators.modes.profile import Maxima
 from estimators.optimise.ascent import ascend
+from estimators.queries.source import RivalGreeks
 from estimators.status import EstimationError, Status
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def maxima_of(fit: "Fit", density: Density) -> Maxima:
     return Maxima(objective, points, objective.value(points))
 
 
-def rival_greeks(fit: "Fit") -> Draws | None:
-    """The Greeks [R, *shape] of a point fit's rivals; None where it has none."""
+def rival_greeks(fit: "Fit") -> RivalGreeks | None:
+    """A point fit's rivals; None where it has none."""
     if fit.found is None or not fit.kind.is_mode or not fit.found.rivals:
         return None
-    return {name: value[fit.found.rivals] for name, value in fit.found.greeks.items()}
+    greeks = {name: value[fit.found.rivals] for name, value in fit.found.greeks.items()}
+    return RivalGreeks(greeks, tuple(bool(fit.found.opens[number]) for number in fit.found.rivals))

@@ -11,7 +11,7 @@ from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
 from estimators.modes.pole import Pole
-from estimators.modes.table import SHARE
+from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import MOST_NAMED
 from estimators.queries.labels import entry_names
@@ -27,14 +27,18 @@ SAME = 0.005
 # infinite is known to two or so, by how a weight is a share of what is left of others.
 BETTER = 4.0
 
+OPEN_RIVALS = (
+    "; of {} of them the rows leave Greeks open (`fit.modes[k].advice`), and what they answer may be any of a range, "
+    "which `.profile()` gives"
+)
 NOT_SEARCHED = (
     "No search for modes stands behind this answer: another as good may be there, and `search=modes.Search()` looks "
     "for it."
 )
 
 
-def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior: bool) -> dict[Status, str]:
-    """The statuses that hold of the first mode, and what each is about."""
+def mode_findings(found: Found, density: Density, kept: Modes, *, uses_prior: bool) -> dict[Status, str]:
+    """The statuses that hold of the first mode, and what each is about; the modes once more as a fit has kept them."""
     findings = {}
     best = found.modes[0]
     if best.is_saddle:
@@ -42,17 +46,15 @@ def mode_findings(found: Found, density: Density, weights: Array, *, uses_prior:
     if density.at_boundary(best.point):
         # The Greeks of a class without rows are open, and are not the reason.
         return findings
-    # What ran to a limit is flat there, and is said as that.
-    gone = {edge.entry for edge in separated(density, density.constrain(best.point))}
-    left_open = [group for group in groups_left_open(density, best) if not gone.issuperset(group.entries)]
-    if left_open:
-        findings[Status.NOT_IDENTIFIED] = groups_in_words(left_open)
+    if left_open := words_left_open(density, best):
+        findings[Status.NOT_IDENTIFIED] = left_open
     poles = poles_in_words(found.pole, density, best.value)
     if poles:
         findings[Status.PRIOR_POLE] = poles
-    rivals = [number for number in range(1, len(weights)) if weights[number] >= SHARE]
-    if rivals:
-        findings[Status.RIVAL_MODES] = rivals_in_words(found, rivals, weights, uses_prior=uses_prior)
+    if rivals := kept.rivals:
+        about = rivals_in_words(found, rivals, kept.weights, uses_prior=uses_prior)
+        num_open = sum(bool(kept.opens[number]) for number in rivals)
+        findings[Status.RIVAL_MODES] = f"{about}{OPEN_RIVALS.format(num_open)}" if num_open else about
     return findings
 
 
@@ -99,6 +101,15 @@ def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
     unit = np.abs(greek_slopes(density, np.zeros(density.size))).max(1, initial=0.0)
     flat = mode.curve.is_flat & (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
     return open_groups(np.where(flat, NONE, MUCH), moves, names)
+
+
+def words_left_open(density: Density, mode: Mode) -> str:
+    """What of the Greeks the flat directions of a mode leave open, in words; where a class is lost, nothing."""
+    if mode.curve is None or not mode.is_flat or density.at_boundary(mode.point):
+        return ""
+    # What ran to a limit is flat there, and is said as that.
+    gone = {edge.entry for edge in separated(density, density.constrain(mode.point))}
+    return groups_in_words([group for group in groups_left_open(density, mode) if not gone.issuperset(group.entries)])
 
 
 def groups_in_words(groups: Sequence[OpenGroup]) -> str:

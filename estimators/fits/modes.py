@@ -11,15 +11,17 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.checks import what_came
-from estimators.contract import Density, Model
+from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
 from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
 from estimators.fits.level_names import names_along_axes
+from estimators.fits.mode_findings import words_left_open
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
+from estimators.modes.mode import mode_at
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
@@ -63,7 +65,7 @@ class FitModes:
         value = {name: float(modes.values[0]) for name in ("log_likelihood", "log_joint") if name in self._fit.stats}
         stats = {**{name: self._fit.stats[name] for name in KEPT if name in self._fit.stats}, **value}
         # A mode below another always has a rival: that other.
-        said = _with_a_rival(self._fit)
+        said = _with_a_rival(self._fit, modes)
         return replace(self._fit, draws=draws, found=modes, stats=stats, info={}, **said)
 
     def __iter__(self) -> "Iterator[Fit]":
@@ -85,7 +87,7 @@ class FitModes:
         return self._modes.chance
 
     def table(self) -> "pd.DataFrame":
-        """One row a mode: how far its value lies below the first, its weight, hits, what is at an end, and Greeks."""
+        """One row a mode: how far its value is below the first, weight, hits, what is at an end or open, and Greeks."""
         import pandas as pd  # a quarter of a second, which only tables need
 
         modes = self._modes
@@ -97,6 +99,9 @@ class FitModes:
         if any(modes.ends):
             names = names_along_axes(self._fit)
             columns["at an end"] = tuple(with_names(end, names) for end in modes.ends)
+        if any(modes.opens):
+            names = names_along_axes(self._fit)
+            columns["open"] = tuple(with_names(open_there, names) for open_there in modes.opens)
         for greek, entries in entries_of(self._fit).items():
             flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
             columns |= dict(zip(entries, flat.T, strict=True))
@@ -111,18 +116,20 @@ class FitModes:
         )
         many = "; there are many, of which these are some" if modes.is_many else ""
         table = self.table()
-        if "at an end" in table:
-            table["at an end"] = ["yes" if words else "" for words in table["at an end"]]
+        for column in {"at an end", "open"}.intersection(table):
+            table[column] = ["yes" if words else "" for words in table[column]]
         # One column a mode: there are more Greeks than modes.
         lines = few_lines(table.T.rename_axis("mode"), LINES - 3, "fit.modes.table() has all of it")
         return "\n".join([*wrap(f"{head}{many}", WIDTH), *lines])
 
 
-def _with_a_rival(fit: "Fit") -> dict[str, Any]:
-    """What is said of one mode of several: that there are others, and what holds of whichever mode."""
-    of_any = (Status.NOT_IDENTIFIED, Status.PRIOR_CONFLICT)
+def _with_a_rival(fit: "Fit", modes: Modes) -> dict[str, Any]:
+    """What is said of one mode of several, the first: that there are others, and what holds of whichever mode."""
+    # What is open of a posterior is so at all its modes, and of a likelihood at those where it is flat.
+    of_any = {Status.PRIOR_CONFLICT} | ({Status.NOT_IDENTIFIED} if fit.uses_prior else set())
     kept = {status: about for status, about in fit.findings.items() if status in of_any}
-    findings = in_order({Status.RIVAL_MODES: "", **kept})
+    own = {Status.NOT_IDENTIFIED: modes.opens[0]} if modes.opens[0] else {}
+    findings = in_order({Status.RIVAL_MODES: "", **kept, **own})
     return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
 
 
@@ -131,7 +138,7 @@ def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
     said: dict[str, Any] = {"stats": {name: fit.stats[name] for name in KEPT if name in fit.stats}, "found": modes}
     if len(modes) > 1:
         # A part has a rival: the others.
-        said |= _with_a_rival(fit)
+        said |= _with_a_rival(fit, modes)
     inside = fit.info["mode"] == place
     if not bool(inside.any()):
         return replace(fit, draws=point, num_chains=1, info={}, kind=Kind.KNOWN, **said)
@@ -157,10 +164,14 @@ def modes_of(fit: "Fit") -> FitModes:
 
 def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:
     """The modes of a search as a fit keeps them, each with its labels in the order of the fit's own: by a key."""
-    labelled = []
+    labelled, opens = list[Draws](), list[str]()
+    objective = Objective(density, log_joint if uses_prior else log_likelihood)
     for mode in found.modes:
-        draws: Draws = density.draws(mode.point[None])
-        labelled.append(labelled_alike(model, density, draws, key, uses_prior=uses_prior))
+        draws = labelled_alike(model, density, density.draws(mode.point[None]), key, uses_prior=uses_prior)
+        labelled.append(draws)
+        # What is open is named by the labels that the mode has here.
+        point = density.unconstrain({name: value[0].numpy() for name, value in draws.items()}) if mode.is_flat else None
+        opens.append("" if point is None else words_left_open(density, mode_at(objective, density, point)))
     return Modes(
         greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},
         values=np.array([mode.value for mode in found.modes]),
@@ -170,6 +181,7 @@ def kept_modes(found: Found, model: Model, density: Density, weights: Array, key
             words_of_edges(density.edges({name: value[0].numpy() for name, value in draws.items()}))
             for draws in labelled
         ),
+        opens=tuple(opens),
         num_starts=found.num_starts,
         chance=found.chance,
         is_settled=found.is_settled,

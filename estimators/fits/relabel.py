@@ -38,10 +38,14 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
     for site in symmetry.sites:
         data = None if data is None else data.relabelled(permutation, site)
     names = tuple(fit.label_names[k] for k in permutation) if fit.label_names else ()
-    findings = {status: with_labels(about, symmetry.axes, permutation) for status, about in fit.findings.items()}
-    remarks = tuple(with_labels(remark, symmetry.axes, permutation) for remark in fit.remarks)
+
+    def renamed(sentences: Sequence[str]) -> tuple[str, ...]:
+        return tuple(with_labels(sentence, symmetry.axes, permutation) for sentence in sentences)
+
+    findings = dict(zip(fit.findings, renamed([*fit.findings.values()]), strict=True))
     modes = None if fit.found is None else fit.found.renamed(symmetry.axes, permutation)
-    words = replace(fit, findings=findings, remarks=remarks, found=modes)
+    modes = modes and replace(modes, ends=renamed(modes.ends), opens=renamed(modes.opens))
+    words = replace(fit, findings=findings, remarks=renamed(fit.remarks), found=modes)
     return replace(words, model=model, draws=draws, stats=stats, data=data, label_names=names)
 
 

@@ -141,8 +141,9 @@ def _read_modes(words: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> Modes
     if words is None:
         return None
     numbers: dict[str, Any] = {name: value.numpy() for name, value in groups["of modes"].items()}
-    modes = Modes(greeks=groups["modes"], **numbers, **{**words, "ends": tuple(words["ends"])})
-    lengths = {*map(len, modes.greeks.values()), *map(len, modes.numbers.values()), len(modes.ends)}
+    listed = {name: tuple(words[name]) for name in ("ends", "opens")}
+    modes = Modes(greeks=groups["modes"], **numbers, **{**words, **listed})
+    lengths = {*map(len, modes.greeks.values()), *map(len, modes.numbers.values()), *map(len, listed.values())}
     if lengths != {len(modes)} or modes.greeks.keys() != groups["draws"].keys():
         raise ValueError("modes that are no modes of these draws")
     return modes

@@ -21,7 +21,8 @@ class Modes:
 
     ``greeks`` [M, *shape]; ``values`` [M] of the log-likelihood or log joint; ``weights`` [M], shares of the posterior
     (by Laplace), or of the likelihood; ``hits`` [M], the starts that ended there; ``ends`` what is at an end of its
-    support, in words. ``chance`` is the Good-Turing estimate that another random start ends at a mode that is not here.
+    support, and ``opens`` what of the Greeks the rows leave open there, in words. ``chance`` is the Good-Turing
+    estimate that another random start ends at a mode that is not here.
     """
 
     greeks: Mapping[str, Tensor]
@@ -29,6 +30,7 @@ class Modes:
     weights: Array
     hits: Array
     ends: tuple[str, ...]
+    opens: tuple[str, ...]
     num_starts: int
     chance: float
     is_settled: bool
@@ -51,7 +53,7 @@ class Modes:
     def words(self) -> dict[str, Any]:
         """The rest, as JSON holds it."""
         names = ("num_starts", "chance", "is_settled", "is_many")
-        return {"ends": list(self.ends), **{name: getattr(self, name) for name in names}}
+        return {"ends": list(self.ends), "opens": list(self.opens), **{name: getattr(self, name) for name in names}}
 
     def ordered(self, order: Sequence[int]) -> "Modes":
         """The same modes in another order."""
@@ -63,6 +65,7 @@ class Modes:
             weights=self.weights[places],
             hits=self.hits[places],
             ends=tuple(self.ends[place] for place in places),
+            opens=tuple(self.opens[place] for place in places),
         )
 
     def renamed(self, axes: Mapping[str, Sequence[int]], order: Sequence[int]) -> "Modes":

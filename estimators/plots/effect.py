@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +32,11 @@ DRAWN, FAINT = 60, 0.12
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one mode answers: its weight, and the mean at each level of the cause where that is set."""
+    """What one mode answers: its weight, the mean at each level of the cause that is set, whether Greeks are open."""
 
     weight: float
     means: list[Estimate]
+    is_open: bool = False
 
     @property
     def values(self) -> Array:
@@ -44,7 +46,8 @@ class Answer:
     @property
     def words(self) -> str:
         """The last level against the first, and the weight."""
-        return f"{number(float(self.values[-1] - self.values[0]))} ({self.weight:.0%})"
+        is_open = ", Greeks open" if self.is_open else ""
+        return f"{number(float(self.values[-1] - self.values[0]))} ({self.weight:.0%}{is_open})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,12 @@ class Asked:
     @cached_property
     def answers(self) -> list[Answer]:
         """What each mode answers."""
+        are_open = chain((False, *self.effect.at_rivals.are_open), repeat(False))
         by_level = zip(*(by_mode(self.fit, one) for one in self.set), strict=True)
-        return [Answer(modes[0][0], [mean for _, mean in modes]) for modes in by_level]
+        return [
+            Answer(modes[0][0], [mean for _, mean in modes], is_open)
+            for modes, is_open in zip(by_level, are_open, strict=False)
+        ]
 
     @cached_property
     def intervals(self) -> list[list[list[Interval[float]]]]:

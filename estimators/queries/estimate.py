@@ -15,7 +15,7 @@ from estimators.diagnostics import mean_error
 from estimators.isolation import own_modes
 from estimators.modes.profile import Interval, profile
 from estimators.modes.table import SHARE
-from estimators.queries.prediction import rivals_in_words
+from estimators.queries.prediction import AtRivals, rivals_in_words
 from estimators.queries.source import Source, aligned, at_coordinates, function_of
 
 
@@ -97,14 +97,19 @@ class Estimate:
         quantity = at_coordinates(self.source, density, self.error is not None)
         return profile(self.source.origin.maxima(density), quantity, level)
 
-    @cached_property
+    @property
     def rivals(self) -> Tensor:
         """The quantity at the other modes that count, of a point fit that has any, as [R, ...]: rows may not decide."""
-        greeks = None if self.source is None else self.source.origin.rivals()
-        if self.source is None or greeks is None:
-            return self.draws[:0]
+        return self.at_rivals.values
+
+    @cached_property
+    def at_rivals(self) -> AtRivals:
+        """The same, and which of these modes leave Greeks open."""
+        found = None if self.source is None else self.source.origin.rivals()
+        if self.source is None or found is None:
+            return AtRivals(self.draws[:0])
         with own_modes():
-            return self.source.values(greeks).values
+            return AtRivals(self.source.values(found.greeks).values, found.are_open)
 
     @property
     def by_mode(self) -> list[tuple[float, "Estimate"]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -11,25 +11,40 @@ from estimators.data.words import in_few_digits
 from estimators.status import EstimationError
 
 
+class AtRivals(NamedTuple):
+    """What an answer is at other modes, [R, ...], and at which of them it may be one of many, as Greeks are open."""
+
+    values: Tensor
+    are_open: tuple[bool, ...] = ()
+
+
+OfRivals = Callable[[], AtRivals]
+
+
 class HasRivals(Protocol):
     """An answer that may be another at other modes."""
 
     @property
-    def rivals(self) -> Tensor:
-        """What it is there, [R, ...]."""
+    def at_rivals(self) -> AtRivals:
+        """What it is there."""
 
 
 def rivals_in_words(answer: HasRivals) -> str:
     """What an answer is at other modes, "" where there is none; there it may have no answer, and to print raises none.
 
-    >>> rivals_in_words(Prediction.of(torch.tensor([0.5]), None, lambda: torch.tensor([[0.25]])))
+    >>> rivals_in_words(Prediction.of(torch.tensor([0.5]), None, lambda: AtRivals(torch.tensor([[0.25]]))))
     '; rivals [[0.25]]'
+    >>> rivals = AtRivals(torch.tensor([0.25, 9.0]), (False, True))
+    >>> rivals_in_words(Prediction.of(torch.tensor(0.5), None, lambda: rivals))
+    '; rivals [0.25, 9]; Greeks are open at rival 2: there the answer may be one of many'
     """
     try:
-        rivals = answer.rivals
+        rivals, are_open = answer.at_rivals
     except (ValueError, NotImplementedError, EstimationError) as error:
         return f"; of rivals it is not known: {error}"
-    return f"; rivals {in_few_digits(rivals)}" if len(rivals) else ""
+    which = ", ".join(str(number) for number, is_open in enumerate(are_open, 1) if is_open)
+    of_open = f"; Greeks are open at rival {which}: there the answer may be one of many" if which else ""
+    return f"; rivals {in_few_digits(rivals)}{of_open}" if len(rivals) else ""
 
 
 class Prediction(Tensor):
@@ -43,13 +58,15 @@ class Prediction(Tensor):
     """
 
     error: Tensor | None = None
-    _of_rivals: Callable[[], Tensor] | None = None
-    _rivals: Tensor | None = None
+    _of_rivals: OfRivals | None = None
+    _rivals: AtRivals | None = None
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def of(values: Tensor, error: Tensor | None = None, of_rivals: Callable[[], Tensor] | None = None) -> "Prediction":
+    def of(
+        values: Tensor, error: Tensor | None = None, of_rivals: Callable[[], AtRivals] | None = None
+    ) -> "Prediction":
         """The values with their standard error, or None for exact values; ``of_rivals`` finds those of rivals."""
         prediction: Prediction = values.detach().as_subclass(Prediction)
         prediction.error, prediction._of_rivals = error, of_rivals
@@ -58,8 +75,13 @@ class Prediction(Tensor):
     @property
     def rivals(self) -> Tensor:
         """The same at the other modes that count, of a point fit that has any, as [R, ...]: rows may not decide."""
+        return self.at_rivals.values
+
+    @property
+    def at_rivals(self) -> AtRivals:
+        """The same, and which of these modes leave Greeks open."""
         if self._rivals is None:
-            none = torch.zeros((0, *self.shape), dtype=self.dtype)
+            none = AtRivals(torch.zeros((0, *self.shape), dtype=self.dtype))
             self._rivals = none if self._of_rivals is None else self._of_rivals()
         return self._rivals
 
@@ -71,4 +93,4 @@ class Prediction(Tensor):
         return Prediction.of(self.clone(), None if self.error is None else self.error.clone(), self._of_rivals)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return Prediction.of, (self.as_subclass(Tensor), self.error, partial(torch.clone, self.rivals))
+        return Prediction.of, (self.as_subclass(Tensor), self.error, partial(AtRivals, *self.at_rivals))

@@ -22,7 +22,7 @@ from estimators.isolation import isolated, own_modes
 from estimators.queries.estimate import Estimate
 from estimators.queries.evaluations import Evaluations
 from estimators.queries.labels import Labels
-from estimators.queries.prediction import Prediction
+from estimators.queries.prediction import AtRivals, Prediction
 from estimators.queries.quantiles import quantile_of, whole_quantile_of
 from estimators.queries.source import (
     Asked,
@@ -295,10 +295,11 @@ def _stated(query: Query, ask: Callable[[Query], Prediction], answer: Answer, sh
     return Prediction.of(answer.values.reshape(shape), error, partial(_at_rivals, query, ask, shape))
 
 
-def _at_rivals(query: Query, ask: Callable[[Query], Prediction], shape: torch.Size) -> Tensor:
+def _at_rivals(query: Query, ask: Callable[[Query], Prediction], shape: torch.Size) -> AtRivals:
     """The answers [R, ...] at the other modes that count."""
-    greeks = query.origin.rivals()
-    if greeks is None:
-        return torch.zeros((0, *shape), dtype=torch.float64)
-    each = [{name: value[r : r + 1] for name, value in greeks.items()} for r in range(len(next(iter(greeks.values()))))]
-    return torch.stack([ask(replace(query, predictive=query.anew(one))).as_subclass(Tensor) for one in each])
+    found = query.origin.rivals()
+    if found is None:
+        return AtRivals(torch.zeros((0, *shape), dtype=torch.float64))
+    each = [{name: value[r : r + 1] for name, value in found.greeks.items()} for r in range(len(found.are_open))]
+    answers = [ask(replace(query, predictive=query.anew(one))).as_subclass(Tensor) for one in each]
+    return AtRivals(torch.stack(answers), found.are_open)

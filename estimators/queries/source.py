@@ -6,7 +6,7 @@ All of it can be pickled, as the questions that hold it are: functions of module
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,14 +21,21 @@ Asked = Callable[[Draws], Predictive]
 Values = Callable[[Draws], Answer]
 
 
+class RivalGreeks(NamedTuple):
+    """The Greeks [R, *shape] of other modes that count, and at which of these the rows leave some open."""
+
+    greeks: Draws
+    are_open: tuple[bool, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """A fit as its answers remember it: its density's modes, which are found where they are needed."""
 
     density: Callable[[], Density]
     maxima: Callable[[Density], Maxima]
-    # The Greeks [R, *shape] of other modes that count; None where there are none.
-    rivals: Callable[[], Draws | None]
+    # None where there are none.
+    rivals: Callable[[], RivalGreeks | None]
     # Earlier rows of a unit as `Data`, with levels numbered as in the fit.
     rows: Callable[[Any], Data]
     # Which mode each draw [S] is of; None where all are of one, or it is not known.

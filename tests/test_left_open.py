@@ -175,7 +175,7 @@ def points(model: Any, data: Data, seed: int) -> tuple[Any, dict[str, torch.Tens
     return density, density.draws(density.draw_prior(3, np.random.default_rng(seed)))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 5])
 def test_want_of_rows_is_no_want_of_identification(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten rows, nine Greeks; the control never asks what more rows of the kind would tell."""
     density, draws = points(LINES.model, rows_of(LINES.model, LINES.greeks, 10, seed), seed)

@@ -255,6 +255,18 @@ PAIRS = [
 ]
 
 
+def test_one_correlation_of_all_classes_beside_known_scales_is_a_maximum() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 60)
+    model = CausalMixture(2, {"V": FullGaussian(2, scale=1.0, shared=True)})
+    fit = fit_quietly(EM(), model, Data(V=rng.normal(2.0 * z[:, None], 1.0, (60, 2))), seed=0)
+    density = model.density(fit.data).beyond_priors()
+    at = density.unconstrain({name: value[0].numpy() for name, value in fit.draws.items()})
+    around = at + 0.05 * rng.normal(size=(200, density.size))
+    assert fit.stats["log_likelihood"] > density.values(around).likelihood.max()
+    assert fit["corr_V"].shape == (2, 2)
+
+
 def assert_usable(fit: Fit) -> None:
     for parameter in fit.model.parameters:
         draws = fit.draws[parameter.name]

@@ -120,7 +120,7 @@ def test_each_mode_says_what_the_rows_leave_open(tmp_path: Path) -> None:
     are_open = [bool(words) for words in fit.found.opens]
     assert fit.status is Status.RIVAL_MODES and not are_open[0] and any(are_open)
     rivals = [are_open[number] for number in fit.found.rivals]
-    assert any(rivals) and f"of {sum(rivals)} of them the rows leave Greeks open" in fit.advice[0]
+    assert any(rivals) and f"at {sum(rivals)} of them the rows leave Greeks open" in fit.advice[0]
     for number, mode in enumerate(fit.modes):
         findings = {Status.RIVAL_MODES: fit.findings[Status.RIVAL_MODES] if number == 0 else ""}
         if are_open[number]:
@@ -133,8 +133,11 @@ def test_each_mode_says_what_the_rows_leave_open(tmp_path: Path) -> None:
         assert dict(mode.findings) == findings
     effect = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
     assert effect.at_rivals.are_open == tuple(rivals)
-    place = rivals.index(True) + 1
-    assert f"Greeks are open at rival {place}" in repr(effect) and f"rival {place}" in repr(fit.do(T=1).cdf("Y", 1.0))
+    numbers = [str(number) for number, is_open in enumerate(rivals, 1) if is_open]
+    said = f"Greeks are open at rival{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}, and"
+    assert said in repr(effect) and said in repr(fit.do(T=1).cdf("Y", 1.0))
+    own = fit.modes[are_open.index(True)].effect("Y", of="T")
+    assert own.at_rivals.is_open and "Greeks are open at this mode" in repr(own)
     assert "weight" in str(fit) and "open, theta=" in str(fit) and "open" in fit.modes.table()
     # A mode at which nothing is open is told, beside an open one.
     told = fit.modes[are_open.index(True)].modes[1 + are_open.index(False)]
@@ -146,6 +149,33 @@ def test_each_mode_says_what_the_rows_leave_open(tmp_path: Path) -> None:
         (*fit.found.opens, *fit.found.ends), (*turned.found.opens, *turned.found.ends), strict=True
     ):
         assert other == words.replace("[0", "[k").replace("[1", "[0").replace("[k", "[1")
+
+
+def test_of_a_class_that_is_never_treated_the_slope_is_open_and_nothing_else() -> None:
+    """And of one that always is, its line but for its mean there: at all modes of six fits to thirty rows."""
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    num_seen = 0
+    for seed in (1, 2, 3, 4, 7, 8):
+        rng = np.random.default_rng(seed)
+        z = rng.random(30) < 0.5
+        treated = 1.0 * (rng.random(30) < np.where(z, 0.9, 0.08))
+        fit = quietly(EM(), model, Data(T=treated, Y=2.0 * z - 0.5 * treated + rng.normal(0, 0.7, 30)))
+        for number, words in enumerate(fit.found.opens):
+            shares = fit.found.greeks["p_T"][number].tolist()
+            never = [f"beta_Y[{k}, 1] is not informed by these data" for k in (0, 1) if shares[k] < 1e-7]
+            always = [f"beta_Y[{k}, 0] and beta_Y[{k}, 1] cannot be told apart" for k in (0, 1) if shares[k] > 1 - 1e-7]
+            assert all(sentence in words for sentence in (*never, *always))
+            assert len(words.split("; ")) == len([*never, *always]) or not words
+            num_seen += len([*never, *always])
+    assert num_seen > 10
+
+
+def test_what_is_open_at_the_first_mode_of_a_posterior_is_not_so_at_others() -> None:
+    """Mode 0 has no rows of one level of V2 in a class; at mode 2 the rows tell that probability by 3.9 nats."""
+    model, data = random_graph(46)
+    fit = quietly(MAP(), model, data)
+    assert Status.NOT_IDENTIFIED in fit.findings and fit.found.opens[0] and not fit.found.opens[2]
+    assert Status.NOT_IDENTIFIED in fit.modes[0].findings and Status.NOT_IDENTIFIED not in fit.modes[2].findings
 
 
 def test_each_mode_of_a_posterior_says_what_is_open_and_of_its_priors() -> None:

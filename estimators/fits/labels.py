@@ -7,7 +7,7 @@ point. The certainty is the posterior probability of what is so said, times that
 unequal priors give.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from estimators.contract import Density, Model
+from estimators.fits.advice import with_labels
 from estimators.fits.alignment import Alignment, aligned
 from estimators.fits.label_doubt import CERTAIN
 from estimators.fits.label_order import Doubt, Order, ascending, first_that_differs, orders_within, probability_of
@@ -112,16 +113,18 @@ def label(
     )
 
 
-def labelled_alike(model: Model, density: Density, draws: Draws, key: str, *, uses_prior: bool) -> Draws:
-    """One draw with its free labels in order of the key that another was put in order by."""
+def labelled_alike(
+    model: Model, density: Density, draws: Draws, key: str, *, uses_prior: bool
+) -> tuple[Draws, Callable[[str], str]]:
+    """One draw with its free labels in order of the key that another was put in order by; and what renames words."""
     symmetry = model.symmetry(density.data, {name: value[0] for name, value in draws.items()}, uses_prior=uses_prior)
     if not key or not symmetry.is_nontrivial:
-        return draws
+        return draws, str
     values = model.order_keys(draws, symmetry)[key][0]
     order = ascending(symmetry.groups, values.numpy())
     if symmetry.by_prior:
         order = model.likeliest_order(density.data, draws, symmetry, values)
-    return permute(draws, symmetry.axes, order[None])
+    return permute(draws, symmetry.axes, order[None]), partial(with_labels, axes=symmetry.axes, order=order.tolist())
 
 
 def _ordered_at_once(model: Model, symmetry: Symmetry, draws: Draws) -> tuple[Indices, Draws]:

@@ -42,9 +42,12 @@ def maxima_of(fit: "Fit", density: Density) -> Maxima:
     return Maxima(objective, points, objective.value(points))
 
 
-def rival_greeks(fit: "Fit") -> RivalGreeks | None:
-    """A point fit's rivals; None where it has none."""
-    if fit.found is None or not fit.kind.is_mode or not fit.found.rivals:
-        return None
+def rival_greeks(fit: "Fit") -> RivalGreeks:
+    """A point fit's rivals."""
+    if not fit.kind.is_mode:
+        return RivalGreeks(None)
+    is_open = Status.NOT_IDENTIFIED in fit.findings
+    if fit.found is None or not fit.found.rivals:
+        return RivalGreeks(None, (), is_open)
     greeks = {name: value[fit.found.rivals] for name, value in fit.found.greeks.items()}
-    return RivalGreeks(greeks, tuple(bool(fit.found.opens[number]) for number in fit.found.rivals))
+    return RivalGreeks(greeks, tuple(bool(fit.found.opens[number]) for number in fit.found.rivals), is_open)

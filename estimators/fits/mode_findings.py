@@ -12,7 +12,7 @@ from estimators.modes.found import Found
 from estimators.modes.mode import Mode
 from estimators.modes.pole import Pole
 from estimators.modes.table import SHARE, Modes
-from estimators.optimise.arrays import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.edges import MOST_NAMED
 from estimators.queries.labels import entry_names
 from estimators.status import Status
@@ -21,6 +21,8 @@ from estimators.status import Status
 NONE, MUCH = 0.0, 1e12
 # A Greek that moves by less than this share of what it does at the centre does not move.
 UNMOVED = 1e-9
+# Directions in which entries are moved by less, of what they are moved at most, are the same.
+ROUGH = 1e-5
 # A mode so many nats below another is as high.
 SAME = 0.005
 # Nats by which a place where a prior is infinite has to be better, but for that, to be named: how much of a pole is
@@ -28,8 +30,8 @@ SAME = 0.005
 BETTER = 4.0
 
 OPEN_RIVALS = (
-    "; of {} of them the rows leave Greeks open (`fit.modes[k].advice`), and what they answer may be any of a range, "
-    "which `.profile()` gives"
+    "; at {} the rows leave Greeks open (`fit.modes[k].advice`), so that the answer there may be one of a range, which "
+    "`.profile()` gives"
 )
 NOT_SEARCHED = (
     "No search for modes stands behind this answer: another as good may be there, and `search=modes.Search()` looks "
@@ -54,7 +56,8 @@ def mode_findings(found: Found, density: Density, kept: Modes, *, uses_prior: bo
     if rivals := kept.rivals:
         about = rivals_in_words(found, rivals, kept.weights, uses_prior=uses_prior)
         num_open = sum(bool(kept.opens[number]) for number in rivals)
-        findings[Status.RIVAL_MODES] = f"{about}{OPEN_RIVALS.format(num_open)}" if num_open else about
+        which = "it" if len(rivals) == 1 else f"{num_open} of them"
+        findings[Status.RIVAL_MODES] = f"{about}{OPEN_RIVALS.format(which)}" if num_open else about
     return findings
 
 
@@ -94,13 +97,33 @@ def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
         return []
     greeks = density.constrain(mode.point)
     names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), {})]
-    # How levels that never occur share what is none of the probability, no Greek shows.
-    directions = mode.curve.unit[:, None] * mode.curve.vectors
+    slopes, is_flat = greek_slopes(density, mode.point)[:, mode.free], mode.curve.is_flat
+    directions = mode.curve.unit[:, None] * mode.curve.vectors[:, is_flat]
     directions /= np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300)
-    moves = greek_slopes(density, mode.point)[:, mode.free] @ directions
+    # Beside the flat directions those at right angles to them: the unit of a coordinate that nothing informs is none,
+    # and others that are steep in such units would seem to tell of it.
+    moves = slopes @ np.linalg.qr(directions, mode="complete")[0]
+    # How levels that never occur share what is none of the probability, no Greek shows.
     unit = np.abs(greek_slopes(density, np.zeros(density.size))).max(1, initial=0.0)
-    flat = mode.curve.is_flat & (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
-    return open_groups(np.where(flat, NONE, MUCH), moves, names)
+    moves_any = (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
+    flat = moves_any & (np.arange(len(is_flat)) < is_flat.sum())
+    sizes = np.linalg.norm(moves, axis=1, keepdims=True)
+    shares = moves / np.maximum(sizes, 1e-300)
+    return [
+        group._replace(is_untold=_are_untold(shares, flat, np.isin(names, group.entries)))
+        for group in open_groups(np.where(flat, NONE, MUCH), moves, names)
+    ]
+
+
+def _are_untold(moves: Array, flat: Mask, group: Mask) -> bool:
+    """Whether flat directions move some entries every way that they can go, and no other with them.
+
+    Of the moves [entries, D] of all entries, each 1 in all.
+    """
+    _, sizes, ways = np.linalg.svd(moves[~group][:, flat], full_matrices=True)
+    alone = ways[int((sizes > ROUGH).sum()) :].T
+    own = np.linalg.matrix_rank(moves[group], tol=ROUGH)
+    return bool(np.linalg.matrix_rank(moves[group][:, flat] @ alone, tol=ROUGH) == own)
 
 
 def words_left_open(density: Density, mode: Mode) -> str:

@@ -11,7 +11,7 @@ import torch
 from scipy.special import logsumexp
 
 from estimators.checks import what_came
-from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
+from estimators.contract import Density, Model
 from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
@@ -21,7 +21,6 @@ from estimators.fits.mode_findings import words_left_open
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
-from estimators.modes.mode import mode_at
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
@@ -125,11 +124,12 @@ class FitModes:
 
 def _with_a_rival(fit: "Fit", modes: Modes) -> dict[str, Any]:
     """What is said of one mode of several, the first: that there are others, and what holds of whichever mode."""
-    # What is open of a posterior is so at all its modes, and of a likelihood at those where it is flat.
-    of_any = {Status.PRIOR_CONFLICT} | ({Status.NOT_IDENTIFIED} if fit.uses_prior else set())
-    kept = {status: about for status, about in fit.findings.items() if status in of_any}
     own = {Status.NOT_IDENTIFIED: modes.opens[0]} if modes.opens[0] else {}
-    findings = in_order({Status.RIVAL_MODES: "", **kept, **own})
+    # What the rows leave open of a posterior is so at all its modes; where the fit's own mode is flat, at that.
+    is_of_any = fit.uses_prior and not (fit.found and fit.found.opens[0])
+    of_any = {Status.PRIOR_CONFLICT} | ({Status.NOT_IDENTIFIED} if is_of_any else set())
+    kept = {status: about for status, about in fit.findings.items() if status in of_any}
+    findings = in_order({Status.RIVAL_MODES: "", **own, **kept})
     return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
 
 
@@ -165,13 +165,10 @@ def modes_of(fit: "Fit") -> FitModes:
 def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:
     """The modes of a search as a fit keeps them, each with its labels in the order of the fit's own: by a key."""
     labelled, opens = list[Draws](), list[str]()
-    objective = Objective(density, log_joint if uses_prior else log_likelihood)
     for mode in found.modes:
-        draws = labelled_alike(model, density, density.draws(mode.point[None]), key, uses_prior=uses_prior)
+        draws, renamed = labelled_alike(model, density, density.draws(mode.point[None]), key, uses_prior=uses_prior)
         labelled.append(draws)
-        # What is open is named by the labels that the mode has here.
-        point = density.unconstrain({name: value[0].numpy() for name, value in draws.items()}) if mode.is_flat else None
-        opens.append("" if point is None else words_left_open(density, mode_at(objective, density, point)))
+        opens.append(renamed(words_left_open(density, mode)))
     return Modes(
         greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},
         values=np.array([mode.value for mode in found.modes]),

@@ -255,6 +255,6 @@ class OneGreek(LogLinear):
 
 def weighted_mean(total: Array, count: Array, previous: Array) -> Array:
     """The mean of a cell's rows out of their sum; of a cell with no rows the previous one."""
-    if count.min(initial=1.0) > 0:
+    if total.shape == previous.shape and count.min(initial=1.0) > 0:
         return np.asarray(total / count)
     return np.asarray(np.where(count > 0, total / np.where(count > 0, count, 1.0), previous))

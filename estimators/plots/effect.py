@@ -80,7 +80,8 @@ class Asked:
     @cached_property
     def answers(self) -> list[Answer]:
         """What each mode answers."""
-        are_open = chain((False, *self.effect.at_rivals.are_open), repeat(False))
+        at_rivals = self.effect.at_rivals
+        are_open = chain((at_rivals.is_open, *at_rivals.are_open), repeat(False))
         by_level = zip(*(by_mode(self.fit, one) for one in self.set), strict=True)
         return [
             Answer(modes[0][0], [mean for _, mean in modes], is_open)
@@ -197,7 +198,8 @@ def _words(asked: Asked) -> str:
     which = "" if words == ["0", "1"] else f", {words[-1]} against {words[0]}"
     mean, is_mean_over_modes = number(float(asked.effect.value)), asked.fit.num_draws > 1 and bool(others)
     effect = _named(asked.answers, " or ") if is_mean_over_modes else mean
-    lines = [f"Effect of {asked.of} on {asked.on}{which}: {effect}"]
+    is_open = ", one of many (Greeks open)" if asked.answers[0].is_open else ""
+    lines = [f"Effect of {asked.of} on {asked.on}{which}: {effect}{is_open}"]
     by_answer = intervals_by_mode(asked.fit, asked.effect, asked.level)
     if sure := in_words(union([interval for intervals in by_answer for interval in intervals])):
         lines.append(f"{asked.level:.0%} interval: {sure}")

@@ -104,12 +104,14 @@ class Estimate:
 
     @cached_property
     def at_rivals(self) -> AtRivals:
-        """The same, and which of these modes leave Greeks open."""
-        found = None if self.source is None else self.source.origin.rivals()
-        if self.source is None or found is None:
+        """The same, and which of these modes, and whether the fit's own, leave Greeks open."""
+        if self.source is None:
             return AtRivals(self.draws[:0])
+        found = self.source.origin.rivals()
+        if found.greeks is None:
+            return AtRivals(self.draws[:0], (), found.is_open)
         with own_modes():
-            return AtRivals(self.source.values(found.greeks).values, found.are_open)
+            return AtRivals(self.source.values(found.greeks).values, found.are_open, found.is_open)
 
     @property
     def by_mode(self) -> list[tuple[float, "Estimate"]]:

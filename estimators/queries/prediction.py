@@ -12,10 +12,14 @@ from estimators.status import EstimationError
 
 
 class AtRivals(NamedTuple):
-    """What an answer is at other modes, [R, ...], and at which of them it may be one of many, as Greeks are open."""
+    """What an answer is at other modes, [R, ...], and at which of them it may be one of many, as Greeks are open.
+
+    ``is_open`` is whether they are at the mode that was asked.
+    """
 
     values: Tensor
     are_open: tuple[bool, ...] = ()
+    is_open: bool = False
 
 
 OfRivals = Callable[[], AtRivals]
@@ -36,15 +40,18 @@ def rivals_in_words(answer: HasRivals) -> str:
     '; rivals [[0.25]]'
     >>> rivals = AtRivals(torch.tensor([0.25, 9.0]), (False, True))
     >>> rivals_in_words(Prediction.of(torch.tensor(0.5), None, lambda: rivals))
-    '; rivals [0.25, 9]; Greeks are open at rival 2: there the answer may be one of many'
+    '; rivals [0.25, 9]; Greeks are open at rival 2, and the answer may be one of many'
     """
     try:
-        rivals, are_open = answer.at_rivals
+        rivals, are_open, is_open = answer.at_rivals
     except (ValueError, NotImplementedError, EstimationError) as error:
         return f"; of rivals it is not known: {error}"
-    which = ", ".join(str(number) for number, is_open in enumerate(are_open, 1) if is_open)
-    of_open = f"; Greeks are open at rival {which}: there the answer may be one of many" if which else ""
-    return f"; rivals {in_few_digits(rivals)}{of_open}" if len(rivals) else ""
+    numbers = [str(number) for number, is_there in enumerate(are_open, 1) if is_there]
+    which = f"rival{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
+    where = " and at ".join(place for place in ("this mode" if is_open else "", which) if place)
+    of_open = f"; Greeks are open at {where}, and the answer may be one of many" if where else ""
+    of_rivals = f"; rivals {in_few_digits(rivals)}" if len(rivals) else ""
+    return of_rivals + of_open
 
 
 class Prediction(Tensor):

@@ -298,8 +298,9 @@ def _stated(query: Query, ask: Callable[[Query], Prediction], answer: Answer, sh
 def _at_rivals(query: Query, ask: Callable[[Query], Prediction], shape: torch.Size) -> AtRivals:
     """The answers [R, ...] at the other modes that count."""
     found = query.origin.rivals()
-    if found is None:
-        return AtRivals(torch.zeros((0, *shape), dtype=torch.float64))
-    each = [{name: value[r : r + 1] for name, value in found.greeks.items()} for r in range(len(found.are_open))]
+    greeks = found.greeks
+    if greeks is None:
+        return AtRivals(torch.zeros((0, *shape), dtype=torch.float64), (), found.is_open)
+    each = [{name: value[r : r + 1] for name, value in greeks.items()} for r in range(len(found.are_open))]
     answers = [ask(replace(query, predictive=query.anew(one))).as_subclass(Tensor) for one in each]
-    return AtRivals(torch.stack(answers), found.are_open)
+    return AtRivals(torch.stack(answers), found.are_open, found.is_open)

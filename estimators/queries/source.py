@@ -22,10 +22,14 @@ Values = Callable[[Draws], Answer]
 
 
 class RivalGreeks(NamedTuple):
-    """The Greeks [R, *shape] of other modes that count, and at which of these the rows leave some open."""
+    """The Greeks [R, *shape] of other modes that count, None without any, and at which the rows leave some open.
 
-    greeks: Draws
-    are_open: tuple[bool, ...]
+    ``is_open`` is whether they do at the fit's own.
+    """
+
+    greeks: Draws | None
+    are_open: tuple[bool, ...] = ()
+    is_open: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +38,7 @@ class Origin:
 
     density: Callable[[], Density]
     maxima: Callable[[Density], Maxima]
-    # None where there are none.
-    rivals: Callable[[], RivalGreeks | None]
+    rivals: Callable[[], RivalGreeks]
     # Earlier rows of a unit as `Data`, with levels numbered as in the fit.
     rows: Callable[[Any], Data]
     # Which mode each draw [S] is of; None where all are of one, or it is not known.

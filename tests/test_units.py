@@ -370,8 +370,8 @@ def test_a_missing_number_that_rows_share_as_a_cause_of_z_is_refused() -> None:
     one = rows.units_at(torch.tensor([0])).rows(torch.tensor([0]))
     greeks = random_greeks(model, 2)
     found = model.marginal(one).log_likelihood(greeks)
-    at = [model.marginal(one.replace(V=[value])).log_likelihood(greeks) for value in np.linspace(-30, 30, 6001)]
-    torch.testing.assert_close(found, torch.logsumexp(torch.stack(at), 0) + np.log(0.01), rtol=1e-9, atol=1e-9)
+    at = [model.marginal(one.replace(V=[value])).log_likelihood(greeks) for value in np.linspace(-30, 30, 301)]
+    torch.testing.assert_close(found, torch.logsumexp(torch.stack(at), 0) + np.log(0.2), rtol=1e-9, atol=1e-9)
 
 
 def test_a_missing_number_that_causes_what_is_known_is_integrated_out() -> None:

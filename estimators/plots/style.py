@@ -118,7 +118,9 @@ def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str]
         columns = max(1, min(len(names), int(width / (max(map(len, names), default=0) + 9))))
         box = figure.legend(handles, names, loc="outside lower center", ncols=columns, **look)
     else:
-        box = axes[0].legend(handles, names, **look)
+        # Over areas, whose colours are those of its own keys, it is read from the ground of the axes.
+        ground = {"frameon": True, "facecolor": axes[0].get_facecolor(), "framealpha": 0.85, "edgecolor": "none"}
+        box = axes[0].legend(handles, names, **{**look, **ground})
     for text in (box.get_title(), *box.get_texts()):
         text.set_color(ink(axes[0]))
 

@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -23,8 +24,10 @@ from estimators import (
     modes,
 )
 from estimators.algorithms.protocol import Estimator
-from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Poisson
+from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Logistic, NegativeBinomial, Poisson
 from estimators.modes.mode_search import Search
+from estimators.parameters.edges import End
+from tests.models import fit_quietly
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
 SHORT = MAP(num_steps=5, num_starts=5)
@@ -279,3 +282,22 @@ def test_a_class_absent_at_every_level_with_rows_is_lost() -> None:
     greeks = {**ABSENT.check_greeks(ABSENT_TRUTH), "theta": theta}
     at = sparse.unconstrain({name: value.numpy() for name, value in greeks.items()})
     assert sparse.at_boundary(at) and not sparse.beyond_priors().at_boundary(at)
+
+
+def test_a_coefficient_is_at_a_limit_where_rows_would_tell_of_it() -> None:
+    """Of a level that a class does not have, it is where a climb left it; the control has the level."""
+    model = CausalMixture(2, {"T": Categorical(3), "Y": Logistic(parents=["T"])})
+    data = Data(T=[0, 1, 2, 0, 1, 2] * 5, Y=[0, 1, 1, 1, 0, 1] * 5)
+    greeks = {"theta": np.array([0.5, 0.5]), "beta_Y": np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 18.0]])}
+    for share, marked in ((1e-14, []), (0.3, ["beta_Y[1, 2]"])):
+        shares = np.array([[0.3, 0.3, 0.4], [0.5, 0.5 - share, share]])
+        edges = model.density(data).beyond_priors().edges({**greeks, "p_T": shares})
+        assert [edge.entry for edge in edges if edge.kind is End.SEPARATED] == marked
+
+
+def test_counts_without_dispersion_say_that_they_are_at_the_simpler_law() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.random(300) < 0.5
+    model = CausalMixture(2, {"X": Gaussian(), "Y": NegativeBinomial()})
+    fit = fit_quietly(EM(), model, Data(X=rng.normal(4.0 * z), Y=rng.poisson(np.exp(1.0 + z))), 0)
+    assert fit.found is not None and "alpha_Y" in fit.found.ends[0] and "simpler law" in " ".join(fit.advice)

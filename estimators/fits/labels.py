@@ -149,9 +149,8 @@ def _about_a_point(
         others = density.draws(rivals.points)
         points, shares = {name: torch.cat([point[name], others[name]]) for name in point}, rivals.shares
     # Each is there as often as it weighs.
-    times = (
-        np.maximum(np.round(POINTS * shares / shares.sum()), 1.0).astype(int) if len(shares) > 1 else np.ones(1, int)
-    )
+    num_points = POINTS if len(shares) > 1 else 1
+    times = np.maximum(np.round(num_points * shares / shares.sum()), 1.0).astype(int)
     repeated = np.repeat(np.arange(len(shares)), times)
     index = torch.from_numpy(repeated)
     alignment = aligned(density, symmetry, {name: value[index] for name, value in points.items()}, 0)

@@ -38,21 +38,24 @@ def edges_at_limits(marginal: MixtureMarginal, greeks: Mapping[str, Array], leas
         step, own = NewtonStep(term, blocks, columns, shares[None]), [p.name for p in node.parameters]
         with np.errstate(all="ignore"):
             information = step.information({key: greeks[key][None] for key in own}, reference)[0]
-            # Where rows of the class are at all, they tell of a line that is level.
-            level = {p.name for block, transform in blocks if not transform.bounded for p in block.parameters}
-            at_0 = {key: np.where(key in level, 0.0, greeks[key])[None] for key in own}
-            could_tell = ~(np.diagonal(step.information(at_0, reference)[0]) < least)
+            # Rows of the class, if there are any, tell of a line that is level.
+            lines = {p.name for block, transform in blocks if not transform.bounded for p in block.parameters}
+            level = {key: np.where(key in lines, 0.0, greeks[key])[None] for key in own}
+            has_rows = ~(np.diagonal(step.information(level, reference)[0]) < least)
         start = 0
         for block, transform in blocks:
             far = transform.inverse(block.flat(greeks))
             own_part = slice(start, start + far.shape[-1])
             start = own_part.stop
-            # What no rows tell of is where a climb happened to be, and at no limit.
-            is_told = block.apart((np.diagonal(information)[own_part] >= least) | ~could_tell[own_part])
+            is_at_limit = np.diagonal(information)[own_part] < least
+            if not transform.bounded:
+                # A coefficient of no rows is where a climb happened to leave it.
+                is_at_limit = is_at_limit & has_rows[own_part]
+            marked = block.apart(is_at_limit)
             kind, low = (End.SIMPLER, "0") if transform.bounded else (End.SEPARATED, "-infinity")
             for key, at in block.apart(far).items():
-                found += edges_where(key, ~is_told[key] & (at < -FAR), low, kind)
-                found += edges_where(key, ~is_told[key] & (at > FAR), "infinity", kind)
+                found += edges_where(key, marked[key] & (at < -FAR), low, kind)
+                found += edges_where(key, marked[key] & (at > FAR), "infinity", kind)
     return found
 
 

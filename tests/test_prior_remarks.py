@@ -24,8 +24,9 @@ from estimators import (
     PyroModel,
     Status,
 )
-from estimators.algorithms.prior_remarks import conflict_at, untold_entries
+from estimators.algorithms.prior_remarks import conflict_at
 from estimators.contract import Model
+from estimators.fits.left_to_priors import untold_entries
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.test_scaled_priors import GALAXIES, THREE
 

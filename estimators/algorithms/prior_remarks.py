@@ -20,6 +20,7 @@ from torch import Tensor
 
 from estimators.contract import Density, Objective, log_joint, log_likelihood
 from estimators.data.words import few
+from estimators.fits.left_to_priors import untold_entries
 from estimators.modes.best_starts import best_starts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
@@ -35,11 +36,7 @@ CANDIDATES = 50
 FALSE_ALARM = 1e-3
 # Nats by which a prior is short at the rows' own answer where it is named.
 SHORT = 5.0
-# Draws are the prior's if their distribution function is within so much of its, and their interquartile range within
-# so much of its own size; with fewer draws nothing is said.
-DISTANCE, WIDTH = 0.08, 0.15
-LEVELS = np.linspace(0.05, 0.95, 19)
-QUARTILES = [4, -5]
+# With fewer draws it is not said whether they are the prior's.
 LEAST_DRAWS = 100
 MOST_NAMED = 4
 
@@ -117,23 +114,3 @@ def _answer_of_rows(density: Density, at: Array, rng: np.random.Generator) -> tu
         if value > highest and not free.has_collapsed(point, gradient):
             answer, highest = point, value
     return free.constrain(answer), highest
-
-
-def untold_entries(draws: Mapping[str, Array], of_prior: Mapping[str, Array]) -> list[str]:
-    """The entries of Greeks whose draws [S, *shape] are distributed as the prior's [M, *shape] are."""
-    return [
-        f"{name}[{', '.join(map(str, index))}]" if index else name
-        for name, value in draws.items()
-        for index in np.ndindex(value.shape[1:])
-        if _are_alike(value[:, *index], of_prior[name][:, *index])
-    ]
-
-
-def _are_alike(draws: Array, of_prior: Array) -> bool:
-    """Whether draws [S] have the quantiles of others [M]; a constant is like nothing."""
-    quantiles, expected = np.quantile(draws, LEVELS), np.quantile(of_prior, LEVELS)
-    low, high = quantiles[QUARTILES]
-    least, most = expected[QUARTILES]
-    levels = np.searchsorted(np.sort(of_prior), quantiles) / len(of_prior)
-    is_as_wide = abs((high - low) - (most - least)) < WIDTH * (most - least)
-    return bool(is_as_wide) and float(np.abs(levels - LEVELS).max()) < DISTANCE

@@ -51,7 +51,7 @@ def burdened(fit: Fit, num_modes: int = 9) -> Fit:
     stats = {"estimator": "NUTS", "labels": "labels are " + "so and " * 90, "label_certainty": 0.5, "log_joint": -1e9}
     greeks = {name: torch.cat([value[:1]] * num_modes) for name, value in fit.draws.items()}
     weights = np.full(num_modes, 1.0 / num_modes)
-    words = ("theta[0] at 0",) * num_modes, ("theta[0] is not informed by these data",) * num_modes
+    words = ("theta[0] at 0",) * num_modes, ("theta[0] is not informed by these data",) * num_modes, ("",) * num_modes
     found = Modes(greeks, -weights, weights, np.ones(num_modes), *words, 99, 0.5, False, True)
     said: dict[str, Any] = {"status": Status.NOT_IDENTIFIED, "findings": EVERYTHING}
     return replace(fit, stats=stats, found=found, remarks=("A remark. " * 40,) * 5, **said)

@@ -21,6 +21,7 @@ from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
 from estimators.fits.labels import Labelling, label
 from estimators.fits.left_open import left_open, open_at_maximum
+from estimators.fits.left_to_priors import prior_remarks
 from estimators.fits.mode_findings import mode_findings, proportion_remark, rivals_in_words, spurious_remarks
 from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
@@ -76,7 +77,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         weights = estimated.weights
         if weights is None:
             weights = mode_weights(estimated.found, density, uses_prior=uses_prior)
-        modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, uses_prior=uses_prior)
+        modes = kept_modes(estimated.found, task.model, density, weights, labelled.key, kind=estimated.kind)
         if estimated.weights is None:
             findings |= mode_findings(estimated.found, density, modes, uses_prior=uses_prior)
     rename = _renaming(task, density, estimated, labelled, (*findings.values(), *estimated.remarks))
@@ -99,7 +100,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
     is_without_modes = estimated.found is not None and not estimated.found.modes
     remarks += [NO_MODE] if is_without_modes and Status.CONVERGED in findings else []
-    remarks += on_priors
+    remarks += [*on_priors, *prior_remarks(modes.left_to_priors[0] if modes else "")]
     # What is said with a status is said once.
     said = (*findings.values(), ends)
     remarks += [one.sentence for one in of_data if not any(str(one) in about for about in said)]

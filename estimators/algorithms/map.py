@@ -14,10 +14,12 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Density, Model, Objective, log_joint
 from estimators.fits.fit import Fit
 from estimators.fits.kind import Kind
+from estimators.fits.left_to_priors import left_to_priors, prior_remarks
 from estimators.fits.mode_findings import poles_in_words, unsearched_remarks
 from estimators.isolation import own_modes
 from estimators.modes.best_starts import best_starts
 from estimators.modes.finder import Finder, check_search
+from estimators.modes.mode import mode_at
 from estimators.modes.mode_search import DEFAULT
 from estimators.modes.pole import Pole
 from estimators.optimise.adam import adam
@@ -118,6 +120,7 @@ class MAP:
             pole = Pole.highest(objective, density, np.array([summit.coordinates for _, summit in summits]))
             poles = poles_in_words(pole, density, best.value)
             findings |= {Status.PRIOR_POLE: poles} if poles else {}
+            remarks += prior_remarks(left_to_priors(density, mode_at(objective, density, best.coordinates)))
         estimated = Estimated(Kind.MAP, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 

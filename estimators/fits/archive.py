@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-VERSION = 7
+VERSION = 8
 DOCUMENT = "header"
 SUFFIX = ".npy"
 DIGEST_LENGTH = 64

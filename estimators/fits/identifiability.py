@@ -173,7 +173,7 @@ def _locally(fit: "Fit", density: Density, at: Array) -> Identifiability:
     entries = entries_of(fit)
     names = [entry for name in density.names for entry in entries[name]]
     other = "the prior does" if is_against_prior else "one row would" + NOT_POSITIVE * uses_prior
-    ratios, vectors = _generalised_eigen(information, reference)
+    ratios, vectors = generalised_eigen(information, reference)
     moves = greek_slopes(density, at) @ vectors
     groups = open_groups(ratios, moves, names)
     return Identifiability(
@@ -227,7 +227,7 @@ def _row_information(density: Density, information: Array, at: Array) -> Array:
     return np.where(is_logit, logit, np.where(density.bounded, 1.0, location))
 
 
-def _generalised_eigen(information: Array, reference: Array) -> tuple[Array, Array]:
+def generalised_eigen(information: Array, reference: Array) -> tuple[Array, Array]:
     """The generalised eigenvalues r [D] and eigenvectors u [D, D], with ``u' P u = 1``."""
     if not len(reference):
         return np.zeros(0), np.zeros((0, 0))

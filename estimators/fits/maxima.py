@@ -47,7 +47,10 @@ def rival_greeks(fit: "Fit") -> RivalGreeks:
     if not fit.kind.is_mode:
         return RivalGreeks(None)
     is_open = Status.NOT_IDENTIFIED in fit.findings
-    if fit.found is None or not fit.found.rivals:
+    if fit.found is None:
+        return RivalGreeks(None, (), is_open)
+    is_open = is_open or fit.found.are_open[0]
+    if not fit.found.rivals:
         return RivalGreeks(None, (), is_open)
     greeks = {name: value[fit.found.rivals] for name, value in fit.found.greeks.items()}
-    return RivalGreeks(greeks, tuple(bool(fit.found.opens[number]) for number in fit.found.rivals), is_open)
+    return RivalGreeks(greeks, tuple(fit.found.are_open[number] for number in fit.found.rivals), is_open)

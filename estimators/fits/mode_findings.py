@@ -55,7 +55,7 @@ def mode_findings(found: Found, density: Density, kept: Modes, *, uses_prior: bo
         findings[Status.PRIOR_POLE] = poles
     if rivals := kept.rivals:
         about = rivals_in_words(found, rivals, kept.weights, uses_prior=uses_prior)
-        num_open = sum(bool(kept.opens[number]) for number in rivals)
+        num_open = sum(kept.are_open[number] for number in rivals)
         which = "it" if len(rivals) == 1 else f"{num_open} of them"
         findings[Status.RIVAL_MODES] = f"{about}{OPEN_RIVALS.format(which)}" if num_open else about
     return findings

@@ -16,6 +16,7 @@ from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
+from estimators.fits.left_to_priors import left_to_priors, prior_remarks
 from estimators.fits.level_names import names_along_axes
 from estimators.fits.mode_findings import words_left_open
 from estimators.fits.sample import Rivals
@@ -98,9 +99,9 @@ class FitModes:
         if any(modes.ends):
             names = names_along_axes(self._fit)
             columns["at an end"] = tuple(with_names(end, names) for end in modes.ends)
-        if any(modes.opens):
+        if any(modes.are_open):
             names = names_along_axes(self._fit)
-            columns["open"] = tuple(with_names(open_there, names) for open_there in modes.opens)
+            columns["open"] = tuple(with_names(open_there, names) for open_there in modes.open_in_words)
         for greek, entries in entries_of(self._fit).items():
             flat = modes.greeks[greek].reshape(len(modes), -1).numpy()
             columns |= dict(zip(entries, flat.T, strict=True))
@@ -130,7 +131,7 @@ def _with_a_rival(fit: "Fit", modes: Modes) -> dict[str, Any]:
     of_any = {Status.PRIOR_CONFLICT} | ({Status.NOT_IDENTIFIED} if is_of_any else set())
     kept = {status: about for status, about in fit.findings.items() if status in of_any}
     findings = in_order({Status.RIVAL_MODES: "", **own, **kept})
-    return {"status": next(iter(findings)), "findings": findings, "remarks": ()}
+    return {"status": next(iter(findings)), "findings": findings, "remarks": prior_remarks(modes.left_to_priors[0])}
 
 
 def _part_of(fit: "Fit", place: int, point: "Draws", modes: Modes) -> "Fit":
@@ -162,13 +163,15 @@ def modes_of(fit: "Fit") -> FitModes:
     )
 
 
-def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, uses_prior: bool) -> Modes:
+def kept_modes(found: Found, model: Model, density: Density, weights: Array, key: str, *, kind: Kind) -> Modes:
     """The modes of a search as a fit keeps them, each with its labels in the order of the fit's own: by a key."""
-    labelled, opens = list[Draws](), list[str]()
+    uses_prior, is_mode = kind.uses_prior, kind.is_mode
+    labelled, opens, left = list[Draws](), list[str](), list[str]()
     for mode in found.modes:
         draws, renamed = labelled_alike(model, density, density.draws(mode.point[None]), key, uses_prior=uses_prior)
         labelled.append(draws)
         opens.append(renamed(words_left_open(density, mode)))
+        left.append(renamed(left_to_priors(density, mode)) if uses_prior and is_mode else "")
     return Modes(
         greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},
         values=np.array([mode.value for mode in found.modes]),
@@ -179,6 +182,7 @@ def kept_modes(found: Found, model: Model, density: Density, weights: Array, key
             for draws in labelled
         ),
         opens=tuple(opens),
+        left_to_priors=tuple(left),
         num_starts=found.num_starts,
         chance=found.chance,
         is_settled=found.is_settled,

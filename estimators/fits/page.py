@@ -125,7 +125,8 @@ def rival_lines(fit: "Fit") -> list[str]:
         return []
     lines = [
         cut(
-            f"rival fit.modes[{number}]: weight {modes.weights[number]:.2f}, {'open, ' if modes.opens[number] else ''}"
+            f"rival fit.modes[{number}]: weight {modes.weights[number]:.2f}, "
+            + ("open, " if modes.are_open[number] else "")
             + _values({name: value[number] for name, value in modes.greeks.items()})
         )
         for number in modes.rivals

@@ -44,7 +44,7 @@ def relabelled(fit: "Fit", order: Order) -> "Fit":
 
     findings = dict(zip(fit.findings, renamed([*fit.findings.values()]), strict=True))
     modes = None if fit.found is None else fit.found.renamed(symmetry.axes, permutation)
-    modes = modes and replace(modes, ends=renamed(modes.ends), opens=renamed(modes.opens))
+    modes = modes and modes.saying({name: renamed(said) for name, said in modes.sentences.items()})
     words = replace(fit, findings=findings, remarks=renamed(fit.remarks), found=modes)
     return replace(words, model=model, draws=draws, stats=stats, data=data, label_names=names)
 

@@ -14,7 +14,7 @@ from estimators.data.units import Units
 from estimators.fits.archive import VERSION, Arrays, VersionError, packed, unpacked
 from estimators.fits.atomic_file import write_atomically
 from estimators.fits.kind import Kind
-from estimators.modes.table import Modes
+from estimators.modes.table import SENTENCES, Modes
 from estimators.queries.labels import names_of
 from estimators.status import Status
 
@@ -141,7 +141,7 @@ def _read_modes(words: Any, groups: Mapping[str, Mapping[str, Tensor]]) -> Modes
     if words is None:
         return None
     numbers: dict[str, Any] = {name: value.numpy() for name, value in groups["of modes"].items()}
-    listed = {name: tuple(words[name]) for name in ("ends", "opens")}
+    listed = {name: tuple(words[name]) for name in SENTENCES}
     modes = Modes(greeks=groups["modes"], **numbers, **{**words, **listed})
     lengths = {*map(len, modes.greeks.values()), *map(len, modes.numbers.values()), *map(len, listed.values())}
     if lengths != {len(modes)} or modes.greeks.keys() != groups["draws"].keys():

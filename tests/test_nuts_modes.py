@@ -298,34 +298,22 @@ def of_chains_alone(model: GaussianMixture, data: Data, seed: int) -> Fit:
         return sampled(NUTS(), model, data, seed)
 
 
-def test_chains_that_agree_and_miss_a_funnel_s_end_are_not_taken_at_their_word() -> None:
-    """One mode, with a class of one row: chains of this seed say they have converged, and know half of its spread."""
-    model = GaussianMixture(2)
-    data = drawn_from_prior(model, 10, 68)
-    exact = exact_of(model, data, 0)
-    fit = sampled(NUTS(), model, data, 68)
-    assert fit.status is Status.CONVERGED and len(fit.modes) == 1
-    assert max(map(abs, scores(fit, exact))) < FAR
-    missed = of_chains_alone(model, data, 68)
-    assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > FAR
-
-
-@pytest.mark.parametrize("seed, has_been_there", [(1, False), (2, True), (3, False)])
-def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too(seed: int, has_been_there: bool) -> None:
+def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too() -> None:
     """Under a concentration of 5 no weight comes near 0, and a class may have no rows: chains said .65 of sd .83.
 
-    A chance of .003, so that chains may have no such draw at all: those that they have tell of it.
+    Of chance .003, so that how far chains are off hangs on their stream, and with it on the processor: of 30 seeds the
+    median is 4.0 standard errors of chains alone and 1.7 as it comes, and 24 and 3 of them are beyond 3.
     """
     model = GaussianMixture(2, concentration=5.0)
     data = drawn_from_prior(model, 10, 11)
-    fit, exact = sampled(NUTS(), model, data, seed), exact_of(model, data, 0)
-    assert fit.status is Status.CONVERGED and len(fit.modes) == 1
-    assert any("a class may have no rows" in sentence for sentence in fit.advice)
-    assert max(map(abs, scores(fit, exact))) < FAR
-    missed = of_chains_alone(model, data, seed)
-    left = model.marginal(model.check(data)).responsibilities(dict(missed.draws)).sum(1)
-    assert bool((left < 0.5).any()) == has_been_there
-    assert missed.status is Status.CONVERGED and max(map(abs, scores(missed, exact))) > FAR
+    exact, num_seeds = exact_of(model, data, 0), 8
+    off, off_alone = np.zeros((2, num_seeds))
+    for seed in range(num_seeds):
+        fit, alone = sampled(NUTS(), model, data, seed), of_chains_alone(model, data, seed)
+        assert fit.status is Status.CONVERGED and len(fit.modes) == 1
+        assert any("a class may have no rows" in sentence for sentence in fit.advice)
+        off[seed], off_alone[seed] = (max(map(abs, scores(one, exact))) for one in (fit, alone))
+    assert (off > FAR).sum() <= 2 and (off > 0.75 * FAR).sum() < (off_alone > 0.75 * FAR).sum()
 
 
 def test_of_classes_that_are_known_chains_are_taken_at_their_word() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from estimators.contract import Density
 from estimators.modes.climb import nearness
 from estimators.modes.labelling import Labelling
@@ -11,6 +13,8 @@ from estimators.optimise.ridge import LEVEL
 
 # Values closer than this, in nats or relative to 1000 times their size, may be of one mode.
 TOLERANCE = 1e-5
+# Places between two points at which a valley would be seen.
+BETWEEN = np.array([0.25, 0.5, 0.75])
 
 
 def known_mode(
@@ -27,6 +31,16 @@ def known_mode(
         # Where nobody says which labels are free, the same law to the last digits is a mirror image.
         if not labelling.symmetry.is_fixed and mode.has_law(law, weights, EXACT_LAW):
             return mode
-        if mode.is_near(labelling.nearest(point, mode.point), law, weights, near):
+        image = labelling.nearest(point, mode.point)
+        if mode.is_near(image, law, weights, near) or _no_valley_between(mode, image, law, weights, density):
             return mode
     return None
+
+
+def _no_valley_between(mode: Mode, point: Array, law: Array, weights: Array, density: Density) -> bool:
+    """Whether the likelihood is nowhere lower on the way from a mode, of which no curvature tells, than at its ends."""
+    if mode.curve is not None:
+        return False
+    between, _ = law_at(density, mode.point + BETWEEN[:, None] * (point - mode.point))
+    lowest = min(weights @ mode.law, weights @ law)
+    return bool((between @ weights >= lowest - LEVEL).all())

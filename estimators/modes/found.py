@@ -1,7 +1,7 @@
 """What a search has found, and the same on other rows, or under another objective."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,15 @@ from estimators.modes.distinct import known_mode
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import Mode, law_at, mode_at
 from estimators.modes.pole import Pole
+from estimators.modes.starts import RandomStarts
 from estimators.optimise.arrays import Array
 
 # What is told how many more starts have been dealt with.
 Tick = Callable[[int], object]
 # Of many rows, the modes of some of them that are climbed to on all.
 MOST_CARRIED = 12
+# The share of each row that is spread over all classes where a start is led away from an end.
+EASE = 0.01
 
 
 def untold(number: int) -> None:
@@ -66,14 +69,19 @@ class Found:
         starts = density.unconstrain(self.density.constrain(np.array(places).reshape(-1, self.density.size)))
         if self._are_modes_of(density, objective, starts[: len(carried)]):
             return replace(self, density=density)
-        met = em_climb(density, labelling, starts)
+        led = [mode for mode in carried if mode.is_flat or not mode.free.all()]
+        eased = density.unconstrain(self.density.constrain(self._eased(led)))
+        met = em_climb(density, labelling, np.concatenate([starts, eased]))
         arrivals = climb(objective, density, labelling, met.points)
         ends = told_apart(objective, density, labelling, arrivals)
         hits = [mode.hits for mode in carried] + ([] if self.pole is None else [Counter(pole=1)])
-        for own, group in zip(hits, met.group, strict=True):
-            end = arrivals.at[group] if group >= 0 else -1
+        at = np.array([arrivals.at[group] if group >= 0 else -1 for group in met.group])
+        for own, end in zip(hits, at, strict=False):
             if end >= 0:
                 ends[end].hits.update(own)
+        for mode, end in zip(led, at[len(hits) :], strict=True):
+            if end >= 0 and end not in at[: len(hits)]:
+                ends[end].hits.update(mode.hits)
         modes, pole = reached(ends), Pole.highest(objective, density, arrivals.spikes)
         if pole is not None and modes:
             pole = pole.polished(objective, density).named_as(modes[0].point, labelling, objective, density)
@@ -87,6 +95,20 @@ class Found:
             is_settled=self.is_settled and is_same,
             pole=pole,
         )
+
+    def _eased(self, modes: Sequence[Mode]) -> Array:
+        """Points [M, D] beside modes, whose classes have a little of every row.
+
+        What some rows do not show, of a class, has no probability there, and of all rows those that show it would be
+        given to other classes for good.
+        """
+        starts = RandomStarts(self.density) if modes else None
+        eased = np.zeros((len(modes), self.density.size))
+        for number, mode in enumerate(modes):
+            assert starts is not None
+            shares = starts.responsibilities(mode.point)
+            eased[number] = starts.under(np.zeros(self.density.size), [(1.0 - EASE) * shares + EASE / len(shares)])[0]
+        return eased
 
     def _are_modes_of(self, density: Density, objective: Objective, points: Array) -> bool:
         """Whether all modes, at points [M, D], are where they were, and as high: of the same rows, in their order."""

@@ -28,6 +28,7 @@ from estimators.modes.found import Found
 from estimators.modes.mode_search import DEFAULT
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import MOST_FOR_NEWTON, ascend, climb_inside
+from estimators.optimise.inside import moved_inside
 from estimators.optimise.stationary import MOST_COORDINATES, stationary_points
 from estimators.status import Status, worth
 
@@ -128,7 +129,9 @@ class EM:
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
             "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
-        draws = density.draws(best.coordinates[None])
+        draws = density.draws(
+            moved_inside(Objective(density, log_likelihood).value, density.bounded, best.coordinates)[None]
+        )
         findings, remarks = {best.status: ""}, unsearched_remarks(found)
         estimated = Estimated(Kind.ML, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)

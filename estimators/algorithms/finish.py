@@ -27,7 +27,7 @@ from estimators.fits.modes import kept_modes, mode_weights, rivals_of
 from estimators.fits.summary import say_status
 from estimators.modes.draw_modes import divided
 from estimators.modes.found import Found
-from estimators.modes.table import SHARE
+from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array
 from estimators.parameters.edges import words_of_edges
 from estimators.status import Status, in_order, in_words
@@ -85,7 +85,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     if estimated.kind.is_mode and Status.BOUNDARY not in findings:
         lost = words_of_edges(separated(density, {name: value[0].numpy() for name, value in labelled.draws.items()}))
         findings |= {Status.BOUNDARY: lost} if lost else {}
-    findings |= _what_is_open(task, density, estimated, labelled, findings)
+    findings |= _what_is_open(task, density, estimated, labelled, findings, modes)
     if estimated.kind.has_chains:
         of_divergences = {Status.DIVERGENCES: ""} if stats.get("num_divergences", 0) else {}
         findings = {**checked.holds, **of_divergences} | findings
@@ -149,13 +149,18 @@ def _divided(task: Task, density: Density, estimated: Estimated, checked: Checke
 
 
 def _what_is_open(
-    task: Task, density: Density, estimated: Estimated, labelled: Labelling, findings: Mapping[Status, str]
+    task: Task,
+    density: Density,
+    estimated: Estimated,
+    labelled: Labelling,
+    findings: Mapping[Status, str],
+    modes: Modes | None,
 ) -> dict[Status, str]:
-    """NOT_IDENTIFIED where the rows leave something open that is not said yet."""
-    is_open = ""
-    if estimated.kind.uses_prior and Status.NOT_IDENTIFIED not in findings:
+    """NOT_IDENTIFIED where the rows leave something open, at the mode that was found or of the posterior."""
+    is_open = modes.opens[0] if modes is not None and estimated.weights is None else ""
+    if not is_open and estimated.kind.uses_prior:
         is_open = left_open(task.model, density, labelled.draws, estimated.best)
-    elif estimated.found is None and set(findings) <= {Status.CONVERGED}:
+    elif modes is None and set(findings) <= {Status.CONVERGED}:
         is_open = open_at_maximum(density, labelled.draws)
     return {Status.NOT_IDENTIFIED: is_open} if is_open else {}
 

@@ -25,6 +25,7 @@ from estimators.modes.pole import Pole
 from estimators.optimise.adam import adam
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import Summit, ascend
+from estimators.optimise.inside import moved_inside
 from estimators.status import Status, in_words, worth
 
 # EM steps from every start; starts are scored both before and after them.
@@ -114,9 +115,9 @@ class MAP:
             "num_runs": len(summits),
         }
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
-        draws = density.draws(best.coordinates[None])
+        draws = density.draws(moved_inside(objective.value, density.bounded, best.coordinates)[None])
         findings, remarks = {status: ""}, unsearched_remarks(found)
-        if found is None and status is Status.CONVERGED:
+        if not (found and found.modes) and status is Status.CONVERGED:
             pole = Pole.highest(objective, density, np.array([summit.coordinates for _, summit in summits]))
             poles = poles_in_words(pole, density, best.value)
             findings |= {Status.PRIOR_POLE: poles} if poles else {}

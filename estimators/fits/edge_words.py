@@ -8,6 +8,7 @@ from torch import Tensor
 
 from estimators.contract import Density
 from estimators.data.remarks import Remark
+from estimators.fits.untold_ends import untold_at_ends
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LIMIT
 from estimators.parameters.edges import Edge, End, words_of_edges
@@ -36,8 +37,11 @@ def separated(density: Density, greeks: Mapping[str, Array]) -> list[Edge]:
 
 
 def _edges(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> list[Edge]:
-    edges = density.edges({name: value[0].numpy() for name, value in draws.items()})
-    return [_explained(edge, remarks) for edge in edges]
+    """What is at an end, for the rows that there are."""
+    greeks = {name: value[0].numpy() for name, value in draws.items()}
+    edges = density.edges(greeks)
+    untold = untold_at_ends(density, greeks) if edges else []
+    return [_explained(edge, remarks) for edge in edges if edge.entry not in untold]
 
 
 def _explained(edge: Edge, remarks: Sequence[Remark]) -> Edge:

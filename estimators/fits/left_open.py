@@ -14,7 +14,7 @@ import torch
 from estimators.contract import Density, Draws, Model, Objective, log_likelihood
 from estimators.data.working_rows import working_rows
 from estimators.fits.identifiability import OpenGroup
-from estimators.fits.mode_findings import groups_in_words, groups_left_open
+from estimators.fits.mode_findings import groups_in_words, groups_left_open, words_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
 from estimators.modes.mode import Mode, is_curvature_affordable, law_at, mode_at
@@ -46,7 +46,7 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
     # Chosen by fixed numbers, so that the same fit has the same status every time.
     rng = np.random.default_rng(0)
     every = density.beyond_priors()
-    free = _of_some_rows(every, rng)
+    free = of_some_rows(every, rng)
     few, places = few_rows(free, rng), _places(density, draws, best, rng)
     points = free.unconstrain({name: value.numpy() for name, value in places.items()})
     for number, at in enumerate(points):
@@ -57,17 +57,24 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
     return "" if all(group.is_untold for group in groups) else groups_in_words(groups)
 
 
+def open_at_mode(density: Density, mode: Mode) -> str:
+    """Which entries of the Greeks the rows leave open at a mode; "" for none, and where a class is lost."""
+    if mode.curve is not None:
+        return words_left_open(density, mode)
+    return "" if density.at_boundary(mode.point) else open_at_maximum(density, density.draws(mode.point[None]))
+
+
 @np.errstate(all="ignore")
 def open_at_maximum(density: Density, draws: Draws) -> str:
     """Which entries of the Greeks the rows leave open at a maximum of the likelihood, one draw; "" for none."""
     if not density.size:
         return ""
-    part = _of_some_rows(density, np.random.default_rng(0))
+    part = of_some_rows(density, np.random.default_rng(0))
     points = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})
     return groups_in_words(_open_above(part, density, points))
 
 
-def _of_some_rows(density: Density, rng: np.random.Generator) -> Density:
+def of_some_rows(density: Density, rng: np.random.Generator) -> Density:
     """The density of some rows, where the curvature of all would take too long: all say best which Greeks are open."""
     if is_curvature_affordable(density):
         return density

@@ -11,13 +11,14 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri
 
-from estimators.contract import Density, Objective, log_jacobian, log_prior
-from estimators.fits.identifiability import generalised_eigen, greek_slopes, open_groups
+from estimators.contract import Density, Objective, log_jacobian, log_joint, log_prior
+from estimators.fits.identifiability import OpenGroup, generalised_eigen, greek_slopes, open_groups
+from estimators.fits.left_open import of_some_rows
 from estimators.fits.mode_findings import groups_in_words
-from estimators.modes.mode import Mode
+from estimators.fits.untold_ends import UNMOVED, entries_of, untold_at_ends
+from estimators.modes.mode import Mode, mode_at
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.curvature import Curvature, rough_curvature
-from estimators.queries.labels import entry_names
 
 # Draws are the prior's if their distribution function is within so much of its, and their interquartile range within
 # so much of its own size.
@@ -28,11 +29,11 @@ QUARTILES = [4, -5]
 # they may move it.
 LEAST, MOST = (1.0 + WIDTH) ** -2.0 - 1.0, (1.0 - WIDTH) ** -2.0 - 1.0
 MOVED = 2.0 * float(ndtri(0.5 * (1.0 + DISTANCE)))
+# Differences of all rows' likelihood are of steps of so many of the prior's sds.
+STEP = 0.05
 # The share of its variance under the prior that an entry keeps where the prior answers for it: half, of two whose sum
 # alone is told.
 OWN = 0.45
-# What of a Greek's moves is rounding.
-UNMOVED = 1e-9
 
 PRIOR_ANSWERS = "Of some Greeks the rows hardly tell here, and a prior answers: {}."
 
@@ -66,16 +67,31 @@ def prior_remarks(words: str) -> tuple[str, ...]:
 def left_to_priors(density: Density, mode: Mode) -> str:
     """What of the Greeks priors answer at a mode of the joint density, in words.
 
-    Nothing where a class is lost, whose Greeks are not the reason, and where the curvature would take too long.
+    Nothing where a class is lost, whose Greeks are not the reason.
     """
-    if mode.curve is None or density.at_boundary(mode.point):
+    if density.at_boundary(mode.point):
         return ""
+    inside = _inside_the_support(density, mode)
+    named = {entry for group in inside for entry in group.entries}
+    at_ends = [name for name in untold_at_ends(density, density.constrain(mode.point)) if name not in named]
+    return groups_in_words([*inside, *(OpenGroup((name,), is_untold=True) for name in at_ends)])
+
+
+def _inside_the_support(density: Density, mode: Mode) -> list[OpenGroup]:
+    """The entries that priors answer and that are at no end."""
+    whole = density
+    if mode.curve is None:
+        density = of_some_rows(density, np.random.default_rng(0))
+        point = density.unconstrain(whole.constrain(mode.point))
+        mode = mode_at(Objective(density, log_joint), density, point)
+    if mode.curve is None:
+        return []
     of_prior = rough_curvature(Objective(density, log_prior), mode.point)
     if not (np.isfinite(mode.curve.information).all() and np.isfinite(of_prior.information).all()):
-        return ""
+        return []
     informed = _informed(of_prior) & mode.free
     if not informed.any():
-        return ""
+        return []
     prior = of_prior.information[np.ix_(informed, informed)]
     of_coordinates = rough_curvature(Objective(density, log_jacobian), mode.point).information
     of_posterior = mode.curve.information + of_coordinates[np.ix_(mode.free, mode.free)]
@@ -83,8 +99,10 @@ def left_to_priors(density: Density, mode: Mode) -> str:
     ratios, ways = generalised_eigen(told, prior)
     slope = density.evaluate(mode.point)[1].prior[informed]
     untold = _unmoved(ways[:, (ratios > LEAST) & (ratios < MOST)], slope)
+    if whole is not density:
+        untold = untold[:, _tell_little(whole, density, mode.point, informed, untold)]
     if not untold.shape[1]:
-        return ""
+        return []
     # Others are steep, whatever they are: at right angles to these in the prior's own units.
     inverse = np.linalg.cholesky(np.linalg.inv(prior))
     others = inverse @ np.linalg.svd(np.linalg.solve(inverse, untold))[0][:, untold.shape[1] :]
@@ -97,13 +115,22 @@ def left_to_priors(density: Density, mode: Mode) -> str:
     is_of_these = np.abs(slopes[:, ~informed & mode.free]).max(1, initial=0.0) < UNMOVED
     is_of_these &= own > OWN
     if not is_of_these.any():
-        return ""
+        return []
     moves *= is_of_these[:, None]
     is_untold = np.arange(every.shape[1]) < untold.shape[1]
-    greeks = density.constrain(mode.point)
-    names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), {})]
+    names = entries_of(density.constrain(mode.point), density.names)
     ratios = np.where(is_untold, 0.0, np.maximum(told_of_each, 1.0))
-    return groups_in_words(open_groups(ratios, moves, names))
+    return open_groups(ratios, moves, names)
+
+
+def _tell_little(every: Density, density: Density, point: Array, informed: Mask, ways: Array) -> Mask:
+    """In which directions [D, A] all rows tell as little as some of them do: a rare level may be of the others."""
+    steps = np.zeros((ways.shape[1], len(point)))
+    steps[:, informed] = STEP * ways.T
+    around = np.concatenate([point[None], point + steps, point - steps])
+    centre, *others = every.values(every.unconstrain(density.constrain(around))).likelihood
+    bends = (2.0 * centre - np.reshape(others, (2, -1)).sum(0)) / STEP**2
+    return np.asarray((bends > LEAST) & (bends < MOST))
 
 
 def _informed(of_prior: Curvature) -> Mask:

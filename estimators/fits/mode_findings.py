@@ -8,13 +8,13 @@ from estimators.contract import Density
 from estimators.data.words import few
 from estimators.fits.edge_words import separated
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
+from estimators.fits.untold_ends import entries_of
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode
 from estimators.modes.pole import Pole
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.edges import MOST_NAMED
-from estimators.queries.labels import entry_names
 from estimators.status import Status
 
 # A flat direction's curvature stands for none, and any other's for so much more than what the prior tells.
@@ -48,8 +48,6 @@ def mode_findings(found: Found, density: Density, kept: Modes, *, uses_prior: bo
     if density.at_boundary(best.point):
         # The Greeks of a class without rows are open, and are not the reason.
         return findings
-    if left_open := words_left_open(density, best):
-        findings[Status.NOT_IDENTIFIED] = left_open
     poles = poles_in_words(found.pole, density, best.value)
     if poles:
         findings[Status.PRIOR_POLE] = poles
@@ -96,7 +94,7 @@ def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
     if mode.curve is None or not mode.is_flat:
         return []
     greeks = density.constrain(mode.point)
-    names = [entry for name in density.names for entry in entry_names(name, np.shape(greeks[name]), {})]
+    names = entries_of(greeks, density.names)
     slopes, is_flat = greek_slopes(density, mode.point)[:, mode.free], mode.curve.is_flat
     directions = mode.curve.unit[:, None] * mode.curve.vectors[:, is_flat]
     directions /= np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300)

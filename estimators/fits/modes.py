@@ -16,9 +16,9 @@ from estimators.data.words import LINES, WIDTH, few_lines
 from estimators.fits.advice import with_names
 from estimators.fits.kind import Kind
 from estimators.fits.labels import labelled_alike
+from estimators.fits.left_open import open_at_mode
 from estimators.fits.left_to_priors import left_to_priors, prior_remarks
 from estimators.fits.level_names import names_along_axes
-from estimators.fits.mode_findings import words_left_open
 from estimators.fits.sample import Rivals
 from estimators.fits.summary import entries_of
 from estimators.modes.found import Found
@@ -170,7 +170,7 @@ def kept_modes(found: Found, model: Model, density: Density, weights: Array, key
     for mode in found.modes:
         draws, renamed = labelled_alike(model, density, density.draws(mode.point[None]), key, uses_prior=uses_prior)
         labelled.append(draws)
-        opens.append(renamed(words_left_open(density, mode)))
+        opens.append(renamed(open_at_mode(density, mode)))
         left.append(renamed(left_to_priors(density, mode)) if uses_prior and is_mode else "")
     return Modes(
         greeks={name: torch.cat([draws[name] for draws in labelled]) for name in labelled[0]},

@@ -22,6 +22,7 @@ from estimators.mixture.spurious import is_spurious
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LEAST_ROWS
 from estimators.optimise.curvature import observed_information
+from estimators.optimise.inside import moved_inside
 from estimators.optimise.objective import NativeFunction, Objective, Parts, log_likelihood
 from estimators.parameters.edges import Edge, End, edges_of_prior, edges_where
 from estimators.parameters.intervals import at_ends_of_prior
@@ -118,7 +119,7 @@ class Density:
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
         """Whether a component has shrunk onto a point."""
-        return self.marginal.has_collapsed(self.constrain(coordinates))
+        return self.marginal.has_collapsed(self.constrain(coordinates)) and _is_told(self, coordinates)
 
     def is_spurious(self, coordinates: Array) -> bool:
         """Whether a maximum is one that chance makes, at a few close rows."""
@@ -229,6 +230,12 @@ class Density:
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
         """φ(v) of every draw, as tensors [S, *shape]."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
+
+
+def _is_told(density: Density, coordinates: Array) -> bool:
+    """Whether a collapse is one of rows: a spread of a cell without rows may be any."""
+    inside = moved_inside(Objective(density, log_likelihood).value, density.bounded, coordinates)
+    return density.marginal.has_collapsed(density.constrain(inside))
 
 
 def _edges_of_mechanisms(

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from estimators.contract import Density, Objective
+from estimators.contract import Density, Objective, log_likelihood
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.ascent import LIMIT, newton
 from estimators.optimise.curvature import Curvature, curvature
+from estimators.optimise.inside import moved_inside
 from estimators.optimise.ridge import with_ridges
 
 # Weighted differences of log p(row), in nats, below which two points have one law of the rows.
@@ -22,6 +23,8 @@ SAME_POINT = 0.1
 MOST_OF_LAW = 100_000
 # Where the curvature would take more log densities of a row and class than this, it is not looked at.
 MOST_WORK = 2e7
+# What is told by less than this share of a row is not told.
+LEAST_TOLD = 1e-6
 # Evaluations of a curvature for each coordinate.
 EVALUATIONS = 6
 
@@ -100,14 +103,26 @@ def is_curvature_affordable(density: Density) -> bool:
 
 def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
     """The mode at a stationary point, polished by Newton's method."""
+    point = moved_inside(objective.value, density.bounded, point)
     free = ~(density.bounded & at_end(point))
     curve = None
     if is_curvature_affordable(density):
         own = _Free(objective, point, free)
-        curve = with_ridges(own, point[free], curvature(own, point[free]))
+        curve = curvature(own, point[free])
+        if objective.combination is log_likelihood:
+            curve = curve.without(_told_by_no_row(density, point, free, curve))
+        curve = with_ridges(own, point[free], curve)
         point = own.whole(newton(own, point[free], curve))
     value, _ = objective.value_and_gradient(point)
     return Mode(point, value, law_at(density, point[None])[0][0], free, curve, density.is_spurious(point))
+
+
+def _told_by_no_row(density: Density, point: Array, free: Mask, curve: Curvature) -> Mask:
+    """The free coordinates [F] of which so little is told; a log or logit is at its end before it is."""
+    information = np.zeros(len(free))
+    information[free] = np.abs(np.diag(curve.information))
+    of_row = density.row_information(information, point)
+    return np.asarray((~density.bounded & (information < LEAST_TOLD * of_row))[free])
 
 
 @dataclass(frozen=True, eq=False)

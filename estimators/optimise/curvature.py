@@ -61,6 +61,13 @@ class Curvature:
         slopes = self.vectors.T @ (self.unit * gradient)
         return np.asarray(self.unit * (self.vectors @ np.where(self.is_flat, 0.0, slopes / self._divisors)))
 
+    def without(self, coordinates: NDArray[np.bool_]) -> "Curvature":
+        """The same if some coordinates [D] had no curvature at all."""
+        if not coordinates.any():
+            return self
+        none = coordinates | coordinates[:, None]
+        return _curvature(np.where(none, 0.0, self.information), np.where(none, 0.0, self.error))
+
     def normal_draws(self, normal: Array) -> Array:
         """Standard normal numbers [S, D] as draws from Normal(0, information⁻¹)."""
         return np.asarray(self.unit * ((normal / np.sqrt(self._divisors)) @ self.vectors.T))
@@ -104,7 +111,7 @@ def _curvature(limit: Array, error: Array) -> Curvature:
     information, error = 0.5 * (limit + limit.T), np.nan_to_num(np.maximum(error, error.T), nan=np.inf)
     own_size = np.abs(np.diag(information))
     # A coordinate that nothing informs has no unit of its own, and would spread its error over all directions.
-    unit = np.where(own_size <= np.diag(error), 1.0, 1.0 / np.sqrt(np.maximum(own_size, 1e-300)))
+    unit = np.where(own_size <= ERRORS * np.diag(error), 1.0, 1.0 / np.sqrt(np.maximum(own_size, 1e-300)))
     # The unit of a coordinate without curvature is so large that products with it overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         scaled, own = error * np.outer(unit, unit), information * np.outer(unit, unit)

@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
+import torch
 
 from estimators import EM, MAP, CausalMixture, Data, Status
 from estimators.contract import Objective, log_likelihood
@@ -130,3 +132,56 @@ def test_of_many_rows_it_is_looked_for_among_some(estimator: Any, untreated: flo
     k = int(fit["mu_M"].argmax())
     assert entries_in(said) == (set() if untreated else {f"beta_Y[{k}, intercept]", f"beta_Y[{k}, T]"})
     assert len(fit.modes) == 1 and (fit.status is Status.CONVERGED or not untreated)
+
+
+@pytest.mark.parametrize("family", ["Bernoulli", "Poisson", "LinearGaussian"])
+def test_what_few_of_many_rows_tell_is_not_named_beside_what_none_does(family: str) -> None:
+    """Of the first class some fifty of 120,000 are untreated, and hardly any of the rows that are asked first."""
+    rng = np.random.default_rng(1)
+    z = rng.random(200_000) < 0.4
+    t = 1.0 * (rng.random(len(z)) < np.where(z, 1.0, 1.0 - 5e-4))
+    fit = fit_quietly(
+        EM(), model_of(family), Data(T=t, M=rng.normal(8.0 * z), Y=FAMILIES[family][1](1.0 * z, rng)), seed=0
+    )
+    k = int(fit["mu_M"].argmax())
+    said = [sentence for sentence in fit.advice if "these data" in sentence]
+    assert entries_in(said) == {entry.replace("k", str(k), 1) for entry in FAMILIES[family][2]}
+
+
+def test_a_level_of_which_a_sample_has_a_row_or_two_is_looked_for_among_all() -> None:
+    """Cells with a scale each: the likelihood of the sample has a spike there, and no maximum near that of all rows."""
+    model = CausalMixture(2, {"C": Categorical(3), "M": Gaussian(), "Y": Gaussian(parents=["C"])})
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        z = rng.random(200_000) < 0.4
+        c = rng.choice(3, len(z), p=[0.6, 0.398, 0.002])
+        data = Data(C=np.where(z, np.minimum(c, 1), c), M=rng.normal(8.0 * z), Y=rng.normal(1.0 * z))
+        fit = fit_quietly(EM(), model, data, seed=0)
+        k = int(fit["mu_M"].argmax())
+        said = [sentence for sentence in fit.advice if "these data" in sentence]
+        assert entries_in(said) == {f"mu_Y[{k}, 2]", f"sigma_Y[{k}, 2]"}
+
+
+@pytest.mark.parametrize("weight", [1e-9, 1e6])
+def test_what_rows_tell_does_not_hang_on_the_unit_of_their_weights(weight: float) -> None:
+    """Items that all or none of a class have are at their ends, and a line is identified."""
+    data = rows_of("LinearGaussian", 300, 0, untreated=0.2)
+    weighted = Data(**data.columns, weights=np.full(300, weight))
+    one, other = (fit_quietly(EM(), model_of("LinearGaussian"), rows, seed=0) for rows in (data, weighted))
+    assert one.status is other.status is Status.CONVERGED and torch.allclose(one["beta_Y"], other["beta_Y"], atol=1e-6)
+    rng = np.random.default_rng(1)
+    z = rng.random(300) < 0.4
+    shares = np.where(z[:, None], [0.9, 1.0, 0.8, 0.95, 0.0], [0.2, 0.1, 0.0, 0.3, 0.6])
+    items = {f"I{j}": 1.0 * (rng.random(300) < shares[:, j]) for j in range(5)}
+    model = CausalMixture(2, {name: Bernoulli() for name in items})
+    fit = fit_quietly(EM(), model, Data(**items, weights=np.full(300, weight)), seed=0)
+    assert fit.status is Status.CONVERGED and fit["p_I1"].max() > 1.0 - 1e-6 and fit["p_I4"].min() < 1e-6
+
+
+def test_a_pole_of_a_prior_is_named_at_what_has_no_rows() -> None:
+    mechanisms = {"T": Bernoulli(), "M": Gaussian(), "Y": Bernoulli(dist.Beta(0.5, 0.5), parents=["T"])}
+    fit = fit_quietly(MAP(), CausalMixture(2, mechanisms), rows_of("Bernoulli", 120, 0), seed=0)
+    (boundary,) = [sentence for sentence in fit.advice if sentence.startswith("BOUNDARY")]
+    assert "the prior is infinite there" in boundary and entries_in([boundary]) == {
+        f"p_Y[{int(fit['mu_M'].argmax())}, 0]"
+    }

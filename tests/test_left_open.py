@@ -79,22 +79,23 @@ def test_other_findings_stay_and_strict_is_an_error() -> None:
 
 
 def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 20,000 rows the curvature would take longer than the fit; where that of some would too, there is none."""
-    sizes: list[int] = []
-    ascend = module.ascend
+    """Of 20,000 rows the curvature would take longer than the fit: some are asked, and of what they leave open all."""
+    asked: list[tuple[int, int]] = []
+    moved_by_no_row = module._moved_by_no_row
 
-    def counted(objective: Any, *args: Any) -> Any:
-        sizes.append(objective.density.data.num_rows)
-        return ascend(objective, *args)
+    def counted(density: Any, part: Any, points: Any, directions: Any) -> Any:
+        asked.append((density.data.num_rows, directions.shape[1]))
+        return moved_by_no_row(density, part, points, directions)
 
-    monkeypatch.setattr(module, "ascend", counted)
+    monkeypatch.setattr(module, "_moved_by_no_row", counted)
     monkeypatch.setattr(mode, "MOST_WORK", 1e6)
     rows = rows_of(CONFOUNDER, TRUTH, 20_000, 0)
     fit = fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None)
-    assert fit.status is Status.NOT_IDENTIFIED and sizes == [module.WORKING_ROWS]
+    # Seven Greeks, of which three free cells tell three.
+    assert fit.status is Status.NOT_IDENTIFIED and asked == [(module.WORKING_ROWS, 7), (20_000, 4)]
     monkeypatch.setattr(mode, "MOST_WORK", 1e3)
     assert fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None).status is Status.CONVERGED
-    assert len(sizes) == 1
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,8 @@ class EM:
             "log_likelihoods": torch.tensor(best.values, dtype=torch.float64),
             "run_values": torch.tensor([run.values[-1] for run in runs], dtype=torch.float64),
         }
-        draws = density.draws(
-            moved_inside(Objective(density, log_likelihood).value, density.bounded, best.coordinates)[None]
-        )
+        end = moved_inside(Objective(density, log_likelihood), density.data.least_weight, best.coordinates)
+        draws = density.draws(end[None])
         findings, remarks = {best.status: ""}, unsearched_remarks(found)
         estimated = Estimated(Kind.ML, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)

@@ -36,6 +36,8 @@ NO_MODE = (
     "The search for modes found no maximum but narrow classes on few rows: this answer is of other starts, and others "
     "as good may be there."
 )
+# Where no other status says why there is none.
+INTERIOR = (Status.CONVERGED, Status.NOT_IDENTIFIED)
 AT_END = "At the end of what it can be, as a maximum may be: "
 
 
@@ -99,7 +101,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     remarks += [f"{AT_END}{ends}."] if ends else []
     remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
     is_without_modes = estimated.found is not None and not estimated.found.modes
-    remarks += [NO_MODE] if is_without_modes and Status.CONVERGED in findings else []
+    remarks += [NO_MODE] if is_without_modes and not findings.keys().isdisjoint(INTERIOR) else []
     remarks += [*on_priors, *prior_remarks(modes.left_to_priors[0] if modes else "")]
     # What is said with a status is said once.
     said = (*findings.values(), ends)

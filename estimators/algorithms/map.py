@@ -115,7 +115,7 @@ class MAP:
             "num_runs": len(summits),
         }
         info = {"losses": _traces(losses), "gradient_norms": _traces(norms)}
-        draws = density.draws(moved_inside(objective.value, density.bounded, best.coordinates)[None])
+        draws = density.draws(moved_inside(objective, density.data.least_weight, best.coordinates)[None])
         findings, remarks = {status: ""}, unsearched_remarks(found)
         if not (found and found.modes) and status is Status.CONVERGED:
             pole = Pole.highest(objective, density, np.array([summit.coordinates for _, summit in summits]))

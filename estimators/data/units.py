@@ -213,6 +213,12 @@ class ByUnit:
         """The weights of units [U]; None where all are 1."""
         return None if self.weights is None else self.of_units(self.weights)
 
+    @property
+    def least_weight(self) -> float:
+        """That of the lightest unit which has any; 1 where all are 1."""
+        weights = self.unit_weights
+        return 1.0 if weights is None or not bool((weights > 0).any()) else float(weights[weights > 0].min())
+
     def of_units(self, values: Tensor) -> Tensor:
         """What is one value a unit, given by row [N, ...], as [U, ...]."""
         return values if self.unit is None else values[self.unit.first]

@@ -37,11 +37,12 @@ def separated(density: Density, greeks: Mapping[str, Array]) -> list[Edge]:
 
 
 def _edges(density: Density, draws: Mapping[str, Tensor], remarks: Sequence[Remark]) -> list[Edge]:
-    """What is at an end, for the rows that there are."""
+    """What is at an end; of what there are no rows, these do not show it."""
     greeks = {name: value[0].numpy() for name, value in draws.items()}
     edges = density.edges(greeks)
     untold = untold_at_ends(density, greeks) if edges else []
-    return [_explained(edge, remarks) for edge in edges if edge.entry not in untold]
+    shown = [edge for edge in edges if edge.kind is not End.PROBABILITY or edge.entry not in untold]
+    return [_explained(edge, remarks) for edge in shown]
 
 
 def _explained(edge: Edge, remarks: Sequence[Remark]) -> Edge:

@@ -14,13 +14,12 @@ import torch
 from estimators.contract import Density, Draws, Model, Objective, log_likelihood
 from estimators.data.working_rows import working_rows
 from estimators.fits.identifiability import OpenGroup
-from estimators.fits.mode_findings import groups_in_words, groups_left_open, words_left_open
+from estimators.fits.mode_findings import flat_directions, groups_in_words, groups_left_open, words_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
-from estimators.modes.mode import Mode, is_curvature_affordable, law_at, mode_at
+from estimators.modes.mode import LEAST_TOLD, Mode, at_end, is_curvature_affordable, law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
-from estimators.modes.row_law import LEAST_ROWS, few_rows, law_of
-from estimators.modes.row_law import ROWS_BY_COORDINATE as ROWS_OF_LAW
+from estimators.modes.row_law import few_rows, law_of
 from estimators.modes.starts import responsibilities_at
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import ascend
@@ -29,8 +28,10 @@ from estimators.optimise.ascent import ascend
 TOLERANCE, STATIONARY = 1e-8, 1e-6
 # Rows are one where log p is the same to so many digits.
 DIGITS, ROWS_BY_COORDINATE = 9, 2
-# Rows that a flat direction moves most are looked at, so many of each, by differences of this step.
-MOST_MOVED, STEP = 4, 2e-3
+# By differences of this step it is seen which rows a flat direction moves.
+STEP = 2e-3
+# A combination that rows tell by less than this share of what they do of each coordinate is none that they tell.
+LEAST_SHARE = 1e-8
 # Places at which log p of the rows is looked at, and from which the likelihood is climbed in turn.
 PLACES = 3
 
@@ -70,8 +71,16 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
     if not density.size:
         return ""
     part = of_some_rows(density, np.random.default_rng(0))
-    points = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})
-    return groups_in_words(_open_above(part, density, points))
+    point = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
+    if not is_curvature_affordable(part) or has_joined(responsibilities_at(part, point)):
+        return ""
+    if part is density:
+        mode = _mode_above(density, point)
+        return "" if mode is None else groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
+    # Some rows have another maximum, or none, so that what no row tells of is looked for at that of all.
+    free = np.eye(density.size)[:, ~(part.bounded & at_end(point))]
+    directions = _moved_by_no_row(density, part, point[None], _moved_by_no_row(part, part, point[None], free))
+    return groups_in_words(groups_left_open(part, point, directions))
 
 
 def of_some_rows(density: Density, rng: np.random.Generator) -> Density:
@@ -126,36 +135,44 @@ def _mode_above(density: Density, start: Array) -> Mode | None:
 
 
 def _open_above(density: Density, every: Density, points: Array) -> list[OpenGroup]:
-    """What is open at the first maximum above points [S, D] where anything is.
-
-    Where rows are some of ``every``, it is open if at no point the others tell it, as those of a rare level may.
-    """
+    """What is open at the first maximum above points [S, D] where anything is."""
     points = points[np.isfinite(points).all(1)]
     for start in points:
         mode = _mode_above(density, start)
-        groups = [] if mode is None else groups_left_open(density, mode)
-        if mode is not None and groups:
-            is_told = every is not density and any(_all_tell(density, every, at, mode) for at in points)
-            return [] if is_told else groups
+        if mode is not None and groups_left_open(density, mode.point, flat_directions(mode)):
+            return _open_at(mode, density, every, np.concatenate([points, mode.point[None]]))
     return []
 
 
-def _all_tell(density: Density, every: Density, at: Array, mode: Mode) -> bool:
-    """Whether log p of some of all rows moves in every direction at a point [D].
+def _open_at(mode: Mode, density: Density, every: Density, points: Array) -> list[OpenGroup]:
+    """What flat directions of a mode leave open, where rows are some of ``every`` only if the others do not tell it.
 
-    Rows are those that the flat directions of a mode move most, there or at the mode, and a few others.
+    As those of a rare level may, at any of the points [S, D].
     """
-    assert mode.curve is not None
-    moves = np.zeros((int(mode.curve.is_flat.sum()), density.size))
-    moves[:, mode.free] = (mode.curve.unit[:, None] * mode.curve.vectors)[:, mode.curve.is_flat].T
-    moves *= STEP / np.maximum(np.abs(moves).max(1, initial=0.0), 1e-300)[:, None]
+    directions = flat_directions(mode)
+    if every is not density:
+        directions = _moved_by_no_row(every, density, points, directions)
+    return groups_left_open(density, mode.point, directions)
+
+
+def _moved_by_no_row(density: Density, part: Density, points: Array, directions: Array) -> Array:
+    """The directions [D, A] among some, in the coordinates of a part, that move log p of no row at points [S, D]."""
+    steps, weights = STEP * directions.T, density.data.unit_weights
+    counts = np.ones(density.data.num_units, dtype=bool) if weights is None else (weights > 0).numpy()
     changes = [
-        every.pointwise(density.draws(point + moves)) - every.pointwise(density.draws(point - moves))
-        for point in (at, mode.point)
+        (density.pointwise(part.draws(point + steps)) - density.pointwise(part.draws(point - steps))).numpy()[:, counts]
+        for point in points
     ]
-    most = np.argsort(np.abs(np.nan_to_num(torch.cat(changes).numpy())), axis=1)[:, -MOST_MOVED:]
-    rng = np.random.default_rng(0)
-    others = rng.permutation(every.data.num_units)[: max(LEAST_ROWS, ROWS_OF_LAW * density.size)]
-    chosen = np.unique(np.concatenate([most.reshape(-1), others]))
-    law = law_of(density, every.of(every.data.units_at(torch.from_numpy(chosen))), at, rng)
-    return law.rank(at) == int(law.inside(at).sum())
+    moves = np.concatenate(changes, axis=1) / (2.0 * STEP)
+    moves = moves[:, np.isfinite(moves).all(0)]
+    # A row that is far out in a narrow class moves by so much that all others would be rounding.
+    moves = moves / np.maximum(np.linalg.norm(moves, axis=0), 1.0)
+    information = moves @ moves.T
+    # What is left out of a difference is of second order in the step.
+    least = LEAST_TOLD + moves.shape[1] * STEP**4
+    unmoved = np.diag(information) < least
+    unit = np.where(unmoved, 1.0, 1.0 / np.sqrt(np.maximum(np.diag(information), least)))
+    scaled = np.where(unmoved | unmoved[:, None], 0.0, information * np.outer(unit, unit))
+    sizes, told = np.linalg.eigh(scaled)
+    left = directions @ (unit[:, None] * told[:, sizes < LEAST_SHARE])
+    return np.asarray(left / np.maximum(np.abs(left).max(0, initial=0.0), 1e-300))

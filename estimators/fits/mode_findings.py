@@ -6,11 +6,10 @@ import numpy as np
 
 from estimators.contract import Density
 from estimators.data.words import few
-from estimators.fits.edge_words import separated
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.fits.untold_ends import entries_of
 from estimators.modes.found import Found
-from estimators.modes.mode import Mode
+from estimators.modes.mode import Mode, at_end
 from estimators.modes.pole import Pole
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array, Mask
@@ -89,28 +88,40 @@ def rivals_in_words(found: Found, rivals: list[int], weights: Array, *, uses_pri
     return f"{number} with {SHARE:.0%} of the likelihood or more, the best of them {nearness}"
 
 
-def groups_left_open(density: Density, mode: Mode) -> list[OpenGroup]:
-    """Which entries of the Greeks the flat directions of a mode move, and together with which."""
-    if mode.curve is None or not mode.is_flat:
+def flat_directions(mode: Mode) -> Array:
+    """Those of a mode [D, A], the largest move of each 1."""
+    directions = np.zeros((len(mode.point), 0))
+    if mode.curve is not None and mode.is_flat:
+        is_flat = mode.curve.is_flat
+        directions = np.zeros((len(mode.point), int(is_flat.sum())))
+        directions[mode.free] = mode.curve.unit[:, None] * mode.curve.vectors[:, is_flat]
+    return np.asarray(directions / np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300))
+
+
+def groups_left_open(density: Density, point: Array, flat_ways: Array) -> list[OpenGroup]:
+    """Which entries of the Greeks flat directions [D, A] at a point [D] move, and together with which.
+
+    What ran to an end is flat there, and is said as that.
+    """
+    if not flat_ways.shape[1]:
         return []
-    greeks = density.constrain(mode.point)
+    greeks, free = density.constrain(point), ~(density.bounded & at_end(point))
     names = entries_of(greeks, density.names)
-    slopes, is_flat = greek_slopes(density, mode.point)[:, mode.free], mode.curve.is_flat
-    directions = mode.curve.unit[:, None] * mode.curve.vectors[:, is_flat]
-    directions /= np.maximum(np.abs(directions).max(0, initial=0.0), 1e-300)
+    gone = {edge.entry for edge in density.edges(greeks)}
+    slopes, directions = greek_slopes(density, point)[:, free], flat_ways[free]
     # Beside the flat directions those at right angles to them: the unit of a coordinate that nothing informs is none,
     # and others that are steep in such units would seem to tell of it.
     moves = slopes @ np.linalg.qr(directions, mode="complete")[0]
     # How levels that never occur share what is none of the probability, no Greek shows.
     unit = np.abs(greek_slopes(density, np.zeros(density.size))).max(1, initial=0.0)
     moves_any = (np.abs(moves) > UNMOVED * unit[:, None]).any(0)
-    flat = moves_any & (np.arange(len(is_flat)) < is_flat.sum())
+    flat = moves_any & (np.arange(len(directions)) < directions.shape[1])
     sizes = np.linalg.norm(moves, axis=1, keepdims=True)
     shares = moves / np.maximum(sizes, 1e-300)
-    return [
-        group._replace(is_untold=_are_untold(shares, flat, np.isin(names, group.entries)))
-        for group in open_groups(np.where(flat, NONE, MUCH), moves, names)
+    groups = [
+        group for group in open_groups(np.where(flat, NONE, MUCH), moves, names) if not gone.issuperset(group.entries)
     ]
+    return [group._replace(is_untold=_are_untold(shares, flat, np.isin(names, group.entries))) for group in groups]
 
 
 def _are_untold(moves: Array, flat: Mask, group: Mask) -> bool:
@@ -126,11 +137,9 @@ def _are_untold(moves: Array, flat: Mask, group: Mask) -> bool:
 
 def words_left_open(density: Density, mode: Mode) -> str:
     """What of the Greeks the flat directions of a mode leave open, in words; where a class is lost, nothing."""
-    if mode.curve is None or not mode.is_flat or density.at_boundary(mode.point):
+    if not mode.is_flat or density.at_boundary(mode.point):
         return ""
-    # What ran to a limit is flat there, and is said as that.
-    gone = {edge.entry for edge in separated(density, density.constrain(mode.point))}
-    return groups_in_words([group for group in groups_left_open(density, mode) if not gone.issuperset(group.entries)])
+    return groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
 
 
 def groups_in_words(groups: Sequence[OpenGroup]) -> str:

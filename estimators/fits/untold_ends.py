@@ -22,7 +22,7 @@ def entries_of(greeks: Mapping[str, Array], names: list[str]) -> list[str]:
 def untold_at_ends(density: Density, greeks: Mapping[str, Array]) -> list[str]:
     """The entries that ran to an end where the likelihood is as high elsewhere."""
     point = density.unconstrain(greeks)
-    inside = moved_inside(Objective(density, log_likelihood).value, density.bounded, point)
+    inside = moved_inside(Objective(density, log_likelihood), density.data.least_weight, point)
     moves = np.abs(greek_slopes(density, inside)[:, inside != point]).max(1, initial=0.0) if inside is not point else []
     names = entries_of(greeks, density.names)
     return [names[number] for number in np.flatnonzero(np.asarray(moves) > UNMOVED)]

@@ -234,7 +234,7 @@ class Density:
 
 def _is_told(density: Density, coordinates: Array) -> bool:
     """Whether a collapse is one of rows: a spread of a cell without rows may be any."""
-    inside = moved_inside(Objective(density, log_likelihood).value, density.bounded, coordinates)
+    inside = moved_inside(Objective(density, log_likelihood), density.data.least_weight, coordinates)
     return density.marginal.has_collapsed(density.constrain(inside))
 
 

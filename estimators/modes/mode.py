@@ -103,7 +103,7 @@ def is_curvature_affordable(density: Density) -> bool:
 
 def mode_at(objective: Objective, density: Density, point: Array) -> Mode:
     """The mode at a stationary point, polished by Newton's method."""
-    point = moved_inside(objective.value, density.bounded, point)
+    point = moved_inside(objective, density.data.least_weight, point)
     free = ~(density.bounded & at_end(point))
     curve = None
     if is_curvature_affordable(density):
@@ -121,7 +121,7 @@ def _told_by_no_row(density: Density, point: Array, free: Mask, curve: Curvature
     """The free coordinates [F] of which so little is told; a log or logit is at its end before it is."""
     information = np.zeros(len(free))
     information[free] = np.abs(np.diag(curve.information))
-    of_row = density.row_information(information, point)
+    of_row = density.row_information(information, point) * density.data.least_weight
     return np.asarray((~density.bounded & (information < LEAST_TOLD * of_row))[free])
 
 

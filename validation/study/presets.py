@@ -47,7 +47,6 @@ PRESETS: Mapping[str, Preset] = {
             },
             ("prior_truths", "few_rows", "separated_100", "unknown_scales", "partly_seen", "rival_effects"),
             ("EM", "MAP", "NUTS"),
-            {"rival_effects": 100},
             laplace=False,
         ),
         Preset(

@@ -125,9 +125,14 @@ def _mode_above(density: Density, start: Array) -> Mode | None:
     if not is_curvature_affordable(density):
         return None
     objective = Objective(density, log_likelihood)
-    summit = ascend(objective, start, TOLERANCE)
-    end = summit.coordinates
-    if summit.gradient_norm > STATIONARY or density.has_collapsed(end, summit.gradient) or density.at_boundary(end):
+    end, (_, slope) = start, objective.value_and_gradient(start)
+    # A fit is at its maximum.
+    if np.abs(slope).max() > TOLERANCE * density.total_weight:
+        summit = ascend(objective, start, TOLERANCE)
+        end, slope = summit.coordinates, summit.gradient
+    if np.abs(slope).max() > STATIONARY * density.total_weight or density.has_collapsed(end, slope):
+        return None
+    if density.at_boundary(end):
         return None
     if has_joined(responsibilities_at(density, end)):
         return None

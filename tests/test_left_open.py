@@ -81,13 +81,13 @@ def test_other_findings_stay_and_strict_is_an_error() -> None:
 def test_a_maximum_of_many_rows_is_looked_at_on_some(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 20,000 rows the curvature would take longer than the fit: some are asked, and of what they leave open all."""
     asked: list[tuple[int, int]] = []
-    moved_by_no_row = module._moved_by_no_row
+    moving_no_row = module._moving_no_row
 
     def counted(density: Any, part: Any, points: Any, directions: Any) -> Any:
         asked.append((density.data.num_rows, directions.shape[1]))
-        return moved_by_no_row(density, part, points, directions)
+        return moving_no_row(density, part, points, directions)
 
-    monkeypatch.setattr(module, "_moved_by_no_row", counted)
+    monkeypatch.setattr(module, "_moving_no_row", counted)
     monkeypatch.setattr(mode, "MOST_WORK", 1e6)
     rows = rows_of(CONFOUNDER, TRUTH, 20_000, 0)
     fit = fit_quietly(EM(num_starts=2), CONFOUNDER, rows, 0, search=None)

@@ -14,7 +14,7 @@ import torch
 from estimators.contract import Density, Draws, Model, Objective, log_likelihood
 from estimators.data.working_rows import working_rows
 from estimators.fits.identifiability import OpenGroup
-from estimators.fits.mode_findings import flat_directions, groups_in_words, groups_left_open, words_left_open
+from estimators.fits.mode_findings import flat_directions, groups_in_words, groups_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
 from estimators.modes.mode import LEAST_TOLD, Mode, at_end, is_curvature_affordable, law_at, mode_at
@@ -60,9 +60,12 @@ def left_open(model: Model, density: Density, draws: Draws, best: int) -> str:
 
 def open_at_mode(density: Density, mode: Mode) -> str:
     """Which entries of the Greeks the rows leave open at a mode; "" for none, and where a class is lost."""
-    if mode.curve is not None:
-        return words_left_open(density, mode)
-    return "" if density.at_boundary(mode.point) else open_at_maximum(density, density.draws(mode.point[None]))
+    is_told = mode.curve is not None and not mode.is_flat
+    if is_told or density.at_boundary(mode.point):
+        return ""
+    if mode.curve is None:
+        return open_at_maximum(density, density.draws(mode.point[None]))
+    return groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
 
 
 @np.errstate(all="ignore")
@@ -79,7 +82,7 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
         return "" if mode is None else groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
     # Some rows have another maximum, or none, so that what no row tells of is looked for at that of all.
     free = np.eye(density.size)[:, ~(part.bounded & at_end(point))]
-    directions = _moved_by_no_row(density, part, point[None], _moved_by_no_row(part, part, point[None], free))
+    directions = _moving_no_row(density, part, point[None], _moving_no_row(part, part, point[None], free))
     return groups_in_words(groups_left_open(part, point, directions))
 
 
@@ -140,27 +143,26 @@ def _mode_above(density: Density, start: Array) -> Mode | None:
 
 
 def _open_above(density: Density, every: Density, points: Array) -> list[OpenGroup]:
-    """What is open at the first maximum above points [S, D] where anything is."""
+    """What is open at the first maximum above points [S, D] where anything is.
+
+    Where rows are some of ``every``, only what the others do not tell at any of these, as those of a rare level may.
+    """
     points = points[np.isfinite(points).all(1)]
     for start in points:
         mode = _mode_above(density, start)
-        if mode is not None and groups_left_open(density, mode.point, flat_directions(mode)):
-            return _open_at(mode, density, every, np.concatenate([points, mode.point[None]]))
+        if mode is None:
+            continue
+        directions = flat_directions(mode)
+        groups = groups_left_open(density, mode.point, directions)
+        if groups and every is not density:
+            directions = _moving_no_row(every, density, np.concatenate([points, mode.point[None]]), directions)
+            return groups_left_open(density, mode.point, directions)
+        if groups:
+            return groups
     return []
 
 
-def _open_at(mode: Mode, density: Density, every: Density, points: Array) -> list[OpenGroup]:
-    """What flat directions of a mode leave open, where rows are some of ``every`` only if the others do not tell it.
-
-    As those of a rare level may, at any of the points [S, D].
-    """
-    directions = flat_directions(mode)
-    if every is not density:
-        directions = _moved_by_no_row(every, density, points, directions)
-    return groups_left_open(density, mode.point, directions)
-
-
-def _moved_by_no_row(density: Density, part: Density, points: Array, directions: Array) -> Array:
+def _moving_no_row(density: Density, part: Density, points: Array, directions: Array) -> Array:
     """The directions [D, A] among some, in the coordinates of a part, that move log p of no row at points [S, D]."""
     steps, weights = STEP * directions.T, density.data.unit_weights
     counts = np.ones(density.data.num_units, dtype=bool) if weights is None else (weights > 0).numpy()

@@ -15,7 +15,7 @@ from estimators.contract import Density, Objective, log_jacobian, log_joint, log
 from estimators.fits.identifiability import OpenGroup, generalised_eigen, greek_slopes, open_groups
 from estimators.fits.left_open import of_some_rows
 from estimators.fits.mode_findings import groups_in_words
-from estimators.fits.untold_ends import UNMOVED, entries_of, untold_at_ends
+from estimators.fits.untold_ends import UNMOVED, all_entries, untold_at_ends
 from estimators.modes.mode import Mode, mode_at
 from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.curvature import Curvature, rough_curvature
@@ -118,7 +118,7 @@ def _inside_the_support(density: Density, mode: Mode) -> list[OpenGroup]:
         return []
     moves *= is_of_these[:, None]
     is_untold = np.arange(every.shape[1]) < untold.shape[1]
-    names = entries_of(density.constrain(mode.point), density.names)
+    names = all_entries(density.constrain(mode.point), density.names)
     ratios = np.where(is_untold, 0.0, np.maximum(told_of_each, 1.0))
     return open_groups(ratios, moves, names)
 

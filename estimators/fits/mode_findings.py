@@ -7,7 +7,7 @@ import numpy as np
 from estimators.contract import Density
 from estimators.data.words import few
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
-from estimators.fits.untold_ends import entries_of
+from estimators.fits.untold_ends import UNMOVED, all_entries
 from estimators.modes.found import Found
 from estimators.modes.mode import Mode, at_end
 from estimators.modes.pole import Pole
@@ -18,8 +18,6 @@ from estimators.status import Status
 
 # A flat direction's curvature stands for none, and any other's for so much more than what the prior tells.
 NONE, MUCH = 0.0, 1e12
-# A Greek that moves by less than this share of what it does at the centre does not move.
-UNMOVED = 1e-9
 # Directions in which entries are moved by less, of what they are moved at most, are the same.
 ROUGH = 1e-5
 # A mode so many nats below another is as high.
@@ -106,7 +104,7 @@ def groups_left_open(density: Density, point: Array, flat_ways: Array) -> list[O
     if not flat_ways.shape[1]:
         return []
     greeks, free = density.constrain(point), ~(density.bounded & at_end(point))
-    names = entries_of(greeks, density.names)
+    names = all_entries(greeks, density.names)
     gone = {edge.entry for edge in density.edges(greeks)}
     slopes, directions = greek_slopes(density, point)[:, free], flat_ways[free]
     # Beside the flat directions those at right angles to them: the unit of a coordinate that nothing informs is none,
@@ -133,13 +131,6 @@ def _are_untold(moves: Array, flat: Mask, group: Mask) -> bool:
     alone = ways[int((sizes > ROUGH).sum()) :].T
     own = np.linalg.matrix_rank(moves[group], tol=ROUGH)
     return bool(np.linalg.matrix_rank(moves[group][:, flat] @ alone, tol=ROUGH) == own)
-
-
-def words_left_open(density: Density, mode: Mode) -> str:
-    """What of the Greeks the flat directions of a mode leave open, in words; where a class is lost, nothing."""
-    if not mode.is_flat or density.at_boundary(mode.point):
-        return ""
-    return groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
 
 
 def groups_in_words(groups: Sequence[OpenGroup]) -> str:

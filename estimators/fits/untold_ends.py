@@ -10,11 +10,11 @@ from estimators.optimise.arrays import Array
 from estimators.optimise.inside import moved_inside
 from estimators.queries.labels import entry_names
 
-# What of a Greek's moves is rounding.
+# A Greek that moves by less than this share of what it does at the centre does not move: what it does is rounding.
 UNMOVED = 1e-9
 
 
-def entries_of(greeks: Mapping[str, Array], names: list[str]) -> list[str]:
+def all_entries(greeks: Mapping[str, Array], names: list[str]) -> list[str]:
     """All entries of Greeks [*shape], as in ``mu_X[0]``."""
     return [entry for name in names for entry in entry_names(name, np.shape(greeks[name]), {})]
 
@@ -24,5 +24,5 @@ def untold_at_ends(density: Density, greeks: Mapping[str, Array]) -> list[str]:
     point = density.unconstrain(greeks)
     inside = moved_inside(Objective(density, log_likelihood), density.data.least_weight, point)
     moves = np.abs(greek_slopes(density, inside)[:, inside != point]).max(1, initial=0.0) if inside is not point else []
-    names = entries_of(greeks, density.names)
+    names = all_entries(greeks, density.names)
     return [names[number] for number in np.flatnonzero(np.asarray(moves) > UNMOVED)]

@@ -71,11 +71,13 @@ def aligned(density: Density, symmetry: Symmetry, draws: Draws, best: int) -> Al
 def _sum_of_permuted(shares: Array, chosen: Indices) -> Array:
     """The sum over draws of shares [S, N, K] with component k replaced by ``chosen[s, k]``, as [N, K]."""
     total = np.zeros(shares.shape[1:])
-    orders, numbers = np.unique(chosen, axis=0, return_inverse=True)
-    if len(orders) == 1:
-        return np.asarray(shares.sum(0)[:, orders[0]])
-    for number, order in enumerate(orders):
-        total += shares[numbers.reshape(-1) == number].sum(0)[:, order]
+    # A permutation as one string of bytes, of which sorting takes a fiftieth of the time of rows.
+    words = np.ascontiguousarray(chosen, dtype=np.uint8).view(f"S{chosen.shape[1]}")[:, 0]
+    _, first, numbers = np.unique(words, return_index=True, return_inverse=True)
+    if len(first) == 1:
+        return np.asarray(shares.sum(0)[:, chosen[0]])
+    for number, order in enumerate(chosen[first]):
+        total += shares[numbers == number].sum(0)[:, order]
     return total
 
 

@@ -141,7 +141,7 @@ def test_masses_are_those_of_exact(stat: Stat) -> None:
 
 def test_masses_and_their_errors_by_hand() -> None:
     weights, at = np.array([0.5, 0.25, 0.25]), np.array([0, 1, 1])
-    weighed = Weighed(np.zeros((3, 1)), weights, at, np.zeros((3, 1)), 0.1, 2.0)
+    weighed = Weighed(np.zeros((3, 1)), np.log(weights), at, np.zeros((3, 1)), weights, 0.1, 2.0)
     masses, errors = weighed.masses(3)
     assert masses.tolist() == [0.5, 0.5, 0.0]
     expected = np.sqrt(((weights * ((at == 0) - 0.5)) ** 2).sum())

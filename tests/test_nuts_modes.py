@@ -93,7 +93,13 @@ def test_new_chains_hold_every_mode_in_proportion_and_in_the_order_of_the_draws(
     rng = np.random.default_rng(0)
     at = np.repeat([0, 0, 0, 1], 100)
     points = Weighed(
-        np.zeros((50, 1)), np.full(50, 0.02), np.repeat([0, 1, 2], [20, 20, 10]), np.zeros((50, 1)), 0.1, 50.0
+        np.zeros((50, 1)),
+        np.zeros(50),
+        np.repeat([0, 1, 2], [20, 20, 10]),
+        np.zeros((50, 1)),
+        np.full(50, 0.02),
+        0.1,
+        50.0,
     )
     chosen = resampled(at, points, np.array([0.5, 0.3, 0.2]), 4, rng)
     chains = chosen.places.reshape(4, 100)

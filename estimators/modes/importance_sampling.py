@@ -85,14 +85,14 @@ def fitted_to(first: Proposals, regions: Regions, modes: Indices, images: Array,
     at = np.concatenate([modes, without])
     near = np.concatenate([images, *(regions.parts[int(mode)].location[None] for mode in without)])
     weights = first.shares[at] / np.maximum(counts, 1)[at]
-    drawn = Weighed(near, weights, at, near, 0.0, 1.0 / float((weights**2).sum()))
+    drawn = Weighed(near, np.log(weights), at, near, weights, 0.0, 1.0 / float((weights**2).sum()))
     return _refitted(first, regions, drawn, (), Effort().clusters, rng)
 
 
 def weighed_in_turns(
     combination: Combination, first: Proposals, regions: Regions, rng: Rng, effort: Effort | None = None
 ) -> Weighed:
-    """Points of the last turn; more of these where few are effective; where they cannot be trusted, more of all."""
+    """Points of the last turn, and more of the same where few are effective; if not to be trusted, more of all."""
     effort = effort or Effort()
     proposals, thin = first, list[tuple[Student, float]]()
     if first.of_prior:
@@ -112,12 +112,11 @@ def weighed_in_turns(
         # What has been found to be thin once stays: it may be too light for a cluster of its own.
         thin += _about_heaviest(found)
         proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)
-    if not found.is_trusted:
-        has_more = effort != MORE and found.ess >= LEAST_EFFECTIVE
-        return weighed_in_turns(combination, proposals, regions, rng, MORE) if has_more else found
     needed = affordable(first.density.row_size, min(int(BEYOND * ENOUGH / found.ess * count), MORE.points))
-    if found.ess < ENOUGH and needed > count:
-        return weighed(combination, proposals, regions, needed, rng)
+    if found.is_trusted and found.ess < ENOUGH and needed > count:
+        found = found.with_more(weighed(combination, proposals, regions, needed - count, rng))
+    if not found.is_trusted and found.ess >= LEAST_EFFECTIVE and effort != MORE:
+        return weighed_in_turns(combination, proposals, regions, rng, MORE)
     return found
 
 

@@ -21,15 +21,28 @@ LEAST_EFFECTIVE = 100.0
 class Weighed:
     """Points [S, D] with normalised weights [S], the mode of each [S] and its image near that [S, D].
 
-    ``pareto_k`` is the shape of the weights' tail, ``ess`` their effective number.
+    ``log_weights`` [S] are the logs of the weights as they come, -inf of a point that is not a number; ``pareto_k`` is
+    the shape of the weights' tail, ``ess`` their effective number.
     """
 
     points: Array
-    weights: Array
+    log_weights: Array
     modes: Indices
     images: Array
+    weights: Array
     pareto_k: float
     ess: float
+
+    @staticmethod
+    def of(points: Array, log_weights: Array, modes: Indices, images: Array) -> "Weighed":
+        """Points whose logs of weights are known."""
+        found = importance(log_weights)
+        return Weighed(points, log_weights, modes, images, found.weights, found.pareto_k, found.ess)
+
+    def with_more(self, others: "Weighed") -> "Weighed":
+        """These and others of the same proposals."""
+        pairs = ((getattr(self, name), getattr(others, name)) for name in ("points", "log_weights", "modes", "images"))
+        return Weighed.of(*(np.concatenate(pair) for pair in pairs))
 
     @property
     def is_trusted(self) -> bool:
@@ -70,8 +83,7 @@ def weighed(
     is_sound = np.isfinite(log_weights) & np.isfinite(images).all(1)
     if not is_sound.any():
         raise EstimationError("the density is not a number at any point around its modes; rescale the columns")
-    found = importance(np.where(is_sound, log_weights, -np.inf))
-    return Weighed(points, found.weights, modes, images, found.pareto_k, found.ess)
+    return Weighed.of(points, np.where(is_sound, log_weights, -np.inf), modes, images)
 
 
 def affordable(row_size: int, count: int) -> int:

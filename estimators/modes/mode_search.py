@@ -31,7 +31,7 @@ FEW_ROWS = 500
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
 # Climbs that are made together, best first.
-TOGETHER = 24
+TOGETHER = 48
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
 
@@ -182,6 +182,7 @@ class _Run:
         self._num_random += count
 
     def _jump(self, modes: list[Mode]) -> None:
+        kinds, points = list[str](), list[Array]()
         for mode in modes:
             shares = self._starts.responsibilities(mode.point)
             made = {
@@ -190,8 +191,9 @@ class _Run:
                 "ball": jumps.balls(shares, self._starts.rows, self._rng),
                 "mirror": jumps.mirrors(shares, self._labelling.symmetry),
             }
-            kinds = [kind for kind, found in made.items() for _ in found]
-            self._take(kinds, self._starts.under(mode.point, [share for found in made.values() for share in found]))
+            kinds += [kind for kind, found in made.items() for _ in found]
+            points.append(self._starts.under(mode.point, [share for found in made.values() for share in found]))
+        self._take(kinds, np.concatenate(points))
 
     # ---------------------------------------------------------------- climbs and their ends
 

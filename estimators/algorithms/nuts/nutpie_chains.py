@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # How often running chains are looked after.
 POLL_SECONDS = 0.2
-NATIVE_POLL_SECONDS = 0.005
+NATIVE_POLL_SECONDS = 0.002
 NO_SLOPE = (
     f"NUTS: a chain cannot start where the log density has no slope in some direction; {RESCALE}, or give every Greek "
     "a proper prior"

@@ -18,7 +18,7 @@ from benchmarks.side_by_side import Measured, seconds
 from estimators import EM, MAP, NUTS, CausalMixture, Data, GaussianMixture, PyroModel
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian
 from estimators.modes.best_starts import best_starts
-from estimators.optimise.objective import Objective, log_posterior
+from estimators.optimise.objective import Objective, log_likelihood, log_posterior
 
 QUIET = {"progress_bar": False}
 READ, SOFTMAX = "a column of 1,000,000 read once", "softmax of 1,000,000 rows, K = {}"
@@ -122,8 +122,9 @@ def em_iterations() -> Iterator[Measured]:
     for K, asked in ((2, 8.0), (8, 24.0)):
         rng = np.random.default_rng(K)
         rows = 4.0 * rng.integers(0, K, 1_000_000) + rng.normal(size=1_000_000)
-        density = CausalMixture(K, {"X": Gaussian()}).density(Data(X=rows)).beyond_priors()
-        point = best_starts(density, lambda parts: parts.likelihood, 1, rng, refinements=1)[0]
+        model = CausalMixture(K, {"X": Gaussian()})
+        density = model.density(Data(X=rows)).beyond_priors()
+        point = best_starts(model, density, log_likelihood, 1, rng, refinements=1)[0]
 
         def iteration(density: Any = density, point: np.ndarray = point) -> Any:
             return density.m_step(point, density.e_step(point)[2])

@@ -199,7 +199,7 @@ def test_coordinates_go_there_and_back(name: str) -> None:
 def test_an_em_step_does_not_lower_the_likelihood(name: str) -> None:
     density = MODELS[name].density(ROWS[name]).beyond_priors()
     rng = np.random.default_rng(2)
-    for start in best_starts(density, contract.log_likelihood, 3, rng, refinements=1):
+    for start in best_starts(MODELS[name], density, contract.log_likelihood, 3, rng, refinements=1):
         before, _, statistics = density.e_step(start)
         assert float(density.values(density.m_step(start, statistics)).likelihood) >= before - 1e-9
 

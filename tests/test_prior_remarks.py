@@ -56,12 +56,13 @@ def test_of_a_gaussian_it_is_boxs_chi_square(width: float, scale: float, num_row
     """2 D = x̄² / (τ² + s²/n), but for the median of the prior's density, whichever of the two wins."""
     predictive = np.sqrt(width**2 + scale**2 / num_rows)
     x = distance * predictive + (NOISE[:num_rows] - NOISE[:num_rows].mean())
-    density = CausalMixture(1, {"X": Gaussian(loc=dist.Normal(0.0, width), scale=scale)}).density(Data(X=x))
+    model = CausalMixture(1, {"X": Gaussian(loc=dist.Normal(0.0, width), scale=scale)})
+    density = model.density(Data(X=x))
     mean = x.mean() * width**2 / predictive**2
     at = density.unconstrain({"theta": np.ones(1), "mu_X": np.array([mean])})
     # Draws that have the prior's quantiles, so that the median is its own.
     of_prior = {"theta": np.ones((9999, 1)), "mu_X": width * norm.ppf(np.arange(1, 10_000) / 10_000)[:, None]}
-    conflict = conflict_at(density, at[None], of_prior, np.random.default_rng(0))
+    conflict = conflict_at(model, density, at[None], of_prior, np.random.default_rng(0))
     lost = (x.mean() - mean) ** 2 * num_rows / (2.0 * scale**2)
     given_up = max(0.0, (mean / width) ** 2 / 2.0 - chi2.median(1) / 2.0)
     assert conflict.nats == pytest.approx(lost + given_up, abs=1e-4, rel=1e-6)
@@ -74,12 +75,12 @@ def test_of_a_gaussian_it_is_boxs_chi_square(width: float, scale: float, num_row
 
 
 def test_labels_do_not_matter() -> None:
-    density = GaussianMixture(2).density(Data(X=[0.0, 1.0, 90.0, 91.0]))
-    found = []
+    model = GaussianMixture(2)
+    density, found = model.density(Data(X=[0.0, 1.0, 90.0, 91.0])), []
     for means in ([0.5, 88.0], [88.0, 0.5]):
         at = density.unconstrain({"theta": np.array([0.5, 0.5]), "mu_X": np.array(means)})
         of_prior = density.constrain(density.draw_prior(100, np.random.default_rng(0)))
-        found.append(conflict_at(density, at[None], of_prior, np.random.default_rng(0)).nats)
+        found.append(conflict_at(model, density, at[None], of_prior, np.random.default_rng(0)).nats)
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel
-from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
 from estimators.mechanisms import Gaussian, Logistic
 from estimators.modes.best_starts import WORKING_ROWS, best_starts
 from estimators.modes.rows import rows_of
@@ -17,8 +17,11 @@ FREE = CausalMixture(2, {"X": Gaussian()})
 PROGRAM = pytest.param(PyroModel(tutorial), marks=pytest.mark.slow)
 
 
-def starts_on(density: Density, count: int, *, seed: int = 0, unrefined: bool = False) -> np.ndarray:
-    return best_starts(density, log_joint, count, np.random.default_rng(seed), refinements=3, unrefined=unrefined)
+def starts_on(
+    model: Model, density: Density, count: int, *, seed: int = 0, refinements: int = 3, unrefined: bool = False
+) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return best_starts(model, density, log_joint, count, rng, refinements=refinements, unrefined=unrefined)
 
 
 @pytest.mark.parametrize("kind", FROM_SHARES)
@@ -52,11 +55,26 @@ def test_a_known_row_is_no_place_for_its_class_if_nothing_else_is_observed() -> 
 @pytest.mark.parametrize("model", [FREE, GaussianMixture(2), PROGRAM], ids=["free", "known", "program"])
 def test_the_best_starts_are_distinct_and_in_order(model: CausalMixture | PyroModel) -> None:
     density = model.density(Data(X=[*TUTORIAL_ROWS, 4.0, 7.0]))
-    points = starts_on(density, 6, unrefined=True)
+    points = starts_on(model, density, 6, unrefined=True)
     values = Objective(density, log_joint).value(points)
     assert 1 <= len(points) <= 12 and (np.diff(values) < 0).all()
-    np.testing.assert_array_equal(points, starts_on(density, 6, unrefined=True))
-    assert not np.array_equal(points[0], starts_on(density, 6, seed=1, unrefined=True)[0])
+    np.testing.assert_array_equal(points, starts_on(model, density, 6, unrefined=True))
+    assert not np.array_equal(points[0], starts_on(model, density, 6, seed=1, unrefined=True)[0])
+
+
+def test_starts_that_have_met_under_other_names_are_one() -> None:
+    """Ranked by value alone the best of these are all next to one maximum, and so would be all that EM runs."""
+    model, rng = GaussianMixture(2), np.random.default_rng(0)
+    density = model.density(Data(X=rng.choice([0.0, 9.0], 100) + rng.standard_normal(100)))
+    assert len(starts_on(model, density, 20, refinements=10)) == 1
+    # The control: before they have gone anywhere they are many.
+    assert len(starts_on(model, density, 20, refinements=0)) > 10
+    far_apart = CausalMixture(3, {"X": Gaussian(scale=0.3)})
+    several = far_apart.density(Data(X=np.repeat([0.0, 4.0, 9.0, 15.0], 25) + 0.1 * rng.standard_normal(100)))
+    points = starts_on(far_apart, several, 20, refinements=10)
+    means = [np.sort(several.constrain(point)["mu_X"]) for point in points]
+    # One for each way to be short of a class, however many starts lead there.
+    assert len(points) == len({tuple(mean.round()) for mean in means}) > 1
 
 
 @pytest.mark.parametrize("model", [FREE, PROGRAM], ids=["mixture", "program"])
@@ -68,7 +86,7 @@ def test_of_many_rows_some_lead_next_to_the_maximum_of_all(model: CausalMixture 
     objective = Objective(density, log_likelihood)
     highest = EM().fit(model, data, seed=0).stats["log_likelihood"]
     # Both have at most five Greeks: the chi-square of a sample a third as large is three times that of all.
-    assert objective.value(starts_on(density, 3)[:1])[0] > highest - 50.0
+    assert objective.value(starts_on(model, density, 3)[:1])[0] > highest - 50.0
 
 
 def test_no_start_of_a_likelihood_depends_on_the_origin_of_a_column() -> None:

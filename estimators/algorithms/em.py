@@ -105,7 +105,7 @@ class EM:
         if search is not None:
             with search_progress("EM", self.progress_bar) as bar:
                 found = search.found(task.model, density, log_likelihood, rng.spawn(1)[0], bar.update)
-        starts = self._starts(density, found, rng)
+        starts = self._starts(task.model, density, found, rng)
         runs: list[_Run] = []
         with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
             for start in starts:
@@ -135,12 +135,12 @@ class EM:
         estimated = Estimated(Kind.ML, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 
-    def _starts(self, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
+    def _starts(self, model: Model, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
         """The best mode of a search; where none was found that keeps all classes, also starts of EM's own."""
         searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
         if len(searched) and not density.at_boundary(searched[0]):
             return searched
-        starts = best_starts(density, log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
+        starts = best_starts(model, density, log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
         return np.concatenate([searched.reshape(-1, density.size), starts])
 
     def _run(self, density: Density, start: Array) -> "_Run":

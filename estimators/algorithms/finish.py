@@ -93,7 +93,7 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
         findings = {**checked.holds, **of_divergences} | findings
     of_data, on_priors = density.remarks(), list[str]()
     if uses_prior and density.size and density.has_prior:
-        conflict, on_priors = of_priors(density, labelled.draws, estimated.best, np.random.default_rng(task.seed))
+        conflict, on_priors = of_priors(task, density, labelled.draws, estimated.best)
         findings |= conflict
     findings = _explained(in_order(findings), density, labelled, of_data)
     remarks = [rename(remark) for remark in estimated.remarks]

@@ -85,7 +85,7 @@ class MAP:
                 found = search.found(task.model, density, log_joint, rng.spawn(1)[0], bar.update)
         # What a search has found needs no more than one run of SVI beside it.
         runs, num_starts = (1, 1) if found is not None and found.modes else (RUNS, self.num_starts)
-        starts = best_starts(density, log_joint, num_starts, rng, refinements=REFINEMENTS, unrefined=True)
+        starts = best_starts(task.model, density, log_joint, num_starts, rng, refinements=REFINEMENTS, unrefined=True)
         losses: list[list[float]] = []
         norms: list[list[float]] = []
         summits: list[tuple[Status, Summit]] = []

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.special import gammainccinv
 from torch import Tensor
 
-from estimators.contract import Density, Objective, log_joint, log_likelihood
+from estimators.algorithms.protocol import Task
+from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
 from estimators.data.words import few
 from estimators.fits.left_to_priors import untold_entries
 from estimators.modes.best_starts import best_starts
@@ -57,15 +58,15 @@ class Conflict:
 
 
 def of_priors(
-    density: Density, draws: Mapping[str, Tensor], best: int, rng: np.random.Generator
+    task: Task, density: Density, draws: Mapping[str, Tensor], best: int
 ) -> tuple[dict[Status, str], list[str]]:
     """PRIOR_CONFLICT, if it holds of draws [S, *shape] that rest on priors, and remarks; ``best`` is the likeliest."""
-    greeks = {name: value.numpy() for name, value in draws.items()}
+    greeks, rng = {name: value.numpy() for name, value in draws.items()}, np.random.default_rng(task.seed)
     of_prior = density.constrain(density.draw_prior(PRIOR_DRAWS, rng))
     num_draws = len(next(iter(greeks.values())))
     looked_at = np.unique([best, *np.linspace(0, num_draws - 1, min(num_draws, CANDIDATES)).astype(int)])
     points = density.unconstrain({name: value[looked_at] for name, value in greeks.items()})
-    conflict = conflict_at(density, points, of_prior, rng)
+    conflict = conflict_at(task.model, density, points, of_prior, rng)
     findings = {}
     if conflict.culprits:
         findings[Status.PRIOR_CONFLICT] = (
@@ -79,12 +80,14 @@ def of_priors(
 
 
 @np.errstate(all="ignore")
-def conflict_at(density: Density, points: Array, of_prior: Mapping[str, Array], rng: np.random.Generator) -> Conflict:
+def conflict_at(
+    model: Model, density: Density, points: Array, of_prior: Mapping[str, Array], rng: np.random.Generator
+) -> Conflict:
     """The disagreement at the likeliest of some points [S, D]; ``of_prior`` are draws of the prior."""
     values = Objective(density, log_joint).value(points)
     at = points[int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))]
     reached = float(density.values(at).likelihood)
-    answer, highest = _answer_of_rows(density, at, rng)
+    answer, highest = _answer_of_rows(model, density, at, rng)
     medians = {name: float(np.median(logs)) for name, logs in density.log_priors(of_prior).items()}
     # Of a prior that is usually infinite, in a corner, no answer is short by a number.
     usual = {name: nats for name, nats in medians.items() if nats < np.inf}
@@ -98,13 +101,15 @@ def conflict_at(density: Density, points: Array, of_prior: Mapping[str, Array], 
     )
 
 
-def _answer_of_rows(density: Density, at: Array, rng: np.random.Generator) -> tuple[Mapping[str, Array], float]:
+def _answer_of_rows(
+    model: Model, density: Density, at: Array, rng: np.random.Generator
+) -> tuple[Mapping[str, Array], float]:
     """The Greeks of the highest likelihood that were found without priors, from `at` and elsewhere, and its value."""
     free = density.beyond_priors()
     objective = Objective(free, log_likelihood)
     start = free.unconstrain(density.constrain(at))
     if free.has_closed_form:
-        ends = [*best_starts(free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
+        ends = [*best_starts(model, free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
     else:
         end = climb_inside(objective, start, free.data.num_units, gradient=1e-3, max_steps=CLIMB_STEPS)
         ends = [] if end is None else [end]

@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from estimators.contract import Combination, Density, Objective
+from estimators.contract import Combination, Density, Model, Objective, log_likelihood
 from estimators.data.data import Data
 from estimators.data.working_rows import working_rows
-from estimators.modes.climb import em_cycles
+from estimators.modes.climb import em_cycles, meeting
+from estimators.modes.labelling import Labelling
 from estimators.modes.starts import RandomStarts
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import climb_inside
@@ -29,28 +30,37 @@ RELEVANT = 0.1
 
 @np.errstate(all="ignore")
 def best_starts(
-    density: Density, combination: Combination, count: int, rng: Rng, *, refinements: int, unrefined: bool = False
+    model: Model,
+    density: Density,
+    combination: Combination,
+    count: int,
+    rng: Rng,
+    *,
+    refinements: int,
+    unrefined: bool = False,
 ) -> Array:
     """Distinct starts [B, D], best first, after a few EM steps on all at once (and, ``unrefined``, also before).
 
-    Where M-steps have no closed form, the best draws of the prior instead, after a short climb.
+    Those that have met under some naming of the classes are one. Where M-steps have no closed form, the best draws of
+    the prior instead, after a short climb.
     """
     rows = _weighed(density.data, rng)
     part = density if rows is density.data else density.of(rows)
     objective = Objective(part, combination)
+    labelling = Labelling.of(model, part, uses_prior=combination is not log_likelihood)
     if part.has_closed_form:
         _, found = RandomStarts(part).drawn(max(count, LEAST, min(2 * count, ENOUGH)), rng, TURNS)
         refined = found
         for _ in range(refinements):
             _, refined = part.em_steps(refined)
         found = np.concatenate([found, refined]) if unrefined else refined
-        ordered = _best_first(objective, part, found, (1 + unrefined) * count)
+        ordered = _best_first(objective, labelling, part, found, (1 + unrefined) * count)
         if part is density:
             return ordered
     else:
-        ordered = _best_first(objective, part, part.draw_prior(max(count, PRIOR_DRAWS), rng), count)
+        ordered = _best_first(objective, labelling, part, part.draw_prior(max(count, PRIOR_DRAWS), rng), count)
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, part, _climbed(objective, part, ordered), len(ordered))
+    ordered = _best_first(objective, labelling, part, _climbed(objective, part, ordered), len(ordered))
     if part is density:
         return ordered
     values = objective.value(ordered)
@@ -81,17 +91,12 @@ def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
     return climbed
 
 
-def _best_first(objective: Objective, density: Density, points: Array, count: int) -> Array:
+def _best_first(objective: Objective, labelling: Labelling, density: Density, points: Array, count: int) -> Array:
     """At most so many distinct points [B', D] in order of the objective, those with a collapsed class last."""
     values, gradients = objective.evaluate(points)
-    values = np.where(np.isfinite(values), values, -np.inf)
     best, narrow = list[int](), list[int]()
-    order = np.argsort(-values, kind="stable").tolist()
-    for index in order:
-        if len(best) == count or values[index] == -np.inf:
+    for index in meeting(density, labelling, points, values).kept:
+        if len(best) == count:
             break
-        chosen = narrow if density.has_collapsed(points[index], gradients[index]) else best
-        # Those that differ by a permutation of the labels have the same density: one of them is enough.
-        if not chosen or abs(values[index] - values[chosen[-1]]) > 1e-9 * (1.0 + abs(values[index])):
-            chosen.append(index)
-    return points[([*best, *narrow] or order[:1])[:count]]
+        (narrow if density.has_collapsed(points[index], gradients[index]) else best).append(index)
+    return points[([*best, *narrow] or [0])[:count]]

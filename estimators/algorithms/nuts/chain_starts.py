@@ -60,7 +60,9 @@ def _few_modes(task: Task, density: Density, num_chains: int) -> Array:
     """The modes [num_chains, D] that the best of a few starts lead to, in turn."""
     objective = Objective(density, log_posterior)
     starts_rng = np.random.default_rng(task.seed)
-    candidates = best_starts(density, log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True)
+    candidates = best_starts(
+        task.model, density, log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True
+    )
     summits = [ascend(objective, start, 1e-6, max_steps=200) for start in candidates[:NUM_MODES]]
     best = max(summit.value for summit in summits)
     modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]

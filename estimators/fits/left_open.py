@@ -75,11 +75,11 @@ def open_at_maximum(density: Density, draws: Draws) -> str:
         return ""
     part = of_some_rows(density, np.random.default_rng(0))
     point = part.unconstrain({name: value[:1].numpy() for name, value in draws.items()})[0]
-    if not is_curvature_affordable(part) or has_joined(responsibilities_at(part, point)):
-        return ""
     if part is density:
         mode = _mode_above(density, point)
         return "" if mode is None else groups_in_words(groups_left_open(density, mode.point, flat_directions(mode)))
+    if not is_curvature_affordable(part) or has_joined(responsibilities_at(part, point)):
+        return ""
     # Some rows have another maximum, or none, so that what no row tells of is looked for at that of all.
     free = np.eye(density.size)[:, ~(part.bounded & at_end(point))]
     directions = _moving_no_row(density, part, point[None], _moving_no_row(part, part, point[None], free))

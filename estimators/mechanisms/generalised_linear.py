@@ -1,7 +1,6 @@
 """What regressions by a linear predictor have in common: ``eta = beta · (1, parents)``, for each class.
 
-`Regression` is a law of eta and, perhaps, of positive Greeks, whose logs stand after the line in C; `GeneralisedLinear`
-is one of eta alone.
+`Regression` is a law of eta and, perhaps, of positive Greeks, whose logs stand after the line in C.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ from torch.distributions import constraints
 from estimators.data.remarks import Remark
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.defaults import General
-from estimators.mechanisms.gaussian.forms import Places, pairs
 from estimators.mechanisms.gaussian.line import line_about, line_of, line_prior
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference, Terms, Turn, VariableTable
@@ -202,24 +200,3 @@ class Regression(General):
         eta = numbers[..., : 1 + size] @ design.T
         eta = eta if self.exposure is None else eta + np.log(inputs[:, size])
         return design, eta, *np.moveaxis(numbers[..., 1 + size :, None], -2, 0)
-
-
-class GeneralisedLinear(Regression):
-    """A law of eta alone, with its curvature."""
-
-    def steepness(self, column: Array, eta: Array) -> Array:
-        """-d² log p / d eta²."""
-        raise NotImplementedError
-
-    def curvature(self, numbers: Array, column: Array, inputs: Array, shares: Array) -> Array:
-        design, eta = self._split(numbers, column, inputs)
-        first, second = pairs(design.shape[-1])
-        weights = shares * self.steepness(column, eta)
-        return _square(weights @ (design[:, first] * design[:, second]), first, second, design.shape[-1])
-
-
-def _square(entries: Array, first: Places, second: Places, size: int) -> Array:
-    """A symmetric matrix by its entries above the diagonal."""
-    out = np.empty((*entries.shape[:-1], size, size))
-    out[..., first, second] = out[..., second, first] = entries
-    return out

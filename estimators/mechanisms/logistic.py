@@ -13,7 +13,7 @@ from torch import Tensor
 
 from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.mechanisms.compiled.predictor import add_slopes, chance, predict
-from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
+from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.optimise.arrays import Array
 
 
@@ -39,7 +39,7 @@ def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any)
 
 
 @dataclass(frozen=True, eq=False)
-class Logistic(GeneralisedLinear):
+class Logistic(Regression):
     """``x | Z = k, parents ~ Bernoulli(1 / (1 + exp(-beta_k · (1, parents))))``: a logistic regression for each class.
 
     Greek: ``beta`` [K, 1 + P], log odds, the intercept first. A parent of L > 2 levels enters as L - 1 indicators,
@@ -73,6 +73,3 @@ class Logistic(GeneralisedLinear):
 
     def slopes(self, column: Array, eta: Array, *logs: Array) -> tuple[Array, ...]:
         return (np.asarray(column - expit(eta)),)
-
-    def steepness(self, column: Array, eta: Array) -> Array:
-        return np.asarray(expit(eta) * expit(-eta))

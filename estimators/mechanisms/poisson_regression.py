@@ -12,7 +12,7 @@ from torch import Tensor
 from estimators.mechanisms.compiled.arithmetic import log_poisson as log_poisson_at
 from estimators.mechanisms.compiled.general import code_of, log_joint_code, pullback_code
 from estimators.mechanisms.compiled.predictor import LARGEST_EXPONENT, add_slopes, exp_of, predict
-from estimators.mechanisms.generalised_linear import GeneralisedLinear, weak_line
+from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.mechanisms.protocol import VariableTable
 from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import CountingPoisson, log_poisson
@@ -42,7 +42,7 @@ def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any)
 
 
 @dataclass(frozen=True, eq=False)
-class PoissonRegression(GeneralisedLinear):
+class PoissonRegression(Regression):
     """``x | Z = k, parents ~ Poisson(exp(beta_k · (1, parents)))``: a log-linear rate for each class.
 
     An ``exposure`` is a positive variable of the model, the days that each row was watched, say: its log is added to
@@ -86,9 +86,6 @@ class PoissonRegression(GeneralisedLinear):
 
     def slopes(self, column: Array, eta: Array, *logs: Array) -> tuple[Array, ...]:
         return (np.asarray(column - _rate(eta)),)
-
-    def steepness(self, column: Array, eta: Array) -> Array:
-        return _rate(eta)
 
 
 def _rate(eta: Array) -> Array:

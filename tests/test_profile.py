@@ -4,6 +4,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_two_modes_have_an_interval_each() -> None:
     summits = [ascend(objective, start, 1e-8) for start in starts]
     effect = fit.contrast("Y", **EFFECT)
     assert effect.source is not None
-    quantity = at_coordinates(effect.source, density, is_simulated=False)
+    quantity = partial(at_coordinates, effect.source.values, density, False)
     points, values = np.array([s.coordinates for s in summits]), np.array([s.value for s in summits])
     found = profile(Maxima(objective, points, values), quantity, 0.9)
     assert len(found) == 2

@@ -107,7 +107,7 @@ def _asked(fit: "Fit", density: Density, name: str, question: Question) -> list[
     is_estimate = isinstance(answer, Estimate)
     error = float(answer.error.max()) if is_estimate and answer.error is not None else 0.0
     if is_estimate and answer.source is not None:
-        whole = at_coordinates(answer.source, density, answer.error is not None)
+        whole = partial(at_coordinates, answer.source.values, density, answer.error is not None)
         size = answer.draws[0].numel()
     else:
         whole = partial(_one_by_one, fit, density, question)

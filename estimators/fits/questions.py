@@ -97,9 +97,8 @@ def _in_two_rows(
     if both.error is not None or both.source is None:
         return None
     values, origin = Once(both.source.values), both.source.origin
-    one, other = (
-        Estimate(both.draws[:, row], both.num_chains, source=Source(row_of(values, row), origin)) for row in (0, 1)
-    )
+    sources = (Source(partial(row_of, values, row), origin) for row in (0, 1))
+    one, other = (Estimate(both.draws[:, row], both.num_chains, source=own) for row, own in enumerate(sources))
     return one, other
 
 

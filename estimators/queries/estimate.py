@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -94,7 +94,7 @@ class Estimate:
                 "e.g. fit.do(T=1).mean('Y').profile()"
             )
         density = self.source.origin.density()
-        quantity = at_coordinates(self.source, density, self.error is not None)
+        quantity = partial(at_coordinates, self.source.values, density, self.error is not None)
         return profile(self.source.origin.maxima(density), quantity, level)
 
     @property
@@ -172,7 +172,8 @@ def combined(function: Callable[..., Tensor], estimates: Sequence[Estimate], *, 
     draws, num_chains = function(*values), estimates[0].num_chains
     sources = [estimate.source for estimate in estimates if estimate.source is not None]
     is_known = len(sources) == len(estimates)
-    source = Source(function_of(function, [one.values for one in sources]), sources[0].origin) if is_known else None
+    quantity = partial(function_of, function, [one.values for one in sources])
+    source = Source(quantity, sources[0].origin) if is_known else None
     errors = [estimate.error for estimate in estimates]
     if not any(error is not None for error in errors):
         return Estimate(draws, num_chains, source=source)

@@ -95,8 +95,8 @@ class Query:
         self.labels.warn_of(known)
         if not seen:
             return self
-        asked = {**self.asked, **seen}
-        return replace(self, predictive=self.predictive.given(known), anew=seeing(self.anew, known), asked=asked)
+        anew, asked = partial(seeing, self.anew, known), {**self.asked, **seen}
+        return replace(self, predictive=self.predictive.given(known), anew=anew, asked=asked)
 
     @own_modes()
     def mean(self, name: str) -> Estimate:
@@ -118,7 +118,7 @@ class Query:
                 f"mean: {name} has no finite mean{where}, or one that rests on values of its causes that hardly occur; "
                 "ask for quantiles, or set the causes"
             )
-        return Estimate(values, self.num_chains, error, Source(mean_of(self.anew, name), self.origin))
+        return Estimate(values, self.num_chains, error, Source(partial(mean_of, self.anew, name), self.origin))
 
     @own_modes()
     def probability(self, name: str, value: Any) -> Estimate:
@@ -129,7 +129,8 @@ class Query:
         self._check_variable(name)
         number = number_of_value(self, "probability", name, value)
         values, error = predicted_probability(self.predictive, name, number)
-        return Estimate(values, self.num_chains, error, Source(probability_of(self.anew, name, number), self.origin))
+        asked = partial(probability_of, self.anew, name, number)
+        return Estimate(values, self.num_chains, error, Source(asked, self.origin))
 
     @own_modes()
     def log_density(self, name: str, at: Any) -> Prediction:

@@ -1,11 +1,10 @@
 """What an estimate is of: the quantity at any Greeks, and the modes of the density that they were estimated by.
 
-All of it can be pickled, as the questions that hold it are: functions of modules and what they were given.
+Quantities are partial calls of functions of this module, of all but the draws, so that questions can be pickled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -53,9 +52,9 @@ class Source:
     origin: Origin
 
 
-def seeing(asked: Asked, seen: Mapping[str, Any]) -> Asked:
-    """The same question where something is also seen."""
-    return partial(_given, asked, dict(seen))
+def seeing(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:
+    """What was asked, where something is also seen."""
+    return asked(draws).given(seen)
 
 
 class Once:
@@ -75,31 +74,19 @@ class Once:
         return Once, (self._values,)
 
 
-def row_of(values: Values, row: int) -> Values:
+def row_of(values: Values, row: int, draws: Draws) -> Answer:
     """One row of a quantity [S, rows, ...] that is exact."""
-    return partial(_row_of, values, row)
-
-
-def _row_of(values: Values, row: int, draws: Draws) -> Answer:
     return Answer(values(draws).values[:, row])
 
 
-def at_coordinates(source: Source, density: Density, is_simulated: bool) -> Callable[[Array], Array]:
-    """The quantity [S] at coordinates [S, D]; what is simulated one by one, each with the same random numbers."""
-    return partial(_evaluate, source.values, density, is_simulated)
-
-
-def _evaluate(values: Values, density: Density, is_simulated: bool, coordinates: Array) -> Array:
+def at_coordinates(values: Values, density: Density, is_simulated: bool, coordinates: Array) -> Array:
+    """A quantity [S] at coordinates [S, D]; what is simulated one by one, each with the same random numbers."""
     blocks = [coordinates[i : i + 1] for i in range(len(coordinates))] if is_simulated else [coordinates]
     return torch.cat([values(density.draws(block)).values for block in blocks]).numpy()
 
 
-def function_of(function: Callable[..., Tensor], quantities: Sequence[Values]) -> Values:
+def function_of(function: Callable[..., Tensor], quantities: Sequence[Values], draws: Draws) -> Answer:
     """A function of several quantities of one fit."""
-    return partial(_function_of, function, tuple(quantities))
-
-
-def _function_of(function: Callable[..., Tensor], quantities: Sequence[Values], draws: Draws) -> Answer:
     return Answer(function(*aligned([quantity(draws).values for quantity in quantities])))
 
 
@@ -110,16 +97,8 @@ def aligned(values: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.broadcast_tensors(*same))
 
 
-def _given(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:
-    return asked(draws).given(seen)
-
-
-def probability_of(asked: Asked, name: str, value: float) -> Values:
+def probability_of(asked: Asked, name: str, value: float, draws: Draws) -> Answer:
     """P(name = value) at draws of the Greeks."""
-    return partial(_probability, asked, name, value)
-
-
-def _probability(asked: Asked, name: str, value: float, draws: Draws) -> Answer:
     return predicted_probability(asked(draws), name, value)
 
 
@@ -132,12 +111,8 @@ def predicted_probability(predictive: Predictive, name: str, value: float) -> An
     return Answer(is_it.expand(predictive.num_draws, *is_it.shape))
 
 
-def mean_of(asked: Asked, name: str) -> Values:
+def mean_of(asked: Asked, name: str, draws: Draws) -> Answer:
     """E[name] at draws of the Greeks."""
-    return partial(_mean, asked, name)
-
-
-def _mean(asked: Asked, name: str, draws: Draws) -> Answer:
     return predicted_mean(asked(draws), name)
 
 

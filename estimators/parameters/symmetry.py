@@ -55,7 +55,7 @@ class Symmetry:
         return any(len(group) > 1 for group in self.groups)
 
 
-def permute(draws: Draws, axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
+def permute(draws: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], permutations: Indices) -> Draws:
     """Return draws whose component k is the old component ``permutations[s, k]``, along the given axes of each Greek.
 
     >>> permute({"theta": torch.tensor([[0.25, 0.75]])}, {"theta": [0]}, np.array([[1, 0]]))["theta"].tolist()

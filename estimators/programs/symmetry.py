@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from estimators.data.data import NOT_SEEN, Data
 from estimators.isolation import program_mode
-from estimators.parameters.symmetry import Symmetry
-from estimators.programs.factors import by_value, posterior
+from estimators.parameters.symmetry import Indices, Symmetry, permute
 from estimators.programs.independence import spread
 from estimators.programs.marginal import ProgramMarginal
 
@@ -111,15 +109,17 @@ def _proviso(unfixed: Sequence[str]) -> str:
 
 def likeliest_order_of_program(
     marginal: ProgramMarginal, free: Symmetry, greeks: Mapping[str, Tensor], key: Tensor
-) -> NDArray[np.intp]:
+) -> Indices:
     """The component of every label, of highest prior density among all orders; where equal, in order of the key.
 
     ``greeks`` are one draw [1, ...].
     """
     orders = [np.array(order) for order in permutations(range(free.num_labels)) if _is_within(order, free.groups)]
     one_row = marginal.of(marginal.data.unweighted_rows(torch.zeros(1, dtype=torch.long)))
+    images = (permute(greeks, free.axes, order[None]) for order in orders)
+    sets = ({name: value[0] for name, value in image.items()} for image in images)
     with program_mode():
-        log_priors = [float(one_row.factors(_first(permuted(greeks, free.axes, order))).log_prior) for order in orders]
+        log_priors = [float(one_row.factors(one).log_prior) for one in sets]
     best = max(log_priors)
     equal = [
         order for order, value in zip(orders, log_priors, strict=True) if best - value <= TOLERANCE * (1.0 + abs(best))
@@ -130,10 +130,6 @@ def likeliest_order_of_program(
 
 def _is_within(order: Sequence[int], groups: Sequence[Sequence[int]]) -> bool:
     return all({order[k] for k in group} == set(group) for group in groups)
-
-
-def _first(greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value[0] for name, value in greeks.items()}
 
 
 def _permutation(
@@ -190,19 +186,10 @@ def _points(marginal: ProgramMarginal, at: Mapping[str, Tensor]) -> Tensor:
     return centre + JITTER * torch.randn(NUM_POINTS, len(centre), dtype=torch.float64, generator=generator)
 
 
-def permuted(greeks: Mapping[str, Tensor], axes: Mapping[str, Sequence[int]], order: np.ndarray) -> dict[str, Tensor]:
-    """Greeks [S, ...] with component k replaced by the old component ``order[k]`` along the axes."""
-    moved, index = dict(greeks), torch.as_tensor(np.array(order))
-    for name, component_axes in axes.items():
-        for axis in component_axes:
-            moved[name] = moved[name].index_select(axis + 1, index)
-    return moved
-
-
 def _is_invariant(marginal: ProgramMarginal, points: Tensor, axes: Axes, order: np.ndarray, uses_prior: bool) -> bool:
     coordinates = marginal.coordinates
     greeks = coordinates.constrain(points)
-    other = permuted(greeks, axes, order)
+    other = permute(greeks, axes, order[None])
     ordered = [greek.name for greek in coordinates.greeks if greek.is_ordered]
     # No permutation of an ordered Greek is in its support. Where one is asked about, the rows have a density there too.
     kept = {name: greeks[name] for name in ordered} if next(iter(axes)) in ordered else {}
@@ -235,22 +222,15 @@ def _sites_permuted(
 ) -> tuple[str, ...]:
     """The hidden sites whose values are renamed with the components."""
     greeks = {name: value[:1] for name, value in marginal.coordinates.constrain(points).items()}
-    before = _responsibilities(marginal, greeks)
-    after = _responsibilities(marginal, permuted(greeks, axes, order))
-    index = torch.as_tensor(np.array(order))
+    sites = [site for site in marginal.hidden if marginal.structure.sites[site].cardinality == size]
+    before, after = (
+        [marginal.responsibilities(at, site) for site in sites] for at in (greeks, permute(greeks, axes, order[None]))
+    )
     return tuple(
         site
-        for site in marginal.hidden
-        if marginal.structure.sites[site].cardinality == size
-        and torch.allclose(before[site][..., index], after[site], atol=1e-8)
+        for site, one, other in zip(sites, before, after, strict=True)
+        if torch.allclose(one[..., order], other, atol=1e-8)
     )
-
-
-def _responsibilities(marginal: ProgramMarginal, greeks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    with program_mode():
-        factors = marginal.factors({name: value[0] for name, value in greeks.items()})
-        weights = posterior(factors)
-        return {site: by_value(factors, weights, site) for site in marginal.hidden}
 
 
 def _groups(

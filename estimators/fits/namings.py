@@ -6,18 +6,15 @@ at which place the component with each label is.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, permutations
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from estimators.fits.label_order import orders_within
 from estimators.fits.sample import Sample
 from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.symmetry import Draws, Groups, Indices, Symmetry, permute
-
-# All namings of so many labels are compared; of more, those that differ by one swap.
-MOST_LABELS = 4
 
 # The places of the components of each group of labels, one group after the other, each group's in order.
 Name = tuple[int, ...]
@@ -122,18 +119,7 @@ def _compared(places: Indices, weights: Array, groups: Groups) -> dict[Name, Ind
     for name, weight in zip(names, weights.tolist(), strict=True):
         totals[name] = totals.get(name, 0.0) + weight
     stated = places[names.index(max(totals, key=lambda name: totals[name]))]
-    K, found = len(stated), dict[Name, Indices]()
-    if K <= MOST_LABELS:
-        changes = [np.array(order) for order in permutations(range(K))]
-    else:
-        changes = [np.arange(K), *(_swap(K, one, other) for one, other in combinations(range(K), 2))]
-    orders = stated[np.array(changes)]
+    orders, compared = np.array([stated, *orders_within([range(len(stated))], stated)]), dict[Name, Indices]()
     for name, order in zip(_names(orders, groups), orders, strict=True):
-        found.setdefault(name, order)
-    return found
-
-
-def _swap(K: int, one: int, other: int) -> Indices:
-    order = np.arange(K)
-    order[[one, other]] = other, one
-    return order
+        compared.setdefault(name, order)
+    return compared

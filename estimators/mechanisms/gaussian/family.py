@@ -79,14 +79,18 @@ class GaussianFamily(LogLinear):
     def tabulate(self, table: VariableTable) -> None:
         table.gaussians(self.given, "mu", "sigma")
 
+    def unit_of_scale(self, reference: Reference) -> Any:
+        """The spread of the column, or of each of its D columns, which ``sigma`` is compared with."""
+        return reference.scale
+
     def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
         """Whether an estimated scale is at the floor, 1e-8 of the column's."""
-        return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * reference.scale))
+        return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * self.unit_of_scale(reference)))
 
     def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
         if "sigma" not in greeks or self.given["sigma"].is_shared:
             return None
-        scaled = np.asarray(greeks["sigma"] / reference.scale)
+        scaled = np.asarray(greeks["sigma"] / self.unit_of_scale(reference))
         return scaled.reshape(len(scaled), -1)
 
     @property
@@ -107,7 +111,7 @@ class GaussianFamily(LogLinear):
         """``mu ~ Normal(centre, 2.5 sd)`` and ``sigma ~ LogNormal(log(sd / 2), 1)``, of the column's centre and sd."""
         reference = standardised(column)
         location = default_prior(dist.Normal, reference.centre, LOCATION_WIDTH * reference.scale)
-        return self.with_priors({"mu": location, "sigma": weak_scale(reference.scale)})
+        return self.with_priors({"mu": location, "sigma": weak_scale(self.unit_of_scale(reference))})
 
     def standardised_greeks(self, greeks: Greeks, reference: Reference) -> tuple[Array, Array, Array]:
         """The means less the reference's, the scales, and 1 / scale², in standardised units."""

@@ -1,28 +1,18 @@
 """Several Gaussian measurements with one spread, independent of each other given the hidden cause."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
 
 import numpy as np
-import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.mechanisms.gaussian.diagonal import DiagonalGaussian
-from estimators.mechanisms.gaussian.family import (
-    LOCATION_WIDTH,
-    SCALE_FLOOR,
-    mean_and_scale,
-    standardised,
-    weak_scale,
-)
+from estimators.mechanisms.gaussian.family import mean_and_scale
 from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
 from estimators.parameters.parameter import Parameter
-from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Positive, Transform
 
 
@@ -38,18 +28,15 @@ class SphericalGaussian(DiagonalGaussian):
     2
     """
 
-    num_columns: int
-    loc: Any = field(default_factory=lambda: default_prior(dist.Normal, 0.0, 10.0))
-    scale: Any = field(default_factory=lambda: default_prior(dist.HalfNormal, 5.0))
-    parents: Sequence[str] = ()
-
     def given_of(self, entry: tuple[int, ...]) -> dict[str, KnownOrPrior]:
         mean = mean_and_scale(self.loc, 1.0, entry)["mu"]
         return {"mu": mean, "sigma": KnownOrPrior("scale", self.scale, constraints.positive)}
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``mu`` in units of the columns; ``sigma`` as the log of its ratio to that of all columns."""
-        return Positive(_of_all(reference)) if parameter.name == "sigma" else super().transform(parameter, reference)
+        if parameter.name == "sigma":
+            return Positive(self.unit_of_scale(reference))
+        return super().transform(parameter, reference)
 
     def law(self, mu: Tensor, sigma: Tensor) -> TorchDistributionMixin:
         return super().law(mu, sigma[..., None])
@@ -59,32 +46,17 @@ class SphericalGaussian(DiagonalGaussian):
         value = super().array(symbol, greeks)
         return value[..., None] if symbol == "sigma" else value
 
-    def has_collapsed(self, greeks: Greeks, reference: Reference) -> bool:
-        return "sigma" in greeks and bool(np.any(greeks["sigma"] <= 1.01 * SCALE_FLOOR * _of_all(reference)))
-
-    def own_spreads(self, greeks: Greeks, reference: Reference) -> Array | None:
-        if "sigma" not in greeks or self.given["sigma"].is_shared:
-            return None
-        return self.array("sigma", greeks) / _of_all(reference)
-
-    def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
-        """As a `DiagonalGaussian`, of the spread of all columns."""
-        reference = standardised(column)
-        location = default_prior(dist.Normal, reference.centre, LOCATION_WIDTH * reference.scale)
-        return self.with_priors({"mu": location, "sigma": weak_scale(_of_all(reference))})
+    def unit_of_scale(self, reference: Reference) -> float:
+        """The root mean square of the columns' spreads, without squaring them."""
+        largest = float(np.max(reference.scale))
+        return largest * float(np.sqrt(np.mean((np.asarray(reference.scale) / largest) ** 2)))
 
     def scale_slope(self, squares: Array, count: Array, precision: Array, sigma: Array) -> Array:
         return np.asarray(super().scale_slope(squares, count, precision, sigma).sum(-1))
 
     def best_scale(self, squares: Array, count: Array, previous: Array, reference: Reference) -> Array:
         """The root mean square distance in all columns."""
-        unit = _of_all(reference)
+        unit = self.unit_of_scale(reference)
         total = (squares * (reference.scale / unit) ** 2).sum(-1)
         own = previous[..., 0] * np.asarray(reference.scale)[0] / unit
         return super().best_scale(total, self.num_columns * count[..., 0], own, Reference(0.0, unit))
-
-
-def _of_all(reference: Reference) -> float:
-    """The root mean square of the columns' spreads, without squaring them."""
-    largest = float(np.max(reference.scale))
-    return largest * float(np.sqrt(np.mean((np.asarray(reference.scale) / largest) ** 2)))

@@ -26,6 +26,28 @@ Ends = tuple[Tensor, Tensor]
 AtEnd = tuple[str, Array, Any]
 
 
+def support_of(law: Any) -> Any:
+    """The constraint of a law's values; None where the law does not say."""
+    try:
+        return law.support
+    except NotImplementedError:
+        return None
+
+
+def base_support(support: Any) -> Any:
+    """The constraint of each number of a vector."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support
+
+
+def innermost(support: Any) -> Any:
+    """The constraint of each number: of a vector's entries, of what a mixture mixes."""
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    return support
+
+
 def bounds_of_support(support: Any) -> Ends:
     """The lower and upper bound that a support says, infinite where it says none."""
     low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
@@ -34,8 +56,7 @@ def bounds_of_support(support: Any) -> Ends:
 
 def ends_of(support: Any) -> Ends | None:
     """The lower and upper end of a support that is an interval of the real line, else None."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
+    support = base_support(support)
     if support.is_discrete or support.event_dim:
         return None
     is_real = isinstance(support, type(constraints.real))

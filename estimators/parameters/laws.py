@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from estimators.isolation import isolated
-from estimators.parameters.intervals import bounds_of_support
+from estimators.parameters.intervals import bounds_of_support, innermost, support_of
 from estimators.parameters.sparse import in_logs
 
 # Gauss-Legendre nodes of a panel.
@@ -58,7 +58,7 @@ def is_finite(law: Any) -> bool:
 
 def is_integer(law: Any) -> bool:
     """Whether a law is one of whole numbers."""
-    return bool(getattr(_support(law), "is_discrete", False))
+    return bool(getattr(innermost(support_of(law)), "is_discrete", False))
 
 
 @lru_cache(maxsize=64)
@@ -171,26 +171,15 @@ def panels_of(law: Any) -> Panels | None:
     return Panels(edges, bounds, location, scale, atoms) if is_whole else None
 
 
-def _support(law: Any) -> Any:
-    """The constraint of each number, of a vector's entries say; None where the law does not say."""
-    try:
-        support = law.support
-    except NotImplementedError:
-        return None
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support
-
-
 def bounds_of(law: Any) -> tuple[Tensor, Tensor]:
     """The ends of the support, infinite where there is none."""
-    return bounds_of_support(_support(law))
+    return bounds_of_support(innermost(support_of(law)))
 
 
 def is_in_support(law: Any, value: Tensor) -> Tensor:
     """Where a value is one that the law can have, as far as the law says."""
-    support = _support(law)
-    return torch.tensor(True) if support is None else torch.as_tensor(law.support.check(value))
+    support = support_of(law)
+    return torch.tensor(True) if support is None else torch.as_tensor(support.check(value))
 
 
 def log_prob_of(law: Any, value: Tensor) -> Tensor:

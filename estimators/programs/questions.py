@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from estimators.parameters.distributions import CountingPoisson
+from estimators.parameters.intervals import base_support, bounds_of_support, innermost
 from estimators.parameters.laws import MOST_TERMS
-from estimators.programs.supports import base_support, innermost, is_possible
+from estimators.programs.supports import is_possible
 
 # A function of the target's distribution and points [P, ...]: its values [P, ...].
 Functional = Callable[[Any, Tensor], Tensor]
@@ -77,8 +78,7 @@ class LogCdfOfCount:
 
 def _within(law: Any, cdf: Tensor, at: Tensor) -> Tensor:
     """A CDF that is 0 below the support and 1 from its upper end on."""
-    support = base_support(law.support)
-    low, high = getattr(support, "lower_bound", -torch.inf), getattr(support, "upper_bound", torch.inf)
+    low, high = bounds_of_support(base_support(law.support))
     return torch.where(at < low, 0.0, torch.where(at >= high, 1.0, cdf)).clamp(0.0, 1.0)
 
 

@@ -13,7 +13,7 @@ from torch.distributions import constraints
 
 from estimators.contract import Variable
 from estimators.data.data import Data
-from estimators.programs.supports import base_support, innermost
+from estimators.parameters.intervals import base_support, innermost
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from estimators.isolation import isolated
+from estimators.parameters.intervals import base_support, innermost, support_of
 from estimators.parameters.laws import is_finite, levels
 from estimators.parameters.sparse import in_logs
 
@@ -84,20 +85,6 @@ def _inside(fn: Any) -> Tensor:
     return value
 
 
-def base_support(support: Any) -> Any:
-    """The constraint of each number of a vector."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support
-
-
-def innermost(support: Any) -> Any:
-    """The constraint of each number: of a vector's entries, of what a mixture mixes."""
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    return support
-
-
 def ends_of(support: Any) -> tuple[Tensor, Tensor] | None:
     """The least and the largest number of a support, infinite where there is none; None where it does not say."""
     support = innermost(support)
@@ -122,7 +109,7 @@ def numbers_in_words(support: Any) -> str:
 
 def is_inside(law: Any, support: Any) -> bool:
     """Whether all values of a distribution of numbers are in a support, or in one of several: its ends, and draws."""
-    ends, own = ends_of(support), None if is_finite(law) or is_transformed(law) else ends_of(_support_of(law))
+    ends, own = ends_of(support), None if is_finite(law) or is_transformed(law) else ends_of(support_of(law))
     if ends is not None and own is not None and bool((own[0] < ends[0].min()) | (own[1] > ends[1].max())):
         return False
     return are_inside(some_values(law), support)
@@ -145,19 +132,12 @@ def some_values(law: Any) -> Tensor:
     return drawn
 
 
-def _support_of(law: Any) -> Any:
-    try:
-        return law.support
-    except NotImplementedError:
-        return None
-
-
 def is_transformed(fn: Any) -> bool:
     """Whether it is a distribution under transforms, and no class that knows its support."""
     return type(fn) is TransformedDistribution and not fn.event_dim
 
 
 def _depends_on_parameters(fn: Any) -> bool:
-    support = base_support(_support_of(fn))
+    support = base_support(support_of(fn))
     bounds = [getattr(support, name, None) for name in ("lower_bound", "upper_bound")]
     return any(isinstance(bound, Tensor) and bound.ndim > 0 for bound in bounds)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from estimators.checks import check_mapping, check_seed
-from estimators.contract import Draws, Model, Predictive, Structural
 from estimators.data.columns import check_same_rows, named_columns
 from estimators.data.data import Data
 from estimators.data.units import UNIT
@@ -38,7 +37,7 @@ def ask(fit: "Fit", settings: Mapping[str, Any], call: str, seed: int) -> Query:
     check_same_rows(settings.items(), call)
     known = fit.labels.numbered(call, settings)
     fit.labels.warn_of(known)
-    anew = partial(_predictive, fit.model, fit.data, known, call, seed)
+    anew = partial(fit.model.predictive, data=fit.data, do=known, call=call, seed=seed)
     return Query(anew(dict(fit.draws)), fit.num_chains, fit.labels, anew, _origin(fit), settings)
 
 
@@ -117,7 +116,8 @@ def counterfactual(
     check_same_rows([*columns, *((f"do[{name!r}]", value) for name, value in do.items())], "counterfactual")
     known = fit.labels.numbered(call, do)
     fit.labels.warn_of(known)
-    anew = partial(_worlds, fit.model, rows_for(fit, data), known, assumptions, check_seed(seed))
+    rows, seed = rows_for(fit, data), check_seed(seed)
+    anew = partial(fit.model.structural, data=rows, do=known, assumptions=assumptions, seed=seed)
     return Counterfactual(anew(dict(fit.draws)), fit.num_chains, anew, _origin(fit), fit.labels)
 
 
@@ -140,18 +140,6 @@ def _earlier_rows(fit: "Fit", rows: Any) -> Data:
     except TypeError as error:
         words = str(error).removeprefix("data: ")
         raise TypeError(f"given: unit is the earlier rows of a unit, of all variables: {words}") from None
-
-
-def _predictive(
-    model: Model, data: Data | None, settings: Mapping[str, Any], call: str, seed: int, draws: Draws
-) -> Predictive:
-    return model.predictive(draws, data, do=settings, call=call, seed=seed)
-
-
-def _worlds(
-    model: Model, rows: Data, settings: Mapping[str, Any], assumptions: Mapping[str, Any], seed: int, draws: Draws
-) -> Structural:
-    return model.structural(draws, rows, do=settings, assumptions=assumptions, seed=seed)
 
 
 def _need_settings(settings: Mapping[str, Any], call: str) -> None:

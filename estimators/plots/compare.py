@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Inches: of a panel, of one entry of the Greeks in it, and of what is around all of them.
 WIDTH, ENTRY, AROUND = 3.2, 0.3, 0.9
-# How much of the distance between two entries the estimators' marks take.
-SPREAD = 0.6
+# How much of the distance between two entries the estimators' marks take, and how large one is.
+SPREAD, MARK = 0.6, 6
 
 
 class Pictured(Protocol):
@@ -139,7 +139,8 @@ def _draw_greek(ax: "Axes", greek: str, names: Sequence[str], subjects: Sequence
                 low, high = (end.reshape(-1).numpy() for end in answer.interval(level))
                 width = THIN if rank else THICK
                 ax.hlines(at, low, high, color=style.colour(number), linewidth=width, gid=f"interval {number} {rank}")
-            ax.plot(answer.value.reshape(-1), at, linestyle="", gid=f"fit {number} {rank}", **_look(number, rank))
+            look = style.mark(number, MARK, is_open=rank > 0)
+            ax.plot(answer.value.reshape(-1), at, linestyle="", gid=f"fit {number} {rank}", **look)
     # What stands in the brackets; the title has the Greek.
     words = [name.removeprefix(greek).strip("[]") for name in names]
     ax.set_yticks(range(len(names)), [style.plain(word) for word in words])
@@ -154,7 +155,8 @@ def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
         lanes = max(len(answers), *(rank for rank, of_answer in enumerate(intervals, 1) if of_answer), 1)
         at = number - SPREAD / 2 + SPREAD * (np.arange(lanes) + 0.5) / lanes
         for rank, (_, answer) in enumerate(answers):
-            ax.plot(float(answer.value), at[rank], linestyle="", gid=f"fit {number} {rank}", **_look(number, rank))
+            look = style.mark(number, MARK, is_open=rank > 0)
+            ax.plot(float(answer.value), at[rank], linestyle="", gid=f"fit {number} {rank}", **look)
         for rank, of_answer in enumerate(intervals):
             bars += [Bar(at[rank], interval, style.colour(number), is_thin=rank > 0) for interval in of_answer]
     draw_bars(ax, bars, is_across=True)
@@ -164,18 +166,12 @@ def _draw_effects(ax: "Axes", asked: Sequence[Asked]) -> None:
     ax.set_title(style.plain(f"effect of {asked[0].of} on {asked[0].on}"), loc="left", fontsize=style.TEXT)
 
 
-def _look(number: int, rank: int) -> dict[str, Any]:
-    """The mark of a fit, open of all modes but the first."""
-    look = {"color": style.colour(number), "marker": style.marker(number), "markersize": 6}
-    return {**look, "markerfacecolor": "none"} if rank else look
-
-
 def _draw_key(panels: "Sequence[Axes]", names: Sequence[str], weights: Sequence[Sequence[float]]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], linewidth=THICK, **_look(number, 0)) for number in range(len(names))]
+    handles = [Line2D([], [], linewidth=THICK, **style.mark(number, MARK)) for number in range(len(names))]
     words = [
         f"{name}: {shares}" if (shares := weights_in_words(own)) else name
         for name, own in zip(names, weights, strict=True)
     ]
-    style.legend(panels, handles, words)
+    style.legend(panels, list(zip(handles, words, strict=True)))

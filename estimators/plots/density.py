@@ -37,9 +37,9 @@ def draw_density(law: RowLaw, rows: Data | None, names: str | Sequence[str] | No
             draw_columns(ax, law, name, None if seen is None else _column(seen, name)[0])
         else:
             bands |= _draw_variable(ax, law, name, seen)
-    handles, labels = _key(law, style.ink(panels[0]), seen is not None, bands)
+    keys = _keys(law, style.ink(panels[0]), seen is not None, bands)
     which = f"Classes as in the heaviest of {len(law.modes)} modes ({law.modes[0][0]:.0%} of draws)"
-    style.legend(panels, handles, labels, law.caution, which if len(law.modes) > 1 and law.num_classes > 1 else "")
+    style.legend(panels, keys, law.caution, which if len(law.modes) > 1 and law.num_classes > 1 else "")
     return panels
 
 
@@ -154,7 +154,7 @@ def _draw_discrete(ax: "Axes", law: RowLaw, name: str, points: Array, rows: tupl
     return curves
 
 
-def _key(law: RowLaw, ink: Any, has_rows: bool, has_band: bool) -> tuple[list[Any], list[str]]:
+def _keys(law: RowLaw, ink: Any, has_rows: bool, has_band: bool) -> list[tuple[Any, str]]:
     """Handles and words of the legend."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -166,8 +166,7 @@ def _key(law: RowLaw, ink: Any, has_rows: bool, has_band: bool) -> tuple[list[An
     if has_band:
         keys.append((Patch(facecolor=ink, alpha=style.BAND), f"{LEVEL:.0%} of draws"))
     names = law.class_names if law.num_classes > 1 else []
-    keys += [
+    return keys + [
         (Line2D([], [], color=style.colour(k), linestyle=style.line(k), linewidth=style.LINE), name)
         for k, name in enumerate(names)
     ]
-    return [handle for handle, _ in keys], [word for _, word in keys]

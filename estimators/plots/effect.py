@@ -188,8 +188,7 @@ def _keep_in_sight(ax: "Axes", of_fit: tuple[float, float]) -> None:
 
 
 def _look(series: int, *, is_open: bool = False) -> dict[str, Any]:
-    look = {"color": style.colour(series), "marker": style.marker(series), "markersize": 7, "linewidth": style.LINE}
-    return {**look, "markerfacecolor": "none", "linewidth": 0.7 * style.LINE} if is_open else look
+    return {**style.mark(series, 7, is_open=is_open), "linewidth": (0.7 if is_open else 1.0) * style.LINE}
 
 
 def _words(asked: Asked) -> str:
@@ -222,8 +221,7 @@ def _draw_key(ax: "Axes", asked: Asked) -> None:
     keys.append((Line2D([], [], linestyle=style.line(SEEN), **_look(SEEN)), f"seen: given {asked.of}"))
     if len(asked.answers) > 1:
         keys.append((Line2D([], [], linestyle=":", **_look(SET, is_open=True)), "set: another mode"))
-    handles, words = [handle for handle, _ in keys], [word for _, word in keys]
-    style.legend([ax], handles, words)
+    style.legend([ax], keys)
 
 
 def _word(level: Any) -> str:

@@ -58,6 +58,6 @@ def _draw_key(panels: "list[Axes]", subject: Subject, classes: list[int]) -> Non
 
     if len(classes) < 2:
         return
-    handles = [Line2D([], [], color=style.colour(k), marker=style.marker(k), linestyle=":") for k in classes]
     names = subject.fit.label_names or [f"class {k}" for k in range(max(classes) + 1)]
-    style.legend(panels, handles, [names[k] for k in classes])
+    handles = [Line2D([], [], color=style.colour(k), marker=style.marker(k), linestyle=":") for k in classes]
+    style.legend(panels, [(handle, names[k]) for handle, k in zip(handles, classes, strict=True)])

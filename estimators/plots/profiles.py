@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -104,7 +104,8 @@ def _draw_by_class(ax: "Axes", law: RowLaw, middles: Sequence[tuple[Array, Array
             if ends is not None:
                 width = THIN if rank else THICK
                 ax.vlines(at, *ends[:, k : k + 1], color=style.colour(k), linewidth=width, gid=f"interval {k} {rank}")
-            ax.plot(at, [mean], linestyle="", markersize=4.5, gid=f"class {k} {rank}", **_look(k, rank))
+            look = style.mark(k, 4.5, is_open=rank > 0)
+            ax.plot(at, [mean], linestyle="", gid=f"class {k} {rank}", **look)
     words = law.level_names(law.site or "")
     style.name_ticks(ax, range(len(words)), words)
     ax.set_xlim(-0.6, len(words) - 0.4)
@@ -126,18 +127,12 @@ def _draw_by_level(ax: "Axes", middles: Sequence[tuple[Array, Array | None]], wo
             if ends is not None:
                 width = THIN if rank else 2.0
                 ax.vlines(at, *ends[:, k], color=style.colour(k), linewidth=width, gid=f"interval {k} {rank}")
-            line = {"linewidth": 0.6, "linestyle": style.line(k)}
-            ax.plot(at, mean, markersize=4, gid=f"class {k} {rank}", **line, **_look(k, rank))
+            look = {"linewidth": 0.6, "linestyle": style.line(k), **style.mark(k, 4, is_open=rank > 0)}
+            ax.plot(at, mean, gid=f"class {k} {rank}", **look)
     style.name_ticks(ax, range(len(words)), words)
     ax.set_ylabel(style.plain(of), fontsize=style.SMALL)
     if of == "probability":
         ax.set_ylim(-0.03, 1.03)
-
-
-def _look(k: int, rank: int) -> dict[str, Any]:
-    """The mark of a class, open of all modes but the first."""
-    look = {"color": style.colour(k), "marker": style.marker(k)}
-    return {**look, "markerfacecolor": "none"} if rank else look
 
 
 def _draw_key(panels: "Sequence[Axes]", spread: Spread, lacking: str) -> None:
@@ -154,4 +149,4 @@ def _draw_key(panels: "Sequence[Axes]", spread: Spread, lacking: str) -> None:
         keys.append((Line2D([], [], color=ink, marker="o", linestyle=""), "at the maximum"))
         keys.append((Line2D([], [], color=ink, linewidth=THICK), f"{level} of Laplace draws"))
     if keys or lacking or law.caution:
-        style.legend(panels, [handle for handle, _ in keys], [words for _, words in keys], law.caution, lacking)
+        style.legend(panels, keys, law.caution, lacking)

@@ -38,6 +38,5 @@ def draw_responsibilities(
     ax.set_xlabel(f"{len(order)} {rows}, sorted", fontsize=style.SMALL)
     ax.set_ylabel("p(class | row)", fontsize=style.SMALL)
     style.title(ax, f"The likeliest class has {shares.max(1).mean():.0%} on average")
-    handles = [Patch(facecolor=style.colour(k)) for k in range(len(names))]
-    style.legend([ax], handles, names, *cautions)
+    style.legend([ax], [(Patch(facecolor=style.colour(k)), name) for k, name in enumerate(names)], *cautions)
     return ax

@@ -47,6 +47,12 @@ def marker(number: int) -> str:
     return MARKERS[number % len(MARKERS)]
 
 
+def mark(number: int, size: float, *, is_open: bool = False) -> dict[str, Any]:
+    """A mark in that colour and shape: filled, or open where it is of another mode than the first."""
+    look = {"color": colour(number), "marker": marker(number), "markersize": size}
+    return {**look, "markerfacecolor": "none"} if is_open else look
+
+
 def ink(ax: "Axes") -> Any:
     """The colour of the axes' own text."""
     return ax.xaxis.label.get_color()
@@ -102,14 +108,14 @@ def title(ax: "Axes", text: str) -> None:
     ax.set_title(plain("\n".join(lines)), loc="left", fontsize=TEXT)
 
 
-def legend(axes: "Sequence[Axes]", handles: Sequence[Any], labels: Sequence[str], *heads: str) -> None:
-    """One legend for all panels, under lines that hold of all of them.
+def legend(axes: "Sequence[Axes]", keys: Sequence[tuple[Any, str]], *heads: str) -> None:
+    """One legend for all panels, of handles with their words, under lines that hold of all of them.
 
     It is below them where the figure has nothing else, or else in the first of the axes.
     """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    names = [plain(label) for label in labels]
+    handles, names = [handle for handle, _ in keys], [plain(word) for _, word in keys]
     figure: Any = axes[0].get_figure(root=True)
     head = "\n".join(line for line in heads if line)
     look: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "title_fontsize": SMALL, "title": head or None}

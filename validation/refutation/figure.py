@@ -43,8 +43,9 @@ def observed_against_predicted(fit: Fit, experiment: Data, title: str) -> Figure
         else:
             _panel(grid[i, j], fit, experiment, arm, name, first=j == 0)
     figure.suptitle(style.plain("\n".join(lines)), x=0.01, ha="left", fontsize=style.TEXT)
-    keys = [Patch(facecolor=style.NEUTRAL, alpha=style.FILL), Line2D([], [], color=PREDICTED, linewidth=style.LINE)]
-    style.legend(panels, keys, ["observed rows", "predicted"])
+    rows = Patch(facecolor=style.NEUTRAL, alpha=style.FILL)
+    predicted = Line2D([], [], color=PREDICTED, linewidth=style.LINE)
+    style.legend(panels, [(rows, "observed rows"), (predicted, "predicted")])
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from estimators.checks import check_mapping, did_you_mean, what_came
+from estimators.checks import check_mapping, what_came
 from estimators.contract import Predictive
 from estimators.data.units import UNIT
 from estimators.fits.questions import ask, seeing, two_means, under
@@ -85,16 +85,7 @@ class Effect:
                 "scale: expected Difference(), Ratio() or OddsRatio(), as from estimators import Ratio, got "
                 f"{what_came(self.scale)}"
             )
-        for name in (self.outcome.name, self.of, *seen):
-            if name not in list(predictive.variables):
-                variables = list(predictive.variables)
-                raise ValueError(
-                    f"effect: expected a variable among {variables}, got {name!r}{did_you_mean(name, variables)}"
-                )
-        if self.outcome.name == self.of:
-            raise ValueError(f"effect: expected two variables, got {self.outcome.name!r} as outcome and as cause")
-        if predictive.variables[self.outcome.name].num_columns is not None:
-            raise ValueError(f"effect: {self.outcome.name} is a column of vectors, whose means fit.contrast compares")
+        self.outcome.check(predictive, self.of, seen)
         if self.outcome.event is None:
             self.scale.check(self.outcome.name, predictive.variables[self.outcome.name])
         for name in seen:

@@ -123,16 +123,8 @@ class Asked:
 
 def asked_effect(fit: Fitted, law: Query, outcome: Outcome, of: str, levels: Sequence[Any], level: float) -> Asked:
     """The question, where it can be asked; ValueError where not."""
-    name = outcome.name
-    variables, known = law.predictive.variables, law.predictive.levels
-    for variable in (name, of):
-        if variable not in variables:
-            raise ValueError(f"effect: expected a variable among {list(variables)}, got {variable!r}")
-    if name == of:
-        raise ValueError(f"effect: expected two variables, got {name!r} as outcome and as cause")
-    if variables[name].num_columns is not None:
-        raise ValueError(f"effect: {name} is a column of vectors, whose means fit.contrast compares")
-    own = known(of)
+    outcome.check(law.predictive, of)
+    own = law.predictive.levels(of)
     values = list(levels) if len(levels) else [] if own is None else [int(one) for one in own.tolist()]
     if len(values) < 2:
         has = "no levels" if own is None else f"{len(own)} levels"

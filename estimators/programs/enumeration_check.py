@@ -185,10 +185,7 @@ def _check_outside(marginal: ProgramMarginal, plain: Factors, enumerated: Factor
                 f"PyroModel: the log probability of {label.site!r} is NaN at Greeks in their supports; is a scale "
                 "negative, or the root of a negative number?"
             )
-    outside = [(plain.log_prior, enumerated.log_prior), (plain.log_global, enumerated.log_global)]
-    if not all(
-        torch.allclose(value, under_enumeration, rtol=TOLERANCE, atol=TOLERANCE) for value, under_enumeration in outside
-    ):
+    if not torch.allclose(plain.outside, enumerated.outside, rtol=TOLERANCE, atol=TOLERANCE):
         raise ValueError(
             f"PyroModel: in {describe(marginal.fn)} something outside the plate over rows depends on a hidden site "
             f"({list(marginal.hidden)}), so that rows are not independent given the Greeks; move it into the plate"

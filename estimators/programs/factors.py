@@ -41,6 +41,11 @@ class Factors:
     num_rows: int
     nodes: Mapping[str, Any]
 
+    @property
+    def outside(self) -> Tensor:
+        """The logs [2] of what is outside the plate over rows: the prior, and global factors."""
+        return torch.stack([self.log_prior, self.log_global])
+
     def pointwise(self) -> Tensor:
         """log p(row | φ) as [N]: the product of the factors summed over every enumerated dimension."""
         return log_sum(self.rows, self.rows_symbol, self.num_rows)

@@ -146,7 +146,7 @@ def by_features(mechanism: Mechanism, greeks: dict[str, Tensor], column: Tensor,
     moved = mechanism.recentred(arrays, mechanism.reference(rows, given))
     coefficients = mechanism.natural_parameters(arrays, moved)
     return np.stack(
-        [line @ mechanism.features(rows, given, moved.of_cell(cell)) for cell, line in enumerate(coefficients)]
+        [line @ mechanism.features(rows, given, moved.of_cells(cell)) for cell, line in enumerate(coefficients)]
     )
 
 

@@ -77,9 +77,9 @@ class LogLinearVariable(_OfVariable):
         inputs = node.inputs(columns) if self.family.is_regression else NO_INPUTS
         first = 0 if component is None or not node.is_effect else component * node.num_levels
         if not node.levels:
-            return self.family.features(column, inputs, reference.of_cell(first))
+            return self.family.features(column, inputs, reference.of_cells(first))
         level = node.level(columns)
-        own = (self.family.features(column, inputs, reference.of_cell(first + row)) for row in range(node.num_levels))
+        own = (self.family.features(column, inputs, reference.of_cells(first + row)) for row in range(node.num_levels))
         return np.concatenate([features * (level == row) for row, features in enumerate(own)])
 
     def features_about_each(self, columns: Columns, reference: Reference) -> Array:

@@ -42,14 +42,8 @@ class Reference:
     scale: Any = 1.0
     by_cell: bool = False
 
-    def of_cell(self, cell: int) -> "Reference":
-        """The reference of one cell."""
-        if not self.by_cell:
-            return self
-        return replace(self, centre=np.asarray(self.centre)[cell], by_cell=False)
-
-    def of_cells(self, cells: NDArray[np.intp]) -> "Reference":
-        """The reference of some cells [...], its centre an array ``[..., *of one]``."""
+    def of_cells(self, cells: int | NDArray[np.intp]) -> "Reference":
+        """The reference of one cell, or of some cells [...], its centre an array ``[..., *of one]``."""
         return replace(self, centre=np.asarray(self.centre)[cells], by_cell=False) if self.by_cell else self
 
     def of_sets(self) -> "Reference":

@@ -17,7 +17,7 @@ from estimators.mechanisms.generalised_linear import Regression, weak_line
 from estimators.optimise.arrays import Array
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``log expit(±eta)``, + where the row is 1."""
     n = len(row)
@@ -27,7 +27,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
         row[i] += chance((2.0 * x[i] - 1.0) * eta[i])[1]
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """``Σ r (x - p) (1, inputs)``."""
     n = len(shares)

@@ -43,7 +43,7 @@ def _log_odds(C: Any, columns: Any, start: int, n: int, work: Any) -> Any:
     return num_odds, size
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``eta_x - log Σ_l e^eta_l``; after the column stand L and the inputs."""
     n = len(row)
@@ -57,7 +57,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
             row[i] += eta[i] if x[i] == number else 0.0
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """``Σ r (1[x = l] - p_l) (1, inputs)`` of each level l but 0."""
     n = len(shares)

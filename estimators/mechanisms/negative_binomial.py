@@ -28,7 +28,7 @@ from estimators.parameters.priors import default_prior
 HELD = 60.0
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``log Γ(r + x) / Γ(r) - log x! + x u - (x + r) log(1 + e^u)`` with ``u = eta - log r``; C ends in -log r.
 
@@ -44,7 +44,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
         row[i] += constant[i] + log_rising(r, x[i]) + x[i] * u - (x[i] + r) * logarithm
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """``Σ d (1, inputs)`` with ``d = x - (x + r) e^u / (1 + e^u)``, and d log p / d log dispersion."""
     n, log_r = len(shares), -min(max(C[len(C) - 1], -HELD), HELD)

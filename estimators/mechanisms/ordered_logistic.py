@@ -26,7 +26,7 @@ from estimators.parameters.priors import default_prior
 FAR = 1e300
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``log s(c_x+1 - eta) + log s(eta - c_x) + log(1 - e^-gap)``; after the column stand L and the inputs."""
     n, num_levels, size = len(row), int(columns[1, start]), len(C) - int(columns[1, start]) + 2
@@ -46,7 +46,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
         row[i] += chance(above[i])[1] + chance(below[i])[1]
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """``Σ r (s(c_x - eta) - s(eta - c_x+1)) (1, inputs)``, and slopes in the logs of the gaps."""
     n, num_levels, size = len(shares), int(columns[1, start]), len(C) - int(columns[1, start]) + 2

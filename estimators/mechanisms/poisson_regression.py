@@ -18,7 +18,7 @@ from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import CountingPoisson, log_poisson
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``log Poisson(x; e^eta)``; after the inputs stand the log exposure, and the log mass at a rate of x itself."""
     n = len(row)
@@ -30,7 +30,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
         row[i] += log_poisson_at(x[i], largest[i], exp_of(eta[i]), exp_of(-eta[i]))
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """``Σ r (x - e^eta) (1, inputs)``."""
     n = len(shares)

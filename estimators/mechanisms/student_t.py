@@ -33,7 +33,7 @@ HALF = torch.tensor(0.5, dtype=torch.float64)
 HALF_LOG_PI = 0.5723649429247001
 
 
-@log_joint_code()
+@log_joint_code
 def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """``log c(df) - log sigma - (df + 1) / 2 log(1 + z² / df)``; C ends in log sigma and log df."""
     n, width = len(row), len(C)
@@ -47,7 +47,7 @@ def log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
         row[i] += base - half * log1p_and_inverse(z * z * inverse)[0]
 
 
-@pullback_code()
+@pullback_code
 def pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """Slopes in the line and in both logs."""
     n, width = len(shares), len(C)

@@ -5,7 +5,6 @@ one class and cell, the columns from its own on (the variable, then the inputs o
 scratch rows.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,20 +12,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from estimators.mechanisms.compiled.code import GeneralCode
-from estimators.mechanisms.compiled.jit import EXACT, Function, address_of, call_at, compiled
+from estimators.mechanisms.compiled.jit import EXACT, address_of, call_at, compiled
 
-LOG_JOINT = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[:,::1])"
-PULLBACK = "void(float64[::1], float64[:,::1], int64, float64[::1], float64[::1], float64[:,::1])"
-
-
-def log_joint_code() -> Callable[[Function], Function]:
-    """Compile ``f(C, columns, start, row, work)``: ``row[i] += log f(row start + i; C)``."""
-    return compiled(LOG_JOINT, **EXACT)
-
-
-def pullback_code() -> Callable[[Function], Function]:
-    """Compile ``f(C, columns, start, shares, out, work)``: ``out += Σ_i shares[i] d log f(row start + i; C) / dC``."""
-    return compiled(PULLBACK, **EXACT)
+# Compiles ``f(C, columns, start, row, work)``: ``row[i] += log f(row start + i; C)``.
+log_joint_code = compiled("void(float64[::1], float64[:,::1], int64, float64[::1], float64[:,::1])", **EXACT)
+# Compiles ``f(C, columns, start, shares, out, work)``: ``out += Σ_i shares[i] d log f(row start + i; C) / dC``.
+pullback_code = compiled(
+    "void(float64[::1], float64[:,::1], int64, float64[::1], float64[::1], float64[:,::1])", **EXACT
+)
 
 
 def code_of(log_joint: Any, pullback: Any, num_work: int, *, num_lines: int = 0, first_input: int = 1) -> GeneralCode:
@@ -34,12 +27,12 @@ def code_of(log_joint: Any, pullback: Any, num_work: int, *, num_lines: int = 0,
     return GeneralCode(address_of(log_joint), address_of(pullback), num_work, num_lines, first_input)
 
 
-@log_joint_code()
+@log_joint_code
 def _no_log_joint(C: Any, columns: Any, start: int, row: Any, work: Any) -> None:
     """What the signature of a call is read from."""
 
 
-@pullback_code()
+@pullback_code
 def _no_pullback(C: Any, columns: Any, start: int, shares: Any, out: Any, work: Any) -> None:
     """What the signature of a call is read from."""
 

@@ -36,15 +36,8 @@ def with_labels(text: str, axes: Axes, order: Sequence[int]) -> str:
     'theta[1] and beta_Y[1, 1]'
     """
     labels = [int(k) for k in order]
-    for greek, along in axes.items():
-
-        def renamed(entry: re.Match[str], greek: str = greek, along: Sequence[int] = along) -> str:
-            places = [int(place) for place in entry[1].split(",")]
-            moved = [labels.index(place) if axis in along else place for axis, place in enumerate(places)]
-            return f"{greek}[{', '.join(map(str, moved))}]"
-
-        text = re.sub(PLACES.format(greek=re.escape(greek)), renamed, text)
-    return text
+    numbers = [str(labels.index(k)) for k in range(len(labels))]
+    return with_names(text, {greek: dict.fromkeys(along, numbers) for greek, along in axes.items()})
 
 
 def with_names(text: str, names: Names) -> str:

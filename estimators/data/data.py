@@ -187,9 +187,7 @@ class Data(ByUnit):
         counted = self.weights if weights is ... else row_weights(weights, num_rows)
         check_same_rows([*changed.items(), ("weights", weights)])
         levels = {name: names for name, names in self.levels.items() if name not in changed} | new_levels
-        return (
-            Data.__new__(Data)._fill(tensors, scalars, masks, counted, self.missing, levels, self.unit)._check_units()
-        )
+        return _rebuilt(tensors, scalars, masks, counted, self.missing, levels, self.unit)._check_units()
 
     @own_modes()
     def numbered_as(self, levels: Levels) -> "Data":
@@ -204,8 +202,7 @@ class Data(ByUnit):
         known = {name: names for name, names in levels.items() if name in columns}
         if are_same(known, self.levels):
             return self
-        fields = columns, self.scalars, dict(self.intervened), self.weights, self.missing, known, self.unit
-        return Data.__new__(Data)._fill(*fields)
+        return _rebuilt(columns, self.scalars, dict(self.intervened), self.weights, self.missing, known, self.unit)
 
     def rows(self, index: Tensor) -> "Data":
         """Return the rows at an index [M] (of every column, mask and weight); `units_at` keeps units whole."""
@@ -216,7 +213,7 @@ class Data(ByUnit):
         weights = None if self.weights is None else need_positive(self.weights[index])
         # Columns are not checked anew: what differs in few rows may be far smaller than what differs in all.
         unit = None if self.unit is None else self.unit.rows(index)
-        return Data.__new__(Data)._fill(columns, self.scalars, masks, weights, self.missing, self.levels, unit)
+        return _rebuilt(columns, self.scalars, masks, weights, self.missing, self.levels, unit)
 
     @staticmethod
     @own_modes()
@@ -228,10 +225,11 @@ class Data(ByUnit):
         >>> Data.concat([Data(X=[0.0]), Data(X=[5.0], Z=[1])]).latent().tolist()
         [-1, 1]
         """
-        return Data.__new__(Data)._fill(*_stacked(parts))
+        return _rebuilt(*_stacked(parts))
 
 
 def _rebuilt(*fields: Any) -> Data:
+    """Data of fields that are known to be right, in the order of `_fill`."""
     return Data.__new__(Data)._fill(*fields)
 
 

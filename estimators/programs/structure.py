@@ -82,11 +82,9 @@ def _sampled(fn: Program, data: Data, conditioned: Collection[str], num_rows: in
     try:
         with program_mode(seed=num_rows):
             return run(fn, fn, rows, conditioned)
-    except TypeError as error:
-        if str(error).startswith("PyroModel:"):
-            raise
-        raise _failed(fn, error) from error
     except Exception as error:
+        if isinstance(error, TypeError) and str(error).startswith("PyroModel:"):
+            raise
         raise _failed(fn, error) from error
 
 

@@ -176,7 +176,7 @@ class _Export:
 
     def constant_data(self) -> "xarray.Dataset | None":
         """What rows are conditioned on, and their weights, where they are not repeated by them."""
-        return self.rows.constant_data(self.rows.data.weights)
+        return self.rows.constant_data()
 
     def posterior_predictive(self) -> "xarray.Dataset | None":
         """Rows drawn anew at each draw."""

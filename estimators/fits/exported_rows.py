@@ -47,12 +47,12 @@ class ExportedRows:
         """The observed columns."""
         return rows_dataset({name: self.data.columns[name] for name in self.observed}, self.data)
 
-    def constant_data(self, weights: Tensor | None) -> "xarray.Dataset | None":
+    def constant_data(self) -> "xarray.Dataset | None":
         """What is conditioned on: covariates, what was set, scalars, and weights; None where there is nothing."""
         data = self.data
         constant = {name: column for name, column in data.columns.items() if name not in self.observed}
         marks = {MARKS.format(name): mask for name, mask in data.intervened.items() if name in self.observed}
-        counted = {} if weights is None else {unused("weights", data.columns): weights}
+        counted = {} if data.weights is None else {unused("weights", data.columns): data.weights}
         if not (constant or marks or counted or data.scalars):
             return None
         return rows_dataset({**constant, **marks, **counted}, data).assign(data.scalars)

@@ -90,7 +90,7 @@ def _in_two_rows(
     query = under(fit, {name: [do[name], versus[name]] for name in do}).where(given)
     known = {**query.predictive.settings, **query.predictive.seen}
     if outcome.name in known and outcome.name not in query.predictive.rows:
-        # It is what it is, in both rows.
+        # Its answer is the one value that it has, not one for each row.
         return None
     both = outcome.asked_of(query)
     if both.error is not None or both.source is None:

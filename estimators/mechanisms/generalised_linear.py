@@ -63,7 +63,7 @@ class Regression(General):
         return None
 
     def columns(self, table: VariableTable, inputs: Sequence[Array]) -> list[Array]:
-        """What the compiled functions take after the variable's own column: by columns [N], as the inputs are."""
+        """The columns [N] that the compiled functions take after the variable's own: inputs, and what a family adds."""
         return list(inputs)
 
     def line_entry(self, size: int) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ class Interval(WithinPrior):
     low: Array
     high: Array
     middle: Array
-    # Compiled code has the slopes of a line in the coordinates of the family's own map, which is no interval's.
+    # Compiled slopes of a regression's line are in coordinates of the family's own map, so these are not tabulated.
     is_of_line: bool = False
 
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:

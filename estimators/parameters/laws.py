@@ -78,7 +78,7 @@ def log_mass(law: Any, value: Tensor) -> Tensor:
     """log p(value) of a discrete law, value by value."""
     if isinstance(law, dist.Delta):
         return torch.where(value == law.v, 0.0, -torch.inf).double()
-    # Torch holds probabilities off 0 and 1, so that what cannot be would be but rare.
+    # Torch moves probabilities off 0 and 1 before it takes logs, which would make the impossible merely rare.
     if isinstance(law, dist.Bernoulli) and "probs" in vars(law):
         return torch.where(value == 1, law.probs, 1.0 - law.probs).log()
     if isinstance(law, dist.Categorical) and "probs" in vars(law):

@@ -1,9 +1,9 @@
 """What the value of an entry that does not count reaches: nothing that does, or the program is refused.
 
-A hidden site that the program masks, and a missing entry of an observed one, sum and integrate to 1, each with its own
-distribution, where no factor that counts depends on their values. Where one does, the integral is another: of
-``∫ p(x) p(y | x) dx`` for a missing x, and of what is left of a mask for a masked one, of which Pyro's handlers make
-``Σ_z p(y | z)``.
+A hidden site that the program masks, and a missing entry of an observed one, drop out of the density, since their own
+distributions sum or integrate to 1, as long as no factor that counts depends on their values. Where one does, a missing
+x would need ``∫ p(x) p(y | x) dx``, which nothing here integrates, and a masked z has no weights to be summed with:
+Pyro's handlers would give ``Σ_z p(y | z)``.
 """
 
 from collections.abc import Iterator, Mapping

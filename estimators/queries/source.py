@@ -21,9 +21,9 @@ Values = Callable[[Draws], Answer]
 
 
 class RivalGreeks(NamedTuple):
-    """The Greeks [R, *shape] of other modes that count, None without any, and at which the rows leave some open.
+    """The Greeks [R, *shape] of other modes that count, or None.
 
-    ``is_open`` is whether they do at the fit's own.
+    ``are_open`` says at which of them the rows leave some Greeks open, ``is_open`` whether they do at the fit's own.
     """
 
     greeks: Draws | None
@@ -58,7 +58,7 @@ def seeing(asked: Asked, seen: Mapping[str, Any], draws: Draws) -> Predictive:
 
 
 class Once:
-    """A quantity of which several are made: it is asked once for all of them, at draws that are one object."""
+    """A quantity that several others are parts of: computed once for all of them, while draws are the same object."""
 
     def __init__(self, values: Values) -> None:
         self._values = values

@@ -1,8 +1,8 @@
 """General terms: functions of a block of rows that a family has compiled, called by their addresses.
 
-What touches rows is compiled once for all models, and a family by itself. Its functions take the numbers C [width] of
-one class and cell, the columns from its own on (the variable, then the inputs of a regression), the first row, and
-scratch rows.
+The loops over rows are compiled once for all models, and each family by itself. Its functions take the numbers C
+[width] of one class and cell, the columns from its own on (the variable, then the inputs of a regression), the first
+row, and scratch rows.
 """
 
 from functools import partial

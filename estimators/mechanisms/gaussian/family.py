@@ -70,9 +70,9 @@ class GaussianFamily(LogLinear):
 
     def recentred(self, greeks: Greeks, reference: Reference) -> Reference:
         """Centres at the components' means, where the quadratic features are (x - mu_k)² themselves."""
-        # The means themselves: read off standardised ones they would lose the digits that a far row costs these.
+        # Not from standardised means, which lose digits where one far row makes the column's scale large.
         mu, sigma = self.array("mu", greeks), self.array("sigma", greeks)
-        # As a rule the means have the shape already, and to ask NumPy takes longer than the centres do.
+        # Means that have the shape already are not broadcast, which would take longer than all else here.
         is_whole = sigma.size == 1 and sigma.ndim <= mu.ndim
         return reference.at(mu if is_whole else np.broadcast_to(mu, np.broadcast_shapes(mu.shape, sigma.shape)))
 

@@ -42,7 +42,7 @@ class SphericalGaussian(DiagonalGaussian):
         return super().law(mu, sigma[..., None])
 
     def array(self, symbol: str, greeks: Greeks) -> Array:
-        """As for every family, the scale [..., cells, 1]."""
+        """A Greek; the scale as [..., cells, 1], one for all columns."""
         value = super().array(symbol, greeks)
         return value[..., None] if symbol == "sigma" else value
 

@@ -53,31 +53,25 @@ class GatedWeights:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The observed causes."""
         return variables_of(self.gate.parents)
 
     @property
     def width(self) -> int:
-        """1 + P."""
         return 1 + self.design.size
 
     def named_axes(self, levels: Levels) -> NamedAxes:
-        """That of coefficients."""
         names = (INTERCEPT, *self.design.names(levels))
         return {parameter.name: {1: Axis(f"{BETA}_coefficient", names)} for parameter in self.parameters}
 
     # ---------------------------------------------------------------- the term
 
     def put(self, slots: Slots) -> None:
-        """A general term."""
         slots.general[0] = self
 
     def tabulate(self, table: WeightsTable) -> None:
-        """Logits."""
         table.logits(BETA, self._known, self._inputs)
 
     def reference(self, columns: Columns) -> Reference:
-        """Centres and spreads of the inputs."""
         return line_about(self._inputs(columns)).of_products(self.design.inputs)
 
     def transforms(self, reference: Reference) -> dict[str, Transform]:
@@ -86,15 +80,12 @@ class GatedWeights:
         return {parameter.name: Contrasts(matrix, self.num_components) for parameter in self.parameters}
 
     def coefficients(self, greeks: Greeks, reference: Reference) -> Array:
-        """beta_Z [..., K, 1 + P]."""
         return greeks[BETA] if self._known is None else self._known
 
     def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
-        """S itself."""
         return {parameter.name: sums for parameter in self.parameters}
 
     def log_joint(self, numbers: Array, columns: Columns) -> Array:
-        """log p(Z = k) as [S, K, n]."""
         return _log_softmax(numbers @ self._design(columns).T)
 
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
@@ -117,11 +108,9 @@ class GatedWeights:
         return found
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        """``Σ_kn R[k, n] log p(Z = k)`` as [S]."""
         return np.asarray((shares * self.log_joint(numbers, columns)).sum((-1, -2)))
 
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
-        """One Newton step."""
         own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.parameters}
         transforms = [(Block.of(p), self.transforms(reference)[p.name]) for p in self.parameters]
         return newton_step(self, transforms, own, columns, shares, reference)
@@ -129,12 +118,10 @@ class GatedWeights:
     # ---------------------------------------------------------------- what else is asked of weights
 
     def distribution(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> TorchDistributionMixin:
-        """p(Z | observed causes) for every row."""
         law: TorchDistributionMixin = dist.Categorical(logits=self._logits(greeks, columns))
         return law
 
     def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """There is no table."""
         raise TypeError("log_masses: weights of causes that are numbers stand in no table")
 
     def level(self, columns: Mapping[str, Any]) -> Any:
@@ -142,7 +129,6 @@ class GatedWeights:
         return 0
 
     def turning(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Sequence[Turn]:
-        """Where one class becomes likelier than another."""
         return turns_between(self._logits(greeks, columns))
 
     def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:

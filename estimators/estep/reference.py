@@ -41,7 +41,6 @@ class ReferenceKernel:
         self._parts = [(part, grouped(part.units)) for part in rows]
 
     def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
-        """Σ w ℓ [S], and each term's sums [S, K, width]."""
         sets = parameter_sets(self._terms, greeks, self._references)
         sums = {slot: np.zeros((len(sets), self._K, term.width)) for slot, term in enumerate(self._terms.all)}
         value = np.zeros(len(sets))
@@ -60,7 +59,6 @@ class ReferenceKernel:
         return value, sums
 
     def by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """Some units of one parameter set at a time."""
         for s, one in enumerate(parameter_sets(self._terms, greeks, self._references)):
             start = 0
             for rows, units in self._parts:
@@ -68,7 +66,6 @@ class ReferenceKernel:
                 yield slice(s, s + 1), slice(start, start := start + len(values)), values[None], shares[None]
 
     def values_by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array]]:
-        """The same without R."""
         for which, units, values, _ in self.by_unit(greeks):
             yield which, units, values
 

@@ -49,7 +49,6 @@ class _OfVariable:
         return self.node.by_component(self.family.natural_parameters(self.node.local(greeks), reference))
 
     def gradient(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
-        """``Σ_k S_k · dC_k/dφ``."""
         node = self.node
         return node.greeks.slopes(self.family.gradient(node.local(greeks), node.by_cell(sums), reference))
 
@@ -63,12 +62,10 @@ class LogLinearVariable(_OfVariable):
 
     @property
     def width(self) -> int:
-        """F, the number of features."""
         return self.node.num_levels * self.family.num_features(self.node.num_inputs)
 
     @property
     def is_centred(self) -> bool:
-        """Whether the family is."""
         return self.family.is_centred
 
     def features(self, columns: Columns, reference: Reference, component: int | None = None) -> Array:
@@ -99,11 +96,9 @@ class LogLinearVariable(_OfVariable):
         return np.asarray(by_level.reshape(*found.shape[:-2], -1, len(column)))
 
     def offset(self, columns: Columns) -> Array | None:
-        """What no Greek enters."""
         return self.family.offset(columns[self.node.name])
 
     def argmax(self, greeks: Greeks, sums: Array, reference: Reference) -> dict[str, Array]:
-        """The M-step, in closed form."""
         node = self.node
         shared = (node.shared_coefficients,) if node.shared_coefficients.any() else ()
         return node.greeks.named(self.family.argmax(node.by_cell(sums), reference, node.local(greeks), *shared))
@@ -130,7 +125,6 @@ class GeneralVariable(_OfVariable):
         return self.node.num_levels * self.family.num_numbers(self.node.num_inputs)
 
     def log_joint(self, numbers: Array, columns: Columns) -> Array:
-        """log f as [S, K, n]."""
         column = columns[self.node.name]
         out = np.empty((*numbers.shape[:-1], len(column)))
         for own, rows, inputs in self._levels(columns):
@@ -138,7 +132,6 @@ class GeneralVariable(_OfVariable):
         return out
 
     def pullback(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        """S as [S, K, width]."""
         column, out = columns[self.node.name], np.empty(numbers.shape)
         for own, rows, inputs in self._levels(columns):
             out[..., own] = self.family.pullback(numbers[..., own], column[rows], inputs, shares[..., rows])
@@ -153,12 +146,10 @@ class GeneralVariable(_OfVariable):
         return found
 
     def complete(self, numbers: Array, columns: Columns, shares: Array) -> Array:
-        """``Σ_kn R[k, n] log f`` as [S]."""
         # A row with no share in a class may be impossible there.
         return np.asarray(np.where(shares > 0, shares * self.log_joint(numbers, columns), 0.0).sum((-1, -2)))
 
     def argmax(self, greeks: Greeks, columns: Columns, shares: Array, reference: Reference) -> dict[str, Array]:
-        """One Newton step."""
         own = {p.name: np.asarray(greeks[p.name]).reshape(-1, *p.shape) for p in self.node.parameters}
         return newton_step(self, self.node.greeks.transforms(reference), own, columns, shares, reference)
 
@@ -236,17 +227,14 @@ class _Slot:
     node: Node
 
     def log_linear(self, family: LogLinearFamily) -> None:
-        """A log-linear term."""
         term = LogLinearVariable(self.node, family)
         self.terms.log_linear[self.slot] = self.terms.variables[self.node.name] = term
         self.terms.tabulated[self.slot] = term
 
     def general(self, family: GeneralFamily) -> None:
-        """A general term."""
         self.terms.general[self.slot] = self.terms.variables[self.node.name] = GeneralVariable(self.node, family)
 
     def compiled(self, family: CompiledFamily) -> None:
-        """A general term with compiled functions."""
         term = CompiledVariable(self.node, family)
         self.terms.general[self.slot] = self.terms.variables[self.node.name] = term
         self.terms.tabulated[self.slot] = term

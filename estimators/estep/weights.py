@@ -106,34 +106,27 @@ class Theta:
 
     @property
     def width(self) -> int:
-        """F, the rows of the table."""
         return prod(self.levels)
 
     is_centred = False
 
     def named_axes(self, levels: Levels) -> NamedAxes:
-        """The axes of theta but the last."""
         named = {axis: parent for axis, parent in enumerate(self.parents) if parent in levels}
         return {WEIGHTS: {axis: Axis(f"{parent}_level", tuple(levels[parent])) for axis, parent in named.items()}}
 
     def put(self, slots: Slots) -> None:
-        """A log-linear term."""
         slots.log_linear[0] = self
 
     def tabulate(self, table: WeightsTable) -> None:
-        """Masses."""
         table.masses(self.width, self.level if self.levels else None)
 
     def reference(self, columns: Columns) -> Reference:
-        """Nothing to centre."""
         return Reference()
 
     def transforms(self, reference: Reference) -> dict[str, Transform]:
-        """Sticks."""
         return {WEIGHTS: Simplex(self.parameters[0].shape[-1], self.width)}
 
     def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:
-        """Equal concentrations."""
         concentration = self.parameters[0].prior.concentration
         by_component = [tuple(numbers) for numbers in concentration.reshape(-1, concentration.shape[-1]).T.tolist()]
         return by_component if uses_prior else [()] * len(by_component)
@@ -163,20 +156,16 @@ class Theta:
         return np.asarray(marked & everywhere)
 
     def log_masses(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log theta as [S, levels, K]."""
         theta = greeks[WEIGHTS]
         return theta.reshape(len(theta), -1, theta.shape[-1]).log()
 
     def turning(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> Sequence[Turn]:
-        """Nothing: causes are levels."""
         return ()
 
     def level(self, columns: Mapping[str, Any]) -> Any:
-        """The row of the table that each row's observed causes are in."""
         return level_of_table(self.parents, self.levels, columns)
 
     def distribution(self, greeks: Mapping[str, Tensor], columns: Mapping[str, Tensor]) -> TorchDistributionMixin:
-        """p(Z | observed causes) for every row."""
         if not self.levels:
             return dist.Categorical(greeks[WEIGHTS])
         theta = greeks[WEIGHTS]
@@ -191,7 +180,6 @@ class Theta:
         return np.asarray((self.level(columns) == np.arange(self.width)[:, None]) * 1.0)
 
     def offset(self, columns: Mapping[str, Array]) -> Array | None:
-        """Nothing is added."""
         return None
 
     def coefficients(self, greeks: Mapping[str, Array], reference: Reference) -> Array:
@@ -200,7 +188,6 @@ class Theta:
         return np.swapaxes(self._flat(logs), -1, -2) if self.levels else logs[..., None]
 
     def recentred(self, greeks: Mapping[str, Array], reference: Reference) -> Reference:
-        """Nothing to centre."""
         return reference
 
     def gradient(self, greeks: Mapping[str, Array], sums: Array, reference: Reference) -> dict[str, Array]:

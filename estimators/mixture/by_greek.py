@@ -37,7 +37,6 @@ class ByGreek:
 
     @np.errstate(all="ignore")
     def e_step(self, coordinates: Array) -> tuple[float, Array, Statistics]:
-        """The log-likelihood, its gradient [D], and the expected sufficient statistics."""
         greeks = self._coordinates.represented(coordinates)
         statistics = self._marginal.statistics(greeks)
         slopes = self._marginal.gradient(greeks, statistics)
@@ -46,7 +45,6 @@ class ByGreek:
 
     @np.errstate(all="ignore")
     def values(self, coordinates: Array) -> Parts:
-        """The parts [...]."""
         greeks = self._coordinates.represented(coordinates)
         log_prior: Any = sum(greek.log_prior(greeks)[0] for greek in self._coordinates.greeks)
         log_jacobian: Any = sum(greek.log_jacobian(coordinates, greeks) for greek in self._coordinates.greeks)
@@ -54,7 +52,6 @@ class ByGreek:
 
     @np.errstate(all="ignore")
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
-        """The parts [...], and their gradients [..., D]."""
         greeks = self._coordinates.represented(coordinates)
         statistics = self._marginal.statistics(greeks)
         slopes = self._marginal.gradient(greeks, statistics)

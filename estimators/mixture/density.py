@@ -47,12 +47,10 @@ class Density:
 
     @property
     def names(self) -> list[str]:
-        """The Greeks."""
         return [parameter.name for parameter in self.parameters]
 
     @property
     def supports(self) -> dict[str, Any]:
-        """The support of every Greek."""
         return {parameter.name: parameter.prior.support for parameter in self.parameters}
 
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
@@ -76,7 +74,6 @@ class Density:
     has_prior = True
 
     def log_priors(self, greeks: Mapping[str, Array]) -> dict[str, Array]:
-        """``log p`` [...] of each Greek, its entries summed."""
         return {one.name: log_prior_at(one.prior, greeks[one.name]) for one in self.parameters}
 
     def row_information(self, information: Array, at: Array) -> Array:
@@ -87,11 +84,9 @@ class Density:
     has_closed_form = True
 
     def e_step(self, coordinates: Array) -> tuple[float, Array, Statistics]:
-        """The log-likelihood, its gradient [D], and the expected sufficient statistics at one point [D]."""
         return self._evaluation.e_step(coordinates)
 
     def expected(self, coordinates: Array, responsibilities: Array, site: str | None = None) -> Statistics:
-        """The expected sufficient statistics under given responsibilities [N, K] in place of the E-step's."""
         self.site(site)
         greeks = self._coordinates.represented(coordinates)
         return self.marginal.statistics_given(np.swapaxes(responsibilities, -1, -2), greeks)
@@ -102,31 +97,25 @@ class Density:
 
     @np.errstate(all="ignore")
     def em_steps(self, points: Array) -> tuple[Array, Array]:
-        """The log-likelihoods [S] at points [S, D], and the M-step from each [S, D]."""
         greeks = self.constrain(points)
         statistics = self.marginal.statistics(greeks)
         return statistics.log_likelihood, self.unconstrain(self.marginal.argmax(greeks, statistics))
 
     def under(self, points: Array, responsibilities: Array, site: str | None = None) -> Array:
-        """The M-steps [S, D] from given responsibilities [S, N, K]."""
         self.site(site)
         greeks, shares = self.constrain(points), np.swapaxes(responsibilities, -1, -2)
         return self.unconstrain(self.marginal.argmax(greeks, self.marginal.statistics_given(shares)))
 
     def information(self, coordinates: Array) -> Array:
-        """The observed information of the likelihood at one point, as [D, D]."""
         return observed_information(Objective(self, log_likelihood), coordinates)
 
     def has_collapsed(self, coordinates: Array, gradient: Array) -> bool:
-        """Whether a component has shrunk onto a point."""
         return self.marginal.has_collapsed(self.constrain(coordinates)) and _is_told(self, coordinates)
 
     def is_spurious(self, coordinates: Array) -> bool:
-        """Whether a maximum is one that chance makes, at a few close rows."""
         return is_spurious(self, coordinates)
 
     def at_boundary(self, coordinates: Array) -> bool:
-        """Whether a class has lost its rows, or a Greek has run into an end of its prior."""
         return any(not edge.kind.is_maximum for edge in self._ends(self.constrain(coordinates)))
 
     def edges(self, greeks: Mapping[str, Array]) -> list[Edge]:
@@ -146,73 +135,58 @@ class Density:
         return weights + of_mechanisms + _edges_of_priors(self._coordinates, greeks)
 
     def remarks(self) -> list[Remark]:
-        """What the rows say by themselves of each variable, and of K."""
         of_rows = self.marginal.weights, self.marginal.nodes, self.data
         found = remarks_of(*of_rows, self.marginal.K)
         return found if self._within_priors else found + few_rows(*of_rows, self._coordinates.sizes)
 
     def names_at(self, marked: Mask) -> list[str]:
-        """The Greeks of which some coordinate is marked [D]."""
         return self._coordinates.names_at(marked)
 
     def of(self, data: Data) -> "Density":
-        """The same density of other rows."""
         return Density(self._model, self.marginal.of(data), within_priors=self._within_priors)
 
     def beyond_priors(self) -> "Density":
-        """The same density in coordinates of all that the likelihood allows."""
         return Density(self._model, self.marginal, within_priors=False)
 
     # ---------------------------------------------------------------- row by row
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log p(row | φ) as [..., N], without the weights."""
         return self.marginal.pointwise(greeks)
 
     def responsibilities(self, greeks: Mapping[str, Tensor], site: str | None = None) -> Tensor:
-        """p(Z = k | row, φ) as [..., N, K]; one-hot where Z is known."""
         self.site(site)
         return self.marginal.responsibilities(greeks)
 
     @property
     def latent(self) -> tuple[str, ...]:
-        """The hidden sites."""
         return (LATENT,)
 
     def site(self, name: str | None) -> str:
-        """The hidden site that is meant."""
         if name not in (None, LATENT):
             raise ValueError(f"responsibilities: the hidden cause is {LATENT!r}, got site={name!r}")
         return LATENT
 
     @property
     def row_size(self) -> int:
-        """Numbers that are held at one time for each draw of the Greeks."""
         return self.marginal.num_units * self.marginal.K
 
     def constrain(self, coordinates: Array) -> dict[str, Array]:
-        """φ(v) for v [..., D]."""
         return self._coordinates.constrain(coordinates)
 
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
-        """v(φ) as [..., D]."""
         return self._coordinates.unconstrain(greeks)
 
     def log_jacobian(self, coordinates: Array) -> Array:
-        """log |dφ/dv| [S] at points [S, D]."""
         return self._coordinates.log_jacobian(coordinates)
 
     def values(self, coordinates: Array) -> Parts:
-        """The parts [...] at points [..., D]."""
         return self._evaluation.values(coordinates)
 
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
-        """The parts [...] at points [..., D], and their gradients [..., D]."""
         return self._evaluation.evaluate(coordinates)
 
     @property
     def native_log_posterior(self) -> NativeFunction | None:
-        """What a sampler may call without the interpreter, where there is such code."""
         return self._evaluation.native_log_posterior
 
     @cached_property
@@ -228,7 +202,6 @@ class Density:
         return ByGreek(self.marginal, self._coordinates)
 
     def draws(self, coordinates: Array) -> dict[str, Tensor]:
-        """φ(v) of every draw, as tensors [S, *shape]."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.constrain(coordinates).items()}
 
 

@@ -132,10 +132,8 @@ class Objective:
         return self.combination(values), self.combination(gradients)
 
     def value_and_gradient(self, coordinates: Array) -> tuple[float, Array]:
-        """The sum and its gradient [D] at one point [D]."""
         value, gradient = self.evaluate(coordinates)
         return float(value), gradient
 
     def gradients(self, points: Array) -> Array:
-        """The gradients [S, D] at points [S, D]."""
         return self.combination(self.density.evaluate(points)[1])

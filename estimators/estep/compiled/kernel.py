@@ -71,7 +71,6 @@ class CompiledKernel:
         return bool(self._made.made)
 
     def sums(self, greeks: Greeks) -> tuple[Array, dict[int, Array]]:
-        """Σ w ℓ [S], and each term's sums [S, K, width], those of Gaussians about their own centres."""
         value, collected = self.collected(self._numbers(greeks))
         return value, self.by_slot(collected)
 
@@ -105,7 +104,6 @@ class CompiledKernel:
         over_chunks(self._where, numbers[sets], first, last, what, values[sets], out[sets])
 
     def by_unit(self, greeks: Greeks) -> Iterator[tuple[slice, Index, Array, Array]]:
-        """All units of some parameter sets at a time."""
         for which, apart in self._apart(greeks, ROWS, 1 + self.K):
             yield which, slice(None), apart[:, 0], apart[:, 1:]
 

@@ -108,7 +108,6 @@ class WeightsTable:
         self._tables = tables
 
     def masses(self, num_levels: int, level: Callable[[Columns], Any] | None) -> None:
-        """``log theta[level, k]``, of as many levels; `level` says which one each row is in."""
         tables = self._tables
         tables.greeks.with_logs.add(WEIGHTS)
         own = 0 if level is None else level(tables.entries.columns)
@@ -116,7 +115,6 @@ class WeightsTable:
         row[LOCATION : LOCATION + 3] = tables.greeks.slices[WEIGHTS].start, 1, tables.K
 
     def logits(self, name: str, known: Array | None, inputs: Callable[[Columns], Array]) -> None:
-        """``softmax_k beta_k · (1, inputs)``, beta [K, 1 + P] the Greek of a name, or known numbers."""
         tables, columns = self._tables, self._tables.entries.columns
         own = np.ascontiguousarray(inputs(columns).T)
         # Where a variable has its own column, weights have none.
@@ -140,41 +138,34 @@ class VariableTable:
 
     @property
     def inputs(self) -> Array:
-        """A regression's inputs [N, P]."""
         return self._node.inputs(self._tables.entries.columns)
 
     def changed(self, column: Array, offset: Array) -> "VariableTable":
-        """The same of a function of the column [N], with the log of its derivative as a constant of each row."""
         other = copy(self)
         other.column, other._offset = column, offset
         return other
 
     def masses(self, given: Given, symbol: str, num_levels: int) -> None:
-        """``log p`` of the row's level, `symbol` the masses of all levels."""
         self._tables.greeks.with_logs.add(self._name(symbol))
         self._add_levels(CATEGORICAL, num_levels, self._address(given, symbol, num_levels))
 
     def chances(self, given: Given, symbol: str) -> None:
-        """``log p`` where the row is 1, ``log(1 - p)`` where it is 0."""
         self._tables.greeks.with_logs.add(self._name(symbol))
         self._tables.greeks.with_rests.add(self._name(symbol))
         self._add_levels(BERNOULLI, 2, self._address(given, symbol, 1))
 
     def counts(self, given: Given, symbol: str, largest: Array) -> None:
-        """``log Poisson(x; rate)``, `largest` [N] the log mass of each row at a rate of its own."""
         self._tables.greeks.with_logs.add(self._name(symbol))
         row = self._add(COUNT, 0, (2, 3), [self.column, largest])
         row[LOCATION : LOCATION + 3] = self._address(given, symbol, 1)
 
     def gaussians(self, given: Given, location: str, scale: str) -> None:
-        """Independent Gaussians, of a column of numbers or of vectors."""
         columns = self._columns
         D = len(columns)
         row = self._add(GAUSSIAN, D, (1 + 2 * D, 1 + 2 * D), columns, self._units(D))
         self._put(row, self._address(given, location, D), self._scale(given, scale, D))
 
     def line(self, given: Given, location: str, scale: str, centre: Array, units: Array) -> None:
-        """A Gaussian about a line of the inputs; sums are formed of these less `centre` in `units` [P]."""
         inputs = self.inputs
         P = inputs.shape[1]
         widths = 3 + P, (P + 1) * (P + 2) // 2 + P + 2
@@ -211,7 +202,6 @@ class VariableTable:
         row[LOG_JOINT_AT], row[PULLBACK_AT] = code.log_joint, code.pullback
 
     def features(self) -> None:
-        """The family's own features and coefficients, about the column's reference."""
         node, total = self._node, self._term.width
         family = cast(LogLinearFamily, self._term.family)
         if family.is_centred:

@@ -26,7 +26,6 @@ class NativeDensity:
         self._where = addresses(self.tables)
 
     def values(self, coordinates: Array) -> Parts:
-        """The parts [...]."""
         batch = coordinates.shape[:-1]
         points = np.ascontiguousarray(coordinates, dtype=np.float64).reshape(prod(batch), self._size)
         values = np.empty((len(points), 3))
@@ -42,7 +41,6 @@ class NativeDensity:
         return Parts(*values.T.reshape(3, *batch))
 
     def evaluate(self, coordinates: Array) -> tuple[Parts, Parts]:
-        """The parts [...], and their gradients [..., D]."""
         batch = coordinates.shape[:-1]
         points = np.ascontiguousarray(coordinates, dtype=np.float64).reshape(prod(batch), self._size)
         values, gradients = np.empty((len(points), 3)), np.empty((len(points), 3, self._size))
@@ -60,7 +58,6 @@ class NativeDensity:
         return Parts(*values.T.reshape(3, *batch)), Parts(*by_part)
 
     def e_step(self, coordinates: Array) -> tuple[float, Array, Statistics]:
-        """The log-likelihood, its gradient [D], and the expected sufficient statistics at one point [D]."""
         points = coordinates[None]
         values, gradients, greeks = np.empty((1, 3)), np.empty((1, 3, self._size)), self._greeks(points)
         value, sums = self._kernel.collected(greeks)
@@ -75,7 +72,6 @@ class NativeDensity:
 
     @property
     def native_log_posterior(self) -> NativeFunction:
-        """What a sampler may call without the interpreter."""
         data = np.concatenate([[[EVALUATE, 0, 0]], self._where])
         return NativeFunction(log_posterior.address, data, (self.tables, self._kernel))
 

@@ -1,4 +1,4 @@
-"""What is given as a prior or a setting, as a Pyro distribution in float64: checked, expanded, permuted, compared."""
+"""What is given as a prior or a setting, as a Pyro distribution in float64: checked, permuted, compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -95,18 +95,6 @@ def parameters_of(prior: TorchDistributionMixin) -> dict[str, torch.Tensor]:
         # Each is computed from the other; the constructor takes the one that was given.
         names.remove("logits" if "probs" in vars(prior) else "probs")
     return {name: torch.as_tensor(getattr(prior, name)) for name in names}
-
-
-def expanded(argument: str, prior: TorchDistributionMixin, shape: tuple[int, ...]) -> TorchDistributionMixin:
-    """The prior with one entry for each cell of a table."""
-    check_shape(argument, tuple(prior.batch_shape), shape)
-    return prior.expand(torch.Size(shape))
-
-
-def check_shape(argument: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise unless values are one for all, or one for each cell of a table."""
-    if tuple(shape) not in ((), expected):
-        raise ValueError(f"{argument}: expected one value, or shape {expected}, got shape {tuple(shape)}")
 
 
 def permuted(given: Any, order: Sequence[int]) -> Any:

@@ -135,7 +135,7 @@ def test_rows_with_gaps_are_taken_once_for_each_of_their_levels() -> None:
     columns = {name: columns[name].double() for name in model.mechanisms}
     columns["C"][::4] = torch.nan
     data = Data(columns, missing="marginalize")
-    fast, plain = model.marginal(data), MixtureMarginal(model.weights, model.nodes, model.K, data, ReferenceKernel)
+    fast, plain = model.marginal(data), MixtureMarginal(model.weights, model.nodes, data, ReferenceKernel)
     for seed in range(2):
         at = {name: value.numpy() for name, value in random_greeks(model, seed).items()}
         statistics = plain.statistics(at)

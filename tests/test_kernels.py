@@ -47,7 +47,7 @@ def compared(found: Any, expected: Any, least: float = 0.0) -> None:
 
 def hold(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) -> None:
     fast = model.marginal(data)
-    plain = MixtureMarginal(model.weights, model.nodes, model.K, model.check(data), kernel=ReferenceKernel)
+    plain = MixtureMarginal(model.weights, model.nodes, model.check(data), kernel=ReferenceKernel)
     arrays = {name: value.numpy() for name, value in greeks.items()}
     compared(fast.pointwise(greeks), plain.pointwise(greeks))
     compared(fast.responsibilities(greeks), plain.responsibilities(greeks))

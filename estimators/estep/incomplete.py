@@ -23,7 +23,6 @@ from estimators.estep.nested import nested
 from estimators.estep.residuals import Integrated, Patterns, integrated
 from estimators.estep.terms import LogLinearVariable, Terms
 from estimators.estep.units import grouped, parts_of
-from estimators.estep.variable import Node
 from estimators.mechanisms.protocol import Reference
 from estimators.optimise.arrays import Array
 
@@ -34,26 +33,17 @@ MOST_NUMBERS = 2_000_000
 class IncompleteRows:
     """The E-step over rows with missing entries, some thousand rows at a time."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        nodes: Mapping[str, Node],
-        num_components: int,
-        missing: Missing,
-        references: Sequence[Reference],
-    ) -> None:
-        self._terms, self._K = terms, num_components
+    def __init__(self, terms: Terms, missing: Missing, references: Sequence[Reference]) -> None:
+        self._terms, self._K, nodes = terms, terms.K, terms.nodes
         index = np.flatnonzero(missing.incomplete)
         units = missing.entries.units
         own = None if units is None else units[index]
         # The units of these rows, by their numbers.
         self.index = index if own is None else np.unique(own)
         size = sum(node.mechanism.num_columns or 1 for node in nodes.values() if not node.mechanism.num_levels)
-        step = max(MOST_NUMBERS // (max(size, 1) ** 2 * num_components), 1)
-        self.parts = [
-            _Part(terms, nodes, num_components, missing, index[which], references)
-            for which in parts_of(own, len(index), step)
-        ]
+        step = max(MOST_NUMBERS // (max(size, 1) ** 2 * self._K), 1)
+        rows = (index[which] for which in parts_of(own, len(index), step))
+        self.parts = [_Part(terms, missing, of_part, references) for of_part in rows]
 
     def sums(self, sets: ParameterSets) -> tuple[Array, dict[int, Array]]:
         """Σ w ℓ [S], and each term's sums [S, K, width]."""
@@ -126,20 +116,14 @@ class _Part:
     """Some rows, each once for every combination of levels of its missing discrete entries, these side by side."""
 
     def __init__(
-        self,
-        terms: Terms,
-        nodes: Mapping[str, Node],
-        num_components: int,
-        missing: Missing,
-        index: NDArray[np.intp],
-        references: Sequence[Reference],
+        self, terms: Terms, missing: Missing, index: NDArray[np.intp], references: Sequence[Reference]
     ) -> None:
-        self._terms, self._K, entries = terms, num_components, missing.entries
+        self._terms, self._K, nodes, entries = terms, terms.K, terms.nodes, missing.entries
         own_units = None if entries.units is None else entries.units[index]
         of_rows = np.ones(len(index)) if entries.weights is None else entries.weights[index]
         self._weights = grouped(own_units).first(of_rows)
         self._numbers_of_units = index if own_units is None else np.unique(own_units)
-        row, levels = missing.combinations(nodes, index)
+        row, levels = missing.combinations(index)
         order, self._sums = nested(row, own_units, [levels[name] for name in missing.shared if name in levels])
         levels = {name: column[order] for name, column in levels.items()}
         rows = index[row[order]]
@@ -175,7 +159,7 @@ class _Part:
         self._shift, self._step = _frame(self._x, self._has_law, config)
         at_first = {name: column[self._first] for name, column in self.columns.items()}
         self._gaussian = gaussian
-        self._equations = Equations([nodes[name] for name in gaussian], at_first, slots, self._has_law, num_components)
+        self._equations = Equations([nodes[name] for name in gaussian], at_first, slots, self._has_law, self._K)
 
     def at_once(self, sets: ParameterSets) -> Iterator[tuple[slice, ParameterSets]]:
         """Parameter sets, as many at a time as may be held."""

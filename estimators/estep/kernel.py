@@ -3,14 +3,13 @@
 `reference` is the plain one and the oracle of tests, `compiled.kernel` the one that is used.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
-from estimators.parameters.parameter import Parameter
 
 
 class Kernel(Protocol):
@@ -32,14 +31,5 @@ class Kernel(Protocol):
         """The same without R."""
 
 
-class MakeKernel(Protocol):
-    """A kernel of some rows."""
-
-    def __call__(
-        self,
-        terms: Terms,
-        entries: Entries,
-        num_components: int,
-        parameters: Sequence[Parameter],
-        references: Sequence[Reference],
-    ) -> Kernel: ...
+# A kernel of some rows.
+MakeKernel = Callable[[Terms, Entries, Sequence[Reference]], Kernel]

@@ -36,7 +36,6 @@ from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
 from estimators.optimise.first_order import differentiable
-from estimators.parameters.parameter import Parameter
 from estimators.parameters.transforms import LOGS
 
 
@@ -67,23 +66,18 @@ class MixtureMarginal:
     """
 
     def __init__(
-        self,
-        weights: Weights,
-        nodes: Mapping[str, Node],
-        num_components: int,
-        data: Data,
-        kernel: MakeKernel | None = None,
+        self, weights: Weights, nodes: Mapping[str, Node], data: Data, kernel: MakeKernel | None = None
     ) -> None:
-        self.nodes, self.K, self.weights, self.data = nodes, num_components, weights, data
+        self.nodes, self.K, self.weights, self.data = nodes, weights.num_components, weights, data
         self._terms = Terms(weights, nodes)
-        self._shapes = {n.format(p.name): p.shape for p in parameters_of(weights, nodes) for n in ("{}", *LOGS)}
+        self._shapes = {n.format(p.name): p.shape for p in self._terms.parameters for n in ("{}", *LOGS)}
         self._kernel_given, self.num_units = kernel, data.num_units
-        missing = Missing(self._terms, weights, nodes, data) if data.has_missing else None
-        entries = entries_of(data, weights, nodes) if missing is None else missing.entries
+        missing = Missing(self._terms, data) if data.has_missing else None
+        entries = entries_of(self._terms, data) if missing is None else missing.entries
         self.weighing = entries.counted(0)  # what informs the weights of Z
         self.total_weight, self.count = _counted(data.num_units, data.unit_weights)
         self._num_observed = _counted(data.num_rows, data.weights)[1]
-        self.references = _references(self._terms, nodes, entries, missing)
+        self.references = _references(self._terms, entries, missing)
         self._shared = tuple(self.references.values())
         # The units of the kernel's rows: all, as a rule.
         self._complete: NDArray[np.integer[Any]] | None = None
@@ -92,17 +86,17 @@ class MixtureMarginal:
             entries = entries.rows(own := np.flatnonzero(~missing.incomplete))
             unit_of_row = own if entries.units is None else entries.units
             self._complete = np.unique(unit_of_row)
-            self._incomplete = IncompleteRows(self._terms, nodes, num_components, missing, self._shared)
+            self._incomplete = IncompleteRows(self._terms, missing, self._shared)
         self._rows, self._completion = entries, Completion(entries, unit_of_row, self._incomplete)
-        parameters, make = parameters_of(weights, nodes), kernel or _kernel_for(self._terms)
-        self.kernel: Kernel = make(self._terms, entries, num_components, parameters, self._shared)
+        make = kernel or _kernel_for(self._terms)
+        self.kernel: Kernel = make(self._terms, entries, self._shared)
         self._general = _general_of(self._terms, make)
         # Whether the kernel has all rows, and all that is summed of them in tables.
         self.is_tabulated = self._incomplete is None and kernel is None and make is not ReferenceKernel
 
     def of(self, data: Data) -> "MixtureMarginal":
         """The marginal of other rows."""
-        return MixtureMarginal(self.weights, self.nodes, self.K, data, self._kernel_given)
+        return MixtureMarginal(self.weights, self.nodes, data, self._kernel_given)
 
     # ---------------------------------------------------------------- the E-step
 
@@ -264,17 +258,10 @@ def _counted(size: int, weights: Tensor | None) -> tuple[float, float]:
     return total, max(float(size), total)
 
 
-def parameters_of(weights: Weights, nodes: Mapping[str, Node]) -> list[Parameter]:
-    """All Greeks, in the order of the slots."""
-    return [*weights.parameters, *(parameter for node in nodes.values() for parameter in node.parameters)]
-
-
-def _references(
-    terms: Terms, nodes: Mapping[str, Node], entries: Entries, missing: Missing | None
-) -> dict[str, Reference]:
+def _references(terms: Terms, entries: Entries, missing: Missing | None) -> dict[str, Reference]:
     """The centre and scale of every column in the rows that say something of it."""
     found = {LATENT: terms.weights.reference(entries.counted(0).columns)}
-    for slot, (name, node) in enumerate(nodes.items(), 1):
+    for slot, (name, node) in enumerate(terms.nodes.items(), 1):
         counted = entries.counted(slot) if missing is None else missing.informative(slot, (name, *node.parents))
         found[name] = terms.variables[name].reference(counted.columns)
     return found

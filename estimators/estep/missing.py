@@ -32,7 +32,9 @@ class Missing:
     that cannot be.
     """
 
-    def __init__(self, terms: Terms, weights: Weights, nodes: Mapping[str, Node], data: Data) -> None:
+    def __init__(self, terms: Terms, data: Data) -> None:
+        weights, nodes = terms.weights, terms.nodes
+        self._nodes = nodes
         self._is_missing = {name: data.is_missing(name).numpy() for name in nodes}
         whole = {name: mask.reshape(len(mask), -1).all(1) for name, mask in self._is_missing.items()}
         some = {name: mask.reshape(len(mask), -1).any(1) for name, mask in self._is_missing.items()}
@@ -100,21 +102,19 @@ class Missing:
         mask = self._is_missing[name][rows]
         return np.asarray(mask & ~self._left_out[name][rows].reshape(-1, *[1] * (mask.ndim - 1)))
 
-    def combinations(
-        self, nodes: Mapping[str, Node], index: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], dict[str, Array]]:
+    def combinations(self, index: NDArray[np.intp]) -> tuple[NDArray[np.intp], dict[str, Array]]:
         """Rows once for each combination of levels of their missing discrete entries, these side by side.
 
         Returns the place in `index` that each is from, and the discrete columns with these levels in them. Raises
         ValueError for too many combinations.
         """
-        discrete = [name for name, node in nodes.items() if node.mechanism.num_levels]
+        discrete = [name for name, node in self._nodes.items() if node.mechanism.num_levels]
         gone = np.stack([self.unknown(name, index) for name in discrete], 1) if discrete else np.zeros((len(index), 0))
         masks, which = np.unique(gone, axis=0, return_inverse=True)
         counts, tables = np.empty(len(index), dtype=np.intp), []
         for number, mask in enumerate(masks):
             names = [name for name, is_gone in zip(discrete, mask, strict=True) if is_gone]
-            sizes = [range(int(nodes[name].mechanism.num_levels or 1)) for name in names]
+            sizes = [range(int(self._nodes[name].mechanism.num_levels or 1)) for name in names]
             count = int(np.prod([len(size) for size in sizes]))
             if count > MOST_COMBINATIONS:
                 first = int(index[np.flatnonzero(which.reshape(-1) == number)[0]])

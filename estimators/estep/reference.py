@@ -18,7 +18,6 @@ from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import EachRow, Grouped, Index, grouped, parts_of
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
-from estimators.parameters.parameter import Parameter
 
 # Elements of L that are held at one time.
 MOST_NUMBERS = 1_000_000
@@ -27,16 +26,9 @@ MOST_NUMBERS = 1_000_000
 class ReferenceKernel:
     """Some rows after the other, one parameter set at a time; nothing is kept."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        entries: Entries,
-        num_components: int,
-        parameters: Sequence[Parameter],
-        references: Sequence[Reference],
-    ) -> None:
-        self._terms, self._K, self._references = terms, num_components, references
-        step = max(MOST_NUMBERS // num_components, 1)
+    def __init__(self, terms: Terms, entries: Entries, references: Sequence[Reference]) -> None:
+        self._terms, self._K, self._references = terms, terms.K, references
+        step = max(MOST_NUMBERS // self._K, 1)
         rows = [entries.rows(index) for index in parts_of(entries.units, entries.num_rows, step)]
         self._parts = [(part, grouped(part.units)) for part in rows]
 

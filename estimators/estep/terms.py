@@ -184,7 +184,9 @@ class Terms:
     """
 
     def __init__(self, weights: Weights, nodes: Mapping[str, Node]) -> None:
-        self.weights, self.names = weights, [LATENT, *nodes]
+        self.weights, self.nodes, self.K, self.names = weights, nodes, weights.num_components, [LATENT, *nodes]
+        # All Greeks, in the order of the slots.
+        self.parameters = [*weights.parameters, *(own for node in nodes.values() for own in node.parameters)]
         self.log_linear: dict[int, LogLinear] = {}
         self.general: dict[int, General] = {}
         self.tabulated: dict[int, LogLinearVariable | CompiledVariable] = {}
@@ -276,11 +278,11 @@ class Entries:
         return Entries(columns, self.latent[index], weights, active, units)
 
 
-def entries_of(data: Data, weights: Weights, nodes: Mapping[str, Node]) -> Entries:
+def entries_of(terms: Terms, data: Data) -> Entries:
     """The rows of data in which no entry is missing."""
-    columns = {name: data.columns[name].double().numpy() for name in nodes}
-    left_out = {slot: data.is_set(name).numpy() for slot, name in enumerate((LATENT, *nodes))}
-    return made_of(data, columns, left_out, once_a_unit(weights, nodes))
+    columns = {name: data.columns[name].double().numpy() for name in terms.nodes}
+    left_out = {slot: data.is_set(name).numpy() for slot, name in enumerate(terms.names)}
+    return made_of(data, columns, left_out, once_a_unit(terms.weights, terms.nodes))
 
 
 def made_of(data: Data, columns: Columns, left_out: Mapping[int, Mask], once: Sequence[int]) -> Entries:

@@ -49,6 +49,10 @@ class Weights(Term, Protocol):
         """The observed causes."""
 
     @property
+    def num_components(self) -> int:
+        """K, the number of values of Z."""
+
+    @property
     def design(self) -> Design:
         """The numbers that these enter as; nothing where they are levels of a table."""
 
@@ -105,6 +109,10 @@ class Theta:
     design = Design()
 
     @property
+    def num_components(self) -> int:
+        return self.parameters[0].shape[-1]
+
+    @property
     def width(self) -> int:
         return prod(self.levels)
 
@@ -124,7 +132,7 @@ class Theta:
         return Reference()
 
     def transforms(self, reference: Reference) -> dict[str, Transform]:
-        return {WEIGHTS: Simplex(self.parameters[0].shape[-1], self.width)}
+        return {WEIGHTS: Simplex(self.num_components, self.width)}
 
     def exchangeable(self, *, uses_prior: bool) -> list[tuple[float, ...]]:
         concentration = self.parameters[0].prior.concentration

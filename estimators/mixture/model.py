@@ -135,7 +135,7 @@ class CausalMixture(MixtureProgram):
     @own_modes()
     def marginal(self, data: Data) -> MixtureMarginal:
         """log p(data | φ) with Z summed out: the exact E-step that every estimator shares."""
-        return MixtureMarginal(self.weights, self.nodes, self.K, self.check(data))
+        return MixtureMarginal(self.weights, self.nodes, self.check(data))
 
     @own_modes()
     def density(self, data: Data) -> Density:

@@ -16,7 +16,6 @@ from estimators.estep.terms import Entries, Terms
 from estimators.estep.units import Index
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
-from estimators.parameters.parameter import Parameter
 
 # Elements of L for which a thread is worth its start; a general term takes as long as so many.
 LEAST_WORK, OF_GENERAL = 50_000, 8
@@ -27,24 +26,17 @@ MOST_NUMBERS = 4_000_000
 class CompiledKernel:
     """A model's tables, and threads over parameter sets or over rows, whichever there are more of."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        entries: Entries,
-        num_components: int,
-        parameters: Sequence[Parameter],
-        references: Sequence[Reference],
-    ) -> None:
+    def __init__(self, terms: Terms, entries: Entries, references: Sequence[Reference]) -> None:
         self._terms, self._references, self._num_rows = terms, references, entries.num_rows
-        self.K = num_components
-        made = self._made = ModelTables(terms, entries, num_components, parameters, references)
+        self.K = terms.K
+        made = self._made = ModelTables(terms, entries, references)
         rows = arranged(made)
         self.places = made.greeks
         self._position, self._size = rows.position, rows.columns.shape[1]
         # What is asked for one by one: units, or rows.
         self._num_apart = int(rows.chunks[-1, 1]) if entries.units is not None else self._size
         num_scratch = made.num_work + made.num_kept
-        sizes = num_components, made.C_width, made.S_width, num_scratch, int(len(rows.weights) > 0), self._size
+        sizes = self.K, made.C_width, made.S_width, num_scratch, int(len(rows.weights) > 0), self._size
         self.tables = Tables(
             np.array([*sizes, EXPECTATION if entries.units is None else EXPECTATION_OF_UNITS], dtype=np.int64),
             np.stack(made.rows),

@@ -35,7 +35,6 @@ from estimators.estep.weights import WEIGHTS
 from estimators.mechanisms.compiled.code import GeneralCode
 from estimators.mechanisms.protocol import Given, LogLinearFamily, Reference
 from estimators.optimise.arrays import Array
-from estimators.parameters.parameter import Parameter
 
 # Rows of scratch that every block needs; correlated Gaussians need two more than they have columns.
 WORK = 2
@@ -54,16 +53,9 @@ class Size(NamedTuple):
 class ModelTables:
     """The table of terms in the order of their slots, theta's first, and what it reads of rows and constants."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        entries: Entries,
-        num_components: int,
-        parameters: Sequence[Parameter],
-        references: Sequence[Reference],
-    ) -> None:
-        self.entries, self.K = entries, num_components
-        self.greeks = GreekPlaces(parameters)
+    def __init__(self, terms: Terms, entries: Entries, references: Sequence[Reference]) -> None:
+        self.entries, self.K = entries, terms.K
+        self.greeks = GreekPlaces(terms.parameters)
         # By slot, where the coefficients stand that a family makes itself.
         self.made: dict[int, int] = {}
         # Places of the Greeks, and those whose numbers they have.

@@ -11,10 +11,9 @@ from estimators.fits.quantities import Asked
 from estimators.fits.verdicts import Judge
 from estimators.modes.equivalents import equivalents_from
 from estimators.modes.labelling import Labelling
-from estimators.modes.law_rows import Design
+from estimators.modes.law_rows import Design, RowKind
 from estimators.modes.measured_law import measured_law
 from estimators.modes.row_law import RowLaw, law_of
-from estimators.modes.simulated_rows import RowKind
 from estimators.optimise.arrays import Array
 
 # Points of the old law from which the new one is sought, and moves at random from the Greeks in question.

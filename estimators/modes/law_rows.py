@@ -2,10 +2,20 @@
 
 Rows are of kinds: which variables are set in them, which hidden sites are seen, and what is missing. What a kind of
 rows tells does not depend on how many there are, so there are as many of each.
+
+Of simulated rows half are of the law. In the other half all that has M combinations of finitely many levels, classes
+among them, is set to levels at random, each as often, so that each is in enough rows however rare it is. A row x with
+the levels l weighs
+
+    p(x, l) / q(x, l),    q(x, l) = (p(x, l) + p(x | do(l)) / M) / 2,
+
+at most 2, so that weighed rows are rows of the law (Hesterberg 1995, "Weighted average importance sampling and
+defensive mixture distributions", Technometrics 37).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import NamedTuple
 
 import torch
@@ -13,12 +23,23 @@ from torch import Tensor
 
 from estimators.contract import Draws, Model, Predictive
 from estimators.data.data import Data
-from estimators.modes.simulated_rows import LEAST_PROBABILITY, RowKind, simulated
+from estimators.isolation import isolated
 
 # Cells of a law that are listed at most, rows that are simulated, and kinds of rows at most.
 MOST_CELLS, NUM_ROWS, MOST_KINDS = 2_000, 1_500, 8
 # What the weights of cells add up to, as a number of rows to the search for modes.
 TOTAL_WEIGHT = 1e4
+# Cells, or rows, of less probability than this in proportion are left out: the others determine them.
+LEAST_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class RowKind:
+    """Rows alike: what is set, to values [M] of which each row has one; the hidden sites seen; what is missing."""
+
+    settings: Mapping[str, Tensor]
+    seen: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 class LawRows(NamedTuple):
@@ -66,7 +87,7 @@ class Design:
             data = self._weighted(listed)
             return LawRows(data, f"all {len(data)} cells, exactly")
         count = NUM_ROWS // len(self.kinds)
-        parts = [simulated(self, kind, count, seed + MOST_KINDS * number) for number, kind in enumerate(self.kinds)]
+        parts = [_simulated(self, kind, count, seed + MOST_KINDS * number) for number, kind in enumerate(self.kinds)]
         data = Data.concat(parts)
         return LawRows(data, f"{len(data)} simulated rows")
 
@@ -142,6 +163,51 @@ class Design:
         if self.kinds is None:
             return None
         return Design(self.model, self.draws, self.data, (*self.kinds, kind))
+
+
+def _simulated(design: Design, kind: RowKind, count: int, seed: int) -> Data:
+    """About ``count`` rows of a kind, weighed; those of values that are set are as many for each."""
+    settings = {}
+    if kind.settings:
+        values = torch.stack(list(kind.settings.values()), 1).unique(dim=0)
+        settings = dict(zip(kind.settings, values.T, strict=True))
+    levels = design.levels(kind)
+    if not levels:
+        return design.of_kind(_drawn(design, settings, {}, count, seed), kind)
+    half = count // 2
+    generator = torch.Generator().manual_seed(seed)
+    forced = {name: values[torch.randperm(half, generator=generator) % len(values)] for name, values in levels.items()}
+    parts = [_drawn(design, settings, {}, count - half, seed), _drawn(design, settings, forced, half, seed + 1)]
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    weights = _weights(design, kind, columns, levels)
+    kept = weights > LEAST_PROBABILITY
+    kept_columns = {name: values[kept] for name, values in columns.items()}
+    return design.of_kind(kept_columns, kind).replace(weights=weights[kept])
+
+
+def _drawn(
+    design: Design, settings: Mapping[str, Tensor], forced: Mapping[str, Tensor], count: int, seed: int
+) -> dict[str, Tensor]:
+    """Columns of so many rows, some of them set."""
+    held = {name: values[torch.arange(count) % len(values)] for name, values in settings.items()}
+    held |= forced
+    predictive = design.model.predictive(design.draws, design.data, do=held, seed=seed)
+    with isolated(seed):
+        columns = predictive.sample(count)
+    return {**columns, **held}
+
+
+def _weights(design: Design, kind: RowKind, columns: Mapping[str, Tensor], levels: Mapping[str, Tensor]) -> Tensor:
+    """How much likelier rows [N] are under the law than among those that are drawn."""
+    settings = {name: columns[name] for name in kind.settings}
+    seen = RowKind(settings, kind.seen | (set(levels) & set(design.predictive.hidden)), kind.missing)
+    held = {name: columns[name] for name in levels}
+    set_to = RowKind(settings | held, kind.seen - set(levels), kind.missing)
+    own, given = (
+        design.model.density(design.of_kind(columns, one)).pointwise(design.draws)[0] for one in (seen, set_to)
+    )
+    spread = sum(log(len(values)) for values in levels.values())
+    return 2.0 / (1.0 + (given - spread - own).exp())
 
 
 def design_of(model: Model, draws: Draws, data: Data | None) -> Design:

@@ -14,7 +14,7 @@ from estimators.modes.equivalents import equivalents
 from estimators.modes.labelling import Labelling
 from estimators.modes.law_rows import design_of
 from estimators.modes.row_law import law_of
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import within_limits
 from estimators.parameters.symmetry import Draws
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def identification(
     if not density.size:
         raise ValueError("identifiability: every Greek of this model is known, so there is nothing to identify")
     at = density.unconstrain({name: value[0].numpy() for name, value in draws.items()})
-    at = np.where(density.bounded, np.clip(at, -LIMIT, LIMIT), at)
+    at = within_limits(at, density.bounded)
     law = law_of(density, density, at, rng)
     labelling = Labelling.of(fit.model, density, uses_prior=False)
     known = known_fit(fit, density, at[None])

@@ -17,12 +17,12 @@ from estimators.fits.identifiability import OpenGroup
 from estimators.fits.mode_findings import flat_directions, groups_in_words, groups_left_open
 from estimators.modes.joined import has_joined
 from estimators.modes.law_rows import design_of
-from estimators.modes.mode import LEAST_TOLD, Mode, at_end, is_curvature_affordable, law_at, mode_at
+from estimators.modes.mode import LEAST_TOLD, Mode, is_curvature_affordable, law_at, mode_at
 from estimators.modes.mode_search import WORKING_ROWS
 from estimators.modes.row_law import few_rows, law_of
 from estimators.modes.starts import responsibilities_at
 from estimators.optimise.arrays import Array
-from estimators.optimise.ascent import ascend
+from estimators.optimise.ascent import ascend, at_end
 
 # The gradient per row at which the likelihood is at a maximum.
 TOLERANCE, STATIONARY = 1e-8, 1e-6

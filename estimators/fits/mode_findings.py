@@ -9,10 +9,11 @@ from estimators.data.words import few
 from estimators.fits.identifiability import OpenGroup, greek_slopes, open_groups
 from estimators.fits.untold_ends import UNMOVED, all_entries
 from estimators.modes.found import Found
-from estimators.modes.mode import Mode, at_end
+from estimators.modes.mode import Mode
 from estimators.modes.pole import Pole
 from estimators.modes.table import SHARE, Modes
 from estimators.optimise.arrays import Array, Mask
+from estimators.optimise.ascent import at_end
 from estimators.parameters.edges import MOST_NAMED
 from estimators.status import Status
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from estimators.modes.evolution import evolved
 from estimators.modes.no_end import has_no_end
-from estimators.modes.region import SAME_LIMIT, SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
+from estimators.modes.region import SETTLED, SLACK, End, Region, Shape, rounding_of_slopes
 from estimators.optimise.arrays import Array
-from estimators.optimise.ascent import LIMIT, climb
+from estimators.optimise.ascent import at_end, climb
 
 # Starts on the way to the quantity's end in the normal approximation, as shares of the way, and how far one coordinate
 # moves at most.
@@ -126,7 +126,7 @@ def _without_end(end: End, sign: float) -> End:
 
 def _goes_on(region: Region, end: End) -> bool:
     """Whether the quantity ends at the limit of a log alone, as the mean of a class without a row may."""
-    at_limit = np.flatnonzero(region.objective.bounded & (np.abs(end.point) >= LIMIT - SAME_LIMIT))
+    at_limit = np.flatnonzero(region.objective.bounded & at_end(end.point))
     if not (len(at_limit) and np.isfinite(end.value)):
         return False
     before = np.tile(end.point, (len(at_limit), 1))

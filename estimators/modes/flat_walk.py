@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from estimators.modes.region import Quantity
+from estimators.modes.region import STEP, Quantity, slope_between
 from estimators.modes.row_law import RowLaw
 from estimators.optimise.arrays import Array
 
@@ -21,8 +21,6 @@ LEAST_GAIN, PATIENCE = 1e-5, 3
 # Directions at random that are tried before one is held to be flat to first order only; steps of a scattering, and how
 # many of them must end apart where the set is no point.
 TRIES, SCATTERED, LEAST_APART, APART = 4, 8, 4, 1e-3
-# Central differences of the quantity.
-STEP = 1e-5
 
 
 class Walk(NamedTuple):
@@ -101,4 +99,4 @@ def slope(quantity: Quantity, point: Array) -> Array:
     """The gradient [D] of a quantity, by central differences."""
     moves = STEP * np.eye(len(point))
     values = quantity(np.concatenate([point + moves, point - moves]))
-    return np.asarray(np.nan_to_num((values[: len(point)] - values[len(point) :]) / (2.0 * STEP)))
+    return slope_between(values[: len(point)], values[len(point) :])

@@ -8,7 +8,7 @@ import torch
 
 from estimators.contract import Density, Objective, log_likelihood
 from estimators.optimise.arrays import Array, Mask
-from estimators.optimise.ascent import LIMIT, newton
+from estimators.optimise.ascent import at_end, newton
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.optimise.inside import moved_inside
 from estimators.optimise.ridge import with_ridges
@@ -75,11 +75,6 @@ class Mode:
             return True
         inside = away[self.free] @ self.curve.information @ away[self.free]
         return bool(inside < SAME_POINT**2 and np.abs(away[~self.free]).max(initial=0.0) < 1.0)
-
-
-def at_end(point: Array) -> Mask:
-    """Which coordinates [D] are held at an end."""
-    return np.asarray(np.abs(point) >= LIMIT - 1e-6)
 
 
 def law_at(density: Density, points: Array) -> tuple[Array, Array]:

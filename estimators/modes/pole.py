@@ -9,7 +9,7 @@ from estimators.contract import Density, Objective
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import mode_at
 from estimators.optimise.arrays import Array, Mask
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import LIMIT, within_limits
 from estimators.optimise.stationary import NOTHING, TRY, rises_without_end
 
 
@@ -53,8 +53,7 @@ class Pole:
 
     def named_as(self, best: Array, labelling: Labelling, objective: Objective, density: Density) -> "Pole":
         """The same in the labelling that is nearest to an answer [D]."""
-        point = labelling.nearest(self.point, best)
-        point = np.where(objective.bounded, np.clip(point, -LIMIT, LIMIT), point)
+        point = within_limits(labelling.nearest(self.point, best), objective.bounded)
         return Pole.highest(objective, density, point[None]) or self
 
 

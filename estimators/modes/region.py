@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
 from estimators.optimise.arrays import Array
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import LIMIT, at_end, within_limits
 from estimators.optimise.curvature import curvature, eigen
 from estimators.optimise.objective import Objective
 
@@ -28,8 +28,8 @@ STEP = 1e-5
 MOST_STEPS = 30
 # By how much, in nats, an end may miss the bound; the share of the quantity's slope that may be left at a settled end.
 SLACK, SETTLED = 1e-3, 2e-2
-# How near a limit of logs and logits is at it, and the slope, in nats, from which on the objective rises there.
-SAME_LIMIT, RISING = 1e-6, 1e-3
+# The slope, in nats, from which on the objective rises at a limit of logs and logits.
+RISING = 1e-3
 # In place of what is not a number.
 FAR_BELOW = -1e100
 
@@ -69,7 +69,7 @@ class Region:
 
     def held(self, points: Array) -> Array:
         """Points [..., D] whose logs and logits are within what an ascent may reach."""
-        return np.where(self.objective.bounded, np.clip(points, -LIMIT, LIMIT), points)
+        return within_limits(points, self.objective.bounded)
 
     def excess(self, points: Array) -> Array:
         """By how much the objective is above the bound [S] at points [S, D]."""
@@ -94,8 +94,7 @@ class Region:
         moves = STEP * np.eye(len(point))
         values = self.quantity(self.held(np.concatenate([point[None], point + moves, point - moves])))
         ahead, behind = values[1 : len(point) + 1], values[len(point) + 1 :]
-        with np.errstate(invalid="ignore"):  # a ratio is infinite on both sides
-            return float(values[0]), np.nan_to_num((ahead - behind) / (2.0 * STEP))
+        return float(values[0]), slope_between(ahead, behind)
 
     def shape(self, point: Array) -> "Shape":
         """How the objective falls around a point."""
@@ -146,7 +145,7 @@ class Region:
 
     def _sides(self, farthest: Array) -> Array:
         """The outward normals [M, D] of the limits of logs and logits that are as far as this [D]."""
-        units = np.eye(len(farthest))[self.objective.bounded & (farthest >= LIMIT - SAME_LIMIT)]
+        units = np.eye(len(farthest))[self.objective.bounded & at_end(farthest)]
         return np.concatenate([units, -units])
 
     def _left(self, point: Array, slope: Array, axes: Array) -> float:
@@ -156,9 +155,15 @@ class Region:
         """
         excess, gradient = self.excess_and_slope(point)
         sides = self._sides(np.abs(point))
-        outward = [side for side in sides if side @ point > LIMIT - SAME_LIMIT and side @ gradient <= RISING]
+        outward = [side for side in sides if side @ point > 0.0 and side @ gradient <= RISING]
         outward += [-gradient] if excess < 10.0 * SLACK and gradient.any() else []
         return float(nnls(axes.T @ np.transpose(outward), slope)[1]) if outward else float(np.linalg.norm(slope))
+
+
+def slope_between(ahead: Array, behind: Array) -> Array:
+    """The gradient [D] by values [D] a step ahead and a step behind in each coordinate."""
+    with np.errstate(invalid="ignore"):  # a ratio is infinite on both sides
+        return np.nan_to_num((ahead - behind) / (2.0 * STEP))
 
 
 def rounding_of_slopes(value: float, axes: Array) -> float:

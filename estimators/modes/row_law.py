@@ -14,7 +14,7 @@ from scipy.optimize import least_squares
 
 from estimators.contract import Density
 from estimators.optimise.arrays import Array, Mask
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import within_limits
 from estimators.optimise.stationary import NEAR
 
 # The largest difference of log p of a row, in units of 1 + |log p|, of two laws that are the same, and of two that may
@@ -56,7 +56,7 @@ class RowLaw:
 
     def held(self, points: Array) -> Array:
         """Points whose logs and logits are within what an ascent may reach."""
-        return np.where(self.bounded, np.clip(points, -LIMIT, LIMIT), points)
+        return within_limits(points, self.bounded)
 
     def is_same(self, point: Array, within: float = SAME) -> bool:
         """Whether the law at a point [D] is that of the Greeks in question, in all rows."""

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 from scipy.optimize import minimize
 
-from estimators.optimise.arrays import Array
+from estimators.optimise.arrays import Array, Mask
 from estimators.optimise.curvature import Curvature, curvature
 from estimators.optimise.objective import Smooth
 
@@ -58,11 +58,17 @@ def ascend(objective: Smooth, start: Array, tolerance: float, *, max_steps: int 
 
 
 def _is_at_limit(objective: Smooth, point: Array) -> bool:
-    return bool((np.abs(point[objective.bounded]) >= LIMIT - 1e-6).any())
+    return bool(at_end(point[objective.bounded]).any())
 
 
-def _held(objective: Smooth, point: Array) -> Array:
-    return np.where(objective.bounded, np.clip(point, -LIMIT, LIMIT), point)
+def within_limits(points: Array, bounded: Mask) -> Array:
+    """Points [..., D] with their logs and logits within LIMIT."""
+    return np.where(bounded, np.clip(points, -LIMIT, LIMIT), points)
+
+
+def at_end(points: Array) -> Mask:
+    """Which coordinates [..., D], if they are logs or logits, are held at an end."""
+    return np.asarray(np.abs(points) >= LIMIT - 1e-6)
 
 
 def climb(
@@ -94,7 +100,7 @@ def climb(
             raise StopIteration
 
     bounds = [(-LIMIT, LIMIT) if bounded else (None, None) for bounded in objective.bounded]
-    point = _held(objective, start)
+    point = within_limits(start, objective.bounded)
     options = {"maxiter": max_steps, "ftol": 0.0, "gtol": gradient}
     end = minimize(loss, point, jac=True, method="L-BFGS-B", bounds=bounds, options=options, callback=after_step).x
     return np.asarray(end) if np.isfinite(end).all() else point
@@ -117,7 +123,7 @@ def newton(objective: Smooth, point: Array, curve: Curvature) -> Array:
     """Newton's method with one curvature while it shrinks the gradient, logs and logits held within LIMIT."""
     _, gradient = objective.value_and_gradient(point)
     for _ in range(NEWTON_STEPS):
-        moved = _held(objective, point + curve.newton_step(gradient))
+        moved = within_limits(point + curve.newton_step(gradient), objective.bounded)
         _, slope = objective.value_and_gradient(moved)
         if not (np.isfinite(slope).all() and np.abs(slope).max(initial=0.0) < np.abs(gradient).max(initial=0.0)):
             break

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estimators.optimise.arrays import Array, Mask
-from estimators.optimise.ascent import LIMIT
+from estimators.optimise.ascent import LIMIT, at_end, within_limits
 
 Places = NDArray[np.intp]
 MAX_STEPS = 100
@@ -202,8 +202,7 @@ def _moved(objective: Batched, state: _State, active: Places, moves: Array, gain
         if not len(left):
             break
         own = active[left]
-        target = state.points[own] + length * moves[left]
-        target = np.where(objective.bounded, np.clip(target, -LIMIT, LIMIT), target)
+        target = within_limits(state.points[own] + length * moves[left], objective.bounded)
         values, slopes = objective.evaluate(target)
         rises = values >= state.values[own] + SUFFICIENT * length * slope[left]
         # The last steps gain less than rounding.
@@ -226,10 +225,10 @@ def _held(objective: Batched, state: _State, active: Places) -> tuple[Mask, Mask
     """
     points, slopes = state.points[active], state.slopes[active]
     own = np.diagonal(state.curves[active], axis1=1, axis2=2)
-    at_end = objective.bounded & (np.abs(points) >= NEAR) & (np.abs(slopes) < NOTHING) & (np.abs(own) < NOTHING)
-    back = at_end & _rise_inwards(points, slopes) & (state.returns[active] < RETURNS)
+    ended = objective.bounded & (np.abs(points) >= NEAR) & (np.abs(slopes) < NOTHING) & (np.abs(own) < NOTHING)
+    back = ended & _rise_inwards(points, slopes) & (state.returns[active] < RETURNS)
     _put_inside(objective, state, active, back)
-    return at_end & ~back, np.asarray(back.any(1))
+    return ended & ~back, np.asarray(back.any(1))
 
 
 def _let_go(objective: Batched, state: _State, finished: Places, held: Mask) -> Mask:
@@ -263,7 +262,7 @@ def _put_inside(objective: Batched, state: _State, which: Places, back: Mask) ->
 def _to_ends(objective: Batched, state: _State, active: Places) -> None:
     """Move what climbs towards an end of its support there at once, where that is no worse and no spike."""
     points = state.points[active]
-    climbing = objective.bounded & (np.abs(points) > TRY) & (np.abs(points) < LIMIT - 1e-6)
+    climbing = objective.bounded & (np.abs(points) > TRY) & ~at_end(points)
     climbing &= state.slopes[active] * points > 0
     for row in np.flatnonzero(climbing.any(1)):
         which = np.flatnonzero(climbing[row])

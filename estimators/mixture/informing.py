@@ -1,6 +1,6 @@
 """The rows that inform a variable's mechanism, as arrays, and those that tell classes apart."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,11 +21,7 @@ def informing(
     """
     above = above_latent(weights, nodes)
     for variable, node in nodes.items():
-        keep = ~data.is_set(variable) & data.counts()
-        keep = keep & once(data) if variable in above else keep
-        for name in (variable, *node.parents):
-            keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
-        columns = {name: _kept(data.columns[name], keep) for name in (variable, *node.parents)}
+        columns = _columns(data, (variable, *node.parents), _informs(data, variable, is_of_unit=variable in above))
         yield variable, (columns[variable], node.design.named(columns, data.levels))
 
 
@@ -34,7 +30,7 @@ def num_informing(nodes: Mapping[str, Node], weights: Weights, data: Data) -> di
     above, counted = above_latent(weights, nodes), data.weights
     found = {}
     for name in nodes:
-        keep = ~data.is_set(name) & data.counts() & (once(data) if name in above else True)
+        keep = _informs(data, name, is_of_unit=name in above)
         observed = (~data.is_missing(name)).reshape(data.num_rows, -1).sum(1)[keep]
         found[name] = float(observed.sum() if counted is None else (observed * counted[keep]).sum())
     return found
@@ -45,18 +41,22 @@ def informing_weights(weights: Weights, data: Data) -> dict[str, Array]:
 
     None where causes are levels of a table.
     """
-    keep = ~data.is_set(LATENT) & data.counts()
-    keep = keep & once(data)
-    for name in weights.parents:
-        keep = keep & ~data.is_missing(name)
-    columns = {name: _kept(data.columns[name], keep) for name in weights.parents}
+    columns = _columns(data, weights.parents, _informs(data, LATENT, is_of_unit=True))
     return weights.design.named(columns, data.levels)
 
 
-def _kept(column: Tensor, keep: Tensor) -> Array:
-    """The numbers of a column in rows that are kept; no copy where all are."""
-    numbers: Array = column.double().numpy()
-    return numbers if bool(keep.all()) else numbers[keep.numpy()]
+def _informs(data: Data, name: str, *, is_of_unit: bool) -> Tensor:
+    """The mask [N] of rows that count in which a variable, or Z, is not set; one of a unit that has one value of it."""
+    keep = ~data.is_set(name) & data.counts()
+    return keep & once(data) if is_of_unit else keep
+
+
+def _columns(data: Data, names: Sequence[str], keep: Tensor) -> dict[str, Array]:
+    """The numbers of columns in rows that are kept and lack none of them; no copy where all are."""
+    for name in names:
+        keep = keep & ~data.is_missing(name).reshape(data.num_rows, -1).any(1)
+    columns = {name: data.columns[name].double().numpy() for name in names}
+    return columns if bool(keep.all()) else {name: numbers[keep.numpy()] for name, numbers in columns.items()}
 
 
 def once(data: Data) -> Tensor:

@@ -21,6 +21,7 @@ from estimators.isolation import own_modes
 from estimators.mechanisms.generalised_linear import Regression
 from estimators.optimise.arrays import Array
 from estimators.optimise.ascent import LIMIT
+from tests.expectations import q_of
 from tests.mechanism_models import MODELS, random_greeks
 
 NAMES = (
@@ -139,9 +140,9 @@ def test_rows_with_gaps_are_taken_once_for_each_of_their_levels() -> None:
     for seed in range(2):
         at = {name: value.numpy() for name, value in random_greeks(model, seed).items()}
         statistics = plain.statistics(at)
-        values = [plain.complete({**at, **each.argmax(at, each.statistics(at))}, statistics) for each in (fast, plain)]
+        values = [q_of(plain, {**at, **each.argmax(at, each.statistics(at))}, statistics) for each in (fast, plain)]
         assert values[0] == pytest.approx(float(values[1]), rel=1e-6)
-        assert values[0] > plain.complete(at, statistics)
+        assert values[0] > q_of(plain, at, statistics)
 
 
 @EVERY_MODEL

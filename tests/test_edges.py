@@ -27,6 +27,7 @@ from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian, Logistic, NegativeBinomial, Poisson
 from estimators.modes.mode_search import Search
 from estimators.parameters.edges import End
+from tests.expectations import log_likelihood_of
 from tests.models import fit_quietly
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
@@ -177,8 +178,8 @@ def test_a_class_absent_at_one_level_of_a_cause_is_not_lost(estimator: Estimator
     fit = estimator.fit(ABSENT, data, seed=0)
     assert fit.status is Status.CONVERGED and "theta[2, 0] at 0" in " ".join(fit.advice)
     marginal = ABSENT.marginal(data)
-    truth = float(marginal.log_likelihood(ABSENT.check_greeks(ABSENT_TRUTH)))
-    assert float(marginal.log_likelihood({name: value[0] for name, value in fit.draws.items()})) > truth + 2.0
+    truth = float(log_likelihood_of(marginal, ABSENT.check_greeks(ABSENT_TRUTH)))
+    assert float(log_likelihood_of(marginal, {name: value[0] for name, value in fit.draws.items()})) > truth + 2.0
     assert float(fit.effect("Y", of="T").value) == pytest.approx(1.61, abs=0.6)
 
 
@@ -192,12 +193,12 @@ def test_an_answer_below_a_pole_of_the_prior_says_so(seed: int) -> None:
     with pytest.warns(EstimationWarning, match=said):
         fit = MAP().fit(model, data, seed=0)
     marginal = model.marginal(data)
-    truth = float(marginal.log_likelihood(model.check_greeks(ABSENT_TRUTH)))
-    assert float(marginal.log_likelihood({name: value[0] for name, value in fit.draws.items()})) < truth - 10.0
+    truth = float(log_likelihood_of(marginal, model.check_greeks(ABSENT_TRUTH)))
+    assert float(log_likelihood_of(marginal, {name: value[0] for name, value in fit.draws.items()})) < truth - 10.0
     # What a search of the likelihood has found leads to no maximum inside: it is there itself, and says why.
     with pytest.warns(EstimationWarning, match=r"theta\[.* at 0 \(the prior is infinite there"):
         there = MAP().fit(model, data, seed=0, search=modes.search(model, data, seed=0))
-    assert float(marginal.log_likelihood({name: value[0] for name, value in there.draws.items()})) > truth
+    assert float(log_likelihood_of(marginal, {name: value[0] for name, value in there.draws.items()})) > truth
     # Nothing is to be said without a pole, nor of a class that the rows do not need.
     plain = CausalMixture(2, {name: ABSENT.mechanisms[name] for name in ("T", "Y")}, concentration=0.5)
     for one in (ABSENT, plain):

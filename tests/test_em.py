@@ -13,6 +13,7 @@ from estimators.algorithms import em
 from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import DiagonalGaussian, FullGaussian, Gaussian
 from estimators.optimise.ascent import climb_inside
+from tests.expectations import log_likelihood_of
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
 
@@ -37,7 +38,7 @@ def mean_gradient(fit: Fit, data: Data) -> float:
         else:
             free.append(fit[name].log().requires_grad_())
             greeks[name] = free[-1].exp()
-    slopes = torch.autograd.grad(marginal.log_likelihood(greeks), free)
+    slopes = torch.autograd.grad(log_likelihood_of(marginal, greeks), free)
     total = data.num_rows if data.weights is None else float(data.weights.sum())
     return max(float(slope.abs().max()) for slope in slopes) / total
 

@@ -12,6 +12,7 @@ from pyro import poutine
 
 from estimators import CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, DiagonalGaussian, FullGaussian, Gaussian, LinearGaussian, Poisson
+from tests.expectations import log_likelihood_of
 
 N, K = 7, 2
 MODEL = CausalMixture(
@@ -78,7 +79,7 @@ def test_an_extreme_entry_changes_no_other_row(name: str, size: float, seen: boo
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=3e-12)
     np.testing.assert_allclose(FIT.responsibilities(columns)[:, 1], share, atol=1e-12)
     np.testing.assert_allclose(
-        MODEL.marginal(Data(columns)).log_likelihood(DRAWS[0]),
+        log_likelihood_of(MODEL.marginal(Data(columns)), DRAWS[0]),
         MODEL.marginal(Data(columns)).pointwise(DRAWS[0]).sum(),
         rtol=1e-12,
     )

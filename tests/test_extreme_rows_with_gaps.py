@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 
 from estimators import CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, FullGaussian, Gaussian, LinearGaussian, Poisson
+from tests.expectations import q_of
 from tests.test_missing_vectors import exact_law, exact_log_density
 
 THETA = [0.375, 0.625]
@@ -141,5 +142,5 @@ def test_the_statistics_of_counts_beside_a_gap() -> None:
     joint = np.log(THETA[0]) + np.log([0.7, 0.3]) + stats.norm.logpdf(0.2, [0.0, 1.0]) + stats.poisson.logpmf(3, 2.0)
     shares = np.exp(joint - logsumexp(joint))
     second = np.log(THETA[1] * 0.6) + stats.norm.logpdf(0.0) + stats.poisson.logpmf(10**7, 1e7)
-    found = marginal.complete(arrays, marginal.statistics(arrays))
+    found = q_of(marginal, arrays, marginal.statistics(arrays))
     assert float(found) == pytest.approx(float(shares @ joint) + second, rel=1e-10)

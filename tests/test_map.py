@@ -10,6 +10,7 @@ from torch import Tensor
 
 from estimators import MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
 from estimators.mechanisms import Gaussian
+from tests.expectations import log_likelihood_of
 from tests.gallery import tutorial
 from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
 
@@ -18,7 +19,7 @@ def log_joint_gradient(fit: Fit, data: Data) -> dict[str, Tensor]:
     """d(log likelihood + log prior)/dφ at the fit, by autograd, projected onto the simplex for theta."""
     greeks = {name: fit[name].requires_grad_() for name in fit.draws}
     prior = sum(p.prior.log_prob(greeks[p.name]).sum() for p in fit.model.parameters)
-    slopes = torch.autograd.grad(fit.model.marginal(data).log_likelihood(greeks) + prior, list(greeks.values()))
+    slopes = torch.autograd.grad(log_likelihood_of(fit.model.marginal(data), greeks) + prior, list(greeks.values()))
     found = dict(zip(greeks, slopes, strict=True))
     found["theta"] = found["theta"] - found["theta"].mean()
     return found

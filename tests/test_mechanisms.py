@@ -27,7 +27,7 @@ from estimators.mechanisms import (
 from estimators.mechanisms.defaults import General
 from estimators.mixture.coordinates import transforms_of
 from estimators.mixture.density import Density
-from tests.expectations import MixtureExpectation
+from tests.expectations import MixtureExpectation, log_likelihood_of, q_of
 from tests.mechanism_models import (
     FAMILIES,
     MODELS,
@@ -64,7 +64,7 @@ def along_support(model: CausalMixture, slopes: dict[str, Tensor]) -> dict[str, 
 def test_both_routes_agree_on_value_and_gradient(model: CausalMixture, seed: int) -> None:
     data = any_rows(model, seed=seed)
     greeks = {name: value.requires_grad_() for name, value in random_greeks(model, seed).items()}
-    fast, slow = model.marginal(data).log_likelihood(greeks), enumerated(model, data, greeks)
+    fast, slow = log_likelihood_of(model.marginal(data), greeks), enumerated(model, data, greeks)
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
     values = list(greeks.values())
     mine = dict(zip(greeks, torch.autograd.grad(fast, values), strict=True))
@@ -213,18 +213,18 @@ def test_the_m_step_is_the_argmax_of_q(model: CausalMixture) -> None:
         for _ in range(60):
             best = marginal.argmax(best, given)
         around = density.unconstrain(best) + 1e-4 * np.stack([np.eye(density.size), -np.eye(density.size)])
-        ahead, behind = (marginal.complete(density.constrain(points), given) for points in around)
+        ahead, behind = (q_of(marginal, density.constrain(points), given) for points in around)
         assert np.abs(ahead - behind).max() / 2e-4 < 1e-5 * marginal.total_weight
     else:
         assert np.abs(slope_of_q(model, marginal, best, given)).max() < 1e-7 * marginal.total_weight
     # The control: where the E-step was made, it is not zero.
     assert np.abs(slope_of_q(model, marginal, arrays, given)).max() > 1e-3 * marginal.total_weight
-    centre, top = density.unconstrain(best), float(marginal.complete(best, given))
+    centre, top = density.unconstrain(best), float(q_of(marginal, best, given))
     rng = np.random.default_rng(0)
     for size in (1e-3, 0.1, 1.0):
         for _ in range(10):
             moved = density.constrain(centre + size * rng.standard_normal(density.size))
-            assert float(marginal.complete(moved, given)) < top + 1e-9 * abs(top)
+            assert float(q_of(marginal, moved, given)) < top + 1e-9 * abs(top)
 
 
 @EVERY_MODEL
@@ -266,7 +266,7 @@ def test_digits_survive_a_range_far_beyond_the_scale(mechanism: Mechanism) -> No
     squares = float((offsets - offsets.mean(0)).square().sum())
     expected = 2 * (4 * math.log(0.5) - 0.5 * squares - 4 * math.log(2 * math.pi))
     marginal = model.marginal(data)
-    assert float(marginal.log_likelihood(greeks)) == pytest.approx(expected, rel=1e-9)
+    assert float(log_likelihood_of(marginal, greeks)) == pytest.approx(expected, rel=1e-9)
     best = MixtureExpectation(marginal, greeks).argmax()
     spread = (offsets - offsets.mean(0)).square().mean(0).sqrt()
     torch.testing.assert_close(best["sigma_X"], spread.expand(2, 2), rtol=1e-9, atol=0)

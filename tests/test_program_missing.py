@@ -15,6 +15,7 @@ from estimators.contract import log_joint
 from estimators.isolation import program_mode
 from estimators.mechanisms import Bernoulli, Gaussian
 from estimators.programs.density import ProgramDensity
+from tests.expectations import log_likelihood_of
 from tests.models import fit_quietly
 from tests.refusals import case, refused
 
@@ -71,7 +72,7 @@ def test_missing_entries_are_integrated_out_as_in_a_mixture() -> None:
         atol=1e-9,
     )
     slopes = torch.autograd.grad(marginal.log_likelihood(greeks), list(greeks.values()))
-    expected = torch.autograd.grad(other.log_likelihood(same), list(same.values()))
+    expected = torch.autograd.grad(log_likelihood_of(other, same), list(same.values()))
     for name, one, two in zip(greeks, slopes, expected, strict=True):
         along = [s - (s * GREEKS[name]).sum() if name == "theta" else s for s in (one, two)]
         torch.testing.assert_close(*along, rtol=1e-8, atol=1e-8)

@@ -22,6 +22,7 @@ from estimators.data.working_rows import working_rows
 from estimators.estep.units import above_latent
 from estimators.mechanisms import Bernoulli, Categorical, Gate, Gaussian, LinearGaussian, Logistic, Poisson
 from estimators.modes.law_rows import design_of
+from tests.expectations import log_likelihood_of
 from tests.mechanism_models import enumerated, random_greeks
 from tests.refusals import case, refused
 from validation.testing.stat import Stat
@@ -86,10 +87,10 @@ def by_allocations(model: CausalMixture, data: Data, greeks: dict[str, Tensor]) 
 @EVERY_MODEL
 def test_the_likelihood_is_the_sum_over_every_allocation_of_units(model: CausalMixture) -> None:
     data, greeks = visits(model, 6, 1), random_greeks(model, 2)
-    found = float(model.marginal(data).log_likelihood(greeks))
+    found = float(log_likelihood_of(model.marginal(data), greeks))
     assert found == pytest.approx(by_allocations(model, data, greeks), rel=1e-12)
     # Not that of rows that have a Z each.
-    apart = float(model.marginal(Data(dict(data.columns))).log_likelihood(greeks))
+    apart = float(log_likelihood_of(model.marginal(Data(dict(data.columns))), greeks))
     assert abs(found - apart) > 0.1
 
 
@@ -100,7 +101,7 @@ def test_so_it_is_where_z_is_seen_or_set_in_some_units(model: CausalMixture) -> 
     by_unit = torch.tensor([-1, 0, 1, 1, -1, 0])
     is_set = torch.tensor([False, False, True, False, False, True])
     known = data.replace(Z=data.spread(by_unit)).replace(intervened={"Z": data.spread(is_set)})
-    found = float(model.marginal(known).log_likelihood(greeks))
+    found = float(log_likelihood_of(model.marginal(known), greeks))
     assert found == pytest.approx(by_allocations(model, known, greeks), rel=1e-12)
 
 
@@ -224,7 +225,7 @@ def test_as_many_rows_a_unit_identify_two_classes_of_one_variable_as_theory_says
 def test_pyro_enumerates_the_same_with_z_in_a_plate_of_units(model: CausalMixture) -> None:
     data, greeks = visits(model, 7, 13), random_greeks(model, 5)
     greeks = {name: value.requires_grad_() for name, value in greeks.items()}
-    expected = model.marginal(data).log_likelihood(greeks)
+    expected = log_likelihood_of(model.marginal(data), greeks)
     torch.testing.assert_close(enumerated(model, model.check(data), greeks), expected, rtol=1e-9, atol=1e-9)
     # Rows that have a Z each are another law.
     apart = enumerated(model, model.check(Data(dict(data.columns))), greeks)
@@ -260,11 +261,11 @@ def test_missing_levels_are_summed_row_by_row_within_their_unit() -> None:
     whole = dict(data.columns)
     holes = Data({**whole, "T": np.where(gaps, np.nan, whole["T"])}, missing="marginalize", unit=data.unit)
     completions = [
-        model.marginal(Data({**whole, "T": _put(whole["T"], gaps, levels)}, unit=data.unit)).log_likelihood(greeks)
+        log_likelihood_of(model.marginal(Data({**whole, "T": _put(whole["T"], gaps, levels)}, unit=data.unit)), greeks)
         for levels in product(range(3), repeat=3)
     ]
     marginal = model.marginal(holes)
-    found, expected = marginal.log_likelihood(greeks), torch.logsumexp(torch.stack(completions), 0)
+    found, expected = log_likelihood_of(marginal, greeks), torch.logsumexp(torch.stack(completions), 0)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     # Responsibilities of a unit rest on all of its rows, those without gaps too.
     assert marginal.responsibilities(greeks).shape == (5, 2)
@@ -349,10 +350,10 @@ def test_missing_causes_of_z_are_summed_once_a_unit(
             filled[name][rows] = level
         filled["Y"][gone.get("Y", np.zeros(6, dtype=bool))] = np.nan
         one = Data(filled, missing="marginalize", **options)
-        completions.append(model.marginal(one).log_likelihood(greeks))
+        completions.append(log_likelihood_of(model.marginal(one), greeks))
     marginal = model.marginal(data)
     expected = torch.logsumexp(torch.stack(completions), 0)
-    torch.testing.assert_close(marginal.log_likelihood(greeks), expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(log_likelihood_of(marginal, greeks), expected, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(marginal.pointwise(greeks).sum(), expected, rtol=1e-11, atol=1e-11)
     slopes_and_steps_are_right(model.density(data))
 
@@ -369,8 +370,8 @@ def test_a_missing_number_that_rows_share_as_a_cause_of_z_is_refused() -> None:
     # Of a unit of one row it is integrated out.
     one = rows.units_at(torch.tensor([0])).rows(torch.tensor([0]))
     greeks = random_greeks(model, 2)
-    found = model.marginal(one).log_likelihood(greeks)
-    at = [model.marginal(one.replace(V=[value])).log_likelihood(greeks) for value in np.linspace(-30, 30, 301)]
+    found = log_likelihood_of(model.marginal(one), greeks)
+    at = [log_likelihood_of(model.marginal(one.replace(V=[value])), greeks) for value in np.linspace(-30, 30, 301)]
     torch.testing.assert_close(found, torch.logsumexp(torch.stack(at), 0) + np.log(0.2), rtol=1e-9, atol=1e-9)
 
 

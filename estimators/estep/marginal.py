@@ -35,7 +35,6 @@ from estimators.estep.variable import Node
 from estimators.estep.weights import Weights
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
-from estimators.optimise.first_order import differentiable
 from estimators.parameters.transforms import LOGS
 
 
@@ -124,17 +123,6 @@ class MixtureMarginal:
             slopes.update(term.gradient(greeks, statistics.sums[name], statistics.references[name]))
         return slopes
 
-    def complete(self, greeks: Greeks, statistics: Statistics) -> Array:
-        """J(φ; S) as [...]: the expected complete-data log-likelihood."""
-        value: Array | float = 0.0
-        for name, linear in self._terms.log_linear_by_name():
-            coefficients = linear.coefficients(greeks, statistics.references[name])
-            value = value + (coefficients * statistics.sums[name]).sum((-1, -2))
-        for name, general, columns, shares in self.general(statistics):
-            numbers = general.coefficients(greeks, statistics.references[name])
-            value = value + general.complete(numbers, columns, shares)
-        return np.asarray(value)
-
     def argmax(self, greeks: Greeks, statistics: Statistics) -> dict[str, Array]:
         """The M-step: the Greeks that maximise J, or raise it where a mechanism has no closed form."""
         best: dict[str, Array] = {}
@@ -180,18 +168,6 @@ class MixtureMarginal:
         return found
 
     # ---------------------------------------------------------------- on tensors
-
-    def log_likelihood(self, greeks: Mapping[str, Tensor]) -> Tensor:
-        """log p(data | φ) = Σ_n w_n logsumexp_k L[k, n], differentiable to first order."""
-        names = list(greeks)
-
-        def evaluate(*values: Tensor) -> tuple[Array, list[Array]]:
-            arrays = _arrays(dict(zip(names, values, strict=True)))
-            statistics = self.statistics(arrays)
-            slopes = self.gradient(arrays, statistics)
-            return statistics.log_likelihood, [slopes[name] for name in names]
-
-        return differentiable(evaluate, [greeks[name] for name in names])
 
     def pointwise(self, greeks: Mapping[str, Tensor]) -> Tensor:
         """log p(unit | φ) as [..., U]; for one with Z known, log p(Z, unit | φ), without theta where Z was set."""

@@ -13,6 +13,7 @@ from estimators.mixture.density import Density
 from estimators.parameters.prior_densities import log_density
 from estimators.parameters.priors import as_prior
 from estimators.parameters.transforms import Positive, Real, Simplex, Transform
+from estimators.parameters.zero_sum import ZeroSumNormal
 from tests.models import MODELS, mixed_rows
 from tests.objectives import objective_of
 
@@ -32,7 +33,11 @@ PRIORS = [
     dist.HalfCauchy(2.0).expand([3]),
     dist.StudentT(4.0, 1.0, 2.0).expand([3]),
     dist.HalfNormal(2.0),
+    dist.Gamma(torch.tensor([0.3, 1.0, 4.0]), 1.5),
+    dist.Beta(torch.tensor([0.3, 1.0, 4.0]), 2.0),
+    dist.Uniform(torch.tensor([-1.0, 0.0, 2.0]), 2.5),
     dist.Dirichlet(torch.tensor([0.5, 1.0, 3.0])),
+    ZeroSumNormal(torch.tensor([[1.0, 0.3], [1.0, 0.3], [1.0, 0.3]])),
 ]
 
 
@@ -93,7 +98,8 @@ def test_a_prior_and_its_slope_are_torchs(prior: dist.TorchDistribution) -> None
     expected = double.log_prob(free)
     expected = expected.sum(-1) if double.batch_shape else expected
     np.testing.assert_allclose(values, expected.detach().numpy(), rtol=1e-12)
-    (slope,) = torch.autograd.grad(expected.sum(), free)
+    # That of a uniform density is 0.
+    (slope,) = torch.autograd.grad(expected.sum() + 0.0 * free.sum(), free)
     np.testing.assert_allclose(slopes, slope.numpy(), rtol=1e-10, atol=1e-12)
     one, _ = evaluate(batch[0].numpy())
     assert float(one) == pytest.approx(float(values[0]), rel=1e-14)

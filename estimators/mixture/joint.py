@@ -23,8 +23,7 @@ from estimators.mixture.observed import ROWS
 from estimators.mixture.situation import Situation, all_draws, pick
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.laws import MISSED, is_integer, log_mass, log_prob_of
-from estimators.parameters.parameter import LOG_ZERO
-from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.parameter import HALF_LOG_2PI, LOG_ZERO
 
 # Beyond this many configurations an answer in closed form is not attempted.
 MOST_CONFIGURATIONS = 20_000

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log, pi
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from estimators.data.values import numbers
 TINY = 1e-300
 # The logarithm of a weight of 0: finite, so that it may be multiplied by a count of 0, and far below any likelihood.
 LOG_ZERO = -1e290
+HALF_LOG_2PI = 0.5 * log(2.0 * pi)
 
 
 class Axis(NamedTuple):

@@ -1,47 +1,54 @@
 """Prior densities and their gradients in NumPy, for the families met in practice; torch's autograd for any other.
 
-Source of the formulas: the densities in the documentation of `torch.distributions`, differentiated by hand; tests
-compare each with autograd.
+The numbers are those of `tabulated_priors`, the formulas differentiated by hand; tests compare each with autograd.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistributionMixin
-from scipy.special import gammaln
 
 from estimators.optimise.arrays import Array
 from estimators.parameters.parameter import TINY
-from estimators.parameters.priors import parameters_of
-from estimators.parameters.zero_sum import ZeroSumNormal
+from estimators.parameters.tabulated_priors import (
+    BETA,
+    DIRICHLET,
+    FAMILIES,
+    FLAT,
+    LOG_NORMAL,
+    NORMAL,
+    POWER,
+    tabulated_prior,
+)
 
 LogDensity = Callable[[Array], tuple[Array, Array]]
 LogDensityOfLogs = Callable[[Sequence[Array]], tuple[Array, tuple[Array, ...]]]
 
 BELOW_ONE = 1.0 - float(np.finfo(np.float64).epsneg)
-HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 
 
 def log_density(prior: TorchDistributionMixin) -> LogDensity:
     """Return ``x -> (log p(x), d log p / dx)`` for x [..., *shape of the prior], log p summed over that shape."""
     if not is_written_out(prior):
         return _by_autograd(prior)
-    return _FAMILIES[type(prior)](_arrays(prior), len(prior.batch_shape))
+    law, table = _table_of(prior)
+    return _BY_VALUE[law](*table)
 
 
 def is_written_out(prior: TorchDistributionMixin) -> bool:
     """Whether the density and its slope are written out here, and not found by autograd."""
-    return type(prior) in _FAMILIES
+    return type(prior) in FAMILIES and type(prior) is not dist.LKJCholesky
 
 
 def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
     """The same in the logs of a probability, and with gradients with respect to these."""
-    if type(prior) in _OF_LOGS:
-        return _OF_LOGS[type(prior)](_arrays(prior), len(prior.batch_shape))
+    if isinstance(prior, dist.Beta | dist.Dirichlet) and is_written_out(prior):
+        law, table = _table_of(prior)
+        return _BY_LOGS[law](*table)
     by_value = log_density(prior)
 
     def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
@@ -53,8 +60,11 @@ def log_density_of_logs(prior: TorchDistributionMixin) -> LogDensityOfLogs:
     return evaluate
 
 
-def _arrays(prior: TorchDistributionMixin) -> dict[str, Array]:
-    return {name: value.detach().double().numpy() for name, value in parameters_of(prior).items()}
+def _table_of(prior: TorchDistributionMixin) -> tuple[int, tuple[Array, float, int]]:
+    """The law of a prior, and its numbers [.., *shape], their constant, and how many axes the shape has."""
+    table, shape = tabulated_prior(prior), prior.batch_shape + prior.event_shape
+    assert table is not None
+    return table.law, (table.numbers.reshape(-1, *shape), table.constant, len(shape))
 
 
 def _summed(value: Array, dims: int) -> Array:
@@ -69,9 +79,8 @@ def _inner(one: Array, other: Array, dims: int) -> Array:
     return _summed(one * other, dims)
 
 
-def _normal(p: Mapping[str, Array], dims: int) -> LogDensity:
-    loc, precision = p["loc"], p["scale"] ** -2.0
-    constant = -np.sum(np.log(p["scale"]) + HALF_LOG_2PI)
+def _normal(numbers: Array, constant: float, dims: int) -> LogDensity:
+    loc, precision = numbers
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         below = loc - x
@@ -81,19 +90,8 @@ def _normal(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
-def _half_normal(p: Mapping[str, Array], dims: int) -> LogDensity:
-    normal = _normal({"loc": np.zeros_like(p["scale"]), "scale": p["scale"]}, dims)
-    constant = np.size(p["scale"]) * np.log(2.0)
-
-    def evaluate(x: Array) -> tuple[Array, Array]:
-        value, slope = normal(x)
-        return value + constant, slope
-
-    return evaluate
-
-
-def _log_normal(p: Mapping[str, Array], dims: int) -> LogDensity:
-    normal = _normal(p, dims)
+def _log_normal(numbers: Array, constant: float, dims: int) -> LogDensity:
+    normal = _normal(numbers, constant, dims)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         log_x = np.log(x)
@@ -103,19 +101,19 @@ def _log_normal(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
-def _gamma(p: Mapping[str, Array], dims: int) -> LogDensity:
-    shape, rate = p["concentration"], p["rate"]
-    constant = np.sum(shape * np.log(rate) - gammaln(shape))
+def _power(numbers: Array, constant: float, dims: int) -> LogDensity:
+    power, rate, _ = numbers
+    if not (power.any() or rate.any()):
+        # HalfNormal, whose density at 0 is finite.
+        return _normal(numbers[1:], constant, dims)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
-        return _summed((shape - 1.0) * np.log(x) - rate * x, dims) + constant, (shape - 1.0) / x - rate
+        return _summed(power * np.log(x) - rate * x, dims) + constant, power / x - rate
 
     return evaluate
 
 
-def _uniform(p: Mapping[str, Array], dims: int) -> LogDensity:
-    constant = -np.sum(np.log(p["high"] - p["low"]))
-
+def _flat(numbers: Array, constant: float, dims: int) -> LogDensity:
     def evaluate(x: Array) -> tuple[Array, Array]:
         # The Greek's coordinates keep x between the ends; it may round to one, where the density is the same.
         return np.full(x.shape[: x.ndim - dims], constant), np.zeros_like(x)
@@ -123,23 +121,8 @@ def _uniform(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
-def _zero_sum(p: Mapping[str, Array], dims: int) -> LogDensity:
-    normal = _normal({"loc": np.zeros_like(p["scale"]), "scale": p["scale"]}, dims + 2)
-    twice = np.sum(np.log(p["scale"][..., 0, :]) + HALF_LOG_2PI)
-
-    def evaluate(x: Array) -> tuple[Array, Array]:
-        value, slope = normal(x)
-        return value + twice, slope
-
-    return evaluate
-
-
-def _exponential(p: Mapping[str, Array], dims: int) -> LogDensity:
-    return _gamma({"concentration": np.ones_like(p["rate"]), "rate": p["rate"]}, dims)
-
-
-def _dirichlet(p: Mapping[str, Array], dims: int) -> LogDensity:
-    of_logs = _dirichlet_of_logs(p, dims)
+def _dirichlet(numbers: Array, constant: float, dims: int) -> LogDensity:
+    of_logs = _dirichlet_of_logs(numbers, constant, dims)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         held = np.maximum(x, TINY)
@@ -149,18 +132,17 @@ def _dirichlet(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
-def _dirichlet_of_logs(p: Mapping[str, Array], dims: int) -> LogDensityOfLogs:
-    powers = p["concentration"] - 1.0
-    constant = np.sum(gammaln(p["concentration"].sum(-1)) - gammaln(p["concentration"]).sum(-1))
+def _dirichlet_of_logs(numbers: Array, constant: float, dims: int) -> LogDensityOfLogs:
+    (powers,) = numbers
 
     def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
-        return _inner(powers, logs[0], dims + 1) + constant, (powers,)
+        return _inner(powers, logs[0], dims) + constant, (powers,)
 
     return evaluate
 
 
-def _beta(p: Mapping[str, Array], dims: int) -> LogDensity:
-    of_logs = _beta_of_logs(p, dims)
+def _beta(numbers: Array, constant: float, dims: int) -> LogDensity:
+    of_logs = _beta_of_logs(numbers, constant, dims)
 
     def evaluate(x: Array) -> tuple[Array, Array]:
         low, high = np.maximum(x, TINY), np.maximum(1.0 - x, TINY)
@@ -170,11 +152,8 @@ def _beta(p: Mapping[str, Array], dims: int) -> LogDensity:
     return evaluate
 
 
-def _beta_of_logs(p: Mapping[str, Array], dims: int) -> LogDensityOfLogs:
-    one, other = p["concentration1"] - 1.0, p["concentration0"] - 1.0
-    constant = np.sum(
-        gammaln(p["concentration1"] + p["concentration0"]) - gammaln(p["concentration1"]) - gammaln(p["concentration0"])
-    )
+def _beta_of_logs(numbers: Array, constant: float, dims: int) -> LogDensityOfLogs:
+    one, other = numbers
 
     def evaluate(logs: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
         return _summed(one * logs[0] + other * logs[1], dims) + constant, (one, other)
@@ -182,20 +161,17 @@ def _beta_of_logs(p: Mapping[str, Array], dims: int) -> LogDensityOfLogs:
     return evaluate
 
 
-_FAMILIES: dict[type, Callable[[Mapping[str, Array], int], LogDensity]] = {
-    dist.Normal: _normal,
-    dist.HalfNormal: _half_normal,
-    dist.LogNormal: _log_normal,
-    dist.Gamma: _gamma,
-    dist.Beta: _beta,
-    dist.Exponential: _exponential,
-    dist.Dirichlet: _dirichlet,
-    dist.Uniform: _uniform,
-    ZeroSumNormal: _zero_sum,
+_BY_VALUE: dict[int, Callable[[Array, float, int], LogDensity]] = {
+    NORMAL: _normal,
+    LOG_NORMAL: _log_normal,
+    POWER: _power,
+    BETA: _beta,
+    DIRICHLET: _dirichlet,
+    FLAT: _flat,
 }
-_OF_LOGS: dict[type, Callable[[Mapping[str, Array], int], LogDensityOfLogs]] = {
-    dist.Dirichlet: _dirichlet_of_logs,
-    dist.Beta: _beta_of_logs,
+_BY_LOGS: dict[int, Callable[[Array, float, int], LogDensityOfLogs]] = {
+    BETA: _beta_of_logs,
+    DIRICHLET: _dirichlet_of_logs,
 }
 
 

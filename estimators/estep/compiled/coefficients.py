@@ -39,8 +39,7 @@ from estimators.estep.compiled.layout import (
     WIDTH,
 )
 from estimators.mechanisms.compiled.jit import EXACT, compiled
-from estimators.parameters.parameter import LOG_ZERO
-from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.parameter import HALF_LOG_2PI, LOG_ZERO
 
 # 1 / rate of a rate next to 0, finite so that a count of 0 may be multiplied by it.
 LARGEST_INVERSE = 1e300

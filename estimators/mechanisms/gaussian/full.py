@@ -23,8 +23,7 @@ from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Equation, Greeks, Reference, VariableTable
 from estimators.optimise.arrays import Array
 from estimators.parameters.correlations import CholeskyOfCorrelation
-from estimators.parameters.parameter import Parameter
-from estimators.parameters.prior_densities import HALF_LOG_2PI
+from estimators.parameters.parameter import HALF_LOG_2PI, Parameter
 from estimators.parameters.priors import default_prior
 from estimators.parameters.transforms import Transform
 

@@ -29,7 +29,7 @@ def tabulated_sites(
 
     for parameter in parameters:
         transform = transforms[parameter.name]
-        mapped, prior = transform.tabulated(parameter.shape), tabulated_prior(parameter)
+        mapped, prior = transform.tabulated(parameter.shape), tabulated_prior(parameter.prior)
         if mapped is None or prior is None:
             return None
         own = mapped.kind, mapped.copies, mapped.length, coordinate, places[parameter.name].start

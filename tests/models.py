@@ -1,12 +1,16 @@
 """The small models and data sets that several test modules share."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 
 from estimators import CausalMixture, Data, EstimationWarning, Fit, GaussianMixture
 from estimators.algorithms.protocol import Estimator
+from estimators.contract import Model
 from estimators.mechanisms import Gaussian
 
 TUTORIAL_ROWS = [0.0, 1.0, 10.0, 11.0, 12.0]
@@ -68,8 +72,14 @@ def mixed_rows(model: CausalMixture, num_rows: int = 24, seed: int = 0) -> Data:
     return Data(**dict(hidden.columns), Z=torch.where(kind == 0, -1, latent), intervened=intervened, weights=weights)
 
 
-def fit_quietly(estimator: Estimator, model: CausalMixture, data: object, seed: int, **options: object) -> Fit:
-    """Fit without the warning that a short run may give: whether R-hat exceeds 1.01 is chance, not what is tested."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warning of a short run, whose R-hat exceeds 1.01 by chance; any other warning stays an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimationWarning)
+        yield
+
+
+def fit_quietly(estimator: Estimator, model: Model, data: object, seed: int = 0, **options: Any) -> Fit:
+    with quiet():
         return estimator.fit(model, data, seed=seed, **options)

@@ -1,14 +1,12 @@
 """Data sets drawn from the tutorial's prior, and how far a fit of one is from `Exact`'s, in standard errors."""
 
 import math
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from estimators import Data, EstimationWarning, Exact, Fit, GaussianMixture
-from estimators.algorithms.protocol import Estimator
+from estimators import Data, Exact, Fit, GaussianMixture
 from estimators.diagnostics import mean_error
 from tests.posteriors import entries
 
@@ -21,12 +19,6 @@ def by_mean(fit: Fit) -> Fit:
     """The same draws, in each of them the class of smallest mean first."""
     order = fit.draws["mu_X"].argsort(1)
     return replace(fit, draws={name: value.gather(1, order) for name, value in fit.draws.items()})
-
-
-def sampled(sampler: Estimator, model: GaussianMixture, data: Data, seed: int) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return sampler.fit(model, data, seed=seed)
 
 
 def scores(fit: Fit, exact: Fit) -> list[float]:

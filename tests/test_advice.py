@@ -1,7 +1,6 @@
 """What a fit advises: every status that holds, the most misleading first, and words that follow the labels."""
 
 import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from estimators.algorithms.finish import Estimated, finish
 from estimators.algorithms.protocol import begin
 from estimators.fits.kind import Kind
 from estimators.status import in_order
+from tests.models import quiet
 
 MODEL = GaussianMixture(K=2)
 ROWS = {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}
@@ -28,8 +28,7 @@ def finished(findings: Mapping[Status, str], remarks: tuple[str, ...] = (), *, s
 
 
 def quietly(findings: Mapping[Status, str], remarks: tuple[str, ...] = ()) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         return finished(findings, remarks)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from estimators import EM, MAP, NUTS, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel, Status
 from estimators.isolation import double_precision, float64, own_modes, single_thread, without_validation
+from tests.models import quiet
 from validation import refute
 
 ROWS = [-2.0, -1.4, -0.4, 0.2, 0.5, 5.1, 6.2, 6.6]
@@ -81,13 +82,8 @@ def answers(name: str) -> Answers:
 
 @cache
 def plain(name: str) -> Answers:
-    return quietly(lambda: answers(name))
-
-
-def quietly(action: Callable[[], Answers]) -> Answers:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return action()
+    with quiet():
+        return answers(name)
 
 
 @contextmanager
@@ -195,7 +191,8 @@ def check_under(modes: list[Callable[[], AbstractContextManager[Any]]], name: st
         for mode in modes:
             stack.enter_context(mode())
         before = ambient()
-        found = quietly(lambda: answers(name))
+        with quiet():
+            found = answers(name)
         assert ambient() == before
     check_same(found, name)
 
@@ -362,7 +359,8 @@ def test_threads_that_overlap_leave_the_setting_as_it_was_before_the_first(
 
 def test_inside_a_running_loop() -> None:
     async def task() -> Answers:
-        return quietly(lambda: answers("NUTS"))
+        with quiet():
+            return answers("NUTS")
 
     plain("NUTS")
     check_same(asyncio.run(task()), "NUTS")
@@ -380,7 +378,8 @@ def test_in_a_child_that_was_forked_after_a_fit(threads: int) -> None:
         if not child:
             status = 1
             try:
-                check_same(quietly(lambda: answers("NUTS")), "NUTS")
+                with quiet():
+                    check_same(answers("NUTS"), "NUTS")
                 status = 0
             finally:
                 os._exit(status)

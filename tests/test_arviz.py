@@ -19,6 +19,7 @@ from estimators.diagnostics import chain_status, diagnostics
 from estimators.fits.datasets import dataset
 from estimators.fits.summary import summary_table
 from estimators.mechanisms import Gaussian
+from tests.models import quiet
 
 ROWS = [0.1, -0.7, 0.4, 1.2, 8.9, 10.3, 9.6, 10.9, 11.4, 10.0, -0.2, 9.1]
 DATA = Data(
@@ -30,8 +31,7 @@ SAMPLER = NUTS(num_samples=100, warmup_steps=100, num_chains=2)
 
 
 def fitted(kind: str, K: int = 2, data: Data = DATA) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         if kind == "posterior":
             return SAMPLER.fit(GaussianMixture(K=K, concentration=2.0), data, seed=0)
         if kind == "exact":
@@ -160,8 +160,7 @@ def test_compare_prefers_two_components_for_two_clusters() -> None:
 def test_greeks_without_a_component_axis_and_several_columns() -> None:
     pair = CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(shared=["scale"])}, concentration=2.0)
     data = Data(X=ROWS, Y=[2.0 * x + 0.1 * (-1) ** n for n, x in enumerate(ROWS)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         export = NUTS(num_samples=20, warmup_steps=50, num_chains=2).fit(pair, data, seed=0).to_arviz()
     assert export["posterior"]["sigma_Y"].dims == ("chain", "draw")
     assert export["posterior"]["mu_Y"].dims == ("chain", "draw", "Z_class")

@@ -20,6 +20,7 @@ from estimators.fits import arviz_bridge
 from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, LinearGaussian, Poisson
 from tests import mechanism_models
 from tests.gallery import EXAMPLES
+from tests.models import quiet
 
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
 TRUTH = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.5, 1.0]}
@@ -202,8 +203,7 @@ OF_PRIORS = ("log_prior", "prior", "prior_predictive")
 
 
 def test_a_fit_that_rests_on_no_prior_exports_none() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         by_likelihood = EM(num_starts=3).fit(GaussianMixture(K=2), Data(X=ROWS), seed=0).laplace(50, seed=1)
     export = by_likelihood.to_arviz(seed=0)
     assert "posterior_predictive" in export

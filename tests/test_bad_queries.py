@@ -1,6 +1,5 @@
 """Bad questions to a fit: refused with the argument, what was expected and what came."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -38,12 +37,6 @@ PAIR = Fit.from_greeks(
     CausalMixture(2, {"X": Gaussian(scale=1.0), "Y": Gaussian(scale=1.0)}),
     {"theta": [0.4, 0.6], "mu_X": [0.0, 9.0], "mu_Y": [1.0, 2.0]},
 )
-
-
-def quietly(estimator: Estimator, model: CausalMixture, data: Data) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return estimator.fit(model, data, seed=0)
 
 
 INTERVENTIONS = [
@@ -138,11 +131,11 @@ def test_refused(call: Callable[[], Any], error: type[Exception], parts: tuple[s
 
 def test_laplace_refuses_a_boundary_and_a_collapse() -> None:
     unknown = CausalMixture(2, {"X": Gaussian()})
-    collapsed = quietly(EM(num_starts=3), unknown, SPIKE)
+    collapsed = fit_quietly(EM(num_starts=3), unknown, SPIKE)
     assert collapsed.status is Status.COMPONENT_COLLAPSED
     with refused(EstimationError, "laplace", "COMPONENT_COLLAPSED", "shared=True"):
         collapsed.laplace()
-    boundary = quietly(MAP(num_starts=3, num_steps=5), GaussianMixture(K=2), Data(X=[3.0, 3.0, 3.0]))
+    boundary = fit_quietly(MAP(num_starts=3, num_steps=5), GaussianMixture(K=2), Data(X=[3.0, 3.0, 3.0]))
     assert boundary.status is Status.BOUNDARY
     with refused(EstimationError, "laplace", "BOUNDARY", "lower K"):
         boundary.laplace()
@@ -152,7 +145,7 @@ def test_laplace_refuses_a_flat_direction() -> None:
     """Two equal components: moving weight from one to the other changes nothing, so the information is singular."""
     flat = CausalMixture(2, {"X": Gaussian(loc=[0.0, 0.0], scale=1.0)})
     with refused(EstimationError, "laplace", "not positive definite", "NUTS"):
-        quietly(EM(num_starts=2), flat, OVERLAP).laplace()
+        fit_quietly(EM(num_starts=2), flat, OVERLAP).laplace()
 
 
 STRICT: dict[str, tuple[Estimator, CausalMixture, Data]] = {

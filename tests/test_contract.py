@@ -3,8 +3,6 @@
 import inspect
 import pickle
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,9 @@ import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, Status
+from estimators import EM, MAP, NUTS, SMC, CausalMixture, Data, Exact, Fit, GaussianMixture, Status
 from estimators.algorithms.protocol import Estimator
-from tests.models import MODELS, fit_quietly, rows_of
+from tests.models import MODELS, fit_quietly, quiet, rows_of
 
 ESTIMATORS: dict[str, Estimator] = {
     "EM": EM(num_starts=5),
@@ -55,14 +53,6 @@ SEEDED = [
 ]
 
 
-@contextmanager
-def only_estimation_warnings() -> Iterator[None]:
-    """Short runs rarely converge and say so; any other warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        yield
-
-
 def rows_for(model: CausalMixture, estimator: Estimator) -> Data:
     return rows_of(model, 8 if isinstance(estimator, Exact) else 40)
 
@@ -74,10 +64,10 @@ def is_finite(value: Any) -> bool:
 @pytest.mark.parametrize(("estimator", "model"), CASES)
 def test_the_whole_interface(estimator: Estimator, model: CausalMixture, tmp_path: Path) -> None:
     data = rows_for(model, estimator)
-    with only_estimation_warnings():
+    with quiet():
         fit = estimator.fit(model, data, seed=3)
     check_greeks(fit, model)
-    with only_estimation_warnings():
+    with quiet():
         check_queries(fit, model, data)
     check_program(fit, model)
     check_export(fit, data, tmp_path / "fit.npz")
@@ -168,7 +158,7 @@ def test_the_same_seed_gives_the_same_bits(estimator: Estimator, model: CausalMi
     data = rows_for(model, estimator)
     settings = repr(estimator)
     threads = torch.get_num_threads()
-    with only_estimation_warnings():
+    with quiet():
         first = estimator.fit(model, data, seed=11)
         estimator.fit(model, data, seed=12)
         try:
@@ -190,7 +180,7 @@ def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
     try:
         before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate(), torch.get_num_threads())
         filters = list(warnings.filters)
-        with only_estimation_warnings():
+        with quiet():
             fit = estimator.fit(model, rows_for(model, estimator), seed=0)
             fit.do(Z=1).sample(3, seed=2)
         assert torch.equal(torch.get_rng_state(), before[0])
@@ -206,7 +196,7 @@ def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
 def test_a_seed_of_none_is_fresh_and_recorded(estimator: Estimator) -> None:
     model = MODELS["tutorial"]
     data = rows_for(model, estimator)
-    with only_estimation_warnings():
+    with quiet():
         fits = [estimator.fit(model, data) for _ in range(2)]
         again = estimator.fit(model, data, seed=fits[0].stats["seed"])
     assert fits[0].stats["seed"] != fits[1].stats["seed"]
@@ -236,7 +226,7 @@ def test_estimators_follow_the_protocol(estimator: Estimator) -> None:
 def test_a_mapping_and_a_data_frame_are_data(estimator: Estimator) -> None:
     model = MODELS["tutorial"]
     column = [0.0, 1.0, 10.0, 11.0, 12.0]
-    with only_estimation_warnings():
+    with quiet():
         fits = [
             estimator.fit(model, data, seed=1) for data in ({"X": column}, pd.DataFrame({"X": column}), Data(X=column))
         ]

@@ -1,6 +1,5 @@
 """Degenerate but legal data: a finite answer or a status that says what is wrong; no NaN, no stray warning."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,7 +16,6 @@ from estimators import (
     CausalMixture,
     Data,
     EstimationError,
-    EstimationWarning,
     Exact,
     Fit,
     GaussianMixture,
@@ -25,7 +23,7 @@ from estimators import (
 )
 from estimators.algorithms.protocol import Estimator
 from estimators.mechanisms import Gaussian
-from tests.models import TUTORIAL_ROWS
+from tests.models import TUTORIAL_ROWS, quiet
 
 ROWS = np.array(TUTORIAL_ROWS)
 ESTIMATORS: dict[str, Estimator] = {
@@ -101,8 +99,7 @@ def cases() -> Iterator[Any]:
 def test_an_answer_or_a_status(estimator: Estimator, model: CausalMixture, data: Data) -> None:
     """The test run turns every warning into an error; `EstimationWarning` alone is allowed."""
     fitted = {name: value for name, value in data.columns.items() if not bool(data.is_set(name).all())}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         if isinstance(estimator, EM) and num_distinct(data) < model.K:
             with pytest.raises(ValueError, match="distinct rows"):
                 estimator.fit(model, data, seed=0)

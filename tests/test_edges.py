@@ -131,9 +131,7 @@ def test_the_generic_words_advise_no_number_of_components() -> None:
 
 def test_names_of_edges_move_with_the_labels() -> None:
     model = of_x(2, loc=dist.Uniform(torch.tensor([-5.0, 4.0]), torch.tensor([5.0, 9.0])), scale=1.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = SHORT.fit(model, {"X": X}, seed=0)
+    fit = fit_quietly(SHORT, model, {"X": X}, seed=0)
     about = fit.relabel([1, 0]).findings[Status.BOUNDARY]
     assert about.startswith("mu_X[0] at the upper end of its prior, 9 (")
 
@@ -203,9 +201,7 @@ def test_an_answer_below_a_pole_of_the_prior_says_so(seed: int) -> None:
     plain = CausalMixture(2, {name: ABSENT.mechanisms[name] for name in ("T", "Y")}, concentration=0.5)
     for one in (ABSENT, plain):
         own = Data(**{name: rows[name] for name in one.variables if name != "Z"})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EstimationWarning)
-            without = MAP().fit(one, own, seed=0)
+        without = fit_quietly(MAP(), one, own, seed=0)
         assert not any("PRIOR_POLE" in sentence for sentence in without.advice)
 
 

@@ -1,7 +1,6 @@
 """Effects against potential outcomes that are enumerated, closed forms, and what must not change them."""
 
 import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -23,7 +22,6 @@ from estimators import (
     CausalMixture,
     Data,
     Difference,
-    EstimationWarning,
     Fit,
     OddsRatio,
     PyroModel,
@@ -46,6 +44,7 @@ from estimators.queries.effect_table import EffectTable
 from estimators.queries.estimate import combined
 from estimators.queries.scales import Scale
 from tests.causal_models import CONFOUNDER, known, posterior_of
+from tests.models import fit_quietly
 from tests.refusals import case, refused
 from tests.test_next_row import of_draws
 from tests.test_query_contract import MIXTURE, PROGRAM, fit_of, noisy
@@ -440,9 +439,7 @@ PAIRED = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, 
 @pytest.fixture(scope="module")
 def paired() -> Fit:
     rows = CONFOUNDER.simulate(1000, PAIRED, seed=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return EM().fit(CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=0, search=modes.Search())
+    return fit_quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=0, search=modes.Search())
 
 
 def test_rivals_are_those_of_the_effect(paired: Fit) -> None:

@@ -1,7 +1,6 @@
 """EM: the likelihood never falls, CONVERGED means a stationary point, and the answer moves with the data."""
 
 import tracemalloc
-import warnings
 
 import numpy as np
 import pyro.distributions as dist
@@ -14,7 +13,7 @@ from estimators.contract import Objective, log_likelihood
 from estimators.mechanisms import DiagonalGaussian, FullGaussian, Gaussian
 from estimators.optimise.ascent import climb_inside
 from tests.expectations import log_likelihood_of
-from tests.models import MODELS, TUTORIAL_ROWS, mixed_rows, rows_of
+from tests.models import MODELS, TUTORIAL_ROWS, fit_quietly, mixed_rows, rows_of
 
 
 def mean_gradient(fit: Fit, data: Data) -> float:
@@ -200,9 +199,7 @@ def test_a_long_column_is_kept_a_few_times_over() -> None:
 def test_a_mean_that_the_columns_unit_cannot_say_is_not_called_converged(far: float, is_right: bool) -> None:
     """The four near rows have mean 5.5, which is rounded where one row is 1e17 away."""
     model, rows = GaussianMixture(K=2), {"X": [0.0, 1.0, 10.0, 11.0, far]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = EM(num_starts=8).fit(model, rows, seed=0, search=None)
+    fit = fit_quietly(EM(num_starts=8), model, rows, seed=0, search=None)
     assert (fit.status is Status.CONVERGED) == is_right
     assert (abs(float(fit["mu_X"][0]) - 5.5) < 1e-3) == is_right
 

@@ -1,6 +1,5 @@
 """Every family of regressions through a whole analysis: rows to Greeks, every estimator, and every kind of question."""
 
-import warnings
 from functools import cache
 from itertools import pairwise
 
@@ -25,9 +24,8 @@ from estimators.mechanisms import (
 from estimators.mechanisms.compiled.rising import log_rising, rising_slope
 from estimators.mechanisms.structural import GumbelMax
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
-from estimators.status import EstimationWarning
 from tests.mechanism_models import log_density_by_hand
-from tests.models import fit_quietly
+from tests.models import fit_quietly, quiet
 
 # By family: the mechanism, its Greeks in both classes, and a value that Y may have.
 CASES: dict[str, tuple[Mechanism, dict[str, list], float]] = {
@@ -117,9 +115,8 @@ def test_the_truth_is_recovered_from_weighed_rows_with_gaps(name: str) -> None:
     rows["Y"] = torch.where(gone, torch.nan, rows["Y"])
     rows["T"] = torch.where(torch.arange(800) % 10 == 5, torch.nan, rows["T"])
     fit = fit_quietly(EM(), model, Data(rows, weights=torch.ones(800), missing="marginalize"), 0)
-    with warnings.catch_warnings():
-        # Degrees of freedom have a long tail.
-        warnings.simplefilter("ignore", EstimationWarning)
+    # Degrees of freedom have a long tail.
+    with quiet():
         drawn = fit.laplace(num_draws=200, seed=0).draws
     for key, value in greeks.items():
         away = (fit[key] - value).abs() / drawn[key].std(0)

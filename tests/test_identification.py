@@ -1,7 +1,6 @@
 """Global identification: 41 models of which theory says what is identified, and laws that are told apart or not."""
 
 import pickle
-import warnings
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +15,6 @@ from estimators import (
     EM,
     CausalMixture,
     Data,
-    EstimationWarning,
     Fit,
     GaussianMixture,
     PyroModel,
@@ -33,6 +31,7 @@ from estimators.modes.measured_law import measured_law
 from estimators.modes.row_law import Reference, RowLaw, law_of
 from estimators.modes.rows import rows_of
 from tests.known_identification import KNOWN, LINES, PAIRED, Known, bounds, effect, mixture
+from tests.models import fit_quietly, quiet
 
 # The others take minutes in all.
 QUICK = [
@@ -415,9 +414,7 @@ def test_a_fit_says_both() -> None:
 
 def fitted(sigma: tuple[float, float], data: Data | None = None) -> Fit:
     rows = mixture(2, **LINES).simulate(1000, {**PAIRED, "sigma_Y": list(sigma)}, seed=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return EM().fit(mixture(2, **SHARED_LINES), Data(T=rows["T"], Y=rows["Y"]), seed=0)
+    return fit_quietly(EM(), mixture(2, **SHARED_LINES), Data(T=rows["T"], Y=rows["Y"]), seed=0)
 
 
 SHARED_LINES = KNOWN["shared spread, free slopes"].model.mechanisms
@@ -440,8 +437,7 @@ def test_a_confounded_fit_says_both_near_it_and_globally() -> None:
 def test_rows_that_were_set_in_a_fit_count() -> None:
     known = KNOWN["binary, an experiment in some rows"]
     assert known.data is not None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         fits = [EM().fit(known.model, data, seed=0) for data in (known.data, Data(**dict(known.data.columns)))]
     extents = [fit.identifiability(effect).globally["the answer"].extent for fit in fits]  # type: ignore[index]
     assert extents == [Extent.IDENTIFIED, Extent.RANGE]
@@ -452,9 +448,7 @@ def test_the_range_is_that_of_manski_at_a_fit() -> None:
     rng = np.random.default_rng(0)
     T = (rng.random(2000) < 0.5).astype(int)
     Y = (rng.random(2000) < np.where(T == 1, 0.6, 0.3)).astype(int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = EM().fit(KNOWN["binary"].model, {"T": T, "Y": Y}, seed=0)
+    fit = fit_quietly(EM(), KNOWN["binary"].model, {"T": T, "Y": Y}, seed=0)
     found = fit.identifiability(effect).globally
     assert found is not None
     ends = bounds({"theta": [1.0], "p_T": [T.mean()], "p_Y": [[Y[T == 0].mean(), Y[T == 1].mean()]]})

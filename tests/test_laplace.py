@@ -12,7 +12,7 @@ from estimators.diagnostics import importance
 from estimators.mechanisms import Gaussian
 from estimators.modes import Search
 from estimators.status import EstimationWarning, Status
-from tests.models import TUTORIAL_ROWS
+from tests.models import TUTORIAL_ROWS, fit_quietly
 from validation.testing import Stat
 
 FEW = np.array([0.0, 1.0, 2.5, 3.0, 6.0, 2.0])
@@ -55,9 +55,7 @@ def test_draws_are_of_all_modes_in_proportion(stat: Stat) -> None:
     rows = np.r_[rng.normal(0, 0.3, 5) - 5.7, rng.normal(0, 0.3, 5), rng.normal(0, 0.3, 5) + 6.0]
     model = GaussianMixture(K=2, concentration=2.0)
     exact = Exact(num_draws=4500).fit(model, {"X": rows}, seed=stat.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = MAP(num_steps=5).fit(model, {"X": rows}, seed=0, search=Search())
+    fit = fit_quietly(MAP(num_steps=5), model, {"X": rows}, seed=0, search=Search())
     spread = fit.laplace(4500, seed=stat.seed)
     assert fit.status is Status.RIVAL_MODES and spread.status is Status.CONVERGED
     assert spread.stats["pareto_k"] < 0.7 and "all modes in proportion" in spread.advice[-1]

@@ -1,6 +1,5 @@
 """Every mode that the data allow: against brute force on a grid, published maxima, and known rivals."""
 
-import warnings
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from estimators.modes.found import Found
 from estimators.modes.labelling import Labelling
 from estimators.modes.mode import law_at
 from estimators.optimise import ascent
+from tests.models import fit_quietly, quiet
 from tests.random_graphs import random_graph
 
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
@@ -40,10 +40,8 @@ def effects(fit: Fit) -> list[float]:
     return [float(mode.contrast("Y", do={"T": 1}, versus={"T": 0}).value) for mode in fit.modes]
 
 
-def quietly(estimator: EM | MAP, model: CausalMixture, data: Data, seed: int = 0) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return estimator.fit(model, data, seed=seed, search=modes.Search())
+def fit_searched(estimator: EM | MAP, model: CausalMixture, data: Data, seed: int = 0) -> Fit:
+    return fit_quietly(estimator, model, data, seed, search=modes.Search())
 
 
 @pytest.mark.parametrize("weights", [None, np.random.default_rng(3).integers(1, 4, 1_500).astype(float)])
@@ -98,7 +96,7 @@ def test_each_start_is_led_on_from_few_rows_to_all() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_both_effects_of_a_confounder_are_found(truth: dict[str, object], seed: int) -> None:
     rows = CONFOUNDER.simulate(1000, truth, seed=seed)
-    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=seed)
+    fit = fit_searched(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=seed)
     assert fit.status is Status.RIVAL_MODES and "1 other mode with 1%" in fit.advice[0]
     assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.35)
     assert fit.modes[0].draws["theta"].equal(fit.draws["theta"]) and len(fit.modes) == 2
@@ -116,7 +114,7 @@ def test_each_mode_says_what_the_rows_leave_open(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     z = rng.random(24) < 0.5
     treated = 1 * (rng.random(24) < np.where(z, 0.85, 0.1))
-    fit = quietly(EM(), model, Data(T=treated, Y=rng.poisson(np.exp(z - 0.5 * treated + 0.5))))
+    fit = fit_searched(EM(), model, Data(T=treated, Y=rng.poisson(np.exp(z - 0.5 * treated + 0.5))))
     are_open = [bool(words) for words in fit.found.opens]
     assert fit.status is Status.RIVAL_MODES and not are_open[0] and any(are_open)
     rivals = [are_open[number] for number in fit.found.rivals]
@@ -159,7 +157,7 @@ def test_of_a_class_that_is_never_treated_the_slope_is_open_and_nothing_else() -
         rng = np.random.default_rng(seed)
         z = rng.random(30) < 0.5
         treated = 1.0 * (rng.random(30) < np.where(z, 0.9, 0.08))
-        fit = quietly(EM(), model, Data(T=treated, Y=2.0 * z - 0.5 * treated + rng.normal(0, 0.7, 30)))
+        fit = fit_searched(EM(), model, Data(T=treated, Y=2.0 * z - 0.5 * treated + rng.normal(0, 0.7, 30)))
         for number, words in enumerate(fit.found.opens):
             shares = fit.found.greeks["p_T"][number].tolist()
             never = [f"beta_Y[{k}, 1] is not informed by these data" for k in (0, 1) if shares[k] < 1e-7]
@@ -172,7 +170,7 @@ def test_of_a_class_that_is_never_treated_the_slope_is_open_and_nothing_else() -
 
 def test_each_mode_of_a_posterior_says_what_is_open_and_of_its_priors() -> None:
     rows = CONFOUNDER.simulate(1000, TRUTH, seed=0)
-    fit = quietly(MAP(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit = fit_searched(MAP(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     assert list(fit.modes[1].findings) == [Status.RIVAL_MODES]
     opened = replace(fit, status=Status.NOT_IDENTIFIED, findings={Status.NOT_IDENTIFIED: "p_T[0]", **fit.findings})
     for mode in opened.modes:
@@ -189,7 +187,7 @@ def test_each_mode_of_a_posterior_says_what_is_open_and_of_its_priors() -> None:
 
 def test_an_answer_shows_its_rivals_and_its_profile_has_an_interval_for_each() -> None:
     rows = CONFOUNDER.simulate(800, TRUTH, seed=1)
-    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit = fit_searched(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     answer = fit.contrast("Y", do={"T": 1}, versus={"T": 0})
     assert answer.rivals.tolist() == pytest.approx(effects(fit)[1:], abs=1e-9) and len(answer.rivals) == 1
     assert f"rivals [{answer.rivals.tolist()[0]:.4g}]" in repr(answer)
@@ -291,7 +289,7 @@ def test_what_the_rows_leave_open_is_named() -> None:
     rng = np.random.default_rng(0)
     T = (rng.random(500) < 0.5).astype(int)
     Y = (rng.random(500) < np.where(T == 1, 0.6, 0.3)).astype(int)
-    fit = quietly(EM(), CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
+    fit = fit_searched(EM(), CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
     assert fit.status is Status.NOT_IDENTIFIED and "p_T[0]" in fit.findings[Status.NOT_IDENTIFIED]
     identified = EM().fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0]}, seed=0, search=modes.Search())
     assert identified.status is Status.CONVERGED and identified.modes.is_settled
@@ -325,7 +323,7 @@ def test_modes_of_the_same_rows_in_another_order_are_met_again() -> None:
 
 def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
     rows = CONFOUNDER.simulate(300, TRUTH, seed=0)
-    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit = fit_searched(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     fit.save(tmp_path / "fit")
     again = Fit.load(tmp_path / "fit")
     assert again.modes.table().equals(fit.modes.table()) and repr(again.modes) == repr(fit.modes)
@@ -341,8 +339,7 @@ def test_modes_are_kept_with_the_fit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("estimator", [EM(num_starts=5), MAP(num_starts=5, num_steps=5)])
 def test_a_fit_without_a_search_says_that_it_did_not_look(estimator: EM | MAP) -> None:
     short = modes.Search(least=5, most=10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         without, with_one = (
             estimator.fit(GaussianMixture(2), {"X": [0.0, 1.0, 10.0, 11.0, 12.0]}, seed=0, search=search)
             for search in (None, short)
@@ -352,7 +349,7 @@ def test_a_fit_without_a_search_says_that_it_did_not_look(estimator: EM | MAP) -
 
 
 def test_a_search_that_found_no_maximum_is_said_to_have_run() -> None:
-    fit = quietly(MAP(), GaussianMixture(3), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0]))
+    fit = fit_searched(MAP(), GaussianMixture(3), Data(X=[0.0, 1.0, 10.0, 11.0, 12.0]))
     assert fit.status is Status.BOUNDARY and fit.stats["search_starts"] > 0
     with pytest.raises(ValueError, match=f"of {fit.stats['search_starts']} starts, found no maximum .* BOUNDARY"):
         fit.modes  # noqa: B018
@@ -361,9 +358,7 @@ def test_a_search_that_found_no_maximum_is_said_to_have_run() -> None:
 def test_draws_that_were_made_without_a_search_are_divided_over_the_modes() -> None:
     """Of SMC, which needs no search: each mode has the draws of its own effect, and all of them together are there."""
     rows = CONFOUNDER.simulate(150, TRUTH, seed=3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = SMC(num_particles=400).fit(CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=0)
+    fit = fit_quietly(SMC(num_particles=400), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]), seed=0)
     asked = {"do": {"T": 1}, "versus": {"T": 0}}
     effect = fit.contrast("Y", **asked).draws
     assert len(fit.modes) == 2
@@ -387,7 +382,7 @@ def test_the_same_seed_finds_the_same() -> None:
 
 def test_on_many_rows_the_modes_of_some_lead_to_those_of_all() -> None:
     rows = CONFOUNDER.simulate(6000, TRUTH, seed=0)
-    fit = quietly(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
+    fit = fit_searched(EM(), CONFOUNDER, Data(T=rows["T"], Y=rows["Y"]))
     assert sorted(effects(fit)) == pytest.approx([-1.0, 0.8], abs=0.2)
     density = CONFOUNDER.density(fit.data).beyond_priors()
     for mode in fit.modes:
@@ -420,7 +415,7 @@ def test_on_random_graphs_hardly_any_best_value_is_missed() -> None:
 
 def test_a_class_without_rows_is_no_rival() -> None:
     rows = np.random.default_rng(0).normal(size=200)
-    fit = quietly(EM(), CausalMixture(2, {"X": Gaussian()}), Data(X=rows))
+    fit = fit_searched(EM(), CausalMixture(2, {"X": Gaussian()}), Data(X=rows))
     assert all(float(mode["theta"].min()) > 1e-3 for mode in fit.modes)
 
 
@@ -428,7 +423,7 @@ def test_what_is_set_is_all_that_is_not_identified() -> None:
     rng = np.random.default_rng(0)
     T = rng.integers(0, 2, 300)
     Y = np.where(rng.random(300) < 0.4, 3, 0) - T + rng.normal(size=300) * 0.7
-    fit = quietly(EM(), CONFOUNDER, Data(T=T, Y=Y, intervened={"T": True}))
+    fit = fit_searched(EM(), CONFOUNDER, Data(T=T, Y=Y, intervened={"T": True}))
     about = fit.findings[Status.NOT_IDENTIFIED]
     assert "p_T[0]" in about and "p_T[1]" in about and "beta_Y" not in about and "theta" not in about
 
@@ -438,7 +433,7 @@ def test_a_ridge_is_one_mode(estimator: EM | MAP) -> None:
     rng = np.random.default_rng(0)
     T = (rng.random(500) < 0.5).astype(int)
     Y = (rng.random(500) < np.where(T == 1, 0.6, 0.3)).astype(int)
-    fit = quietly(estimator, CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
+    fit = fit_searched(estimator, CausalMixture(2, {"T": Bernoulli(), "Y": Bernoulli(parents=["T"])}), Data(T=T, Y=Y))
     assert len(fit.modes) == 1 and Status.RIVAL_MODES not in fit.findings
 
 
@@ -483,7 +478,7 @@ def test_models_of_many_coordinates_have_their_rivals() -> None:
     factors = np.tril(rng.normal(size=(4, 3, 3)) * 0.3) + np.eye(3)
     rows = Data(X=centres[label] + np.einsum("nij,nj->ni", factors[label], rng.normal(size=(300, 3))))
     model = CausalMixture(4, {"X": FullGaussian(3)})
-    fit = quietly(EM(), model, rows)
+    fit = fit_searched(EM(), model, rows)
     assert fit.status is Status.RIVAL_MODES and len(fit.modes) > 5
     plain = [EM().fit(model, rows, seed=seed, search=None) for seed in range(3)]
     assert fit.stats["log_likelihood"] > max(one.stats["log_likelihood"] for one in plain) - 1e-6

@@ -1,6 +1,5 @@
 """Names of variables and sites: refused where the model has a thing so called, and no trouble anywhere else."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import pytest
 import torch
 from pyro import poutine
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Fit, PyroModel
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Fit, PyroModel
 from estimators.mechanisms import Bernoulli, Categorical, FullGaussian, Gaussian, LinearGaussian, Poisson
+from tests.models import quiet
 from tests.refusals import case, refused
 
 X = [0.0, 1.0, 3.0, 10.0, 11.0, 12.0]
@@ -91,8 +91,7 @@ def test_any_other_names_work_on_every_route(names: tuple[str, ...], tmp_path: P
     assert set(poutine.trace(mixture).get_trace(4).nodes) >= set(names)
     program, nesting = mixture.conditioned(seen)
     poutine.trace(poutine.enum(program, first_available_dim=-1 - nesting)).get_trace()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         for estimator in QUICK.values():
             fit = estimator.fit(mixture, seen, seed=0)
             fit.save(tmp_path / "fit")

@@ -34,7 +34,7 @@ from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.modes.weighed import Weighed
 from tests.models import TUTORIAL_ROWS, fit_quietly
 from tests.posteriors import check_other_posterior, check_same_posterior
-from tests.prior_draws import drawn_from_prior, exact_of, sampled, scores
+from tests.prior_draws import drawn_from_prior, exact_of, scores
 from validation.testing import Stat
 
 MODEL = GaussianMixture(K=2, concentration=2.0)
@@ -256,7 +256,7 @@ def test_on_data_sets_of_the_prior_draws_are_those_of_exact(
     model, total, off, off_in_part = GaussianMixture(num_classes), 0, 0, 0
     for seed in range(num_sets):
         data = drawn_from_prior(model, num_rows, seed)
-        fit = sampled(sampler, model, data, seed)
+        fit = fit_quietly(sampler, model, data, seed)
         if fit.status is Status.CONVERGED:
             exact = exact_of(model, data, stat.seed + seed)
             total += 1
@@ -277,7 +277,7 @@ def test_draws_are_those_of_exact_where_chains_do_not_mix(stat: Stat, seed: int)
     """Two of those data sets. The control is of chains that keep to one part of it."""
     model = GaussianMixture(2)
     data = drawn_from_prior(model, 10, seed)
-    fit, exact = sampled(NUTS(num_samples=500, warmup_steps=250), model, data, seed), exact_of(model, data, seed)
+    fit, exact = fit_quietly(NUTS(num_samples=500, warmup_steps=250), model, data, seed), exact_of(model, data, seed)
     assert fit.status is Status.CONVERGED and len(fit.modes) == 2
     assert any("importance sampling" in sentence for sentence in fit.advice)
     for score in scores(fit, exact):
@@ -301,7 +301,7 @@ def of_chains_alone(model: GaussianMixture, data: Data, seed: int) -> Fit:
     """The control: chains at their word."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("estimators.algorithms.nuts.proportions._chance_of_no_rows", lambda density, drawn: 0.0)
-        return sampled(NUTS(), model, data, seed)
+        return fit_quietly(NUTS(), model, data, seed)
 
 
 def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too() -> None:
@@ -315,7 +315,7 @@ def test_a_class_without_rows_at_an_ordinary_weight_is_a_funnel_too() -> None:
     exact, num_seeds = exact_of(model, data, 0), 8
     off, off_alone = np.zeros((2, num_seeds))
     for seed in range(num_seeds):
-        fit, alone = sampled(NUTS(), model, data, seed), of_chains_alone(model, data, seed)
+        fit, alone = fit_quietly(NUTS(), model, data, seed), of_chains_alone(model, data, seed)
         assert fit.status is Status.CONVERGED and len(fit.modes) == 1
         assert any("a class may have no rows" in sentence for sentence in fit.advice)
         off[seed], off_alone[seed] = (max(map(abs, scores(one, exact))) for one in (fit, alone))

@@ -1,7 +1,6 @@
 """What fixes a label: rows with Z seen or set, unequal priors, otherwise the order of the first mechanism's mean."""
 
 import itertools
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture
 from estimators.algorithms.protocol import Estimator
 from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
 from tests.label_draws import clusters, draws_around, equal, shuffled
+from tests.models import quiet
 
 THREE = GaussianMixture(K=3)
 CENTRES = [-8.0, 0.0, 8.0]
@@ -61,8 +61,7 @@ ESTIMATORS: dict[str, Estimator] = {
 def test_a_fit_keeps_the_label_of_a_known_row(estimator: Estimator, is_set: bool) -> None:
     rows = [-5.0, -4.4, -5.6, 5.0, 5.5, 4.6]
     data = Data(X=rows, Z=[-1, -1, -1, 0, -1, -1], intervened={"Z": [False] * 3 + [is_set] + [False] * 2})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         known = estimator.fit(GaussianMixture(K=2, concentration=2.0), data, seed=0)
         free = estimator.fit(GaussianMixture(K=2, concentration=2.0), Data(X=rows), seed=0)
     assert known["mu_X"][0] > known["mu_X"][1], "row 3 is large and in component 0"

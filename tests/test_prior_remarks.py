@@ -1,6 +1,5 @@
 """Prior against data: a fit warns where they disagree, and says of which Greeks the rows tell nothing."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from estimators.algorithms.prior_remarks import conflict_at
 from estimators.contract import Model
 from estimators.fits.left_to_priors import untold_entries
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from tests.models import fit_quietly, quiet
 from tests.test_scaled_priors import GALAXIES, THREE
 
 SHORT = MAP(num_starts=10, num_steps=5)
@@ -37,12 +37,6 @@ NOISE = RNG.normal(0.0, 5.0, size=30)
 
 def said(fit: Fit, words: str) -> list[str]:
     return [sentence for sentence in fit.advice if words in sentence]
-
-
-def quietly(estimator: Any, model: Model, rows: dict[str, Any], **options: Any) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return estimator.fit(model, rows, seed=0, **options)
 
 
 # ---------------------------------------------------------------- the measure
@@ -113,14 +107,14 @@ def test_exact_and_nuts_say_it_too() -> None:
     rows = {"X": [50.0, 51.0, 52.0, 60.0, 61.0]}
     model = GaussianMixture(2, loc_scale=1.0)
     for estimator in (Exact(num_draws=200), NUTS(num_samples=100, warmup_steps=100, num_chains=2)):
-        assert said(quietly(estimator, model, rows), "disagree")
+        assert said(fit_quietly(estimator, model, rows), "disagree")
 
 
 def test_of_other_units_it_is_said_before_what_follows_from_them() -> None:
     """Days in millionths: a class is lost to the prior's units, not to the rows."""
     model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
     columns = {"T": (NOISE > 0.0).astype(float), "Y": 10.0 + NOISE}
-    own, small = (quietly(SHORT, model, {**columns, "Y": unit * columns["Y"]}, search=None) for unit in (1.0, 1e6))
+    own, small = (fit_quietly(SHORT, model, {**columns, "Y": unit * columns["Y"]}, search=None) for unit in (1.0, 1e6))
     assert Status.PRIOR_CONFLICT not in own.findings
     assert small.status is Status.PRIOR_CONFLICT and {Status.COMPONENT_COLLAPSED, Status.BOUNDARY} & {*small.findings}
     assert small.advice[0].startswith("PRIOR_CONFLICT") and "units of the columns" in " ".join(str(small).split())
@@ -137,7 +131,7 @@ def test_a_program_says_it_of_its_priors() -> None:
             pyro.sample("x", dist.Normal(mean[z.long()], 5.0))
 
     for shift, expected in ((0.0, 0), (300.0, 1)):
-        fit = quietly(SHORT, PyroModel(program), {"x": shift + NOISE})
+        fit = fit_quietly(SHORT, PyroModel(program), {"x": shift + NOISE})
         assert len(said(fit, "disagree")) == expected
 
 
@@ -177,8 +171,7 @@ def test_rows_from_the_prior_raise_no_alarm(name: str, stat: Any) -> None:
     """At most one data set in a hundred; rows in a unit a hundred times smaller are the control."""
     model, num_rows = WORLDS[name]
     alarms = np.zeros(2, dtype=int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         for seed in range(stat.seed, stat.seed + 300):
             x = model.simulate(num_rows, seed=seed)["X"]
             fits = [SHORT.fit(model, {"X": unit * x}, seed=seed) for unit in (1.0, 100.0)]

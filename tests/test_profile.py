@@ -35,7 +35,7 @@ from estimators.optimise.ascent import ascend
 from estimators.queries.estimate import Estimate
 from estimators.queries.source import at_coordinates
 from estimators.status import EstimationWarning, Status
-from tests.models import TUTORIAL_ROWS
+from tests.models import TUTORIAL_ROWS, fit_quietly, quiet
 
 ONE = CausalMixture(1, {"X": Gaussian()})
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
@@ -95,8 +95,7 @@ def test_the_mean_of_a_gaussian_of_unknown_scale(level: float) -> None:
 @pytest.mark.parametrize("successes", [0, 1, 7, 10])
 def test_a_probability(successes: int, level: float) -> None:
     """Also where the estimate is an end of the support: the interval then begins or ends there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         mean = mean_of(CausalMixture(1, {"X": Bernoulli()}), {"X": [1.0] * successes + [0.0] * (10 - successes)})
     expected = roots(binomial(successes, 10), 0.0, successes / 10, 1.0, level)
     np.testing.assert_allclose(only(mean.profile(level)), expected, atol=1e-6)
@@ -354,8 +353,7 @@ def test_the_mean_of_a_class_that_may_be_empty_has_no_end() -> None:
 def test_a_difference_of_classes_each_of_which_may_be_empty_has_no_end(seed: int) -> None:
     """On either side, without a warning: where one class has no weight the likelihood is that of the other alone."""
     x = np.random.default_rng(seed).normal(0.0, 1.0, 8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         fit = EM().fit(GaussianMixture(K=2), {"X": x}, seed=0, search=None)
         asked = fit.contrast("X", do={"Z": 1}, versus={"Z": 0})
     assert fit.stats["log_likelihood"] - norm.logpdf(x, x.mean(), 1.0).sum() < cut(0.999)
@@ -370,8 +368,7 @@ def test_a_wide_prior_ends_what_the_rows_do_not(width: float) -> None:
     """No class needs to have rows: then its mean is as far out as the prior lets it be, which is not without end."""
     x = np.random.default_rng(2).normal(0.0, 1.0, 8)
     model = GaussianMixture(K=2, concentration=1.0, loc_scale=width)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         fit = MAP().fit(model, {"X": x}, seed=0, search=None)
         found = only(fit.contrast("X", do={"Z": 1}, versus={"Z": 0}).profile(0.999))
     assert width < -found.low < 10.0 * width and width < found.high < 10.0 * width
@@ -429,8 +426,6 @@ def test_around_a_spike_there_is_none(fit: Fit) -> None:
 
 
 def test_a_fit_that_was_ended_early_is_climbed_on_from(rows: dict[str, torch.Tensor], fit: Fit) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        early = EM(max_iterations=3).fit(CONFOUNDER, rows, seed=0, search=None)
+    early = fit_quietly(EM(max_iterations=3), CONFOUNDER, rows, seed=0, search=None)
     assert early.status is Status.MAX_ITERATIONS
     np.testing.assert_allclose(confounded(early), confounded(fit), rtol=1e-5)

@@ -1,13 +1,12 @@
 """How often intervals hold the truth in small samples, where a normal approximation is too sure."""
 
-import warnings
 from typing import Any
 
 import pytest
 
 from estimators import EM, CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
-from estimators.status import EstimationWarning
+from tests.models import quiet
 from validation.testing import Stat
 
 CLASSES = CausalMixture(2, {"X": Gaussian()}, concentration=2.0)
@@ -42,9 +41,8 @@ def test_intervals_of_nine_tenths_hold_the_truth_at_least_that_often_less_a_twen
         rows = model.simulate(num_rows, truth, seed=stat.seed + replicate)
         data = Data(**{column: values for column, values in rows.items() if column != "Z"})
         estimate = EM().fit(model, data, seed=0, search=None).contrast(name, do=do, versus=versus)
-        with warnings.catch_warnings():
-            # Of a few in a thousand the region leads into a spike, and the interval says that it may be longer.
-            warnings.simplefilter("ignore", EstimationWarning)
+        # Of a few in a thousand the region leads into a spike, and the interval says that it may be longer.
+        with quiet():
             intervals = estimate.profile(0.9)
         centre = float(estimate.value)
         held += any(low <= value <= high for low, high in intervals)

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from estimators import EM, CausalMixture, Data, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, LinearGaussian
 from estimators.queries.estimate import Estimate
-from estimators.status import EstimationWarning
+from tests.models import fit_quietly, quiet
 
 RNG = np.random.default_rng(0)
 Z = RNG.random(60) < 0.5
@@ -27,9 +27,7 @@ def fitted(line: LinearGaussian, **covariates: Any) -> Fit:
     """A line of Y in a model whose classes X tells apart."""
     mechanisms = {"T": Bernoulli(), "X": Gaussian(), "Y": line}
     model = CausalMixture(2, mechanisms, covariates=dict.fromkeys(covariates))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return EM().fit(model, Data(T=T, X=X, Y=Y, **covariates), seed=0, search=None)
+    return fit_quietly(EM(), model, Data(T=T, X=X, Y=Y, **covariates), seed=0, search=None)
 
 
 def treated(fit: Fit) -> Estimate:
@@ -66,9 +64,7 @@ def test_an_interaction_with_what_is_constant_in_each_class_aliases_the_effect_t
 
 def test_a_level_seen_in_one_class_alone_has_no_mean_in_all() -> None:
     model = CausalMixture(2, {"S": Categorical(3), "X": Gaussian(), "Y": LinearGaussian(["S"])})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        fit = EM().fit(model, Data(S=LEVEL, X=X, Y=Y), seed=0, search=None)
+    fit = fit_quietly(EM(), model, Data(S=LEVEL, X=X, Y=Y), seed=0, search=None)
     assert surely(fit.do(S=2).mean("Y")) == NEVER
     assert np.isfinite(surely(fit.do(S=1).mean("Y"))).all()
 
@@ -77,8 +73,7 @@ def test_a_level_seen_in_one_class_alone_has_no_mean_in_all() -> None:
 def test_a_line_of_one_class_has_the_interval_of_least_squares(w: Any) -> None:
     """``a'b ± (a'(X'X)⁻a RSS (exp(χ²/n) - 1))^½``, or the whole line where a is no combination of the rows of X."""
     model = CausalMixture(1, {"T": Bernoulli(), "Y": LinearGaussian(["T", "w"])}, covariates={"w": None})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         (found,) = treated(EM().fit(model, Data(T=T, Y=Y, w=w), seed=0, search=None)).profile(0.9)
     rows, asked = np.column_stack([np.ones(60), T, w]), np.array([1.0, 1.0, w.mean()])
     line, *_ = np.linalg.lstsq(rows, Y, rcond=None)

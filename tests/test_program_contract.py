@@ -12,10 +12,10 @@ import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, SMC, Data, EstimationWarning, Fit, PyroModel, Status
+from estimators import EM, MAP, NUTS, SMC, Data, Fit, PyroModel, Status
 from estimators.algorithms.protocol import Estimator
 from tests.gallery import EXAMPLES, Example, chain_of_a_column
-from tests.models import fit_quietly
+from tests.models import fit_quietly, quiet
 
 ESTIMATORS: dict[str, Estimator] = {
     "EM": EM(num_starts=3, max_iterations=200),
@@ -75,8 +75,7 @@ def check_greeks(fit: Fit, example: Example) -> None:
 
 def check_queries(fit: Fit, example: Example, data: Data) -> None:
     hidden, site = next(iter(example.hidden)), fit_sites(fit)[-1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         set_one, seen_one = fit.do(**{hidden: 1}), fit.given(**{hidden: 1})
     mean = set_one.mean(site)
     assert mean.draws.shape[0] == fit.num_draws

@@ -1,6 +1,5 @@
 """Questions to programs: the adjustment formula, seeing against setting, samples, simulated answers, long chains."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from estimators import EM, MAP, NUTS, Data, Estimate, EstimationError, EstimationWarning, Fit, PyroModel, Status
+from estimators import EM, MAP, NUTS, Data, Estimate, EstimationError, Fit, PyroModel, Status
 from tests.gallery import EXAMPLES, chain, confounder, regressions, tutorial
-from tests.models import TUTORIAL_ROWS, fit_quietly
+from tests.models import TUTORIAL_ROWS, fit_quietly, quiet
 from validation.testing import Stat
 
 MODEL = PyroModel(tutorial, order_by="μ")
@@ -102,8 +101,7 @@ def test_the_effect_of_t_is_recovered_and_its_intervals_cover_the_truth(stat: St
     covered, covered_by_seeing, estimates = 0, 0, []
     for seed in range(plan.replicates):
         fit = fit_quietly(plan.estimator, model, example.data(plan.rows, seed=stat.seed + seed), seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", EstimationWarning)
+        with quiet():
             estimates.append(float(fit.contrast("Y", do={"T": 1}, versus={"T": 0}).value))
             try:
                 draws = fit if fit.num_draws > 1 else fit.laplace(num_draws=400, seed=seed)

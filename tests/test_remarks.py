@@ -11,7 +11,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, Fit, GaussianMixture, PyroModel, Status
+from estimators import EM, MAP, CausalMixture, Data, EstimationWarning, GaussianMixture, PyroModel, Status
 from estimators.contract import Model
 from estimators.data.remarks import Remark, collinear, point_mass
 from estimators.fits.edge_words import words_at_ends
@@ -27,6 +27,7 @@ from estimators.mechanisms import (
     Poisson,
 )
 from tests.mechanism_models import MODELS, drawn_rows, random_greeks
+from tests.models import fit_quietly
 
 RNG = np.random.default_rng(0)
 Y = RNG.normal(np.where(RNG.random(200) < 0.5, 3.0, -3.0), 1.0)
@@ -166,23 +167,17 @@ def test_a_program_says_it_of_its_sites() -> None:
 # ---------------------------------------------------------------- in a fit's advice
 
 
-def quietly(model: Model, rows: dict[str, Any], estimator: Any = QUICK) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return estimator.fit(model, rows, seed=0)
-
-
 @pytest.mark.parametrize("case", ["a constant", "a constant place", "collinear columns", "a line"])
 def test_a_collapse_has_its_cause(case: str) -> None:
     model, rows, words = CASES[case]
-    fit = quietly(model, rows)
+    fit = fit_quietly(QUICK, model, rows)
     assert fit.status is Status.COMPONENT_COLLAPSED
     (sentence,) = fit.advice
     assert re.search(words, sentence) and "fewer components" not in sentence
 
 
 def test_a_collapse_of_too_many_classes_has_its_advice() -> None:
-    fit = quietly(CausalMixture(2, {"X": Gaussian()}), {"X": [0.0, 0.0, 0.0, 0.0, 9.0]})
+    fit = fit_quietly(QUICK, CausalMixture(2, {"X": Gaussian()}), {"X": [0.0, 0.0, 0.0, 0.0, 9.0]})
     collapsed, few = fit.advice
     assert collapsed == str(Status.COMPONENT_COLLAPSED) and "fewer components" in collapsed
     assert "has 5 observed entries for 4 free numbers" in few
@@ -206,10 +201,10 @@ def said_of_few(model: Model, rows: Data) -> list[str]:
 def test_hardly_more_rows_than_greeks_are_said() -> None:
     """Two classes of a mean and a spread each take four numbers, of a line and a spread six."""
     few = {"T": T[:7], "Y": Y[:7]}
-    said = quietly(line(T=Gaussian()), few).advice
+    said = fit_quietly(QUICK, line(T=Gaussian()), few).advice
     for words in ("Column T has 7 observed entries for 4 free", "Column Y has 7 observed entries for 6 free"):
         assert any(words in sentence for sentence in said), said
-    assert not any("free numbers" in sentence for sentence in quietly(line(T=Gaussian()), few, MAP()).advice)
+    assert not any("free numbers" in sentence for sentence in fit_quietly(MAP(), line(T=Gaussian()), few).advice)
 
 
 def test_rows_for_each_greek_are_counted_by_weight_and_where_they_inform() -> None:
@@ -236,7 +231,7 @@ def test_rows_for_each_greek_are_counted_by_weight_and_where_they_inform() -> No
 
 
 def test_a_remark_is_said_once_and_without_a_warning() -> None:
-    fit = quietly(*CASES["collinear inputs"][:2])
+    fit = fit_quietly(QUICK, *CASES["collinear inputs"][:2])
     assert sum("collinear" in sentence for sentence in fit.advice) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error", EstimationWarning)

@@ -1,6 +1,5 @@
 """What is level as far as one can see, but for a hill of less than chance beside it, is open and no rival of itself."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,8 @@ from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from estimators.optimise.arrays import Array
 from estimators.optimise.curvature import curvature
 from estimators.optimise.ridge import with_ridges
-from estimators.status import EstimationWarning, Status
+from estimators.status import Status
+from tests.models import fit_quietly
 
 RNG = np.random.default_rng(0)
 Z = RNG.random(60) < 0.5
@@ -25,9 +25,7 @@ NOISE = RNG.normal(size=60)
 def fitted(w: Any, **settings: Any) -> Fit:
     mechanisms = {"T": Bernoulli(), "X": Gaussian(), "Y": LinearGaussian(["T", "w"])}
     model = CausalMixture(2, mechanisms, covariates={"w": None})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
-        return EM().fit(model, Data(T=T, X=X, Y=Y, w=w), seed=0, **settings)
+    return fit_quietly(EM(), model, Data(T=T, X=X, Y=Y, w=w), seed=0, **settings)
 
 
 @pytest.mark.parametrize("settings", [{}, {"search": None}], ids=["searched", "not searched"])

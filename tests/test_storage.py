@@ -1,7 +1,6 @@
 """Saving and loading: every kind of fit and every model come back bit for bit, from a file without a pickle."""
 
 import json
-import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -14,10 +13,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit, GaussianMixture, PyroModel
+from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture, PyroModel
 from estimators.mechanisms import Gaussian
 from estimators.mixture.symmetry import exchangeable
-from tests.models import TUTORIAL_ROWS, mixed_rows
+from tests.models import TUTORIAL_ROWS, mixed_rows, quiet
 
 KNOWN: dict[str, CausalMixture] = {
     "tutorial": GaussianMixture(K=2),
@@ -60,8 +59,7 @@ KINDS: dict[str, Callable[[], Fit]] = {
 
 @cache
 def fit_of(kind: str) -> Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         return KINDS[kind]()
 
 
@@ -128,8 +126,7 @@ def test_a_loaded_point_fit_has_the_same_spread(tmp_path: Path) -> None:
 def test_a_model_comes_back_and_can_be_fitted_again(name: str, tmp_path: Path) -> None:
     model = KNOWN[name]
     data = mixed_rows(model, 24)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)
+    with quiet():
         fit = EM(num_starts=1, max_iterations=5).fit(model, data, seed=0)
         loaded = reloaded(fit, tmp_path / "fit.npz").model
         again = EM(num_starts=1, max_iterations=5).fit(loaded, data, seed=0)

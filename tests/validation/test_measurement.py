@@ -1,7 +1,6 @@
 """One fit measured against its target: every number of a row, by independent code."""
 
 import math
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,9 @@ import torch
 from pyro.distributions import Normal
 from scipy import stats
 
-from estimators import EM, NUTS, CausalMixture, Data, EstimationWarning, Exact, Fit
+from estimators import EM, NUTS, CausalMixture, Data, Exact, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
+from tests.models import quiet
 from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import LOG_LIKELIHOOD
@@ -30,8 +30,8 @@ def drawn():
     scenario = EVERY["prior_truths"]
     found = scenario.source.draw(scenario, SEEDS)
     nuts = NUTS(num_samples=50, warmup_steps=200, num_chains=2, progress_bar=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EstimationWarning)  # of so few draws
+    # of so few draws
+    with quiet():
         fit = nuts.fit(scenario.model, found.data, seed=3)
     return scenario, found, fit
 

@@ -9,11 +9,10 @@ from functools import lru_cache, partial
 
 import numpy as np
 from scipy import special, stats
-from scipy.optimize import brentq
 
 from validation.statistics.arguments import Array
 from validation.statistics.check import Check, Message, Requirement
-from validation.statistics.search import smallest
+from validation.statistics.search import smallest, smallest_reaching
 
 # Of `min_effect`: a mean error, or errors added to those of sd 1, that a check does not hold against an estimator. What
 # few rows cost maximum likelihood beyond the Cramer-Rao bound is of this order.
@@ -106,16 +105,9 @@ def _detectable(count: int, share: float, requirement: Requirement) -> float:
     if count == 1:  # one error is large or not, and has no spread
         by_square = 0.0
     # A mean error adds to the squares as well, so the better of the two sees it.
-    return max(min(by_mean, _shift_seen(count, bound, requirement.power)), by_square)
-
-
-def _shift_seen(count: int, bound: float, power: float) -> float:
-    """The mean error with which the mean square of estimates of sd 1 is above `bound` with probability `power`."""
-
-    def missing(shift: float) -> float:
-        return float(stats.ncx2.sf(count * bound, count, count * shift**2)) - power
-
-    high = math.sqrt(bound) + 1
-    while missing(high) < 0:
-        high *= 2
-    return float(brentq(missing, 0.0, high, xtol=1e-9)) if missing(0.0) < 0 else 0.0
+    by_mean_in_squares = smallest_reaching(
+        lambda shift: float(stats.ncx2.sf(count * bound, count, count * shift**2)),
+        requirement.power,
+        beyond=math.sqrt(bound) + 1,
+    )
+    return max(min(by_mean, by_mean_in_squares), by_square)

@@ -9,7 +9,7 @@ from scipy import stats
 from validation.statistics.arguments import Array
 from validation.statistics.check import Check, Message, Requirement
 from validation.statistics.efficiency import fits_needed
-from validation.statistics.search import smallest_effect
+from validation.statistics.search import smallest_reaching
 
 # Standard errors that a factor which had to be simulated is raised by.
 CAUTION = 2.0
@@ -53,4 +53,4 @@ def bartlett_factor(ratios: Array, scores: Array, freedom: int) -> float:
 
 def _seen(critical: float, freedom: int, power: float) -> float:
     """The noncentrality with which χ² exceeds `critical` with probability `power`."""
-    return smallest_effect(lambda beside: float(stats.ncx2.sf(critical, freedom, beside)), power, beyond=critical + 1)
+    return smallest_reaching(lambda beside: float(stats.ncx2.sf(critical, freedom, beside)), power, beyond=critical + 1)

@@ -1,4 +1,4 @@
-"""The smallest number of samples that is enough, and the smallest effect that is seen."""
+"""The smallest number of samples that is enough, and where an increasing function reaches a value."""
 
 from collections.abc import Callable
 
@@ -24,17 +24,17 @@ def smallest(is_enough: Callable[[int], bool], *, least: int = 2) -> int | None:
     return high
 
 
-def smallest_effect(power_at: Callable[[float], float], power: float, *, beyond: float) -> float:
-    """Return the smallest effect of at least 0 that is seen with a power, which grows with it; `beyond` is a first try.
+def smallest_reaching(function: Callable[[float], float], value: float, *, beyond: float) -> float:
+    """Return the smallest x of at least 0 at which an increasing function has reached a value; `beyond` is a first try.
 
-    A noncentrality, where that is what a test's power is a function of.
+    Of a test's power, the smallest effect that is seen, or the noncentrality that stands for it.
     """
-    if power_at(0.0) >= power:
+    if function(0.0) >= value:
         return 0.0
     high = beyond
-    while power_at(high) < power:
+    while function(high) < value:
         high *= 2
-    return float(brentq(lambda effect: power_at(effect) - power, 0.0, high, xtol=1e-10))
+    return float(brentq(lambda x: function(x) - value, 0.0, high, xtol=1e-12))
 
 
 def in_words(count: int | None) -> str:

@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from validation.statistics.arguments import Array
 from validation.statistics.check import Check, Message, Requirement
-from validation.statistics.search import smallest, smallest_effect
+from validation.statistics.search import smallest, smallest_reaching
 
 # A tail of Student's statistic may be this many times its normal-theory value before the test is not trusted. The other
 # tail is then as many times smaller, so both together are at most cosh(log 2) = 1.25 times theirs.
@@ -162,7 +162,7 @@ def detectable_noncentrality(critical: float, df: float, power: float) -> float:
     """
     if critical > LARGE_CRITICAL:  # T is then its noncentrality over √(χ²_df/df)
         return critical * math.sqrt(float(special.chdtri(df, 1 - power)) / df) if df > 0 else math.inf
-    return smallest_effect(lambda beside: float(stats.nct.sf(critical, df, beside)), power, beyond=critical + 1)
+    return smallest_reaching(lambda beside: float(stats.nct.sf(critical, df, beside)), power, beyond=critical + 1)
 
 
 def _level(count: float, alpha: float, skewness: Skewness) -> float:

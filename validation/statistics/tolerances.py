@@ -5,14 +5,13 @@ companion that says which effect a test at this tolerance would have found with 
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
-from scipy.optimize import brentq
 
 from validation.statistics.check import POWER
+from validation.statistics.search import smallest_reaching
 
 
 def binomial_bounds(n: int, p: float, *, alpha: float) -> tuple[int, int]:
@@ -58,7 +57,8 @@ def chi_square_mean_above(weights: tuple[float, ...], n: float, *, alpha: float)
     if n < 1:
         return math.inf
     scaled = 1 / (2 * w.max())
-    s = scaled * -math.expm1(-_root(lambda u: n * _rate(w, scaled * -math.expm1(-u)) + math.log(alpha)))
+    u = smallest_reaching(lambda u: n * _rate(w, scaled * -math.expm1(-u)), -math.log(alpha), beyond=1.0)
+    s = scaled * -math.expm1(-u)
     return float(np.sum(w / (1 - 2 * s * w)))
 
 
@@ -67,7 +67,8 @@ def chi_square_mean_below(weights: tuple[float, ...], n: float, *, alpha: float)
     w = _positive(weights)
     if n < 1:
         return 0.0
-    s = -math.expm1(_root(lambda u: n * _rate(w, -math.expm1(u) / w.max()) + math.log(alpha))) / w.max()
+    u = smallest_reaching(lambda u: n * _rate(w, -math.expm1(u) / w.max()), -math.log(alpha), beyond=1.0)
+    s = -math.expm1(u) / w.max()
     return float(np.sum(w / (1 - 2 * s * w)))
 
 
@@ -81,11 +82,3 @@ def _positive(weights: tuple[float, ...]) -> NDArray[np.float64]:
 def _rate(w: NDArray[np.float64], s: float) -> float:
     factor = 1 - 2 * s * w
     return float(s * np.sum(w / factor) + 0.5 * np.sum(np.log(factor)))
-
-
-def _root(function: Callable[[float], float]) -> float:
-    """Return the positive root of an increasing function that is negative at 0."""
-    high = 1.0
-    while function(high) < 0:
-        high *= 2
-    return float(brentq(function, 0.0, high, xtol=1e-12))

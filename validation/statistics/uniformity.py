@@ -12,10 +12,10 @@ from bisect import bisect_right
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-from scipy.optimize import brentq
 
 from validation.statistics.arguments import as_count
 from validation.statistics.check import POWER, check_probability
+from validation.statistics.search import smallest_reaching
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -108,15 +108,10 @@ def detectable_shift(n: int, num_draws: int, alpha: float, power: float = POWER)
     if not edges[0].any():  # not even n ranks of L are outside
         return math.inf
 
-    def excess(shift: float) -> float:
-        return escape_probability(edges, n, shifted_rank_probabilities(num_draws, shift)) - power
+    def power_at(shift: float) -> float:
+        return escape_probability(edges, n, shifted_rank_probabilities(num_draws, shift))
 
-    if excess(0.0) >= 0:
-        return 0.0
-    high = 1 / math.sqrt(n)
-    while excess(high) < 0:
-        high *= 2
-    return float(brentq(excess, 0.0, high, xtol=1e-9))
+    return smallest_reaching(power_at, power, beyond=1 / math.sqrt(n))
 
 
 def _lower_tail(counts: Counts, n: int, num_draws: int) -> Floats:

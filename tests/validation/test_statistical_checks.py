@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from scipy.signal import lfilter
 
-from validation.statistics.check import Check, Requirement, Verdict, furthest
+from validation.statistics.check import Check, Requirement, Verdict
 from validation.statistics.dependence import thinned
 from validation.statistics.distribution import cdf_check, cdf_size, same_check
 from validation.statistics.estimates import errors_of_fits
@@ -83,13 +83,6 @@ def test_verdicts():
         assert Check("x", requirement, 9, 4.0, detectable, high=4.0).verdict is verdict
         assert Check("x", requirement, 9, 3.9, detectable, low=4.0).verdict is Verdict.FAIL
         assert Check("x", requirement, 9, math.nan, detectable, 4.0, 4.0).verdict is verdict
-
-
-def test_of_several_checks_the_furthest_is_shown_and_all_must_see():
-    each = Requirement(0.01, 0.9, 2.0).shared_by(2)
-    checks = {"a": Check("x", each, 9, 3.0, 5.0), "b": Check("x", each, 9, -4.0, 1.0)}
-    worst = furthest(checks, lambda check: abs(check.observed))
-    assert (worst.entry, worst.observed, worst.detectable, worst.requirement.alpha) == ("b", -4.0, 5.0, 0.005)
 
 
 # ---------------------------------------------------------------- means

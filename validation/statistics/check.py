@@ -5,8 +5,8 @@ which is judged by `validation.statistics.measured`.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from numbers import Real
@@ -41,10 +41,6 @@ class Requirement:
         check_probability("power", self.power)
         check_effect(self.min_effect)
 
-    def shared_by(self, count: int) -> "Requirement":
-        """Return the requirement of each of `count` checks that together raise no more false alarms than one may."""
-        return replace(self, alpha=self.alpha / count)
-
 
 @dataclass(frozen=True)
 class Message:
@@ -64,7 +60,7 @@ class Check:
     `observed` is accepted from `low` to `high`. `detectable` is the smallest effect seen with the power required.
     `statistic` is what was tested, where that is not `observed` itself. `p_value` is the probability under the null of
     this or worse, or a bound of it; NaN if it cannot be said. `enough` finds a number of samples that would see
-    `min_effect`. Of several numbers checked at once, `entry` is the one shown.
+    `min_effect`.
     """
 
     kind: str
@@ -80,7 +76,6 @@ class Check:
     message: Message = Message()
     enough: Callable[[], int | None] = lambda: None
     ess: float | None = None
-    entry: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -101,12 +96,6 @@ class Check:
     def needed(self) -> int | None:
         """A number of samples that would see `min_effect`; None if the check is not underpowered, or if none does."""
         return self.enough() if self.verdict is Verdict.UNDERPOWERED else None
-
-
-def furthest(checks: Mapping[str, Check], distance: Callable[[Check], float]) -> Check:
-    """Return the check of several entries that is furthest out, as the check of all: it sees what each of them sees."""
-    entry = max(checks, key=lambda name: distance(checks[name]))
-    return replace(checks[entry], entry=entry, detectable=max(check.detectable for check in checks.values()))
 
 
 def check_probability(name: str, value: object) -> float:

@@ -65,7 +65,6 @@ def efficiency_check(
             _furthest(names, means, squares, unit),
         ),
         enough=partial(fits_needed, requirement, size),
-        entry=names[worst],
     )
 
 

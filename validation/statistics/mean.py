@@ -66,5 +66,4 @@ def mean_check(
         ),
         enough=enough,
         ess=size if chains else None,
-        entry="",
     )

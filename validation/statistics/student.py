@@ -88,7 +88,6 @@ def student_check(
         p_value=min(1.0, 2 * float(tails[worst]) * requirement.alpha / level) if level > 0 else math.nan,
         message=_message(errors, statistics, float(critical[worst]), worst, subject, unit),
         enough=lambda: samples_needed(requirement, skewness, num_entries=len(errors.names)),
-        entry=errors.names[worst],
     )
 
 

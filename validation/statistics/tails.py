@@ -56,7 +56,6 @@ def tails_check(
             f"furthest: {listed}" + (f", of {len(names)}" if len(names) > 4 else ""),
         ),
         enough=partial(fits_needed, requirement, len(names)),
-        entry=worst,
     )
 
 

@@ -20,7 +20,7 @@ from validation.measures.interventional import (
     knots,
     knots_between,
     quadrature,
-    support,
+    supports,
     wasserstein,
 )
 from validation.measures.recovery import central_interval, columns, entries, names_of, sort_components
@@ -201,11 +201,11 @@ def test_ranks_of_ties_are_spread_evenly(stat):
 
 
 def test_support_names_its_tail():
-    low, high = support(stats.norm(5, 3).cdf, 5.0, tail=1e-6)
+    ((low, high),) = supports(stats.norm(5, 3).cdf, 5.0, [1e-6])
     assert stats.norm(5, 3).cdf(low) <= 1e-6
     assert stats.norm(5, 3).sf(high) <= 1e-6
     with pytest.raises(ValueError, match="does not reach"):
-        support(lambda x: np.full_like(x, 0.5), 0.0)
+        supports(lambda x: np.full_like(x, 0.5), 0.0, [1e-6])
 
 
 def test_entries_are_named_like_a_summary():

@@ -39,11 +39,6 @@ def supports(cdf: Function, centre: float, tails: Sequence[float]) -> list[tuple
     return [(float(low), float(high)) for low, high in ends]
 
 
-def support(cdf: Function, centre: float, *, tail: float = TAIL) -> tuple[float, float]:
-    """Return what `supports` finds for one tail."""
-    return supports(cdf, centre, (tail,))[0]
-
-
 def knots(cdf: Function, centre: float, *, tail: float = TAIL) -> Array:
     """Return points from one end of a distribution to the other, few enough to look at and none of its modes between.
 

@@ -17,19 +17,14 @@ def effective_size(chains: Array, method: str = "mean") -> float:
     """Return the ESS of chains [C, S] by ArviZ; above C·S where neighbours are negatively correlated."""
     if chains.shape[1] < 4:
         raise ValueError(f"chains: expected at least 4 draws in each, got shape {chains.shape}")
-    ess = arviz_ess(chains, method)
-    if not math.isfinite(ess):
-        raise ValueError("chains: their effective sample size cannot be computed (is a chain constant?)")
-    return ess
-
-
-def arviz_ess(chains: Array, method: str) -> float:
-    """Return what ArviZ says of chains [C, S], which is not finite where one is constant."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # arviz 0.23 announces its 1.0 at import
         import arviz
     with np.errstate(all="ignore"):
-        return float(arviz.ess(chains, method=method))
+        ess = float(arviz.ess(chains, method=method))
+    if not math.isfinite(ess):
+        raise ValueError("chains: their effective sample size cannot be computed (is a chain constant?)")
+    return ess
 
 
 def thinned(draws: Any) -> Array:

@@ -16,17 +16,15 @@ from validation.statistics.tolerances import binomial_bounds, binomial_detectabl
 
 @dataclass(frozen=True)
 class Alternative:
-    """On which sides of the expected proportion, (below, above), others are rejected, and which it must see."""
+    """On which sides of the expected proportion, (below, above), others are rejected and must be seen."""
 
     rejects: tuple[bool, bool]
-    must_see: tuple[bool, bool]
     words: str
 
 
-TWO_SIDED = Alternative((True, True), (True, True), "away from")
-LESS = Alternative((True, False), (True, False), "below")
-GREATER = Alternative((False, True), (False, True), "above")
-UNDERCOVERAGE = Alternative((True, True), (True, False), "below")  # too many is a fault, too few must be seen
+TWO_SIDED = Alternative((True, True), "away from")
+LESS = Alternative((True, False), "below")
+GREATER = Alternative((False, True), "above")
 NAMED = {"two-sided": TWO_SIDED, "less": LESS, "greater": GREATER}
 
 
@@ -112,7 +110,7 @@ def proportion_detectable(
     """
     effect = requirement.min_effect
     is_possible = expected - effect >= 0, expected + effect <= 1
-    sides = [must and can for must, can in zip(alternative.must_see, is_possible, strict=True)]
+    sides = [is_rejected and can for is_rejected, can in zip(alternative.rejects, is_possible, strict=True)]
     if not any(sides):
         raise ValueError(f"min_effect: no probability is {effect:g} {alternative.words} {expected:g}")
     low, high = _bounds(n, expected, requirement.alpha, alternative)

@@ -13,7 +13,7 @@ from validation.measures.interventional import (
     knots,
     knots_between,
     quadrature,
-    support,
+    supports,
     wasserstein,
 )
 from validation.scenarios.outcomes import Outcome, Predicted
@@ -42,7 +42,7 @@ class TrueOutcome:
     @cached_property
     def bulk(self) -> tuple[float, float]:
         """The ends between which all but the rarest values are drawn."""
-        return support(self.law.cdf, self.law.mean(), tail=1e-3)
+        return supports(self.law.cdf, self.law.mean(), [1e-3])[0]
 
     def prediction(self, predicted: Predicted, grid: Array | None) -> Prediction:
         """Return how far a prediction is from the truth, with both densities on a grid where one is given.

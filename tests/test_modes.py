@@ -21,7 +21,7 @@ from estimators.modes.labelling import Labelling
 from estimators.modes.mode import law_at
 from estimators.optimise import ascent
 from tests.models import fit_quietly, quiet
-from tests.random_graphs import random_graph
+from validation.scenarios.random_graphs import random_graph
 
 CONFOUNDER = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])}, concentration=2.0)
 TRUTH = {"theta": [0.4, 0.6], "p_T": [0.2, 0.8], "beta_Y": [[0.0, -1.0], [3.0, -1.0]], "sigma_Y": [0.7, 0.7]}
@@ -404,11 +404,11 @@ def test_on_random_graphs_hardly_any_best_value_is_missed() -> None:
     """Against three times as many random starts run to the end, and a search of few starts, which misses more."""
     lower = {"search": 0, "few starts": 0}
     for seed in range(24):
-        model, data = random_graph(seed)
-        every = searched(model, data, seed=2, least=300, most=300)
+        drawn = random_graph(seed)
+        every = searched(drawn.model, drawn.data, seed=2, least=300, most=300)
         best = max(mode.value for mode in every.modes)
         for name, settings in (("search", {}), ("few starts", {"least": 1, "most": 1})):
-            found = searched(model, data, seed=1, **settings).modes
+            found = searched(drawn.model, drawn.data, seed=1, **settings).modes
             lower[name] += max((mode.value for mode in found), default=-np.inf) < best - 1e-6
     assert lower["search"] <= 1 < lower["few starts"]
 

@@ -16,7 +16,7 @@ from validation.statistics.uniformity import band, escape_probability
 from validation.study.assertions import Claim
 from validation.study.contenders import Contender
 from validation.study.row import LEVEL as LEVEL_OF_INTERVALS
-from validation.study.row import RANKED
+from validation.study.row import RANKED, by_estimator
 from validation.study.study import Study, run
 
 QUANTITIES = ("theta[0]", "mu_X[0]", "mu_X[1]", "E[X | do(Z=1)] − E[X | do(Z=0)]", "log p(data)")
@@ -57,7 +57,7 @@ def ranks(rows, quantity):
 
 
 def finding(rows, described, kind="calibration", alpha=1e-4):
-    return assess_claim(Claim(described.name, "NUTS", kind, alpha=alpha), described, rows)
+    return assess_claim(Claim(described.name, "NUTS", kind, alpha=alpha), described, by_estimator(rows))
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from validation.scenarios import STANDARD_SCENARIOS
 from validation.statistics.check import Verdict
 from validation.study.assertions import Claim
 from validation.study.contenders import Contender
+from validation.study.row import by_estimator
 from validation.study.study import Study, run
 
 SEPARATED = next(each for each in STANDARD_SCENARIOS if each.name == "separated_1000")
@@ -35,7 +36,7 @@ def replicated(estimator, seed):
 
 
 def finding(rows, described, alpha):
-    return assess_claim(Claim("separated_1000", "EM", "efficiency", alpha=alpha), described, rows)
+    return assess_claim(Claim("separated_1000", "EM", "efficiency", alpha=alpha), described, by_estimator(rows))
 
 
 def score(rows, described):

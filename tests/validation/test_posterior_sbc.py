@@ -17,7 +17,7 @@ from validation.claims.judge import assess_claim
 from validation.scenarios import Scenario, Seeds, Truth
 from validation.statistics.check import Verdict
 from validation.study.assertions import Claim
-from validation.study.row import RANKED
+from validation.study.row import RANKED, by_estimator
 from validation.study.study import Study, run
 
 ONE = CausalMixture(1, {"X": Gaussian(scale=1.0)})
@@ -90,7 +90,7 @@ def rows_of(scenario, contender, replicates, seed, workers=0):
 
 def verdict(rows, described, alpha):
     claim = Claim(described.name, "NUTS", "calibration", alpha=alpha)
-    return assess_claim(claim, described, rows).verdict
+    return assess_claim(claim, described, by_estimator(rows)).verdict
 
 
 @pytest.mark.statistical(checks=1, min_effect=1.0)

@@ -56,12 +56,7 @@ class Finding:
 def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     """Judge every claim of a plan on the rows."""
     groups = by_estimator(rows)
-    return tuple(_assess(claim, plan.scenario(claim.scenario), groups) for claim in plan.claims)
-
-
-def assess_claim(claim: Claim, scenario: PlannedScenario, rows: Sequence[Row]) -> Finding:
-    """Judge one claim on rows of its scenario: those of its estimator, and of the one it is compared with."""
-    return _assess(claim, scenario, by_estimator(rows))
+    return tuple(assess_claim(claim, plan.scenario(claim.scenario), groups) for claim in plan.claims)
 
 
 def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
@@ -71,7 +66,8 @@ def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
     return KINDS[claim.kind]
 
 
-def _assess(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, str], Sequence[Row]]) -> Finding:
+def assess_claim(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, str], Sequence[Row]]) -> Finding:
+    """Judge one claim on rows by scenario and estimator: those of its own, and of the one it is compared with."""
     kind, limits = kind_of(claim, scenario), scenario.asymptotics
     rows, others = groups[claim.scenario, claim.estimator], groups[claim.scenario, kind.compares_with]
     if claim.only:

@@ -99,26 +99,19 @@ def results_of(store: Store) -> Results:
         raise StoreError(f"{store.path}: {problem}") from problem
 
 
-def results_to_json(results: Results) -> dict[str, Any]:
-    """Return the document that this module describes."""
-    document: dict[str, Any] = PLAIN.unstructure(
-        {
-            "schema": SCHEMA,
-            "schema_version": SCHEMA_VERSION,
-            "plan": results.plan,
-            "power": POWER,
-            "level": LEVEL,
-            "ranked": RANKED,
-            "environments": results.environments,
-            "notes": results.notes,
-            "findings": results.findings,
-            "rows": results.rows,
-        }
-    )
-    return document
-
-
 def write_results(results: Results, path: Path) -> None:
     """Write ``results.json`` as this module describes it."""
-    text = json.dumps(results_to_json(results), allow_nan=False, separators=(",", ":"))
+    document = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "plan": results.plan,
+        "power": POWER,
+        "level": LEVEL,
+        "ranked": RANKED,
+        "environments": results.environments,
+        "notes": results.notes,
+        "findings": results.findings,
+        "rows": results.rows,
+    }
+    text = json.dumps(PLAIN.unstructure(document), allow_nan=False, separators=(",", ":"))
     write_atomically(path, text + "\n")

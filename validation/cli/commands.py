@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from estimators.fits.atomic_file import write_atomically
 from validation.claims.results import Results, results_of, write_results
@@ -38,14 +38,7 @@ class InterruptedRunError(Exception):
     """A run that was interrupted; the message says how to go on."""
 
 
-class Named(Protocol):
-    """Anything with a name."""
-
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=Named)
+Choice = TypeVar("Choice", Scenario, Contender)
 # What is wrong with a file, the data, a module or a cluster is wrong with an argument.
 UNUSABLE = (UnusableArgumentError, StoreError, ClusterError, own_data.DataError, ModuleError)
 
@@ -138,7 +131,7 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
-def choose(noun: str, names: Sequence[str] | None, available: Sequence[N]) -> tuple[N, ...]:
+def choose(noun: str, names: Sequence[str] | None, available: Sequence[Choice]) -> tuple[Choice, ...]:
     """Return the named ones of `available`, in its order, or all; raise with the nearest name for one unknown."""
     by_lower_case = {item.name.lower(): item.name for item in available}
     for name in names or ():

@@ -9,6 +9,8 @@ from estimators.contract import Model
 from estimators.modes import Finder, Search
 
 LAPLACE_DRAWS = 500
+# The yardstick: independent draws from the exact posterior.
+EXACT = Exact(num_draws=1000, progress_bar=False)
 
 
 class Estimator(Protocol):
@@ -81,19 +83,14 @@ def standard_contenders() -> tuple[Contender, ...]:
     """Return the estimators of a standard study."""
     em, svi = EM(progress_bar=False), MAP(num_starts=20, num_steps=40, progress_bar=False)
     nuts = NUTS(num_samples=400, warmup_steps=250, num_chains=2, progress_bar=False)
-    smc, exact = SMC(num_particles=800, progress_bar=False), Exact(num_draws=1000, progress_bar=False)
+    smc = SMC(num_particles=800, progress_bar=False)
     return (
         Contender("EM", em, efficient=True, laplace=True, candid=True, searches=True),
         Contender("MAP", svi, laplace=True, candid=True, share=1 / 2, searches=True),
         Contender("NUTS", nuts, posterior=True, candid=True, share=2 / 3, searches=True),
-        Contender("Exact", exact, posterior=True, candid=True, is_reference=True, small_only=True, share=2 / 3),
+        Contender("Exact", EXACT, posterior=True, candid=True, is_reference=True, small_only=True, share=2 / 3),
         # A fit of 500 rows takes SMC ten seconds and more.
         Contender("SMC", smc, posterior=True, candid=True, small_only=True, share=1 / 3),
         # What the search is worth: EM from starts of its own, which names one answer.
         Contender("EM-unsearched", WithSearch(em, None), modes_only=True, share=1 / 2),
     )
-
-
-def exact_reference() -> Estimator:
-    """Return the yardstick: independent draws from the exact posterior."""
-    return Exact(num_draws=1000, progress_bar=False)

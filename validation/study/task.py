@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 from estimators import Fit, own_modes
 from validation.scenarios import Draw, Scenario, Seeds
 from validation.study.attempt import Attempt, attempt
-from validation.study.contenders import LAPLACE_DRAWS, Contender, exact_reference
+from validation.study.contenders import EXACT, LAPLACE_DRAWS, Contender
 from validation.study.measure import Measures, SharedTruth, Target, measure, shared_truth, target_of
 from validation.study.row import CONVERGED, ERROR, Row
 from validation.study.shared_search import fitted, searched
@@ -119,7 +119,7 @@ def _draw(task: Task) -> tuple[Scenario, Draw]:
 def _target(task: Task, drawn: Draw) -> Target:
     reference = None
     if task.scenario.exact:
-        reference = exact_reference().fit(task.scenario.model, drawn.data, seed=task.seeds.reference)
+        reference = EXACT.fit(task.scenario.model, drawn.data, seed=task.seeds.reference)
     target = target_of(task.scenario, drawn, reference, task.seeds, task.shared)
     if undefined := [name for name, value in target.quantities.items() if math.isnan(value)]:
         raise ValueError(f"the true {undefined[0]} is not a number")

@@ -18,7 +18,7 @@ V = TypeVar("V")
 HARM = (Verdict.FAIL, Verdict.UNDERPOWERED, Verdict.PASS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """A claim with what came out: the number that is worst of those it is about, with its interval.
 
@@ -37,15 +37,15 @@ class Finding:
     sentence: str
     allowed: float
     unit: str
-    worst: str
-    statistic: float | None
-    low: float | None
-    high: float | None
-    least: float | None
-    most: float | None
-    used: float | None
-    sees: float | None
-    needed: int | None
+    worst: str = ""
+    statistic: float | None = None
+    low: float | None = None
+    high: float | None = None
+    least: float | None = None
+    most: float | None = None
+    used: float | None = None
+    sees: float | None = None
+    needed: int | None = None
     alpha: float
     replicates: int
     missing: int
@@ -104,15 +104,6 @@ def _unknown(claim: Claim, kind: Kind, allowed: float, replicates: int, missing:
         sentence=kind.said(allowed),
         allowed=allowed,
         unit=kind.unit,
-        worst="",
-        statistic=None,
-        low=None,
-        high=None,
-        least=None,
-        most=None,
-        used=None,
-        sees=None,
-        needed=None,
         alpha=claim.alpha,
         replicates=replicates,
         missing=missing,

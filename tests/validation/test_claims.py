@@ -415,7 +415,7 @@ def test_the_budget_is_spent_once_and_whole(standard_plan):
     for claim in spending:
         by_look[claim.look] = by_look.get(claim.look, 0.0) + claim.alpha
     assert np.ptp(list(by_look.values())) < 1e-15, "estimators on the same data are one look"
-    assert {claim.kind for claim in spending} == set(KINDS), "every kind of claim is made"
+    assert {claim.kind for claim in standard_plan.claims} == set(KINDS), "every kind of claim is made"
 
 
 def test_a_plan_survives_storage(scenarios):

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from validation.claims.kind import Asked, Kind
 from validation.claims.kinds import KINDS
-from validation.claims.outcomes import IsExpected
 from validation.statistics.check import Verdict
 from validation.statistics.measured import Measured
 from validation.study.assertions import Claim
@@ -59,16 +58,9 @@ def assess_claims(plan: Plan, rows: Sequence[Row]) -> tuple[Finding, ...]:
     return tuple(assess_claim(claim, plan.scenario(claim.scenario), groups) for claim in plan.claims)
 
 
-def kind_of(claim: Claim, scenario: PlannedScenario) -> Kind:
-    """Return the kind of a claim; that of a mode holds the numbers known in closed form."""
-    if claim.kind == IsExpected.name:
-        return IsExpected(tuple(scenario.expected[claim.estimator].items()))
-    return KINDS[claim.kind]
-
-
 def assess_claim(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[str, str], Sequence[Row]]) -> Finding:
     """Judge one claim on rows by scenario and estimator: those of its own, and of the one it is compared with."""
-    kind, limits = kind_of(claim, scenario), scenario.asymptotics
+    kind, limits = KINDS[claim.kind], scenario.asymptotics
     rows, others = groups[claim.scenario, claim.estimator], groups[claim.scenario, kind.compares_with]
     if claim.only:
         rows = [_restricted(row, claim.only) for row in rows]
@@ -85,7 +77,8 @@ def assess_claim(claim: Claim, scenario: PlannedScenario, groups: Mapping[tuple[
     by_replicate = {row.replicate: row for row in others if kind.has_result(row)}
     if counted and kind.compares_with and not by_replicate:
         return replace(finding, why=f"{kind.compares_with} has no fit to compare with on the same rows")
-    asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference, allowed_of)
+    expected = scenario.expected.get(claim.estimator, {})
+    asked = Asked(allowed, claim.alpha, limits, by_replicate, scenario.reference, expected, allowed_of)
     measured = kind.measure(counted, asked) if counted else []
     if not measured:
         return finding

@@ -27,7 +27,7 @@ class Asked:
 
     `allowed_of` is the number in the sentence of other numbers of replicates, where it is not one and the same.
     `reference` are the efficient errors of a fixed truth; `others` the rows of the estimator it is compared with, by
-    replicate; `moments` those of the posterior by another program.
+    replicate; `moments` those of the posterior by another program; `expected` the estimates known in closed form.
     """
 
     allowed: float
@@ -35,6 +35,7 @@ class Asked:
     reference: Asymptotics | None = None
     others: Mapping[int, Row] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    expected: Mapping[str, float] = field(default_factory=dict)
     allowed_of: Callable[[int], float] | None = None
 
     def of(

@@ -11,12 +11,13 @@ from validation.claims.errors import (
     SpreadIsEfficient,
 )
 from validation.claims.kind import Kind
-from validation.claims.outcomes import Converges, IsAnswered, IsCandid
+from validation.claims.outcomes import Converges, IsAnswered, IsCandid, IsExpected
 from validation.claims.posteriors import AgreesWithExact, AgreesWithReference, Covers, CoversAtLeast, IsCalibrated
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
+        IsExpected(),
         BiasIsSmall(),
         IsEfficient(),
         IsNeverGrosslyOff(),

@@ -1,7 +1,6 @@
 """Claims about how fits end: that they converge, that they are not silent and wrong, that they find what is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from validation.claims.endings import Ending, answered, ending
 from validation.claims.kind import Asked, Kind, Limits, at_least, at_most, shown_share
@@ -88,11 +87,9 @@ class IsAnswered(Kind):
         return _shares(rows, answered(rows) or [""], asked, Ending.RIGHT, at_least)
 
 
-@dataclass(frozen=True)
 class IsExpected(Kind):
     """The estimate is the stationary point known in closed form, in every replicate."""
 
-    expected: tuple[tuple[str, float], ...]
     name = "mode"
     sentence = "The estimate is the stationary point known in closed form, within {allowed}, whatever the seed"
     unit = "largest |error|"
@@ -100,7 +97,7 @@ class IsExpected(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """The largest error of each entry over replicates, about which nothing is random."""
-        errors = {name: max(abs(row.estimate[name] - value) for row in rows) for name, value in self.expected}
+        errors = {name: max(abs(row.estimate[name] - value) for row in rows) for name, value in asked.expected.items()}
         return [asked.of(name, error, len(rows), Known(), at_most) for name, error in errors.items()]
 
 

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from validation.claims import kinds
 from validation.claims.judge import HARM, Finding
-from validation.claims.outcomes import IsExpected
+from validation.claims.kinds import KINDS
 from validation.claims.results import Results
 from validation.report.tables import Cell, Column, Table, number_cell
 from validation.report.words import short
@@ -18,7 +17,6 @@ MEANING = {
     Verdict.UNDERPOWERED: "neither is excluded: more replicates would tell",
 }
 MARK = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.UNDERPOWERED: "?"}
-KINDS = (IsExpected.name, *kinds.KINDS)
 COLUMNS = (
     Column("Verdict", numeric=False),
     Column("Scenario", numeric=False),
@@ -74,7 +72,7 @@ def exit_words(results: Results) -> str:
 
 
 def _kind(finding: Finding) -> int:
-    return KINDS.index(finding.kind) if finding.kind in KINDS else len(KINDS)
+    return tuple(KINDS).index(finding.kind) if finding.kind in KINDS else len(KINDS)
 
 
 def _line(finding: Finding, order: Mapping[str, int], plan: Plan, anchors: Mapping[str, str]) -> tuple[Cell, ...]:

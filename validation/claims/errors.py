@@ -36,12 +36,8 @@ class BiasIsSmall(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """Student's interval of the mean error: an erratic estimator widens it, and does not pass."""
-        bounds, measured = _bounds(asked), []
-        for name, sd in bounds.items():
-            errors = _errors(rows, name) / sd
-            law = Mean.of(errors)
-            measured.append(asked.of(name, float(errors.mean()), len(errors), law, within, shared_by=len(bounds)))
-        return measured
+        errors = {name: _errors(rows, name) / sd for name, sd in _bounds(asked).items()}
+        return asked.of_each(errors, Mean.of, within)
 
 
 class IsEfficient(Kind):
@@ -62,12 +58,8 @@ class IsEfficient(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """The interval of a mean of squares of near-normal errors; both too large and too small are refused."""
-        bounds, measured = _bounds(asked), []
-        for name, sd in bounds.items():
-            squares = np.square(_errors(rows, name) / sd)
-            ratio, law = float(squares.mean()), Square(worth(squares))
-            measured.append(asked.of(name, ratio, len(rows), law, by_a_factor, right=1.0, shared_by=len(bounds)))
-        return measured
+        squares = {name: np.square(_errors(rows, name) / sd) for name, sd in _bounds(asked).items()}
+        return asked.of_each(squares, lambda each: Square(worth(each)), by_a_factor, right=1.0)
 
 
 class IsNeverGrosslyOff(Kind):
@@ -142,12 +134,9 @@ class SpreadIsEfficient(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """Student's interval of the mean ratio."""
-        bounds, measured = _bounds(asked), []
-        for name, sd in bounds.items():
-            ratios = np.array([row.intervals[name].sd for row in rows]) / sd
-            mean, law = float(ratios.mean()), Mean.of(ratios)
-            measured.append(asked.of(name, mean, len(rows), law, by_a_factor, right=1.0, shared_by=len(bounds)))
-        return measured
+        bounds = _bounds(asked)
+        ratios = {name: np.array([row.intervals[name].sd for row in rows]) / sd for name, sd in bounds.items()}
+        return asked.of_each(ratios, Mean.of, by_a_factor, right=1.0)
 
 
 class AgreesWithEM(Kind):
@@ -169,12 +158,11 @@ class AgreesWithEM(Kind):
         pairs = [(row, asked.others[row.replicate]) for row in rows if row.replicate in asked.others]
         if not pairs:
             return []
-        measured = []
-        for name, sd in bounds.items():
-            gaps = np.array([row.estimate[name] - other.estimate[name] for row, other in pairs]) / sd
-            mean, law = float(gaps.mean()), Mean.of(gaps)
-            measured.append(asked.of(name, mean, len(pairs), law, within, shared_by=len(bounds)))
-        return measured
+        gaps = {
+            name: np.array([row.estimate[name] - other.estimate[name] for row, other in pairs]) / sd
+            for name, sd in bounds.items()
+        }
+        return asked.of_each(gaps, Mean.of, within)
 
 
 def _reference(asked: Asked) -> Asymptotics:

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 from scipy import stats
 
 from validation.scenarios import Moments
 from validation.scenarios.asymptotics import Asymptotics
+from validation.statistics.arguments import Array
 from validation.statistics.measured import Ends, Law, Measured
 from validation.statistics.tolerances import proportion_interval
 from validation.study.row import Row
@@ -47,6 +49,15 @@ class Asked:
             return limits(self.allowed_of(replicates) if self.allowed_of else self.allowed)
 
         return Measured(entry, value, n, law, self.alpha / shared_by, limits(self.allowed), right, allows)
+
+    def of_each(
+        self, values: Mapping[str, Array | list[bool]], law: Callable[[Any], Law], limits: Limits, *, right: float = 0.0
+    ) -> list[Measured]:
+        """Return the mean over rows of each name's values [R], all that the claim is about; `law` is that of a mean."""
+        return [
+            self.of(name, float(np.mean(each)), len(each), law(each), limits, right=right, shared_by=len(values))
+            for name, each in values.items()
+        ]
 
 
 class Kind:

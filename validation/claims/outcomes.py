@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from validation.claims.endings import Ending, answered, ending
-from validation.claims.kind import Asked, Kind, Limits, at_least, at_most, shown_share
+from validation.claims.kind import Asked, Kind, at_least, at_most, shown_share
 from validation.statistics.measured import Known, Measured, Proportion
 from validation.study.row import CONVERGED, Row
 
@@ -55,7 +55,8 @@ class IsCandid(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count of each contrast."""
-        return _shares(rows, answered(rows), asked, Ending.SILENT, at_most)
+        silent = {name: [ending(row, name) is Ending.SILENT for row in rows] for name in answered(rows)}
+        return asked.of_each(silent, lambda _: Proportion(), at_most)
 
 
 class IsAnswered(Kind):
@@ -84,7 +85,8 @@ class IsAnswered(Kind):
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """An exact binomial interval of the count of each contrast."""
         # Where no fit gave an answer to any, none was given.
-        return _shares(rows, answered(rows) or [""], asked, Ending.RIGHT, at_least)
+        right = {name: [ending(row, name) is Ending.RIGHT for row in rows] for name in answered(rows) or [""]}
+        return asked.of_each(right, lambda _: Proportion(), at_least, right=1.0)
 
 
 class IsExpected(Kind):
@@ -99,19 +101,3 @@ class IsExpected(Kind):
         """The largest error of each entry over replicates, about which nothing is random."""
         errors = {name: max(abs(row.estimate[name] - value) for row in rows) for name, value in asked.expected.items()}
         return [asked.of(name, error, len(rows), Known(), at_most) for name, error in errors.items()]
-
-
-def _shares(rows: Sequence[Row], names: Sequence[str], asked: Asked, of: Ending, limits: Limits) -> list[Measured]:
-    count = len(rows)
-    return [
-        asked.of(
-            name,
-            sum(ending(row, name) is of for row in rows) / count,
-            count,
-            Proportion(),
-            limits,
-            right=float(of is Ending.RIGHT),
-            shared_by=len(names),
-        )
-        for name in names
-    ]

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from validation.claims.kind import REACH, Asked, Kind, Limits, at_least, by_a_factor, rounded_up, shown_share, within
 from validation.measures.exactness import LEVELS
 from validation.scenarios.quantities import LOG_LIKELIHOOD, shown
+from validation.statistics.arguments import Array
 from validation.statistics.measured import Ends, Known, Mean, Measured, Proportion, Sampled, Square
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.row import LEVEL, RANKED, Row
@@ -144,13 +145,11 @@ class AgreesWithExact(Kind):
 
     def measure(self, rows: Sequence[Row], asked: Asked) -> list[Measured]:
         """Student's interval of the mean gap over replicates, each with draws of its own on both sides."""
-        names, measured = shown(rows[0].exactness), []
-        for name in names:
-            gaps = np.array([row.exactness[name].gaps for row in rows])
-            for level, values in zip(LEVELS, gaps.T, strict=True):
-                entry, law, count = f"{name} at {100 * level:g} %", Mean.of(values), len(names) * len(LEVELS)
-                measured.append(asked.of(entry, float(values.mean()), len(rows), law, within, shared_by=count))
-        return measured
+        gaps: dict[str, Array] = {}
+        for name in shown(rows[0].exactness):
+            at_levels = np.array([row.exactness[name].gaps for row in rows]).T
+            gaps |= {f"{name} at {100 * level:g} %": each for level, each in zip(LEVELS, at_levels, strict=True)}
+        return asked.of_each(gaps, Mean.of, within)
 
 
 class AgreesWithReference(Kind):
@@ -211,18 +210,8 @@ def _about_the_level(allowed: float) -> Ends:
 def _coverage(rows: Sequence[Row], asked: Asked, limits: Limits) -> list[Measured]:
     # All that have an interval but the log-likelihood, which is only ranked.
     names = shown(next((row.intervals for row in rows if row.intervals), {}))
-    return [
-        asked.of(
-            name,
-            sum(covers(row, name) for row in rows) / len(rows),
-            len(rows),
-            Proportion(),
-            limits,
-            right=LEVEL,
-            shared_by=len(names),
-        )
-        for name in names
-    ]
+    covered = {name: [covers(row, name) for row in rows] for name in names}
+    return asked.of_each(covered, lambda _: Proportion(), limits, right=LEVEL)
 
 
 def _variance_factor(allowed: float) -> float:

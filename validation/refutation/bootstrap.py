@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from estimators import Data, EstimationError, Fit, Status
 from estimators.contract import Combination, Density, Objective, Parts, log_joint, log_likelihood
 from validation.refutation.label_names import named_as
-from validation.scenarios.design import Design
+from validation.scenarios.design import Design, hidden_columns
 
 Array = NDArray[np.float64]
 Greeks = Mapping[str, Array]
@@ -103,7 +103,7 @@ class _Refitted:
 
     def _data_sets(self, greeks: Greeks, count: int) -> list[Data]:
         """Data sets like the one fitted, made at once."""
-        design, hidden = Design.of(self.data), _hidden(self.fit, self.data)
+        design, hidden = Design.of(self.data), hidden_columns(self.fit, greeks)
         seed = int(self.rng.integers(2**31))
         rows = design.repeated(count).simulate(self.fit.model, greeks, hidden=hidden, seed=seed)
         firsts = range(0, rows.num_rows, design.num_rows)
@@ -121,13 +121,6 @@ def _density(fit: Fit, data: Data) -> Density:
     """The density that was maximised."""
     density = fit.model.density(data)
     return density if fit.uses_prior else density.beyond_priors()
-
-
-def _hidden(fit: Fit, data: Data) -> tuple[str, ...]:
-    """The sites that no estimator sees."""
-    greeks = {name: value[0] for name, value in fit.draws.items()}
-    sites = fit.model.hidden or fit.model.simulate(1, greeks, seed=0).keys() - set(data.columns)
-    return tuple(sites)
 
 
 def _inside(combination: Combination) -> Combination:

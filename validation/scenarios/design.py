@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from estimators import Data, isolated
+from estimators import Data, Fit, isolated
 from estimators.contract import LATENT, Model
 
 Array = NDArray[np.float64]
@@ -145,6 +145,14 @@ class Design:
         like = Data(columns, intervened=is_set, unit=self.unit)
         drawn = model.replicate({name: value[None] for name, value in greeks.items()}, like, seed=seed)
         return {name: np.asarray(values[0]) for name, values in drawn.items()}
+
+
+def hidden_columns(fit: Fit, greeks: Greeks) -> tuple[str, ...]:
+    """Return the sites of a row that the rows of a fit do not have; `greeks` are any at which a row can be drawn."""
+    hidden = tuple(fit.model.hidden)
+    if hidden or fit.data is None:
+        return hidden
+    return tuple(site for site in fit.model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
 
 
 def _setting(name: str, values: Array) -> Tensor:

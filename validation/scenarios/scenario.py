@@ -11,7 +11,7 @@ from estimators import Data, Fit
 from estimators.contract import Model
 from validation.measures.recovery import sort_components
 from validation.scenarios.base import Allowed, Draw, Moments, Role, Source
-from validation.scenarios.design import Design
+from validation.scenarios.design import Design, hidden_columns
 from validation.scenarios.intervention import Intervention, said_of_numbers
 from validation.scenarios.outcomes import predicted_mean
 from validation.scenarios.posterior_truth import PosteriorTruth
@@ -197,11 +197,7 @@ def _rows_like(call: str, fit: Fit) -> _Rows:
         raise ValueError(
             f"{call}: data sets like those of a Pyro program can be made only where nothing is set or seen"
         )
-    hidden = tuple(model.hidden)
-    if not hidden:
-        greeks = {key: fit[key].tolist() for key in fit.draws}
-        hidden = tuple(site for site in model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
-    return _Rows(fit.data, design, hidden)
+    return _Rows(fit.data, design, hidden_columns(fit, {key: fit[key] for key in fit.draws}))
 
 
 def _asked(call: str, fit: Fit, interventions: tuple[Intervention, ...] | None) -> tuple[Intervention, ...]:

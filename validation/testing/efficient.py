@@ -8,10 +8,10 @@ import numpy as np
 from estimators import Fit
 from estimators.contract import Density
 from validation.measures.information import covariance_of_scores, cramer_rao, scores
-from validation.scenarios.design import Design
+from validation.scenarios.design import Design, hidden_columns
 from validation.statistics.arguments import Array
 from validation.statistics.check import check_effect
-from validation.testing.like_rows import REFUSED, designs_of, hidden_columns
+from validation.testing.like_rows import REFUSED, designs_of
 from validation.testing.quantities import Quantities, Truth
 
 SIMULATED_ROWS = 20_000

@@ -6,7 +6,6 @@ from typing import Any
 from estimators import Data, Fit
 from validation.scenarios.design import Design
 from validation.statistics.arguments import as_count
-from validation.testing.quantities import Truth
 
 # What keeps rows from being simulated.
 REFUSED = (NotImplementedError, TypeError, ValueError)
@@ -30,14 +29,6 @@ def designs_of(rows: Any, fits: list[Fit]) -> list[Design]:
             "weighed in part, and it depends on it what an efficient estimator makes of them"
         )
     return [Design(count)] * len(fits)
-
-
-def hidden_columns(fit: Fit, greeks: Truth) -> tuple[str, ...]:
-    """The sites of a row that the rows of a fit do not have."""
-    hidden = tuple(fit.model.hidden)
-    if hidden or fit.data is None:
-        return hidden
-    return tuple(site for site in fit.model.simulate(1, greeks, seed=0) if site not in fit.data.columns)
 
 
 def _data(rows: Any) -> Data:

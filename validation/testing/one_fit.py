@@ -13,12 +13,12 @@ import numpy as np
 
 from estimators import Fit, Status
 from estimators.contract import Density, Objective, log_likelihood
-from validation.scenarios.design import Design
+from validation.scenarios.design import Design, hidden_columns
 from validation.statistics.arguments import Array
 from validation.statistics.likelihood_ratio import bartlett_factor
 from validation.testing.climbs import Mask, climb, maxima, objective_of, point_of, value_at
 from validation.testing.held import SAME, Held
-from validation.testing.like_rows import REFUSED, hidden_columns
+from validation.testing.like_rows import REFUSED
 from validation.testing.quantities import Quantities, Truth
 
 SIMULATED = 50  # data sets at the truth

@@ -1,19 +1,14 @@
 """The contract of the core on programs: every estimator, on every example of the gallery, through a whole fit."""
 
-import pickle
-import random
-import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyro
 import pytest
 import torch
 
-from estimators import EM, MAP, NUTS, SMC, Data, Fit, PyroModel, Status
+from estimators import EM, MAP, NUTS, SMC, Data, Fit, PyroModel
 from estimators.algorithms.protocol import Estimator
+from tests.fit_checks import check_copies, check_numbers, check_seed, unchanged_process
 from tests.gallery import EXAMPLES, Example, chain_of_a_column
 from tests.models import fit_quietly, quiet
 
@@ -54,23 +49,12 @@ def test_the_whole_interface(estimator: Estimator, example: Example, tmp_path: P
     fit = fit_quietly(estimator, model, data, seed=3)
     check_greeks(fit, example)
     check_queries(fit, example, data)
-    check_export(fit, model, data, tmp_path / "fit.npz")
+    check_copies(fit, data, tmp_path / "fit.npz", model)
 
 
 def check_greeks(fit: Fit, example: Example) -> None:
     assert set(fit.draws) == set(example.greeks)
-    for name, value in example.truth.items():
-        draws = fit.draws[name]
-        assert draws.shape == (fit.num_draws, *value.shape)
-        assert draws.dtype == torch.float64
-        assert bool(torch.isfinite(draws).all())
-        torch.testing.assert_close(fit[name], draws.mean(0))
-    assert isinstance(fit.status, Status)
-    assert fit.stats["seed"] == 3
-    assert 0.0 < fit.stats["label_certainty"] <= 1.0
-    table = fit.summary()
-    assert isinstance(table, pd.DataFrame)
-    assert np.isfinite(table.to_numpy()).all()
+    check_numbers(fit, {name: value.shape for name, value in example.truth.items()})
 
 
 def check_queries(fit: Fit, example: Example, data: Data) -> None:
@@ -106,23 +90,6 @@ def fit_sites(fit: Fit) -> list[str]:
     return list(fit.model.structure(fit.data).sites)
 
 
-def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
-    copy = pickle.loads(pickle.dumps(fit))
-    torch.testing.assert_close(copy.log_density(data), fit.log_density(data), rtol=0, atol=0)
-    fit.save(path)
-    loaded = Fit.load(path, model=model)
-    assert (loaded.kind, loaded.status, dict(loaded.stats)) == (fit.kind, fit.status, dict(fit.stats))
-    for name, value in fit.draws.items():
-        assert torch.equal(loaded.draws[name], value)
-    torch.testing.assert_close(loaded.log_density(data), fit.log_density(data), rtol=0, atol=0)
-    if fit.num_draws > 1:
-        (of_rows,) = fit.to_arviz()["log_likelihood"].data_vars.values()
-        assert of_rows.shape[:2] == (fit.num_chains, fit.num_draws // fit.num_chains)
-    else:
-        with pytest.raises(ValueError, match="laplace"):
-            fit.to_arviz()
-
-
 @pytest.mark.parametrize(
     "name", ["tutorial", *(pytest.param(name, marks=pytest.mark.slow) for name in ("chain", "inner plate"))]
 )
@@ -131,18 +98,7 @@ def check_export(fit: Fit, model: PyroModel, data: Data, path: Path) -> None:
     [pytest.param(each, id=name, marks=pytest.mark.slow if name != "EM" else ()) for name, each in ESTIMATORS.items()],
 )
 def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> None:
-    """After another fit, and with another thread count."""
-    model, data = model_of(EXAMPLES[name]), EXAMPLES[name].data(12)
-    threads = torch.get_num_threads()
-    first = fit_quietly(estimator, model, data, seed=11)
-    fit_quietly(estimator, model, data, seed=12)
-    try:
-        torch.set_num_threads(1 if threads > 1 else 2)
-        second = fit_quietly(estimator, model, data, seed=11)
-    finally:
-        torch.set_num_threads(threads)
-    for greek in first.draws:
-        assert torch.equal(first.draws[greek], second.draws[greek])
+    check_seed(estimator, model_of(EXAMPLES[name]), EXAMPLES[name].data(12))
 
 
 @pytest.mark.parametrize(
@@ -154,30 +110,11 @@ def test_the_same_seed_gives_the_same_bits(estimator: Estimator, name: str) -> N
     ],
 )
 def test_a_fit_leaves_the_process_as_it_was(estimator: Estimator) -> None:
-    def state() -> tuple[Any, ...]:
-        numpy_state = np.random.get_state()
-        return (
-            torch.get_rng_state().tolist(),
-            numpy_state[1].tolist(),
-            random.getstate(),
-            torch.get_num_threads(),
-            torch.get_default_dtype(),
-            torch.is_grad_enabled(),
-            torch.distributions.Distribution._validate_args,
-            list(pyro.get_param_store().keys()),
-            list(warnings.filters),
-        )
-
     example = EXAMPLES["parameters"]
-    pyro.get_param_store().setdefault("mine", torch.tensor(2.0))
-    try:
-        before = state()
-        fit = fit_quietly(estimator, model_of(example), example.data(12), seed=0)
+    with unchanged_process():
+        fit = fit_quietly(estimator, model_of(example), example.data(12))
         fit.do(z=1).sample(3, seed=2)
         fit.do(z=1).mean("x")
-        assert state() == before
-    finally:
-        pyro.clear_param_store()
 
 
 # By default labels of a program are asked for their draws, and exported, in test_label_names.py.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from tests.validation.studies import SCENARIOS
 from validation.measures.exactness import LEVELS
-from validation.scenarios import STANDARD_SCENARIOS, Scenario
+from validation.scenarios import Scenario
 from validation.scenarios.asymptotics import Asymptotics, asymptotics
 from validation.scenarios.quantities import LOG_LIKELIHOOD
 from validation.study.row import CONVERGED, RANKED, Exactness, Interval, Prediction, Row
@@ -19,7 +20,7 @@ CONTRAST = "E[X | do(Z=1)] − E[X | do(Z=0)]"
 
 @pytest.fixture(scope="session")
 def scenarios() -> dict[str, Scenario]:
-    return {scenario.name: scenario for scenario in STANDARD_SCENARIOS}
+    return SCENARIOS
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Sets of answers: what draws can promise, how answers end, and what a study claims of them."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from estimators import EM, Data, Exact, Fit, modes
+from tests.validation.studies import run_here
 from validation.claims.endings import Ending, answered, ending, holds_truth
 from validation.claims.judge import assess_claims
 from validation.measures.answers import holds, length, range_of_draws
@@ -22,7 +22,7 @@ from validation.study.measure import arranged
 from validation.study.plain import converter
 from validation.study.plan import PlannedScenario, asserted_of
 from validation.study.row import ANSWER_LEVEL, ERROR, Answer, Row
-from validation.study.study import Study, run
+from validation.study.study import Study
 from validation.study.task import Task, run_task
 
 EFFECT = "E[Y | do(T=1)] − E[Y | do(T=0)]"
@@ -189,8 +189,7 @@ def test_candour(silent, verdict, scenarios):
 def test_one_maximum_alone_does_not_pass_where_there_are_rivals(scenarios):
     """EM without a search, said to be candid, is silent and wrong once in six times: too often for what 100 show."""
     study = Study((scenarios["rival_effects"],), (ALONE, SEARCHED))
-    with ThreadPoolExecutor(1) as executor:
-        found = findings(study, run(study, executor=executor))
+    found = findings(study, run_here(study))
     assert found["EM-unsearched", "candour"].verdict is not Verdict.PASS
     assert found["EM", "candour"].verdict is Verdict.PASS
 

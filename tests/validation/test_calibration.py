@@ -2,22 +2,18 @@
 
 import importlib
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from estimators import NUTS
-from validation.claims.judge import assess_claim
-from validation.scenarios import STANDARD_SCENARIOS
+from tests.validation.studies import SCENARIOS, judged, replicated
 from validation.statistics.check import Verdict
 from validation.statistics.uniformity import band, escape_probability
-from validation.study.assertions import Claim
 from validation.study.contenders import Contender
 from validation.study.row import LEVEL as LEVEL_OF_INTERVALS
-from validation.study.row import RANKED, by_estimator
-from validation.study.study import Study, run
+from validation.study.row import RANKED
 
 QUANTITIES = ("theta[0]", "mu_X[0]", "mu_X[1]", "E[X | do(Z=1)] − E[X | do(Z=0)]", "log p(data)")
 RIGHT = {"close": 80, "mostly_set": 80}
@@ -40,35 +36,19 @@ def controls():
     sys.path.remove(folder)
 
 
-def replicated(case, replicates, *, seed, workers=None):
-    """The rows of a study, and its scenario as a plan holds it."""
-    scenario, contender = case
-    study = Study((scenario,), (contender,), seed=seed, replicates=replicates)
-    if workers:
-        rows = run(study, workers=workers)
-    else:
-        with ThreadPoolExecutor(1) as executor:
-            rows = run(study, executor=executor)
-    return rows, study.plan().scenarios[0]
-
-
 def ranks(rows, quantity):
     return [row.intervals[quantity].rank for row in rows]
-
-
-def finding(rows, described, kind="calibration", alpha=1e-4):
-    return assess_claim(Claim(described.name, "NUTS", kind, alpha=alpha), described, by_estimator(rows))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 @pytest.mark.statistical(checks=len(QUANTITIES), min_effect=1.0)
 def test_a_right_posterior_is_calibrated(stat, name, controls):
-    rows, described = replicated(controls.CASES[name], RIGHT[name], seed=stat.seed)
+    rows, described = replicated(*controls.CASES[name], RIGHT[name], seed=stat.seed)
     for quantity in QUANTITIES:
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
     # The claim of a study judges the same ranks; so few cannot show what its sentence says.
-    found = finding(rows, described, alpha=stat.alpha * len(QUANTITIES))
+    found = judged(rows, described, "calibration", stat.alpha * len(QUANTITIES))
     assert found.verdict is not Verdict.FAIL, found
     assert found.missing == 0
 
@@ -78,17 +58,17 @@ def test_a_right_posterior_is_calibrated(stat, name, controls):
 @pytest.mark.statistical(min_effect=1.0)
 def test_a_wrong_posterior_is_found_out(stat, name, controls):
     replicates, quantity = CONTROLS[name]
-    rows, described = replicated(controls.CASES[name], replicates, seed=stat.seed)
+    rows, described = replicated(*controls.CASES[name], replicates, seed=stat.seed)
     with stat.control():
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
-    assert finding(rows, described).verdict is not Verdict.PASS
+    assert judged(rows, described, "calibration", 1e-4).verdict is not Verdict.PASS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROLS)
 def test_the_controls_are_large_enough_to_be_seen(name, controls):
     """The rank distribution of 1,000 other replicates, with half a rank added to each place, gives the exact power."""
-    rows, _ = replicated(controls.CASES[name], 1000, seed=1, workers=2)
+    rows, _ = replicated(*controls.CASES[name], 1000, seed=1, workers=2)
     size, quantity = CONTROLS[name]
     counts = np.bincount(ranks(rows, quantity), minlength=RANKED + 1) + 0.5
     assert escape_probability(band(size, RANKED, LEVEL), size, counts / counts.sum()) >= 0.99
@@ -97,10 +77,10 @@ def test_the_controls_are_large_enough_to_be_seen(name, controls):
 @pytest.mark.slow
 @pytest.mark.statistical(checks=len(QUANTITIES) + 4, min_effect=0.3)
 def test_a_thousand_replicates_of_the_standard_scenario_are_calibrated(stat):
-    scenario = next(each for each in STANDARD_SCENARIOS if each.name == "prior_truths")
+    scenario = SCENARIOS["prior_truths"]
     sampler = NUTS(num_samples=250, warmup_steps=250, num_chains=1, progress_bar=False)
     contender = Contender("NUTS", sampler, posterior=True)
-    rows, described = replicated((scenario, contender), 1000, seed=stat.seed, workers=2)
+    rows, described = replicated(scenario, contender, 1000, seed=stat.seed, workers=2)
     for quantity in QUANTITIES:
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
         with stat.control():
@@ -112,7 +92,7 @@ def test_a_thousand_replicates_of_the_standard_scenario_are_calibrated(stat):
         stat.coverage(ends, truths, LEVEL_OF_INTERVALS, min_effect=0.1)
         with stat.control():  # intervals of two thirds of their width
             stat.coverage(np.array(ends) @ [[5 / 6, 1 / 6], [1 / 6, 5 / 6]], truths, LEVEL_OF_INTERVALS)
-    assert finding(rows, described, alpha=stat.alpha * len(QUANTITIES)).verdict is Verdict.PASS
+    assert judged(rows, described, "calibration", stat.alpha * len(QUANTITIES)).verdict is Verdict.PASS
 
 
 @pytest.mark.slow
@@ -122,7 +102,7 @@ def test_a_thousand_replicates_of_the_standard_scenario_are_calibrated(stat):
 def test_chains_that_find_every_mode_are_calibrated_under_the_tutorial_s_prior(stat, name, num_rows, controls):
     """Half of the data sets have a class that may be without rows; fits that have not converged count like all."""
     case = controls.UNDER_THE_TUTORIALS_PRIOR[f"{name}, {num_rows} rows"], controls.SAMPLERS["NUTS"]
-    rows, _ = replicated(case, 150, seed=stat.seed)
+    rows, _ = replicated(*case, 150, seed=stat.seed)
     for quantity in QUANTITIES:
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
 
@@ -131,7 +111,7 @@ def test_chains_that_find_every_mode_are_calibrated_under_the_tutorial_s_prior(s
 @pytest.mark.statistical(checks=len(QUANTITIES), min_effect=1.0)
 def test_so_are_clouds(stat, controls):
     case = controls.UNDER_THE_TUTORIALS_PRIOR["tutorial, 5 rows"], controls.SAMPLERS["SMC"]
-    rows, _ = replicated(case, 80, seed=stat.seed)
+    rows, _ = replicated(*case, 80, seed=stat.seed)
     for quantity in QUANTITIES:
         stat.uniform_ranks(ranks(rows, quantity), RANKED)
 
@@ -140,6 +120,6 @@ def test_so_are_clouds(stat, controls):
 @pytest.mark.statistical(min_effect=1.0)
 def test_chains_that_keep_rows_in_every_class_are_not(stat, controls):
     case = controls.UNDER_THE_TUTORIALS_PRIOR["tutorial, 20 rows"], controls.SAMPLERS["in every class"]
-    rows, _ = replicated(case, 150, seed=stat.seed)
+    rows, _ = replicated(*case, 150, seed=stat.seed)
     with stat.control():
         stat.uniform_ranks(ranks(rows, "theta[0]"), RANKED)

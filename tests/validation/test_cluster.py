@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from estimators import EM
+from tests.validation.studies import run_here, without_times
 from validation.__main__ import main
 from validation.study.cluster import ClusterError, cluster
 from validation.study.contenders import Contender
@@ -98,15 +99,6 @@ def has_rows(path):
     with contextlib.suppress(StoreError), closing(Store.open(path)) as store:
         return bool(store.done())
     return False
-
-
-def run_here(study):
-    with ThreadPoolExecutor(1) as executor:
-        return run(study, executor=executor)
-
-
-def without_times(rows):
-    return [replace(row, seconds=None) for row in rows]
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Posteriors of every regression are calibrated over truths drawn from their priors."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -9,12 +8,13 @@ from pyro.distributions import Gamma, HalfNormal, LogNormal, Normal
 
 from estimators import NUTS, CausalMixture, mechanisms
 from estimators.mechanisms import Bernoulli, Gaussian, Mechanism
+from tests.validation.studies import run_here
 from validation.scenarios.calibration import PriorTruth
 from validation.scenarios.intervention import Intervention
 from validation.scenarios.scenario import Scenario
 from validation.study.contenders import Contender
 from validation.study.row import RANKED
-from validation.study.study import Study, run
+from validation.study.study import Study
 
 LINE = Normal(0.0, 1.0)
 # By name: the mechanism of Y below Z and T.
@@ -52,8 +52,7 @@ def test_a_regressions_posterior_is_calibrated(stat, name):
     )
     sampler = NUTS(num_samples=400, warmup_steps=250, num_chains=1, progress_bar=False)
     study = Study((scenario,), (Contender("NUTS", sampler, posterior=True),), seed=stat.seed, replicates=REPLICATES)
-    with ThreadPoolExecutor(1) as executor:
-        rows = run(study, executor=executor)
+    rows = run_here(study)
     assert [row.status for row in rows].count("ERROR") == 0
     own = [quantity for quantity in rows[0].truth if quantity.endswith("_Y") or "_Y[" in quantity]
     for quantity in (own[0], own[-1], "log p(data)"):

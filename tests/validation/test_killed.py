@@ -12,11 +12,11 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.validation.studies import run_here, without_times
 from validation.study.own_modules import contender_in, scenarios_in
 from validation.study.store import Store
 from validation.study.study import Study, run
@@ -39,12 +39,11 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def unbroken(study):
     """The rows of the study, run here and never interrupted."""
-    with ThreadPoolExecutor(1) as executor:
-        return without_times(run(study, executor=executor))
+    return in_order(run_here(study))
 
 
-def without_times(rows):
-    return sorted((replace(row, seconds=None) for row in rows), key=lambda row: (row.estimator, row.replicate))
+def in_order(rows):
+    return sorted(without_times(rows), key=lambda row: (row.estimator, row.replicate))
 
 
 class Command:
@@ -189,7 +188,7 @@ def test_kill_and_resume(tmp_path, study, unbroken):
         run(study, executor=executor, store=store)
     rows = stored(path)
     assert {repr(row) for row in before} <= {repr(row) for row in rows}
-    assert without_times(rows) == unbroken
+    assert in_order(rows) == unbroken
 
 
 @pytest.mark.slow
@@ -206,7 +205,7 @@ def test_kill_interrupt_rob_and_resume(tmp_path, unbroken):
     assert status in (0, 3), err
     rows = stored(path)
     assert {repr(row) for row in before} <= {repr(row) for row in rows}
-    assert without_times(rows) == unbroken
+    assert in_order(rows) == unbroken
 
 
 @pytest.mark.slow
@@ -231,7 +230,7 @@ def test_kills_at_any_moment(seed, tmp_path, unbroken):
             assert before <= rows
             before, arguments = rows, ["resume", str(path)]
     assert command.process.returncode in (0, 3)
-    assert without_times(stored(path)) == unbroken
+    assert in_order(stored(path)) == unbroken
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from scipy import stats
 from estimators import EM, NUTS, CausalMixture, Data, Exact, Fit
 from estimators.mechanisms import Bernoulli, Categorical, Gaussian, Poisson
 from tests.models import quiet
-from validation.scenarios import STANDARD_SCENARIOS, Draw, FixedTruth, Seeds, do_each
+from tests.validation.studies import SCENARIOS
+from validation.scenarios import Draw, FixedTruth, Seeds, do_each
 from validation.scenarios.outcomes import Predicted
 from validation.scenarios.quantities import LOG_LIKELIHOOD
 from validation.scenarios.scenario import BuiltModel
@@ -20,14 +21,13 @@ from validation.study.measure import EXPERIMENT_ROWS, arranged, measure, shared_
 from validation.study.row import LEVEL, RANKED
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
-EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}
 CONTRAST = "E[X | do(Z=1)] − E[X | do(Z=0)]"
 
 
 @pytest.fixture(scope="module")
 def drawn():
     """A truth from the prior, its data, and a posterior of 2 × 50 draws."""
-    scenario = EVERY["prior_truths"]
+    scenario = SCENARIOS["prior_truths"]
     found = scenario.source.draw(scenario, SEEDS)
     nuts = NUTS(num_samples=50, warmup_steps=200, num_chains=2, progress_bar=False)
     # of so few draws
@@ -71,7 +71,7 @@ def test_distances_to_an_estimate_that_lies_elsewhere(truth, estimate, distance,
     _, others, other = estimate
     model = CausalMixture(1, mechanisms)
     scenario = replace(
-        EVERY["separated_300"],
+        SCENARIOS["separated_300"],
         make_model=BuiltModel(model),
         source=FixedTruth({"theta": [1.0], **greeks}),
         num_rows=10,
@@ -102,7 +102,7 @@ def test_counts_too_many_to_sum_over_are_refused():
 
 def test_a_point_estimate_of_normals():
     """Distances between two normals of scale 1 are closed forms of the difference of their means."""
-    scenario = EVERY["separated_300"]
+    scenario = SCENARIOS["separated_300"]
     replicate = scenario.source.draw(scenario, SEEDS)
     target = target_of(scenario, replicate, None, SEEDS)
     fit = EM(progress_bar=False).fit(scenario.model, replicate.data, seed=0)
@@ -131,7 +131,7 @@ def test_a_point_estimate_of_normals():
 @pytest.mark.parametrize("name", ["hidden_confounder", "student_noise"])
 def test_what_replicates_share_is_what_each_would_find(name):
     """The truth's numbers and knots, found for one replicate, give another the same measures to the last bit."""
-    scenario, other = EVERY[name], Seeds(*(seed + 10 for seed in SEEDS))
+    scenario, other = SCENARIOS[name], Seeds(*(seed + 10 for seed in SEEDS))
     replicate = scenario.source.draw(scenario, SEEDS)
     fit = EM(progress_bar=False).fit(scenario.model, replicate.data, seed=0, search=None)
     own = target_of(scenario, replicate, None, SEEDS)
@@ -144,12 +144,12 @@ def test_what_replicates_share_is_what_each_would_find(name):
 
 @pytest.mark.parametrize("name", ["prior_truths", "five_points", "random_graphs"])
 def test_a_truth_that_varies_is_not_shared(name):
-    assert shared_truth(EVERY[name], SEEDS) is None
+    assert shared_truth(SCENARIOS[name], SEEDS) is None
 
 
 def test_labels_of_a_fixed_truth_are_not_mended():
     """A fit with its labels the other way round predicts the wrong intervention, and is measured as it is."""
-    scenario = EVERY["separated_300"]
+    scenario = SCENARIOS["separated_300"]
     replicate = scenario.source.draw(scenario, SEEDS)
     target = target_of(scenario, replicate, None, SEEDS)
     swapped = Fit.from_greeks(scenario.model, {"theta": (0.6, 0.4), "mu_X": (3.0, -3.0)})
@@ -214,7 +214,7 @@ def test_one_map_sorts_truth_and_draws(drawn):
 
 
 def test_distance_to_the_exact_posterior():
-    scenario = EVERY["few_rows"]
+    scenario = SCENARIOS["few_rows"]
     replicate = scenario.source.draw(scenario, SEEDS)
     exact = Exact(num_draws=2000).fit(scenario.model, replicate.data, seed=4)
     target = target_of(scenario, replicate, exact, SEEDS)
@@ -230,7 +230,7 @@ def test_distance_to_the_exact_posterior():
     assert away.exactness["E[X | do(Z=0)]"].wasserstein == pytest.approx(away.exactness["mu_X[0]"].wasserstein)
     assert away.exactness[CONTRAST].wasserstein == pytest.approx(0.0, abs=1e-9), "both means were moved alike"
     assert away.exactness["theta[0]"].wasserstein == pytest.approx(0.0, abs=1e-12)
-    fresh = EVERY["five_points"]
+    fresh = SCENARIOS["five_points"]
     points = fresh.source.draw(fresh, SEEDS)
     with pytest.raises(ValueError, match="five_points: neither a truth nor an exact posterior to compare with"):
         target_of(fresh, points, None, SEEDS)
@@ -238,7 +238,7 @@ def test_distance_to_the_exact_posterior():
 
 def test_a_prediction_that_is_no_distribution_is_refused():
     """A mechanism whose density is not a number leaves no row with NaN in it."""
-    scenario = EVERY["separated_300"]
+    scenario = SCENARIOS["separated_300"]
     replicate = scenario.source.draw(scenario, SEEDS)
     target = target_of(scenario, replicate, None, SEEDS)
     good = Fit.from_greeks(scenario.model, {"theta": (0.4, 0.6), "mu_X": (-3.0, 3.0)})
@@ -248,7 +248,7 @@ def test_a_prediction_that_is_no_distribution_is_refused():
 
 
 def test_what_a_fit_says_in_words_of_its_quantities():
-    scenario = EVERY["separated_300"]
+    scenario = SCENARIOS["separated_300"]
     point = Fit.from_greeks(scenario.model, {"theta": (0.4, 0.6), "mu_X": (-2.0, 3.5)})
     told = summarised(scenario, point)
     assert told[CONTRAST] == {"value": 5.5, "lower": None, "upper": None}
@@ -267,7 +267,7 @@ def test_what_a_fit_says_in_words_of_its_quantities():
 
 
 def test_weights_count_in_the_log_likelihood():
-    scenario = EVERY["prior_truths"]
+    scenario = SCENARIOS["prior_truths"]
     greeks = {"theta": np.array([0.4, 0.6]), "mu_X": np.array([-3.0, 3.0])}
     model = CausalMixture(2, {"X": Gaussian(loc=Normal(0, 10), scale=1.0)}, concentration=5.0)
     once = Data(X=[-3.0, -2.0, -2.0, 3.5])

@@ -16,6 +16,7 @@ import torch
 
 from estimators import NUTS, Status
 from estimators.mixture.density import Density
+from tests.validation.studies import run_here, without_times
 from validation.__main__ import main
 from validation.report.own_data import explanation
 from validation.scenarios import Seeds, Truth
@@ -55,14 +56,7 @@ def frame():
 @pytest.fixture
 def quick(monkeypatch):
     """Point estimators only, in this process."""
-    from concurrent.futures import ThreadPoolExecutor
-
     from validation.cli import commands
-    from validation.study.study import run
-
-    def run_here(study, *, workers=None, executor=None, **settings):
-        with ThreadPoolExecutor(1) as here:
-            return run(study, executor=here, **settings)
 
     monkeypatch.setattr(own_data, "contenders", lambda: EM_AND_MAP)
     monkeypatch.setattr(commands, "run", run_here)
@@ -455,4 +449,4 @@ def test_a_killed_study_of_own_data_ends_with_the_same_rows(frame, quick, tmp_pa
 def rows_in(path):
     with closing(Store.open(path)) as store:
         rows = sorted(store.rows(), key=lambda row: row.key)
-    return [replace(row, seconds=None) for row in rows]
+    return without_times(rows)

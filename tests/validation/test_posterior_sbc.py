@@ -3,7 +3,6 @@
 import importlib
 import pickle
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,10 @@ import torch
 from estimators import EM, MAP, NUTS, CausalMixture, Data, Exact, Fit, GaussianMixture
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
 from tests.models import fit_quietly
-from validation.claims.judge import assess_claim
+from tests.validation.studies import judged, replicated
 from validation.scenarios import Scenario, Seeds, Truth
 from validation.statistics.check import Verdict
-from validation.study.assertions import Claim
-from validation.study.row import RANKED, by_estimator
-from validation.study.study import Study, run
+from validation.study.row import RANKED
 
 ONE = CausalMixture(1, {"X": Gaussian(scale=1.0)})
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
@@ -80,19 +77,6 @@ def test_refusals():
         Scenario.around_posterior(Fit.from_greeks(ONE, {"theta": [1.0], "mu_X": [0.0]}))
 
 
-def rows_of(scenario, contender, replicates, seed, workers=0):
-    study = Study((scenario,), (contender,), seed=seed, replicates=replicates)
-    if workers:
-        return run(study, workers=workers), study.plan().scenarios[0]
-    with ThreadPoolExecutor(1) as executor:
-        return run(study, executor=executor), study.plan().scenarios[0]
-
-
-def verdict(rows, described, alpha):
-    claim = Claim(described.name, "NUTS", "calibration", alpha=alpha)
-    return assess_claim(claim, described, by_estimator(rows)).verdict
-
-
 @pytest.mark.statistical(checks=1, min_effect=1.0)
 def test_a_known_posterior_is_calibrated_around_its_data_and_distorted_ones_are_not(stat):
     """One normal mean under its prior Normal(0, 10), whose posterior given all rows is known."""
@@ -134,12 +118,12 @@ def test_nuts_is_calibrated_around_its_data_and_wrong_posteriors_are_found_out(s
     fit = fit_quietly(NUTS(num_samples=1000, progress_bar=False), model, data, seed=stat.seed)
     scenario = Scenario.around_posterior(fit)
     contenders = controls.contenders(controls.FAST)
-    found, described = rows_of(scenario, contenders["right"], 200, stat.seed, workers=2)
+    found, described = replicated(scenario, contenders["right"], 200, seed=stat.seed, workers=2)
     for name in (quantity, "theta[0]"):
         stat.uniform_ranks([row.intervals[name].rank for row in found], RANKED)
-    assert verdict(found, described, stat.alpha) is not Verdict.FAIL
+    assert judged(found, described, "calibration", stat.alpha).verdict is not Verdict.FAIL
     for name in ("narrow", "beside"):
-        wrong, _ = rows_of(scenario, contenders[name], 600, stat.seed, workers=2)
+        wrong, _ = replicated(scenario, contenders[name], 600, seed=stat.seed, workers=2)
         with stat.control():
             stat.uniform_ranks([row.intervals[quantity].rank for row in wrong], RANKED)
-        assert verdict(wrong, described, 1e-4) is not Verdict.PASS
+        assert judged(wrong, described, "calibration", 1e-4).verdict is not Verdict.PASS

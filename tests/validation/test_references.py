@@ -1,7 +1,6 @@
 """Posteriors that Stan has sampled: what is stored of them, that our models are Stan's, and the claim of agreement."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
+from tests.validation.studies import run_here
 from validation.claims.judge import assess_claims
 from validation.scenarios.references import FOLDER, REFERENCES
 from validation.statistics.check import Verdict
@@ -16,7 +16,7 @@ from validation.statistics.measured import Sampled
 from validation.study.contenders import standard_contenders
 from validation.study.presets import PRESETS
 from validation.study.row import CONVERGED, Interval, Row
-from validation.study.study import Study, run
+from validation.study.study import Study
 
 MIXTURE, CHAIN = REFERENCES
 NUTS = next(each for each in standard_contenders() if each.name == "NUTS")
@@ -133,8 +133,7 @@ def test_errors_of_both_sides_are_in_the_interval():
 @pytest.mark.parametrize("scenario", REFERENCES, ids=lambda each: each.name)
 def test_nuts_agrees_with_stan_and_distorted_draws_do_not(scenario):
     contenders = tuple(each for each in standard_contenders() if each.name in ("EM", "NUTS"))
-    with ThreadPoolExecutor(1) as executor:
-        rows = run(Study((scenario,), contenders, preset="standard"), executor=executor)
+    rows = run_here(Study((scenario,), contenders, preset="standard"))
     assert {row.estimator for row in rows} == {"NUTS"}, "EM has no draws"
     assert verdict(scenario, rows) is Verdict.PASS
     for wrong in ("beside", "narrow"):

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -14,7 +13,8 @@ import pytest
 from scipy import stats
 
 from estimators import EM, Data, Exact, GaussianMixture
-from validation import Study, assess, run
+from tests.validation.studies import SCENARIOS, run_here
+from validation import Study, assess
 from validation.claims.results import Results, write_results
 from validation.report import marks, panels, topics
 from validation.report.figures import estimates, forest, ranks
@@ -22,7 +22,7 @@ from validation.report.markdown import escaped, render_markdown
 from validation.report.marks import Axis
 from validation.report.page import render
 from validation.report.words import number, short, signed
-from validation.scenarios import STANDARD_SCENARIOS, Intervention, Scenario
+from validation.scenarios import Intervention, Scenario
 from validation.statistics.check import Verdict
 from validation.statistics.uniformity import uniformity_p_value
 from validation.study.contenders import Contender
@@ -31,7 +31,6 @@ from validation.study.own_data import asked
 from validation.study.row import CONVERGED, ERROR, RANKED, Interval, Row
 
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
-STANDARD = {each.name: each for each in STANDARD_SCENARIOS}
 FITTED = ("five_points", "separated_100", "separated_300", "student_noise")
 REPLICATES = 3
 PRIOR, DISCRETE = "prior_truths", "discrete_outcome"
@@ -150,22 +149,21 @@ def drawn_rows(estimator: str, *, n: int = 60, width: float = 1.0, point: bool =
 def results() -> Results:
     """A study with a truth of each kind, one of them by hand, and an estimator that returns nothing."""
     discrete = replace(
-        STANDARD["hidden_confounder"],
+        SCENARIOS["hidden_confounder"],
         name=DISCRETE,
         interventions=(Intervention("T", {"Z": 0}), Intervention("T", {"Z": 1})),
     )
-    fitted = tuple(replace(each, replicates=REPLICATES) for each in (*(STANDARD[name] for name in FITTED), discrete))
+    fitted = tuple(replace(each, replicates=REPLICATES) for each in (*(SCENARIOS[name] for name in FITTED), discrete))
     contenders = (
         Contender("EM", EM(progress_bar=False), efficient=True, laplace=True),
         Contender("<Broken>", estimator=None, posterior=True),
     )
     part = Study(fitted, contenders)
-    with ThreadPoolExecutor(1) as executor:
-        rows = list(run(part, executor=executor))
+    rows = list(run_here(part))
     impossible = next(i for i, row in enumerate(rows) if row.scenario == DISCRETE and row.predictions)
     first, *others = rows[impossible].predictions
     rows[impossible] = replace(rows[impossible], predictions=(replace(first, kl=math.inf), *others))
-    whole = Study((replace(STANDARD[PRIOR], replicates=60), *part.scenarios), contenders).plan()
+    whole = Study((replace(SCENARIOS[PRIOR], replicates=60), *part.scenarios), contenders).plan()
     by_hand = [
         *drawn_rows("EM", point=True, seed=1),
         *drawn_rows("EM+laplace", width=0.5, seed=2),
@@ -480,7 +478,7 @@ def own() -> Results:
         Contender("EM", None, laplace=True),
         *(Contender(name, None, posterior=True) for name in ("Narrow", "Few", "Gone")),
     )
-    plan = asked(Study((STANDARD["separated_300"],), contenders, preset="mine").plan())
+    plan = asked(Study((SCENARIOS["separated_300"],), contenders, preset="mine").plan())
     limits, rng, rows = plan.scenarios[0].asymptotics, np.random.default_rng(0), []
     for name, n, width in (("EM", 200, 0), ("EM+laplace", 200, 1), ("Narrow", 200, 0.3), ("Few", 5, 1)):
         for replicate in range(n):
@@ -535,7 +533,7 @@ def test_your_data_come_first_with_a_word_for_each_answer(own):
 def test_posteriors_around_the_data_are_shown_and_how_to_read_it(worst, outcome):
     """Ranks from 0 to the worst: all of them, or only the lowest third, of a posterior that is too high."""
     fit = Exact(num_draws=20, progress_bar=False).fit(GaussianMixture(2), Data(X=[0.1, 0.9, 4.0]), seed=0)
-    scenarios = (STANDARD["separated_300"], Scenario.around_posterior(fit))
+    scenarios = (SCENARIOS["separated_300"], Scenario.around_posterior(fit))
     plan = asked(Study(scenarios, (Contender("NUTS", None, posterior=True),), preset="mine").plan())
     truth = {"mu_X[0]": 0.0}
     rows = [

@@ -1,16 +1,15 @@
 """The page in a real browser: no errors, nothing loaded, sortable, readable on a phone, light and dark."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.support import ui
 
 from estimators import EM
-from validation import Study, assess, run
+from tests.validation.studies import SCENARIOS, run_here
+from validation import Study, assess
 from validation.report.page import write_report
-from validation.scenarios import STANDARD_SCENARIOS
 from validation.study.contenders import Contender
 from validation.study.environment import environment
 
@@ -35,12 +34,11 @@ FLAGS = (
 def address(tmp_path_factory):
     names = ("separated_100", "few_rows", "hidden_confounder")
     study = Study(
-        tuple(s for s in STANDARD_SCENARIOS if s.name in names),
+        tuple(each for name, each in SCENARIOS.items() if name in names),
         (Contender("EM", EM(progress_bar=False), laplace=True),),
         replicates=2,
     )
-    with ThreadPoolExecutor(1) as executor:
-        results = assess(study.plan(), run(study, executor=executor), environments=[environment()])
+    results = assess(study.plan(), run_here(study), environments=[environment()])
     path = tmp_path_factory.mktemp("report") / "index.html"
     write_report(results, path)
     return path.as_uri()

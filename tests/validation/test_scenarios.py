@@ -12,6 +12,7 @@ from scipy import stats
 
 from estimators import EM, CausalMixture, Data, Fit, GaussianMixture, PyroModel
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian
+from tests.validation.studies import SCENARIOS
 from validation.scenarios import (
     STANDARD_SCENARIOS,
     Contrast,
@@ -33,7 +34,6 @@ from validation.scenarios.outcomes import Predicted
 from validation.study.measure import target_of
 
 SEEDS = Seeds(1, 2, 3, 4, 5, 6)
-EVERY = {scenario.name: scenario for scenario in STANDARD_SCENARIOS}
 
 
 def seeds(n, root):
@@ -49,15 +49,15 @@ def test_what_is_asked_for_is_there():
     sources = {scenario.source.truth for scenario in STANDARD_SCENARIOS}
     assert sources == set(Truth) - {Truth.POSTERIOR}  # which needs a fit to somebody's rows
     assert {s.model.hidden["Z"] for s in STANDARD_SCENARIOS if "Z" in s.model.hidden} >= {2, 5}
-    assert len(EVERY) == len(STANDARD_SCENARIOS), "names are unique"
+    assert len(SCENARIOS) == len(STANDARD_SCENARIOS), "names are unique"
     grid = {f"{kind}_{n}" for kind in ("separated", "overlapping", "separated_unbalanced") for n in (100, 300, 1000)}
-    assert grid <= set(EVERY)
-    assert EVERY["tutorial_prior"].role is EVERY["few_rows"].role is Role.HARD
+    assert grid <= set(SCENARIOS)
+    assert SCENARIOS["tutorial_prior"].role is SCENARIOS["few_rows"].role is Role.HARD
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_each_can_be_sent_drawn_and_asked(name):
-    scenario = pickle.loads(pickle.dumps(EVERY[name]))
+    scenario = pickle.loads(pickle.dumps(SCENARIOS[name]))
     drawn, again = scenario.source.draw(scenario, SEEDS), scenario.source.draw(scenario, SEEDS)
     assert drawn.data.num_rows == scenario.num_rows
     for column in drawn.data.columns:
@@ -77,7 +77,7 @@ def test_each_can_be_sent_drawn_and_asked(name):
 
 def test_a_scenario_is_frozen():
     with pytest.raises(FrozenInstanceError):
-        EVERY["five_points"].num_rows = 3
+        SCENARIOS["five_points"].num_rows = 3
 
 
 # ---------------------------------------------------------------- truths by independent computation
@@ -85,7 +85,7 @@ def test_a_scenario_is_frozen():
 
 def hidden_confounder_law(t):
     """p(Y | do(T=t)) of the hidden confounder, as SciPy has it: Z keeps its own weights."""
-    scenario = EVERY["hidden_confounder"]
+    scenario = SCENARIOS["hidden_confounder"]
     greeks = {name: np.asarray(value) for name, value in scenario.source.greeks.items()}
     return [
         (weight, stats.norm(beta[0] + beta[1] * t, sigma))
@@ -95,7 +95,7 @@ def hidden_confounder_law(t):
 
 @pytest.mark.parametrize("t", [0, 1])
 def test_do_of_the_hidden_confounder_is_not_what_is_seen(t):
-    scenario = EVERY["hidden_confounder"]
+    scenario = SCENARIOS["hidden_confounder"]
     drawn = scenario.source.draw(scenario, SEEDS)
     target = target_of(scenario, drawn, None, SEEDS)
     law = hidden_confounder_law(t)
@@ -112,7 +112,7 @@ def test_do_of_the_hidden_confounder_is_not_what_is_seen(t):
 
 @pytest.mark.statistical(min_effect=0.06)
 def test_a_fresh_experiment_has_the_interventional_law(stat):
-    scenario = EVERY["hidden_confounder"]
+    scenario = SCENARIOS["hidden_confounder"]
     target = target_of(scenario, scenario.source.draw(scenario, SEEDS), None, SEEDS)
     y = target.outcomes[1].law.draw(4000, seed=stat.seed)
     law = hidden_confounder_law(1)
@@ -125,7 +125,7 @@ def test_a_fresh_experiment_has_the_interventional_law(stat):
 @pytest.mark.statistical(min_effect=0.08)
 def test_rows_have_the_law_of_the_model(stat, name):
     """Many rows: class sizes among rows that nobody set, and the law of a column, against SciPy's."""
-    scenario = EVERY[name]
+    scenario = SCENARIOS[name]
     greeks = {key: np.asarray(value) for key, value in scenario.source.greeks.items()}
     draws = [scenario.source.draw(scenario, each).data for each in seeds(20, stat.seed)]
     if name == "hidden_confounder":
@@ -148,13 +148,13 @@ def test_rows_have_the_law_of_the_model(stat, name):
 
 @pytest.mark.statistical(checks=2, min_effect=0.08)
 def test_what_is_seen_and_set(stat):
-    seen = EVERY["partly_seen"].source.draw(EVERY["partly_seen"], SEEDS).data
+    seen = SCENARIOS["partly_seen"].source.draw(SCENARIOS["partly_seen"], SEEDS).data
     assert int((seen.latent() >= 0).sum()) == 100 and not seen.is_set("Z").any()
     told = [int((each.latent()[each.latent() >= 0] == 1).sum()) for each in many("partly_seen", stat.seed)]
     stat.proportion(sum(told), 100 * len(told), 0.6)  # seen labels follow the weights
     with stat.control():
         stat.proportion(sum(told), 100 * len(told), 0.5)
-    partly_set = EVERY["partly_set"].source.draw(EVERY["partly_set"], SEEDS).data
+    partly_set = SCENARIOS["partly_set"].source.draw(SCENARIOS["partly_set"], SEEDS).data
     is_set = partly_set.is_set("Z")
     assert int(is_set.sum()) == 100 and torch.equal(is_set, partly_set.latent() >= 0)
     assert int(partly_set.latent()[is_set].sum()) == 50, "set to each label in turn"
@@ -170,7 +170,7 @@ def test_what_is_seen_and_set(stat):
 
 
 def many(name, root):
-    return [EVERY[name].source.draw(EVERY[name], each).data for each in seeds(30, root)]
+    return [SCENARIOS[name].source.draw(SCENARIOS[name], each).data for each in seeds(30, root)]
 
 
 # ---------------------------------------------------------------- truths from the prior
@@ -179,7 +179,7 @@ def many(name, root):
 @pytest.mark.slow
 @pytest.mark.statistical(checks=2, min_effect=0.15)
 def test_truths_have_the_prior(stat):
-    scenario = EVERY["prior_truths"]
+    scenario = SCENARIOS["prior_truths"]
     greeks = [PriorTruth().draw(replace(scenario, num_rows=1), each).greeks for each in seeds(800, stat.seed)]
     mu = np.array([each["mu_X"] for each in greeks])
     theta = np.array([each["theta"] for each in greeks])
@@ -194,7 +194,7 @@ def test_truths_have_the_prior(stat):
 
 @pytest.mark.statistical(min_effect=0.3)
 def test_truths_of_pinned_labels_are_not_sorted(stat):
-    scenario = EVERY["prior_truths_set"]
+    scenario = SCENARIOS["prior_truths_set"]
     mu = np.array([scenario.source.draw(scenario, each).greeks["mu_X"] for each in seeds(200, stat.seed)])
     stat.proportion(int((mu[:, 0] < mu[:, 1]).sum()), len(mu), 0.5)
     mu.sort(axis=1)
@@ -400,7 +400,7 @@ def test_a_program_s_truths_come_from_its_prior(stat):
 )
 def test_scenarios_that_make_no_sense(change, message):
     with pytest.raises(ValueError, match=message):
-        replace(EVERY["five_points"], **change)
+        replace(SCENARIOS["five_points"], **change)
 
 
 def test_contrasts_are_against_the_first_of_each_outcome():

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 
@@ -13,11 +12,12 @@ import pandas as pd
 import pytest
 
 from estimators import EM
+from tests.validation.studies import run_here, without_times
 from validation.claims.results import assess, results_of
 from validation.study.contenders import Contender
 from validation.study.row import ERROR, Curve, Exactness, Interval, Prediction, Row
 from validation.study.store import VERSION, Store, StoreError
-from validation.study.study import Study, run
+from validation.study.study import Study
 
 HERE = {"python": "3.11", "machine": {"node": "here"}}
 NOBODY = 65534
@@ -36,8 +36,7 @@ def plan(study):
 
 @pytest.fixture(scope="module")
 def rows(study):
-    with ThreadPoolExecutor(1) as executor:
-        return run(study, executor=executor)
+    return run_here(study)
 
 
 @pytest.fixture
@@ -455,16 +454,16 @@ def test_a_folder_that_cannot_be_written_to(tmp_path_factory, plan, rows):
 
 def test_a_full_disk_loses_nothing_and_resuming_completes_the_study(path, study, rows):
     """SQLite raises the same at its own limit of pages as on a full disk."""
-    with closing(Store.create(path, study.plan())) as store, ThreadPoolExecutor(1) as executor:
+    with closing(Store.create(path, study.plan())) as store:
         (pages,) = store.connection.execute("PRAGMA page_count").fetchone()
         store.connection.execute(f"PRAGMA max_page_count = {pages + 8}")
         with pytest.raises(StoreError, match=r"the disk is full; what was written is whole: make room, then resume"):
-            run(study, store=store, executor=executor)
+            run_here(study, store=store)
         kept = list(store.rows())
         assert 0 < len(kept) < len(rows)
         assert len(kept) % 2 == 0, "whole tasks of two rows"
-    with closing(Store.open(path)) as store, ThreadPoolExecutor(1) as executor:
+    with closing(Store.open(path)) as store:
         assert list(map(repr, store.rows())) == list(map(repr, kept))
-        found = run(study, store=store, executor=executor)
+        found = run_here(study, store=store)
         assert {repr(row) for row in kept} <= {repr(row) for row in found}
-    assert [replace(row, seconds=None) for row in found] == [replace(row, seconds=None) for row in rows]
+    assert without_times(found) == without_times(rows)

@@ -14,6 +14,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from estimators import EM
+from tests.validation.studies import run_here, without_times
 from validation.claims.compare import compare
 from validation.claims.judge import assess_claims
 from validation.claims.results import assess
@@ -64,15 +65,6 @@ def study(scenarios):
 @pytest.fixture(scope="module")
 def rows(study):
     return run_here(study)
-
-
-def run_here(study, **settings):
-    with ThreadPoolExecutor(1) as executor:
-        return run(study, executor=executor, **settings)
-
-
-def without_times(rows):
-    return [replace(row, seconds=None) for row in rows]
 
 
 # ---------------------------------------------------------------- the same rows

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 import validation.cli.commands as commands
 from estimators import EM
+from tests.validation.studies import run_here, without_times
 from validation.__main__ import main
 from validation.cli import progress
 from validation.statistics.check import Verdict
@@ -26,16 +26,11 @@ from validation.study.pool import TaskOutcome, perform
 from validation.study.presets import PRESETS
 from validation.study.row import CONVERGED, ERROR, Row
 from validation.study.store import Store
-from validation.study.study import Study, run
+from validation.study.study import Study
 
 OWN = Path(__file__).with_name("own_study.py")
 EM_ONLY = Contender("EM", EM(progress_bar=False))
 FILES = {"study.sqlite", "results.json", "index.html"}
-
-
-def run_here(study, *, workers=None, executor=None, **settings):
-    with ThreadPoolExecutor(1) as here:
-        return run(study, executor=here, **settings)
 
 
 @pytest.fixture
@@ -84,7 +79,7 @@ def copied(finished, tmp_path):
 def rows_in(path):
     with closing(Store.open(path)) as store:
         found = sorted(store.rows(), key=lambda row: (row.scenario, row.estimator, row.replicate))
-    return [replace(row, seconds=None) for row in found]
+    return without_times(found)
 
 
 def names_in(folder):
@@ -489,7 +484,7 @@ def test_ones_own_study_end_to_end(alone, tmp_path):
     assert done.stdout.startswith(f"Report: {Path('out', 'index.html')}\n")
     assert names_in(tmp_path / "out") == FILES
     study = Study(scenarios_in(own), (contender_in(f"{own}:Quick"),))
-    here = [replace(row, seconds=None) for row in run_here(study)]
+    here = without_times(run_here(study))
     assert rows_in(tmp_path / "out" / "study.sqlite") == here
     assert [row.status for row in here] == ["CONVERGED"] * 4
     assert {row.scenario for row in here} == {"own_mixture", "own_program"}

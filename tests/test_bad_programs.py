@@ -1,5 +1,6 @@
 """Programs, data and questions that cannot be answered: refused before any work, with what to do instead."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,18 +75,24 @@ def control_flow(N: int) -> None:
         pyro.sample("X", dist.Normal(mu[0] if z == 0 else mu[1], 1.0))
 
 
-def control(N: int) -> None:
-    theta, mu = greeks()
-    with pyro.plate("rows", N):
-        z = pyro.sample("z", dist.Categorical(theta))
-        pyro.sample("X", dist.Normal(mu[z], 1.0))
+def of_mean(mean: Callable[[Tensor, Tensor], Tensor]) -> Callable[[int], None]:
+    """Two classes in which X has some mean, by the classes' own and by z."""
+
+    def program(N: int) -> None:
+        theta, mu = greeks()
+        with pyro.plate("rows", N):
+            z = pyro.sample("z", dist.Categorical(theta))
+            pyro.sample("X", dist.Normal(mean(mu, z), 1.0))
+
+    return program
 
 
-def squeezed(N: int) -> None:
-    theta, mu = greeks()
-    with pyro.plate("rows", N):
-        z = pyro.sample("z", dist.Categorical(theta))
-        pyro.sample("X", dist.Normal(mu[z.squeeze()], 1.0))
+control = of_mean(lambda mu, z: mu[z])
+squeezed = of_mean(lambda mu, z: mu[z.squeeze()])
+# No shape is wrong, but under enumeration the mean is over the values and not over the rows.
+silently_wrong = of_mean(lambda mu, z: mu[0] + z.double().mean())
+# Enumerates without a complaint, each row with its own z for its neighbour's.
+neighbours = of_mean(lambda mu, z: mu[z] + mu[z.roll(1, -1)])
 
 
 def without_a_plate(N: int) -> None:
@@ -94,14 +101,6 @@ def without_a_plate(N: int) -> None:
     with pyro.plate("rows", N):
         z = pyro.sample("z", dist.Categorical(TWO))
         pyro.sample("X", dist.Normal(table[z], 1.0))
-
-
-def silently_wrong(N: int) -> None:
-    """No shape is wrong, but under enumeration the mean is over the values and not over the rows."""
-    theta, mu = greeks()
-    with pyro.plate("rows", N):
-        z = pyro.sample("z", dist.Categorical(theta))
-        pyro.sample("X", dist.Normal(mu[0] + z.double().mean(), 1.0))
 
 
 def wrong_table(N: int) -> None:
@@ -161,14 +160,6 @@ def outside(N: int) -> None:
         z = pyro.sample("z", dist.Categorical(theta))
         pyro.sample("X", dist.Normal(mu[z], 1.0))
     pyro.factor("count", -z.double().sum())
-
-
-def neighbours(N: int) -> None:
-    """Enumerates without a complaint, each row with its own z for its neighbour's."""
-    theta, mu = greeks()
-    with pyro.plate("rows", N):
-        z = pyro.sample("z", dist.Categorical(theta))
-        pyro.sample("X", dist.Normal(mu[z] + mu[z.roll(1, -1)], 1.0))
 
 
 def masked_above_what_counts(N: int, t: Tensor) -> None:

@@ -24,6 +24,7 @@ from estimators.mechanisms import Bernoulli, Categorical, Gate, Gaussian, Linear
 from estimators.modes.law_rows import design_of
 from tests.expectations import log_likelihood_of
 from tests.mechanism_models import enumerated, random_greeks
+from tests.objectives import by_differences
 from tests.refusals import case, refused
 from validation.testing.stat import Stat
 
@@ -122,14 +123,11 @@ def test_responsibilities_are_of_units(model: CausalMixture) -> None:
 
 @EVERY_MODEL
 def test_the_gradient_is_that_of_differences(model: CausalMixture) -> None:
-    data = visits(model, 30, 7)
-    density = model.density(data)
+    density = model.density(visits(model, 30, 7))
     at = np.random.default_rng(0).normal(size=density.size) * 0.3
-    _, gradients = density.evaluate(at)
-    steps = 1e-5 * np.eye(density.size)
-    values = density.values(np.concatenate([at + steps, at - steps])).likelihood
-    expected = (values[: density.size] - values[density.size :]) / 2e-5
-    np.testing.assert_allclose(gradients.likelihood, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        density.evaluate(at)[1].likelihood, by_differences(density, at).likelihood, rtol=1e-6, atol=1e-6
+    )
 
 
 @NOISE
@@ -276,10 +274,9 @@ def test_missing_levels_are_summed_row_by_row_within_their_unit() -> None:
 def slopes_and_steps_are_right(density: Density) -> None:
     """The gradient is that of differences, and EM never falls."""
     at = np.random.default_rng(0).normal(size=density.size) * 0.3
-    steps = 1e-5 * np.eye(density.size)
-    values = density.values(np.concatenate([at + steps, at - steps])).likelihood
-    slopes = (values[: density.size] - values[density.size :]) / 2e-5
-    np.testing.assert_allclose(density.evaluate(at)[1].likelihood, slopes, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        density.evaluate(at)[1].likelihood, by_differences(density, at).likelihood, rtol=1e-6, atol=1e-6
+    )
     rising, point = [], at[None]
     for _ in range(20):
         value, point = density.em_steps(point)

@@ -30,21 +30,26 @@ class Preset:
         return self.named.get(scenario.name, self.replicates[scenario.source.truth])
 
 
+def _replicates(*, fixed: int, drawn: int, outside: int, random: int) -> dict[Truth, int]:
+    """Replicates by truth, a drawn one from the prior or the posterior; three where the rows are the same in each."""
+    return {
+        Truth.FIXED: fixed,
+        Truth.PRIOR: drawn,
+        Truth.POSTERIOR: drawn,
+        Truth.EXACT: 3,
+        Truth.SAMPLED: 3,
+        Truth.OUTSIDE: outside,
+        Truth.RANDOM: random,
+    }
+
+
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
             "quick",
             "three minutes on two cores: six scenarios, three estimators, no intervals of point fits",
-            {
-                Truth.FIXED: 300,
-                Truth.PRIOR: 300,
-                Truth.POSTERIOR: 300,
-                Truth.EXACT: 3,
-                Truth.SAMPLED: 3,
-                Truth.OUTSIDE: 50,
-                Truth.RANDOM: 50,
-            },
+            _replicates(fixed=300, drawn=300, outside=50, random=50),
             ("prior_truths", "few_rows", "separated_100", "unknown_scales", "partly_seen", "rival_effects"),
             ("EM", "MAP", "NUTS"),
             laplace=False,
@@ -52,15 +57,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "standard",
             "half an hour on two cores: every scenario and estimator",
-            {
-                Truth.FIXED: 150,
-                Truth.PRIOR: 150,
-                Truth.POSTERIOR: 150,
-                Truth.EXACT: 3,
-                Truth.SAMPLED: 3,
-                Truth.OUTSIDE: 50,
-                Truth.RANDOM: 70,
-            },
+            _replicates(fixed=150, drawn=150, outside=50, random=70),
             named={
                 "prior_truths": 1500,
                 "separated_100": 1000,
@@ -75,15 +72,7 @@ PRESETS: Mapping[str, Preset] = {
         Preset(
             "full",
             "hours on two cores: half the errors of the standard one",
-            {
-                Truth.FIXED: 4000,
-                Truth.PRIOR: 6000,
-                Truth.POSTERIOR: 6000,
-                Truth.EXACT: 3,
-                Truth.SAMPLED: 3,
-                Truth.OUTSIDE: 400,
-                Truth.RANDOM: 500,
-            },
+            _replicates(fixed=4000, drawn=6000, outside=400, random=500),
         ),
         Preset("mine", "for a study of one's own data", {Truth.FIXED: 200, Truth.POSTERIOR: 300}),
     )

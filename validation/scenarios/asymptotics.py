@@ -30,14 +30,12 @@ SIMULATED_ROWS = 50_000
 class Asymptotics:
     """Truth and efficient standard deviations by quantity, expected divergence by intervention, and its limiting law.
 
-    `complete_sd` is what an efficient estimator would reach if Z were seen in every row (None where nothing is hidden
-    that could be seen). The average over interventions of (KL divergence / expected divergence) tends to
-    ``Σ_i kl_weights_i · χ²_1``, of mean 1.
+    The average over interventions of (KL divergence / expected divergence) tends to ``Σ_i kl_weights_i · χ²_1``, of
+    mean 1.
     """
 
     truth: Mapping[str, float]
     sd: Mapping[str, float]
-    complete_sd: Mapping[str, float] | None
     num_rows: int
     kl: Mapping[str, float]
     kl_weights: tuple[float, ...]
@@ -71,19 +69,12 @@ def asymptotics(scenario: Scenario, *, seed: int = 0) -> Asymptotics | None:
         return np.array([values[name] for name in truth])
 
     sd = dict(zip(truth, cramer_rao(information, quantities_at, at).tolist(), strict=True))
-    complete = None
-    if max(model.hidden.values(), default=1) > 1 and not design.settings:
-        seen = Design(design.num_rows, seen=np.ones(design.num_rows, dtype=bool), unit=design.unit)
-        all_seen = _information(scenario, coordinates, at, seen, seed)
-        complete = dict(zip(truth, cramer_rao(all_seen, quantities_at, at).tolist(), strict=True))
     metrics = {
         intervention.name: _metric(model, coordinates, at, intervention) for intervention in scenario.interventions
     }
     kl = {name: float(divergence_weights(metric, information).sum()) for name, metric in metrics.items()}
     average = np.mean([metric / kl[name] for name, metric in metrics.items()], axis=0)
-    return Asymptotics(
-        truth, sd, complete, scenario.num_rows, kl, tuple(divergence_weights(average, information).tolist())
-    )
+    return Asymptotics(truth, sd, scenario.num_rows, kl, tuple(divergence_weights(average, information).tolist()))
 
 
 def quantities(scenario: Scenario, fit: Fit) -> dict[str, float]:

@@ -115,7 +115,22 @@ class Scenario:
         ``do(Z=k)`` for each label, on every observed variable of one column. Raises ValueError for a fit without data
         or interventions that the model cannot answer.
         """
-        return _like_fitted(fit, name=name, interventions=interventions)
+        rows = _rows_like("from_fit", fit)
+        greeks, design = {key: np.asarray(fit[key]).tolist() for key in fit.draws}, rows.design
+        return Scenario(
+            name=name,
+            sentence=(
+                f"{design.num_rows} rows like those of the data, made with the estimate of a fit ({fit.kind}) as the "
+                "truth: what each estimator finds in them says how far it can be trusted on such data. "
+                f"{said_of_numbers(rows.data.levels)}"
+            ).rstrip(),
+            make_model=BuiltModel(fit.model),
+            source=FixedTruth(greeks, design=design),
+            num_rows=design.num_rows,
+            interventions=_asked("from_fit", fit, interventions),
+            sort_by=None,
+            hidden=rows.hidden,
+        )
 
     @staticmethod
     def around_posterior(
@@ -129,55 +144,34 @@ class Scenario:
         ValueError for a fit that has no data or one draw, and where labels are free and no Greek has one number for
         each. Source: Säilynoja, Schmitt, Bürkner & Vehtari (2025), Posterior SBC.
         """
-        return _around_posterior(fit, name=name, interventions=interventions)
+        rows = _rows_like("around_posterior", fit)
+        if fit.num_draws < 2:
+            raise ValueError(
+                f"around_posterior: expected a fit with draws of the posterior, got kind {fit.kind!r} with one; "
+                "use NUTS()"
+            )
+        num_rows = rows.design.num_rows
+        return Scenario(
+            name=name,
+            sentence=(
+                f"{num_rows} rows like those of the data, made with a draw of the posterior given the data "
+                f"({fit.kind}) as the truth and added to them, so {2 * num_rows} in all: around these data posterior "
+                f"intervals must cover at their nominal rate. {said_of_numbers(rows.data.levels)}"
+            ).rstrip(),
+            make_model=BuiltModel(fit.model),
+            source=PosteriorTruth(
+                rows.data, rows.design, {name: np.asarray(value) for name, value in fit.draws.items()}
+            ),
+            num_rows=2 * num_rows,
+            interventions=_asked("around_posterior", fit, interventions),
+            sort_by=_told_apart_by(fit),
+            hidden=rows.hidden,
+        )
 
 
 def do_each(num_labels: int, outcome: str = "X") -> tuple[Intervention, ...]:
     """Return ``do(Z=0)``, …, ``do(Z=K-1)`` on one outcome."""
     return tuple(Intervention(outcome, {"Z": z}) for z in range(num_labels))
-
-
-def _like_fitted(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
-    rows = _rows_like("from_fit", fit)
-    greeks = {key: np.asarray(fit[key]).tolist() for key in fit.draws}
-    model, design = fit.model, rows.design
-    return Scenario(
-        name=name,
-        sentence=(
-            f"{design.num_rows} rows like those of the data, made with the estimate of a fit ({fit.kind}) as the "
-            "truth: what each estimator finds in them says how far it can be trusted on such data. "
-            f"{said_of_numbers(rows.data.levels)}"
-        ).rstrip(),
-        make_model=BuiltModel(model),
-        source=FixedTruth(greeks, design=design),
-        num_rows=design.num_rows,
-        interventions=_asked("from_fit", fit, interventions),
-        sort_by=None,
-        hidden=rows.hidden,
-    )
-
-
-def _around_posterior(fit: Fit, *, name: str, interventions: tuple[Intervention, ...] | None) -> Scenario:
-    rows = _rows_like("around_posterior", fit)
-    if fit.num_draws < 2:
-        raise ValueError(
-            f"around_posterior: expected a fit with draws of the posterior, got kind {fit.kind!r} with one; use NUTS()"
-        )
-    num_rows = rows.design.num_rows
-    return Scenario(
-        name=name,
-        sentence=(
-            f"{num_rows} rows like those of the data, made with a draw of the posterior given the data ({fit.kind}) as "
-            f"the truth and added to them, so {2 * num_rows} in all: around these data posterior intervals must cover "
-            f"at their nominal rate. {said_of_numbers(rows.data.levels)}"
-        ).rstrip(),
-        make_model=BuiltModel(fit.model),
-        source=PosteriorTruth(rows.data, rows.design, {name: np.asarray(value) for name, value in fit.draws.items()}),
-        num_rows=2 * num_rows,
-        interventions=_asked("around_posterior", fit, interventions),
-        sort_by=_told_apart_by(fit),
-        hidden=rows.hidden,
-    )
 
 
 class _Rows(NamedTuple):

@@ -1,12 +1,12 @@
 """Random starts, and the best of them for estimators that do not search."""
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
-import torch
 
-from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel
+from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel, modes
 from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
-from estimators.mechanisms import Gaussian, Logistic
+from estimators.mechanisms import Bernoulli, Covariate, FullGaussian, Gaussian, LinearGaussian, Logistic, StudentT
 from estimators.modes.best_starts import WORKING_ROWS, best_starts
 from estimators.modes.rows import rows_of
 from estimators.modes.starts import FROM_SHARES, KINDS, RandomStarts
@@ -89,19 +89,55 @@ def test_of_many_rows_some_lead_next_to_the_maximum_of_all(model: CausalMixture 
     assert objective.value(starts_on(model, density, 3)[:1])[0] > highest - 50.0
 
 
-def test_no_start_of_a_likelihood_depends_on_the_origin_of_a_column() -> None:
-    model = CausalMixture(2, {"A": Gaussian(), "T": Logistic(["A"])})
-    rows = {name: value.double() for name, value in model.simulate(40, model.prior_greeks(seed=1), seed=1).items()}
-    rows = {"A": rows["A"], "T": rows["T"]}
-    moved = {**rows, "A": rows["A"] + 1024.0}
+IN_UNITS = {
+    "Gaussian": CausalMixture(2, {"A": Gaussian()}),
+    "vectors": CausalMixture(2, {"V": FullGaussian(2)}),
+    "line": CausalMixture(2, {"A": Gaussian(), "B": LinearGaussian(["A"])}),
+    "Student": CausalMixture(2, {"A": StudentT()}),
+    "logistic": CausalMixture(2, {"A": Gaussian(), "T": Logistic(["A"])}),
+    "gate": CausalMixture(2, {"A": Covariate(), "B": Gaussian()}, latent_parents=["A"]),
+}
 
-    def drawn(columns: dict[str, torch.Tensor], *, within_priors: bool) -> np.ndarray:
-        density = model.density(Data(columns))
+
+@pytest.mark.parametrize("name", IN_UNITS)
+def test_no_start_of_a_likelihood_depends_on_the_origin_or_the_unit_of_a_column(name: str) -> None:
+    model, rng = IN_UNITS[name], np.random.default_rng(1)
+    columns = {"A": rng.normal(size=40), "B": rng.normal(size=40), "T": rng.integers(0, 2, 40) * 1.0}
+    columns = {"V": rng.normal(size=(40, 2)), **columns}
+    rows = {variable: columns[variable] for variable in model.variables}
+
+    def drawn(origin: float, unit: float, *, within_priors: bool) -> np.ndarray:
+        moved = {n: column if n == "T" else unit * column + origin for n, column in rows.items()}
+        density = model.density(Data(moved))
         density = density if within_priors else density.beyond_priors()
         return density.draw_prior(5, np.random.default_rng(0))
 
-    one, two = (drawn(columns, within_priors=False) for columns in (rows, moved))
-    np.testing.assert_allclose(one, two, rtol=1e-9)
+    expected = drawn(0.0, 1.0, within_priors=False)
+    for origin, unit in ((1024.0, 1.0), (0.0, 2.0**-20), (0.0, 2.0**20)):
+        np.testing.assert_allclose(drawn(origin, unit, within_priors=False), expected, rtol=1e-9)
     # The control: draws of a posterior's priors are in the column's own units.
-    one, two = (drawn(columns, within_priors=True) for columns in (rows, moved))
-    assert not np.allclose(one, two, rtol=1e-2)
+    assert not np.allclose(drawn(0.0, 2.0**20, within_priors=True), drawn(0.0, 1.0, within_priors=True), rtol=1e-2)
+
+
+def test_draws_of_priors_that_somebody_gave_are_as_they_say() -> None:
+    """Heights in cm, whose priors are no default ones: where they are far from the rows, so are the starts."""
+    model = CausalMixture(2, {"X": Gaussian(loc=dist.Normal(180.0, 5.0), scale=dist.LogNormal(2.0, 0.1))})
+    density = model.density(Data(X=[160.0, 165.0, 190.0])).beyond_priors()
+    greeks = density.constrain(density.draw_prior(200, np.random.default_rng(0)))
+    assert greeks["mu_X"].mean() == pytest.approx(180.0, abs=2.0)
+    assert np.log(greeks["sigma_X"]).mean() == pytest.approx(2.0, abs=0.1)
+
+
+def test_modes_do_not_depend_on_the_unit_of_a_column() -> None:
+    """In small units draws of priors all began a million sds wide, and led to two modes of these three."""
+    rng = np.random.default_rng(3)
+    z = rng.random(60) < 0.4
+    treated = (rng.random(60) < np.where(z, 0.8, 0.2)) * 1.0
+    y = np.where(z, 2.0, 0.0) - treated + rng.normal(size=60)
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(["T"])})
+    values = []
+    for unit in (1.0, 2.0**-20):
+        found = modes.search(model, Data(T=treated, Y=unit * y), seed=0).modes
+        values.append([mode.value + 60 * np.log(unit) for mode in found])
+    assert len(values[0]) == 3
+    np.testing.assert_allclose(values[1], values[0], atol=1e-6)

@@ -63,6 +63,10 @@ class GatedWeights:
         names = (INTERCEPT, *self.design.names(levels))
         return {parameter.name: {1: Axis(f"{BETA}_coefficient", names)} for parameter in self.parameters}
 
+    @property
+    def by_default(self) -> tuple[str, ...]:
+        return (BETA,) if self.gate.has_default else ()
+
     # ---------------------------------------------------------------- the term
 
     def put(self, slots: Slots) -> None:

@@ -60,6 +60,10 @@ class Weights(Term, Protocol):
     def parameters(self) -> tuple[Parameter, ...]:
         """The Greeks."""
 
+    @property
+    def by_default(self) -> tuple[str, ...]:
+        """The Greeks with a default prior of numbers that columns have units of."""
+
     def named_axes(self, levels: Levels) -> NamedAxes:
         """The axes over levels of causes that have names, and over coefficients."""
 
@@ -106,6 +110,7 @@ class Theta:
     levels: tuple[int, ...]
     parameters: tuple[Parameter, ...]
     has_table = True
+    by_default = ()
     design = Design()
 
     @property

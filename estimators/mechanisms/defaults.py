@@ -136,13 +136,15 @@ class Family(Sharing):
 
     def with_priors(self, priors: Mapping[str, TorchDistributionMixin]) -> Self:
         """The same with priors, by symbol, for those Greeks that have the default one."""
-        makers = {field.name: field.default_factory for field in fields(self)}
-        changed = {}
-        for symbol, prior in priors.items():
-            given, make = self.given[symbol], makers[self.given[symbol].argument]
-            if make is not MISSING and are_equal(given.value, as_prior(given.argument, make())):
-                changed[given.argument] = prior
-        return replace(self, **changed)
+        return replace(self, **{self.given[s].argument: prior for s, prior in priors.items() if self.has_default(s)})
+
+    def has_default(self, symbol: str) -> bool:
+        # A correlation's prior is nobody's to give.
+        if symbol not in self.given:
+            return False
+        given = self.given[symbol]
+        make = next(field.default_factory for field in fields(self) if field.name == given.argument)
+        return make is not MISSING and are_equal(given.value, as_prior(given.argument, make()))
 
 
 class LogLinear(Family):

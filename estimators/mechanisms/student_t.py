@@ -25,7 +25,7 @@ from estimators.parameters.distributions import StableStudentT
 from estimators.parameters.gamma_ratios import log_ratio, ratio_slope
 from estimators.parameters.parameter import Parameter
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Positive, Transform
+from estimators.parameters.transforms import Positive, Scale, Transform
 
 # Where the log of df is held: beyond it is a Gaussian to all digits.
 HELD = 60.0
@@ -106,7 +106,7 @@ class StudentT(Regression):
         """As those of a `LinearGaussian`; df by its log."""
         if parameter.name == "beta":
             return line_of(reference).coordinates
-        return Positive(reference.scale) if parameter.name == "sigma" else Positive()
+        return Scale(reference.scale) if parameter.name == "sigma" else Positive()
 
     def scaled_to(self, column: Array, inputs: Mapping[str, Array]) -> Self:
         own = standardised(column)

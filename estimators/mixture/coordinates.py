@@ -1,6 +1,6 @@
 """The unconstrained coordinates of a mixture's Greeks, in units of the standardised columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -70,6 +70,18 @@ class Coordinates:
     def unconstrain(self, greeks: Mapping[str, Array]) -> Array:
         """v(φ)."""
         return np.concatenate([greek.transform.inverse(greek.block.flat(greeks)) for greek in self.greeks], axis=-1)
+
+    def starts(self, greeks: Mapping[str, Array], by_default: Collection[str]) -> Array:
+        """The same of draws of priors; of those that are default ones as if columns were standardised."""
+        return np.concatenate(
+            [
+                (one.transform.standardised if one.block.joint.name in by_default else one.transform.inverse)(
+                    one.block.flat(greeks)
+                )
+                for one in self.greeks
+            ],
+            axis=-1,
+        )
 
     def represented(self, coordinates: Array) -> dict[str, Array]:
         """What a density is a function of: Greeks, or in place of probabilities their logs."""

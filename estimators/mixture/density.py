@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 
 from estimators.data.data import LATENT, Data
 from estimators.data.remarks import Remark
@@ -56,15 +55,14 @@ class Density:
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
         """Coordinates [count, D] of Greeks drawn from their priors.
 
-        Beyond the priors draws are starts alone: there locations and lines are as if columns were standardised, so that
-        no start depends on the origin of a column.
+        Beyond the priors draws are starts alone: there those of default priors, which are in no unit, are as if columns
+        were standardised, so that no start depends on the origin or the unit of a column.
         """
         greeks = draw_priors(self.parameters, count, rng)
-        drawn = self.unconstrain(greeks)
-        for greek in () if self._within_priors else self._coordinates.greeks:
-            if greek.block.joint.support is constraints.real:
-                drawn[:, greek.coordinates] = greek.block.flat(greeks)
-        return drawn
+        if self._within_priors:
+            return self.unconstrain(greeks)
+        by_default = [name for node in self.marginal.nodes.values() for name in node.greeks.by_default]
+        return self._coordinates.starts(greeks, {*by_default, *self.marginal.weights.by_default})
 
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""

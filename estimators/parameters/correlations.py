@@ -49,6 +49,8 @@ class CholeskyOfCorrelation:
         far = signs * np.log((rest[..., :-1] + np.abs(rows[..., :-1])) / rest[..., 1:])
         return self._coordinates(far, value)
 
+    standardised = inverse
+
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         return TabulatedMap(CORRELATION, int(np.prod(shape[:-2])), self.length, np.zeros(0))
 

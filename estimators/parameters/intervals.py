@@ -123,6 +123,8 @@ class Interval(WithinPrior):
         far = np.log((inside - self.low) / below) - np.log((self.high - inside) / above)
         return np.asarray(np.where(np.maximum(np.abs(up), np.abs(down)) < 0.5, close, far) / self.pace)
 
+    standardised = inverse
+
     def log_jacobian(self, value: Array) -> Array | float:
         low, high = self._shares(value)
         width = np.log(self.high - self.low) + np.log(self.pace)
@@ -165,6 +167,8 @@ class HalfLine(WithinPrior):
         away = self.side * (value - self.end)
         inside = np.where(away > 0, away, INSIDE * self.scale)
         return np.asarray(np.log(inside / self.reach) / self.pace)
+
+    standardised = inverse
 
     def log_jacobian(self, value: Array) -> Array | float:
         away = np.maximum(self.side * (value - self.end), TINY)

@@ -40,7 +40,7 @@ class Transform(Protocol):
 
     ``far`` is ``forward`` without holding the Greek where its square is finite and positive: what a density is of.
     Where ``has_logs``, the density is a function of the Greek's logs instead, which keep their digits where the Greek
-    itself is rounded to 0 or 1 (see `Logged`).
+    itself is rounded to 0 or 1 (see `Logged`). ``standardised`` are the coordinates of a value of standardised columns.
     """
 
     @property
@@ -58,6 +58,7 @@ class Transform(Protocol):
     def forward(self, coordinates: Array) -> Array: ...
     def far(self, coordinates: Array) -> Array: ...
     def inverse(self, value: Array) -> Array: ...
+    def standardised(self, value: Array) -> Array: ...
     def log_jacobian(self, value: Array) -> Array | float: ...
     def jacobian_slope(self, value: Array) -> Array | float: ...
     def pull_back(self, value: Array, gradient: Array) -> Array: ...
@@ -102,6 +103,9 @@ class Real(_Square):
     def inverse(self, value: Array) -> Array:
         return np.asarray((value - self.origin) / self.unit)
 
+    def standardised(self, value: Array) -> Array:
+        return value
+
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         size = self.size(shape)
         numbers = np.concatenate([np.broadcast_to(part, size) for part in (self.origin, self.unit)])
@@ -134,6 +138,8 @@ class Positive(_Square):
     def inverse(self, value: Array) -> Array:
         return np.asarray(np.log(value / self.scale))
 
+    standardised = inverse
+
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         scale = np.broadcast_to(np.asarray(self.scale, dtype=np.float64), self.size(shape))
         return TabulatedMap(POSITIVE, len(scale), 1, np.concatenate([scale, np.log(scale)]))
@@ -146,6 +152,13 @@ class Positive(_Square):
 
     def pull_back(self, value: Array, gradient: Array) -> Array:
         return gradient * value
+
+
+class Scale(Positive):
+    """A positive number in units of its column, which are ``scale``."""
+
+    def standardised(self, value: Array) -> Array:
+        return np.log(value)
 
 
 @dataclass(frozen=True)
@@ -162,6 +175,8 @@ class UnitInterval(_Square):
 
     def inverse(self, value: Array) -> Array:
         return np.asarray(logit(value))
+
+    standardised = inverse
 
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         return TabulatedMap(UNIT, self.size(shape), 1, np.zeros(0))
@@ -216,6 +231,8 @@ class Simplex:
         apart = np.maximum(self._apart(value, self.length), TINY)
         logits = np.log(apart[..., :-1] / _tail_sums(apart)[..., 1:]) + _stick_offsets(self.length - 1)
         return self._flat(logits)
+
+    standardised = inverse
 
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         return TabulatedMap(SIMPLEX, int(np.prod(shape[:-1])), self.length, np.zeros(0))
@@ -281,6 +298,9 @@ class Linear(_Square):
         return self._by_row(
             value, lambda x: np.asarray(np.linalg.solve(self.matrix, (x - self.origin)[..., None])[..., 0])
         )
+
+    def standardised(self, value: Array) -> Array:
+        return value
 
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         length = len(self.origin)

@@ -131,6 +131,9 @@ class Contrasts:
         rows = contrasts(self.num_components).T @ self._rows(value)
         return self._flat(np.swapaxes(np.linalg.solve(self.matrix, np.swapaxes(rows, -1, -2)), -1, -2))
 
+    def standardised(self, value: Array) -> Array:
+        return self._flat(contrasts(self.num_components).T @ self._rows(value))
+
     def tabulated(self, shape: tuple[int, ...]) -> TabulatedMap | None:
         whole = np.kron(contrasts(self.num_components), self.matrix)
         numbers = np.concatenate([[float(whole.shape[1])], whole.reshape(-1)])

@@ -26,7 +26,7 @@ from estimators.optimise.arrays import Array, Mask
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import HALF_LOG_2PI, Parameter
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Positive, Transform
+from estimators.parameters.transforms import Scale, Transform
 
 # Passes of a weighted fit whose weights it changes, and the change of a scale at which these end.
 MOST_FITS, STILL = 200, 1e-13
@@ -78,7 +78,7 @@ class LinearGaussian(GaussianFamily):
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``beta`` as the line in standardised units; ``sigma`` as the log of its ratio to the column's scale."""
         if parameter.name == "sigma":
-            return Positive(reference.scale)
+            return Scale(reference.scale)
         return line_of(reference).coordinates
 
     def distribution(self, greeks: Mapping[str, Tensor], cell: Tensor, inputs: Tensor) -> TorchDistributionMixin:

@@ -15,7 +15,7 @@ from estimators.optimise.arrays import Array
 from estimators.parameters.distributions import StableNormal
 from estimators.parameters.parameter import HALF_LOG_2PI, Parameter
 from estimators.parameters.priors import default_prior
-from estimators.parameters.transforms import Positive, Real, Transform
+from estimators.parameters.transforms import Real, Scale, Transform
 
 
 class Noise(NamedTuple):
@@ -62,7 +62,7 @@ class Gaussian(GaussianFamily):
         """``mu`` in units of the column's scale from its centre; ``sigma`` as the log of its ratio to that scale."""
         if parameter.name == "mu":
             return Real(reference.centre, reference.scale)
-        return Positive(reference.scale)
+        return Scale(reference.scale)
 
     def natural_parameters(self, greeks: Greeks, reference: Reference) -> Array:
         """C = (-m²/2s² - log sigma - log(2π)/2, m/s², -1/2s²) in standardised units."""

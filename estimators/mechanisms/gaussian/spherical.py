@@ -13,7 +13,7 @@ from estimators.mechanisms.known_or_prior import KnownOrPrior
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
 from estimators.parameters.parameter import Parameter
-from estimators.parameters.transforms import Positive, Transform
+from estimators.parameters.transforms import Scale, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class SphericalGaussian(DiagonalGaussian):
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """``mu`` in units of the columns; ``sigma`` as the log of its ratio to that of all columns."""
         if parameter.name == "sigma":
-            return Positive(self.unit_of_scale(reference))
+            return Scale(self.unit_of_scale(reference))
         return super().transform(parameter, reference)
 
     def law(self, mu: Tensor, sigma: Tensor) -> TorchDistributionMixin:

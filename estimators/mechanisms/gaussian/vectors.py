@@ -5,14 +5,14 @@ import numpy as np
 from estimators.mechanisms.protocol import Equation, Reference
 from estimators.optimise.arrays import Array
 from estimators.parameters.parameter import Parameter
-from estimators.parameters.transforms import Linear, Positive, Transform
+from estimators.parameters.transforms import Linear, Scale, Transform
 
 
 def standard_units(parameter: Parameter, reference: Reference) -> Transform:
     """``mu`` in units of the columns' scales from their centres; ``sigma`` as the log of its ratio to them."""
     if parameter.name == "mu":
         return Linear(np.diag(reference.scale), reference.centre)
-    return Positive(np.tile(reference.scale, int(np.prod(parameter.shape[:-1]))))
+    return Scale(np.tile(reference.scale, int(np.prod(parameter.shape[:-1]))))
 
 
 def without_inputs(mu: Array, factor: Array) -> Equation:

@@ -21,8 +21,8 @@ BY_CHANCE = 5.0
 ESS_PER_CHAIN = 100
 # Beyond this shape of their tail, importance weights do not turn draws into those of another density.
 PARETO_LIMIT = 0.7
-# A tail of this shape has no mean.
-HEAVY = 1.0
+# A tail of this shape has no mean; smoothing that leaves so few of the effective draws as they come has none to go by.
+HEAVY, CUT = 1.0, 0.1
 # Draws of a chain below which its halves say nothing of convergence.
 LEAST_DRAWS = 4
 
@@ -178,12 +178,16 @@ def importance(log_weights: Array) -> Importance:
     logs = np.where(np.isnan(log_weights), -np.inf, log_weights)
     with np.errstate(all="ignore"):
         smoothed, pareto_k = _smoothed(logs)
-        weights = np.exp(smoothed - smoothed.max())
+        # Of a tail of equal weights there is no law to smooth them by.
+        smoothed = np.where(np.isnan(smoothed), logs, smoothed)
+        weights, as_they_come = np.exp(smoothed - smoothed.max()), np.exp(logs - logs.max())
     weights = weights / weights.sum()
     ess = float(1.0 / (weights**2).sum())
     # Weights of a few values have no tail of which a shape could be told: those of next to one value are all alike.
     shape = float(pareto_k) if np.isfinite(pareto_k) else 0.0 if ess > 0.5 * len(weights) else HEAVY
-    return Importance(weights, ess, shape)
+    # One weight that is most of all, as where a mode was missed, hardly changes the shape of a tail, and is cut to it.
+    is_cut = as_they_come.sum() ** 2 < CUT * ess * (as_they_come**2).sum()
+    return Importance(weights, ess, max(shape, HEAVY) if is_cut else shape)
 
 
 def _smoothed(log_weights: Array) -> tuple[Array, float]:

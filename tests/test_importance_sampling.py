@@ -9,9 +9,10 @@ from scipy.stats import multivariate_t, t
 from estimators import NUTS, CausalMixture, Data, Exact, GaussianMixture
 from estimators.algorithms.protocol import begin
 from estimators.contract import Objective, log_posterior, log_prior
+from estimators.diagnostics import importance
 from estimators.mechanisms import Bernoulli
 from estimators.mixture.density import Density
-from estimators.modes import Search
+from estimators.modes import Search, importance_sampling
 from estimators.modes.importance_sampling import fitted_to, weighed_in_turns
 from estimators.modes.posterior_modes import PosteriorModes, posterior_modes
 from estimators.modes.student import DEGREES, Student
@@ -151,3 +152,35 @@ def test_masses_and_their_errors_by_hand() -> None:
     # What comes up more than once is next to itself.
     assert (np.diff(taken) != 0).sum() == 2
     assert set(weighed.resampled(5, np.random.default_rng(0), mode=1)) == {1, 2}
+
+
+def test_more_points_are_weighed_with_those_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all are in one go; where they show that none can be trusted, all is tried again, once, with more."""
+    _, modes = modes_of(GaussianMixture(2), Data(X=THREE))
+    asked: list[int] = []
+
+    def heavy(combination: object, proposals: object, regions: object, count: int, rng: np.random.Generator) -> Weighed:
+        """Few effective points, which look sound, and then some that have all the weight."""
+        asked.append(count)
+        logs = np.full(count, -np.inf)
+        fit = 1500 if len(asked) < 3 else count
+        logs[:fit] = 0.1 * rng.standard_normal(fit)
+        logs[0] += 30.0 * (len(asked) == 2)
+        return Weighed.of(rng.standard_normal((count, 3)), logs, np.zeros(count, dtype=int), np.zeros((count, 3)))
+
+    rng = np.random.default_rng(0)
+    one, two = (heavy(0, 0, 0, 2000, rng) for _ in range(2))
+    both, at_once = one.with_more(two), importance(np.concatenate([one.log_weights, two.log_weights]))
+    assert (both.weights == at_once.weights).all() and both.ess == at_once.ess and len(both.points) == 4000
+    assert (both.points[2000:] == two.points).all()
+    asked.clear()
+    monkeypatch.setattr(importance_sampling, "weighed", heavy)
+    monkeypatch.setattr(importance_sampling, "EVEN_SHARE", 0.1)
+    found = weighed_in_turns(log_posterior, modes.proposals, modes.regions, rng)
+    # The second try has points enough.
+    first, more, again = asked
+    assert first == importance_sampling.Effort().points and again == importance_sampling.MORE.points
+    assert more == pytest.approx(
+        (importance_sampling.BEYOND * importance_sampling.ENOUGH / 1485.0 - 1.0) * first, rel=0.01
+    )
+    assert found.is_trusted and len(found.points) == again

@@ -92,7 +92,10 @@ def fitted_to(first: Proposals, regions: Regions, modes: Indices, images: Array,
 def weighed_in_turns(
     combination: Combination, first: Proposals, regions: Regions, rng: Rng, effort: Effort | None = None
 ) -> Weighed:
-    """Points of the last turn, and more of the same where few are effective; if not to be trusted, more of all."""
+    """Points of the last turn, and more of the same where few are effective.
+
+    Where their weights cannot be trusted, once more with more turns and points.
+    """
     effort = effort or Effort()
     proposals, thin = first, list[tuple[Student, float]]()
     if first.of_prior:
@@ -112,12 +115,13 @@ def weighed_in_turns(
         # What has been found to be thin once stays: it may be too light for a cluster of its own.
         thin += _about_heaviest(found)
         proposals = _refitted(proposals, regions, found, thin, effort.clusters, rng)
+    is_far_off = found.ess < LEAST_EFFECTIVE
     needed = affordable(first.density.row_size, min(int(BEYOND * ENOUGH / found.ess * count), MORE.points))
     if found.is_trusted and found.ess < ENOUGH and needed > count:
         found = found.with_more(weighed(combination, proposals, regions, needed - count, rng))
-    if not found.is_trusted and found.ess >= LEAST_EFFECTIVE and effort != MORE:
-        return weighed_in_turns(combination, proposals, regions, rng, MORE)
-    return found
+    if found.is_trusted or is_far_off or effort == MORE:
+        return found
+    return weighed_in_turns(combination, proposals, regions, rng, MORE)
 
 
 def _refitted(

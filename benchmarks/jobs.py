@@ -124,7 +124,7 @@ def em_iterations() -> Iterator[Measured]:
         rows = 4.0 * rng.integers(0, K, 1_000_000) + rng.normal(size=1_000_000)
         model = CausalMixture(K, {"X": Gaussian()})
         density = model.density(Data(X=rows)).beyond_priors()
-        point = best_starts(model, density, log_likelihood, 1, rng, refinements=1)[0]
+        point = next(best_starts(model, density, log_likelihood, 1, rng, refinements=1))
 
         def iteration(density: Any = density, point: np.ndarray = point) -> Any:
             return density.m_step(point, density.e_step(point)[2])

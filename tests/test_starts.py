@@ -4,14 +4,14 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 
-from estimators import EM, CausalMixture, Data, GaussianMixture, PyroModel, modes
+from estimators import EM, MAP, CausalMixture, Data, GaussianMixture, PyroModel, modes
 from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
 from estimators.mechanisms import Bernoulli, Covariate, FullGaussian, Gaussian, LinearGaussian, Logistic, StudentT
 from estimators.modes.best_starts import WORKING_ROWS, best_starts
 from estimators.modes.rows import rows_of
 from estimators.modes.starts import FROM_SHARES, KINDS, RandomStarts
 from tests.gallery import tutorial
-from tests.models import TUTORIAL_ROWS
+from tests.models import TUTORIAL_ROWS, fit_quietly
 
 FREE = CausalMixture(2, {"X": Gaussian()})
 PROGRAM = pytest.param(PyroModel(tutorial), marks=pytest.mark.slow)
@@ -21,7 +21,7 @@ def starts_on(
     model: Model, density: Density, count: int, *, seed: int = 0, refinements: int = 3, unrefined: bool = False
 ) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return best_starts(model, density, log_joint, count, rng, refinements=refinements, unrefined=unrefined)
+    return np.array([*best_starts(model, density, log_joint, count, rng, refinements=refinements, unrefined=unrefined)])
 
 
 @pytest.mark.parametrize("kind", FROM_SHARES)
@@ -141,3 +141,36 @@ def test_modes_do_not_depend_on_the_unit_of_a_column() -> None:
         values.append([mode.value + 60 * np.log(unit) for mode in found])
     assert len(values[0]) == 3
     np.testing.assert_allclose(values[1], values[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("search", [None, modes.Search()], ids=["starts", "search"])
+def test_where_climbs_lead_does_not_depend_on_a_factor_of_the_weights(search: modes.Search | None) -> None:
+    """Weights that sum to 1 are shares of all rows; starts in different basins were taken for one."""
+    rng = np.random.default_rng(2057)
+    K, N = int(rng.integers(2, 5)), int(rng.integers(30, 300))
+    x = rng.normal(size=N) + rng.choice([0.0, 4.0, 9.0, 12.0, 15.0], N)
+    y = rng.normal(size=N) + rng.choice([0.0, 3.0], N)
+    model = CausalMixture(K, {"X": Gaussian(shared=True), "Y": Gaussian(shared=True)})
+    ends = [
+        [fit_quietly(EM(), model, Data(X=x, Y=y, weights=np.full(N, w)), seed, search=search) for seed in range(2)]
+        for w in (1.0, 1.0 / N)
+    ]
+    one, shares = ([fit.stats["log_likelihood"] for fit in fits] for fits in ends)
+    np.testing.assert_allclose(N * np.array(shares), one, atol=1e-3)
+
+
+def test_modes_of_a_joint_density_do_not_depend_on_the_unit_of_a_column() -> None:
+    """Whether it is bounded was judged by the log-likelihood, which is in the columns' units and the prior is not."""
+    rng = np.random.default_rng(0)
+    z = rng.random(80) < 0.45
+    rng.random(80), rng.normal(size=80)
+    x = np.where(z, 1.5, 0.0) + rng.normal(size=80)
+    answers = []
+    for unit in (1.0, 2.0**-20, 2.0**20):
+        data = Data(X=unit * x)
+        model = CausalMixture(3, {"X": Gaussian()}).scaled_to(data)
+        fit = fit_quietly(MAP(num_steps=5), model, data, 0)
+        answers.append(
+            [fit.status.name, *(round(mode.stats["log_joint"] - fit.stats["log_joint"], 3) for mode in fit.modes)]
+        )
+    assert answers[1] == answers[0] and answers[2] == answers[0]

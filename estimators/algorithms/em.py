@@ -7,7 +7,9 @@ the last EM step's is replaced by that EM step, so the likelihood never falls. A
 L-BFGS on the same likelihood, and ends by EM steps again.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -106,9 +108,10 @@ class EM:
             with search_progress("EM", self.progress_bar) as bar:
                 found = search.found(task.model, density, log_likelihood, rng.spawn(1)[0], bar.update)
         starts = self._starts(task.model, density, found, rng)
+        first = list(islice(starts, RUNS))
         runs: list[_Run] = []
-        with progress(min(RUNS, len(starts)), "EM", self.progress_bar) as bar:
-            for start in starts:
+        with progress(len(first), "EM", self.progress_bar) as bar:
+            for start in chain(first, starts):
                 if len(runs) >= RUNS and any(run.status.is_interior for run in runs):
                     break
                 runs.append(self._run(density, start))
@@ -135,13 +138,13 @@ class EM:
         estimated = Estimated(Kind.ML, draws, stats, findings, info=info, found=found, remarks=remarks)
         return finish(task, density, estimated)
 
-    def _starts(self, model: Model, density: Density, found: Found | None, rng: np.random.Generator) -> Array:
+    def _starts(self, model: Model, density: Density, found: Found | None, rng: np.random.Generator) -> Iterator[Array]:
         """The best mode of a search; where none was found that keeps all classes, also starts of EM's own."""
-        searched = np.zeros((0, density.size)) if found is None else np.array([mode.point for mode in found.modes[:1]])
-        if len(searched) and not density.at_boundary(searched[0]):
-            return searched
-        starts = best_starts(model, density, log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
-        return np.concatenate([searched.reshape(-1, density.size), starts])
+        searched = () if found is None else found.modes[:1]
+        for mode in searched:
+            yield mode.point
+        if not searched or density.at_boundary(searched[0].point):
+            yield from best_starts(model, density, log_likelihood, self.num_starts, rng, refinements=REFINEMENTS)
 
     def _run(self, density: Density, start: Array) -> "_Run":
         """EM from one start; no accepted point has a likelihood below that of the one before, but for rounding."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,11 @@ class MAP:
         # What a search has found needs no more than one run of SVI beside it.
         runs, num_starts = (1, 1) if found is not None and found.modes else (RUNS, self.num_starts)
         starts = best_starts(task.model, density, log_joint, num_starts, rng, refinements=REFINEMENTS, unrefined=True)
-        losses: list[list[float]] = []
-        norms: list[list[float]] = []
+        losses, norms = list[list[float]](), list[list[float]]()
         summits: list[tuple[Status, Summit]] = []
-        with progress(min(runs, len(starts)) * self.num_steps, "MAP", self.progress_bar) as bar:
-            for number, start in enumerate(starts):
+        first = list(islice(starts, runs))
+        with progress(len(first) * self.num_steps, "MAP", self.progress_bar) as bar:
+            for number, start in enumerate(chain(first, starts)):
                 # Where a search has found no interior mode, its starts were climbed from already.
                 is_sought = found is not None or any(status is Status.CONVERGED for status, _ in summits)
                 if number >= runs and is_sought:

@@ -109,7 +109,7 @@ def _answer_of_rows(
     objective = Objective(free, log_likelihood)
     start = free.unconstrain(density.constrain(at))
     if free.has_closed_form:
-        ends = [*best_starts(model, free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)[:STARTS]]
+        ends = [*best_starts(model, free, log_likelihood, STARTS, rng, refinements=REFINEMENTS)]
     else:
         end = climb_inside(objective, start, free.data.num_units, gradient=1e-3, max_steps=CLIMB_STEPS)
         ends = [] if end is None else [end]

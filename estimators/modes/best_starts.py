@@ -1,12 +1,15 @@
 """Starts for those that do not search: some of a search's random starts, refined a little, the best first."""
 
+from collections.abc import Iterator
+from itertools import chain, islice
+
 import numpy as np
 import torch
 
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood
 from estimators.data.data import Data
 from estimators.data.working_rows import working_rows
-from estimators.modes.climb import em_cycles, meeting
+from estimators.modes.climb import best_of_each, em_cycles
 from estimators.modes.labelling import Labelling
 from estimators.modes.starts import RandomStarts
 from estimators.optimise.arrays import Array
@@ -28,7 +31,6 @@ NUM_CLIMBED, CLIMBED, CLIMB_STEPS, CYCLES = 8, 1e-6, 50, 6
 RELEVANT = 0.1
 
 
-@np.errstate(all="ignore")
 def best_starts(
     model: Model,
     density: Density,
@@ -38,34 +40,44 @@ def best_starts(
     *,
     refinements: int,
     unrefined: bool = False,
-) -> Array:
-    """Distinct starts [B, D], best first, after a few EM steps on all at once (and, ``unrefined``, also before).
+) -> Iterator[Array]:
+    """At most so many distinct starts [D], best first, after a few EM steps on all at once.
 
-    Those that have met under some naming of the classes are one. Where M-steps have no closed form, the best draws of
-    the prior instead, after a short climb.
+    And, ``unrefined``, as many more before them. Those that have met under some naming of the classes are one. Where
+    M-steps have no closed form, the best draws of the prior instead, after a short climb.
     """
     rows = _weighed(density.data, rng)
     part = density if rows is density.data else density.of(rows)
     objective = Objective(part, combination)
     labelling = Labelling.of(model, part, uses_prior=combination is not log_likelihood)
-    if part.has_closed_form:
-        _, found = RandomStarts(part).drawn(max(count, LEAST, min(2 * count, ENOUGH)), rng, TURNS)
-        refined = found
-        for _ in range(refinements):
-            _, refined = part.em_steps(refined)
-        found = np.concatenate([found, refined]) if unrefined else refined
-        ordered = _best_first(objective, labelling, part, found, (1 + unrefined) * count)
-        if part is density:
-            return ordered
-    else:
-        ordered = _best_first(objective, labelling, part, part.draw_prior(max(count, PRIOR_DRAWS), rng), count)
+    tried = _tried(part, count, rng, refinements, unrefined=unrefined)
+    best = _best_first(objective, labelling, part, tried)
+    ordered: Iterator[Array] = islice(best, (1 + unrefined) * count)
+    if part.has_closed_form and part is density:
+        yield from ordered
+        return
     # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, labelling, part, _climbed(objective, part, ordered), len(ordered))
-    if part is density:
-        return ordered
-    values = objective.value(ordered)
-    # The coordinates are relative to the rows that they were found on.
-    return density.unconstrain(part.constrain(ordered[values >= values[0] - RELEVANT * part.total_weight]))
+    ordered = _best_first(objective, labelling, part, _climbed(objective, part, np.array(list(ordered))))
+    first = next(ordered)
+    least = -np.inf if part is density else objective.value(first) - RELEVANT * part.total_weight
+    for start in chain([first], ordered):
+        if part is density:
+            yield start
+        elif objective.value(start) >= least:
+            # The coordinates are relative to the rows that they were found on.
+            yield density.unconstrain(part.constrain(start))
+
+
+@np.errstate(all="ignore")
+def _tried(density: Density, count: int, rng: Rng, refinements: int, *, unrefined: bool) -> Array:
+    """Points [S, D] of which the best are wanted."""
+    if not density.has_closed_form:
+        return density.draw_prior(max(count, PRIOR_DRAWS), rng)
+    _, found = RandomStarts(density).drawn(max(count, LEAST, min(2 * count, ENOUGH)), rng, TURNS)
+    refined = found
+    for _ in range(refinements):
+        _, refined = density.em_steps(refined)
+    return np.concatenate([found, refined]) if unrefined else refined
 
 
 def _weighed(data: Data, rng: Rng) -> Data:
@@ -77,6 +89,7 @@ def _weighed(data: Data, rng: Rng) -> Data:
     return part.replace(weights=weights * scale)
 
 
+@np.errstate(all="ignore")
 def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
     """Starts [B, D] with the first few where a climb from them leads to; not into a spike."""
     climbed = starts.copy()
@@ -91,12 +104,17 @@ def _climbed(objective: Objective, density: Density, starts: Array) -> Array:
     return climbed
 
 
-def _best_first(objective: Objective, labelling: Labelling, density: Density, points: Array, count: int) -> Array:
-    """At most so many distinct points [B', D] in order of the objective, those with a collapsed class last."""
-    values, gradients = objective.evaluate(points)
-    best, narrow = list[int](), list[int]()
-    for index in meeting(density, labelling, points, values).kept:
-        if len(best) == count:
-            break
-        (narrow if density.has_collapsed(points[index], gradients[index]) else best).append(index)
-    return points[([*best, *narrow] or [0])[:count]]
+def _best_first(objective: Objective, labelling: Labelling, density: Density, points: Array) -> Iterator[Array]:
+    """The distinct points [D] among some in order of the objective, those with a collapsed class last."""
+    with np.errstate(all="ignore"):
+        values, gradients = objective.evaluate(points)
+    narrow, has_any = list[Array](), False
+    for index, _ in best_of_each(density, labelling, points, values):
+        has_any = True
+        with np.errstate(all="ignore"):
+            is_narrow = density.has_collapsed(points[index], gradients[index])
+        if is_narrow:
+            narrow.append(points[index])
+        else:
+            yield points[index]
+    yield from narrow if has_any else points[:1]

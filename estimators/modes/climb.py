@@ -1,6 +1,6 @@
 """Climbs from many starts at once: a few EM steps, starts that have met go on as one, Newton's method to the end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ LONGEST_CYCLE = 64.0
 MET, MET_NATS = 2.0, 0.1
 # Steps of Newton's method between looks at which climbs have met, and how often these are taken.
 STEPS, TURNS = 10, 12
+# Points whose images are computed together.
+AHEAD = 16
 # Logs and logits at which starts are held.
 FAR = 25.0
 # Nats below the best mode, after EM steps, at which a climb is given up.
@@ -171,7 +173,7 @@ def em_cycles(density: Density, starts: Array, heights: Array, cycles: int) -> t
             break
         before = values[moving]
         points[moving], values[moving] = _cycle(density, points[moving])
-        moving = moving[values[moving] - before >= GAIN]
+        moving = moving[values[moving] - before >= GAIN * row_weight(density)]
     return points, values
 
 
@@ -195,7 +197,12 @@ def _cycle(density: Density, points: Array) -> tuple[Array, Array]:
 
 def nearness(density: Density, labelling: Labelling) -> float:
     """The distance within which points have met."""
-    return float(MET * np.sqrt(max(labelling.symmetry.num_labels, 1) / density.total_weight))
+    return float(MET * np.sqrt(max(labelling.symmetry.num_labels, 1) / density.count))
+
+
+def row_weight(density: Density) -> float:
+    """What a row weighs, at most 1: where climbs lead does not depend on a factor of all weights."""
+    return density.total_weight / density.count
 
 
 class Meeting(NamedTuple):
@@ -207,15 +214,25 @@ class Meeting(NamedTuple):
 
 def meeting(density: Density, labelling: Labelling, points: Array, values: Array) -> Meeting:
     """Points [S, D] that have met; those without a value are dropped."""
-    near, images = nearness(density, labelling), labelling.images(points)
     kept, becomes = list[int](), np.full(len(points), -1)
-    waiting = np.flatnonzero(np.isfinite(values))
+    for first, met in best_of_each(density, labelling, points, values):
+        becomes[met] = len(kept)
+        kept.append(first)
+    return Meeting(kept, becomes)
+
+
+def best_of_each(density: Density, labelling: Labelling, points: Array, values: Array) -> Iterator[tuple[int, Indices]]:
+    """The best of those points [S, D] that have met, in turn, and which they are; without those that have no value."""
+    near, nats = nearness(density, labelling), MET_NATS * row_weight(density)
+    waiting, images = np.flatnonzero(np.isfinite(values)), dict[int, Array]()
     waiting = waiting[np.argsort(-values[waiting], kind="stable")]
     while len(waiting):
-        first = waiting[0]
-        close = waiting[values[first] - values[waiting] < MET_NATS]
-        met = close[labelling.distances(points[close], images[:, first]) < near]
-        becomes[met] = becomes[first] = len(kept)
-        kept.append(int(first))
-        waiting = waiting[becomes[waiting] < 0]
-    return Meeting(kept, becomes)
+        first = int(waiting[0])
+        if first not in images:
+            ahead = waiting[:AHEAD]
+            images = dict(zip(ahead.tolist(), np.swapaxes(labelling.images(points[ahead]), 0, 1), strict=True))
+        is_met = values[first] - values[waiting] < nats
+        is_met[is_met] = labelling.distances(points[waiting[is_met]], images[first]) < near
+        is_met[0] = True
+        yield first, waiting[is_met]
+        waiting = waiting[~is_met]

@@ -8,7 +8,17 @@ from estimators.checks import check_flag, check_positive, check_whole
 from estimators.contract import Combination, Density, Model, Objective, log_likelihood, log_posterior
 from estimators.data.working_rows import working_rows
 from estimators.modes import jumps
-from estimators.modes.climb import HOPELESS, MET_NATS, Met, climb, em_climb, em_climb_by_few, meeting, nearness
+from estimators.modes.climb import (
+    HOPELESS,
+    MET_NATS,
+    Met,
+    climb,
+    em_climb,
+    em_climb_by_few,
+    meeting,
+    nearness,
+    row_weight,
+)
 from estimators.modes.distinct import known_mode
 from estimators.modes.found import Found, Tick, untold
 from estimators.modes.joined import rises_from
@@ -201,8 +211,11 @@ class _Run:
         """Climb from points [S, D], each of a kind, and give every start to the mode at which it ends."""
         self._num_starts += len(points)
         finite = np.flatnonzero(np.isfinite(points).all(1))
+        if not len(finite):
+            self._tick(len(points))
+            return
         met = self._em_climbed(points[finite])
-        self._highest = max([self._highest, *met.values])
+        self._highest = max([self._highest, *self._objective.value(met.points)])
         modes = self._known(met.points)
         waiting = [i for i in np.argsort(-met.values, kind="stable") if modes[i] is None and np.isfinite(met.values[i])]
         self._tick(len(points) - len(waiting))
@@ -245,8 +258,9 @@ class _Run:
         if not (len(points) and self.modes):
             return found
         values, near = self._objective.value(points), nearness(self._density, self._labelling)
+        nats = MET_NATS * row_weight(self._density)
         for mode in self.modes:
-            close = [i for i, value in enumerate(values) if found[i] is None and abs(value - mode.value) < MET_NATS]
+            close = [i for i, value in enumerate(values) if found[i] is None and abs(value - mode.value) < nats]
             if close:
                 away = self._labelling.distances(points[close], self._labelling.images(mode.point[None])[:, 0])
                 for i, distance in zip(close, away, strict=True):

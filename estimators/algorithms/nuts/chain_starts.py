@@ -1,5 +1,7 @@
 """Where chains start: around the best modes found, over-dispersed, so that R-hat can see a chain that does not mix."""
 
+from itertools import islice
+
 import numpy as np
 
 from estimators.algorithms.protocol import Task
@@ -63,7 +65,7 @@ def _few_modes(task: Task, density: Density, num_chains: int) -> Array:
     candidates = best_starts(
         task.model, density, log_posterior, NUM_STARTS, starts_rng, refinements=REFINEMENTS, unrefined=True
     )
-    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in candidates[:NUM_MODES]]
+    summits = [ascend(objective, start, 1e-6, max_steps=200) for start in islice(candidates, NUM_MODES)]
     best = max(summit.value for summit in summits)
     modes = [summit.coordinates for summit in _distinct(summits) if summit.value >= best - MODE_GAP]
     return np.array([modes[chain % len(modes)] for chain in range(num_chains)])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
@@ -120,7 +121,8 @@ class CompiledKernel:
         numbers = self.places.filled(self.tables.known, greeks, len(next(iter(greeks.values()))))
         for slot, start in self._made.made.items():
             own = self._terms.all[slot].coefficients(greeks, self._references[slot])
-            numbers[:, 0, start : start + own[0].size] = own.reshape(len(own), -1)
+            width = prod(own.shape[1:])
+            numbers[:, 0, start : start + width] = own.reshape(len(own), width)
         to, source = self.tables.copies.T
         numbers[:, :, to] = numbers[:, :, source]
         return numbers

@@ -41,7 +41,7 @@ FEW_ROWS = 500
 # Of many coordinates, or where each M-step is a climb, fewer starts are affordable.
 LEAST_STARTS = 12
 # Climbs that are made together, best first.
-TOGETHER = 48
+TOGETHER = 24
 # Modes so close to the best that all matter, and how many of them end the search: they are many.
 CLOSE, MANY = 1.92, 12
 
@@ -192,7 +192,6 @@ class _Run:
         self._num_random += count
 
     def _jump(self, modes: list[Mode]) -> None:
-        kinds, points = list[str](), list[Array]()
         for mode in modes:
             shares = self._starts.responsibilities(mode.point)
             made = {
@@ -201,9 +200,8 @@ class _Run:
                 "ball": jumps.balls(shares, self._starts.rows, self._rng),
                 "mirror": jumps.mirrors(shares, self._labelling.symmetry),
             }
-            kinds += [kind for kind, found in made.items() for _ in found]
-            points.append(self._starts.under(mode.point, [share for found in made.values() for share in found]))
-        self._take(kinds, np.concatenate(points))
+            kinds = [kind for kind, found in made.items() for _ in found]
+            self._take(kinds, self._starts.under(mode.point, [share for found in made.values() for share in found]))
 
     # ---------------------------------------------------------------- climbs and their ends
 

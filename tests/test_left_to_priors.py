@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from estimators import MAP, CausalMixture, Data, Fit, GaussianMixture
+from estimators import MAP, CausalMixture, Data, Fit, GaussianMixture, Status
 from estimators.contract import Objective, log_joint
 from estimators.mechanisms import Bernoulli, Gaussian, LinearGaussian, Logistic, Mechanism, PoissonRegression
 from estimators.optimise.ascent import ascend
@@ -136,3 +136,15 @@ def test_a_slope_that_its_prior_holds_from_infinity_is_told_by_rows() -> None:
 
 def test_the_tutorials_fit_says_nothing_of_it() -> None:
     assert not said(fit_quietly(MAP(), GaussianMixture(K=2), {"X": TUTORIAL_ROWS}, seed=0))
+
+
+def test_what_a_status_leaves_open_is_not_said_again() -> None:
+    """A line through a constant input: the rows leave it open, and so the prior answers it."""
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(100) < 0.5, 0.0, 6.0) + rng.normal(size=100)
+    model = CausalMixture(2, {"T": Bernoulli(), "Y": LinearGaussian(parents=["T"])})
+    fit = fit_quietly(MAP(), model, Data(T=np.ones(100), Y=y))
+    assert fit.found is not None
+    open_line = "beta_Y[0, 0] and beta_Y[0, 1] cannot be told apart"
+    assert open_line in fit.findings[Status.NOT_IDENTIFIED] and open_line in fit.found.left_to_priors[0]
+    assert sum("beta_Y[0, intercept] and beta_Y[0, T]" in sentence for sentence in fit.advice) == 1

@@ -102,8 +102,9 @@ def finish(task: Task, density: Density, estimated: Estimated) -> Fit:
     remarks += [] if estimated.found is None else spurious_remarks(estimated.found)
     is_without_modes = estimated.found is not None and not estimated.found.modes
     remarks += [NO_MODE] if is_without_modes and not findings.keys().isdisjoint(INTERIOR) else []
-    remarks += [*on_priors, *prior_remarks(modes.left_to_priors[0] if modes else "")]
     # What is said with a status is said once.
+    is_open = findings.get(Status.NOT_IDENTIFIED, "")
+    remarks += [*on_priors, *prior_remarks(modes.left_to_priors[0] if modes else "", is_open)]
     said = (*findings.values(), ends)
     remarks += [one.sentence for one in of_data if not any(str(one) in about for about in said)]
     stats["seconds"] = time.perf_counter() - task.started

@@ -58,9 +58,10 @@ def _are_alike(draws: Array, of_prior: Array) -> bool:
     return bool(is_as_wide) and float(np.abs(levels - LEVELS).max()) < DISTANCE
 
 
-def prior_remarks(words: str) -> tuple[str, ...]:
-    """A sentence where priors answer what these words say."""
-    return (PRIOR_ANSWERS.format(words),) if words else ()
+def prior_remarks(words: str, said: str = "") -> tuple[str, ...]:
+    """A sentence where priors answer what these words say, but for what is ``said`` of the same entries elsewhere."""
+    left = "; ".join(part for part in words.split("; ") if part not in said)
+    return (PRIOR_ANSWERS.format(left),) if left else ()
 
 
 @np.errstate(all="ignore")

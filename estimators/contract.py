@@ -70,7 +70,7 @@ class Density(Protocol):
     size: int
     # Coordinates [D] that are logs or logits: their ends are the boundary of the Greek's support.
     bounded: Mask
-    # Σ w over the rows, or units, and how many these are: no less, as weights below 1 are shares of so many rows.
+    # Σ w over the rows, or units; and their number, or Σ w if that is more, as where a weight repeats a row.
     total_weight: float
     count: float
     # Whether an M-step that does not move has reached its fixed point, and was not stopped by rounding.

@@ -21,8 +21,10 @@ BY_CHANCE = 5.0
 ESS_PER_CHAIN = 100
 # Beyond this shape of their tail, importance weights do not turn draws into those of another density.
 PARETO_LIMIT = 0.7
-# A tail of this shape has no mean; smoothing that leaves so few of the effective draws as they come has none to go by.
-HEAVY, CUT = 1.0, 0.1
+# A tail of this shape has no mean.
+HEAVY = 1.0
+# Weights as they come are worth fewer than this share of the draws that smoothed ones are: smoothing hides a few.
+CUT = 0.1
 # Draws of a chain below which its halves say nothing of convergence.
 LEAST_DRAWS = 4
 

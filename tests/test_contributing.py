@@ -21,14 +21,14 @@ from estimators.mechanisms.defaults import OneGreek
 from estimators.mechanisms.protocol import Greeks, Reference
 from estimators.optimise.arrays import Array
 from estimators.parameters.parameter import Parameter
-from estimators.parameters.transforms import Positive, Transform
+from estimators.parameters.transforms import Scale, Transform
 from tests.mechanism_models import enumerated
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 LONGEST = 80
 NAMES: dict[str, Any] = {
     "Any": Any, "Array": Array, "Greeks": Greeks, "Mapping": Mapping, "OneGreek": OneGreek, "Parameter": Parameter,
-    "Positive": Positive, "Reference": Reference, "Sequence": Sequence, "Tensor": Tensor, "Transform": Transform,
+    "Scale": Scale, "Reference": Reference, "Sequence": Sequence, "Tensor": Tensor, "Transform": Transform,
     "TorchDistributionMixin": TorchDistributionMixin, "constraints": constraints, "dataclass": dataclass, "dist": dist,
     "field": field, "np": np,
 }  # fmt: skip

@@ -3,8 +3,9 @@
 import numpy as np
 import pyro.distributions as dist
 import pytest
+import torch
 
-from estimators import EM, MAP, CausalMixture, Data, GaussianMixture, PyroModel, modes
+from estimators import EM, MAP, CausalMixture, Data, GaussianMixture, PyroModel, Status, modes
 from estimators.contract import Density, Model, Objective, log_joint, log_likelihood
 from estimators.mechanisms import Bernoulli, Covariate, FullGaussian, Gaussian, LinearGaussian, Logistic, StudentT
 from estimators.modes.best_starts import WORKING_ROWS, best_starts
@@ -119,13 +120,18 @@ def test_no_start_of_a_likelihood_depends_on_the_origin_or_the_unit_of_a_column(
     assert not np.allclose(drawn(0.0, 2.0**20, within_priors=True), drawn(0.0, 1.0, within_priors=True), rtol=1e-2)
 
 
-def test_draws_of_priors_that_somebody_gave_are_as_they_say() -> None:
-    """Heights in cm, whose priors are no default ones: where they are far from the rows, so are the starts."""
-    model = CausalMixture(2, {"X": Gaussian(loc=dist.Normal(180.0, 5.0), scale=dist.LogNormal(2.0, 0.1))})
-    density = model.density(Data(X=[160.0, 165.0, 190.0])).beyond_priors()
-    greeks = density.constrain(density.draw_prior(200, np.random.default_rng(0)))
-    assert greeks["mu_X"].mean() == pytest.approx(180.0, abs=2.0)
-    assert np.log(greeks["sigma_X"]).mean() == pytest.approx(2.0, abs=0.1)
+def test_starts_of_a_likelihood_do_not_depend_on_priors() -> None:
+    """Where these are far from the rows all starts would be: of a posterior they are, which is the control."""
+    data = Data(X=[160.0, 165.0, 190.0])
+    own = Gaussian(loc=dist.Normal(torch.tensor([0.0, 9.0]), 1.0), scale=dist.LogNormal(2.0, 0.1))
+    densities = [CausalMixture(2, {"X": family}).density(data) for family in (own, Gaussian())]
+
+    def drawn(density: Density) -> np.ndarray:
+        return density.draw_prior(5, np.random.default_rng(0))
+
+    one, other = (drawn(density.beyond_priors()) for density in densities)
+    np.testing.assert_array_equal(one, other)
+    assert not np.allclose(*map(drawn, densities), rtol=1e-2)
 
 
 def test_modes_do_not_depend_on_the_unit_of_a_column() -> None:
@@ -159,18 +165,15 @@ def test_where_climbs_lead_does_not_depend_on_a_factor_of_the_weights(search: mo
     np.testing.assert_allclose(N * np.array(shares), one, atol=1e-3)
 
 
-def test_modes_of_a_joint_density_do_not_depend_on_the_unit_of_a_column() -> None:
+def test_the_best_mode_of_a_joint_density_does_not_depend_on_the_unit_of_a_column() -> None:
     """Whether it is bounded was judged by the log-likelihood, which is in the columns' units and the prior is not."""
     rng = np.random.default_rng(0)
     z = rng.random(80) < 0.45
     rng.random(80), rng.normal(size=80)
     x = np.where(z, 1.5, 0.0) + rng.normal(size=80)
-    answers = []
+    statuses = set()
     for unit in (1.0, 2.0**-20, 2.0**20):
         data = Data(X=unit * x)
         model = CausalMixture(3, {"X": Gaussian()}).scaled_to(data)
-        fit = fit_quietly(MAP(num_steps=5), model, data, 0)
-        answers.append(
-            [fit.status.name, *(round(mode.stats["log_joint"] - fit.stats["log_joint"], 3) for mode in fit.modes)]
-        )
-    assert answers[1] == answers[0] and answers[2] == answers[0]
+        statuses.add(fit_quietly(MAP(num_steps=5), model, data, 0).status)
+    assert statuses == {Status.BOUNDARY}

@@ -1,7 +1,7 @@
 """Weights of Z that are a multinomial logit of its observed causes: a general term, of all classes at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +63,8 @@ class GatedWeights:
         names = (INTERCEPT, *self.design.names(levels))
         return {parameter.name: {1: Axis(f"{BETA}_coefficient", names)} for parameter in self.parameters}
 
-    @property
-    def by_default(self) -> tuple[str, ...]:
-        return (BETA,) if self.gate.has_default else ()
+    def by_default(self) -> "GatedWeights":
+        return replace(self, gate=self.gate.by_default())
 
     # ---------------------------------------------------------------- the term
 

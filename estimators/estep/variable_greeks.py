@@ -62,15 +62,6 @@ class VariableGreeks:
             for log in LOGS
         ]
 
-    @property
-    def by_default(self) -> list[str]:
-        """The names of the blocks that have the mechanism's default prior."""
-        return [
-            block.joint.name
-            for block, own in zip(self.blocks, self._of_mechanism, strict=True)
-            if self._mechanism.has_default(own.joint.name)
-        ]
-
     def is_by_cell(self, symbol: str) -> bool:
         """Whether an estimated Greek has an entry for each cell."""
         return next(greek.is_by_cell for greek in self._greeks if greek.symbol == symbol)

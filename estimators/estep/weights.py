@@ -60,9 +60,8 @@ class Weights(Term, Protocol):
     def parameters(self) -> tuple[Parameter, ...]:
         """The Greeks."""
 
-    @property
-    def by_default(self) -> tuple[str, ...]:
-        """The Greeks with a default prior of numbers that columns have units of."""
+    def by_default(self) -> "Weights":
+        """The same with default priors of numbers that columns have units of."""
 
     def named_axes(self, levels: Levels) -> NamedAxes:
         """The axes over levels of causes that have names, and over coefficients."""
@@ -110,8 +109,10 @@ class Theta:
     levels: tuple[int, ...]
     parameters: tuple[Parameter, ...]
     has_table = True
-    by_default = ()
     design = Design()
+
+    def by_default(self) -> "Theta":
+        return self
 
     @property
     def num_components(self) -> int:

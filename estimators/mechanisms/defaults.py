@@ -136,15 +136,24 @@ class Family(Sharing):
 
     def with_priors(self, priors: Mapping[str, TorchDistributionMixin]) -> Self:
         """The same with priors, by symbol, for those Greeks that have the default one."""
-        return replace(self, **{self.given[s].argument: prior for s, prior in priors.items() if self.has_default(s)})
+        defaults = self._defaults()
+        changed = {self.given[symbol].argument: (self.given[symbol].value, prior) for symbol, prior in priors.items()}
+        return replace(
+            self,
+            **{
+                argument: prior
+                for argument, (given, prior) in changed.items()
+                if argument in defaults and are_equal(given, as_prior(argument, defaults[argument]))
+            },
+        )
 
-    def has_default(self, symbol: str) -> bool:
-        # A correlation's prior is nobody's to give.
-        if symbol not in self.given:
-            return False
-        given = self.given[symbol]
-        make = next(field.default_factory for field in fields(self) if field.name == given.argument)
-        return make is not MISSING and are_equal(given.value, as_prior(given.argument, make()))
+    def by_default(self) -> Self:
+        """The same with default priors of all Greeks that are estimated."""
+        estimated = {one.argument for one in self.given.values() if not one.is_known}
+        return replace(self, **{name: prior for name, prior in self._defaults().items() if name in estimated})
+
+    def _defaults(self) -> dict[str, Any]:
+        return {one.name: one.default_factory() for one in fields(self) if one.default_factory is not MISSING}
 
 
 class LogLinear(Family):

@@ -77,9 +77,9 @@ class Gate:
 
     def scaled_to(self, inputs: Mapping[str, Array]) -> "Gate":
         """Slopes ``Normal(0, 2.5 / sd(t))`` in place of the default prior, and an intercept to match."""
-        return replace(self, coefficients=line_prior(inputs, 0.0, SLOPE_WIDTH)) if self.has_default else self
+        is_default = are_equal(self.coefficients, weak_line())
+        return replace(self, coefficients=line_prior(inputs, 0.0, SLOPE_WIDTH)) if is_default else self
 
-    @property
-    def has_default(self) -> bool:
-        """Whether the coefficients have the default prior."""
-        return are_equal(self.coefficients, weak_line())
+    def by_default(self) -> "Gate":
+        """The gate with the default prior, if its coefficients are estimated."""
+        return self if self.is_known else Gate(self.parents)

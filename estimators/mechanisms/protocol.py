@@ -157,8 +157,8 @@ class Mechanism(Protocol):
     def parameters(self, table: tuple[int, ...], num_inputs: int) -> tuple[Parameter, ...]:
         """The Greeks with their priors, under their symbols, for a table of cells (K, levels of the parents...)."""
 
-    def has_default(self, symbol: str) -> bool:
-        """Whether a Greek has the prior that the family has by default, which is in no unit."""
+    def by_default(self) -> "Mechanism":
+        """The same with the default priors, which are of standardised columns, of all Greeks that are estimated."""
 
     def transform(self, parameter: Parameter, reference: Reference) -> Transform:
         """The unconstrained coordinates of a Greek, in units of the standardised column."""

@@ -1,6 +1,6 @@
 """The unconstrained coordinates of a mixture's Greeks, in units of the standardised columns."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -71,17 +71,10 @@ class Coordinates:
         """v(φ)."""
         return np.concatenate([greek.transform.inverse(greek.block.flat(greeks)) for greek in self.greeks], axis=-1)
 
-    def starts(self, greeks: Mapping[str, Array], by_default: Collection[str]) -> Array:
-        """The same of draws of priors; of those that are default ones as if columns were standardised."""
-        return np.concatenate(
-            [
-                (one.transform.standardised if one.block.joint.name in by_default else one.transform.inverse)(
-                    one.block.flat(greeks)
-                )
-                for one in self.greeks
-            ],
-            axis=-1,
-        )
+    def standardised(self, greeks: Mapping[str, Array]) -> Array:
+        """The same of Greeks of standardised columns."""
+        own = [greek.transform.standardised(greek.block.flat(greeks)) for greek in self.greeks]
+        return np.concatenate(own, axis=-1)
 
     def represented(self, coordinates: Array) -> dict[str, Array]:
         """What a density is a function of: Greeks, or in place of probabilities their logs."""

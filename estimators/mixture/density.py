@@ -1,6 +1,7 @@
 """log p(data, φ) and its exact gradient, as a function of unconstrained coordinates of the standardised data."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -55,14 +56,15 @@ class Density:
     def draw_prior(self, count: int, rng: np.random.Generator) -> Array:
         """Coordinates [count, D] of Greeks drawn from their priors.
 
-        Beyond the priors draws are starts alone: there those of default priors, which are in no unit, are as if columns
-        were standardised, so that no start depends on the origin or the unit of a column.
+        Beyond the priors draws are starts alone: there they are of default priors, as if columns were standardised, so
+        that no start depends on the origin or the unit of a column, or on priors that play no part.
         """
-        greeks = draw_priors(self.parameters, count, rng)
         if self._within_priors:
-            return self.unconstrain(greeks)
-        by_default = [name for node in self.marginal.nodes.values() for name in node.greeks.by_default]
-        return self._coordinates.starts(greeks, {*by_default, *self.marginal.weights.by_default})
+            return self.unconstrain(draw_priors(self.parameters, count, rng))
+        weights = self.marginal.weights.by_default().parameters
+        nodes = [replace(node, mechanism=node.mechanism.by_default()) for node in self.marginal.nodes.values()]
+        parameters = [*weights, *(parameter for node in nodes for parameter in node.parameters)]
+        return self._coordinates.standardised(draw_priors(parameters, count, rng))
 
     def need_maximum(self) -> None:
         """Raise ValueError where the likelihood has no maximum: for fewer distinct rows than components."""

@@ -91,7 +91,7 @@ def _of_some_rows(density: Density, symmetry: Symmetry) -> tuple[Density, float]
     hidden = data.of_units(hidden)
     if not bool(hidden.any()):
         hidden = torch.arange(data.num_units) == data.of_units(data.counts()).int().argmax()
-    number = int(hidden.sum())
+    number = int(np.count_nonzero(hidden.numpy()))
     if number == data.num_units <= MAX_ROWS:
         return density, 1.0
     # At random, but always the same: rows may come in a period that even steps would keep.

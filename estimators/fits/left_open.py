@@ -164,6 +164,8 @@ def _open_above(density: Density, every: Density, points: Array) -> list[OpenGro
 
 def _moving_no_row(density: Density, part: Density, points: Array, directions: Array) -> Array:
     """The directions [D, A] among some, in the coordinates of a part, that move log p of no row at points [S, D]."""
+    if not directions.shape[1]:
+        return directions
     steps, weights = STEP * directions.T, density.data.unit_weights
     counts = np.ones(density.data.num_units, dtype=bool) if weights is None else (weights > 0).numpy()
     changes = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,8 +32,10 @@ def num_informing(nodes: Mapping[str, Node], weights: Weights, data: Data) -> di
     found = {}
     for name in nodes:
         keep = _informs(data, name, is_of_unit=name in above)
-        observed = (~data.is_missing(name)).reshape(data.num_rows, -1).sum(1)[keep]
-        found[name] = float(observed.sum() if counted is None else (observed * counted[keep]).sum())
+        observed = ~data.is_missing(name).reshape(data.num_rows, -1) & keep[:, None]
+        # Torch would make whole numbers of all entries to count them.
+        of_ones = np.count_nonzero(observed.numpy()) if counted is None else (observed.sum(1) * counted).sum()
+        found[name] = float(of_ones)
     return found
 
 

@@ -108,9 +108,11 @@ def test_equal_weights_stay_as_they_are_and_what_is_not_a_number_has_none() -> N
     few = importance(np.where(np.arange(4000) < 100, 3.0, -np.inf))
     assert few.ess == pytest.approx(100.0) and few.weights[:100].tolist() == pytest.approx([0.01] * 100)
     logs = np.random.default_rng(0).normal(0.0, 0.5, 1000)
-    # One that is most of all is no tail: a mode may have been missed. Twice the others' largest is one of them.
-    assert importance(np.append(logs, 20.0)).pareto_k >= 1.0
-    assert importance(np.append(logs, logs.max() + np.log(2.0))).pareto_k < 0.7
+    # One that is most of all is no tail, as a mode may have been missed: its shape alone, .42, would be trusted. Twice
+    # the others' largest is one of them.
+    many = np.random.default_rng(0).normal(0.0, 0.5, 20_000)
+    assert importance(np.append(many, 12.0)).pareto_k >= 1.0
+    assert importance(np.append(many, many.max() + np.log(2.0))).pareto_k < 0.7
     logs[3] = np.nan
     found = importance(logs)
     assert found.weights[3] == 0.0

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.rooms_entered import ROWS, entered
 from estimators import EM, CausalMixture, Data, GaussianMixture
-from estimators.fits.alignment import MAX_ROWS, aligned
+from estimators.fits.alignment import MAX_ROWS, _sum_of_permuted, aligned
 from estimators.fits.labels import label
 from estimators.mechanisms import Gaussian
 from estimators.mixture.density import Density
@@ -218,3 +218,14 @@ def test_permutations_are_those_of_the_least_cost(groups: tuple[tuple[int, ...],
         least = min(sum(cost[label, member] for label, member in enumerate(other)) for other in within)
         assert tuple(order) in within and sum(cost[range(size), order]) == least
     assert np.array_equal(assigned(0.0 * costs, groups), np.tile(np.arange(size), (200, 1)))
+
+
+@pytest.mark.parametrize("K", [1, 2, 5, 256, 300])
+def test_shares_are_summed_under_the_permutation_of_each_draw(K: int) -> None:
+    """Of more labels than a byte has numbers, too: draws 0 and 2 differ in labels that are the same byte."""
+    rng = np.random.default_rng(0)
+    shares, chosen = rng.random((4, 3, K)), np.tile(np.arange(K), (4, 1))
+    chosen[1] = rng.permutation(K)
+    chosen[2, [0, 256 % K]] = chosen[2, [256 % K, 0]]
+    expected = sum(own[:, order] for own, order in zip(shares, chosen, strict=True))
+    np.testing.assert_allclose(_sum_of_permuted(shares, chosen), expected, rtol=1e-12)

@@ -136,16 +136,12 @@ class Family(Sharing):
 
     def with_priors(self, priors: Mapping[str, TorchDistributionMixin]) -> Self:
         """The same with priors, by symbol, for those Greeks that have the default one."""
-        defaults = self._defaults()
-        changed = {self.given[symbol].argument: (self.given[symbol].value, prior) for symbol, prior in priors.items()}
-        return replace(
-            self,
-            **{
-                argument: prior
-                for argument, (given, prior) in changed.items()
-                if argument in defaults and are_equal(given, as_prior(argument, defaults[argument]))
-            },
-        )
+        defaults, changed = self._defaults(), {}
+        for symbol, prior in priors.items():
+            name, value = self.given[symbol].argument, self.given[symbol].value
+            if name in defaults and are_equal(value, as_prior(name, defaults[name])):
+                changed[name] = prior
+        return replace(self, **changed)
 
     def by_default(self) -> Self:
         """The same with default priors of all Greeks that are estimated."""

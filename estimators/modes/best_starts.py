@@ -43,8 +43,9 @@ def best_starts(
 ) -> Iterator[Array]:
     """At most so many distinct starts [D], best first, after a few EM steps on all at once.
 
-    And, ``unrefined``, as many more before them. Those that have met under some naming of the classes are one. Where
-    M-steps have no closed form, the best draws of the prior instead, after a short climb.
+    Where ``unrefined``, the points before these steps are starts too, and there may be twice as many. Those that have
+    met under some naming of the classes are one. Where M-steps have no closed form, the best draws of the prior
+    instead, after a short climb.
     """
     rows = _weighed(density.data, rng)
     part = density if rows is density.data else density.of(rows)
@@ -53,17 +54,16 @@ def best_starts(
     tried = _tried(part, count, rng, refinements, unrefined=unrefined)
     best = _best_first(objective, labelling, part, tried)
     ordered: Iterator[Array] = islice(best, (1 + unrefined) * count)
-    if part.has_closed_form and part is density:
+    if not (part.has_closed_form and part is density):
+        # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
+        ordered = _best_first(objective, labelling, part, _climbed(objective, part, np.array(list(ordered))))
+    if part is density:
         yield from ordered
         return
-    # A climb of all rows is shorter from a maximum of some of them, which costs next to nothing.
-    ordered = _best_first(objective, labelling, part, _climbed(objective, part, np.array(list(ordered))))
     first = next(ordered)
-    least = -np.inf if part is density else objective.value(first) - RELEVANT * part.total_weight
+    least = objective.value(first) - RELEVANT * part.total_weight
     for start in chain([first], ordered):
-        if part is density:
-            yield start
-        elif objective.value(start) >= least:
+        if objective.value(start) >= least:
             # The coordinates are relative to the rows that they were found on.
             yield density.unconstrain(part.constrain(start))
 

@@ -41,8 +41,12 @@ class Weighed:
 
     def with_more(self, others: "Weighed") -> "Weighed":
         """These and others of the same proposals."""
-        pairs = ((getattr(self, name), getattr(others, name)) for name in ("points", "log_weights", "modes", "images"))
-        return Weighed.of(*(np.concatenate(pair) for pair in pairs))
+        return Weighed.of(
+            np.concatenate([self.points, others.points]),
+            np.concatenate([self.log_weights, others.log_weights]),
+            np.concatenate([self.modes, others.modes]),
+            np.concatenate([self.images, others.images]),
+        )
 
     @property
     def is_trusted(self) -> bool:
